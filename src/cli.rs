@@ -1,0 +1,173 @@
+//! The command line. Long options are spelled as Prometheus' own programs spell theirs.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::logging::{LogFormat, LogLevel};
+
+/// The port, next after the highest claimed in the list of Prometheus' default ports.
+const LISTEN_ADDRESS: &str = ":10058";
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (revision ",
+    env!("CAMPAIGN_EXPORTER_REVISION"),
+    ", rustc ",
+    env!("CAMPAIGN_EXPORTER_RUSTC_VERSION"),
+    ")"
+);
+
+/// Prometheus exporter for SMS and WhatsApp marketing campaigns.
+///
+/// Without a command it reads every configured account on an interval and serves the campaigns'
+/// counts and rates as metrics.
+#[derive(Debug, Parser)]
+#[command(name = "campaign_exporter", version = LONG_VERSION)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do instead of running the daemon.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The options.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Configuration file.
+    #[arg(
+        long = "config.file",
+        env = "CAMPAIGN_EXPORTER_CONFIG_FILE",
+        default_value = "campaign_exporter.yml",
+        value_name = "PATH",
+        global = true
+    )]
+    pub config_file: PathBuf,
+
+    /// Check the configuration file and exit.
+    #[arg(
+        long = "config.check",
+        env = "CAMPAIGN_EXPORTER_CONFIG_CHECK",
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new()
+    )]
+    pub config_check: bool,
+
+    /// Address to listen on; without a host, all addresses.
+    #[arg(
+        long = "web.listen-address",
+        env = "CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS",
+        default_value = LISTEN_ADDRESS,
+        value_name = "[HOST]:PORT",
+        value_parser = listen_address,
+        global = true
+    )]
+    pub listen_address: String,
+
+    /// Path of the metrics.
+    #[arg(
+        long = "web.telemetry-path",
+        env = "CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH",
+        default_value = "/metrics",
+        value_name = "PATH",
+        value_parser = telemetry_path,
+        global = true
+    )]
+    pub telemetry_path: String,
+
+    /// Allow POST /-/reload.
+    #[arg(
+        long = "web.enable-lifecycle",
+        env = "CAMPAIGN_EXPORTER_WEB_ENABLE_LIFECYCLE",
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+        global = true
+    )]
+    pub lifecycle: bool,
+
+    /// Folder for tokens and data that have to outlive the process [default: systemd's
+    /// $STATE_DIRECTORY, else none]
+    #[arg(
+        long = "storage.path",
+        env = "CAMPAIGN_EXPORTER_STORAGE_PATH",
+        value_name = "PATH",
+        global = true
+    )]
+    pub storage_path: Option<PathBuf>,
+
+    /// What is logged.
+    #[arg(
+        long = "log.level",
+        env = "CAMPAIGN_EXPORTER_LOG_LEVEL",
+        default_value = "info",
+        value_name = "LEVEL",
+        global = true
+    )]
+    pub log_level: LogLevel,
+
+    /// How log lines are written.
+    #[arg(
+        long = "log.format",
+        env = "CAMPAIGN_EXPORTER_LOG_FORMAT",
+        default_value = "logfmt",
+        value_name = "FORMAT",
+        global = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve live metrics of all providers, simulated in this process: no account is needed.
+    Demo {
+        /// Makes the same campaigns for the same number.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Poll every account once and print the metrics.
+    Poll {
+        /// Only this account.
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+    },
+}
+
+impl Options {
+    /// Where tokens and data can be kept.
+    pub fn storage(&self) -> Option<PathBuf> {
+        let given = self.storage_path.clone();
+        given
+            .filter(|path| !path.as_os_str().is_empty())
+            .or_else(|| {
+                // systemd separates several folders by colons
+                let folders = std::env::var("STATE_DIRECTORY").ok()?;
+                let first = folders.split(':').next()?;
+                (!first.is_empty()).then(|| PathBuf::from(first))
+            })
+    }
+}
+
+fn listen_address(text: &str) -> Result<String, String> {
+    let valid = text
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    if valid {
+        Ok(text.to_owned())
+    } else {
+        Err("write HOST:PORT, [IPV6]:PORT or :PORT".to_owned())
+    }
+}
+
+fn telemetry_path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("must begin with a slash".to_owned());
+    }
+    if text.starts_with("/-/") || text == "/config" {
+        return Err("is the path of another endpoint".to_owned());
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,311 @@
+//! The running exporter: starts the tasks, reloads the configuration, stops in order.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Account, Config, ConfigError};
+use crate::poller::Poller;
+use crate::provider::Reason;
+use crate::publisher::{self, Published};
+use crate::server::{self, Endpoints};
+use crate::snapshot::{Change, Generation, Snapshot};
+use crate::telemetry::{AccountTelemetry, Telemetry};
+
+/// Changes that wait for the publisher; pollers wait beyond it.
+const CHANGES: usize = 256;
+
+/// Reloads that wait for each other.
+const RELOADS: usize = 8;
+
+/// How long stopping may take in all: a little longer than the server gives its clients.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How the daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// Where tokens and data can be kept.
+    pub storage: Option<PathBuf>,
+    /// `host:port`; without a host, all addresses.
+    pub listen_address: String,
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// Whether `POST /-/reload` is allowed.
+    pub lifecycle: bool,
+}
+
+/// Runs until SIGTERM or SIGINT. An error means that a part of the program ended by itself.
+pub async fn run(options: Options, config: Config, client: reqwest::Client) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let listener = listen(&options.listen_address)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen_address))?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the address listened on")?;
+
+    let telemetry = Telemetry::new()?;
+    telemetry.observe_process()?;
+    let (published, mut exposition) =
+        watch::channel(Arc::new(Published::new(&Snapshot::default(), false)?));
+    let (changes, inbox) = mpsc::channel(CHANGES);
+    let (reloads, mut reload_requests) = mpsc::channel(RELOADS);
+    let (shown_config, config_in_force) = watch::channel(String::new());
+    let stop = CancellationToken::new();
+    let mut tasks: JoinSet<Ended> = JoinSet::new();
+    tasks.spawn(
+        async move { Ended::Early("publisher", publisher::run(inbox, published).await.err()) },
+    );
+    let mut accounts = Accounts {
+        running: HashMap::new(),
+        generation: 0,
+        client,
+        telemetry: telemetry.clone(),
+        changes,
+        shown_config,
+        stop: stop.clone(),
+    };
+    accounts.put_in_force(config, &mut tasks).await?;
+    // so that no scrape can find the accounts missing
+    exposition.changed().await.context("the publisher ended")?;
+
+    let endpoints = Endpoints {
+        telemetry_path: options.telemetry_path.clone(),
+        lifecycle: options.lifecycle,
+        published: exposition,
+        telemetry: telemetry.clone(),
+        config: config_in_force,
+        reloads,
+    };
+    let server = server::serve(listener, endpoints, stop.clone());
+    tasks.spawn(async move {
+        server.await;
+        Ended::Early("server", None)
+    });
+    info!(%address, path = options.telemetry_path, "listening");
+
+    let result = loop {
+        tokio::select! {
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
+            Some(ended) = tasks.join_next() => {
+                if let Some(error) = ended_early(ended) {
+                    break Err(error);
+                }
+            }
+            _ = hang_up.recv() => {
+                // the outcome is logged, and nobody waits for it
+                accounts.reload(&options, &mut tasks).await?.ok();
+            }
+            Some(reply) = reload_requests.recv() => {
+                let outcome = accounts.reload(&options, &mut tasks).await?;
+                if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
+                    warn!("whoever asked for the reload did not wait for its end");
+                }
+            }
+        }
+    };
+
+    info!("stopping");
+    stop.cancel();
+    // the publisher ends when nobody is left who could tell it anything
+    drop(accounts);
+    let all_ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
+        warn!("some task did not stop in time");
+    }
+    result
+}
+
+/// How a task ended.
+enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// It never should, while the program runs.
+    Early(&'static str, Option<io::Error>),
+}
+
+/// Why the program has to end, if a task's end is such a reason.
+fn ended_early(ended: Result<Ended, JoinError>) -> Option<anyhow::Error> {
+    match ended {
+        Ok(Ended::Stopped) => None,
+        Ok(Ended::Early(task, None)) => Some(anyhow!("the {task} ended by itself")),
+        Ok(Ended::Early(task, Some(error))) => {
+            Some(anyhow::Error::new(error).context(format!("the {task} failed")))
+        }
+        Err(error) => Some(anyhow::Error::new(error).context("a task failed")),
+    }
+}
+
+/// The accounts that are polled now.
+struct Accounts {
+    running: HashMap<String, Running>,
+    generation: Generation,
+    client: reqwest::Client,
+    telemetry: Telemetry,
+    changes: mpsc::Sender<Change>,
+    shown_config: watch::Sender<String>,
+    stop: CancellationToken,
+}
+
+struct Running {
+    account: Account,
+    generation: Generation,
+    telemetry: AccountTelemetry,
+    stop: CancellationToken,
+}
+
+impl Accounts {
+    /// Reads the configuration anew and puts it in force, or keeps the old one and says why.
+    async fn reload(
+        &mut self,
+        options: &Options,
+        tasks: &mut JoinSet<Ended>,
+    ) -> anyhow::Result<Result<(), ConfigError>> {
+        match Config::load(&options.config_file, options.storage.as_deref()) {
+            Ok(config) => {
+                log_warnings(&config);
+                self.put_in_force(config, tasks).await?;
+                self.telemetry.reload_succeeded();
+                info!(accounts = self.running.len(), "configuration reloaded");
+                Ok(Ok(()))
+            }
+            Err(problems) => {
+                self.telemetry.reload_failed();
+                for problem in problems.to_string().lines() {
+                    error!(
+                        problem,
+                        "configuration not reloaded, the old one stays in force"
+                    );
+                }
+                Ok(Err(problems))
+            }
+        }
+    }
+
+    /// Replaces all accounts at once. Those that are as before go on undisturbed.
+    async fn put_in_force(
+        &mut self,
+        config: Config,
+        tasks: &mut JoinSet<Ended>,
+    ) -> anyhow::Result<()> {
+        let mut before = std::mem::take(&mut self.running);
+        let mut in_force = Vec::new();
+        let mut telemetries = Vec::new();
+        let mut new = Vec::new();
+        let config_yaml = config.to_yaml();
+        for account in config.accounts {
+            let running = match before.remove(&account.name) {
+                Some(running) if running.account == account => running,
+                other => {
+                    let running = self.configure(account, other)?;
+                    new.push((self.poller(&running), running.stop.clone()));
+                    running
+                }
+            };
+            in_force.push((running.generation, running.account.clone()));
+            telemetries.push(running.telemetry.clone());
+            self.running.insert(running.account.name.clone(), running);
+        }
+        for running in before.into_values() {
+            running.stop.cancel();
+        }
+        self.telemetry.set_accounts(telemetries);
+        self.shown_config.send_replace(config_yaml);
+        let configured = Change::Configured(in_force);
+        self.changes
+            .send(configured)
+            .await
+            .map_err(|_| anyhow!("the publisher ended"))?;
+        // only now, so that no poll is over before its account is known
+        for (poller, stop) in new {
+            let changes = self.changes.clone();
+            tasks.spawn(async move {
+                poller.run(changes, stop).await;
+                Ended::Stopped
+            });
+        }
+        Ok(())
+    }
+
+    /// An account that is new or has changed. While it is the same one at its provider, its
+    /// counters go on.
+    fn configure(&mut self, account: Account, before: Option<Running>) -> anyhow::Result<Running> {
+        self.generation += 1;
+        let telemetry = match before {
+            Some(running) => {
+                running.stop.cancel();
+                Some(running.telemetry).filter(|_| running.account.provider == account.provider)
+            }
+            None => None,
+        };
+        let telemetry = match telemetry {
+            Some(telemetry) => telemetry,
+            None => account_telemetry(&account)?,
+        };
+        let stop = self.stop.child_token();
+        Ok(Running {
+            account,
+            generation: self.generation,
+            telemetry,
+            stop,
+        })
+    }
+
+    fn poller(&self, running: &Running) -> Poller {
+        Poller {
+            account: running.account.clone(),
+            generation: running.generation,
+            client: self.client.clone(),
+            telemetry: running.telemetry.clone(),
+        }
+    }
+}
+
+/// The metrics of an account, all at 0.
+pub fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
+    let provider = &account.provider;
+    let reasons = Reason::ALL.map(Reason::as_str);
+    let telemetry = AccountTelemetry::new(
+        provider.name(),
+        &account.name,
+        reasons,
+        provider.reported_rates(),
+    );
+    telemetry.with_context(|| format!("cannot count for account {}", account.name))
+}
+
+/// Says what is allowed and still worth a look.
+pub fn log_warnings(config: &Config) {
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+}
+
+/// Listens on `host:port` or, without a host, on all addresses of both families.
+async fn listen(address: &str) -> io::Result<TcpListener> {
+    let Some(port) = address.strip_prefix(':') else {
+        return TcpListener::bind(address).await;
+    };
+    match TcpListener::bind(format!("[::]:{port}")).await {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            // a host without IPv6
+            TcpListener::bind(format!("0.0.0.0:{port}")).await
+        }
+        result => result,
+    }
+}

@@ -1,0 +1,86 @@
+//! The `demo` command: the daemon, polling simulated providers in the same process.
+//!
+//! Only the providers are simulated. Configuration, tokens, polling and HTTP are what they are for
+//! an account.
+
+use std::path::Path;
+
+use anyhow::Context;
+use chrono::Utc;
+use tempfile::TempDir;
+
+use crate::config::Config;
+use crate::daemon;
+use crate::simulator::{Api, Simulator, State, World};
+
+/// What the simulated providers accept. It opens nothing else.
+const TOKEN: &str = "demo-token";
+
+/// Runs until it is told to stop. The campaigns are the same for the same seed and moment.
+pub async fn run(options: daemon::Options, seed: u64) -> anyhow::Result<()> {
+    let started = Utc::now();
+    let simulate =
+        |api: Api| Simulator::start(api, State::new(TOKEN, World::new(api, seed, started)));
+    let constant_contact = simulate(Api::ConstantContact).await;
+    let constant_contact = constant_contact.context("cannot simulate Constant Contact")?;
+    let cinnox = simulate(Api::Cinnox)
+        .await
+        .context("cannot simulate CINNOX")?;
+    let smsup = simulate(Api::Smsup)
+        .await
+        .context("cannot simulate SMSUp")?;
+
+    let folder = TempDir::with_prefix("campaign_exporter_demo_");
+    let folder = folder.context("cannot make a folder for the demo's configuration")?;
+    let token_file = folder.path().join("token");
+    std::fs::write(&token_file, TOKEN).context("cannot write the demo's token")?;
+    let config_file = folder.path().join("campaign_exporter.yml");
+    let yaml = config(&token_file, &constant_contact, &cinnox, &smsup);
+    std::fs::write(&config_file, yaml).context("cannot write the demo's configuration")?;
+
+    // not logged: that a poll interval is short is the point of the demo
+    let config = Config::load(&config_file, options.storage.as_deref())?;
+    // a proxy from the environment leads away from this machine
+    let client = reqwest::Client::builder().no_proxy();
+    let client = crate::provider::client(client)?;
+    daemon::run(
+        daemon::Options {
+            config_file,
+            ..options
+        },
+        config,
+        client,
+    )
+    .await
+}
+
+fn config(
+    token_file: &Path,
+    constant_contact: &Simulator,
+    cinnox: &Simulator,
+    smsup: &Simulator,
+) -> String {
+    let token_file = token_file.display();
+    format!(
+        "global:\n\
+         \x20 poll_interval: 5s\n\
+         \x20 info_labels: [sender, campaign_type, created_by, template, channel_name]\n\
+         accounts:\n\
+         \x20 - name: spring-us\n\
+         \x20   provider: constant_contact\n\
+         \x20   base_url: {}\n\
+         \x20   access_token_file: {token_file}\n\
+         \x20 - name: desk-hk\n\
+         \x20   provider: cinnox\n\
+         \x20   base_url: {}\n\
+         \x20   app_id: demo-app\n\
+         \x20   token_file: {token_file}\n\
+         \x20 - name: shoes-ch\n\
+         \x20   provider: smsup\n\
+         \x20   base_url: {}\n\
+         \x20   token_file: {token_file}\n",
+        constant_contact.base_url(),
+        cinnox.base_url(),
+        smsup.base_url(),
+    )
+}

@@ -1,0 +1,556 @@
+//! A YAML document whose every problem is found, each with its place.
+//!
+//! Deserialising into structs would stop at the first problem and cannot say where an unknown key
+//! stands, so a file is read into a tree of [`Node`]s first and a [`Section`] then takes its
+//! values key by key, collecting what is wrong with them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+
+use crate::secret::SecretSource;
+
+/// Anything that can stand in a YAML document.
+#[derive(Debug)]
+pub enum Node {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Integer(i128),
+    /// A number with a fraction.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A sequence.
+    List(Vec<Spanned<Node>>),
+    /// A mapping, with keys as often as they stand there.
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+impl Node {
+    /// Reads a document.
+    pub fn parse(text: &str) -> Result<Spanned<Self>, Problem> {
+        let options = serde_saphyr::options! {
+            // a snippet would show neighbouring lines, and with them a misplaced secret
+            with_snippet: false,
+            // repeated keys are reported by the section, along with all other problems
+            duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| Problem {
+            place: error.location().map(Place::from),
+            path: String::new(),
+            message: format!("not valid YAML: {}", error.without_snippet()),
+        })
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "true or false",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NodeVisitor;
+
+        impl<'de> Visitor<'de> for NodeVisitor {
+            type Value = Node;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a YAML value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Null)
+            }
+
+            fn visit_none<E>(self) -> Result<Node, E> {
+                Ok(Node::Null)
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<Node, D::Error> {
+                inner.deserialize_any(self)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+                Ok(Node::Bool(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+                Ok(Node::Integer(value.into()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+                Ok(Node::Integer(value.into()))
+            }
+
+            fn visit_i128<E>(self, value: i128) -> Result<Node, E> {
+                Ok(Node::Integer(value))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+                Ok(Node::Float(value))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+                Ok(Node::Text(value.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Node::List(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+                let mut map = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    map.push(entry);
+                }
+                Ok(Node::Map(map))
+            }
+        }
+
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+/// A line and a column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    line: u64,
+    column: u64,
+}
+
+impl From<serde_saphyr::Location> for Place {
+    fn from(location: serde_saphyr::Location) -> Self {
+        Self {
+            line: location.line(),
+            column: location.column(),
+        }
+    }
+}
+
+impl Place {
+    fn of<T>(value: &Spanned<T>) -> Self {
+        value.referenced.into()
+    }
+}
+
+/// One thing that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Option<Place>,
+    /// The key's path, such as `accounts[1].poll_interval`; empty for the document as a whole.
+    pub path: String,
+    /// What, without the value of anything that may be a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.place {
+            write!(formatter, "{}:{}: ", place.line, place.column)?;
+        }
+        if !self.path.is_empty() {
+            write!(formatter, "{}: ", self.path)?;
+        }
+        formatter.write_str(&self.message)
+    }
+}
+
+/// The values of a section as they are in force, defaults included, in the order they were read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effective(Vec<(String, Value)>);
+
+impl Serialize for Effective {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// One mapping of the document, whose values are taken key by key.
+pub struct Section<'doc> {
+    path: String,
+    place: Place,
+    entries: &'doc [(Spanned<String>, Spanned<Node>)],
+    known: Vec<String>,
+    problems: Vec<Problem>,
+    effective: Effective,
+}
+
+impl<'doc> Section<'doc> {
+    /// The section that stands at `path`, which has to be a mapping.
+    pub fn new(path: &str, node: &'doc Spanned<Node>) -> Result<Self, Problem> {
+        let place = Place::of(node);
+        let Node::Map(entries) = &node.value else {
+            return Err(Problem {
+                place: Some(place),
+                path: path.to_owned(),
+                message: format!("expected a mapping, found {}", node.value.kind()),
+            });
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            place,
+            entries,
+            known: Vec::new(),
+            problems: Vec::new(),
+            effective: Effective::default(),
+        })
+    }
+
+    /// Ends the reading: unknown and repeated keys become problems.
+    pub fn finish(mut self) -> (Effective, Vec<Problem>) {
+        for (index, (key, _)) in self.entries.iter().enumerate() {
+            let name = &key.value;
+            let message = if self
+                .entries
+                .iter()
+                .take(index)
+                .any(|(other, _)| other.value == *name)
+            {
+                format!("{name:?} stands here twice")
+            } else if self.known.contains(name) {
+                continue;
+            } else if self.known.contains(&format!("{name}_file")) {
+                format!("a secret is never given inline: write {name}_file or {name}_env")
+            } else {
+                format!(
+                    "unknown key {name:?}; known here: {}",
+                    self.known.join(", ")
+                )
+            };
+            self.problems.push(Problem {
+                place: Some(Place::of(key)),
+                path: self.path.clone(),
+                message,
+            });
+        }
+        (self.effective, self.problems)
+    }
+
+    /// Records a problem with `key`, at its place or, where it is missing, at the section's.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.entry(key).map_or(self.place, Place::of);
+        self.problem_at(place, key, message);
+    }
+
+    fn problem_at(&mut self, place: Place, key: &str, message: impl Into<String>) {
+        let path = match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        };
+        self.problems.push(Problem {
+            place: Some(place),
+            path,
+            message: message.into(),
+        });
+    }
+
+    fn entry(&self, key: &str) -> Option<&'doc Spanned<Node>> {
+        self.entries
+            .iter()
+            .find(|(name, _)| name.value == key)
+            .map(|(_, node)| node)
+    }
+
+    /// The value of `key`; a key without a value counts as left out.
+    pub fn take(&mut self, key: &str) -> Option<&'doc Spanned<Node>> {
+        self.known.push(key.to_owned());
+        self.entry(key)
+            .filter(|node| !matches!(node.value, Node::Null))
+    }
+
+    fn expected(&mut self, key: &str, what: &str, found: &Node) {
+        self.problem(key, format!("expected {what}, found {}", found.kind()));
+    }
+
+    /// Shows a value in the effective configuration.
+    fn show(&mut self, key: &str, value: impl Into<Value>) {
+        self.effective.0.push((key.to_owned(), value.into()));
+    }
+
+    /// Text that is not empty.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        match &self.take(key)?.value {
+            Node::Text(text) if !text.trim().is_empty() => {
+                self.show(key, text.as_str());
+                Some(text.clone())
+            }
+            Node::Text(_) => {
+                self.problem(key, "is empty");
+                None
+            }
+            Node::Integer(_) | Node::Float(_) | Node::Bool(_) => {
+                self.problem(key, "expected text: put the value in quotes");
+                None
+            }
+            other => {
+                self.expected(key, "text", other);
+                None
+            }
+        }
+    }
+
+    /// Text that is not empty, or a default.
+    pub fn text_or(&mut self, key: &str, default: &str) -> String {
+        self.text(key).unwrap_or_else(|| {
+            self.show(key, default);
+            default.to_owned()
+        })
+    }
+
+    /// Text that must be there.
+    pub fn required_text(&mut self, key: &str) -> Option<String> {
+        if self
+            .entry(key)
+            .is_none_or(|node| matches!(node.value, Node::Null))
+        {
+            self.known.push(key.to_owned());
+            self.problem(key, "is missing");
+            return None;
+        }
+        self.text(key)
+    }
+
+    /// A duration such as `5m`, within `range`.
+    pub fn duration(
+        &mut self,
+        key: &str,
+        default: Duration,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Duration {
+        let value = self.written_duration(key, range).unwrap_or(default);
+        self.show(key, humantime::format_duration(value).to_string());
+        value
+    }
+
+    /// A duration that may be left out, within `range`.
+    pub fn optional_duration(
+        &mut self,
+        key: &str,
+        default: Option<Duration>,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let value = self.written_duration(key, range).or(default)?;
+        self.show(key, humantime::format_duration(value).to_string());
+        Some(value)
+    }
+
+    fn written_duration(
+        &mut self,
+        key: &str,
+        range: std::ops::RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let text = match &self.take(key)?.value {
+            Node::Text(text) => text,
+            Node::Integer(number) => {
+                self.problem(
+                    key,
+                    format!("{number} has no unit: write for example {number}s"),
+                );
+                return None;
+            }
+            other => {
+                self.expected(key, "a duration", other);
+                return None;
+            }
+        };
+        let Ok(value) = humantime::parse_duration(text) else {
+            self.problem(
+                key,
+                format!("{text:?} is not a duration: write for example 30s, 5m, 12h or 30d"),
+            );
+            return None;
+        };
+        if !range.contains(&value) {
+            let (least, most) = range.into_inner();
+            let least = humantime::format_duration(least);
+            let most = humantime::format_duration(most);
+            self.problem(key, format!("{text} is not between {least} and {most}"));
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A whole number within `range`.
+    pub fn integer(
+        &mut self,
+        key: &str,
+        default: Option<u64>,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Option<u64> {
+        let mut value = default;
+        match self.take(key).map(|node| &node.value) {
+            None => {}
+            Some(Node::Integer(number)) => match u64::try_from(*number) {
+                Ok(number) if range.contains(&number) => value = Some(number),
+                _ => {
+                    let (least, most) = (range.start(), range.end());
+                    self.problem(key, format!("{number} is not between {least} and {most}"));
+                }
+            },
+            Some(other) => self.expected(key, "a whole number", other),
+        }
+        if let Some(value) = value {
+            self.show(key, value);
+        }
+        value
+    }
+
+    /// A number above 0 and not above `most`.
+    pub fn positive_number(&mut self, key: &str, default: Option<f64>, most: f64) -> Option<f64> {
+        let mut value = default;
+        let written = match self.take(key).map(|node| &node.value) {
+            None => None,
+            Some(Node::Float(number)) => Some(*number),
+            Some(Node::Integer(number)) => Some(*number as f64),
+            Some(other) => {
+                self.expected(key, "a number", other);
+                None
+            }
+        };
+        match written {
+            Some(number) if number > 0.0 && number <= most => value = written,
+            Some(number) => {
+                self.problem(key, format!("{number} is not above 0 and at most {most}"));
+            }
+            None => {}
+        }
+        if let Some(value) = value {
+            self.show(key, value);
+        }
+        value
+    }
+
+    /// A list of words, each one of `words`, none of them twice.
+    pub fn choices<T: Copy + PartialEq>(
+        &mut self,
+        key: &str,
+        default: &[T],
+        words: &[(&'static str, T)],
+    ) -> Vec<T> {
+        let mut chosen = default.to_vec();
+        if let Some(node) = self.take(key) {
+            chosen = Vec::new();
+            let Node::List(items) = &node.value else {
+                self.expected(key, "a list", &node.value);
+                return default.to_vec();
+            };
+            let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let allowed = allowed.join(", ");
+            for item in items {
+                let found = match &item.value {
+                    Node::Text(text) => words.iter().find(|(word, _)| word == text),
+                    _ => None,
+                };
+                let place = Place::of(item);
+                match (found, &item.value) {
+                    (Some((word, choice)), _) if chosen.contains(choice) => {
+                        self.problem_at(place, key, format!("{word} stands here twice"));
+                    }
+                    (Some((_, choice)), _) => chosen.push(*choice),
+                    (None, Node::Text(text)) => {
+                        self.problem_at(place, key, format!("{text:?} is none of: {allowed}"));
+                    }
+                    (None, _) => self.problem_at(place, key, format!("expected one of: {allowed}")),
+                }
+            }
+        }
+        let names = words.iter().filter(|(_, choice)| chosen.contains(choice));
+        self.show(key, names.map(|(word, _)| *word).collect::<Vec<_>>());
+        chosen
+    }
+
+    /// Where the secret `name` is: `name_file` or `name_env`.
+    pub fn secret(&mut self, name: &str) -> Option<SecretSource> {
+        let (file_key, env_key) = (format!("{name}_file"), format!("{name}_env"));
+        let file = self.text(&file_key);
+        let env = self.text(&env_key);
+        if let Some(variable) = &env {
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            if !variable.bytes().all(valid) {
+                // not shown: somebody may have put the secret itself here
+                self.problem(&env_key, "is not the name of an environment variable");
+            }
+        }
+        match (file, env) {
+            (Some(_), Some(_)) => {
+                self.problem(
+                    &env_key,
+                    format!("stands beside {file_key}: give one of the two"),
+                );
+                None
+            }
+            (Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
+            (None, Some(variable)) => Some(SecretSource::Env(variable)),
+            (None, None) => None,
+        }
+    }
+
+    /// A secret that must be there.
+    pub fn required_secret(&mut self, name: &str) -> Option<SecretSource> {
+        let before = self.problems.len();
+        let source = self.secret(name);
+        if source.is_none() && self.problems.len() == before {
+            self.problem("", format!("{name}_file or {name}_env is missing"));
+        }
+        source
+    }
+
+    /// The address that the documented paths are appended to, without a slash at its end.
+    pub fn url(&mut self, key: &str, default: Option<&str>) -> Option<Url> {
+        let written = match (self.take(key).map(|node| &node.value), default) {
+            (Some(Node::Text(text)), _) => text.as_str(),
+            (Some(other), _) => {
+                self.expected(key, "an address", other);
+                return None;
+            }
+            (None, Some(default)) => default,
+            (None, None) => {
+                self.problem(key, "is missing");
+                return None;
+            }
+        };
+        // no message shows the address: it may hold a password
+        let message = match Url::parse(written) {
+            Err(error) => format!("is not an address: {error}"),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                "must begin with https:// or http://".to_owned()
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "must not hold a user name or password".to_owned()
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                "must not hold a query or fragment".to_owned()
+            }
+            Ok(mut url) => {
+                let path = url.path().trim_end_matches('/').to_owned();
+                url.set_path(&path);
+                self.show(key, url.as_str().trim_end_matches('/'));
+                return Some(url);
+            }
+        };
+        self.problem(key, message);
+        None
+    }
+}

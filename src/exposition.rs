@@ -1,0 +1,207 @@
+//! The two text formats: Prometheus' 0.0.4 and `OpenMetrics` 1.0.
+//!
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/> and
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+
+use std::fmt::Write;
+
+use prometheus::proto::{Metric, MetricFamily, MetricType};
+
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Text, Self::OpenMetrics];
+
+    /// The value of the `Content-Type` header.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What every exposition ends with.
+    pub const fn end(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::OpenMetrics => "# EOF\n",
+        }
+    }
+}
+
+/// Writes families and samples one after another.
+#[derive(Debug)]
+pub struct Writer {
+    out: String,
+    format: Format,
+    samples: usize,
+}
+
+impl Writer {
+    /// An empty exposition.
+    pub const fn new(format: Format) -> Self {
+        Self {
+            out: String::new(),
+            format,
+            samples: 0,
+        }
+    }
+
+    /// What was written.
+    pub fn into_string(self) -> String {
+        self.out
+    }
+
+    /// How many samples were written.
+    pub const fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Begins a family of gauges. Its samples must follow at once, and there must be one: an empty
+    /// family is legal and still noise.
+    pub fn gauge(&mut self, name: &str, help: &str) {
+        self.header(name, help, "gauge");
+    }
+
+    fn header(&mut self, name: &str, help: &str, kind: &str) {
+        self.push(["# HELP ", name, " "]);
+        for char in help.chars() {
+            match char {
+                '\\' => self.out.push_str("\\\\"),
+                '\n' => self.out.push_str("\\n"),
+                '"' if self.format == Format::OpenMetrics => self.out.push_str("\\\""),
+                other => self.out.push(other),
+            }
+        }
+        self.push(["\n# TYPE ", name, " "]);
+        self.push([kind, "\n", ""]);
+        if self.format == Format::OpenMetrics && name.ends_with("_seconds") {
+            self.push(["# UNIT ", name, " seconds\n"]);
+        }
+    }
+
+    fn push(&mut self, parts: [&str; 3]) {
+        for part in parts {
+            self.out.push_str(part);
+        }
+    }
+
+    /// A sample. `labels` is a block as [`labels`] makes it, without braces.
+    pub fn sample(&mut self, name: &str, labels: &str, value: f64) {
+        self.samples += 1;
+        self.out.push_str(name);
+        if !labels.is_empty() {
+            self.push(["{", labels, "}"]);
+        }
+        self.out.push(' ');
+        write_number(&mut self.out, value);
+        self.out.push('\n');
+    }
+
+    /// Families of the `prometheus` crate.
+    pub fn families(&mut self, families: &[MetricFamily]) {
+        for family in families {
+            let (name, help) = (family.name(), family.help());
+            match family.get_field_type() {
+                MetricType::COUNTER => {
+                    // OpenMetrics names the family without the suffix that its samples have
+                    let family_name = match self.format {
+                        Format::Text => name,
+                        Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+                    };
+                    self.header(family_name, help, "counter");
+                    for metric in family.get_metric() {
+                        self.sample(name, &pairs(metric), metric.get_counter().get_value());
+                    }
+                }
+                MetricType::HISTOGRAM => {
+                    self.header(name, help, "histogram");
+                    for metric in family.get_metric() {
+                        self.histogram(name, metric);
+                    }
+                }
+                // the only other kind that this program registers
+                _ => {
+                    self.header(name, help, "gauge");
+                    for metric in family.get_metric() {
+                        self.sample(name, &pairs(metric), metric.get_gauge().get_value());
+                    }
+                }
+            }
+        }
+    }
+
+    fn histogram(&mut self, name: &str, metric: &Metric) {
+        let histogram = metric.get_histogram();
+        let labels = pairs(metric);
+        let (bucket, sum, count) = (
+            format!("{name}_bucket"),
+            format!("{name}_sum"),
+            format!("{name}_count"),
+        );
+        let bounds = histogram.get_bucket().iter();
+        let bounds = bounds.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+        let last = (f64::INFINITY, histogram.get_sample_count());
+        for (bound, below) in bounds.chain([last]) {
+            let mut le = String::new();
+            write_number(&mut le, bound);
+            // OpenMetrics wants a number here to have one form only, that of a float
+            if self.format == Format::OpenMetrics && bound.fract() == 0.0 {
+                le.push_str(".0");
+            }
+            let separator = if labels.is_empty() { "" } else { "," };
+            self.sample(
+                &bucket,
+                &format!("{labels}{separator}le=\"{le}\""),
+                below as f64,
+            );
+        }
+        self.sample(&sum, &labels, histogram.get_sample_sum());
+        self.sample(&count, &labels, histogram.get_sample_count() as f64);
+    }
+}
+
+fn pairs(metric: &Metric) -> String {
+    let pairs = metric.get_label().iter();
+    labels(pairs.map(|pair| (pair.name(), pair.value())))
+}
+
+/// A block of labels, escaped, without braces.
+pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut block = String::new();
+    for (name, value) in pairs {
+        if !block.is_empty() {
+            block.push(',');
+        }
+        block.push_str(name);
+        block.push_str("=\"");
+        for char in value.chars() {
+            match char {
+                '\\' => block.push_str("\\\\"),
+                '"' => block.push_str("\\\""),
+                '\n' => block.push_str("\\n"),
+                other => block.push(other),
+            }
+        }
+        block.push('"');
+    }
+    block
+}
+
+/// A finite number in its shortest exact form, or `+Inf`.
+fn write_number(out: &mut String, value: f64) {
+    if value == f64::INFINITY {
+        out.push_str("+Inf");
+    } else {
+        // a String takes all that is written to it
+        write!(out, "{value}").unwrap_or_default();
+    }
+}

@@ -1,0 +1,37 @@
+//! A Prometheus exporter for SMS and `WhatsApp` marketing campaigns.
+//!
+//! The modules stand in the order in which data flows through them; each knows only those before
+//! it.
+
+pub mod telemetry;
+
+pub mod campaign;
+pub mod document;
+pub mod secret;
+
+pub mod provider;
+
+pub mod config;
+
+pub mod snapshot;
+
+pub mod poller;
+
+pub mod exposition;
+pub mod families;
+pub mod gzip;
+pub mod publisher;
+
+pub mod negotiation;
+pub mod server;
+
+pub mod daemon;
+pub mod once;
+
+pub mod simulator;
+
+pub mod demo;
+
+pub mod logging;
+
+pub mod cli;

@@ -1,0 +1,95 @@
+//! The program: parse, check, run, and say by the exit code how it went.
+
+use std::process::ExitCode;
+
+use campaign_exporter::cli::{Cli, Command};
+use campaign_exporter::config::Config;
+use campaign_exporter::{daemon, demo, logging, once, provider};
+use clap::Parser;
+use tracing::{error, info};
+
+/// Failed at run time.
+const FAILED: u8 = 1;
+/// Bad command line or configuration; clap uses the same.
+const BAD_CONFIGURATION: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { options, command } = Cli::parse();
+    if let Err(error) = logging::init(options.log_level, options.log_format) {
+        // there is no log to write this to
+        complain(&format!("cannot log: {error}"));
+        return ExitCode::from(FAILED);
+    }
+    let storage = options.storage();
+    let daemon_options = daemon::Options {
+        config_file: options.config_file.clone(),
+        storage: storage.clone(),
+        listen_address: options.listen_address,
+        telemetry_path: options.telemetry_path,
+        lifecycle: options.lifecycle,
+    };
+    if let Some(Command::Demo { seed }) = command {
+        return exit(demo::run(daemon_options, seed).await);
+    }
+
+    let mut config = match Config::load(&options.config_file, storage.as_deref()) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in problems.to_string().lines() {
+                error!("{problem}");
+            }
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    daemon::log_warnings(&config);
+    if options.config_check {
+        info!(
+            accounts = config.accounts.len(),
+            "the configuration is good"
+        );
+        return ExitCode::SUCCESS;
+    }
+    let client = match provider::client(reqwest::Client::builder()) {
+        Ok(client) => client,
+        Err(error) => return exit(Err(error.into())),
+    };
+    match command {
+        Some(Command::Poll { account }) => {
+            if let Some(name) = account {
+                config.accounts.retain(|account| account.name == name);
+                if config.accounts.is_empty() {
+                    error!(
+                        account = name,
+                        "the configuration has no account of this name"
+                    );
+                    return ExitCode::from(BAD_CONFIGURATION);
+                }
+            }
+            match once::poll(config.accounts, client).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
+                Err(error) => exit(Err(error)),
+            }
+        }
+        _ => exit(daemon::run(daemon_options, config, client).await),
+    }
+}
+
+fn exit(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(error = format!("{error:#}"), "stopped");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one message that the log cannot take"
+)]
+fn complain(message: &str) {
+    eprintln!("{message}");
+}

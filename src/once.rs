@@ -1,0 +1,90 @@
+//! The `poll` command: every account once, the exposition on standard output.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::config::Account;
+use crate::daemon::account_telemetry;
+use crate::exposition::{Format, Writer};
+use crate::families;
+use crate::poller::{Outcome, Poller};
+use crate::snapshot::{Change, Snapshot};
+use crate::telemetry::Telemetry;
+
+/// Polls the accounts side by side. Returns whether all polls were good.
+pub async fn poll(accounts: Vec<Account>, client: reqwest::Client) -> anyhow::Result<bool> {
+    let telemetry = Telemetry::new()?;
+    let mut snapshot = Snapshot::default();
+    let mut polls = JoinSet::new();
+    let mut telemetries = Vec::new();
+    let generations = (0..).zip(accounts.iter().cloned()).collect();
+    snapshot.apply(Change::Configured(generations));
+    for (generation, account) in (0..).zip(accounts) {
+        let telemetry = account_telemetry(&account)?;
+        telemetries.push(telemetry.clone());
+        let poller = Poller {
+            account,
+            generation,
+            client: client.clone(),
+            telemetry,
+        };
+        polls.spawn(async move {
+            let outcome = poller.poll().await;
+            (poller, outcome)
+        });
+    }
+    telemetry.set_accounts(telemetries);
+
+    let mut all_good = true;
+    while let Some(ended) = polls.join_next().await {
+        let (poller, outcome) = ended.context("a poll failed")?;
+        all_good &= outcome.result.is_ok();
+        report(&poller.account, &outcome)?;
+        snapshot.apply(Change::Polled(Box::new(poller.update(outcome))));
+    }
+
+    let mut writer = Writer::new(Format::Text);
+    writer.families(&telemetry.gather());
+    let exposition = families::render(&snapshot, Format::Text) + &writer.into_string();
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(exposition.as_bytes())
+        .and_then(|()| stdout.flush());
+    written.context("cannot write to standard output")?;
+    Ok(all_good)
+}
+
+/// A line for a person who waits, or log lines for whoever reads the logs.
+fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
+    let name = &account.name;
+    if !io::stderr().is_terminal() {
+        match &outcome.result {
+            Ok((_, problems)) if problems.is_empty() => {}
+            Ok((_, problems)) => warn!(account = name, %problems, "values could not be read"),
+            Err(error) => {
+                let reason = error.reason.as_str();
+                warn!(account = name, reason, %error, "poll failed");
+            }
+        }
+        return Ok(());
+    }
+    let took = outcome.took.as_secs_f64();
+    let line = match &outcome.result {
+        Ok((data, problems)) => {
+            let campaigns = data.campaigns.len();
+            let mut line = format!("{name}: {campaigns} campaigns in {took:.1} s");
+            if !problems.is_empty() {
+                line.push_str(&format!("; could not read {problems}"));
+            }
+            line
+        }
+        Err(error) => format!(
+            "{name}: failed after {took:.1} s ({}): {error}",
+            error.reason.as_str()
+        ),
+    };
+    writeln!(io::stderr(), "{line}").context("cannot write to standard error")
+}

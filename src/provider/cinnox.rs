@@ -1,0 +1,270 @@
+//! CINNOX Open API: summaries of sent campaigns.
+//!
+//! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>; the error table is on
+//! <https://docs.cinnox.com/docs/error-codes-and-rate-limit>.
+
+use chrono::{SecondsFormat, TimeDelta};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lenient::{self, Scalar};
+use super::{PollError, Problems, Reading, Reason, Session, Window, check_page_count};
+use crate::campaign::{Campaign, Channel, Counts, Info};
+use crate::document::Section;
+use crate::provider::http::Answer;
+use crate::secret::SecretSource;
+
+/// The value of the `provider` label.
+pub(super) const NAME: &str = "cinnox";
+
+/// Campaigns per page: the endpoint's maximum.
+const LIMIT: usize = 200;
+
+/// How far `endAt` lies ahead of the clock: what was just sent must not be missed because this
+/// clock is behind the provider's.
+const END_MARGIN: TimeDelta = TimeDelta::days(1);
+
+/// An account at CINNOX.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    base_url: Url,
+    app_id: String,
+    token: SecretSource,
+    channels: Vec<Channel>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum KnownChannel {
+    Sms,
+    Whatsapp,
+}
+
+impl Settings {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        use KnownChannel::{Sms, Whatsapp};
+
+        // every service has its own address, so there is no default
+        let base_url = section.url("base_url", None);
+        let app_id = section.required_text("app_id");
+        let token = section.required_secret("token");
+        let words = [("sms", Sms), ("whatsapp", Whatsapp)];
+        let chosen = section.choices("channels", &[Sms, Whatsapp], &words);
+        if chosen.is_empty() {
+            section.problem("channels", "needs at least one of: sms, whatsapp");
+        }
+        let channels = [(Sms, Channel::Sms), (Whatsapp, Channel::Whatsapp)];
+        let channels = channels
+            .into_iter()
+            .filter(|(known, _)| chosen.contains(known));
+        Some(Self {
+            base_url: base_url?,
+            app_id: app_id?,
+            token: token?,
+            channels: channels.map(|(_, channel)| channel).collect(),
+        })
+    }
+
+    pub(super) const fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    pub(super) fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The one channel that is asked for, in the API's spelling; nothing asks for all.
+    fn filter(&self) -> Option<&'static str> {
+        match self.channels.as_slice() {
+            [Channel::Sms] => Some("sms"),
+            [Channel::Whatsapp] => Some("whatsApp"),
+            _ => None,
+        }
+    }
+
+    fn endpoint(&self) -> Url {
+        let mut url = self.base_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            // segment by segment, so that no app id can change the path
+            path.pop_if_empty()
+                .extend(["v1", "api", "apps", &self.app_id, "data"]);
+            path.push("sent-campaigns-summary");
+        }
+        url
+    }
+
+    /// Reads the campaigns of the window.
+    pub(super) async fn read_campaigns(
+        &self,
+        session: &Session,
+        window: Window,
+    ) -> Result<Reading, PollError> {
+        let token = self.token.read().await;
+        let token =
+            token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))?;
+        let mut reading = Reading::default();
+        let mut endpoint = self.endpoint();
+        // both or neither, and the same for all pages; there is no total, and no promised order
+        let time =
+            |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        endpoint
+            .query_pairs_mut()
+            .append_pair("startAt", &time(window.start))
+            .append_pair("endAt", &time(window.now + END_MARGIN))
+            .append_pair("limit", &LIMIT.to_string());
+        if let Some(channel) = self.filter() {
+            endpoint.query_pairs_mut().append_pair("channel", channel);
+        }
+        for page in 0.. {
+            check_page_count(page)?;
+            let mut url = endpoint.clone();
+            url.query_pairs_mut()
+                .append_pair("offset", &(page * LIMIT).to_string());
+            let page = session
+                .get(&url, &token, |answer| read_page(answer))
+                .await?;
+            let items = page.items.len();
+            for item in page.items.into_iter().flatten() {
+                if let Some(campaign) = item.translate(&mut reading.problems)
+                    && self.wants(&campaign.channel)
+                {
+                    reading.add(campaign);
+                }
+            }
+            reading.problems.merge(page.problems);
+            if items < LIMIT {
+                break;
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Whether a campaign belongs to the account's channels. One on a channel that the API does
+    /// not document belongs to an account with all channels.
+    fn wants(&self, channel: &Channel) -> bool {
+        self.filter().is_none() || self.channels.contains(channel)
+    }
+}
+
+/// A decoded page. An item that is none counts as one all the same: it fills its place.
+struct Page {
+    items: Vec<Option<Item>>,
+    problems: Problems,
+}
+
+#[derive(Deserialize)]
+struct WirePage<'a> {
+    #[serde(borrow)]
+    result: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    code: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Item {
+    id: Scalar,
+    date: Scalar,
+    campaign_name: Scalar,
+    channel: Scalar,
+    created_by: Scalar,
+    sender: Option<Sender>,
+    subject: Scalar,
+    total_recipients: Scalar,
+    delivered: Scalar,
+    read: Scalar,
+    replied: Scalar,
+    pending: Scalar,
+    failed: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Sender {
+    phone: Scalar,
+    channel_name: Scalar,
+}
+
+fn read_page(answer: &Answer) -> Result<Page, PollError> {
+    check_success(answer)?;
+    let page: WirePage<'_> = answer.json()?;
+    let mut problems = Problems::default();
+    let items = page.result.into_iter();
+    let items = items
+        .map(|json| lenient::item(json, "result", &mut problems))
+        .collect();
+    Ok(Page { items, problems })
+}
+
+/// Success is HTTP 200 with `code` 200, as in the error table, or 0, which the documented default
+/// of `code` suggests. Otherwise `code` says more than the HTTP status.
+fn check_success(answer: &Answer) -> Result<(), PollError> {
+    let envelope: Result<Envelope, PollError> = answer.json();
+    let code = match (envelope, answer.status) {
+        (Ok(envelope), _) => envelope.code.count("code", &mut Problems::default()),
+        (Err(error), 200) => return Err(error),
+        (Err(_), _) => return Err(answer.status_error()),
+    };
+    let reason = match (code, answer.status) {
+        (Some(0 | 200), 200) => return Ok(()),
+        (None, 200) => {
+            return Err(PollError::new(
+                Reason::Decode,
+                "the answer has no numeric code",
+            ));
+        }
+        (Some(6_451_010), _) => Reason::Throttled,
+        // "Bad response from the service"
+        (Some(6_451_001), _) => Reason::Server,
+        (Some(code), 200) => u16::try_from(code).map_or(Reason::Client, Reason::of_status),
+        (_, status) => Reason::of_status(status),
+    };
+    let mut error = answer.error(reason);
+    if let Some(code) = code {
+        error.message.push_str(&format!(" (code {code})"));
+    }
+    Err(error)
+}
+
+impl Item {
+    fn translate(self, problems: &mut Problems) -> Option<Campaign> {
+        let id = self.id.id("id", problems)?;
+        // a label that no series may lack
+        let channel = self.channel.id("channel", problems);
+        let channel = Channel::from_word(channel.as_deref().unwrap_or("unknown"));
+        let mut counts = Counts {
+            recipients: self.total_recipients.count("totalRecipients", problems),
+            deliveries: self.delivered.count("delivered", problems),
+            ..Counts::default()
+        };
+        // what an SMS campaign has of these means nothing: the API counts them for WhatsApp only
+        if channel != Channel::Sms {
+            counts.reads = self.read.count("read", problems);
+            counts.replies = self.replied.count("replied", problems);
+            counts.pending = self.pending.count("pending", problems);
+            counts.bounces = self.failed.count("failed", problems);
+        }
+        let sender = self.sender.unwrap_or_default();
+        Some(Campaign {
+            id,
+            name: self
+                .campaign_name
+                .text("campaignName", problems)
+                .unwrap_or_default(),
+            channel,
+            last_sent: self.date.time("date", problems, lenient::rfc3339),
+            counts,
+            info: Info {
+                sender: sender.phone.word("sender.phone", problems),
+                created_by: self.created_by.word("createdBy", problems),
+                template: self.subject.word("subject", problems),
+                channel_name: sender.channel_name.word("sender.channelName", problems),
+                ..Info::default()
+            },
+            ..Campaign::default()
+        })
+    }
+}

@@ -1,0 +1,374 @@
+//! One way of asking for all providers: bearer token, bounds, retries, and what went wrong.
+
+use std::error::Error;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::{Bytes, BytesMut};
+use chrono::{DateTime, Utc};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::{PollError, Reason};
+use crate::telemetry::AccountTelemetry;
+
+/// What providers see as `User-Agent`.
+const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION"));
+
+/// Time limit of a connection, TLS included, within the limit of the request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest body after decompression. `SMSUp`'s largest page, 1,000 campaigns with texts of 1,600
+/// characters, is about 2 MB.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Longest part of a provider's own error text that is logged, in characters.
+const MAX_MESSAGE_CHARS: usize = 200;
+
+/// Retries of one request.
+const MAX_RETRIES: usize = 3;
+
+/// Wait before the first retry; each later one is three times as long, each with jitter.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Least wait after "too many requests", which every known limit counts by the second.
+const THROTTLED_DELAY: Duration = Duration::from_secs(1);
+
+/// An HTTP client for all accounts.
+pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
+    builder
+        .user_agent(USER_AGENT)
+        // a redirect would carry the token to another place
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .build()
+}
+
+/// How the requests of one poll are made.
+#[derive(Debug)]
+pub struct Session {
+    /// The client.
+    pub client: reqwest::Client,
+    /// Time limit of one request, its body included.
+    pub request_timeout: Duration,
+    /// No retry begins after this; so no `Retry-After` is waited for beyond it.
+    pub retry_until: Instant,
+    /// Where requests are counted.
+    pub telemetry: AccountTelemetry,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    content_type: String,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl Session {
+    /// Asks for `url` and makes of the answer what `interpret` does, again after a while where that
+    /// may help.
+    pub(super) async fn get<T>(
+        &self,
+        url: &Url,
+        token: &SecretString,
+        interpret: impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(FIRST_RETRY_DELAY)
+            .with_factor(3.0)
+            .with_max_times(MAX_RETRIES)
+            .with_jitter();
+        let attempt = || async {
+            let answer = self.attempt(url, token).await?;
+            interpret(&answer)
+        };
+        attempt
+            .retry(delays)
+            .sleep(tokio::time::sleep)
+            .when(|error: &PollError| error.reason.is_transient())
+            .adjust(|error, delay| self.delay(error, delay?))
+            .notify(|error, delay| {
+                self.telemetry.retry();
+                debug!(reason = error.reason.as_str(), %error, ?delay, "trying again");
+            })
+            .await
+            .map_err(|error| without(token, error))
+    }
+
+    /// How long to wait before the next try; nothing if there is no time left for one.
+    fn delay(&self, error: &PollError, planned: Duration) -> Option<Duration> {
+        let mut delay = planned;
+        if error.reason == Reason::Throttled {
+            delay = delay.max(THROTTLED_DELAY.saturating_add(planned));
+        }
+        if let Some(asked) = error.retry_after {
+            delay = delay.max(asked);
+        }
+        let begin = Instant::now().checked_add(delay)?;
+        (begin <= self.retry_until).then_some(delay)
+    }
+
+    async fn attempt(&self, url: &Url, token: &SecretString) -> Result<Answer, PollError> {
+        let begin = Instant::now();
+        let (code, result) = match self.send(url, token).await {
+            Ok(response) => {
+                let status = response.status();
+                (status.as_str().to_owned(), read(response).await)
+            }
+            Err(error) => ("error".to_owned(), Err(transport_error(error))),
+        };
+        self.telemetry.request(&code, begin.elapsed());
+        result
+    }
+
+    async fn send(&self, url: &Url, token: &SecretString) -> reqwest::Result<Response> {
+        self.client
+            .get(url.clone())
+            .timeout(self.request_timeout)
+            .bearer_auth(token.expose_secret())
+            .header(ACCEPT, "application/json")
+            .send()
+            .await
+    }
+}
+
+async fn read(mut response: Response) -> Result<Answer, PollError> {
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
+    let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(PollError::new(
+                Reason::TooLarge,
+                format!("the answer is larger than {MAX_BODY_BYTES} bytes"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status: response.status().as_u16(),
+        content_type,
+        retry_after,
+        body: body.freeze(),
+    })
+}
+
+impl Answer {
+    /// The body as a JSON object of a type, or a `decode` error.
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PollError> {
+        let fail = |detail: String| {
+            let what = clean(&format!("{}: {detail}", self.content_type));
+            PollError::new(
+                Reason::Decode,
+                format!("HTTP {}, not the documented JSON ({what})", self.status),
+            )
+        };
+        // serde would read a struct from an array, too
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(fail("not an object".to_owned()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| fail(error.to_string()))
+    }
+
+    /// An error that the answer stands for, with what the provider says about it.
+    pub(super) fn error(&self, reason: Reason) -> PollError {
+        let mut message = format!("HTTP {}", self.status);
+        let detail = error_detail(&self.body);
+        if !detail.is_empty() {
+            message.push_str(": ");
+            message.push_str(&detail);
+        }
+        if let Some(wait) = self.retry_after {
+            message.push_str(&format!(" (asks to wait {} s)", wait.as_secs()));
+        }
+        PollError {
+            reason,
+            message,
+            retry_after: self.retry_after,
+        }
+    }
+
+    /// The error that the HTTP status alone stands for.
+    pub(super) fn status_error(&self) -> PollError {
+        self.error(Reason::of_status(self.status))
+    }
+}
+
+/// The members under which the known APIs explain an error, in one object or an array of them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error_key: Option<String>,
+    error_message: Option<String>,
+    message: Option<String>,
+    details: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// What a body says about an error; nothing if it is in no known form, such as HTML.
+fn error_detail(body: &[u8]) -> String {
+    let parsed = match body.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(body).ok(),
+        Some(b'[') => serde_json::from_slice::<Vec<ErrorBody>>(body)
+            .ok()
+            .and_then(|errors| errors.into_iter().next()),
+        _ => None,
+    };
+    let ErrorBody {
+        error_key,
+        error_message,
+        message,
+        details,
+        error,
+        error_description,
+    } = parsed.unwrap_or_default();
+    let parts = [
+        error_key,
+        error,
+        error_message,
+        message,
+        details,
+        error_description,
+    ];
+    let texts: Vec<String> = parts.into_iter().flatten().collect();
+    clean(&texts.join(": "))
+}
+
+/// One line of bounded length: nothing from outside breaks a log.
+fn clean(text: &str) -> String {
+    let line = text
+        .chars()
+        .map(|char| if char.is_control() { ' ' } else { char });
+    let mut cut: String = line.clone().take(MAX_MESSAGE_CHARS).collect();
+    if line.count() > MAX_MESSAGE_CHARS {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The error without the token, which a provider may repeat in its message.
+fn without(token: &SecretString, mut error: PollError) -> PollError {
+    error.message = error.message.replace(token.expose_secret(), "[redacted]");
+    error
+}
+
+/// `Retry-After` as a duration from `now`, in either of its forms (RFC 9110, 10.2.3).
+fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time: DateTime<Utc> = httpdate::parse_http_date(value).ok()?.into();
+    Some((time - now).to_std().unwrap_or_default())
+}
+
+/// What went wrong where there is no whole answer.
+fn transport_error(error: reqwest::Error) -> PollError {
+    let reason = if error.is_timeout() {
+        Reason::Timeout
+    } else if caused_by::<rustls::Error>(&error) {
+        Reason::Tls
+    } else if error.is_decode() && !caused_by::<hyper::Error>(&error) {
+        // a body that is not what its Content-Encoding says
+        Reason::Decode
+    } else {
+        Reason::Network
+    };
+    // the address is in the configuration; without it no query can leak
+    let error = error.without_url();
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        message.push_str(": ");
+        message.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    PollError::new(reason, clean(&message))
+}
+
+/// Whether an error of type `E` is somewhere in the chain. An `io::Error` hides the error it holds
+/// from `source`.
+fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<E>() {
+            return true;
+        }
+        cause = match inner
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+        {
+            Some(held) => Some(held),
+            None => inner.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let wait = |value| retry_after(value, now);
+        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait(" 0 "), Some(Duration::ZERO));
+        assert_eq!(
+            wait("Sun, 01 Mar 2026 12:01:00 GMT"),
+            Some(Duration::from_secs(60))
+        );
+        assert_eq!(wait("Sun, 01 Mar 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("-5"), None);
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn error_bodies_are_read_in_every_documented_form() {
+        for (body, detail) in [
+            (r#"[{"error_key":"k","error_message":"m"}]"#, "k: m"),
+            (
+                r#"{"error_key":"throttled","error_message":"Too Many"}"#,
+                "throttled: Too Many",
+            ),
+            (r#"{"message":"Forbidden"}"#, "Forbidden"),
+            (
+                r#"{"error":"invalid_grant","error_description":"expired"}"#,
+                "invalid_grant: expired",
+            ),
+            (
+                r#"{"status":-1,"message":"Authentication error"}"#,
+                "Authentication error",
+            ),
+            ("<html>no</html>", ""),
+            ("", ""),
+            ("[]", ""),
+        ] {
+            assert_eq!(error_detail(body.as_bytes()), detail);
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_short_line() {
+        assert_eq!(clean("a\nb\u{1b}[31mc"), "a b [31mc");
+        assert_eq!(
+            clean(&"x".repeat(300)).chars().count(),
+            MAX_MESSAGE_CHARS + 1
+        );
+    }
+}

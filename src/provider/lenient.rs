@@ -1,0 +1,356 @@
+//! Lenient values: a bad date or count costs that one value, never the campaign around it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::campaign::MAX_COUNT;
+
+/// How many values of each field could not be read, by the field's name at the provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(BTreeMap<&'static str, u64>);
+
+impl Problems {
+    /// Counts one.
+    pub(super) fn add(&mut self, field: &'static str) {
+        *self.0.entry(field).or_default() += 1;
+    }
+
+    /// Counts all of `other`, too.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (field, count) in other.0 {
+            *self.0.entry(field).or_default() += count;
+        }
+    }
+
+    /// Whether everything could be read.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The fields and how often each could not be read.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map(|(field, count)| (*field, *count))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (field, count)) in self.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            write!(formatter, "{separator}{field} ({count} times)")?;
+        }
+        Ok(())
+    }
+}
+
+/// A value of an item, of whatever JSON type the provider sends today.
+#[derive(Debug, Default, PartialEq)]
+pub(super) enum Scalar {
+    /// Left out or `null`.
+    #[default]
+    Absent,
+    /// A whole number, not negative.
+    Whole(u64),
+    /// Any other number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// `true` or `false`.
+    Bool(bool),
+    /// Something that no value can be: an array, an object.
+    Other,
+}
+
+impl Scalar {
+    /// A count: not negative, without a fraction, and small enough to be exact in a gauge.
+    pub(super) fn count(self, field: &'static str, problems: &mut Problems) -> Option<u64> {
+        let count = match self {
+            Self::Absent => return None,
+            Self::Whole(number) => Some(number),
+            Self::Number(number) => whole(number),
+            Self::Text(text) => match text.trim() {
+                "" => return None,
+                text => text
+                    .parse()
+                    .ok()
+                    .or_else(|| text.parse().ok().and_then(whole)),
+            },
+            Self::Bool(_) | Self::Other => None,
+        };
+        let count = count.filter(|count| *count <= MAX_COUNT);
+        noted(count, field, problems)
+    }
+
+    /// A finite number, not negative.
+    pub(super) fn number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+        let number = match self {
+            Self::Absent => return None,
+            Self::Whole(number) => Some(number as f64),
+            Self::Number(number) => Some(number),
+            Self::Text(text) => match text.trim() {
+                "" => return None,
+                text => text.parse().ok(),
+            },
+            Self::Bool(_) | Self::Other => None,
+        };
+        noted(
+            number.filter(|number: &f64| number.is_finite() && *number >= 0.0),
+            field,
+            problems,
+        )
+    }
+
+    /// Text; a number is passed on as it is written.
+    pub(super) fn text(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+        match self {
+            Self::Absent => None,
+            Self::Whole(number) => Some(number.to_string()),
+            Self::Text(text) => Some(text),
+            Self::Number(_) | Self::Bool(_) | Self::Other => noted(None, field, problems),
+        }
+    }
+
+    /// An id, without which an item is none: text that is not empty, or a whole number.
+    pub(super) fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+        let id = match self {
+            Self::Whole(number) => Some(number.to_string()),
+            Self::Text(text) => Some(text).filter(|text| !text.trim().is_empty()),
+            Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
+        };
+        noted(id, field, problems)
+    }
+
+    /// Text that is not empty.
+    pub(super) fn word(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+        self.text(field, problems)
+            .filter(|text| !text.trim().is_empty())
+    }
+
+    /// Whether it is a yes: `true` or 1, as such or as text.
+    pub(super) fn is_true(&self) -> bool {
+        match self {
+            Self::Bool(value) => *value,
+            Self::Whole(number) => *number == 1,
+            Self::Text(text) => matches!(text.as_str(), "1" | "true"),
+            Self::Absent | Self::Number(_) | Self::Other => false,
+        }
+    }
+
+    /// A point in time, written as `parse` reads it.
+    pub(super) fn time(
+        self,
+        field: &'static str,
+        problems: &mut Problems,
+        parse: impl FnOnce(&str) -> Option<DateTime<Utc>>,
+    ) -> Option<DateTime<Utc>> {
+        let time = match self {
+            Self::Absent => return None,
+            Self::Text(text) => match text.trim() {
+                "" => return None,
+                text => parse(text),
+            },
+            Self::Whole(_) | Self::Number(_) | Self::Bool(_) | Self::Other => None,
+        };
+        noted(time, field, problems)
+    }
+}
+
+/// A point in time with its offset, as in RFC 3339.
+pub(super) fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text)
+        .ok()
+        .map(|time| time.to_utc())
+}
+
+/// One item of a list, which costs only itself when it is not what the provider documents.
+pub(super) fn item<'a, T: Deserialize<'a>>(
+    json: &'a RawValue,
+    field: &'static str,
+    problems: &mut Problems,
+) -> Option<T> {
+    // serde would read a struct from an array, too
+    let item = json
+        .get()
+        .starts_with('{')
+        .then(|| serde_json::from_str(json.get()).ok())
+        .flatten();
+    noted(item, field, problems)
+}
+
+fn noted<T>(value: Option<T>, field: &'static str, problems: &mut Problems) -> Option<T> {
+    if value.is_none() {
+        problems.add(field);
+    }
+    value
+}
+
+fn whole(number: f64) -> Option<u64> {
+    let exact = number.fract() == 0.0 && (0.0..=MAX_COUNT as f64).contains(&number);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked: whole, not negative and at most 2^53"
+    )]
+    exact.then_some(number as u64)
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Scalar, E> {
+                Ok(Scalar::Absent)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar::Bool(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar::Whole(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+                Ok(u64::try_from(value).map_or(Scalar::Number(value as f64), Scalar::Whole))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(value))
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(value.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Scalar, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Scalar, A::Error> {
+                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+        }
+
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(
+        json: &str,
+        take: impl FnOnce(Scalar, &mut Problems) -> Option<T>,
+    ) -> (Option<T>, bool) {
+        let mut problems = Problems::default();
+        let value = take(serde_json::from_str(json).unwrap(), &mut problems);
+        (value, problems.is_empty())
+    }
+
+    #[test]
+    fn a_count_is_a_whole_number_in_any_dress() {
+        for (json, count) in [
+            ("60", 60),
+            ("60.0", 60),
+            (r#""60""#, 60),
+            (r#"" 60 ""#, 60),
+            (r#""60.0""#, 60),
+            ("0", 0),
+            ("9007199254740992", MAX_COUNT),
+        ] {
+            let read = read(json, |scalar, problems| scalar.count("sends", problems));
+            assert_eq!(read, (Some(count), true), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_absent_count_is_neither_zero_nor_a_problem() {
+        for json in ["null", r#""""#, r#""  ""#] {
+            let read = read(json, |scalar, problems| scalar.count("sends", problems));
+            assert_eq!(read, (None, true), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_bad_count_is_a_problem_and_no_value() {
+        for json in [
+            "-1",
+            "1.5",
+            "1e300",
+            "9007199254740993",
+            "18446744073709551616",
+            "true",
+            "[]",
+            "[1]",
+            "{}",
+            r#"{"a":1}"#,
+            r#""n/a""#,
+            r#""NaN""#,
+            r#""inf""#,
+            r#""-3""#,
+            r#""1,958""#,
+        ] {
+            let read = read(json, |scalar, problems| scalar.count("sends", problems));
+            assert_eq!(read, (None, false), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_finite_and_not_negative() {
+        let number = |json| read(json, |scalar, problems| scalar.number("cost", problems));
+        assert_eq!(number(r#""98.5""#), (Some(98.5), true));
+        assert_eq!(number("7"), (Some(7.0), true));
+        assert_eq!(number(r#""""#), (None, true));
+        for json in ["-0.5", r#""NaN""#, r#""infinity""#, "true", r#""1e999""#] {
+            assert_eq!(number(json), (None, false), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_text_or_a_number_and_never_missing() {
+        let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
+        assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
+        assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
+        for json in ["null", r#""""#, r#"" ""#, "[]", "1.5", "true"] {
+            assert_eq!(id(json), (None, false), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_converted_from_its_offset() {
+        let time = |json| {
+            read(json, |scalar, problems| {
+                scalar.time("date", problems, rfc3339)
+            })
+        };
+        let (value, good) = time(r#""2024-04-02T17:13:13.000-04:00""#);
+        assert_eq!(value.map(|time| time.timestamp()), Some(1_712_092_393));
+        assert!(good);
+        assert_eq!(time(r#""2024--02-01T14:58:22.000-04:00""#), (None, false));
+        assert_eq!(time("1712092393"), (None, false));
+        assert_eq!(time("null"), (None, true));
+    }
+
+    #[test]
+    fn problems_are_summed_up_in_one_line() {
+        let mut problems = Problems::default();
+        problems.add("sends");
+        problems.add("date");
+        problems.add("sends");
+        assert_eq!(problems.to_string(), "date (1 times), sends (2 times)");
+    }
+}

@@ -1,0 +1,304 @@
+//! The providers: one file each, complete in itself, and what they share.
+//!
+//! Adding a provider is one file beside the others and its entries here, which the compiler asks
+//! for once the variant of [`Settings`] is there.
+
+mod cinnox;
+mod constant_contact;
+mod http;
+mod lenient;
+mod smsup;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+
+use crate::campaign::{Campaign, Channel};
+use crate::document::Section;
+
+pub use http::{Session, client};
+pub use lenient::Problems;
+
+/// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
+const MAX_PAGES: usize = 2_000;
+
+/// The settings of one account at its provider.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settings {
+    /// Constant Contact.
+    ConstantContact(constant_contact::Settings),
+    /// CINNOX.
+    Cinnox(cinnox::Settings),
+    /// `SMSUp`.
+    Smsup(smsup::Settings),
+}
+
+impl Settings {
+    /// The values of the `provider` label and key.
+    pub const NAMES: [&'static str; 3] = [constant_contact::NAME, cinnox::NAME, smsup::NAME];
+
+    /// Takes the keys of the provider called `name`.
+    pub fn read(name: &str, section: &mut Section<'_>) -> Option<Self> {
+        match name {
+            constant_contact::NAME => {
+                constant_contact::Settings::read(section).map(Self::ConstantContact)
+            }
+            cinnox::NAME => cinnox::Settings::read(section).map(Self::Cinnox),
+            smsup::NAME => smsup::Settings::read(section).map(Self::Smsup),
+            _ => {
+                let names = Self::NAMES.join(", ");
+                section.problem("provider", format!("{name:?} is none of: {names}"));
+                None
+            }
+        }
+    }
+
+    /// The value of the `provider` label.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ConstantContact(_) => constant_contact::NAME,
+            Self::Cinnox(_) => cinnox::NAME,
+            Self::Smsup(_) => smsup::NAME,
+        }
+    }
+
+    /// The channels that the account can have.
+    pub fn channels(&self) -> &[Channel] {
+        match self {
+            Self::ConstantContact(_) => &constant_contact::CHANNELS,
+            Self::Cinnox(settings) => settings.channels(),
+            Self::Smsup(_) => &smsup::CHANNELS,
+        }
+    }
+
+    /// The rates that the provider reports by itself for a whole result.
+    pub const fn reported_rates(&self) -> &'static [&'static str] {
+        match self {
+            Self::ConstantContact(_) => &constant_contact::RATES,
+            Self::Cinnox(_) | Self::Smsup(_) => &[],
+        }
+    }
+
+    /// The key because of which tokens have to be kept, if there is one.
+    pub fn needs_storage(&self) -> Option<&'static str> {
+        match self {
+            Self::ConstantContact(settings) => settings.needs_storage(),
+            Self::Cinnox(_) | Self::Smsup(_) => None,
+        }
+    }
+
+    const fn base_url(&self) -> &Url {
+        match self {
+            Self::ConstantContact(settings) => settings.base_url(),
+            Self::Cinnox(settings) => settings.base_url(),
+            Self::Smsup(settings) => settings.base_url(),
+        }
+    }
+
+    /// What is allowed and still worth a look.
+    pub fn warnings(&self) -> Vec<String> {
+        let base_url = self.base_url();
+        let mut warnings = Vec::new();
+        if base_url.scheme() == "http" && !is_loopback(base_url) {
+            warnings.push("base_url is http: the token travels unencrypted".to_owned());
+        }
+        if let Self::ConstantContact(settings) = self {
+            warnings.extend(settings.warnings());
+        }
+        warnings
+    }
+
+    /// Reads every campaign of the window: all pages or nothing.
+    pub async fn read_campaigns(
+        &self,
+        session: &Session,
+        window: Window,
+    ) -> Result<Reading, PollError> {
+        match self {
+            Self::ConstantContact(settings) => settings.read_campaigns(session, window).await,
+            Self::Cinnox(settings) => settings.read_campaigns(session, window).await,
+            Self::Smsup(settings) => settings.read_campaigns(session, window).await,
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.starts_with("127."),
+        None => false,
+    }
+}
+
+/// The times that a read covers. Campaigns that are to be sent later than now belong to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Campaigns sent earlier are not read.
+    pub start: DateTime<Utc>,
+    /// When the read began.
+    pub now: DateTime<Utc>,
+}
+
+/// What one good read found.
+#[derive(Debug, Default)]
+pub struct Reading {
+    campaigns: HashMap<String, Campaign>,
+    /// The credits left, where the provider tells.
+    pub credits: Option<f64>,
+    /// The provider's own rates as ratios, where they speak of the whole result.
+    pub reported_ratios: Vec<(&'static str, f64)>,
+    /// The rates in which the provider's own figures differ from its counts, once a page.
+    pub mismatches: Vec<&'static str>,
+    /// Values and campaigns that could not be read.
+    pub problems: Problems,
+}
+
+impl Reading {
+    /// Adds a campaign. Pages shift while they are read, so one may come twice: the later is the
+    /// fresher.
+    fn add(&mut self, campaign: Campaign) {
+        self.campaigns.insert(campaign.id.clone(), campaign);
+    }
+
+    /// Takes the newest campaigns, newest first, and how many were left out. A campaign without a
+    /// date counts as the oldest.
+    pub fn take_newest(&mut self, most: usize) -> (Vec<Campaign>, usize) {
+        let mut campaigns: Vec<Campaign> =
+            std::mem::take(&mut self.campaigns).into_values().collect();
+        campaigns.sort_by(|one, other| {
+            let key = |campaign: &Campaign| Reverse(campaign.date());
+            key(one)
+                .cmp(&key(other))
+                .then_with(|| one.id.cmp(&other.id))
+        });
+        let left_out = campaigns.len().saturating_sub(most);
+        campaigns.truncate(most);
+        campaigns.shrink_to_fit();
+        (campaigns, left_out)
+    }
+}
+
+/// Why a poll failed: the closed set of the `reason` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The credentials were refused, or could not be read.
+    Auth,
+    /// The credentials are good and lack the permission.
+    Forbidden,
+    /// Too many requests for the moment.
+    Throttled,
+    /// The day's requests are used up.
+    Quota,
+    /// No answer, or no whole answer, in time.
+    Timeout,
+    /// No connection, or it broke.
+    Network,
+    /// No trust in the other side.
+    Tls,
+    /// The provider failed.
+    Server,
+    /// The provider does not accept the request.
+    Client,
+    /// The answer is not what the provider documents.
+    Decode,
+    /// The pages have no end, or lead elsewhere.
+    Pagination,
+    /// An answer is larger than any good one.
+    TooLarge,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Auth,
+        Self::Forbidden,
+        Self::Throttled,
+        Self::Quota,
+        Self::Timeout,
+        Self::Network,
+        Self::Tls,
+        Self::Server,
+        Self::Client,
+        Self::Decode,
+        Self::Pagination,
+        Self::TooLarge,
+    ];
+
+    /// The value of the `reason` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Forbidden => "forbidden",
+            Self::Throttled => "throttled",
+            Self::Quota => "quota",
+            Self::Timeout => "timeout",
+            Self::Network => "network",
+            Self::Tls => "tls",
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Decode => "decode",
+            Self::Pagination => "pagination",
+            Self::TooLarge => "too_large",
+        }
+    }
+
+    /// What an HTTP status other than 200 means where the body says nothing better.
+    const fn of_status(status: u16) -> Self {
+        match status {
+            401 => Self::Auth,
+            403 => Self::Forbidden,
+            408 => Self::Timeout,
+            429 => Self::Throttled,
+            500..=599 => Self::Server,
+            // a success without the documented body
+            200..=299 => Self::Decode,
+            // redirects too: they are never followed, so the address is wrong
+            _ => Self::Client,
+        }
+    }
+
+    /// Whether the same request may succeed in a moment.
+    const fn is_transient(self) -> bool {
+        matches!(
+            self,
+            Self::Network | Self::Timeout | Self::Server | Self::Throttled
+        )
+    }
+}
+
+/// A failed poll.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PollError {
+    /// What kind of failure.
+    pub reason: Reason,
+    /// What happened, for a person; without any secret.
+    pub message: String,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+impl PollError {
+    /// An error with a message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+}
+
+/// Ends a read whose pages never end.
+fn check_page_count(pages: usize) -> Result<(), PollError> {
+    if pages < MAX_PAGES {
+        return Ok(());
+    }
+    Err(PollError::new(
+        Reason::Pagination,
+        format!("there are more than {MAX_PAGES} pages: a shorter lookback has fewer"),
+    ))
+}

@@ -1,0 +1,376 @@
+//! `SMSUp`, a white label of `SMSFactor`: campaigns made through the API.
+//!
+//! <https://doc.smsup.ch/en/api/sms/>; campaigns made on the web platform are not listed there.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use reqwest::Url;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::lenient::{self, Scalar};
+use super::{PollError, Problems, Reading, Reason, Session, Window, check_page_count};
+use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
+use crate::document::Section;
+use crate::provider::http::Answer;
+use crate::secret::SecretSource;
+
+/// The value of the `provider` label.
+pub(super) const NAME: &str = "smsup";
+
+/// The API has SMS campaigns only.
+pub(super) const CHANNELS: [Channel; 1] = [Channel::Sms];
+
+const DEFAULT_BASE_URL: &str = "https://api.smsup.ch";
+
+/// `/account` gives this zone and the documents name it for sending; none says which zone `date`
+/// is in.
+const DEFAULT_TIME_ZONE: &str = "Europe/Paris";
+
+/// Campaigns per page: the endpoint's maximum.
+const LENGTH: usize = 1_000;
+
+/// How the API writes a time.
+const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+
+/// How far `date_start` lies before the window, since neither the zone of the filter nor what it
+/// does in a repeated hour is documented. What comes too early is left out here.
+const START_MARGIN: TimeDelta = TimeDelta::days(1);
+
+/// How much of its text stands for the name of a campaign, in characters.
+const NAME_CHARS: usize = 40;
+
+/// An account at `SMSUp`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    base_url: Url,
+    token: SecretSource,
+    time_zone: Tz,
+}
+
+impl Settings {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+        let base_url = section.url("base_url", Some(DEFAULT_BASE_URL));
+        let token = section.required_secret("token");
+        let name = section.text_or("time_zone", DEFAULT_TIME_ZONE);
+        let time_zone = Tz::from_str(&name);
+        if time_zone.is_err() {
+            section.problem(
+                "time_zone",
+                format!("{name:?} is no time zone such as Europe/Zurich"),
+            );
+        }
+        Some(Self {
+            base_url: base_url?,
+            token: token?,
+            time_zone: time_zone.ok()?,
+        })
+    }
+
+    pub(super) const fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.base_url.clone();
+        url.set_path(&format!(
+            "{}{path}",
+            self.base_url.path().trim_end_matches('/')
+        ));
+        url
+    }
+
+    /// Reads the campaigns of the window and the credits.
+    pub(super) async fn read_campaigns(
+        &self,
+        session: &Session,
+        window: Window,
+    ) -> Result<Reading, PollError> {
+        let token = self.token.read().await;
+        let token =
+            token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))?;
+        let mut reading = Reading::default();
+        let start = window.start - START_MARGIN;
+        let date_start = start
+            .with_timezone(&self.time_zone)
+            .format(DATE_FORMAT)
+            .to_string();
+        let mut received = 0;
+        for page in 0.. {
+            check_page_count(page)?;
+            let mut url = self.endpoint("/campaigns");
+            url.query_pairs_mut()
+                .append_pair("start", &received.to_string())
+                .append_pair("length", &LENGTH.to_string())
+                .append_pair("date_start", &date_start)
+                // the oldest first: a campaign made meanwhile comes last and shifts no page
+                .append_pair("sort", "id");
+            let page = session
+                .get(&url, &token, |answer| read_page(answer))
+                .await?;
+            let items = page.items.len();
+            received += items;
+            for item in page.items.into_iter().flatten() {
+                if let Some(campaign) = item.translate(self.time_zone, &mut reading.problems)
+                    && campaign.date().is_none_or(|date| date >= window.start)
+                {
+                    reading.add(campaign);
+                }
+            }
+            reading.problems.merge(page.problems);
+            if page.totals.is_end(items, received)? {
+                break;
+            }
+        }
+        self.read_credits(session, &token, &mut reading).await?;
+        Ok(reading)
+    }
+
+    async fn read_credits(
+        &self,
+        session: &Session,
+        token: &SecretString,
+        reading: &mut Reading,
+    ) -> Result<(), PollError> {
+        let interpret = |answer: &Answer| {
+            // older answers have no status
+            check_success(answer, Some(1))?;
+            answer.json::<Credits>()
+        };
+        let credits = match session
+            .get(&self.endpoint("/credits"), token, interpret)
+            .await
+        {
+            Ok(credits) => credits,
+            // a server or token that has no such thing must not cost the campaigns
+            Err(error) if matches!(error.reason, Reason::Client | Reason::Forbidden) => {
+                reading.problems.add("credits");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        // an account that is billed afterwards has a number there that means nothing
+        if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
+            reading.credits = credits.credits.number("credits", &mut reading.problems);
+        }
+        Ok(())
+    }
+}
+
+/// A decoded page.
+struct Page {
+    items: Vec<Option<Item>>,
+    problems: Problems,
+    totals: Totals,
+}
+
+/// How many campaigns there are: before filtering, and after it.
+struct Totals {
+    records: Option<u64>,
+    display_records: Option<u64>,
+}
+
+impl Totals {
+    /// Whether a page of `items` was the last, with `received` campaigns in all.
+    ///
+    /// Which of the totals counts the filtered campaigns is not documented, so the larger is
+    /// believed until a page comes empty. Then the smaller is: if even that one promises more,
+    /// campaigns are missing.
+    fn is_end(&self, items: usize, received: usize) -> Result<bool, PollError> {
+        let totals = [self.records, self.display_records];
+        let received = received as u64;
+        if items == 0 {
+            return match totals.into_iter().flatten().min() {
+                Some(total) if total > received => Err(PollError::new(
+                    Reason::Pagination,
+                    format!("an empty page after {received} of {total} campaigns"),
+                )),
+                _ => Ok(true),
+            };
+        }
+        Ok(match totals.into_iter().flatten().max() {
+            Some(total) => received >= total,
+            None => items < LENGTH,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    status: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WirePage<'a> {
+    #[serde(borrow)]
+    campaigns: Vec<&'a RawValue>,
+    #[serde(default)]
+    total_records: Scalar,
+    #[serde(default)]
+    total_display_records: Scalar,
+}
+
+#[derive(Deserialize)]
+struct Credits {
+    credits: Scalar,
+    #[serde(default)]
+    unlimited: Scalar,
+    #[serde(default)]
+    postpaid: Scalar,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Item {
+    id: Scalar,
+    sender: Scalar,
+    text: Scalar,
+    creation_date: Scalar,
+    date: Scalar,
+    cost: Scalar,
+    status: Scalar,
+    delivery_rate: Scalar,
+    delivered: Scalar,
+    error: Scalar,
+    expired: Scalar,
+    network_error: Scalar,
+    stop: Scalar,
+    npai: Scalar,
+    total: Scalar,
+    sent: Scalar,
+}
+
+fn read_page(answer: &Answer) -> Result<Page, PollError> {
+    check_success(answer, None)?;
+    let page: WirePage<'_> = answer.json()?;
+    let mut problems = Problems::default();
+    let items = page.campaigns.into_iter();
+    let items = items
+        .map(|json| lenient::item(json, "campaigns", &mut problems))
+        .collect();
+    let totals = Totals {
+        records: page.total_records.count("totalRecords", &mut problems),
+        display_records: page
+            .total_display_records
+            .count("totalDisplayRecords", &mut problems),
+    };
+    Ok(Page {
+        items,
+        problems,
+        totals,
+    })
+}
+
+/// Success is HTTP 200 with `status` 1. Errors often come with HTTP 200 and a negative `status`,
+/// which says more than the HTTP status.
+fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), PollError> {
+    let envelope: Result<Envelope, PollError> = answer.json();
+    let status = match (envelope, answer.status) {
+        (Ok(envelope), _) => envelope.status.or(default_status),
+        (Err(error), 200) => return Err(error),
+        (Err(_), _) => return Err(answer.status_error()),
+    };
+    let reason = match (status, answer.status) {
+        (Some(1), 200) => return Ok(()),
+        (Some(-1), _) => Reason::Auth,
+        (Some(-99), _) => Reason::Server,
+        (Some(-8..=-2), _) => Reason::Client,
+        (_, 200) => Reason::Decode,
+        (_, http_status) => Reason::of_status(http_status),
+    };
+    let mut error = answer.error(reason);
+    if let Some(status) = status {
+        error.message.push_str(&format!(" (status {status})"));
+    }
+    Err(error)
+}
+
+impl Item {
+    fn translate(self, time_zone: Tz, problems: &mut Problems) -> Option<Campaign> {
+        let id = self.id.id("id", problems)?;
+        let status = self
+            .status
+            .word("status", problems)
+            .map(|word| read_status(&word));
+        let time = |text: &str| local_time(text, time_zone);
+        let date = self.date.time("date", problems, time);
+        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
+        let failures = Failures {
+            error: self.error.count("error", problems),
+            expired: self.expired.count("expired", problems),
+            network_error: self.network_error.count("network_error", problems),
+            npai: self.npai.count("npai", problems),
+        };
+        let delivery_rate = self.delivery_rate.number("delivery_rate", problems);
+        Some(Campaign {
+            id,
+            name: self
+                .text
+                .text("text", problems)
+                .map_or_else(String::new, |text| name(&text)),
+            channel: Channel::Sms,
+            status,
+            last_sent: date.filter(|_| !nothing_sent_yet),
+            scheduled: date.filter(|_| nothing_sent_yet),
+            created: self.creation_date.time("creation_date", problems, time),
+            counts: Counts {
+                recipients: self.total.count("total", problems),
+                sends: self.sent.count("sent", problems),
+                deliveries: self.delivered.count("delivered", problems),
+                bounces: failures.total(),
+                opt_outs: self.stop.count("stop", problems),
+                ..Counts::default()
+            },
+            failures,
+            cost_credits: self.cost.number("cost", problems),
+            reported_delivery_ratio: delivery_rate.map(|percent| percent / 100.0),
+            info: Info {
+                sender: self.sender.word("sender", problems),
+                ..Info::default()
+            },
+        })
+    }
+}
+
+fn read_status(word: &str) -> Status {
+    match word.trim().to_lowercase().as_str() {
+        "sent" => Status::Sent,
+        "waiting" => Status::Waiting,
+        "in progress" => Status::InProgress,
+        "in moderation" => Status::InModeration,
+        "denied" => Status::Denied,
+        // older servers send a number, and the language may follow the account
+        _ => Status::Other,
+    }
+}
+
+/// The beginning of a text, marked where it is cut.
+fn name(text: &str) -> String {
+    let mut name: String = text.chars().take(NAME_CHARS).collect();
+    if text.chars().nth(NAME_CHARS).is_some() {
+        name.push('…');
+    }
+    name
+}
+
+/// A local time. Of the two that an autumn night has, the earlier; one that a spring night lacks
+/// is read as if the clock had not been put forward yet.
+fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
+    let local = NaiveDateTime::parse_from_str(text, DATE_FORMAT).ok()?;
+    let zoned = match time_zone.from_local_datetime(&local) {
+        LocalResult::Single(time) => time,
+        LocalResult::Ambiguous(earlier, _) => earlier,
+        LocalResult::None => {
+            // an hour before, the offset of the winter still holds
+            let before = local.checked_sub_signed(TimeDelta::hours(1))?;
+            let before = time_zone.from_local_datetime(&before).earliest()?;
+            before.checked_add_signed(TimeDelta::hours(1))?
+        }
+    };
+    Some(zoned.to_utc())
+}

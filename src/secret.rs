@@ -1,0 +1,146 @@
+//! Secrets: where they are kept, and how they are read without ever being shown.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use thiserror::Error;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+
+/// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
+/// 1,200; a larger file is the wrong file.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Where a secret is read from: never the configuration itself, never a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file, read anew at each poll so that a rotated secret needs no restart.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// Why a secret could not be read. No variant holds any of the secret.
+#[derive(Debug, Error)]
+pub enum SecretError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The variable does not exist or is not UTF-8.
+    #[error("environment variable {0} is not set, or is not UTF-8")]
+    NotSet(String),
+    /// Nothing but white space.
+    #[error("{0} is empty")]
+    Empty(String),
+    /// Not something that can stand in an HTTP header.
+    #[error("{0} holds something else than one line of printable ASCII characters")]
+    NotPrintable(String),
+    /// More than [`MAX_SECRET_BYTES`].
+    #[error("{0} is larger than {MAX_SECRET_BYTES} bytes")]
+    TooLarge(String),
+}
+
+impl SecretSource {
+    /// Reads the secret, without the white space around it.
+    pub async fn read(&self) -> Result<SecretString, SecretError> {
+        let (text, place) = match self {
+            Self::File(path) => {
+                let unreadable = |source| SecretError::Unreadable {
+                    path: path.clone(),
+                    source,
+                };
+                let place = path.display().to_string();
+                let file = File::open(path).await.map_err(unreadable)?;
+                let mut bytes = Vec::new();
+                file.take(MAX_SECRET_BYTES + 1)
+                    .read_to_end(&mut bytes)
+                    .await
+                    .map_err(unreadable)?;
+                if bytes.len() as u64 > MAX_SECRET_BYTES {
+                    return Err(SecretError::TooLarge(place));
+                }
+                let text = String::from_utf8(bytes)
+                    .map_err(|_| SecretError::NotPrintable(place.clone()))?;
+                (text, place)
+            }
+            Self::Env(name) => {
+                let text = std::env::var(name).map_err(|_| SecretError::NotSet(name.clone()))?;
+                (text, format!("environment variable {name}"))
+            }
+        };
+        let secret = text.trim();
+        if secret.is_empty() {
+            return Err(SecretError::Empty(place));
+        }
+        if !secret
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        {
+            return Err(SecretError::NotPrintable(place));
+        }
+        Ok(SecretString::from(secret))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    async fn read_file(content: &[u8]) -> Result<String, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let source = SecretSource::File(file.path().to_path_buf());
+        match source.read().await {
+            Ok(secret) => {
+                assert!(!format!("{secret:?}").contains(secret.expose_secret()));
+                Ok(secret.expose_secret().to_owned())
+            }
+            Err(error) => Err(error
+                .to_string()
+                .replace(&file.path().display().to_string(), "F")),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_without_the_white_space_around_it() {
+        assert_eq!(read_file(b"hunter2\n").await, Ok("hunter2".to_owned()));
+        assert_eq!(read_file(b" a b \r\n").await, Ok("a b".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_useless_file_is_named_and_its_content_is_not() {
+        assert_eq!(read_file(b"\n").await, Err("F is empty".to_owned()));
+        for content in [&b"hun\nter2"[..], b"hunter\xff", "hünter2".as_bytes()] {
+            let error = read_file(content).await.unwrap_err();
+            assert!(error.starts_with("F holds something else"), "{error}");
+            assert!(!error.contains("nter"), "{error}");
+        }
+        let error = read_file(&vec![b'x'; 70_000]).await.unwrap_err();
+        assert!(error.starts_with("F is larger"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_file_or_variable_is_named() {
+        let missing = SecretSource::File("/nonexistent/token".into());
+        assert!(
+            missing
+                .read()
+                .await
+                .unwrap_err()
+                .to_string()
+                .contains("/nonexistent/token")
+        );
+        let missing = SecretSource::Env("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE".to_owned());
+        let error = missing.read().await.unwrap_err().to_string();
+        assert!(error.contains("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE is not set"));
+    }
+}

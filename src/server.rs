@@ -1,0 +1,326 @@
+//! The HTTP server. It knows no campaign, only bytes that are ready.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName,
+    HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::exposition::Writer;
+use crate::negotiation;
+use crate::publisher::Published;
+use crate::telemetry::{REVISION, Telemetry, VERSION};
+
+/// Connections at the same time; more wait to be accepted. A Prometheus keeps one or two.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Time limit for the head of a request, and for a connection to be idle: longer than the usual
+/// scrape intervals, so that scrapers can keep theirs.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Largest head of a request in bytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Largest body of a request in bytes: none is needed.
+const MAX_BODY_BYTES: usize = 1024;
+
+/// Time limit for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing of its answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long running answers may take once the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause after an error of `accept`, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks for a reload; the answer is what went wrong.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
+type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
+/// What the endpoints answer with.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// Whether `POST /-/reload` is allowed.
+    pub lifecycle: bool,
+    /// Metrics of campaigns and accounts.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// The exporter's own metrics.
+    pub telemetry: Telemetry,
+    /// The configuration in force.
+    pub config: watch::Receiver<String>,
+    /// Where reloads are asked for.
+    pub reloads: mpsc::Sender<Reload>,
+}
+
+/// Serves until `stop` is cancelled, then finishes what is running.
+pub async fn serve(listener: TcpListener, endpoints: Endpoints, stop: CancellationToken) {
+    let endpoints = Arc::new(endpoints);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let graceful = GracefulShutdown::new();
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots)
+                .acquire_owned()
+                .await
+                .map_err(io::Error::other)?;
+            let (stream, _) = listener.accept().await?;
+            io::Result::Ok((slot, stream))
+        };
+        match stop.run_until_cancelled(next).await {
+            None => break,
+            Some(Err(error)) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            Some(Ok((slot, stream))) => {
+                let connection = connection(stream, Arc::clone(&endpoints));
+                let connection = graceful.watch(connection);
+                connections.spawn(async move {
+                    if let Err(error) = connection.await {
+                        debug!(%error, "a connection ended early");
+                    }
+                    drop(slot);
+                });
+            }
+        }
+        while let Some(ended) = connections.try_join_next() {
+            log_panic(ended);
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        warn!(
+            connections = connections.len(),
+            "some clients did not take their answer in time"
+        );
+    }
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a request could not be answered");
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    endpoints: Arc<Endpoints>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let service = service_fn(move |request| {
+        let endpoints = Arc::clone(&endpoints);
+        async move { Ok::<_, Infallible>(answer(&endpoints, request).await) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+}
+
+async fn answer(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    if path == "/-/reload" {
+        return reload(endpoints, request).await;
+    }
+    let read = |answer: fn(&Endpoints, &Request<Incoming>) -> Response<Body>| {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            answer(endpoints, &request)
+        } else {
+            not_allowed("GET, HEAD")
+        }
+    };
+    match path.as_str() {
+        path if path == endpoints.telemetry_path => read(metrics),
+        "/" => read(landing_page),
+        "/-/healthy" => read(|_, _| plain(StatusCode::OK, "Campaign exporter is healthy.\n")),
+        "/-/ready" => read(ready),
+        "/config" => read(|endpoints, _| plain(StatusCode::OK, endpoints.config.borrow().clone())),
+        _ => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+    }
+}
+
+fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    let format = negotiation::format(&header(request, ACCEPT));
+    let mut writer = Writer::new(format);
+    writer.families(&endpoints.telemetry.gather());
+    let own = writer.into_string() + format.end();
+    let published = Arc::clone(&endpoints.published.borrow());
+    let rendered = published.rendered(format);
+    if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
+        return match rendered.gzip.finish(own.as_bytes()) {
+            Ok(rest) => {
+                let parts = vec![rendered.gzip.bytes(), rest];
+                let mut response = exposition(format.content_type(), parts);
+                let gzip = HeaderValue::from_static("gzip");
+                response.headers_mut().insert(CONTENT_ENCODING, gzip);
+                response
+            }
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        };
+    }
+    exposition(
+        format.content_type(),
+        vec![rendered.identity.clone(), own.into()],
+    )
+}
+
+fn exposition(content_type: &'static str, parts: Vec<Bytes>) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, content_type, parts);
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+    response
+}
+
+/// The values of a header that may come several times.
+fn header(request: &Request<Incoming>, name: HeaderName) -> String {
+    let values = request.headers().get_all(name).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    if endpoints.published.borrow().ready {
+        plain(StatusCode::OK, "Campaign exporter is ready.\n")
+    } else {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Some account has not been polled yet.\n",
+        )
+    }
+}
+
+async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::POST {
+        return not_allowed("POST");
+    }
+    if !endpoints.lifecycle {
+        return plain(
+            StatusCode::FORBIDDEN,
+            "Reloading over HTTP needs --web.enable-lifecycle. SIGHUP always works.\n",
+        );
+    }
+    // no body is expected; one that is small is let pass
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Err(_) => {
+            return plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come in time.\n",
+            );
+        }
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "No body is expected.\n"),
+        Ok(Ok(_)) => {}
+    }
+    let (reply, result) = oneshot::channel();
+    if endpoints.reloads.send(reply).await.is_err() {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The exporter is stopping.\n",
+        );
+    }
+    match result.await {
+        Ok(Ok(())) => plain(StatusCode::OK, "Reloaded.\n"),
+        Ok(Err(problem)) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("The configuration was not reloaded; the old one stays in force.\n{problem}\n"),
+        ),
+        Err(_) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The exporter is stopping.\n",
+        ),
+    }
+}
+
+fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    let path = escape(&endpoints.telemetry_path);
+    let page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>Campaign exporter</title>\n</head>\n<body>\n<h1>Campaign exporter</h1>\n\
+         <p>SMS and WhatsApp campaigns for Prometheus. Version {VERSION}, revision {REVISION}.</p>\n\
+         <ul>\n<li><a href=\"{path}\">Metrics</a></li>\n\
+         <li><a href=\"/config\">Configuration in force</a></li>\n\
+         <li><a href=\"/-/ready\">Readiness</a></li>\n\
+         <li><a href=\"/-/healthy\">Health</a></li>\n</ul>\n</body>\n</html>\n"
+    );
+    let mut response = respond(
+        StatusCode::OK,
+        "text/html; charset=utf-8",
+        vec![Bytes::from(page)],
+    );
+    response.headers_mut().insert(
+        HeaderName::from_static("content-security-policy"),
+        HeaderValue::from_static("default-src 'none'"),
+    );
+    response
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('"', "&quot;")
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", vec![text.into()])
+}
+
+fn respond(status: StatusCode, content_type: &'static str, parts: Vec<Bytes>) -> Response<Body> {
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    let frames: Vec<_> = parts
+        .into_iter()
+        .map(|part| Ok(Frame::data(part)))
+        .collect();
+    let mut response = Response::new(StreamBody::new(stream::iter(frames)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,268 @@
+//! A campaign, and how its counts come in.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// How a campaign reaches people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Text messages.
+    Sms,
+    /// `WhatsApp` messages.
+    Whatsapp,
+}
+
+/// A campaign as its account knows it, whatever an API shows of that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Campaign {
+    /// The provider's id.
+    pub id: String,
+    /// The name; with `SMSUp` the text of the message.
+    pub name: String,
+    /// How it reaches people.
+    pub channel: Channel,
+    /// What `SMSUp` calls its status.
+    pub status: &'static str,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it was sent, or will be.
+    pub sent_at: DateTime<Utc>,
+    /// The counts in the end.
+    pub counts: Counts,
+    /// How long the counts take to come in; zero if they are there once it is sent.
+    pub spread: Duration,
+}
+
+impl Campaign {
+    /// An SMS campaign whose counts are there.
+    pub fn sms(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        sent_at: DateTime<Utc>,
+        counts: Counts,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            channel: Channel::Sms,
+            status: "Sent",
+            created_at: sent_at,
+            sent_at,
+            counts,
+            spread: Duration::ZERO,
+        }
+    }
+
+    /// A `WhatsApp` campaign whose counts are there.
+    pub fn whatsapp(
+        id: impl Into<String>,
+        name: impl Into<String>,
+        sent_at: DateTime<Utc>,
+        counts: Counts,
+    ) -> Self {
+        Self {
+            channel: Channel::Whatsapp,
+            ..Self::sms(id, name, sent_at, counts)
+        }
+    }
+
+    /// The counts that have come in.
+    pub fn counts_at(&self, now: DateTime<Utc>) -> Counts {
+        self.counts.at(self.progress(now))
+    }
+
+    /// The part of the spread that has passed.
+    fn progress(&self, now: DateTime<Utc>) -> f64 {
+        match (now - self.sent_at).to_std() {
+            Ok(passed) if passed < self.spread => passed.div_duration_f64(self.spread),
+            Ok(_) => 1.0,
+            // not sent yet
+            Err(_) => 0.0,
+        }
+    }
+
+    /// What the campaign has cost on an `SMSUp` account so far: a credit a message part.
+    pub(super) fn cost(&self, now: DateTime<Utc>) -> u64 {
+        let parts = self.name.chars().count().div_ceil(160).max(1);
+        self.counts_at(now).sends.saturating_mul(parts as u64)
+    }
+}
+
+/// What providers count of a campaign; each shows a part of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Phone numbers given.
+    pub recipients: u64,
+    /// Messages sent.
+    pub sends: u64,
+    /// Messages that arrived.
+    pub deliveries: u64,
+    /// People who clicked.
+    pub clicks: u64,
+    /// Messages that did not arrive; CINNOX says failed.
+    pub bounces: u64,
+    /// People who want no more messages.
+    pub opt_outs: u64,
+    /// Messages read.
+    pub reads: u64,
+    /// Replies.
+    pub replies: u64,
+    /// Messages of which nothing will be heard.
+    pub pending: u64,
+    /// Messages in error, according to the operators.
+    pub error: u64,
+    /// Messages that expired at the operators.
+    pub expired: u64,
+    /// Messages lost in the network.
+    pub network_error: u64,
+    /// Numbers that do not exist.
+    pub npai: u64,
+}
+
+impl Counts {
+    /// The counts so far, for a progress from 0 to 1.
+    ///
+    /// All but `pending` only grow, deliveries first and opt-outs last; what is sent and
+    /// neither delivered nor bounced yet is pending.
+    #[must_use]
+    pub fn at(&self, progress: f64) -> Self {
+        if progress >= 1.0 {
+            // exact even where a float is not
+            return *self;
+        }
+        // what is left falls as a power of the time left: the higher, the sooner
+        let so_far = |count, power| part(count, 1.0 - (1.0 - progress.max(0.0)).powi(power));
+        let deliveries = so_far(self.deliveries, 4);
+        let bounces = so_far(self.bounces, 4);
+        Self {
+            recipients: self.recipients,
+            sends: so_far(self.sends, 8),
+            deliveries,
+            clicks: so_far(self.clicks, 2),
+            bounces,
+            opt_outs: so_far(self.opt_outs, 1),
+            reads: so_far(self.reads, 3),
+            replies: so_far(self.replies, 2),
+            pending: self.pending + (self.deliveries - deliveries) + (self.bounces - bounces),
+            error: so_far(self.error, 4),
+            expired: so_far(self.expired, 4),
+            network_error: so_far(self.network_error, 4),
+            npai: so_far(self.npai, 4),
+        }
+    }
+}
+
+/// A share of a count, rounded down, so that shares of parts never exceed those of the whole.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share from 0 to 1 of a count"
+)]
+pub(super) fn part(count: u64, share: f64) -> u64 {
+    ((count as f64 * share) as u64).min(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    const COUNTS: Counts = Counts {
+        recipients: 1_000,
+        sends: 990,
+        deliveries: 937,
+        clicks: 101,
+        bounces: 53,
+        opt_outs: 7,
+        reads: 600,
+        replies: 80,
+        pending: 3,
+        error: 30,
+        expired: 20,
+        network_error: 3,
+        npai: 10,
+    };
+
+    #[test]
+    fn counts_grow_to_the_final_ones() {
+        let steps: Vec<_> = (0..=500)
+            .map(|step| COUNTS.at(f64::from(step) / 500.0))
+            .collect();
+        for (before, after) in steps.iter().zip(steps.iter().skip(1)) {
+            let pairs = [
+                (before.sends, after.sends),
+                (before.deliveries, after.deliveries),
+                (before.clicks, after.clicks),
+                (before.bounces, after.bounces),
+                (before.opt_outs, after.opt_outs),
+                (before.reads, after.reads),
+                (before.replies, after.replies),
+                (before.error, after.error),
+                (before.expired, after.expired),
+                (before.network_error, after.network_error),
+                (before.npai, after.npai),
+                (after.pending, before.pending),
+            ];
+            assert!(
+                pairs.iter().all(|(less, more)| less <= more),
+                "{before:?} {after:?}"
+            );
+            assert!(after.deliveries + after.bounces <= after.sends, "{after:?}");
+            assert!(after.reads <= after.deliveries, "{after:?}");
+        }
+        assert_eq!(steps[0].deliveries, 0);
+        assert_eq!(steps[0].pending, 937 + 53 + 3);
+        assert_eq!(steps[500], COUNTS);
+        assert_eq!(COUNTS.at(7.0), COUNTS);
+        let most = Counts {
+            sends: u64::MAX,
+            ..COUNTS
+        };
+        assert_eq!(most.at(1.0), most);
+    }
+
+    #[test]
+    fn deliveries_come_first_and_opt_outs_last() {
+        let counts = Counts {
+            deliveries: 100,
+            reads: 100,
+            clicks: 100,
+            replies: 100,
+            opt_outs: 100,
+            ..Counts::default()
+        }
+        .at(0.25);
+        assert!(counts.deliveries > counts.reads);
+        assert!(counts.reads > counts.clicks);
+        assert_eq!(counts.clicks, counts.replies);
+        assert!(counts.clicks > counts.opt_outs);
+    }
+
+    #[test]
+    fn progress_begins_when_it_is_sent() {
+        let sent_at = DateTime::UNIX_EPOCH;
+        let mut campaign = Campaign::sms("1", "one", sent_at, COUNTS);
+        assert_eq!(campaign.counts_at(sent_at), COUNTS, "no spread: at once");
+        assert_eq!(campaign.counts_at(sent_at - TimeDelta::seconds(1)).sends, 0);
+        campaign.spread = Duration::from_secs(100);
+        assert_eq!(campaign.counts_at(sent_at).sends, 0);
+        assert_eq!(
+            campaign.counts_at(sent_at + TimeDelta::seconds(50)),
+            COUNTS.at(0.5)
+        );
+        assert_eq!(
+            campaign.counts_at(sent_at + TimeDelta::seconds(100)),
+            COUNTS
+        );
+    }
+
+    #[test]
+    fn long_messages_cost_more() {
+        let cost = |length| {
+            Campaign::sms("1", "x".repeat(length), DateTime::UNIX_EPOCH, COUNTS).cost(Utc::now())
+        };
+        assert_eq!([cost(0), cost(160), cost(161)], [990, 990, 1_980]);
+    }
+}

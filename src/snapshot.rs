@@ -1,0 +1,219 @@
+//! The state of all accounts at one moment. Pure: time is passed in, nothing waits here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::campaign::{Campaign, Channel, InfoLabel};
+use crate::config::Account;
+
+/// Tells the polls of one configuration of an account from those of an earlier one.
+pub type Generation = u64;
+
+/// What changes a snapshot.
+#[derive(Debug)]
+pub enum Change {
+    /// An account was polled, well or badly.
+    Polled(Box<Update>),
+    /// These accounts are the ones now.
+    Configured(Vec<(Generation, Account)>),
+}
+
+/// What a poll leaves in the snapshot.
+#[derive(Debug)]
+pub struct Update {
+    /// The account's name.
+    pub account: String,
+    /// Which configuration of the account was polled.
+    pub generation: Generation,
+    /// When the poll ended.
+    pub at: DateTime<Utc>,
+    /// The same on the clock that never jumps.
+    pub ended: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// What it found; nothing if it failed.
+    pub data: Option<Data>,
+}
+
+/// What one good poll found.
+#[derive(Debug, Default)]
+pub struct Data {
+    /// The campaigns, newest first, unique by id.
+    pub campaigns: Vec<Campaign>,
+    /// How many campaigns `max_campaigns` left out.
+    pub dropped: usize,
+    /// The credits left.
+    pub credits: Option<f64>,
+    /// The provider's own rates as ratios.
+    pub reported_ratios: Vec<(&'static str, f64)>,
+}
+
+/// An account and what is known about it.
+#[derive(Debug)]
+pub struct AccountState {
+    /// The value of the `provider` label.
+    pub provider: &'static str,
+    /// Its configuration.
+    pub account: Account,
+    generation: Generation,
+    /// Whether the last poll succeeded.
+    pub up: bool,
+    /// When the last poll ended.
+    pub last_poll: Option<DateTime<Utc>>,
+    /// When the last good poll ended.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How long the last poll took.
+    pub poll_duration: Option<Duration>,
+    /// What the last good poll found, while it is not stale.
+    data: Option<(Instant, Data)>,
+}
+
+impl AccountState {
+    fn new(generation: Generation, account: Account) -> Self {
+        Self {
+            provider: account.provider.name(),
+            account,
+            generation,
+            up: false,
+            last_poll: None,
+            last_success: None,
+            poll_duration: None,
+            data: None,
+        }
+    }
+
+    /// What the last good poll found, while it is not stale.
+    pub fn data(&self) -> Option<&Data> {
+        self.data.as_ref().map(|(_, data)| data)
+    }
+
+    /// The campaigns, while they are not stale.
+    pub fn campaigns(&self) -> &[Campaign] {
+        self.data().map_or(&[], |data| &data.campaigns)
+    }
+
+    /// The labels that `campaign_info` carries beside the name.
+    pub fn info_labels(&self) -> &[InfoLabel] {
+        &self.account.polling.info_labels
+    }
+
+    /// The campaigns by channel: the channels that the account can have, and any other there is.
+    pub fn by_channel(&self) -> BTreeMap<Channel, Vec<&Campaign>> {
+        let mut channels: BTreeMap<Channel, Vec<&Campaign>> = BTreeMap::new();
+        for channel in self.account.provider.channels() {
+            channels.insert(channel.clone(), Vec::new());
+        }
+        for campaign in self.campaigns() {
+            match channels.get_mut(&campaign.channel) {
+                Some(campaigns) => campaigns.push(campaign),
+                None => {
+                    channels.insert(campaign.channel.clone(), vec![campaign]);
+                }
+            }
+        }
+        channels
+    }
+
+    fn expiry(&self) -> Option<Instant> {
+        let (since, _) = self.data.as_ref()?;
+        since.checked_add(self.account.polling.stale_after())
+    }
+}
+
+/// The state of all accounts.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    accounts: BTreeMap<(&'static str, String), AccountState>,
+}
+
+impl Snapshot {
+    /// The accounts, by provider and name.
+    pub fn accounts(&self) -> impl Iterator<Item = &AccountState> {
+        self.accounts.values()
+    }
+
+    /// Makes a change. Returns whether anything is different now.
+    pub fn apply(&mut self, change: Change) -> bool {
+        match change {
+            Change::Polled(update) => self.update(*update),
+            Change::Configured(accounts) => {
+                self.configure(accounts);
+                true
+            }
+        }
+    }
+
+    /// Puts a new set of accounts in force. One that is read at the same place as before keeps
+    /// what is known about it.
+    fn configure(&mut self, accounts: Vec<(Generation, Account)>) {
+        let mut before = std::mem::take(&mut self.accounts);
+        for (generation, account) in accounts {
+            let key = (account.provider.name(), account.name.clone());
+            let state = match before.remove(&key) {
+                Some(state) if state.account.provider == account.provider => AccountState {
+                    generation,
+                    account,
+                    ..state
+                },
+                _ => AccountState::new(generation, account),
+            };
+            self.accounts.insert(key, state);
+        }
+    }
+
+    /// Takes what a poll found, unless its account has been configured anew since.
+    fn update(&mut self, update: Update) -> bool {
+        let Update {
+            account,
+            generation,
+            at,
+            ended,
+            took,
+            data,
+        } = update;
+        let mut states = self.accounts.values_mut();
+        let Some(state) =
+            states.find(|state| state.account.name == account && state.generation == generation)
+        else {
+            return false;
+        };
+        state.up = data.is_some();
+        state.last_poll = Some(at);
+        state.poll_duration = Some(took);
+        if let Some(data) = data {
+            state.last_success = Some(at);
+            state.data = Some((ended, data));
+        }
+        true
+    }
+
+    /// Drops the data that is stale at `now`. Returns whether there was any.
+    pub fn expire(&mut self, now: Instant) -> bool {
+        let mut expired = false;
+        for state in self.accounts.values_mut() {
+            if state.expiry().is_some_and(|expiry| expiry <= now) {
+                state.data = None;
+                expired = true;
+            }
+        }
+        expired
+    }
+
+    /// When data next becomes stale.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.accounts
+            .values()
+            .filter_map(AccountState::expiry)
+            .min()
+    }
+
+    /// Whether each account was polled, well or badly.
+    pub fn all_polled(&self) -> bool {
+        self.accounts
+            .values()
+            .all(|state| state.last_poll.is_some())
+    }
+}
