@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::campaign::InfoLabel;
-use crate::document::{Effective, Node, Problem, Section};
+use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
@@ -141,7 +141,7 @@ impl Polling {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let interval = humantime::format_duration(self.poll_interval);
+        let interval = duration_text(self.poll_interval);
         if self.poll_interval < MINUTE {
             warnings.push(format!(
                 "poll_interval {interval} is under a minute: for trials only, it spends the \
@@ -149,7 +149,7 @@ impl Polling {
             ));
         }
         if self.stale_after() < self.poll_interval {
-            let stale_after = humantime::format_duration(self.stale_after());
+            let stale_after = duration_text(self.stale_after());
             warnings.push(format!(
                 "stale_after {stale_after} is shorter than poll_interval {interval}: campaign \
                  series will vanish between two polls"

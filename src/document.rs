@@ -340,7 +340,7 @@ impl<'doc> Section<'doc> {
         range: std::ops::RangeInclusive<Duration>,
     ) -> Duration {
         let value = self.written_duration(key, range).unwrap_or(default);
-        self.show(key, humantime::format_duration(value).to_string());
+        self.show(key, duration_text(value));
         value
     }
 
@@ -352,7 +352,7 @@ impl<'doc> Section<'doc> {
         range: std::ops::RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let value = self.written_duration(key, range).or(default)?;
-        self.show(key, humantime::format_duration(value).to_string());
+        self.show(key, duration_text(value));
         Some(value)
     }
 
@@ -384,8 +384,7 @@ impl<'doc> Section<'doc> {
         };
         if !range.contains(&value) {
             let (least, most) = range.into_inner();
-            let least = humantime::format_duration(least);
-            let most = humantime::format_duration(most);
+            let (least, most) = (duration_text(least), duration_text(most));
             self.problem(key, format!("{text} is not between {least} and {most}"));
             return None;
         }
@@ -552,5 +551,18 @@ impl<'doc> Section<'doc> {
         };
         self.problem(key, message);
         None
+    }
+}
+
+/// A duration as it is written in the configuration, in its largest whole unit.
+pub fn duration_text(duration: Duration) -> String {
+    let units = [(24 * 3600, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let seconds = duration.as_secs();
+    let whole = units
+        .iter()
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    match whole {
+        Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
+        _ => humantime::format_duration(duration).to_string(),
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::Account;
+use crate::document::duration_text;
 use crate::provider::{PollError, Problems, Reason, Session, Window};
 use crate::snapshot::{Change, Data, Generation, Update};
 use crate::telemetry::AccountTelemetry;
@@ -60,7 +61,7 @@ impl Poller {
         let read = self.account.provider.read_campaigns(&session, window);
         let read = tokio::time::timeout(MAX_POLL_DURATION, read).await;
         let result = read.unwrap_or_else(|_| {
-            let limit = humantime::format_duration(MAX_POLL_DURATION);
+            let limit = duration_text(MAX_POLL_DURATION);
             Err(PollError::new(
                 Reason::Timeout,
                 format!("the poll took longer than {limit}"),

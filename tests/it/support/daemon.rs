@@ -1,0 +1,256 @@
+//! The exporter as a process of its own.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use campaign_exporter::simulator::{Api, Campaign, Campaigns, Simulator, State};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long anything may take that a test waits for.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+
+/// The token that simulated providers accept.
+pub(crate) const TOKEN: &str = "s3cret-token-of-the-tests";
+
+/// A program that was built along with the tests.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_campaign_exporter"));
+    // nothing from the machine that runs the tests
+    command.env_clear().kill_on_drop(true);
+    command
+}
+
+/// A simulated provider with these campaigns.
+pub(crate) async fn simulate(api: Api, campaigns: Vec<Campaign>) -> Simulator {
+    let state = State::new(TOKEN, Campaigns::Fixed(campaigns));
+    Simulator::start(api, state).await.unwrap()
+}
+
+/// A folder with a configuration and the token that it names.
+pub(crate) struct Setup {
+    folder: TempDir,
+}
+
+impl Setup {
+    /// `global` and `accounts` are YAML; `TOKEN_FILE` in it stands for the token's path.
+    pub(crate) fn new(yaml: &str) -> Self {
+        let setup = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        std::fs::write(setup.token_file(), TOKEN).unwrap();
+        setup.write_config(yaml);
+        setup
+    }
+
+    pub(crate) fn write_config(&self, yaml: &str) {
+        let token_file = self.token_file().display().to_string();
+        std::fs::write(self.config_file(), yaml.replace("TOKEN_FILE", &token_file)).unwrap();
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.folder.path().join("campaign_exporter.yml")
+    }
+}
+
+/// The YAML of one account at a simulator, with further lines such as `poll_interval: 1s`.
+pub(crate) fn account(name: &str, simulator: &Simulator, api: Api, more: &[&str]) -> String {
+    let base_url = simulator.base_url();
+    let own = match api {
+        Api::ConstantContact => "provider: constant_contact\n    access_token_file: TOKEN_FILE",
+        Api::Cinnox => "provider: cinnox\n    app_id: demo-app\n    token_file: TOKEN_FILE",
+        Api::Smsup => "provider: smsup\n    token_file: TOKEN_FILE",
+    };
+    let mut yaml = format!("  - name: {name}\n    base_url: {base_url}\n    {own}\n");
+    for line in more {
+        writeln!(yaml, "    {line}").unwrap();
+    }
+    yaml
+}
+
+/// A configuration of these accounts that polls every second.
+pub(crate) fn config(accounts: &[String]) -> String {
+    format!(
+        "global:\n  poll_interval: 1s\naccounts:\n{}",
+        accounts.concat()
+    )
+}
+
+/// A running exporter. Dropping it kills it.
+pub(crate) struct Daemon {
+    child: Child,
+    address: String,
+    log: watch::Receiver<String>,
+    readers: JoinSet<()>,
+    pub(crate) setup: Setup,
+}
+
+impl Daemon {
+    /// Starts it on a port of its own and waits until it listens.
+    pub(crate) async fn start(setup: Setup, arguments: &[&str]) -> Self {
+        let mut command = program();
+        command.arg("--config.file").arg(setup.config_file());
+        Self::start_command(command, setup, arguments).await
+    }
+
+    /// The same for a command that is not the plain daemon.
+    pub(crate) async fn start_command(
+        mut command: Command,
+        setup: Setup,
+        arguments: &[&str],
+    ) -> Self {
+        command.args([
+            "--web.listen-address",
+            "127.0.0.1:0",
+            "--log.level",
+            "debug",
+        ]);
+        command.args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (sender, mut log) = watch::channel(String::new());
+        let mut readers = JoinSet::new();
+        readers.spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                sender.send_modify(|log| {
+                    log.push_str(&line);
+                    log.push('\n');
+                });
+            }
+        });
+        let listening = |log: &String| log.contains("listening");
+        let waited = tokio::time::timeout(LIMIT, log.wait_for(listening)).await;
+        let Ok(Ok(_)) = waited else {
+            panic!("it does not listen; log:\n{}", log.borrow().clone());
+        };
+        let text = log.borrow().clone();
+        let line = text
+            .lines()
+            .find(|line| line.contains("listening"))
+            .unwrap();
+        let address = line.split("address=").nth(1).unwrap();
+        let address = address.split_whitespace().next().unwrap().to_owned();
+        Self {
+            child,
+            address,
+            log,
+            readers,
+            setup,
+        }
+    }
+
+    /// `127.0.0.1:PORT`
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Waits until it has logged something.
+    pub(crate) async fn wait_for_log(&mut self, text: &str) {
+        let logged = |log: &String| log.contains(text);
+        let waited = tokio::time::timeout(LIMIT, self.log.wait_for(logged)).await;
+        assert!(
+            matches!(waited, Ok(Ok(_))),
+            "no {text:?} in the log:\n{}",
+            self.log.borrow().clone()
+        );
+    }
+
+    /// The body of a GET that has to succeed.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        let response = client().get(self.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.text().await.unwrap()
+    }
+
+    /// The metrics in the text format.
+    pub(crate) async fn scrape(&self) -> String {
+        self.get("/metrics").await
+    }
+
+    /// Scrapes until the metrics are as wanted, and returns them.
+    pub(crate) async fn scrape_until(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let mut last = String::new();
+        let found = tokio::time::timeout(LIMIT, async {
+            loop {
+                last = self.scrape().await;
+                if wanted(&last) {
+                    return;
+                }
+                // between two looks, not instead of a condition
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let found = found.await;
+        assert!(
+            found.is_ok(),
+            "never as wanted; log:\n{}\nmetrics:\n{last}",
+            self.log()
+        );
+        last
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let status = Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .await
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end; returns how it ended and all that it logged.
+    pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
+        let status = tokio::time::timeout(LIMIT, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        // the log has an end, too
+        while self.readers.join_next().await.is_some() {}
+        let log = self.log.borrow().clone();
+        (status, log)
+    }
+}
+
+/// A client that asks nobody but the address it is given.
+pub(crate) fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// The value of the first sample that begins with `series`, such as `campaign_account_up{provider="smsup"`.
+pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
+    let line = metrics.lines().find(|line| line.starts_with(series))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+/// How many samples begin with `series`.
+pub(crate) fn count(metrics: &str, series: &str) -> usize {
+    metrics
+        .lines()
+        .filter(|line| line.starts_with(series))
+        .count()
+}
