@@ -41,7 +41,7 @@ pub enum Channel {
     /// Text messages.
     #[default]
     Sms,
-    /// `WhatsApp` messages.
+    /// WhatsApp messages.
     Whatsapp,
     /// Something else, in the provider's word, lower case.
     Other(String),
@@ -293,8 +293,8 @@ mod tests {
 
     fn campaign(sends: Option<u64>, recipients: Option<u64>, deliveries: Option<u64>) -> Campaign {
         let counts = Counts {
-            sends,
             recipients,
+            sends,
             deliveries,
             ..Counts::default()
         };

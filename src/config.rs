@@ -17,12 +17,12 @@ const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_NAME_BYTES: usize = 200;
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// Longest duration that any key takes. Providers keep campaigns for two years or so.
-const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A checked configuration.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The two text formats: Prometheus' 0.0.4 and `OpenMetrics` 1.0.
+//! The two text formats: Prometheus' 0.0.4 and OpenMetrics 1.0.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/> and
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
@@ -12,7 +12,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 pub enum Format {
     /// Prometheus' text format 0.0.4.
     Text,
-    /// `OpenMetrics` 1.0.
+    /// OpenMetrics 1.0.
     OpenMetrics,
 }
 

@@ -1,4 +1,4 @@
-//! A Prometheus exporter for SMS and `WhatsApp` marketing campaigns.
+//! A Prometheus exporter for SMS and WhatsApp marketing campaigns.
 //!
 //! The modules stand in the order in which data flows through them; each knows only those before
 //! it.

@@ -3,7 +3,7 @@
 
 use crate::exposition::Format;
 
-/// The format for an `Accept` header: `OpenMetrics` if it is asked for by name and not less than
+/// The format for an `Accept` header: OpenMetrics if it is asked for by name and not less than
 /// text, else text, also for a client that accepts neither: it can still be read.
 pub fn format(accept: &str) -> Format {
     let (mut open_metrics, mut text) = (0.0, 0.0);

@@ -77,7 +77,7 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
             let campaigns = data.campaigns.len();
             let mut line = format!("{name}: {campaigns} campaigns in {took:.1} s");
             if !problems.is_empty() {
-                line.push_str(&format!("; could not read {problems}"));
+                line = format!("{line}; could not read {problems}");
             }
             line
         }

@@ -16,7 +16,7 @@ use crate::telemetry::AccountTelemetry;
 
 /// Longest poll with all its pages and retries. At Constant Contact's 4 requests a second, 2,000
 /// pages take half of this.
-const MAX_POLL_DURATION: Duration = Duration::from_secs(15 * 60);
+const MAX_POLL_DURATION: Duration = Duration::from_mins(15);
 
 /// Retries begin within the poll interval or, where that is shorter, within this.
 const LEAST_RETRY_TIME: Duration = Duration::from_secs(30);

@@ -68,20 +68,20 @@ pub async fn run(
     let mut batch = Vec::new();
     loop {
         let expiry = snapshot.next_expiry();
-        let mut changed = false;
+        let mut different = false;
         tokio::select! {
             received = changes.recv_many(&mut batch, MAX_BATCH) => {
                 if received == 0 {
                     return Ok(());
                 }
                 for change in batch.drain(..) {
-                    changed |= snapshot.apply(change);
+                    different |= snapshot.apply(change);
                 }
             }
             () = wait_until(expiry) => {}
         }
-        changed |= snapshot.expire(Instant::now());
-        if changed {
+        different |= snapshot.expire(Instant::now());
+        if different {
             let ready = published.borrow().ready || snapshot.all_polled();
             // off the workers that answer scrapes: large snapshots take a while
             let rendering = tokio::task::spawn_blocking(move || {

@@ -154,8 +154,8 @@ impl Snapshot {
             let key = (account.provider.name(), account.name.clone());
             let state = match before.remove(&key) {
                 Some(state) if state.account.provider == account.provider => AccountState {
-                    generation,
                     account,
+                    generation,
                     ..state
                 },
                 _ => AccountState::new(generation, account),

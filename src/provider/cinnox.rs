@@ -120,9 +120,7 @@ impl Settings {
             let mut url = endpoint.clone();
             url.query_pairs_mut()
                 .append_pair("offset", &(page * LIMIT).to_string());
-            let page = session
-                .get(&url, &token, |answer| read_page(answer))
-                .await?;
+            let page = session.get(&url, &token, read_page).await?;
             let items = page.items.len();
             for item in page.items.into_iter().flatten() {
                 if let Some(campaign) = item.translate(&mut reading.problems)
@@ -224,7 +222,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     };
     let mut error = answer.error(reason);
     if let Some(code) = code {
-        error.message.push_str(&format!(" (code {code})"));
+        error.message = format!("{} (code {code})", error.message);
     }
     Err(error)
 }

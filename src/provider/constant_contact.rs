@@ -133,9 +133,7 @@ impl Settings {
             )
             .append_pair("limit", LIMIT);
         loop {
-            let page = session
-                .get(&url, &token, |answer| read_page(answer))
-                .await?;
+            let page = session.get(&url, &token, read_page).await?;
             let next = page.next.clone();
             let ratios = page.add_to(&mut reading);
             seen.insert(url);
@@ -328,9 +326,9 @@ impl Page {
                 reading.mismatches.push(rate);
             }
         }
-        campaigns
-            .into_iter()
-            .for_each(|campaign| reading.add(campaign));
+        for campaign in campaigns {
+            reading.add(campaign);
+        }
         reading.problems.merge(problems);
         ratios
     }

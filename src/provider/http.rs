@@ -22,7 +22,7 @@ const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION")
 /// Time limit of a connection, TLS included, within the limit of the request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Largest body after decompression. `SMSUp`'s largest page, 1,000 campaigns with texts of 1,600
+/// Largest body after decompression. SMSUp's largest page, 1,000 campaigns with texts of 1,600
 /// characters, is about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -191,7 +191,7 @@ impl Answer {
             message.push_str(&detail);
         }
         if let Some(wait) = self.retry_after {
-            message.push_str(&format!(" (asks to wait {} s)", wait.as_secs()));
+            message = format!("{message} (asks to wait {} s)", wait.as_secs());
         }
         PollError {
             reason,
@@ -326,11 +326,11 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let wait = |value| retry_after(value, now);
-        assert_eq!(wait("120"), Some(Duration::from_secs(120)));
+        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
         assert_eq!(wait(" 0 "), Some(Duration::ZERO));
         assert_eq!(
             wait("Sun, 01 Mar 2026 12:01:00 GMT"),
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
         assert_eq!(wait("Sun, 01 Mar 2026 11:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("-5"), None);

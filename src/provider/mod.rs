@@ -32,7 +32,7 @@ pub enum Settings {
     ConstantContact(constant_contact::Settings),
     /// CINNOX.
     Cinnox(cinnox::Settings),
-    /// `SMSUp`.
+    /// SMSUp.
     Smsup(smsup::Settings),
 }
 

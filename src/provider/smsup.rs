@@ -1,4 +1,4 @@
-//! `SMSUp`, a white label of `SMSFactor`: campaigns made through the API.
+//! SMSUp, a white label of SMSFactor: campaigns made through the API.
 //!
 //! <https://doc.smsup.ch/en/api/sms/>; campaigns made on the web platform are not listed there.
 
@@ -43,7 +43,7 @@ const START_MARGIN: TimeDelta = TimeDelta::days(1);
 /// How much of its text stands for the name of a campaign, in characters.
 const NAME_CHARS: usize = 40;
 
-/// An account at `SMSUp`.
+/// An account at SMSUp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     base_url: Url,
@@ -108,9 +108,7 @@ impl Settings {
                 .append_pair("date_start", &date_start)
                 // the oldest first: a campaign made meanwhile comes last and shifts no page
                 .append_pair("sort", "id");
-            let page = session
-                .get(&url, &token, |answer| read_page(answer))
-                .await?;
+            let page = session.get(&url, &token, read_page).await?;
             let items = page.items.len();
             received += items;
             for item in page.items.into_iter().flatten() {
@@ -154,7 +152,7 @@ impl Settings {
         };
         // an account that is billed afterwards has a number there that means nothing
         if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
-            reading.credits = credits.credits.number("credits", &mut reading.problems);
+            reading.credits = credits.left.number("credits", &mut reading.problems);
         }
         Ok(())
     }
@@ -217,7 +215,8 @@ struct WirePage<'a> {
 
 #[derive(Deserialize)]
 struct Credits {
-    credits: Scalar,
+    #[serde(rename = "credits")]
+    left: Scalar,
     #[serde(default)]
     unlimited: Scalar,
     #[serde(default)]
@@ -285,7 +284,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
     };
     let mut error = answer.error(reason);
     if let Some(status) = status {
-        error.message.push_str(&format!(" (status {status})"));
+        error.message = format!("{} (status {status})", error.message);
     }
     Err(error)
 }

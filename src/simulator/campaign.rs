@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 pub enum Channel {
     /// Text messages.
     Sms,
-    /// `WhatsApp` messages.
+    /// WhatsApp messages.
     Whatsapp,
 }
 
@@ -18,11 +18,11 @@ pub enum Channel {
 pub struct Campaign {
     /// The provider's id.
     pub id: String,
-    /// The name; with `SMSUp` the text of the message.
+    /// The name; with SMSUp the text of the message.
     pub name: String,
     /// How it reaches people.
     pub channel: Channel,
-    /// What `SMSUp` calls its status.
+    /// What SMSUp calls its status.
     pub status: &'static str,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -54,7 +54,7 @@ impl Campaign {
         }
     }
 
-    /// A `WhatsApp` campaign whose counts are there.
+    /// A WhatsApp campaign whose counts are there.
     pub fn whatsapp(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -82,7 +82,7 @@ impl Campaign {
         }
     }
 
-    /// What the campaign has cost on an `SMSUp` account so far: a credit a message part.
+    /// What the campaign has cost on an SMSUp account so far: a credit a message part.
     pub(super) fn cost(&self, now: DateTime<Utc>) -> u64 {
         let parts = self.name.chars().count().div_ceil(160).max(1);
         self.counts_at(now).sends.saturating_mul(parts as u64)

@@ -182,7 +182,7 @@ mod tests {
         "2026-05-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::days(number.into())
     }
 
-    /// Odd ones are `WhatsApp`.
+    /// Odd ones are WhatsApp.
     fn campaign(number: u32) -> Campaign {
         let new = if number % 2 == 1 {
             Campaign::whatsapp

@@ -72,7 +72,7 @@ impl FaultPlan {
 /// Something that goes wrong with an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The API's own error body; `SMSUp` reports 401 in a body with status 200.
+    /// The API's own error body; SMSUp reports 401 in a body with status 200.
     Status {
         /// The HTTP status.
         code: u16,

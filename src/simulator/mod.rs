@@ -39,7 +39,7 @@ pub enum Api {
     ConstantContact,
     /// CINNOX, its summaries of sent campaigns; the app id is the state's.
     Cinnox,
-    /// `SMSUp`, its campaigns and credits; the zone of its dates is the state's.
+    /// SMSUp, its campaigns and credits; the zone of its dates is the state's.
     Smsup,
 }
 

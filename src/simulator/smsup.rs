@@ -1,4 +1,4 @@
-//! `SMSUp`: `/campaigns` and `/credits`.
+//! SMSUp: `/campaigns` and `/credits`.
 //!
 //! Errors have status 200 and a negative number in the body, and without an `Accept` header for
 //! JSON there is XML.

@@ -18,13 +18,13 @@ pub struct State {
     pub token: String,
     /// The app in the path of CINNOX's API.
     pub app_id: String,
-    /// The zone of `SMSUp`'s dates.
+    /// The zone of SMSUp's dates.
     pub time_zone: Tz,
     /// The account's campaigns.
     pub campaigns: Campaigns,
     /// Raw items listed before the campaigns, whatever the window: for malformed ones.
     pub items: Vec<Value>,
-    /// The balance of an `SMSUp` account with fixed campaigns, or none if it is unlimited.
+    /// The balance of an SMSUp account with fixed campaigns, or none if it is unlimited.
     pub credits: Option<u64>,
     /// Added to Constant Contact's percents, to make them contradict its counts.
     pub percents_off_by: f64,

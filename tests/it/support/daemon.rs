@@ -134,10 +134,9 @@ impl Daemon {
         });
         let listening = |log: &String| log.contains("listening");
         let waited = tokio::time::timeout(LIMIT, log.wait_for(listening)).await;
-        let Ok(Ok(_)) = waited else {
-            panic!("it does not listen; log:\n{}", log.borrow().clone());
-        };
+        let listens = waited.is_ok_and(|found| found.is_ok());
         let text = log.borrow().clone();
+        assert!(listens, "it does not listen; log:\n{text}");
         let line = text
             .lines()
             .find(|line| line.contains("listening"))
@@ -171,11 +170,8 @@ impl Daemon {
     pub(crate) async fn wait_for_log(&mut self, text: &str) {
         let logged = |log: &String| log.contains(text);
         let waited = tokio::time::timeout(LIMIT, self.log.wait_for(logged)).await;
-        assert!(
-            matches!(waited, Ok(Ok(_))),
-            "no {text:?} in the log:\n{}",
-            self.log.borrow().clone()
-        );
+        let found = waited.is_ok_and(|found| found.is_ok());
+        assert!(found, "no {text:?} in the log:\n{}", self.log());
     }
 
     /// The body of a GET that has to succeed.
