@@ -323,3 +323,286 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../config.example.yaml");
+
+    fn problems(yaml: &str) -> Vec<String> {
+        match Config::parse(yaml, None) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn account(more: &str) -> String {
+        format!("accounts:\n- name: a\n  provider: smsup\n  token_env: T\n{more}")
+    }
+
+    fn only(yaml: &str) -> Account {
+        let config = Config::parse(yaml, None).unwrap();
+        let [account] = config.accounts.as_slice() else {
+            panic!("{:?}", config.accounts)
+        };
+        account.clone()
+    }
+
+    #[test]
+    fn the_example_is_good_and_shows_the_defaults() {
+        let storage = Some(Path::new("/var/lib/campaign_exporter"));
+        let config = Config::parse(EXAMPLE, storage).unwrap();
+        let names: Vec<&str> = config
+            .accounts
+            .iter()
+            .map(|account| account.name.as_str())
+            .collect();
+        assert_eq!(names, ["spring-us", "desk-hk", "shoes-ch"]);
+        for account in &config.accounts {
+            let polling = Polling {
+                stale_after: None,
+                ..account.polling.clone()
+            };
+            assert_eq!(polling, Polling::default());
+            assert_eq!(account.polling.stale_after(), 15 * MINUTE);
+        }
+    }
+
+    #[test]
+    fn what_is_in_force_can_be_read_again() {
+        let storage = Some(Path::new("/var/lib/campaign_exporter"));
+        let config = Config::parse(EXAMPLE, storage).unwrap();
+        let again = Config::parse(&config.to_yaml(), storage).unwrap();
+        assert_eq!(again.accounts, config.accounts);
+    }
+
+    #[test]
+    fn an_account_overrides_what_is_global() {
+        let yaml = "global: {poll_interval: 10m, lookback: 90d, info_labels: [sender]}\n"
+            .to_owned()
+            + &account("  poll_interval: 2m\n  info_labels: []\n");
+        let polling = only(&yaml).polling;
+        assert_eq!(polling.poll_interval, 2 * MINUTE);
+        assert_eq!(polling.lookback, 90 * DAY);
+        assert_eq!(polling.info_labels, []);
+        assert_eq!(polling.stale_after(), 6 * MINUTE);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
+        let yaml = "\
+global:
+  poll_interval: 5
+  lookback: soon
+  max_campaign: 3
+accounts:
+- name: one
+  provider: cinnox
+  token: hunter2
+- name: two
+  provider: nope
+  request_timeout: 50ms
+- name: two
+  provider: smsup
+  token_file: /t
+  token_env: T
+  time_zone: Mars/Olympus
+  info_labels: [sender, mood]
+more: 1
+";
+        let expected = "\
+2:18: global.poll_interval: 5 has no unit: write for example 5s
+3:13: global.lookback: \"soon\" is not a duration: write for example 30s, 5m, 12h or 30d
+4:3: global: unknown key \"max_campaign\"; known here: poll_interval, lookback, stale_after, \
+request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
+requests_per_day, info_labels
+6:3: accounts[0].base_url: is missing
+6:3: accounts[0].app_id: is missing
+6:3: accounts[0]: token_file or token_env is missing
+8:3: accounts[0]: a secret is never given inline: write token_file or token_env
+10:13: accounts[1].provider: \"nope\" is none of: constant_contact, cinnox, smsup
+11:20: accounts[1].request_timeout: 50ms is not between 100ms and 1h
+15:14: accounts[2].token_env: stands beside token_file: give one of the two
+16:14: accounts[2].time_zone: \"Mars/Olympus\" is no time zone such as Europe/Zurich
+17:25: accounts[2].info_labels: \"mood\" is none of: sender, campaign_type, created_by, \
+template, channel_name
+18:1: unknown key \"more\"; known here: global, accounts";
+        assert_eq!(problems(yaml).join("\n"), expected);
+    }
+
+    #[test]
+    fn each_mistake_has_its_message() {
+        for (more, message) in [
+            (
+                "  poll_interval: 500ms\n",
+                "5:18: accounts[0].poll_interval: 500ms is not between 1s and 3650d",
+            ),
+            (
+                "  poll_interval: [5m]\n",
+                "5:18: accounts[0].poll_interval: expected a duration, found a list",
+            ),
+            (
+                "  max_campaigns: 0\n",
+                "5:18: accounts[0].max_campaigns: 0 is not between 1 and 10000000",
+            ),
+            (
+                "  max_campaigns: many\n",
+                "5:18: accounts[0].max_campaigns: expected a whole number, found text",
+            ),
+            (
+                "  requests_per_second: 0\n",
+                "5:24: accounts[0].requests_per_second: 0 is not above 0 and at most 10000",
+            ),
+            (
+                "  requests_per_day: 1.5\n",
+                "5:21: accounts[0].requests_per_day: expected a whole number, found a number",
+            ),
+            (
+                "  info_labels: sender\n",
+                "5:16: accounts[0].info_labels: expected a list, found text",
+            ),
+            (
+                "  info_labels: [sender, sender]\n",
+                "5:25: accounts[0].info_labels: sender stands here twice",
+            ),
+            (
+                "  base_url: ftp://x\n",
+                "5:13: accounts[0].base_url: must begin with https:// or http://",
+            ),
+            (
+                "  base_url: https://u:hunter2@x\n",
+                "5:13: accounts[0].base_url: must not hold a user name or password",
+            ),
+            (
+                "  base_url: https://x/?token=hunter2\n",
+                "5:13: accounts[0].base_url: must not hold a query or fragment",
+            ),
+            (
+                "  base_url: hunter2\n",
+                "5:13: accounts[0].base_url: is not an address: relative URL without a base",
+            ),
+            (
+                "  name: b\n",
+                "5:3: accounts[0]: \"name\" stands here twice",
+            ),
+            (
+                "  time_zone: 5\n",
+                "5:14: accounts[0].time_zone: expected text: put the value in quotes",
+            ),
+            ("- x\n", "5:3: accounts[1]: expected a mapping, found text"),
+        ] {
+            assert_eq!(problems(&account(more)), [message], "{more}");
+        }
+        let long = "x".repeat(201);
+        for (name, message) in [
+            ("''", "2:9: accounts[0].name: is empty"),
+            (
+                "2024",
+                "2:9: accounts[0].name: expected text: put the value in quotes",
+            ),
+            (
+                "\"a\\nb\"",
+                "2:9: accounts[0].name: holds a control character",
+            ),
+            (
+                long.as_str(),
+                "2:9: accounts[0].name: is longer than 200 bytes",
+            ),
+        ] {
+            let yaml = format!("accounts:\n- name: {name}\n  provider: smsup\n  token_env: T\n");
+            assert_eq!(problems(&yaml), [message], "{name}");
+        }
+        for (yaml, message) in [
+            ("", "1:1: expected a mapping, found nothing"),
+            (
+                "accounts: []",
+                "1:11: accounts: a list of at least one account is needed",
+            ),
+            (
+                "global: {}",
+                "1:1: accounts: a list of at least one account is needed",
+            ),
+            ("[1]", "1:1: expected a mapping, found a list"),
+        ] {
+            assert_eq!(problems(yaml), [message], "{yaml}");
+        }
+    }
+
+    #[test]
+    fn two_accounts_cannot_have_one_name() {
+        let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
+        assert_eq!(
+            problems(&yaml),
+            ["5:9: accounts[1].name: \"a\" is the name of another account"]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_has_a_place_and_shows_nothing_of_itself() {
+        let found = problems("accounts:\n- name: [\n  token: hunter2\n");
+        let [problem] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(
+            problem.contains("not valid YAML") && problem.starts_with(char::is_numeric),
+            "{problem}"
+        );
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn no_message_shows_what_may_be_a_secret() {
+        for more in [
+            "  token: hunter2\n",
+            "  token_env: hunter2.x\n",
+            "  token_file: [hunter2]\n",
+            "  base_url: hunter2://x\n",
+            "  base_url: [hunter2]\n",
+            "  poll_interval: 5\n  token: {x: hunter2}\n",
+        ] {
+            let text = problems(&account(more)).join("\n");
+            assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_needs_a_place_to_keep_its_successors() {
+        let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
+                    refresh_token_env: R\n";
+        let [problem] = problems(yaml).try_into().unwrap();
+        assert!(
+            problem.starts_with("5:22: accounts[0].refresh_token_env: "),
+            "{problem}"
+        );
+        assert!(problem.contains("--storage.path"), "{problem}");
+        assert!(Config::parse(yaml, Some(Path::new("/s"))).is_ok());
+    }
+
+    #[test]
+    fn what_is_allowed_and_odd_is_a_warning() {
+        for (more, warning) in [
+            ("", None),
+            ("  poll_interval: 30s\n", Some("is under a minute")),
+            (
+                "  stale_after: 1m\n",
+                Some("stale_after 1m is shorter than poll_interval 5m"),
+            ),
+            ("  base_url: http://api.example\n", Some("base_url is http")),
+            ("  base_url: http://127.0.0.1:8080\n", None),
+        ] {
+            let config = Config::parse(&account(more), None).unwrap();
+            match warning {
+                None => assert_eq!(config.warnings, [""; 0], "{more}"),
+                Some(text) => {
+                    assert!(config.warnings[0].starts_with("account a: "), "{more}");
+                    assert!(
+                        config.warnings[0].contains(text),
+                        "{more}: {:?}",
+                        config.warnings
+                    );
+                }
+            }
+        }
+    }
+}

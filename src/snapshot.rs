@@ -217,3 +217,150 @@ impl Snapshot {
             .all(|state| state.last_poll.is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn accounts(yaml: &str) -> Vec<(Generation, Account)> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let config = Config::load(file.path(), None).unwrap();
+        (1..).zip(config.accounts).collect()
+    }
+
+    fn two_accounts() -> Vec<(Generation, Account)> {
+        accounts(
+            "global: {stale_after: 10m}\naccounts:\n\
+             - {name: a, provider: smsup, token_env: T}\n\
+             - {name: b, provider: cinnox, base_url: 'https://x', app_id: x, token_env: T}\n",
+        )
+    }
+
+    fn polled(
+        account: &str,
+        generation: Generation,
+        ended: Instant,
+        ids: Option<&[&str]>,
+    ) -> Change {
+        let campaign = |id: &&str| Campaign {
+            id: (*id).to_owned(),
+            ..Campaign::default()
+        };
+        Change::Polled(Box::new(Update {
+            account: account.to_owned(),
+            generation,
+            at: DateTime::UNIX_EPOCH,
+            ended,
+            took: Duration::ZERO,
+            data: ids.map(|ids| Data {
+                campaigns: ids.iter().map(campaign).collect(),
+                ..Data::default()
+            }),
+        }))
+    }
+
+    fn ids(snapshot: &Snapshot, account: &str) -> Vec<String> {
+        let mut states = snapshot.accounts();
+        let state = states.find(|state| state.account.name == account).unwrap();
+        state
+            .campaigns()
+            .iter()
+            .map(|campaign| campaign.id.clone())
+            .collect()
+    }
+
+    fn snapshot() -> (Snapshot, Instant) {
+        let mut snapshot = Snapshot::default();
+        assert!(snapshot.apply(Change::Configured(two_accounts())));
+        (snapshot, Instant::now())
+    }
+
+    #[test]
+    fn it_is_ready_once_each_account_was_polled_well_or_badly() {
+        let (mut snapshot, now) = snapshot();
+        assert!(!snapshot.all_polled());
+        snapshot.apply(polled("a", 1, now, Some(&["x"])));
+        assert!(!snapshot.all_polled());
+        snapshot.apply(polled("b", 2, now, None));
+        assert!(snapshot.all_polled());
+    }
+
+    #[test]
+    fn a_good_poll_replaces_everything_and_a_bad_one_nothing() {
+        let (mut snapshot, now) = snapshot();
+        snapshot.apply(polled("a", 1, now, Some(&["x", "y"])));
+        snapshot.apply(polled("a", 1, now, Some(&["y", "z"])));
+        assert_eq!(ids(&snapshot, "a"), ["y", "z"]);
+        snapshot.apply(polled("a", 1, now, None));
+        assert_eq!(ids(&snapshot, "a"), ["y", "z"]);
+        assert!(snapshot.accounts().all(|state| !state.up));
+    }
+
+    #[test]
+    fn data_leaves_when_the_last_good_poll_is_too_long_ago() {
+        let (mut snapshot, now) = snapshot();
+        assert_eq!(snapshot.next_expiry(), None);
+        snapshot.apply(polled("a", 1, now, Some(&["x"])));
+        snapshot.apply(polled("b", 2, now + MINUTE, Some(&["y"])));
+        snapshot.apply(polled("a", 1, now + 5 * MINUTE, None));
+        assert_eq!(snapshot.next_expiry(), Some(now + 10 * MINUTE));
+        assert!(!snapshot.expire(now + 10 * MINUTE - Duration::from_millis(1)));
+        assert!(snapshot.expire(now + 10 * MINUTE));
+        assert_eq!(ids(&snapshot, "a"), [""; 0]);
+        assert_eq!(ids(&snapshot, "b"), ["y"]);
+        assert_eq!(snapshot.next_expiry(), Some(now + 11 * MINUTE));
+        let a = snapshot
+            .accounts()
+            .find(|state| state.account.name == "a")
+            .unwrap();
+        assert!(a.last_success.is_some() && a.data().is_none());
+    }
+
+    #[test]
+    fn a_poll_of_an_account_that_has_changed_since_is_nobodys() {
+        let (mut snapshot, now) = snapshot();
+        assert!(!snapshot.apply(polled("a", 7, now, Some(&["x"]))));
+        assert!(!snapshot.apply(polled("c", 1, now, Some(&["x"]))));
+        assert_eq!(ids(&snapshot, "a"), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_configuration_keeps_the_data_of_what_is_read_at_the_same_place() {
+        let (mut snapshot, now) = snapshot();
+        snapshot.apply(polled("a", 1, now, Some(&["x"])));
+        snapshot.apply(polled("b", 2, now, Some(&["y"])));
+        let changed = accounts(
+            "accounts:\n- {name: a, provider: smsup, token_env: T, poll_interval: 10m}\n\
+             - {name: b, provider: cinnox, base_url: 'https://z', app_id: x, token_env: T}\n\
+             - {name: c, provider: smsup, token_env: T}\n",
+        );
+        snapshot.apply(Change::Configured(changed));
+        assert_eq!(ids(&snapshot, "a"), ["x"]);
+        assert_eq!(ids(&snapshot, "b"), [""; 0]);
+        assert_eq!(ids(&snapshot, "c"), [""; 0]);
+        snapshot.apply(Change::Configured(accounts(
+            "accounts:\n- {name: c, provider: smsup, token_env: T}\n",
+        )));
+        assert_eq!(snapshot.accounts().count(), 1);
+    }
+
+    #[test]
+    fn channels_are_those_that_can_be_and_those_that_are() {
+        let (mut snapshot, now) = snapshot();
+        snapshot.apply(polled("b", 2, now, Some(&["x", "y"])));
+        let b = snapshot
+            .accounts()
+            .find(|state| state.account.name == "b")
+            .unwrap();
+        let channels: Vec<_> = b
+            .by_channel()
+            .into_iter()
+            .map(|(_, list)| list.len())
+            .collect();
+        assert_eq!(channels, [2, 0]);
+    }
+}

@@ -266,3 +266,170 @@ impl Item {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(app_id: &str, channels: &[Channel]) -> Settings {
+        Settings {
+            base_url: Url::parse("https://hk.example.com/gateway").unwrap(),
+            app_id: app_id.to_owned(),
+            token: SecretSource::Env("UNUSED".to_owned()),
+            channels: channels.to_vec(),
+        }
+    }
+
+    fn translate(json: &str) -> (Option<Campaign>, String) {
+        let mut problems = Problems::default();
+        let item: Item = serde_json::from_str(json).unwrap();
+        (item.translate(&mut problems), problems.to_string())
+    }
+
+    #[test]
+    fn an_app_id_cannot_change_the_path() {
+        let url = settings("../../admin?x=#y", &[Channel::Sms]).endpoint();
+        assert_eq!(
+            url.as_str(),
+            "https://hk.example.com/gateway/v1/api/apps/..%2F..%2Fadmin%3Fx=%23y/data/sent-campaigns-summary"
+        );
+        let url = settings("4711", &[Channel::Sms]).endpoint();
+        assert_eq!(
+            url.path(),
+            "/gateway/v1/api/apps/4711/data/sent-campaigns-summary"
+        );
+    }
+
+    #[test]
+    fn a_single_channel_is_asked_for_in_the_apis_spelling() {
+        assert_eq!(settings("1", &[Channel::Sms]).filter(), Some("sms"));
+        assert_eq!(
+            settings("1", &[Channel::Whatsapp]).filter(),
+            Some("whatsApp")
+        );
+        assert_eq!(
+            settings("1", &[Channel::Sms, Channel::Whatsapp]).filter(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_whatsapp_campaign_has_all_counts_and_numbers_may_be_text() {
+        let (campaign, problems) = translate(
+            r#"{"id":"c1","date":"2022-11-07T00:00:00.000Z","campaignName":"Hello",
+                "channel":"WhatsApp","createdBy":"Ann","subject":"tpl",
+                "sender":{"phone":"+852","channelName":"Main"},"totalRecipients":"100",
+                "delivered":90,"read":60,"replied":130,"pending":4,"failed":6}"#,
+        );
+        let campaign = campaign.unwrap();
+        assert_eq!(problems, "");
+        assert_eq!(campaign.channel, Channel::Whatsapp);
+        assert_eq!(campaign.last_sent.unwrap().timestamp(), 1_667_779_200);
+        let counts = Counts {
+            recipients: Some(100),
+            deliveries: Some(90),
+            bounces: Some(6),
+            reads: Some(60),
+            replies: Some(130),
+            pending: Some(4),
+            ..Counts::default()
+        };
+        assert_eq!(campaign.counts, counts);
+        assert_eq!(campaign.info.created_by.as_deref(), Some("Ann"));
+        assert_eq!(campaign.info.template.as_deref(), Some("tpl"));
+        assert_eq!(campaign.info.channel_name.as_deref(), Some("Main"));
+    }
+
+    #[test]
+    fn an_sms_campaign_exports_nothing_that_is_counted_for_whatsapp_only() {
+        let (campaign, problems) = translate(
+            r#"{"id":"c2","channel":"SMS","totalRecipients":10,"delivered":9,
+                "read":0,"replied":0,"pending":0,"failed":"n/a"}"#,
+        );
+        let counts = Counts {
+            recipients: Some(10),
+            deliveries: Some(9),
+            ..Counts::default()
+        };
+        assert_eq!(campaign.unwrap().counts, counts);
+        assert_eq!(problems, "");
+    }
+
+    #[test]
+    fn a_channel_that_is_missing_is_a_problem_and_one_that_is_new_is_passed_on() {
+        let (campaign, problems) = translate(r#"{"id":"c3"}"#);
+        assert_eq!(campaign.unwrap().channel.as_str(), "unknown");
+        assert_eq!(problems, "channel (1 times)");
+        let (campaign, problems) = translate(r#"{"id":"c4","channel":"Viber"}"#);
+        assert_eq!(campaign.unwrap().channel.as_str(), "viber");
+        assert_eq!(problems, "");
+    }
+
+    #[test]
+    fn success_is_a_code_and_a_status() {
+        for body in [
+            r#"{"code":200,"result":[]}"#,
+            r#"{"code":0,"result":[]}"#,
+            r#"{"code":"200","result":[],"cid":"x"}"#,
+        ] {
+            assert!(read_page(&Answer::of(200, body)).is_ok(), "{body}");
+        }
+        for (status, body, reason) in [
+            (
+                200,
+                r#"{"code":6451010,"message":"Reach request limit"}"#,
+                Reason::Throttled,
+            ),
+            (
+                400,
+                r#"{"code":6451010,"message":"Reach request limit"}"#,
+                Reason::Throttled,
+            ),
+            (
+                200,
+                r#"{"code":6451001,"message":"Bad response"}"#,
+                Reason::Server,
+            ),
+            (
+                400,
+                r#"{"code":6451000,"message":"wrong parameter"}"#,
+                Reason::Client,
+            ),
+            (
+                200,
+                r#"{"code":6451000,"message":"wrong parameter"}"#,
+                Reason::Client,
+            ),
+            (
+                200,
+                r#"{"code":400,"message":"Bad request"}"#,
+                Reason::Client,
+            ),
+            (200, r#"{"code":401}"#, Reason::Auth),
+            (401, r#"{"code":401}"#, Reason::Auth),
+            (401, "<html>", Reason::Auth),
+            (403, "", Reason::Forbidden),
+            (429, "{}", Reason::Throttled),
+            (500, r#"{"code":200,"result":[]}"#, Reason::Server),
+            (200, r#"{"result":[]}"#, Reason::Decode),
+            (200, r#"{"code":null,"result":[]}"#, Reason::Decode),
+            (200, r#"{"code":200}"#, Reason::Decode),
+            (200, r#"{"code":200,"result":null}"#, Reason::Decode),
+            (200, "[200,[]]", Reason::Decode),
+            (200, "", Reason::Decode),
+        ] {
+            let error = read_page(&Answer::of(status, body)).err().unwrap();
+            assert_eq!(error.reason, reason, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_the_provider_says() {
+        let body = r#"{"code":6451000,"message":"missing one of startAt, endAt"}"#;
+        let error = read_page(&Answer::of(400, body)).err().unwrap();
+        assert_eq!(
+            error.message,
+            "HTTP 400: missing one of startAt, endAt (code 6451000)"
+        );
+    }
+}

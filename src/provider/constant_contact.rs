@@ -365,3 +365,220 @@ impl Item {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(base_url: &str) -> Settings {
+        Settings {
+            base_url: Url::parse(base_url).unwrap(),
+            auth_url: Url::parse(DEFAULT_AUTH_URL).unwrap(),
+            client_id: None,
+            client_secret: None,
+            refresh_token: None,
+            access_token: None,
+        }
+    }
+
+    fn reading(body: &str) -> (Reading, Vec<(&'static str, f64)>) {
+        let mut reading = Reading::default();
+        let ratios = read_page(&Answer::of(200, body))
+            .unwrap()
+            .add_to(&mut reading);
+        (reading, ratios)
+    }
+
+    fn page(items: &str, percents: &str) -> String {
+        format!(
+            r#"{{"bulk_sms_campaign_summaries":[{items}],"aggregate_percents":{percents},"_links":{{}}}}"#
+        )
+    }
+
+    const ITEM: &str = r#"{"campaign_id":"a","campaign_name":"A",
+        "unique_counts":{"sends":60,"clicks":50,"optouts":0,"delivers":60,"bounces":0}}"#;
+
+    #[test]
+    fn the_documents_example_loses_one_timestamp_and_nothing_else() {
+        let body = include_str!("../../tests/fixtures/constant_contact.json");
+        let (mut reading, ratios) = reading(body);
+        let (campaigns, _) = reading.take_newest(10);
+        let [good, malformed] = campaigns.as_slice() else {
+            panic!("{campaigns:?}")
+        };
+        assert_eq!(good.id, "9d30c391-2b85-4d6a-84ad-00fa2d31cd03");
+        assert_eq!(good.last_sent.unwrap().timestamp(), 1_712_092_393);
+        assert_eq!(malformed.id, "g90ea686-239f-43d8-9770-c76f7afefd6d");
+        assert_eq!(malformed.name, "Clearance Campaign");
+        assert_eq!(malformed.last_sent, None);
+        assert_eq!(malformed.counts, good.counts);
+        assert_eq!(good.counts.bounces, Some(0));
+        assert_eq!(good.counts.opens, None);
+        assert_eq!(reading.problems.to_string(), "last_sent_date (1 times)");
+        // 83 is 83.3 rounded, which is no mismatch
+        assert!(reading.mismatches.is_empty());
+        let expected = [
+            ("deliver", 1.0),
+            ("click", 0.83),
+            ("bounce", 0.0),
+            ("unsubscribe", 0.0),
+        ];
+        assert_eq!(ratios, expected);
+    }
+
+    #[test]
+    fn opens_are_read_where_the_contract_of_the_api_has_them() {
+        let (mut reading, _) = reading(&page(
+            r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#,
+            "{}",
+        ));
+        let (campaigns, _) = reading.take_newest(10);
+        assert_eq!(campaigns[0].counts.opens, Some(1));
+        assert_eq!(campaigns[0].counts.bounces, None);
+        assert!(reading.problems.is_empty());
+    }
+
+    #[test]
+    fn percents_more_than_a_point_off_are_a_mismatch() {
+        for (percents, mismatches) in [
+            (
+                r#"{"deliver":100,"click":83.33,"bounce":1.0,"unsubscribe":0}"#,
+                vec![],
+            ),
+            (
+                r#"{"deliver":98.9,"click":85,"bounce":1.1,"unsubscribe":0}"#,
+                vec!["deliver", "click", "bounce"],
+            ),
+            (r#"{"deliver":null}"#, vec![]),
+            ("null", vec![]),
+        ] {
+            assert_eq!(
+                reading(&page(ITEM, percents)).0.mismatches,
+                mismatches,
+                "{percents}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_with_an_unreadable_campaign_is_not_held_against_its_percents() {
+        let items = format!(r#"{ITEM},{{"campaign_name":"without an id"}}"#);
+        let (mut reading, _) = reading(&page(&items, r#"{"deliver":50}"#));
+        assert!(reading.mismatches.is_empty());
+        assert_eq!(reading.take_newest(10).0.len(), 1);
+        assert_eq!(reading.problems.to_string(), "campaign_id (1 times)");
+    }
+
+    #[test]
+    fn percents_that_are_no_object_cost_only_themselves() {
+        let (mut reading, ratios) = reading(&page(ITEM, "[1,2]"));
+        assert_eq!(ratios, []);
+        assert_eq!(reading.problems.to_string(), "aggregate_percents (1 times)");
+        assert_eq!(reading.take_newest(10).0.len(), 1);
+    }
+
+    #[test]
+    fn every_way_to_have_no_next_page_is_the_end() {
+        for links in [
+            "{}",
+            "null",
+            r#"{"next":null}"#,
+            r#"{"next":{}}"#,
+            r#"{"next":{"href":null}}"#,
+            r#"{"next":{"href":""}}"#,
+        ] {
+            let body = format!(r#"{{"bulk_sms_campaign_summaries":[],"_links":{links}}}"#);
+            assert_eq!(
+                read_page(&Answer::of(200, &body)).unwrap().next,
+                None,
+                "{links}"
+            );
+        }
+        let body = r#"{"bulk_sms_campaign_summaries":[]}"#;
+        assert_eq!(read_page(&Answer::of(200, body)).unwrap().next, None);
+    }
+
+    #[test]
+    fn an_envelope_that_is_not_documented_fails() {
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"bulk_sms_campaign_summaries":null}"#,
+            r#"{"bulk_sms_campaign_summaries":{}}"#,
+            r#"{"bulk_sms_campaign_summaries":[{]}"#,
+            "<html></html>",
+            r#"[{"error_key":"x"}]"#,
+        ] {
+            let error = read_page(&Answer::of(200, body)).err().unwrap();
+            assert_eq!(error.reason, Reason::Decode, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_next_link_is_followed_to_the_api_only() {
+        let api = settings("https://api.cc.email");
+        let next = |href| api.next_url(href).map(String::from);
+        let path = "/v3/reports/summary_reports/sms_campaign_summaries?next=abc";
+        assert_eq!(next(path), Ok(format!("https://api.cc.email{path}")));
+        let absolute = format!("https://api.cc.email{path}");
+        assert_eq!(next(&absolute), Ok(absolute.clone()));
+        for href in [
+            "https://evil.example/v3/x",
+            "//evil.example/v3/x",
+            "http://api.cc.email/v3/x",
+            "https://api.cc.email:8443/v3/x",
+            "https://api.cc.email@evil.example/v3/x",
+            "/v4/x",
+            "/v3/../admin",
+            "/v3",
+            "https://[",
+            "data:text/plain,x",
+        ] {
+            let error = next(href).unwrap_err();
+            assert_eq!(error.reason, Reason::Pagination, "{href}");
+        }
+    }
+
+    #[test]
+    fn a_path_in_front_of_the_api_is_kept() {
+        let api = settings("https://gateway.example/cc");
+        assert_eq!(api.endpoint(SUMMARIES).path(), format!("/cc{SUMMARIES}"));
+        let next = api.next_url("/v3/reports?next=abc").unwrap();
+        assert_eq!(
+            next.as_str(),
+            "https://gateway.example/cc/v3/reports?next=abc"
+        );
+    }
+
+    #[test]
+    fn the_two_kinds_of_too_many_requests_are_told_apart() {
+        for (status, body, reason) in [
+            (
+                429,
+                r#"{"error_key":"quota_exceeded","error_message":"x"}"#,
+                Reason::Quota,
+            ),
+            (
+                429,
+                r#"{"error_key":"throttled","error_message":"x"}"#,
+                Reason::Throttled,
+            ),
+            (429, "", Reason::Throttled),
+            (401, r#"{"error_key":"unauthorized"}"#, Reason::Auth),
+            (403, r#"{"message":"Forbidden"}"#, Reason::Forbidden),
+            (
+                400,
+                r#"[{"error_key":"x","error_message":"y"}]"#,
+                Reason::Client,
+            ),
+            (302, "", Reason::Client),
+            (204, "", Reason::Decode),
+            (503, "<html>", Reason::Server),
+        ] {
+            let error = read_page(&Answer::of(status, body)).err().unwrap();
+            assert_eq!(error.reason, reason, "{status} {body}");
+        }
+    }
+}

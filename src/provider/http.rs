@@ -166,6 +166,17 @@ async fn read(mut response: Response) -> Result<Answer, PollError> {
 }
 
 impl Answer {
+    /// An answer as a provider's test wants it.
+    #[cfg(test)]
+    pub(super) fn of(status: u16, body: &str) -> Self {
+        Self {
+            status,
+            content_type: "application/json".to_owned(),
+            retry_after: None,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        }
+    }
+
     /// The body as a JSON object of a type, or a `decode` error.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PollError> {
         let fail = |detail: String| {

@@ -373,3 +373,198 @@ fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
     };
     Some(zoned.to_utc())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn translate(json: &str) -> (Campaign, String) {
+        let mut problems = Problems::default();
+        let item: Item = serde_json::from_str(json).unwrap();
+        let campaign = item.translate(Tz::Europe__Paris, &mut problems).unwrap();
+        (campaign, problems.to_string())
+    }
+
+    fn paris(text: &str) -> Option<String> {
+        local_time(text, Tz::Europe__Paris).map(|time| time.to_rfc3339())
+    }
+
+    #[test]
+    fn the_documents_example_is_read_whole() {
+        let body = include_str!("../../tests/fixtures/smsup.json");
+        let page = read_page(&Answer::of(200, body)).unwrap();
+        assert!(page.totals.is_end(2, 2).unwrap());
+        let mut problems = page.problems;
+        let mut items = page.items.into_iter().flatten();
+        let shoe = items
+            .next()
+            .unwrap()
+            .translate(Tz::Europe__Paris, &mut problems)
+            .unwrap();
+        assert_eq!(problems.to_string(), "");
+        assert_eq!(shoe.id, "18969398");
+        assert_eq!(shoe.name, "Special offer : Buy one shoe and get the…");
+        assert_eq!(shoe.status, Some(Status::Sent));
+        // 10:16:58 in Paris in summer
+        assert_eq!(
+            shoe.last_sent.unwrap().to_rfc3339(),
+            "2024-10-21T08:16:58+00:00"
+        );
+        assert_eq!(shoe.created, shoe.last_sent);
+        assert_eq!(shoe.scheduled, None);
+        assert_eq!(shoe.counts.recipients, Some(1958));
+        assert_eq!(shoe.counts.sends, None);
+        assert_eq!(shoe.counts.deliveries, Some(1958));
+        assert_eq!(shoe.counts.bounces, Some(0));
+        assert_eq!(shoe.counts.opt_outs, Some(0));
+        assert_eq!(shoe.cost_credits, Some(2128.0));
+        assert_eq!(shoe.reported_delivery_ratio, Some(1.0));
+        assert_eq!(items.count(), 1);
+    }
+
+    #[test]
+    fn what_is_left_out_is_absent() {
+        let (campaign, problems) = translate(r#"{"id":1,"error":"2","npai":"3"}"#);
+        assert_eq!(problems, "");
+        assert_eq!(campaign.id, "1");
+        let counts = Counts {
+            bounces: Some(5),
+            ..Counts::default()
+        };
+        assert_eq!(campaign.counts, counts);
+        assert_eq!(campaign.failures.expired, None);
+        assert_eq!((campaign.status, campaign.cost_credits), (None, None));
+    }
+
+    #[test]
+    fn a_campaign_of_which_nothing_was_sent_has_a_plan_and_no_ratio() {
+        for word in ["Waiting", "In moderation", "denied"] {
+            let (campaign, _) = translate(&format!(
+                r#"{{"id":"1","status":"{word}","date":"2024-11-11 10:00:00","total":"9","cost":"18","delivered":"0"}}"#
+            ));
+            assert_eq!(campaign.last_sent, None, "{word}");
+            let scheduled = campaign.scheduled.map(|time| time.to_rfc3339());
+            assert_eq!(
+                scheduled.as_deref(),
+                Some("2024-11-11T09:00:00+00:00"),
+                "{word}"
+            );
+            assert_eq!(campaign.attempted(), None, "{word}");
+            assert_eq!(campaign.counts.recipients, Some(9), "{word}");
+            assert_eq!(campaign.cost_credits, Some(18.0), "{word}");
+        }
+    }
+
+    #[test]
+    fn attempted_is_what_was_sent_where_the_server_tells() {
+        let (campaign, _) = translate(r#"{"id":"1","status":"Sent","total":"9","sent":"7"}"#);
+        assert_eq!(campaign.attempted(), Some(7));
+    }
+
+    #[test]
+    fn a_status_in_another_language_or_of_another_type_is_other() {
+        for status in [r#""Envoyé""#, "1"] {
+            let (campaign, problems) = translate(&format!(r#"{{"id":"1","status":{status}}}"#));
+            assert_eq!(campaign.status, Some(Status::Other));
+            assert_eq!(problems, "");
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters() {
+        assert_eq!(name(&"é".repeat(40)), "é".repeat(40));
+        assert_eq!(name(&"é".repeat(41)), format!("{}…", "é".repeat(40)));
+        assert_eq!(name(""), "");
+    }
+
+    #[test]
+    fn the_nights_on_which_the_clocks_change_are_no_panic() {
+        assert_eq!(
+            paris("2024-07-01 12:00:00").as_deref(),
+            Some("2024-07-01T10:00:00+00:00")
+        );
+        // 02:30 came twice, first in summer time
+        assert_eq!(
+            paris("2024-10-27 02:30:00").as_deref(),
+            Some("2024-10-27T00:30:00+00:00")
+        );
+        // 02:30 never came
+        assert_eq!(
+            paris("2024-03-31 02:30:00").as_deref(),
+            Some("2024-03-31T01:30:00+00:00")
+        );
+        // Samoa skipped a whole day
+        assert_eq!(local_time("2011-12-30 12:00:00", Tz::Pacific__Apia), None);
+        for text in [
+            "",
+            "2024-02-30 10:00:00",
+            "2024-10-21T10:16:58",
+            "0000-00-00 00:00:00",
+            "x",
+        ] {
+            assert_eq!(paris(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn pages_end_where_the_totals_say() {
+        let totals = |records, display_records| Totals {
+            records,
+            display_records,
+        };
+        for (records, display, items, received, end) in [
+            (Some(2500), Some(2500), 1000, 1000, Ok(false)),
+            (Some(2500), Some(2500), 500, 2500, Ok(true)),
+            (Some(0), Some(0), 0, 0, Ok(true)),
+            // a server that gives less than it is asked for
+            (Some(2500), None, 100, 100, Ok(false)),
+            // one total counts what was filtered out, too
+            (Some(9000), Some(300), 300, 300, Ok(false)),
+            (Some(9000), Some(300), 0, 300, Ok(true)),
+            // one total counts the page
+            (Some(2500), Some(1000), 1000, 1000, Ok(false)),
+            (None, None, 1000, 1000, Ok(false)),
+            (None, None, 999, 1999, Ok(true)),
+            (None, None, 0, 2000, Ok(true)),
+            (Some(2500), Some(2500), 0, 1000, Err(Reason::Pagination)),
+        ] {
+            let is_end = totals(records, display).is_end(items, received);
+            let is_end = is_end.map_err(|error| error.reason);
+            assert_eq!(is_end, end, "{records:?} {display:?} {items} {received}");
+        }
+    }
+
+    #[test]
+    fn success_is_a_status_in_the_body_and_one_of_http() {
+        let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
+        assert!(read_page(&Answer::of(200, page)).is_ok());
+        for (status, body, reason) in [
+            (
+                200,
+                r#"{"status":-1,"message":"Authentication error"}"#,
+                Reason::Auth,
+            ),
+            (401, r#"{"status":-1}"#, Reason::Auth),
+            (500, r#"{"status":-1}"#, Reason::Auth),
+            (200, r#"{"status":-3}"#, Reason::Client),
+            (200, r#"{"status":-8}"#, Reason::Client),
+            (
+                200,
+                r#"{"status":-99,"message":"Unknown error"}"#,
+                Reason::Server,
+            ),
+            (200, r#"{"error":"no status at all"}"#, Reason::Decode),
+            (200, r#"{"status":0,"campaigns":[]}"#, Reason::Decode),
+            (200, r#"{"status":"1","campaigns":[]}"#, Reason::Decode),
+            (200, r#"{"status":1}"#, Reason::Decode),
+            (200, r#"{"status":1,"campaigns":null}"#, Reason::Decode),
+            (200, "<?xml version=\"1.0\"?><response/>", Reason::Decode),
+            (500, page, Reason::Server),
+            (429, "", Reason::Throttled),
+            (403, "<html>", Reason::Forbidden),
+        ] {
+            let error = read_page(&Answer::of(status, body)).err().unwrap();
+            assert_eq!(error.reason, reason, "{status} {body}");
+        }
+    }
+}
