@@ -309,3 +309,42 @@ async fn listen(address: &str) -> io::Result<TcpListener> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn end(task: impl Future<Output = Ended> + Send + 'static) -> Option<String> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task);
+        ended_early(tasks.join_next().await.unwrap()).map(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_by_itself_ends_the_program() {
+        assert_eq!(end(async { Ended::Stopped }).await, None);
+        let early = end(async { Ended::Early("server", None) }).await;
+        assert_eq!(early.as_deref(), Some("the server ended by itself"));
+        let failed = end(async { Ended::Early("publisher", Some(io::Error::other("no"))) }).await;
+        assert_eq!(failed.as_deref(), Some("the publisher failed: no"));
+        let panicked = end(async { panic!("a bug") }).await.unwrap();
+        assert!(
+            panicked.starts_with("a task failed: ") && panicked.contains("a bug"),
+            "{panicked}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_address_without_a_host_means_all_of_them() {
+        let address = listen(":0").await.unwrap().local_addr().unwrap();
+        assert!(
+            address.ip().is_unspecified() && address.port() > 0,
+            "{address}"
+        );
+        let address = listen("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert!(address.ip().is_loopback(), "{address}");
+        let taken = listen(&address.to_string()).await;
+        assert!(taken.is_ok(), "the first listener is gone");
+        assert!(listen(&address.to_string()).await.is_err());
+    }
+}

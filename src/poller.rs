@@ -170,8 +170,10 @@ impl Log {
                     info!(provider, account = name, campaigns, took, "polled");
                 }
                 self.succeeded_before = true;
-                if *problems != self.problems && !problems.is_empty() {
+                if !problems.is_empty() && *problems != self.problems {
                     warn!(provider, account = name, %problems, "values could not be read");
+                } else if !problems.is_empty() {
+                    debug!(provider, account = name, %problems, "values could not be read");
                 }
                 self.problems = problems.clone();
                 if data.dropped != self.dropped && data.dropped > 0 {

@@ -133,6 +133,8 @@ impl Session {
             .timeout(self.request_timeout)
             .bearer_auth(token.expose_secret())
             .header(ACCEPT, "application/json")
+            // of a request without a body, but two of the documents ask for it
+            .header(CONTENT_TYPE, "application/json")
             .send()
             .await
     }
