@@ -356,11 +356,7 @@ mod tests {
             .accounts()
             .find(|state| state.account.name == "b")
             .unwrap();
-        let channels: Vec<_> = b
-            .by_channel()
-            .into_iter()
-            .map(|(_, list)| list.len())
-            .collect();
+        let channels: Vec<_> = b.by_channel().values().map(Vec::len).collect();
         assert_eq!(channels, [2, 0]);
     }
 }
