@@ -18,7 +18,9 @@ struct Family<T> {
     value: fn(&T) -> Option<f64>,
 }
 
-const CAMPAIGN_TIMES: [Family<Campaign>; 3] = [
+/// What has a value of its own for each campaign. `campaign_info`, `campaign_status` and
+/// `campaign_failures` have labels of their own and are written below.
+const CAMPAIGN_FAMILIES: [Family<Campaign>; 23] = [
     Family {
         name: "campaign_last_sent_timestamp_seconds",
         help: "When the campaign was last sent, in unix time; absent while nothing was sent yet.",
@@ -34,9 +36,6 @@ const CAMPAIGN_TIMES: [Family<Campaign>; 3] = [
         help: "When the campaign was made, in unix time.",
         value: |campaign| timestamp(campaign.created),
     },
-];
-
-const CAMPAIGN_COUNTS: [Family<Campaign>; 9] = [
     Family {
         name: "campaign_recipients",
         help: "Recipients that the campaign was made for.",
@@ -83,9 +82,6 @@ const CAMPAIGN_COUNTS: [Family<Campaign>; 9] = [
         help: "Messages read.",
         value: |campaign| count(campaign.counts.reads),
     },
-];
-
-const CAMPAIGN_MORE_COUNTS: [Family<Campaign>; 3] = [
     Family {
         name: "campaign_replies",
         help: "Replies; one recipient may give several, so there may be more than recipients.",
@@ -101,9 +97,6 @@ const CAMPAIGN_MORE_COUNTS: [Family<Campaign>; 3] = [
         help: "What the campaign cost, in the provider's credits.",
         value: |campaign| campaign.cost_credits,
     },
-];
-
-const CAMPAIGN_RATIOS: [Family<Campaign>; 8] = [
     Family {
         name: "campaign_delivery_ratio",
         help: "campaign_deliveries / campaign_attempted.",
@@ -227,11 +220,8 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
 
     write_info(&mut writer, &accounts);
     write_status(&mut writer, &accounts);
-    for family in CAMPAIGN_TIMES.iter().chain(&CAMPAIGN_COUNTS) {
-        write_campaigns(&mut writer, family, &accounts);
-    }
     write_failures(&mut writer, &accounts);
-    for family in CAMPAIGN_MORE_COUNTS.iter().chain(&CAMPAIGN_RATIOS) {
+    for family in &CAMPAIGN_FAMILIES {
         write_campaigns(&mut writer, family, &accounts);
     }
     let series = writer.samples();
