@@ -220,11 +220,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
         (Some(code), 200) => u16::try_from(code).map_or(Reason::Client, Reason::of_status),
         (_, status) => Reason::of_status(status),
     };
-    let mut error = answer.error(reason);
-    if let Some(code) = code {
-        error.message = format!("{} (code {code})", error.message);
-    }
-    Err(error)
+    Err(answer.error(reason, code.and_then(|code| i64::try_from(code).ok())))
 }
 
 impl Item {
@@ -429,7 +425,7 @@ mod tests {
         let error = read_page(&Answer::of(400, body)).err().unwrap();
         assert_eq!(
             error.message,
-            "HTTP 400: missing one of startAt, endAt (code 6451000)"
+            "HTTP 400, code 6451000: missing one of startAt, endAt"
         );
     }
 }

@@ -289,7 +289,7 @@ fn read_error(answer: &Answer) -> PollError {
             .json::<ErrorKey>()
             .is_ok_and(|error| error.error_key == "quota_exceeded");
     if quota {
-        answer.error(Reason::Quota)
+        answer.error(Reason::Quota, None)
     } else {
         answer.status_error()
     }

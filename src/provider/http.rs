@@ -85,8 +85,11 @@ impl Session {
             .with_max_times(MAX_RETRIES)
             .with_jitter();
         let attempt = || async {
-            let answer = self.attempt(url, token).await?;
-            interpret(&answer)
+            let answer = self.attempt(url, token).await;
+            // here, so that neither the log of a retry nor anything later sees more
+            answer
+                .and_then(|answer| interpret(&answer))
+                .map_err(|error| presentable(error, token))
         };
         attempt
             .retry(delays)
@@ -98,7 +101,6 @@ impl Session {
                 debug!(reason = error.reason.as_str(), %error, ?delay, "trying again");
             })
             .await
-            .map_err(|error| without(token, error))
     }
 
     /// How long to wait before the next try; nothing if there is no time left for one.
@@ -182,10 +184,10 @@ impl Answer {
     /// The body as a JSON object of a type, or a `decode` error.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PollError> {
         let fail = |detail: String| {
-            let what = clean(&format!("{}: {detail}", self.content_type));
+            let (status, content_type) = (self.status, &self.content_type);
             PollError::new(
                 Reason::Decode,
-                format!("HTTP {}, not the documented JSON ({what})", self.status),
+                format!("HTTP {status}, not the documented JSON but {content_type}: {detail}"),
             )
         };
         // serde would read a struct from an array, too
@@ -195,16 +197,19 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| fail(error.to_string()))
     }
 
-    /// An error that the answer stands for, with what the provider says about it.
-    pub(super) fn error(&self, reason: Reason) -> PollError {
+    /// An error that the answer stands for, with the provider's own `code` for it, where it has
+    /// one, and what it says about it.
+    pub(super) fn error(&self, reason: Reason, code: Option<i64>) -> PollError {
         let mut message = format!("HTTP {}", self.status);
-        let detail = error_detail(&self.body);
-        if !detail.is_empty() {
-            message.push_str(": ");
-            message.push_str(&detail);
+        if let Some(code) = code {
+            message = format!("{message}, code {code}");
         }
         if let Some(wait) = self.retry_after {
-            message = format!("{message} (asks to wait {} s)", wait.as_secs());
+            message = format!("{message}, asks to wait {} s", wait.as_secs());
+        }
+        let detail = error_detail(&self.body);
+        if !detail.is_empty() {
+            message = format!("{message}: {detail}");
         }
         PollError {
             reason,
@@ -215,7 +220,7 @@ impl Answer {
 
     /// The error that the HTTP status alone stands for.
     pub(super) fn status_error(&self) -> PollError {
-        self.error(Reason::of_status(self.status))
+        self.error(Reason::of_status(self.status), None)
     }
 }
 
@@ -257,24 +262,24 @@ fn error_detail(body: &[u8]) -> String {
         error_description,
     ];
     let texts: Vec<String> = parts.into_iter().flatten().collect();
-    clean(&texts.join(": "))
+    texts.join(": ")
 }
 
-/// One line of bounded length: nothing from outside breaks a log.
-fn clean(text: &str) -> String {
-    let line = text
-        .chars()
-        .map(|char| if char.is_control() { ' ' } else { char });
-    let mut cut: String = line.clone().take(MAX_MESSAGE_CHARS).collect();
-    if line.count() > MAX_MESSAGE_CHARS {
-        cut.push('…');
+/// The error with a message of one line and bounded length, without the token, which a provider
+/// may repeat. The token goes first: nothing would tell one that is cut.
+fn presentable(mut error: PollError, token: &SecretString) -> PollError {
+    let token = token.expose_secret();
+    // serde shows text as `Debug` does
+    let shown = format!("{token:?}");
+    for form in [shown.trim_matches('"'), token] {
+        error.message = error.message.replace(form, "[redacted]");
     }
-    cut
-}
-
-/// The error without the token, which a provider may repeat in its message.
-fn without(token: &SecretString, mut error: PollError) -> PollError {
-    error.message = error.message.replace(token.expose_secret(), "[redacted]");
+    let end = error.message.char_indices().nth(MAX_MESSAGE_CHARS);
+    if let Some((end, _)) = end {
+        error.message.truncate(end);
+        error.message.push('…');
+    }
+    error.message = error.message.replace(char::is_control, " ");
     error
 }
 
@@ -309,7 +314,7 @@ fn transport_error(error: reqwest::Error) -> PollError {
         message.push_str(&inner.to_string());
         cause = inner.source();
     }
-    PollError::new(reason, clean(&message))
+    PollError::new(reason, message)
 }
 
 /// Whether an error of type `E` is somewhere in the chain. An `io::Error` hides the error it holds
@@ -377,11 +382,23 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_short_line() {
-        assert_eq!(clean("a\nb\u{1b}[31mc"), "a b [31mc");
+    fn a_message_is_one_short_line_without_the_token() {
+        let present = |message: &str| {
+            let error = PollError::new(Reason::Server, message);
+            presentable(error, &SecretString::from("hun\\ter2")).message
+        };
+        assert_eq!(present("a\nb\u{1b}[31mc"), "a b [31mc");
+        let x = "x".repeat(MAX_MESSAGE_CHARS);
+        assert_eq!(present(&x), x);
+        assert_eq!(present(&format!("{x}x")), format!("{x}…"));
+        assert_eq!(present("bad token hun\\ter2!"), "bad token [redacted]!");
+        // as serde shows it
         assert_eq!(
-            clean(&"x".repeat(300)).chars().count(),
-            MAX_MESSAGE_CHARS + 1
+            present("invalid type: \"hun\\\\ter2\""),
+            "invalid type: \"[redacted]\""
         );
+        // across the place where the message is cut
+        let cut = present(&format!("{}hun\\ter2", "x".repeat(MAX_MESSAGE_CHARS - 3)));
+        assert!(cut.ends_with("x[re…"), "{cut}");
     }
 }

@@ -282,11 +282,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
         (_, 200) => Reason::Decode,
         (_, http_status) => Reason::of_status(http_status),
     };
-    let mut error = answer.error(reason);
-    if let Some(status) = status {
-        error.message = format!("{} (status {status})", error.message);
-    }
-    Err(error)
+    Err(answer.error(reason, status))
 }
 
 impl Item {
