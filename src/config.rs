@@ -1,6 +1,6 @@
 //! The configuration: read whole, checked whole, every problem reported at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -164,9 +164,13 @@ impl Account {
         section: &mut Section<'_>,
         global: &Polling,
         storage: Option<&Path>,
+        names: &mut HashSet<String>,
     ) -> Option<(String, Polling, provider::Settings)> {
         let name = section.required_text("name");
         if let Some(name) = &name {
+            if !names.insert(name.clone()) {
+                section.problem("name", format!("{name:?} is the name of another account"));
+            }
             if name.len() > MAX_NAME_BYTES {
                 section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
             }
@@ -233,6 +237,8 @@ impl Config {
         }
 
         let mut accounts: Vec<Account> = Vec::new();
+        // of all accounts, also of those that are bad for another reason
+        let mut names = HashSet::new();
         let no_nodes = Vec::new();
         let nodes = match section.take("accounts").map(|node| &node.value) {
             Some(Node::List(nodes)) if !nodes.is_empty() => nodes,
@@ -249,12 +255,7 @@ impl Config {
                     continue;
                 }
             };
-            let account = Account::read(&mut section, &global, storage);
-            if let Some((name, ..)) = &account
-                && accounts.iter().any(|other| other.name == *name)
-            {
-                section.problem("name", format!("{name:?} is the name of another account"));
-            }
+            let account = Account::read(&mut section, &global, storage, &mut names);
             let (effective, found) = section.finish();
             problems.extend(found);
             if let Some((name, polling, provider)) = account {
@@ -532,10 +533,11 @@ template, channel_name
     #[test]
     fn two_accounts_cannot_have_one_name() {
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
-        assert_eq!(
-            problems(&yaml),
-            ["5:9: accounts[1].name: \"a\" is the name of another account"]
-        );
+        let problem = "5:9: accounts[1].name: \"a\" is the name of another account";
+        assert_eq!(problems(&yaml), [problem]);
+        // nor when the first has another mistake, too
+        let yaml = yaml.replacen("token_env: T", "token_env: '?'", 1);
+        assert_eq!(problems(&yaml).last().map(String::as_str), Some(problem));
     }
 
     #[test]

@@ -277,7 +277,8 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
     let reason = match (status, answer.status) {
         (Some(1), 200) => return Ok(()),
         (Some(-1), _) => Reason::Auth,
-        (Some(-99), _) => Reason::Server,
+        // "unknown error" says less than any HTTP status but 200
+        (Some(-99), 200) => Reason::Server,
         (Some(-8..=-2), _) => Reason::Client,
         (_, 200) => Reason::Decode,
         (_, http_status) => Reason::of_status(http_status),
@@ -557,6 +558,7 @@ mod tests {
             (200, "<?xml version=\"1.0\"?><response/>", Reason::Decode),
             (500, page, Reason::Server),
             (429, "", Reason::Throttled),
+            (429, r#"{"status":-99}"#, Reason::Throttled),
             (403, "<html>", Reason::Forbidden),
         ] {
             let error = read_page(&Answer::of(status, body)).err().unwrap();
