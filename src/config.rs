@@ -424,6 +424,7 @@ requests_per_day, info_labels
 8:3: accounts[0]: a secret is never given inline: write token_file or token_env
 10:13: accounts[1].provider: \"nope\" is none of: constant_contact, cinnox, smsup
 11:20: accounts[1].request_timeout: 50ms is not between 100ms and 1h
+12:9: accounts[2].name: \"two\" is the name of another account
 15:14: accounts[2].token_env: stands beside token_file: give one of the two
 16:14: accounts[2].time_zone: \"Mars/Olympus\" is no time zone such as Europe/Zurich
 17:25: accounts[2].info_labels: \"mood\" is none of: sender, campaign_type, created_by, \

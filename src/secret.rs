@@ -31,9 +31,10 @@ pub enum SecretError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// The variable does not exist or is not UTF-8.
-    #[error("environment variable {0} is not set, or is not UTF-8")]
-    NotSet(String),
+    /// The variable does not exist or is not UTF-8. Not named: where there is none, the name may be
+    /// a secret that somebody put in the wrong place.
+    #[error("its environment variable is not set, or is not UTF-8")]
+    NotSet,
     /// Nothing but white space.
     #[error("{0} is empty")]
     Empty(String),
@@ -69,7 +70,7 @@ impl SecretSource {
                 (text, place)
             }
             Self::Env(name) => {
-                let text = std::env::var(name).map_err(|_| SecretError::NotSet(name.clone()))?;
+                let text = std::env::var(name).map_err(|_| SecretError::NotSet)?;
                 (text, format!("environment variable {name}"))
             }
         };
@@ -141,6 +142,7 @@ mod tests {
         );
         let missing = SecretSource::Env("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE".to_owned());
         let error = missing.read().await.unwrap_err().to_string();
-        assert!(error.contains("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE is not set"));
+        assert!(error.contains("is not set"), "{error}");
+        assert!(!error.contains("NO_SUCH_VARIABLE"), "{error}");
     }
 }

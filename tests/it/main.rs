@@ -1,4 +1,19 @@
 //! The integration tests: the program as a process, simulated providers over real HTTP, a real
 //! Prometheus. One binary, so that it is linked once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![expect(
+    clippy::float_cmp,
+    reason = "a value comes out of the exporter exactly as it went in"
+)]
+#![expect(clippy::too_many_lines, reason = "tables are best read in one piece")]
+
+mod exposition;
+mod golden;
+mod prometheus;
+mod secrets;
 mod support;

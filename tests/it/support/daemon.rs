@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long anything may take that a test waits for.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// The token that simulated providers accept.
 pub(crate) const TOKEN: &str = "s3cret-token-of-the-tests";
@@ -141,8 +141,10 @@ impl Daemon {
             .lines()
             .find(|line| line.contains("listening"))
             .unwrap();
+        // in either log format
+        let line = line.replace("\"address\":\"", "address=");
         let address = line.split("address=").nth(1).unwrap();
-        let address = address.split_whitespace().next().unwrap().to_owned();
+        let address = address.split([' ', '"']).next().unwrap().to_owned();
         Self {
             child,
             address,

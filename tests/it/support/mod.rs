@@ -1,3 +1,6 @@
 //! What the tests share.
 
 pub(crate) mod daemon;
+pub(crate) mod prometheus;
+pub(crate) mod promtool;
+pub(crate) mod strict;

@@ -1,0 +1,1352 @@
+//! The metrics page as a whole: what it holds, what it leaves out, and that every reader of its
+//! formats understands it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::time::Duration;
+
+use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Info, InfoLabel, Status};
+use campaign_exporter::config::{Account, Config};
+use campaign_exporter::exposition::{Format, Writer};
+use campaign_exporter::families;
+use campaign_exporter::simulator::{self, Api, Simulator, State};
+use campaign_exporter::snapshot::{Change, Data, Snapshot, Update};
+use chrono::{DateTime, TimeDelta, Utc};
+use prometheus::TextEncoder;
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::daemon::{
+    Daemon, Setup, TOKEN, account, client, config, program, simulate, value,
+};
+use crate::support::promtool::check_metrics;
+use crate::support::strict::{self, Family, Labels, Sample, Series};
+
+/// Largest count that a gauge holds exactly.
+const MAX_COUNT: u64 = 1 << 53;
+
+/// Each ratio with its numerator and denominator.
+const RATIOS: [(&str, &str, &str); 7] = [
+    (
+        "campaign_delivery_ratio",
+        "campaign_deliveries",
+        "campaign_attempted",
+    ),
+    (
+        "campaign_click_ratio",
+        "campaign_clicks",
+        "campaign_attempted",
+    ),
+    (
+        "campaign_bounce_ratio",
+        "campaign_bounces",
+        "campaign_attempted",
+    ),
+    (
+        "campaign_opt_out_ratio",
+        "campaign_opt_outs",
+        "campaign_attempted",
+    ),
+    (
+        "campaign_open_ratio",
+        "campaign_opens",
+        "campaign_deliveries",
+    ),
+    (
+        "campaign_read_ratio",
+        "campaign_reads",
+        "campaign_deliveries",
+    ),
+    (
+        "campaign_reply_ratio",
+        "campaign_replies",
+        "campaign_deliveries",
+    ),
+];
+
+// Snapshots from arbitrary campaigns
+
+/// Text as nobody would want it in a label.
+fn hostile_text() -> impl Strategy<Value = String> {
+    let fragment = select(vec![
+        "\\",
+        "\"",
+        "\n",
+        "\r",
+        "\\n",
+        "\\\"",
+        "{",
+        "}",
+        ",",
+        "=",
+        "#",
+        " ",
+        "\t",
+        "\0",
+        "\u{1b}",
+        "\u{7f}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "é",
+        "🎁",
+        "👩‍👩‍👧",
+        "\"} 1\n",
+        "# EOF\n",
+        "a",
+    ]);
+    prop_oneof![
+        1 => Just(String::new()),
+        1 => Just("\"\\\n🎁".repeat(1_463)),
+        8 => prop::collection::vec(fragment, 0..12).prop_map(|parts| parts.concat()),
+        4 => prop::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter),
+    ]
+}
+
+fn count() -> impl Strategy<Value = Option<u64>> {
+    prop::option::of(prop_oneof![
+        Just(0),
+        Just(MAX_COUNT),
+        0..100_u64,
+        0..=MAX_COUNT
+    ])
+}
+
+fn number() -> impl Strategy<Value = Option<f64>> {
+    use prop::num::f64::{NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    prop::option::of(POSITIVE | NORMAL | SUBNORMAL | ZERO)
+}
+
+fn time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
+    let years_1_to_9999 = -62_135_596_800_000..253_402_300_800_000_i64;
+    let time = years_1_to_9999.prop_map(|millis| DateTime::from_timestamp_millis(millis).unwrap());
+    prop::option::of(time)
+}
+
+fn counts() -> impl Strategy<Value = Counts> {
+    prop::array::uniform10(count()).prop_map(
+        |[
+            recipients,
+            sends,
+            deliveries,
+            opens,
+            clicks,
+            bounces,
+            opt_outs,
+            reads,
+            replies,
+            pending,
+        ]| {
+            Counts {
+                recipients,
+                sends,
+                deliveries,
+                opens,
+                clicks,
+                bounces,
+                opt_outs,
+                reads,
+                replies,
+                pending,
+            }
+        },
+    )
+}
+
+fn channel() -> impl Strategy<Value = Channel> {
+    prop_oneof![
+        Just(Channel::Sms),
+        Just(Channel::Whatsapp),
+        hostile_text().prop_map(|word| Channel::from_word(&word)),
+    ]
+}
+
+fn info() -> impl Strategy<Value = Info> {
+    prop::array::uniform5(prop::option::of(hostile_text())).prop_map(
+        |[sender, campaign_type, created_by, template, channel_name]| Info {
+            sender,
+            campaign_type,
+            created_by,
+            template,
+            channel_name,
+        },
+    )
+}
+
+fn campaign() -> impl Strategy<Value = Campaign> {
+    let status = prop::option::of(select(vec![
+        Status::Sent,
+        Status::Waiting,
+        Status::InProgress,
+        Status::InModeration,
+        Status::Denied,
+        Status::Other,
+    ]));
+    let failures =
+        prop::array::uniform4(count()).prop_map(|[error, expired, network_error, npai]| Failures {
+            error,
+            expired,
+            network_error,
+            npai,
+        });
+    let texts = (hostile_text(), hostile_text(), channel(), status, info());
+    let numbers = (
+        counts(),
+        failures,
+        prop::array::uniform3(time()),
+        number(),
+        number(),
+    );
+    (texts, numbers).prop_map(
+        |(
+            (id, name, channel, status, info),
+            (counts, failures, times, cost_credits, reported_delivery_ratio),
+        )| Campaign {
+            id,
+            name,
+            channel,
+            status,
+            last_sent: times[0],
+            scheduled: times[1],
+            created: times[2],
+            counts,
+            failures,
+            cost_credits,
+            reported_delivery_ratio,
+            info,
+        },
+    )
+}
+
+/// Campaigns of an account, each with an id of its own.
+fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
+    prop::collection::vec(campaign(), 0..6).prop_map(|mut campaigns| {
+        let mut ids = BTreeSet::new();
+        campaigns.retain(|campaign| ids.insert(campaign.id.clone()));
+        campaigns
+    })
+}
+
+/// The accounts of a configuration: CINNOX, with every info label, and `SMSUp`, with none.
+fn accounts(names: [&str; 2]) -> Vec<Account> {
+    let labels: Vec<&str> = InfoLabel::WORDS.iter().map(|(word, _)| *word).collect();
+    // JSON is YAML
+    let yaml = json!({ "accounts": [
+        {
+            "name": names[0],
+            "provider": "cinnox",
+            "base_url": "https://localhost",
+            "app_id": "1",
+            "token_env": "UNUSED",
+            "info_labels": labels,
+        },
+        { "name": names[1], "provider": "smsup", "token_env": "UNUSED" },
+    ]});
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("config.yml");
+    std::fs::write(&path, yaml.to_string()).unwrap();
+    Config::load(&path, None).unwrap().accounts
+}
+
+/// Both accounts with the campaigns of a good poll.
+fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let configured = (0..).zip(accounts.iter().cloned()).collect();
+    snapshot.apply(Change::Configured(configured));
+    for ((generation, account), campaigns) in (0..).zip(accounts).zip(campaigns) {
+        let update = Update {
+            account: account.name.clone(),
+            generation,
+            at: DateTime::UNIX_EPOCH,
+            ended: tokio::time::Instant::now(),
+            took: Duration::from_millis(1_500),
+            data: Some(Data {
+                campaigns: campaigns.to_vec(),
+                credits: Some(12.5),
+                ..Data::default()
+            }),
+        };
+        assert!(snapshot.apply(Change::Polled(Box::new(update))));
+    }
+    snapshot
+}
+
+fn render(snapshot: &Snapshot, format: Format) -> String {
+    families::render(snapshot, format) + format.end()
+}
+
+fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
+    let pairs = pairs.into_iter();
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Every series that a campaign has to have, by the contract alone.
+fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool) -> Series {
+    let own = [
+        ("provider", provider),
+        ("account", account),
+        ("channel", campaign.channel.as_str()),
+        ("campaign_id", campaign.id.as_str()),
+    ];
+    let mut series = Series::new();
+    let mut add = |name: &str, more: &[(&str, &str)], value: Option<f64>| {
+        if let Some(value) = value {
+            let labels = labels(own.into_iter().chain(more.iter().copied()));
+            series.insert((name.to_owned(), labels), value);
+        }
+    };
+    let info = &campaign.info;
+    let mut described = vec![("campaign_name", campaign.name.as_str())];
+    for (name, value) in [
+        ("sender", &info.sender),
+        ("campaign_type", &info.campaign_type),
+        ("created_by", &info.created_by),
+        ("template", &info.template),
+        ("channel_name", &info.channel_name),
+    ] {
+        described.extend(
+            value
+                .iter()
+                .filter(|_| with_info)
+                .map(|value| (name, value.as_str())),
+        );
+    }
+    add("campaign_info", &described, Some(1.0));
+    if let Some(status) = campaign.status {
+        add("campaign_status", &[("status", status.as_str())], Some(1.0));
+    }
+    let seconds =
+        |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis() as f64 / 1e3);
+    add(
+        "campaign_last_sent_timestamp_seconds",
+        &[],
+        seconds(campaign.last_sent),
+    );
+    add(
+        "campaign_scheduled_timestamp_seconds",
+        &[],
+        seconds(campaign.scheduled),
+    );
+    add(
+        "campaign_created_timestamp_seconds",
+        &[],
+        seconds(campaign.created),
+    );
+
+    let counts = &campaign.counts;
+    let nothing_sent_yet = matches!(
+        campaign.status,
+        Some(Status::Waiting | Status::InModeration | Status::Denied)
+    );
+    let attempted = counts.sends.or(counts.recipients);
+    let counted = BTreeMap::from([
+        ("campaign_recipients", counts.recipients),
+        (
+            "campaign_attempted",
+            attempted.filter(|_| !nothing_sent_yet),
+        ),
+        ("campaign_sends", counts.sends),
+        ("campaign_deliveries", counts.deliveries),
+        ("campaign_opens", counts.opens),
+        ("campaign_clicks", counts.clicks),
+        ("campaign_bounces", counts.bounces),
+        ("campaign_opt_outs", counts.opt_outs),
+        ("campaign_reads", counts.reads),
+        ("campaign_replies", counts.replies),
+        ("campaign_pending", counts.pending),
+    ]);
+    for (name, count) in &counted {
+        add(name, &[], count.map(|count| count as f64));
+    }
+    for (reason, count) in [
+        ("error", campaign.failures.error),
+        ("expired", campaign.failures.expired),
+        ("network_error", campaign.failures.network_error),
+        ("npai", campaign.failures.npai),
+    ] {
+        add(
+            "campaign_failures",
+            &[("reason", reason)],
+            count.map(|count| count as f64),
+        );
+    }
+    add("campaign_cost_credits", &[], campaign.cost_credits);
+    for (name, numerator, denominator) in RATIOS {
+        let parts = counted[numerator].zip(counted[denominator]);
+        let parts = parts.filter(|(_, denominator)| *denominator > 0);
+        add(
+            name,
+            &[],
+            parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64),
+        );
+    }
+    add(
+        "campaign_reported_delivery_ratio",
+        &[],
+        campaign.reported_delivery_ratio,
+    );
+    series
+}
+
+/// The series of campaigns among those of a page.
+fn of_campaigns(families: &[Family]) -> Series {
+    let mut series = strict::campaign_series(families);
+    series.retain(|(name, _), _| !name.starts_with("campaign_account_"));
+    series
+}
+
+/// The same families as the `prometheus` crate holds them.
+fn as_proto(families: &[Family]) -> Vec<MetricFamily> {
+    let families = families.iter().map(|family| {
+        assert_eq!(family.kind, "gauge");
+        let metrics = family.samples.iter().map(|Sample { labels, value, .. }| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(*value);
+            let mut metric = Metric::from_gauge(gauge);
+            metric.set_label(label_pairs(labels));
+            metric
+        });
+        proto_family(
+            &family.name,
+            &family.help,
+            MetricType::GAUGE,
+            metrics.collect(),
+        )
+    });
+    families.collect()
+}
+
+fn label_pairs(labels: &[(String, String)]) -> Vec<LabelPair> {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.clone());
+        pair.set_value(value.clone());
+        pair
+    });
+    pairs.collect()
+}
+
+fn proto_family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}
+
+proptest! {
+    #[test]
+    fn any_campaigns_are_rendered_so_that_both_formats_say_all_of_them(
+        cinnox in campaigns(),
+        smsup in campaigns(),
+        names in ("[a-z\"\\\\{},=#🎁é '$]{0,20}x", "[a-z\"\\\\{},=#🎁é '$]{0,20}y"),
+    ) {
+        let names = [names.0.as_str(), names.1.as_str()];
+        let accounts = accounts(names);
+        let snapshot = snapshot(&accounts, [&cinnox, &smsup]);
+        let mut wanted = Series::new();
+        for campaign in &cinnox {
+            wanted.extend(expected(campaign, "cinnox", names[0], true));
+        }
+        for campaign in &smsup {
+            wanted.extend(expected(campaign, "smsup", names[1], false));
+        }
+
+        let text = render(&snapshot, Format::Text);
+        let in_text = strict::parse(&text, Format::Text).map_err(TestCaseError::fail)?;
+        let open_metrics = render(&snapshot, Format::OpenMetrics);
+        let in_open_metrics = strict::parse(&open_metrics, Format::OpenMetrics)
+            .map_err(TestCaseError::fail)?;
+
+        prop_assert_eq!(of_campaigns(&in_text), wanted);
+        let all = strict::series(&in_text);
+        prop_assert_eq!(&all, &strict::series(&in_open_metrics));
+        let series = ("campaign_exporter_series".to_owned(), Labels::new());
+        prop_assert_eq!(all[&series], of_campaigns(&in_text).len() as f64);
+        for (one, other) in in_text.iter().zip(&in_open_metrics) {
+            prop_assert_eq!((&one.name, &one.help, &one.kind), (&other.name, &other.help, &other.kind));
+            let unit = one.name.ends_with("_seconds").then_some("seconds");
+            prop_assert_eq!(other.unit.as_deref(), unit);
+        }
+
+        // the reference implementation writes the very same bytes
+        let reference = TextEncoder::new().encode_to_string(&as_proto(&in_text)).unwrap();
+        prop_assert_eq!(text, reference);
+    }
+
+    #[test]
+    fn families_of_the_prometheus_crate_are_written_as_it_writes_them(
+        help in hostile_text().prop_filter("the crate wants HELP", |help| !help.is_empty()),
+        value in hostile_text(),
+        gauge in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
+        total in 0..=MAX_COUNT,
+        below in prop::array::uniform3(0..1_000_000_u64),
+    ) {
+        let pairs = label_pairs(&[("one".to_owned(), value.clone()), ("two".to_owned(), value.clone())]);
+        let metric = || {
+            let mut metric = Metric::default();
+            metric.set_label(pairs.clone());
+            metric
+        };
+        let (mut of_gauge, mut of_counter, mut of_histogram) = (metric(), metric(), metric());
+        let mut part = Gauge::default();
+        part.set_value(gauge);
+        of_gauge.set_gauge(part);
+        let mut part = Counter::default();
+        part.set_value(total as f64);
+        of_counter.set_counter(part);
+        let mut part = Histogram::default();
+        let mut sum = 0;
+        let buckets = [0.05, 1.0].into_iter().zip(below).map(|(bound, more)| {
+            sum += more;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(sum);
+            bucket
+        });
+        part.set_bucket(buckets.collect());
+        part.set_sample_count(sum + below[2]);
+        part.set_sample_sum(gauge);
+        of_histogram.set_histogram(part);
+        let families = [
+            proto_family("a_gauge", &help, MetricType::GAUGE, vec![of_gauge]),
+            proto_family("a_total", &help, MetricType::COUNTER, vec![of_counter]),
+            proto_family("a_duration_seconds", &help, MetricType::HISTOGRAM, vec![of_histogram]),
+        ];
+
+        let mut writer = Writer::new(Format::Text);
+        writer.families(&families);
+        prop_assert_eq!(writer.samples(), 2 + 5);
+        let text = writer.into_string();
+        let reference = TextEncoder::new().encode_to_string(&families).unwrap();
+        prop_assert_eq!(&text, &reference);
+
+        let mut writer = Writer::new(Format::OpenMetrics);
+        writer.families(&families);
+        let open_metrics = writer.into_string() + Format::OpenMetrics.end();
+        let read = strict::parse(&open_metrics, Format::OpenMetrics).map_err(TestCaseError::fail)?;
+        let names: Vec<&str> = read.iter().map(|family| family.name.as_str()).collect();
+        prop_assert_eq!(names, ["a_gauge", "a", "a_duration_seconds"]);
+        for family in &read {
+            prop_assert_eq!(&family.help, &help);
+            prop_assert!(family.samples.iter().all(|sample| sample.labels()["two"] == value));
+        }
+        prop_assert_eq!(read[0].samples[0].value, gauge);
+        prop_assert_eq!(read[1].samples[0].value, total as f64);
+        // text says 1 where OpenMetrics says 1.0
+        prop_assert_eq!(&read[2].samples[1].labels()["le"], "1.0");
+        prop_assert_eq!(&strict::read(&text, Format::Text)[2].samples[1].labels()["le"], "1");
+    }
+}
+
+/// Names and ids that have every special character in them.
+fn hostile_campaigns() -> Vec<Campaign> {
+    let texts = [
+        "\"quoted\" and \\ back\\slashed \\n",
+        "two\nlines\r\nand\ttabs",
+        "🎁 {curly=\"brace\",} 1 # EOF\n# EOF",
+        "\0\u{1}\u{1b}[31m\u{7f}\u{85}\u{2028}\u{feff}",
+        "",
+    ];
+    let long = "\\\"\n🎁".repeat(1_463);
+    let texts = texts.into_iter().map(str::to_owned).chain([long]);
+    let campaigns = texts.enumerate().map(|(index, text)| Campaign {
+        id: format!("{index}{text}"),
+        name: text.clone(),
+        channel: Channel::from_word(&format!("w{text}")),
+        status: Some(Status::Sent),
+        last_sent: Some(DateTime::UNIX_EPOCH),
+        scheduled: Some(DateTime::UNIX_EPOCH),
+        created: Some(DateTime::UNIX_EPOCH),
+        counts: Counts {
+            recipients: Some(MAX_COUNT),
+            sends: Some(MAX_COUNT),
+            deliveries: Some(MAX_COUNT - 1),
+            opens: Some(3),
+            clicks: Some(2),
+            bounces: Some(1),
+            opt_outs: Some(0),
+            reads: Some(5),
+            replies: Some(6),
+            pending: Some(7),
+        },
+        failures: Failures {
+            error: Some(1),
+            expired: Some(2),
+            network_error: Some(3),
+            npai: Some(4),
+        },
+        cost_credits: Some(0.1 + 0.2),
+        reported_delivery_ratio: Some(f64::MIN_POSITIVE),
+        info: Info {
+            sender: Some(text),
+            ..Info::default()
+        },
+    });
+    campaigns.collect()
+}
+
+#[tokio::test]
+async fn promtool_accepts_hostile_campaigns() {
+    let campaigns = hostile_campaigns();
+    let snapshot = snapshot(&accounts(["a\"\\b", "c"]), [&campaigns, &campaigns]);
+    let text = render(&snapshot, Format::Text);
+    // every family of the contract is in it
+    let families = strict::read(&text, Format::Text);
+    assert_eq!(of_campaigns(&families).len(), campaigns.len() * 2 * 29);
+    check_metrics(&text).await;
+}
+
+#[test]
+fn help_says_that_campaigns_are_read_in_the_background_and_how_ratios_are_formed() {
+    let campaigns = hostile_campaigns();
+    let snapshot = snapshot(&accounts(["a", "b"]), [&campaigns, &campaigns]);
+    for format in Format::ALL {
+        let families = strict::read(&render(&snapshot, format), format);
+        let help = |name: &str| {
+            let family = families.iter().find(|family| family.name == name);
+            family.unwrap_or_else(|| panic!("no {name}")).help.clone()
+        };
+        let about_campaigns = families.iter().filter(|family| {
+            strict::is_about_campaigns(&family.name)
+                && !family.name.starts_with("campaign_account_")
+        });
+        let mut found = 0;
+        for family in about_campaigns {
+            found += 1;
+            assert!(
+                family.help.contains("in the background"),
+                "{}: {}",
+                family.name,
+                family.help
+            );
+            let told_by = "campaign_account_last_success_timestamp_seconds";
+            assert!(
+                family.help.contains(told_by),
+                "{}: {}",
+                family.name,
+                family.help
+            );
+        }
+        assert_eq!(found, 26);
+        for (name, numerator, denominator) in RATIOS {
+            assert!(
+                help(name).contains(&format!("{numerator} / {denominator}")),
+                "{name}"
+            );
+        }
+        assert!(help("campaign_reported_delivery_ratio").contains("/ 100"));
+        for (name, numerator, denominator) in &RATIOS[..4] {
+            let name = name.replace("campaign_", "campaign_account_");
+            let formed = format!("um of {numerator} / sum of {denominator}");
+            assert!(help(&name).contains(&formed), "{name}");
+        }
+    }
+}
+
+// The page of a running exporter
+
+/// An exporter that has read one account of each provider, once.
+async fn three_accounts() -> (Daemon, [Simulator; 3]) {
+    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let mut simulators = Vec::new();
+    for api in apis {
+        let sent_at = Utc::now() - TimeDelta::days(1);
+        let counts = simulator::Counts {
+            recipients: 110,
+            sends: 100,
+            deliveries: 90,
+            clicks: 9,
+            bounces: 10,
+            error: 10,
+            reads: 50,
+            ..simulator::Counts::default()
+        };
+        let name = "A \"quoted\"\\name\nwith 🎁 and \u{1}";
+        let sms = simulator::Campaign::sms("1", name, sent_at, counts);
+        let whatsapp = simulator::Campaign::whatsapp("2", "two", sent_at, counts);
+        let mut campaigns = vec![sms];
+        // the others have no such channel
+        campaigns.extend((api == Api::Cinnox).then_some(whatsapp));
+        simulators.push(simulate(api, campaigns).await);
+    }
+    let accounts: String = apis
+        .into_iter()
+        .zip(&simulators)
+        .zip(["one", "two", "three"])
+        .map(|((api, simulator), name)| account(name, simulator, api, &["poll_interval: 1h"]))
+        .collect();
+    let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
+    let up = "campaign_account_up{";
+    let polled = |metrics: &str| {
+        let mut lines = metrics.lines().filter(|line| line.starts_with(up));
+        lines.all(|line| line.ends_with(" 1"))
+    };
+    daemon.scrape_until(polled).await;
+    (daemon, simulators.try_into().unwrap())
+}
+
+#[tokio::test]
+async fn a_page_is_the_same_in_both_formats_compressed_or_not() {
+    let (daemon, _simulators) = three_accounts().await;
+    let plain = reqwest::Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .build()
+        .unwrap();
+    let mut pages = Vec::new();
+    for format in Format::ALL {
+        for encoding in ["identity", "gzip"] {
+            let request = plain
+                .get(daemon.url("/metrics"))
+                .header("accept", format.content_type())
+                .header("accept-encoding", encoding);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 200);
+            let header = |name| {
+                let value = response.headers().get(name);
+                value.map(|value| value.to_str().unwrap().to_owned())
+            };
+            assert_eq!(
+                header("content-type").as_deref(),
+                Some(format.content_type())
+            );
+            assert_eq!(header("vary").as_deref(), Some("Accept, Accept-Encoding"));
+            let compressed = header("content-encoding");
+            assert_eq!(
+                compressed.as_deref(),
+                (encoding == "gzip").then_some("gzip")
+            );
+            let length: usize = header("content-length").unwrap().parse().unwrap();
+            let body = response.bytes().await.unwrap();
+            assert_eq!(body.len(), length);
+            let text = if compressed.is_some() {
+                // one member: a multi-member decoder would hide that there are several
+                let mut decoder = flate2::bufread::GzDecoder::new(&body[..]);
+                let mut text = String::new();
+                decoder.read_to_string(&mut text).unwrap();
+                assert_eq!(decoder.into_inner(), b"", "there is more after the member");
+                assert!(length < text.len() / 2, "{length} of {}", text.len());
+                text
+            } else {
+                String::from_utf8(body.to_vec()).unwrap()
+            };
+            let families = strict::read(&text, format);
+            let name = |wanted: &str| families.iter().any(|family| family.name == wanted);
+            assert!(name("campaign_exporter_build_info"), "its own metrics, too");
+            pages.push((text, strict::campaign_series(&families)));
+        }
+    }
+    for (_, series) in &pages {
+        assert_eq!(*series, pages[0].1);
+    }
+    let names = pages[0]
+        .1
+        .keys()
+        .filter(|(name, _)| name == "campaign_info");
+    assert_eq!(names.count(), 4);
+    check_metrics(&pages[0].0).await;
+}
+
+#[tokio::test]
+async fn whoever_asks_for_nothing_special_gets_uncompressed_text() {
+    let simulator = simulate(Api::Smsup, Vec::new()).await;
+    let accounts = [account("one", &simulator, Api::Smsup, &[])];
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let plain = reqwest::Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .build()
+        .unwrap();
+    for accept in [
+        "",
+        "*/*",
+        "text/html",
+        "application/openmetrics-text;version=0.0.1",
+    ] {
+        let request = plain.get(daemon.url("/metrics")).header("accept", accept);
+        let response = request.send().await.unwrap();
+        assert_eq!(
+            response.headers()["content-type"],
+            Format::Text.content_type()
+        );
+        assert!(!response.headers().contains_key("content-encoding"));
+        strict::read(&response.text().await.unwrap(), Format::Text);
+    }
+    let head = client().head(daemon.url("/metrics")).send().await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.headers()["content-type"], Format::Text.content_type());
+    assert_eq!(head.text().await.unwrap(), "");
+}
+
+// Absent is not zero
+
+/// An item of a provider's answer, and the families that its campaign has to have.
+struct Case {
+    what: String,
+    item: Value,
+    families: BTreeSet<String>,
+}
+
+/// A fully reported item, and what its campaign loses when one of its fields is missing.
+struct Table {
+    id: &'static str,
+    full: Value,
+    families: &'static [&'static str],
+    /// A field, as a path, and the families that vanish with it.
+    losses: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Table {
+    fn cases(&self) -> Vec<Case> {
+        let all: BTreeSet<String> = self.families.iter().map(|&name| name.to_owned()).collect();
+        let mut cases = vec![Case {
+            what: "all".to_owned(),
+            item: self.full.clone(),
+            families: all.clone(),
+        }];
+        for (path, lost) in self.losses {
+            let mut left = all.clone();
+            for name in *lost {
+                assert!(left.remove(*name), "{path}: {name} is not there to be lost");
+            }
+            let mut without = self.full.clone();
+            let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
+            let pointer = if parent.is_empty() {
+                String::new()
+            } else {
+                format!("/{parent}")
+            };
+            let object = without
+                .pointer_mut(&pointer)
+                .unwrap()
+                .as_object_mut()
+                .unwrap();
+            let mut null = self.full.clone();
+            assert!(object.remove(key).is_some(), "there is no {path}");
+            null.pointer_mut(&pointer).unwrap()[key] = Value::Null;
+            for (what, item) in [("without", without), ("null", null)] {
+                cases.push(Case {
+                    what: format!("{what} {path}"),
+                    item,
+                    families: left.clone(),
+                });
+            }
+        }
+        cases
+    }
+
+    fn case(&self, what: &str, change: impl FnOnce(&mut Value), families: &[&str]) -> Case {
+        let mut item = self.full.clone();
+        change(&mut item);
+        Case {
+            what: what.to_owned(),
+            item,
+            families: families.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
+/// Reads all cases at once through the real program and compares what each campaign has.
+async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
+    let items = cases.iter().enumerate().map(|(index, case)| {
+        let mut item = case.item.clone();
+        item[id] = index.to_string().into();
+        item
+    });
+    let mut state = State::new(TOKEN, Vec::new());
+    state.items = items.collect();
+    let simulator = Simulator::start(api, state).await.unwrap();
+    let more = ["lookback: 3650d", "info_labels: []"];
+    let families = poll(&[account("one", &simulator, api, &more)]).await;
+    let mut found = vec![BTreeSet::new(); cases.len()];
+    for (name, labels) in of_campaigns(&families).into_keys() {
+        let extra: &[&str] = match name.as_str() {
+            "campaign_info" => &["campaign_name"],
+            "campaign_status" => &["status"],
+            "campaign_failures" => &["reason"],
+            _ => &[],
+        };
+        let expected = ["provider", "account", "channel", "campaign_id"]
+            .iter()
+            .chain(extra);
+        let expected: BTreeSet<&str> = expected.copied().collect();
+        let names: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
+        assert_eq!(names, expected, "{name}");
+        let index: usize = labels["campaign_id"].parse().unwrap();
+        let kind = labels.get("status").or_else(|| labels.get("reason"));
+        found[index].insert(kind.map_or(name.clone(), |kind| format!("{name}:{kind}")));
+    }
+    for (case, found) in cases.iter().zip(found) {
+        assert_eq!(found, case.families, "{}: {}", case.what, case.item);
+    }
+    families
+}
+
+/// The exposition of one poll of these accounts.
+async fn poll(accounts: &[String]) -> Vec<Family> {
+    let setup = Setup::new(&config(accounts));
+    let mut command = program();
+    command
+        .arg("poll")
+        .arg("--config.file")
+        .arg(setup.config_file());
+    let output = command.output().await.unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    strict::read(&String::from_utf8(output.stdout).unwrap(), Format::Text)
+}
+
+const CONSTANT_CONTACT_LOSES_SENDS: [&str; 6] = [
+    "campaign_attempted",
+    "campaign_sends",
+    "campaign_delivery_ratio",
+    "campaign_click_ratio",
+    "campaign_bounce_ratio",
+    "campaign_opt_out_ratio",
+];
+
+#[tokio::test]
+async fn a_campaign_of_constant_contact_has_what_was_reported_and_nothing_else() {
+    let table = Table {
+        id: "campaign_id",
+        full: json!({
+            "campaign_id": "x",
+            "campaign_name": "Spring",
+            "campaign_type": "SMS",
+            "last_sent_date": "2024-04-02T17:13:13.000-04:00",
+            "unique_counts": {
+                "sends": 60, "delivers": 50, "opens": 40, "clicks": 30, "bounces": 20, "optouts": 10,
+            },
+        }),
+        families: &[
+            "campaign_info",
+            "campaign_last_sent_timestamp_seconds",
+            "campaign_attempted",
+            "campaign_sends",
+            "campaign_deliveries",
+            "campaign_opens",
+            "campaign_clicks",
+            "campaign_bounces",
+            "campaign_opt_outs",
+            "campaign_delivery_ratio",
+            "campaign_click_ratio",
+            "campaign_bounce_ratio",
+            "campaign_opt_out_ratio",
+            "campaign_open_ratio",
+        ],
+        losses: &[
+            ("campaign_name", &[]),
+            ("campaign_type", &[]),
+            ("last_sent_date", &["campaign_last_sent_timestamp_seconds"]),
+            ("unique_counts.sends", &CONSTANT_CONTACT_LOSES_SENDS),
+            (
+                "unique_counts.delivers",
+                &[
+                    "campaign_deliveries",
+                    "campaign_delivery_ratio",
+                    "campaign_open_ratio",
+                ],
+            ),
+            (
+                "unique_counts.opens",
+                &["campaign_opens", "campaign_open_ratio"],
+            ),
+            (
+                "unique_counts.clicks",
+                &["campaign_clicks", "campaign_click_ratio"],
+            ),
+            (
+                "unique_counts.bounces",
+                &["campaign_bounces", "campaign_bounce_ratio"],
+            ),
+            (
+                "unique_counts.optouts",
+                &["campaign_opt_outs", "campaign_opt_out_ratio"],
+            ),
+            (
+                "unique_counts",
+                &[
+                    "campaign_attempted",
+                    "campaign_sends",
+                    "campaign_deliveries",
+                    "campaign_opens",
+                    "campaign_clicks",
+                    "campaign_bounces",
+                    "campaign_opt_outs",
+                    "campaign_delivery_ratio",
+                    "campaign_click_ratio",
+                    "campaign_bounce_ratio",
+                    "campaign_opt_out_ratio",
+                    "campaign_open_ratio",
+                ],
+            ),
+        ],
+    };
+    let mut cases = table.cases();
+    let counts: Vec<&str> = table
+        .families
+        .iter()
+        .copied()
+        .filter(|name| !name.ends_with("_ratio"))
+        .collect();
+    let zero = |item: &mut Value| {
+        for count in item["unique_counts"].as_object_mut().unwrap().values_mut() {
+            *count = 0.into();
+        }
+    };
+    cases.push(table.case("all zero: counts, and no ratio over them", zero, &counts));
+    let families = check(Api::ConstantContact, table.id, cases).await;
+    let zeros = of_campaigns(&families)
+        .into_iter()
+        .filter(|(_, value)| *value == 0.0);
+    assert_eq!(
+        zeros.count(),
+        7,
+        "the zeros that were reported, and no other"
+    );
+}
+
+const CINNOX_LOSES_DELIVERED: [&str; 4] = [
+    "campaign_deliveries",
+    "campaign_delivery_ratio",
+    "campaign_read_ratio",
+    "campaign_reply_ratio",
+];
+
+#[tokio::test]
+async fn a_campaign_of_cinnox_has_what_its_channel_has() {
+    let table = Table {
+        id: "id",
+        full: json!({
+            "id": "x",
+            "date": "2022-11-07T00:00:00.000Z",
+            "campaignName": "Eleven",
+            "channel": "WhatsApp",
+            "createdBy": "Ann",
+            "sender": { "phone": "+852", "channelName": "Main" },
+            "subject": "template",
+            "totalRecipients": 100,
+            "delivered": 90,
+            "read": 60,
+            "replied": 130,
+            "pending": 4,
+            "failed": 6,
+        }),
+        families: &[
+            "campaign_info",
+            "campaign_last_sent_timestamp_seconds",
+            "campaign_recipients",
+            "campaign_attempted",
+            "campaign_deliveries",
+            "campaign_bounces",
+            "campaign_reads",
+            "campaign_replies",
+            "campaign_pending",
+            "campaign_delivery_ratio",
+            "campaign_bounce_ratio",
+            "campaign_read_ratio",
+            "campaign_reply_ratio",
+        ],
+        losses: &[
+            ("campaignName", &[]),
+            ("createdBy", &[]),
+            ("sender", &[]),
+            ("subject", &[]),
+            ("date", &["campaign_last_sent_timestamp_seconds"]),
+            (
+                "totalRecipients",
+                &[
+                    "campaign_recipients",
+                    "campaign_attempted",
+                    "campaign_delivery_ratio",
+                    "campaign_bounce_ratio",
+                ],
+            ),
+            ("delivered", &CINNOX_LOSES_DELIVERED),
+            ("read", &["campaign_reads", "campaign_read_ratio"]),
+            ("replied", &["campaign_replies", "campaign_reply_ratio"]),
+            ("pending", &["campaign_pending"]),
+            ("failed", &["campaign_bounces", "campaign_bounce_ratio"]),
+        ],
+    };
+    let sms = [
+        "campaign_info",
+        "campaign_last_sent_timestamp_seconds",
+        "campaign_recipients",
+        "campaign_attempted",
+        "campaign_deliveries",
+        "campaign_delivery_ratio",
+    ];
+    let mut cases = table.cases();
+    cases.push(table.case(
+        "an SMS campaign with counts of WhatsApp",
+        |item| item["channel"] = "SMS".into(),
+        &sms,
+    ));
+    cases.push(table.case(
+        "an SMS campaign with zeros of WhatsApp",
+        |item| {
+            item["channel"] = "sms".into();
+            for key in ["read", "replied", "pending", "failed"] {
+                item[key] = 0.into();
+            }
+        },
+        &sms,
+    ));
+    let (sms_index, zeros_index) = (cases.len() - 2, cases.len() - 1);
+    let families = check(Api::Cinnox, table.id, cases).await;
+    for ((name, labels), _) in of_campaigns(&families) {
+        let index: usize = labels["campaign_id"].parse().unwrap();
+        let is_sms = index == sms_index || index == zeros_index;
+        let channel = if is_sms { "sms" } else { "whatsapp" };
+        assert_eq!(labels["channel"], channel, "{name} {labels:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_campaign_of_smsup_has_what_was_reported_and_nothing_else() {
+    let table = Table {
+        id: "id",
+        full: json!({
+            "id": "x",
+            "sender": "SHOES",
+            "text": "Special offer",
+            "creation_date": "2024-10-21 10:16:58",
+            "date": "2024-10-21 10:16:58",
+            "cost": "200",
+            "status": "Sent",
+            "delivery_rate": "90.5",
+            "delivered": "90",
+            "error": "1",
+            "expired": "2",
+            "network_error": "3",
+            "stop": "4",
+            "npai": "5",
+            "total": "110",
+            "sent": "100",
+        }),
+        families: &[
+            "campaign_info",
+            "campaign_status:sent",
+            "campaign_last_sent_timestamp_seconds",
+            "campaign_created_timestamp_seconds",
+            "campaign_recipients",
+            "campaign_attempted",
+            "campaign_sends",
+            "campaign_deliveries",
+            "campaign_bounces",
+            "campaign_failures:error",
+            "campaign_failures:expired",
+            "campaign_failures:network_error",
+            "campaign_failures:npai",
+            "campaign_opt_outs",
+            "campaign_cost_credits",
+            "campaign_delivery_ratio",
+            "campaign_bounce_ratio",
+            "campaign_opt_out_ratio",
+            "campaign_reported_delivery_ratio",
+        ],
+        losses: &[
+            ("sender", &[]),
+            ("text", &[]),
+            ("status", &["campaign_status:sent"]),
+            ("date", &["campaign_last_sent_timestamp_seconds"]),
+            ("creation_date", &["campaign_created_timestamp_seconds"]),
+            // the sends are the better denominator, but the recipients are one, too
+            ("sent", &["campaign_sends"]),
+            ("total", &["campaign_recipients"]),
+            (
+                "delivered",
+                &["campaign_deliveries", "campaign_delivery_ratio"],
+            ),
+            ("error", &["campaign_failures:error"]),
+            ("expired", &["campaign_failures:expired"]),
+            ("network_error", &["campaign_failures:network_error"]),
+            ("npai", &["campaign_failures:npai"]),
+            ("stop", &["campaign_opt_outs", "campaign_opt_out_ratio"]),
+            ("cost", &["campaign_cost_credits"]),
+            ("delivery_rate", &["campaign_reported_delivery_ratio"]),
+        ],
+    };
+    let mut cases = table.cases();
+    let all = |lost: &[&str]| -> Vec<&str> {
+        let left = table.families.iter().copied();
+        left.filter(|name| !lost.iter().any(|lost| name.starts_with(lost)))
+            .collect()
+    };
+    cases.push(table.case(
+        "without any failures",
+        |item| {
+            let item = item.as_object_mut().unwrap();
+            item.retain(|key, _| {
+                !["error", "expired", "network_error", "npai"].contains(&key.as_str())
+            });
+        },
+        &all(&["campaign_failures", "campaign_bounce"]),
+    ));
+    cases.push(table.case(
+        "neither sent nor total",
+        |item| {
+            item.as_object_mut()
+                .unwrap()
+                .retain(|key, _| !["sent", "total"].contains(&key.as_str()));
+        },
+        &all(&[
+            "campaign_sends",
+            "campaign_recipients",
+            "campaign_attempted",
+            "campaign_delivery_ratio",
+            "campaign_bounce_ratio",
+            "campaign_opt_out_ratio",
+        ]),
+    ));
+    // nothing was sent yet: a plan, but nothing that it could be measured by
+    let unsent = [
+        "campaign_attempted",
+        "campaign_delivery_ratio",
+        "campaign_bounce_ratio",
+        "campaign_opt_out_ratio",
+        "campaign_last_sent",
+        "campaign_status",
+    ];
+    for (word, status) in [
+        ("Waiting", "campaign_status:waiting"),
+        ("In moderation", "campaign_status:in_moderation"),
+        ("Denied", "campaign_status:denied"),
+    ] {
+        let families = [
+            all(&unsent),
+            vec![status, "campaign_scheduled_timestamp_seconds"],
+        ]
+        .concat();
+        cases.push(table.case(word, |item| item["status"] = word.into(), &families));
+    }
+    for (word, status) in [
+        ("In progress", "campaign_status:in_progress"),
+        ("Envoyé", "campaign_status:other"),
+    ] {
+        let families = [all(&["campaign_status"]), vec![status]].concat();
+        cases.push(table.case(word, |item| item["status"] = word.into(), &families));
+    }
+    let families = check(Api::Smsup, table.id, cases).await;
+    let value = |name: &str, id: &str| {
+        let mut series = of_campaigns(&families).into_iter();
+        series
+            .find(|((found, labels), _)| found == name && labels["campaign_id"] == id)
+            .unwrap()
+            .1
+    };
+    assert_eq!(value("campaign_bounces", "0"), 11.0);
+    assert_eq!(value("campaign_delivery_ratio", "0"), 0.9);
+    assert_eq!(value("campaign_bounce_ratio", "0"), 0.11);
+    assert_eq!(value("campaign_reported_delivery_ratio", "0"), 0.905);
+}
+
+#[tokio::test]
+async fn campaign_info_carries_the_labels_that_are_asked_for_and_no_others() {
+    let sent_at = Utc::now() - TimeDelta::days(1);
+    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let known: [&[&str]; 3] = [
+        &["campaign_type"],
+        &["sender", "created_by", "template", "channel_name"],
+        &["sender"],
+    ];
+    let none = "info_labels: []";
+    let every = "info_labels: [sender, campaign_type, created_by, template, channel_name]";
+    let some = "info_labels: [campaign_type, created_by]";
+    for (wanted, has) in [
+        (none, &[][..]),
+        (
+            every,
+            &[
+                "sender",
+                "campaign_type",
+                "created_by",
+                "template",
+                "channel_name",
+            ],
+        ),
+        (some, &["campaign_type", "created_by"]),
+    ] {
+        let mut simulators = Vec::new();
+        let mut accounts = Vec::new();
+        for api in apis {
+            let make = if api == Api::Cinnox {
+                simulator::Campaign::whatsapp
+            } else {
+                simulator::Campaign::sms
+            };
+            let campaign = make("1", "One", sent_at, simulator::Counts::default());
+            let simulator = simulate(api, vec![campaign]).await;
+            accounts.push(account(&format!("{api:?}"), &simulator, api, &[wanted]));
+            simulators.push(simulator);
+        }
+        let families = poll(&accounts).await;
+        for (api, known) in apis.into_iter().zip(known) {
+            let name = format!("{api:?}");
+            let series = strict::series(&families);
+            let mut infos = series
+                .keys()
+                .filter(|(family, labels)| family == "campaign_info" && labels["account"] == name);
+            let (_, labels) = infos.next().unwrap();
+            let own = [
+                "provider",
+                "account",
+                "channel",
+                "campaign_id",
+                "campaign_name",
+            ];
+            let mut expected: BTreeSet<&str> = own.into_iter().collect();
+            expected.extend(known.iter().filter(|label| has.contains(label)));
+            let found: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
+            assert_eq!(found, expected, "{name} {wanted}");
+            assert!(labels.values().all(|value| !value.is_empty()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn accounts_are_there_before_anything_was_read() {
+    let simulator = simulate(Api::Smsup, Vec::new()).await;
+    let mut state = State::new("another token", Vec::new());
+    state.credits = None;
+    let refusing = Simulator::start(Api::Cinnox, state).await.unwrap();
+    let accounts = [
+        account("good", &simulator, Api::Smsup, &[]),
+        account("refused", &refusing, Api::Cinnox, &[]),
+    ];
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let first = daemon.scrape().await;
+    for (provider, account) in [("smsup", "good"), ("cinnox", "refused")] {
+        for name in [
+            "campaign_account_up",
+            "campaign_account_poll_duration_seconds",
+            "campaign_account_poll_interval_seconds",
+            "campaign_account_lookback_seconds",
+            "campaign_account_campaigns_dropped",
+            "campaign_account_campaigns",
+        ] {
+            let series = format!("{name}{{provider=\"{provider}\",account=\"{account}\"");
+            assert!(value(&first, &series).is_some(), "no {series} in:\n{first}");
+        }
+    }
+    let whatsapp =
+        "campaign_account_campaigns{provider=\"cinnox\",account=\"refused\",channel=\"whatsapp\"}";
+    assert_eq!(value(&first, whatsapp), Some(0.0));
+    // what has not happened has no time, however often it is tried
+    let polled = "campaign_account_last_poll_timestamp_seconds{provider=\"cinnox\"";
+    let later = daemon
+        .scrape_until(|metrics| value(metrics, polled).is_some())
+        .await;
+    let succeeded = "campaign_account_last_success_timestamp_seconds{provider=\"cinnox\"";
+    assert_eq!(value(&later, succeeded), None);
+}

@@ -1,0 +1,167 @@
+//! What the providers' own documented examples become, through real HTTP and the real program.
+
+use campaign_exporter::exposition::Format;
+use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
+use serde_json::Value;
+
+use crate::support::daemon::{Daemon, Setup, TOKEN, account, client, value};
+use crate::support::promtool::check_metrics;
+use crate::support::strict;
+
+const CONSTANT_CONTACT: &str = include_str!("../fixtures/constant_contact.json");
+const CONSTANT_CONTACT_LAST_PAGE: &str =
+    include_str!("../fixtures/constant_contact_last_page.json");
+const CINNOX: &str = include_str!("../fixtures/cinnox.json");
+const SMSUP: &str = include_str!("../fixtures/smsup.json");
+const SMSUP_CREDITS: &str = include_str!("../fixtures/smsup_credits.json");
+
+/// Families whose values are times of the run.
+const TIMES_OF_THE_RUN: [&str; 3] = [
+    "campaign_account_last_success_timestamp_seconds",
+    "campaign_account_last_poll_timestamp_seconds",
+    "campaign_account_poll_duration_seconds",
+];
+
+/// An exporter that has read one account once, at a provider that answers with `body`.
+async fn polled(
+    api: Api,
+    name: &str,
+    plan: fn(Fault) -> FaultPlan,
+    body: &str,
+) -> (Daemon, Simulator) {
+    let fault = Fault::Body {
+        content_type: "application/json",
+        body: body.to_owned(),
+    };
+    let mut state = State::new(TOKEN, Vec::new());
+    state.fault = Some(plan(fault));
+    let simulator = Simulator::start(api, state).await.unwrap();
+    // read once, and far enough back for examples of 2022
+    let more = ["poll_interval: 1h", "lookback: 3650d"];
+    let accounts = account(name, &simulator, api, &more);
+    let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
+    daemon
+        .scrape_until(|metrics| value(metrics, "campaign_account_last_poll_timestamp").is_some())
+        .await;
+    (daemon, simulator)
+}
+
+/// The lines about campaigns and accounts that are the same in every run.
+fn golden(text: &str) -> String {
+    let kept = text.split_inclusive('\n').filter(|line| {
+        let name = line
+            .strip_prefix("# HELP ")
+            .or(line.strip_prefix("# TYPE "));
+        let name = name.or(line.strip_prefix("# UNIT ")).unwrap_or(line);
+        let name = name.split(['{', ' ']).next().unwrap();
+        strict::is_about_campaigns(name) && !TIMES_OF_THE_RUN.contains(&name)
+    });
+    kept.collect()
+}
+
+async fn scrape(daemon: &Daemon, format: Format) -> String {
+    let request = client().get(daemon.url("/metrics"));
+    let request = request.header("accept", format.content_type());
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], format.content_type());
+    response.text().await.unwrap()
+}
+
+/// Compares both formats with their snapshots.
+async fn is_as_in_the_snapshots(name: &str, daemon: &Daemon) {
+    let text = golden(&scrape(daemon, Format::Text).await);
+    let open_metrics = golden(&scrape(daemon, Format::OpenMetrics).await);
+    let in_text = strict::read(&text, Format::Text);
+    let in_open_metrics = strict::read(&format!("{open_metrics}# EOF\n"), Format::OpenMetrics);
+    assert_eq!(strict::series(&in_text), strict::series(&in_open_metrics));
+    check_metrics(&text).await;
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        insta::assert_snapshot!(format!("{name}_text"), text);
+        insta::assert_snapshot!(format!("{name}_open_metrics"), open_metrics);
+    });
+}
+
+/// The values that the exporter's own counter of problems has, by field.
+async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
+    let families = strict::read(&daemon.scrape().await, Format::Text);
+    let problems = strict::series(&families).into_iter();
+    problems
+        .filter(|((name, _), _)| name == "campaign_exporter_decode_problems_total")
+        .map(|((_, labels), value)| (labels["field"].clone(), value))
+        .collect()
+}
+
+#[tokio::test]
+async fn the_example_of_constant_contact_loses_its_malformed_date_and_nothing_else() {
+    let (daemon, _) = polled(
+        Api::ConstantContact,
+        "spring-us",
+        FaultPlan::always,
+        CONSTANT_CONTACT_LAST_PAGE,
+    )
+    .await;
+    is_as_in_the_snapshots("constant_contact", &daemon).await;
+    let problems = decode_problems(&daemon).await;
+    assert_eq!(problems, [("last_sent_date".to_owned(), 1.0)]);
+}
+
+#[tokio::test]
+async fn the_example_of_cinnox_has_what_each_channel_has() {
+    let (daemon, _) = polled(Api::Cinnox, "desk-hk", FaultPlan::always, CINNOX).await;
+    is_as_in_the_snapshots("cinnox", &daemon).await;
+    assert_eq!(decode_problems(&daemon).await, []);
+}
+
+#[tokio::test]
+async fn the_example_of_smsup_is_read_in_the_time_of_paris() {
+    // the first request, for the campaigns; the simulator has the documented credits
+    let (daemon, _) = polled(Api::Smsup, "shoes-ch", FaultPlan::once, SMSUP).await;
+    is_as_in_the_snapshots("smsup", &daemon).await;
+    assert_eq!(decode_problems(&daemon).await, []);
+}
+
+#[tokio::test]
+async fn the_link_of_constant_contacts_example_is_followed_and_all_pages_count_or_none() {
+    // the next page is not there, so this read has to fail, and nothing of it may be shown
+    let (daemon, simulator) = polled(
+        Api::ConstantContact,
+        "spring-us",
+        FaultPlan::once,
+        CONSTANT_CONTACT,
+    )
+    .await;
+    let page: Value = serde_json::from_str(CONSTANT_CONTACT).unwrap();
+    let requests = simulator.requests();
+    assert_eq!(requests.len(), 2, "{requests:?}");
+    assert_eq!(requests[1].path_and_query, page["_links"]["next"]["href"]);
+    let metrics = daemon.scrape().await;
+    assert_eq!(value(&metrics, "campaign_account_up"), Some(0.0));
+    assert_eq!(value(&metrics, "campaign_info"), None);
+}
+
+#[tokio::test]
+async fn the_simulated_credits_are_those_of_the_document() {
+    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = simulator.await.unwrap();
+    let request = client().get(simulator.base_url() + "/credits");
+    let request = request
+        .bearer_auth(TOKEN)
+        .header("accept", "application/json");
+    let text = request.send().await.unwrap().text().await.unwrap();
+    let (simulated, documented): (Value, Value) = (
+        serde_json::from_str(&text).unwrap(),
+        serde_json::from_str(SMSUP_CREDITS).unwrap(),
+    );
+    assert_eq!(simulated, documented);
+}
+
+#[test]
+fn the_last_page_differs_from_the_documented_page_by_the_link_only() {
+    let mut page: Value = serde_json::from_str(CONSTANT_CONTACT).unwrap();
+    page["_links"] = serde_json::json!({});
+    let last: Value = serde_json::from_str(CONSTANT_CONTACT_LAST_PAGE).unwrap();
+    assert_eq!(page, last);
+}

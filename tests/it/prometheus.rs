@@ -1,0 +1,233 @@
+//! What a real Prometheus makes of a real exporter.
+
+use std::collections::BTreeMap;
+
+use campaign_exporter::exposition::Format;
+use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simulate};
+use crate::support::prometheus::Prometheus;
+use crate::support::strict;
+
+/// A name with everything in it that a format could trip over.
+const HOSTILE: &str = "\"quoted\" back\\slash \\n line\nfeed\r\n\ttab {a=\"b\",} # EOF 🎁 é \u{1}\u{1b}\u{7f}\u{85}\u{2028}";
+
+const JOIN: &str = "on (job, instance, provider, account, channel, campaign_id) \
+                    group_left (campaign_name) campaign_info";
+
+const COUNTS: Counts = Counts {
+    recipients: 110,
+    sends: 100,
+    deliveries: 90,
+    clicks: 30,
+    bounces: 8,
+    opt_outs: 2,
+    reads: 45,
+    replies: 99,
+    pending: 2,
+    error: 4,
+    expired: 3,
+    network_error: 1,
+    npai: 2,
+};
+
+fn sent_at() -> DateTime<Utc> {
+    // SMSUp knows whole seconds only
+    let yesterday = Utc::now() - TimeDelta::days(1);
+    DateTime::from_timestamp(yesterday.timestamp(), 0).unwrap()
+}
+
+/// An exporter with an account of each provider, and a Prometheus that scrapes it.
+struct Stack {
+    daemon: Daemon,
+    prometheus: Prometheus,
+    constant_contact: Simulator,
+    _others: [Simulator; 2],
+}
+
+impl Stack {
+    async fn start(sent_at: DateTime<Utc>) -> Self {
+        let sms = |id: &str, name: &str| Campaign::sms(id, name, sent_at, COUNTS);
+        let of_constant_contact = vec![sms("cc-1", "Spring"), sms("cc-2", HOSTILE)];
+        let constant_contact = simulate(Api::ConstantContact, of_constant_contact).await;
+        let whatsapp = Campaign::whatsapp("cx-1", HOSTILE, sent_at, COUNTS);
+        let cinnox = simulate(Api::Cinnox, vec![whatsapp, sms("cx-2", "")]).await;
+        let smsup = simulate(Api::Smsup, vec![sms("18969398", "Shoes")]).await;
+        let accounts = [
+            account("spring-us", &constant_contact, Api::ConstantContact, &[]),
+            account("desk-hk", &cinnox, Api::Cinnox, &[]),
+            account("shoes-ch", &smsup, Api::Smsup, &[]),
+        ];
+        let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+        let prometheus = Prometheus::scraping(daemon.address()).await;
+        prometheus
+            .wait_for("up", |found| matches!(found, [(_, value)] if *value == 1.0))
+            .await;
+        prometheus
+            .wait_for(
+                "sum(campaign_account_up)",
+                |found| matches!(found, [(_, value)] if *value == 3.0),
+            )
+            .await;
+        Self {
+            daemon,
+            prometheus,
+            constant_contact,
+            _others: [cinnox, smsup],
+        }
+    }
+}
+
+#[tokio::test]
+async fn prometheus_stores_what_the_providers_reported() {
+    let sent_at = sent_at();
+    let Stack { prometheus, .. } = &Stack::start(sent_at).await;
+    let sent_at = sent_at.timestamp() as f64;
+    for (id, metric, wanted) in [
+        ("cc-1", "campaign_sends", Ok(100.0)),
+        ("cc-1", "campaign_attempted", Ok(100.0)),
+        ("cc-1", "campaign_deliveries", Ok(90.0)),
+        ("cc-1", "campaign_clicks", Ok(30.0)),
+        ("cc-1", "campaign_bounces", Ok(8.0)),
+        ("cc-1", "campaign_opt_outs", Ok(2.0)),
+        ("cc-1", "campaign_recipients", Err(0)),
+        ("cc-1", "campaign_delivery_ratio", Ok(0.9)),
+        ("cc-1", "campaign_click_ratio", Ok(0.3)),
+        ("cc-1", "campaign_bounce_ratio", Ok(0.08)),
+        ("cc-1", "campaign_opt_out_ratio", Ok(0.02)),
+        ("cc-1", "campaign_last_sent_timestamp_seconds", Ok(sent_at)),
+        ("cx-1", "campaign_recipients", Ok(110.0)),
+        ("cx-1", "campaign_attempted", Ok(110.0)),
+        ("cx-1", "campaign_sends", Err(0)),
+        ("cx-1", "campaign_delivery_ratio", Ok(90.0 / 110.0)),
+        ("cx-1", "campaign_read_ratio", Ok(0.5)),
+        ("cx-1", "campaign_reply_ratio", Ok(1.1)),
+        ("cx-1", "campaign_pending", Ok(2.0)),
+        ("cx-1", "campaign_clicks", Err(0)),
+        ("cx-2", "campaign_deliveries", Ok(90.0)),
+        ("cx-2", "campaign_reads", Err(0)),
+        ("cx-2", "campaign_bounces", Err(0)),
+        ("cx-2", "campaign_last_sent_timestamp_seconds", Ok(sent_at)),
+        ("18969398", "campaign_recipients", Ok(110.0)),
+        ("18969398", "campaign_deliveries", Ok(90.0)),
+        ("18969398", "campaign_bounces", Ok(10.0)),
+        ("18969398", "campaign_failures", Err(4)),
+        ("18969398", "campaign_opt_outs", Ok(2.0)),
+        ("18969398", "campaign_delivery_ratio", Ok(90.0 / 110.0)),
+        ("18969398", "campaign_reported_delivery_ratio", Ok(0.8181)),
+        ("18969398", "campaign_cost_credits", Ok(100.0)),
+        ("18969398", "campaign_status", Ok(1.0)),
+        (
+            "18969398",
+            "campaign_last_sent_timestamp_seconds",
+            Ok(sent_at),
+        ),
+    ] {
+        let found = prometheus
+            .value(&format!("{metric}{{campaign_id={id:?}}}"))
+            .await;
+        assert_eq!(found, wanted, "{metric} of {id}");
+    }
+    // the ratio of a group is sum over sum of what is exported
+    let ratio = "sum(campaign_deliveries) / sum(campaign_attempted)";
+    assert_eq!(prometheus.value(ratio).await, Ok(450.0 / 530.0));
+    let credits = prometheus
+        .value("campaign_account_credits{account=\"shoes-ch\"}")
+        .await;
+    assert_eq!(credits, Ok(44_690.0));
+}
+
+#[tokio::test]
+async fn a_join_brings_back_every_name_byte_for_byte() {
+    let Stack { prometheus, .. } = &Stack::start(sent_at()).await;
+    let found = prometheus
+        .query(&format!("campaign_delivery_ratio * {JOIN}"))
+        .await;
+    let names: BTreeMap<String, Option<String>> = found
+        .into_iter()
+        .map(|(mut labels, _)| {
+            (
+                labels.remove("campaign_id").unwrap(),
+                labels.remove("campaign_name"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("cc-1", Some("Spring")),
+        ("cc-2", Some(HOSTILE)),
+        ("cx-1", Some(HOSTILE)),
+        // to Prometheus an empty label is none
+        ("cx-2", None),
+        ("18969398", Some("Shoes")),
+    ];
+    let expected = expected.map(|(id, name)| (id.to_owned(), name.map(str::to_owned)));
+    assert_eq!(names, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn prometheus_takes_every_sample_and_finds_no_error() {
+    let Stack {
+        daemon, prometheus, ..
+    } = &Stack::start(sent_at()).await;
+    // new series of the exporter's own may come in between, so until both agree
+    let agree = tokio::time::timeout(LIMIT, async {
+        loop {
+            let request = client().get(daemon.url("/metrics"));
+            let request = request.header("accept", Format::OpenMetrics.content_type());
+            let text = request.send().await.unwrap().text().await.unwrap();
+            let families = strict::read(&text, Format::OpenMetrics);
+            let samples: usize = families.iter().map(|family| family.samples.len()).sum();
+            let query = format!("scrape_samples_scraped == {samples}");
+            if prometheus.query(&query).await.len() == 1 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    assert!(
+        agree.await.is_ok(),
+        "{:?}",
+        prometheus.query("scrape_samples_scraped").await
+    );
+
+    let targets = prometheus.api("targets", &[]).await;
+    let target = &targets["activeTargets"][0];
+    assert_eq!(target["health"], "up");
+    assert_eq!(target["lastError"], "");
+    // only OpenMetrics has units, so this is what was negotiated
+    let metric = [("metric", "campaign_last_sent_timestamp_seconds")];
+    let metadata = prometheus.api("targets/metadata", &metric).await;
+    assert_eq!(metadata[0]["unit"], "seconds");
+    assert_eq!(metadata[0]["type"], "gauge");
+    let help = metadata[0]["help"].as_str().unwrap();
+    assert!(
+        help.starts_with("When the campaign was last sent"),
+        "{help}"
+    );
+}
+
+#[tokio::test]
+async fn a_campaign_that_is_gone_is_stale_at_once_and_takes_no_other_along() {
+    let Stack {
+        prometheus,
+        constant_contact,
+        ..
+    } = &Stack::start(sent_at()).await;
+    let gone = "{__name__=~\"campaign_.+\", campaign_id=\"cc-2\"}";
+    assert!(!prometheus.query(gone).await.is_empty());
+    constant_contact.update(|state| {
+        let mut campaigns = state.campaigns.at(Utc::now()).into_owned();
+        campaigns.retain(|campaign| campaign.id != "cc-2");
+        state.campaigns = campaigns.into();
+    });
+    // the limit is far below the five minutes after which Prometheus would forget it anyway
+    prometheus.wait_for(gone, <[_]>::is_empty).await;
+    for id in ["cc-1", "cx-1", "cx-2", "18969398"] {
+        let found = prometheus
+            .value(&format!("campaign_info{{campaign_id={id:?}}}"))
+            .await;
+        assert_eq!(found, Ok(1.0), "{id}");
+    }
+    assert_eq!(prometheus.value("sum(campaign_account_up)").await, Ok(3.0));
+}

@@ -1,0 +1,31 @@
+//! Prometheus' own checker.
+
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// Feeds metrics to `promtool check metrics`, which has to find nothing wrong with them.
+pub(crate) async fn check_metrics(text: &str) {
+    let spawned = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn();
+    let mut child = spawned.unwrap_or_else(|error| {
+        panic!("the tests need promtool on the PATH (Debian: package prometheus): {error}")
+    });
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).await.unwrap();
+    drop(input);
+    let output = child.wait_with_output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        output.status.success() && said.is_empty(),
+        "promtool ({}): {said}\n{text}",
+        output.status
+    );
+}
