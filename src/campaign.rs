@@ -21,7 +21,7 @@ pub struct Campaign {
     pub last_sent: Option<DateTime<Utc>>,
     /// When it is going to be sent, while nothing was sent yet.
     pub scheduled: Option<DateTime<Utc>>,
-    /// When it was made.
+    /// When it was made, while nothing was sent yet.
     pub created: Option<DateTime<Utc>>,
     /// What happened to its messages.
     pub counts: Counts,
@@ -259,7 +259,7 @@ pub enum Ratio {
 
 impl Ratio {
     /// Numerator and denominator, where a campaign reports both.
-    fn parts(self, campaign: &Campaign) -> Option<(u64, u64)> {
+    pub fn parts(self, campaign: &Campaign) -> Option<(u64, u64)> {
         let counts = &campaign.counts;
         let (numerator, denominator) = match self {
             Self::Delivery => (counts.deliveries, campaign.attempted()),

@@ -169,5 +169,12 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if text.starts_with("/-/") || text == "/config" {
         return Err("is the path of another endpoint".to_owned());
     }
+    // compared with what clients send, where everything else is escaped
+    if !text
+        .chars()
+        .all(|char| char.is_ascii_alphanumeric() || "/-._~".contains(char))
+    {
+        return Err("may hold letters, digits and / - . _ ~ only".to_owned());
+    }
     Ok(text.to_owned())
 }

@@ -104,7 +104,7 @@ impl Polling {
             request_timeout: section.duration(
                 "request_timeout",
                 default.request_timeout,
-                Duration::from_millis(100)..=HOUR,
+                Duration::from_millis(100)..=10 * MINUTE,
             ),
             recent: section.duration("recent", default.recent, MINUTE..=MAX_DURATION),
             full_poll_interval: section.duration(
@@ -179,19 +179,13 @@ impl Account {
             }
         }
         let provider = section.required_text("provider");
-        let provider = provider.and_then(|word| provider::Settings::read(&word, section));
+        let provider = if let Some(word) = provider {
+            provider::Settings::read(&word, section, storage.is_some())
+        } else {
+            section.let_pass();
+            None
+        };
         let polling = Polling::read(section, global);
-        if storage.is_none()
-            && let Some(token) = provider
-                .as_ref()
-                .and_then(provider::Settings::needs_storage)
-        {
-            section.problem(
-                token,
-                "a refresh token needs --storage.path: the provider replaces it at each use, and \
-                 the new one would be lost",
-            );
-        }
         Some((name?, polling, provider?))
     }
 
@@ -423,7 +417,7 @@ requests_per_day, info_labels
 6:3: accounts[0]: token_file or token_env is missing
 8:3: accounts[0]: a secret is never given inline: write token_file or token_env
 10:13: accounts[1].provider: \"nope\" is none of: constant_contact, cinnox, smsup
-11:20: accounts[1].request_timeout: 50ms is not between 100ms and 1h
+11:20: accounts[1].request_timeout: 50ms is not between 100ms and 10m
 12:9: accounts[2].name: \"two\" is the name of another account
 15:14: accounts[2].token_env: stands beside token_file: give one of the two
 16:14: accounts[2].time_zone: \"Mars/Olympus\" is no time zone such as Europe/Zurich

@@ -60,7 +60,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
 
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
-    let (published, mut exposition) =
+    let (published, exposition) =
         watch::channel(Arc::new(Published::new(&Snapshot::default(), false)?));
     let (changes, inbox) = mpsc::channel(CHANGES);
     let (reloads, mut reload_requests) = mpsc::channel(RELOADS);
@@ -76,12 +76,11 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         client,
         telemetry: telemetry.clone(),
         changes,
+        published: exposition.clone(),
         shown_config,
         stop: stop.clone(),
     };
     accounts.put_in_force(config, &mut tasks).await?;
-    // so that no scrape can find the accounts missing
-    exposition.changed().await.context("the publisher ended")?;
 
     let endpoints = Endpoints {
         telemetry_path: options.telemetry_path.clone(),
@@ -122,8 +121,10 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
 
     info!("stopping");
     stop.cancel();
-    // the publisher ends when nobody is left who could tell it anything
+    // the publisher ends when nobody is left who could tell it anything, and whoever still asks
+    // for a reload is told that there will be none
     drop(accounts);
+    drop(reload_requests);
     let all_ended = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
         warn!("some task did not stop in time");
@@ -158,6 +159,7 @@ struct Accounts {
     client: reqwest::Client,
     telemetry: Telemetry,
     changes: mpsc::Sender<Change>,
+    published: watch::Receiver<Arc<Published>>,
     shown_config: watch::Sender<String>,
     stop: CancellationToken,
 }
@@ -203,6 +205,8 @@ impl Accounts {
         config: Config,
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<()> {
+        self.generation += 1;
+        let number = self.generation;
         let mut before = std::mem::take(&mut self.running);
         let mut in_force = Vec::new();
         let mut telemetries = Vec::new();
@@ -224,13 +228,21 @@ impl Accounts {
         for running in before.into_values() {
             running.stop.cancel();
         }
-        self.telemetry.set_accounts(telemetries);
-        self.shown_config.send_replace(config_yaml);
-        let configured = Change::Configured(in_force);
+        let configured = Change::Configured {
+            number,
+            accounts: in_force,
+        };
         self.changes
             .send(configured)
             .await
             .map_err(|_| anyhow!("the publisher ended"))?;
+        let is_shown = |published: &Arc<Published>| published.configuration == number;
+        self.published
+            .wait_for(is_shown)
+            .await
+            .context("the publisher ended")?;
+        self.telemetry.set_accounts(telemetries);
+        self.shown_config.send_replace(config_yaml);
         // only now, so that no poll is over before its account is known
         for (poller, stop) in new {
             let changes = self.changes.clone();
@@ -244,12 +256,12 @@ impl Accounts {
 
     /// An account that is new or has changed. While it is the same one at its provider, its
     /// counters go on.
-    fn configure(&mut self, account: Account, before: Option<Running>) -> anyhow::Result<Running> {
-        self.generation += 1;
+    fn configure(&self, account: Account, before: Option<Running>) -> anyhow::Result<Running> {
         let telemetry = match before {
             Some(running) => {
                 running.stop.cancel();
-                Some(running.telemetry).filter(|_| running.account.provider == account.provider)
+                Some(running.telemetry)
+                    .filter(|_| running.account.provider.same_account(&account.provider))
             }
             None => None,
         };

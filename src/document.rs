@@ -217,6 +217,12 @@ impl<'doc> Section<'doc> {
         })
     }
 
+    /// Whatever keys stand here are let pass: what they should be is not known.
+    pub fn let_pass(&mut self) {
+        self.known
+            .extend(self.entries.iter().map(|(key, _)| key.value.clone()));
+    }
+
     /// Ends the reading: unknown and repeated keys become problems.
     pub fn finish(mut self) -> (Effective, Vec<Problem>) {
         for (index, (key, _)) in self.entries.iter().enumerate() {
@@ -375,7 +381,7 @@ impl<'doc> Section<'doc> {
                 return None;
             }
         };
-        let Ok(value) = humantime::parse_duration(text) else {
+        let Some(value) = parse_duration(text) else {
             self.problem(
                 key,
                 format!("{text:?} is not a duration: write for example 30s, 5m, 12h or 30d"),
@@ -554,15 +560,97 @@ impl<'doc> Section<'doc> {
     }
 }
 
+/// The units of a duration in milliseconds, the largest first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 24 * 3_600_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// A duration as Prometheus writes it: whole numbers with units, the largest first, such as `5m` or
+/// `1h30m`. The crates for this take `5M` for five months, or panic at what is too large.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut units = UNITS.iter();
+    let mut milliseconds: u64 = 0;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|char: char| !char.is_ascii_digit())?);
+        let (unit, after) = after.split_at(
+            after
+                .find(|char: char| char.is_ascii_digit())
+                .unwrap_or(after.len()),
+        );
+        // going on in the same list refuses a unit that comes twice or too late
+        let (_, factor) = units.find(|(name, _)| *name == unit)?;
+        let part = number.parse::<u64>().ok()?.checked_mul(*factor)?;
+        milliseconds = milliseconds.checked_add(part)?;
+        rest = after;
+    }
+    (!text.trim().is_empty()).then(|| Duration::from_millis(milliseconds))
+}
+
 /// A duration as it is written in the configuration, in its largest whole unit.
 pub fn duration_text(duration: Duration) -> String {
-    let units = [(24 * 3600, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let seconds = duration.as_secs();
-    let whole = units
-        .iter()
-        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
-    match whole {
-        Some((unit, name)) if duration.subsec_nanos() == 0 => format!("{}{name}", seconds / unit),
-        _ => humantime::format_duration(duration).to_string(),
+    let milliseconds = duration.as_millis();
+    let divides =
+        |unit: u64| milliseconds >= unit.into() && milliseconds.is_multiple_of(unit.into());
+    match UNITS.iter().find(|(_, unit)| divides(*unit)) {
+        Some((name, unit)) => format!("{}{name}", milliseconds / u128::from(*unit)),
+        None => "0s".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_whole_numbers_with_units() {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("12h", 43_200_000),
+            ("30d", 2_592_000_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+            (" 5m ", 300_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(milliseconds)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            " ",
+            "5",
+            "m",
+            "5M",
+            "5 m",
+            "-5m",
+            "1.5h",
+            "5m1h",
+            "5m5m",
+            "5min",
+            "1h 30m",
+            "m5",
+            "18446744073709551615s",
+            "99999999999999999999d",
+            "5m 18446744073709551615ms",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_shown_in_its_largest_whole_unit() {
+        for text in ["30s", "5m", "12h", "30d", "90m", "250ms", "1001ms", "0s"] {
+            assert_eq!(duration_text(parse_duration(text).unwrap()), text);
+        }
+        assert_eq!(duration_text(Duration::from_mins(60)), "1h");
     }
 }

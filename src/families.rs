@@ -33,7 +33,7 @@ const CAMPAIGN_FAMILIES: [Family<Campaign>; 23] = [
     },
     Family {
         name: "campaign_created_timestamp_seconds",
-        help: "When the campaign was made, in unix time.",
+        help: "When the campaign was made, in unix time; absent once it was sent.",
         value: |campaign| timestamp(campaign.created),
     },
     Family {

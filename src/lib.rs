@@ -6,8 +6,9 @@
 pub mod telemetry;
 
 pub mod campaign;
-pub mod document;
 pub mod secret;
+
+pub mod document;
 
 pub mod provider;
 

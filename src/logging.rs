@@ -25,7 +25,7 @@ pub enum LogLevel {
     Info,
     /// What needs a look.
     Warn,
-    /// What ends the program.
+    /// What ends the program, or keeps it from doing as it was told.
     Error,
 }
 

@@ -1,6 +1,7 @@
 //! The program: parse, check, run, and say by the exit code how it went.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::config::Config;
@@ -13,8 +14,24 @@ const FAILED: u8 = 1;
 /// Bad command line or configuration; clap uses the same.
 const BAD_CONFIGURATION: u8 = 2;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long blocking work, such as a name look-up, may hold the process once all else has ended.
+const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let code = runtime.block_on(run());
+    // dropping it would wait for ever for a look-up or a file that hangs
+    runtime.shutdown_timeout(BLOCKING_TIMEOUT);
+    code
+}
+
+async fn run() -> ExitCode {
     let Cli { options, command } = Cli::parse();
     if let Err(error) = logging::init(options.log_level, options.log_format) {
         // there is no log to write this to
@@ -30,6 +47,10 @@ async fn main() -> ExitCode {
         lifecycle: options.lifecycle,
     };
     if let Some(Command::Demo { seed }) = command {
+        if options.config_check {
+            error!("--config.check checks a configuration file, and the demo has none");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
         return exit(demo::run(daemon_options, seed).await);
     }
 

@@ -6,21 +6,25 @@ use crate::exposition::Format;
 /// The format for an `Accept` header: OpenMetrics if it is asked for by name and not less than
 /// text, else text, also for a client that accepts neither: it can still be read.
 pub fn format(accept: &str) -> Format {
-    let (mut open_metrics, mut text) = (0.0, 0.0);
+    // of the ranges that fit text, the most specific one counts
+    let (mut open_metrics, mut text) = (0.0, (0, 0.0));
     for range in ranges(accept) {
         let version = range.parameter("version");
-        match range.name.as_str() {
+        let specific = match range.name.as_str() {
             "application/openmetrics-text" if matches!(version, None | Some("1.0.0")) => {
                 open_metrics = range.quality.max(open_metrics);
+                continue;
             }
-            "text/plain" if matches!(version, None | Some("0.0.4")) => {
-                text = range.quality.max(text);
-            }
-            "*/*" | "text/*" => text = range.quality.max(text),
-            _ => {}
+            "text/plain" if matches!(version, None | Some("0.0.4")) => 3,
+            "text/*" => 2,
+            "*/*" => 1,
+            _ => continue,
+        };
+        if specific > text.0 || (specific == text.0 && range.quality > text.1) {
+            text = (specific, range.quality);
         }
     }
-    if open_metrics > 0.0 && open_metrics >= text {
+    if open_metrics > 0.0 && open_metrics >= text.1 {
         Format::OpenMetrics
     } else {
         Format::Text
@@ -108,6 +112,7 @@ mod tests {
             "Application/OpenMetrics-Text; Version=\"1.0.0\"",
             "application/openmetrics-text",
             "text/plain, application/openmetrics-text",
+            "text/plain;q=0.1, application/openmetrics-text;q=0.5, */*;q=0.9",
         ] {
             assert_eq!(format(accept), Format::OpenMetrics, "{accept}");
         }

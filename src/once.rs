@@ -20,9 +20,15 @@ pub async fn poll(accounts: Vec<Account>, client: reqwest::Client) -> anyhow::Re
     let mut snapshot = Snapshot::default();
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
-    let generations = (0..).zip(accounts.iter().cloned()).collect();
-    snapshot.apply(Change::Configured(generations));
-    for (generation, account) in (0..).zip(accounts) {
+    let generation = 1;
+    snapshot.apply(Change::Configured {
+        number: generation,
+        accounts: accounts
+            .iter()
+            .map(|account| (generation, account.clone()))
+            .collect(),
+    });
+    for account in accounts {
         let telemetry = account_telemetry(&account)?;
         telemetries.push(telemetry.clone());
         let poller = Poller {

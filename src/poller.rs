@@ -1,5 +1,6 @@
 //! Polling: one task per account, never two polls of it at the same time.
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,8 +55,12 @@ impl Poller {
         let session = Session {
             client: self.client.clone(),
             request_timeout: polling.request_timeout,
-            retry_until: begin + polling.poll_interval.max(LEAST_RETRY_TIME),
+            retry_until: begin
+                + polling
+                    .poll_interval
+                    .clamp(LEAST_RETRY_TIME, MAX_POLL_DURATION),
             telemetry: self.telemetry.clone(),
+            received: AtomicUsize::new(0),
         };
         let window = window(Utc::now(), polling.lookback);
         let read = self.account.provider.read_campaigns(&session, window);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::exposition::Format;
 use crate::families;
 use crate::gzip;
-use crate::snapshot::{Change, Snapshot};
+use crate::snapshot::{Change, Generation, Snapshot};
 
 /// Changes that are rendered together when they come together.
 const MAX_BATCH: usize = 64;
@@ -20,6 +20,8 @@ const MAX_BATCH: usize = 64;
 pub struct Published {
     text: Rendered,
     open_metrics: Rendered,
+    /// The number of the configuration that it shows.
+    pub configuration: Generation,
     /// Whether each account was polled at least once; it stays so.
     pub ready: bool,
 }
@@ -46,6 +48,7 @@ impl Published {
         Ok(Self {
             text: render(Format::Text)?,
             open_metrics: render(Format::OpenMetrics)?,
+            configuration: snapshot.configuration(),
             ready,
         })
     }

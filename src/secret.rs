@@ -1,6 +1,7 @@
 //! Secrets: where they are kept, and how they are read without ever being shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use thiserror::Error;
@@ -10,6 +11,9 @@ use tokio::io::AsyncReadExt;
 /// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
 /// 1,200; a larger file is the wrong file.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Time limit of reading one: a file system that hangs must not hold a poll.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a secret is read from: never the configuration itself, never a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub enum SecretError {
     /// a secret that somebody put in the wrong place.
     #[error("its environment variable is not set, or is not UTF-8")]
     NotSet,
+    /// The file did not come in time.
+    #[error("cannot read {0} within {t} s", t = READ_TIMEOUT.as_secs())]
+    Hangs(PathBuf),
     /// Nothing but white space.
     #[error("{0} is empty")]
     Empty(String),
@@ -51,17 +58,13 @@ impl SecretSource {
     pub async fn read(&self) -> Result<SecretString, SecretError> {
         let (text, place) = match self {
             Self::File(path) => {
-                let unreadable = |source| SecretError::Unreadable {
+                let place = path.display().to_string();
+                let bytes = tokio::time::timeout(READ_TIMEOUT, read_file(path)).await;
+                let bytes = bytes.map_err(|_| SecretError::Hangs(path.clone()))?;
+                let bytes = bytes.map_err(|source| SecretError::Unreadable {
                     path: path.clone(),
                     source,
-                };
-                let place = path.display().to_string();
-                let file = File::open(path).await.map_err(unreadable)?;
-                let mut bytes = Vec::new();
-                file.take(MAX_SECRET_BYTES + 1)
-                    .read_to_end(&mut bytes)
-                    .await
-                    .map_err(unreadable)?;
+                })?;
                 if bytes.len() as u64 > MAX_SECRET_BYTES {
                     return Err(SecretError::TooLarge(place));
                 }
@@ -86,6 +89,15 @@ impl SecretSource {
         }
         Ok(SecretString::from(secret))
     }
+}
+
+async fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).await?;
+    file.take(MAX_SECRET_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .await?;
+    Ok(bytes)
 }
 
 #[cfg(test)]

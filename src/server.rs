@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +18,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use crate::exposition::Writer;
 use crate::negotiation;
@@ -49,7 +49,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take nothing of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long running answers may take once the server stops.
+/// How long a connection is kept, so that no client holds a place, and the bytes of an old answer,
+/// by taking a little now and then. A scraper just opens the next one.
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(10);
+
+/// How long a running answer may still take once its connection is to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause after an error of `accept`, such as too many open files.
@@ -82,7 +86,6 @@ pub async fn serve(listener: TcpListener, endpoints: Endpoints, stop: Cancellati
     let endpoints = Arc::new(endpoints);
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let graceful = GracefulShutdown::new();
     loop {
         let next = async {
             let slot = Arc::clone(&slots)
@@ -99,12 +102,9 @@ pub async fn serve(listener: TcpListener, endpoints: Endpoints, stop: Cancellati
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             Some(Ok((slot, stream))) => {
-                let connection = connection(stream, Arc::clone(&endpoints));
-                let connection = graceful.watch(connection);
+                let connection = connection(stream, Arc::clone(&endpoints), stop.clone());
                 connections.spawn(async move {
-                    if let Err(error) = connection.await {
-                        debug!(%error, "a connection ended early");
-                    }
+                    connection.await;
                     drop(slot);
                 });
             }
@@ -114,41 +114,53 @@ pub async fn serve(listener: TcpListener, endpoints: Endpoints, stop: Cancellati
         }
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        warn!(
-            connections = connections.len(),
-            "some clients did not take their answer in time"
-        );
+    // each has a time limit of its own
+    while let Some(ended) = connections.join_next().await {
+        log_panic(ended);
     }
 }
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!(%error, "a request could not be answered");
+        error!(%error, "a request could not be answered");
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    endpoints: Arc<Endpoints>,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> {
+/// Answers one client until it leaves, until `stop`, or until it has been there long enough.
+async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let service = service_fn(move |request| {
-        let endpoints = Arc::clone(&endpoints);
-        async move { Ok::<_, Infallible>(answer(&endpoints, request).await) }
-    });
-    http1::Builder::new()
+    let service =
+        service_fn(|request| async { Ok::<_, Infallible>(answer(&endpoints, request).await) });
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
+            }
+        } => {
+            // the running answer is finished, and no other begun
+            connection.as_mut().graceful_shutdown();
+            let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, connection).await else {
+                warn!("a client did not take its answer in time");
+                return;
+            };
+            served
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "a connection ended early");
+    }
 }
 
 async fn answer(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {

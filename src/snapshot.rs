@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use crate::campaign::{Campaign, Channel, InfoLabel};
 use crate::config::Account;
 
-/// Tells the polls of one configuration of an account from those of an earlier one.
+/// The number of a configuration; tells the polls of an account as it is configured now from those
+/// of how it was before.
 pub type Generation = u64;
 
 /// What changes a snapshot.
@@ -18,7 +19,12 @@ pub enum Change {
     /// An account was polled, well or badly.
     Polled(Box<Update>),
     /// These accounts are the ones now.
-    Configured(Vec<(Generation, Account)>),
+    Configured {
+        /// The number of the configuration.
+        number: Generation,
+        /// The accounts, each with the number of the configuration that it last changed in.
+        accounts: Vec<(Generation, Account)>,
+    },
 }
 
 /// What a poll leaves in the snapshot.
@@ -126,6 +132,7 @@ impl AccountState {
 /// The state of all accounts.
 #[derive(Debug, Default)]
 pub struct Snapshot {
+    configuration: Generation,
     accounts: BTreeMap<(&'static str, String), AccountState>,
 }
 
@@ -139,7 +146,8 @@ impl Snapshot {
     pub fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Polled(update) => self.update(*update),
-            Change::Configured(accounts) => {
+            Change::Configured { number, accounts } => {
+                self.configuration = number;
                 self.configure(accounts);
                 true
             }
@@ -153,11 +161,13 @@ impl Snapshot {
         for (generation, account) in accounts {
             let key = (account.provider.name(), account.name.clone());
             let state = match before.remove(&key) {
-                Some(state) if state.account.provider == account.provider => AccountState {
-                    account,
-                    generation,
-                    ..state
-                },
+                Some(state) if state.account.provider.same_account(&account.provider) => {
+                    AccountState {
+                        account,
+                        generation,
+                        ..state
+                    }
+                }
                 _ => AccountState::new(generation, account),
             };
             self.accounts.insert(key, state);
@@ -210,6 +220,11 @@ impl Snapshot {
             .min()
     }
 
+    /// The number of the configuration in force.
+    pub const fn configuration(&self) -> Generation {
+        self.configuration
+    }
+
     /// Whether each account was polled, well or badly.
     pub fn all_polled(&self) -> bool {
         self.accounts
@@ -230,6 +245,13 @@ mod tests {
         std::fs::write(file.path(), yaml).unwrap();
         let config = Config::load(file.path(), None).unwrap();
         (1..).zip(config.accounts).collect()
+    }
+
+    fn configured(accounts: Vec<(Generation, Account)>) -> Change {
+        Change::Configured {
+            number: 1,
+            accounts,
+        }
     }
 
     fn two_accounts() -> Vec<(Generation, Account)> {
@@ -275,7 +297,7 @@ mod tests {
 
     fn snapshot() -> (Snapshot, Instant) {
         let mut snapshot = Snapshot::default();
-        assert!(snapshot.apply(Change::Configured(two_accounts())));
+        assert!(snapshot.apply(configured(two_accounts())));
         (snapshot, Instant::now())
     }
 
@@ -334,15 +356,15 @@ mod tests {
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
         snapshot.apply(polled("b", 2, now, Some(&["y"])));
         let changed = accounts(
-            "accounts:\n- {name: a, provider: smsup, token_env: T, poll_interval: 10m}\n\
+            "accounts:\n- {name: a, provider: smsup, token_env: OTHER, poll_interval: 10m}\n\
              - {name: b, provider: cinnox, base_url: 'https://z', app_id: x, token_env: T}\n\
              - {name: c, provider: smsup, token_env: T}\n",
         );
-        snapshot.apply(Change::Configured(changed));
+        snapshot.apply(configured(changed));
         assert_eq!(ids(&snapshot, "a"), ["x"]);
         assert_eq!(ids(&snapshot, "b"), [""; 0]);
         assert_eq!(ids(&snapshot, "c"), [""; 0]);
-        snapshot.apply(Change::Configured(accounts(
+        snapshot.apply(configured(accounts(
             "accounts:\n- {name: c, provider: smsup, token_env: T}\n",
         )));
         assert_eq!(snapshot.accounts().count(), 1);

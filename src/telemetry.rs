@@ -10,7 +10,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 use tokio::sync::watch;
 
-/// The version, the commit it was built from, and the compiler.
+/// The version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The commit that it was built from, `unknown` outside a checkout.
 pub const REVISION: &str = env!("CAMPAIGN_EXPORTER_REVISION");
@@ -43,8 +43,10 @@ impl AccountTelemetry {
     ) -> prometheus::Result<Self> {
         let labels = [("provider", provider), ("account", account)];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let registry = Registry::new_custom(None, Some(HashMap::from(labels)))?;
-        let vec = |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]);
+        let labels = HashMap::from(labels);
+        let registry = Registry::new();
+        let opts = |name, help| Opts::new(name, help).const_labels(labels.clone());
+        let vec = |name, help, label| IntCounterVec::new(opts(name, help), &[label]);
         let telemetry = Self {
             polls: vec(
                 "campaign_exporter_polls_total",
@@ -66,12 +68,13 @@ impl AccountTelemetry {
                     "campaign_exporter_api_request_duration_seconds",
                     "Duration of requests to the provider, their body included.",
                 )
+                .const_labels(labels.clone())
                 .buckets(REQUEST_BUCKETS.to_vec()),
             )?,
-            retries: IntCounter::new(
+            retries: IntCounter::with_opts(opts(
                 "campaign_exporter_api_retries_total",
                 "Requests that were made again within a poll.",
-            )?,
+            ))?,
             decode_problems: vec(
                 "campaign_exporter_decode_problems_total",
                 "Values and campaigns that could not be read and were left out, by the \

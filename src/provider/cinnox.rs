@@ -8,11 +8,11 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::http::{Answer, Session, read_token};
 use super::lenient::{self, Scalar};
-use super::{PollError, Problems, Reading, Reason, Session, Window, check_page_count};
+use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Info};
 use crate::document::Section;
-use crate::provider::http::Answer;
 use crate::secret::SecretSource;
 
 /// The value of the `provider` label.
@@ -69,6 +69,10 @@ impl Settings {
         &self.base_url
     }
 
+    pub(super) fn same_app(&self, other: &Self) -> bool {
+        self.app_id == other.app_id
+    }
+
     pub(super) fn channels(&self) -> &[Channel] {
         &self.channels
     }
@@ -99,9 +103,7 @@ impl Settings {
         session: &Session,
         window: Window,
     ) -> Result<Reading, PollError> {
-        let token = self.token.read().await;
-        let token =
-            token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))?;
+        let token = read_token(&self.token).await?;
         let mut reading = Reading::default();
         let mut endpoint = self.endpoint();
         // both or neither, and the same for all pages; there is no total, and no promised order
@@ -115,38 +117,61 @@ impl Settings {
         if let Some(channel) = self.filter() {
             endpoint.query_pairs_mut().append_pair("channel", channel);
         }
-        for page in 0.. {
-            check_page_count(page)?;
+        let mut pages = Pages::default();
+        for offset in (0..).step_by(LIMIT) {
             let mut url = endpoint.clone();
             url.query_pairs_mut()
-                .append_pair("offset", &(page * LIMIT).to_string());
-            let page = session.get(&url, &token, read_page).await?;
-            let items = page.items.len();
-            for item in page.items.into_iter().flatten() {
-                if let Some(campaign) = item.translate(&mut reading.problems)
-                    && self.wants(&campaign.channel)
-                {
+                .append_pair("offset", &offset.to_string());
+            let interpret = |answer: &Answer| self.read_page(answer);
+            let page = session.get(&url, &token, interpret).await?;
+            let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
+            for campaign in page.campaigns {
+                if self.wants(&campaign.channel) {
                     reading.add(campaign);
                 }
             }
             reading.problems.merge(page.problems);
-            if items < LIMIT {
+            if page.items < LIMIT {
                 break;
             }
+            pages.more(&reading, first_id)?;
         }
         Ok(reading)
     }
 
-    /// Whether a campaign belongs to the account's channels. One on a channel that the API does
-    /// not document belongs to an account with all channels.
+    /// Decodes a page. What has no channel has the one that was asked for.
+    fn read_page(&self, answer: &Answer) -> Result<Page, PollError> {
+        check_success(answer)?;
+        let page: WirePage<'_> = answer.json()?;
+        let mut problems = Problems::default();
+        let items = page.result.len();
+        let mut campaigns = Vec::with_capacity(items);
+        let only = match self.channels.as_slice() {
+            [channel] => Some(channel),
+            _ => None,
+        };
+        for json in page.result {
+            let item = lenient::item::<Item<'_>>(json, "result", &mut problems);
+            campaigns.extend(item.and_then(|item| item.translate(only, &mut problems)));
+        }
+        Ok(Page {
+            items,
+            campaigns,
+            problems,
+        })
+    }
+
+    /// Whether a campaign belongs to the account: all do but those on the known channel that it
+    /// does not have.
     fn wants(&self, channel: &Channel) -> bool {
-        self.filter().is_none() || self.channels.contains(channel)
+        self.channels.contains(channel) || matches!(channel, Channel::Other(_))
     }
 }
 
 /// A decoded page. An item that is none counts as one all the same: it fills its place.
 struct Page {
-    items: Vec<Option<Item>>,
+    items: usize,
+    campaigns: Vec<Campaign>,
     problems: Problems,
 }
 
@@ -163,13 +188,14 @@ struct Envelope {
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Item {
+struct Item<'a> {
     id: Scalar,
     date: Scalar,
     campaign_name: Scalar,
     channel: Scalar,
     created_by: Scalar,
-    sender: Option<Sender>,
+    #[serde(borrow)]
+    sender: Option<&'a RawValue>,
     subject: Scalar,
     total_recipients: Scalar,
     delivered: Scalar,
@@ -184,17 +210,6 @@ struct Item {
 struct Sender {
     phone: Scalar,
     channel_name: Scalar,
-}
-
-fn read_page(answer: &Answer) -> Result<Page, PollError> {
-    check_success(answer)?;
-    let page: WirePage<'_> = answer.json()?;
-    let mut problems = Problems::default();
-    let items = page.result.into_iter();
-    let items = items
-        .map(|json| lenient::item(json, "result", &mut problems))
-        .collect();
-    Ok(Page { items, problems })
 }
 
 /// Success is HTTP 200 with `code` 200, as in the error table, or 0, which the documented default
@@ -223,12 +238,16 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     Err(answer.error(reason, code.and_then(|code| i64::try_from(code).ok())))
 }
 
-impl Item {
-    fn translate(self, problems: &mut Problems) -> Option<Campaign> {
+impl Item<'_> {
+    /// `asked_for` is the channel that the request named, if it named one.
+    fn translate(self, asked_for: Option<&Channel>, problems: &mut Problems) -> Option<Campaign> {
         let id = self.id.id("id", problems)?;
         // a label that no series may lack
-        let channel = self.channel.id("channel", problems);
-        let channel = Channel::from_word(channel.as_deref().unwrap_or("unknown"));
+        let channel = match (self.channel.id("channel", problems), asked_for) {
+            (Some(word), _) => Channel::from_word(&word),
+            (None, Some(channel)) => channel.clone(),
+            (None, None) => Channel::Other("unknown".to_owned()),
+        };
         let mut counts = Counts {
             recipients: self.total_recipients.count("totalRecipients", problems),
             deliveries: self.delivered.count("delivered", problems),
@@ -241,7 +260,10 @@ impl Item {
             counts.pending = self.pending.count("pending", problems);
             counts.bounces = self.failed.count("failed", problems);
         }
-        let sender = self.sender.unwrap_or_default();
+        let sender: Sender = self
+            .sender
+            .and_then(|json| lenient::item(json, "sender", problems))
+            .unwrap_or_default();
         Some(Campaign {
             id,
             name: self
@@ -279,7 +301,7 @@ mod tests {
     fn translate(json: &str) -> (Option<Campaign>, String) {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
-        (item.translate(&mut problems), problems.to_string())
+        (item.translate(None, &mut problems), problems.to_string())
     }
 
     #[test]
@@ -356,6 +378,20 @@ mod tests {
         let (campaign, problems) = translate(r#"{"id":"c3"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "unknown");
         assert_eq!(problems, "channel (1 times)");
+        let page = r#"{"code":200,"result":[{"id":"c3"},{"id":"c5","sender":"+852"}]}"#;
+        let page = settings("1", &[Channel::Sms])
+            .read_page(&Answer::of(200, page))
+            .unwrap();
+        assert_eq!(page.campaigns.len(), 2);
+        assert!(
+            page.campaigns
+                .iter()
+                .all(|campaign| campaign.channel == Channel::Sms)
+        );
+        assert_eq!(
+            page.problems.to_string(),
+            "channel (2 times), sender (1 times)"
+        );
         let (campaign, problems) = translate(r#"{"id":"c4","channel":"Viber"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "viber");
         assert_eq!(problems, "");
@@ -368,7 +404,12 @@ mod tests {
             r#"{"code":0,"result":[]}"#,
             r#"{"code":"200","result":[],"cid":"x"}"#,
         ] {
-            assert!(read_page(&Answer::of(200, body)).is_ok(), "{body}");
+            assert!(
+                settings("1", &[Channel::Sms])
+                    .read_page(&Answer::of(200, body))
+                    .is_ok(),
+                "{body}"
+            );
         }
         for (status, body, reason) in [
             (
@@ -414,7 +455,10 @@ mod tests {
             (200, "[200,[]]", Reason::Decode),
             (200, "", Reason::Decode),
         ] {
-            let error = read_page(&Answer::of(status, body)).err().unwrap();
+            let error = settings("1", &[Channel::Sms])
+                .read_page(&Answer::of(status, body))
+                .err()
+                .unwrap();
             assert_eq!(error.reason, reason, "{status} {body}");
         }
     }
@@ -422,7 +466,10 @@ mod tests {
     #[test]
     fn an_error_says_what_the_provider_says() {
         let body = r#"{"code":6451000,"message":"missing one of startAt, endAt"}"#;
-        let error = read_page(&Answer::of(400, body)).err().unwrap();
+        let error = settings("1", &[Channel::Sms])
+            .read_page(&Answer::of(400, body))
+            .err()
+            .unwrap();
         assert_eq!(
             error.message,
             "HTTP 400, code 6451000: missing one of startAt, endAt"

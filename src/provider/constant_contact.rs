@@ -11,11 +11,11 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::http::{Answer, Session, endpoint, read_token};
 use super::lenient::{self, Scalar};
-use super::{PollError, Problems, Reading, Reason, Session, Window, check_page_count};
+use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Info, Ratio};
 use crate::document::Section;
-use crate::provider::http::Answer;
 use crate::secret::SecretSource;
 
 /// The value of the `provider` label.
@@ -60,7 +60,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: &mut Section<'_>, storage: bool) -> Option<Self> {
         let base_url = section.url("base_url", Some(DEFAULT_BASE_URL));
         let auth_url = section.url("auth_url", Some(DEFAULT_AUTH_URL));
         let client_id = section.text("client_id");
@@ -74,6 +74,19 @@ impl Settings {
                  (or access_token_env) alone for a trial, is missing",
             );
             return None;
+        }
+        let needs_storage = match (&refresh_token, &access_token) {
+            (Some(SecretSource::File(_)), _) => Some("refresh_token_file"),
+            (Some(SecretSource::Env(_)), _) => Some("refresh_token_env"),
+            (None, None) => Some("client_id"),
+            (None, Some(_)) => None,
+        };
+        if let Some(key) = needs_storage.filter(|_| !storage) {
+            section.problem(
+                key,
+                "a refresh token needs --storage.path: the provider replaces it at each use, and \
+                 the new one would be lost",
+            );
         }
         Some(Self {
             base_url: base_url?,
@@ -89,13 +102,8 @@ impl Settings {
         &self.base_url
     }
 
-    pub(super) fn needs_storage(&self) -> Option<&'static str> {
-        match (&self.refresh_token, &self.access_token) {
-            (Some(SecretSource::File(_)), _) => Some("refresh_token_file"),
-            (Some(SecretSource::Env(_)), _) => Some("refresh_token_env"),
-            (None, None) => Some("client_id"),
-            (None, Some(_)) => None,
-        }
+    pub(super) fn same_client(&self, other: &Self) -> bool {
+        self.client_id == other.client_id
     }
 
     pub(super) fn warnings(&self) -> Option<String> {
@@ -112,8 +120,7 @@ impl Settings {
                 "this version does not use refresh tokens: give access_token_file",
             ));
         };
-        let read = source.read().await;
-        read.map_err(|error| PollError::new(Reason::Auth, format!("access token: {error}")))
+        read_token(source).await
     }
 
     /// Reads the campaigns of the window.
@@ -124,8 +131,9 @@ impl Settings {
     ) -> Result<Reading, PollError> {
         let token = self.access_token().await?;
         let mut reading = Reading::default();
+        let mut pages = Pages::default();
         let mut seen = HashSet::new();
-        let mut url = self.endpoint(SUMMARIES);
+        let mut url = endpoint(&self.base_url, SUMMARIES);
         url.query_pairs_mut()
             .append_pair(
                 "start_at",
@@ -134,17 +142,20 @@ impl Settings {
             .append_pair("limit", LIMIT);
         loop {
             let page = session.get(&url, &token, read_page).await?;
-            let next = page.next.clone();
-            let ratios = page.add_to(&mut reading);
             seen.insert(url);
-            let Some(href) = next else {
+            for campaign in page.campaigns {
+                reading.add(campaign);
+            }
+            reading.problems.merge(page.problems);
+            reading.mismatches.extend(page.mismatches);
+            let Some(href) = page.next else {
                 // "for all campaigns on the current results page", and nothing of an empty one
                 if seen.len() == 1 && !reading.campaigns.is_empty() {
-                    reading.reported_ratios = ratios;
+                    reading.reported_ratios = page.ratios;
                 }
                 return Ok(reading);
             };
-            check_page_count(seen.len())?;
+            pages.more(&reading, None)?;
             url = self.next_url(&href)?;
             if seen.contains(&url) {
                 return Err(PollError::new(
@@ -153,15 +164,6 @@ impl Settings {
                 ));
             }
         }
-    }
-
-    fn endpoint(&self, path: &str) -> Url {
-        let mut url = self.base_url.clone();
-        url.set_path(&format!(
-            "{}{path}",
-            self.base_url.path().trim_end_matches('/')
-        ));
-        url
     }
 
     /// The address of the next page. The token goes nowhere but to the API that the account is
@@ -185,17 +187,21 @@ impl Settings {
         }
         // the documented links are relative to the origin and know nothing of a path that a
         // gateway may have put before the API
-        let mut url = self.endpoint(next.path());
+        let mut url = endpoint(&self.base_url, next.path());
         url.set_query(next.query());
         Ok(url)
     }
 }
 
 /// A decoded page.
+#[derive(Debug)]
 struct Page {
-    items: Vec<Option<Item>>,
+    campaigns: Vec<Campaign>,
     problems: Problems,
-    percents: Option<Percents>,
+    /// Its own percents as ratios.
+    ratios: Vec<(&'static str, f64)>,
+    /// The rates of which its own percent is not what its campaigns have.
+    mismatches: Vec<&'static str>,
     next: Option<String>,
 }
 
@@ -232,12 +238,13 @@ struct Percents {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Item {
+struct Item<'a> {
     campaign_id: Scalar,
     campaign_name: Scalar,
     campaign_type: Scalar,
     last_sent_date: Scalar,
-    unique_counts: Option<UniqueCounts>,
+    #[serde(borrow)]
+    unique_counts: Option<&'a RawValue>,
 }
 
 /// `bounces` stands in the guide only, `opens` in the contract only.
@@ -258,23 +265,50 @@ fn read_page(answer: &Answer) -> Result<Page, PollError> {
     }
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
-    let summaries = page.bulk_sms_campaign_summaries.into_iter();
-    let items = summaries
-        .map(|json| lenient::item(json, "bulk_sms_campaign_summaries", &mut problems))
-        .collect();
-    let percents = page
+    let items = page.bulk_sms_campaign_summaries.len();
+    let mut campaigns = Vec::with_capacity(items);
+    for json in page.bulk_sms_campaign_summaries {
+        let item = lenient::item::<Item<'_>>(json, "bulk_sms_campaign_summaries", &mut problems);
+        campaigns.extend(item.and_then(|item| item.translate(&mut problems)));
+    }
+    let percents: Percents = page
         .aggregate_percents
-        .filter(|json| json.get() != "null")
-        .and_then(|json| lenient::item(json, "aggregate_percents", &mut problems));
+        .and_then(|json| lenient::item(json, "aggregate_percents", &mut problems))
+        .unwrap_or_default();
+    let percents = [
+        percents.deliver,
+        percents.click,
+        percents.bounce,
+        percents.unsubscribe,
+    ];
+    let mut ratios = Vec::new();
+    let mut mismatches = Vec::new();
+    for ((rate, ratio), percent) in PERCENTS.into_iter().zip(percents) {
+        let Some(percent) = percent.number("aggregate_percents", &mut problems) else {
+            continue;
+        };
+        ratios.push((rate, percent / 100.0));
+        // sums that lack a campaign, or a count of one, cannot be held against the percents
+        let whole = campaigns.len() == items
+            && campaigns
+                .iter()
+                .all(|campaign| ratio.parts(campaign).is_some());
+        let own = ratio.of(&campaigns).filter(|_| whole);
+        if own.is_some_and(|own| (own * 100.0 - percent).abs() > PERCENT_TOLERANCE) {
+            mismatches.push(rate);
+        }
+    }
     let next = page
         .links
         .and_then(|links| links.next)
         .and_then(|link| link.href);
+    let next = next.filter(|href| !href.is_empty());
     Ok(Page {
-        items,
+        campaigns,
         problems,
-        percents,
-        next: next.filter(|href| !href.is_empty()),
+        ratios,
+        mismatches,
+        next,
     })
 }
 
@@ -295,49 +329,13 @@ fn read_error(answer: &Answer) -> PollError {
     }
 }
 
-impl Page {
-    /// Adds the page's campaigns, and returns its own percents as ratios.
-    fn add_to(self, reading: &mut Reading) -> Vec<(&'static str, f64)> {
-        let mut problems = self.problems;
-        let mut whole_page = true;
-        let mut campaigns = Vec::with_capacity(self.items.len());
-        for item in self.items {
-            match item.and_then(|item| item.translate(&mut problems)) {
-                Some(campaign) => campaigns.push(campaign),
-                None => whole_page = false,
-            }
-        }
-        let mut ratios = Vec::new();
-        let percents = self.percents.unwrap_or_default();
-        let percents = [
-            percents.deliver,
-            percents.click,
-            percents.bounce,
-            percents.unsubscribe,
-        ];
-        for ((rate, ratio), percent) in PERCENTS.into_iter().zip(percents) {
-            let Some(percent) = percent.number("aggregate_percents", &mut problems) else {
-                continue;
-            };
-            ratios.push((rate, percent / 100.0));
-            // a page with a campaign that could not be read says nothing about its sums
-            let computed = ratio.of(&campaigns).filter(|_| whole_page);
-            if computed.is_some_and(|own| (own * 100.0 - percent).abs() > PERCENT_TOLERANCE) {
-                reading.mismatches.push(rate);
-            }
-        }
-        for campaign in campaigns {
-            reading.add(campaign);
-        }
-        reading.problems.merge(problems);
-        ratios
-    }
-}
-
-impl Item {
+impl Item<'_> {
     fn translate(self, problems: &mut Problems) -> Option<Campaign> {
         let id = self.campaign_id.id("campaign_id", problems)?;
-        let counts = self.unique_counts.unwrap_or_default();
+        let counts: UniqueCounts = self
+            .unique_counts
+            .and_then(|json| lenient::item(json, "unique_counts", problems))
+            .unwrap_or_default();
         Some(Campaign {
             id,
             name: self
@@ -381,15 +379,11 @@ mod tests {
         }
     }
 
-    fn reading(body: &str) -> (Reading, Vec<(&'static str, f64)>) {
-        let mut reading = Reading::default();
-        let ratios = read_page(&Answer::of(200, body))
-            .unwrap()
-            .add_to(&mut reading);
-        (reading, ratios)
+    fn read(body: &str) -> Page {
+        read_page(&Answer::of(200, body)).unwrap()
     }
 
-    fn page(items: &str, percents: &str) -> String {
+    fn body(items: &str, percents: &str) -> String {
         format!(
             r#"{{"bulk_sms_campaign_summaries":[{items}],"aggregate_percents":{percents},"_links":{{}}}}"#
         )
@@ -401,10 +395,9 @@ mod tests {
     #[test]
     fn the_documents_example_loses_one_timestamp_and_nothing_else() {
         let body = include_str!("../../tests/fixtures/constant_contact.json");
-        let (mut reading, ratios) = reading(body);
-        let (campaigns, _) = reading.take_newest(10);
-        let [good, malformed] = campaigns.as_slice() else {
-            panic!("{campaigns:?}")
+        let page = read(body);
+        let [good, malformed] = page.campaigns.as_slice() else {
+            panic!("{page:?}")
         };
         assert_eq!(good.id, "9d30c391-2b85-4d6a-84ad-00fa2d31cd03");
         assert_eq!(good.last_sent.unwrap().timestamp(), 1_712_092_393);
@@ -414,28 +407,25 @@ mod tests {
         assert_eq!(malformed.counts, good.counts);
         assert_eq!(good.counts.bounces, Some(0));
         assert_eq!(good.counts.opens, None);
-        assert_eq!(reading.problems.to_string(), "last_sent_date (1 times)");
+        assert_eq!(page.problems.to_string(), "last_sent_date (1 times)");
         // 83 is 83.3 rounded, which is no mismatch
-        assert!(reading.mismatches.is_empty());
+        assert!(page.mismatches.is_empty());
         let expected = [
             ("deliver", 1.0),
             ("click", 0.83),
             ("bounce", 0.0),
             ("unsubscribe", 0.0),
         ];
-        assert_eq!(ratios, expected);
+        assert_eq!(page.ratios, expected);
     }
 
     #[test]
     fn opens_are_read_where_the_contract_of_the_api_has_them() {
-        let (mut reading, _) = reading(&page(
-            r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#,
-            "{}",
-        ));
-        let (campaigns, _) = reading.take_newest(10);
-        assert_eq!(campaigns[0].counts.opens, Some(1));
-        assert_eq!(campaigns[0].counts.bounces, None);
-        assert!(reading.problems.is_empty());
+        let item = r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#;
+        let page = read(&body(item, "{}"));
+        assert_eq!(page.campaigns[0].counts.opens, Some(1));
+        assert_eq!(page.campaigns[0].counts.bounces, None);
+        assert!(page.problems.is_empty());
     }
 
     #[test]
@@ -453,7 +443,7 @@ mod tests {
             ("null", vec![]),
         ] {
             assert_eq!(
-                reading(&page(ITEM, percents)).0.mismatches,
+                read(&body(ITEM, percents)).mismatches,
                 mismatches,
                 "{percents}"
             );
@@ -461,20 +451,41 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_an_unreadable_campaign_is_not_held_against_its_percents() {
-        let items = format!(r#"{ITEM},{{"campaign_name":"without an id"}}"#);
-        let (mut reading, _) = reading(&page(&items, r#"{"deliver":50}"#));
-        assert!(reading.mismatches.is_empty());
-        assert_eq!(reading.take_newest(10).0.len(), 1);
-        assert_eq!(reading.problems.to_string(), "campaign_id (1 times)");
+    fn a_page_with_something_unreadable_is_not_held_against_its_percents() {
+        for (item, problem) in [
+            (
+                r#"{"campaign_name":"without an id"}"#,
+                "campaign_id (1 times)",
+            ),
+            (
+                r#"{"campaign_id":"b","unique_counts":{"sends":9,"delivers":-1}}"#,
+                "delivers (1 times)",
+            ),
+            (
+                r#"{"campaign_id":"b","unique_counts":[]}"#,
+                "unique_counts (1 times)",
+            ),
+        ] {
+            let page = read(&body(&format!("{ITEM},{item}"), r#"{"deliver":50}"#));
+            assert!(page.mismatches.is_empty(), "{item}");
+            assert_eq!(page.problems.to_string(), problem);
+        }
+    }
+
+    #[test]
+    fn counts_that_are_no_object_do_not_cost_the_campaign() {
+        let page = read(&body(r#"{"campaign_id":"b","unique_counts":"n/a"}"#, "{}"));
+        assert_eq!(page.campaigns[0].counts, Counts::default());
+        let page = read(&body(r#"{"campaign_id":"b","unique_counts":null}"#, "{}"));
+        assert_eq!((page.campaigns.len(), page.problems.is_empty()), (1, true));
     }
 
     #[test]
     fn percents_that_are_no_object_cost_only_themselves() {
-        let (mut reading, ratios) = reading(&page(ITEM, "[1,2]"));
-        assert_eq!(ratios, []);
-        assert_eq!(reading.problems.to_string(), "aggregate_percents (1 times)");
-        assert_eq!(reading.take_newest(10).0.len(), 1);
+        let page = read(&body(ITEM, "[1,2]"));
+        assert_eq!(page.ratios, []);
+        assert_eq!(page.problems.to_string(), "aggregate_percents (1 times)");
+        assert_eq!(page.campaigns.len(), 1);
     }
 
     #[test]
@@ -544,7 +555,10 @@ mod tests {
     #[test]
     fn a_path_in_front_of_the_api_is_kept() {
         let api = settings("https://gateway.example/cc");
-        assert_eq!(api.endpoint(SUMMARIES).path(), format!("/cc{SUMMARIES}"));
+        assert_eq!(
+            endpoint(&api.base_url, SUMMARIES).path(),
+            format!("/cc{SUMMARIES}")
+        );
         let next = api.next_url("/v3/reports?next=abc").unwrap();
         assert_eq!(
             next.as_str(),

@@ -1,6 +1,7 @@
 //! One way of asking for all providers: bearer token, bounds, retries, and what went wrong.
 
 use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::{PollError, Reason};
+use crate::secret::SecretSource;
 use crate::telemetry::AccountTelemetry;
 
 /// What providers see as `User-Agent`.
@@ -25,6 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest body after decompression. SMSUp's largest page, 1,000 campaigns with texts of 1,600
 /// characters, is about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most bytes of all answers of one poll. A million campaigns of SMSUp have half of this.
+const MAX_POLL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Longest part of a provider's own error text that is logged, in characters.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -59,6 +64,8 @@ pub struct Session {
     pub retry_until: Instant,
     /// Where requests are counted.
     pub telemetry: AccountTelemetry,
+    /// Bytes of all answers so far.
+    pub received: AtomicUsize,
 }
 
 /// A whole answer.
@@ -68,6 +75,19 @@ pub(super) struct Answer {
     content_type: String,
     retry_after: Option<Duration>,
     body: Bytes,
+}
+
+/// The token that requests carry.
+pub(super) async fn read_token(source: &SecretSource) -> Result<SecretString, PollError> {
+    let token = source.read().await;
+    token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))
+}
+
+/// The address of a documented path. A base address may have a path of its own, a gateway's.
+pub(super) fn endpoint(base_url: &Url, path: &str) -> Url {
+    let mut url = base_url.clone();
+    url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
+    url
 }
 
 impl Session {
@@ -105,13 +125,13 @@ impl Session {
 
     /// How long to wait before the next try; nothing if there is no time left for one.
     fn delay(&self, error: &PollError, planned: Duration) -> Option<Duration> {
-        let mut delay = planned;
-        if error.reason == Reason::Throttled {
-            delay = delay.max(THROTTLED_DELAY.saturating_add(planned));
-        }
-        if let Some(asked) = error.retry_after {
-            delay = delay.max(asked);
-        }
+        let least = match (error.retry_after, error.reason) {
+            (Some(asked), _) => asked,
+            (None, Reason::Throttled) => THROTTLED_DELAY,
+            (None, _) => Duration::ZERO,
+        };
+        // the planned delay has the jitter
+        let delay = least.checked_add(planned)?;
         let begin = Instant::now().checked_add(delay)?;
         (begin <= self.retry_until).then_some(delay)
     }
@@ -121,7 +141,7 @@ impl Session {
         let (code, result) = match self.send(url, token).await {
             Ok(response) => {
                 let status = response.status();
-                (status.as_str().to_owned(), read(response).await)
+                (status.as_str().to_owned(), self.read(response).await)
             }
             Err(error) => ("error".to_owned(), Err(transport_error(error))),
         };
@@ -140,33 +160,40 @@ impl Session {
             .send()
             .await
     }
-}
 
-async fn read(mut response: Response) -> Result<Answer, PollError> {
-    let header = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
-    let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
-    let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(PollError::new(
+    async fn read(&self, mut response: Response) -> Result<Answer, PollError> {
+        let header = |name| {
+            response
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
+        let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
+        let too_large = |what: &str, most: usize| {
+            Err(PollError::new(
                 Reason::TooLarge,
-                format!("the answer is larger than {MAX_BODY_BYTES} bytes"),
-            ));
+                format!("{what} more than {most} bytes"),
+            ))
+        };
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return too_large("the answer has", MAX_BODY_BYTES);
+            }
+            let before = self.received.fetch_add(chunk.len(), Ordering::Relaxed);
+            if before + chunk.len() > MAX_POLL_BYTES {
+                return too_large("the answers have together", MAX_POLL_BYTES);
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            content_type,
+            retry_after,
+            body: body.freeze(),
+        })
     }
-    Ok(Answer {
-        status: response.status().as_u16(),
-        content_type,
-        retry_after,
-        body: body.freeze(),
-    })
 }
 
 impl Answer {
@@ -187,7 +214,7 @@ impl Answer {
             let (status, content_type) = (self.status, &self.content_type);
             PollError::new(
                 Reason::Decode,
-                format!("HTTP {status}, not the documented JSON but {content_type}: {detail}"),
+                format!("HTTP {status}, not the documented JSON ({content_type}): {detail}"),
             )
         };
         // serde would read a struct from an array, too

@@ -87,6 +87,16 @@ impl Scalar {
 
     /// A finite number, not negative.
     pub(super) fn number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+        let number = self.signed_number(field, problems)?;
+        noted(
+            Some(number).filter(|number| *number >= 0.0),
+            field,
+            problems,
+        )
+    }
+
+    /// A finite number.
+    pub(super) fn signed_number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
         let number = match self {
             Self::Absent => return None,
             Self::Whole(number) => Some(number as f64),
@@ -98,7 +108,7 @@ impl Scalar {
             Self::Bool(_) | Self::Other => None,
         };
         noted(
-            number.filter(|number: &f64| number.is_finite() && *number >= 0.0),
+            number.filter(|number: &f64| number.is_finite()),
             field,
             problems,
         )
@@ -315,6 +325,13 @@ mod tests {
         assert_eq!(number(r#""98.5""#), (Some(98.5), true));
         assert_eq!(number("7"), (Some(7.0), true));
         assert_eq!(number(r#""""#), (None, true));
+        let signed = |json| {
+            read(json, |scalar, problems| {
+                scalar.signed_number("credits", problems)
+            })
+        };
+        assert_eq!(signed(r#""-12.5""#), (Some(-12.5), true));
+        assert_eq!(signed(r#""-inf""#), (None, false));
         for json in ["-0.5", r#""NaN""#, r#""infinity""#, "true", r#""1e999""#] {
             assert_eq!(number(json), (None, false), "{json}");
         }

@@ -11,6 +11,7 @@ mod smsup;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -24,6 +25,9 @@ pub use lenient::Problems;
 
 /// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
+
+/// Most campaigns of one read, whatever the page size: about 500 MB.
+const MAX_CAMPAIGNS: usize = 1_000_000;
 
 /// The settings of one account at its provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,15 +44,16 @@ impl Settings {
     /// The values of the `provider` label and key.
     pub const NAMES: [&'static str; 3] = [constant_contact::NAME, cinnox::NAME, smsup::NAME];
 
-    /// Takes the keys of the provider called `name`.
-    pub fn read(name: &str, section: &mut Section<'_>) -> Option<Self> {
+    /// Takes the keys of the provider called `name`. Tokens can be kept if there is `storage`.
+    pub fn read(name: &str, section: &mut Section<'_>, storage: bool) -> Option<Self> {
         match name {
             constant_contact::NAME => {
-                constant_contact::Settings::read(section).map(Self::ConstantContact)
+                constant_contact::Settings::read(section, storage).map(Self::ConstantContact)
             }
             cinnox::NAME => cinnox::Settings::read(section).map(Self::Cinnox),
             smsup::NAME => smsup::Settings::read(section).map(Self::Smsup),
             _ => {
+                section.let_pass();
                 let names = Self::NAMES.join(", ");
                 section.problem("provider", format!("{name:?} is none of: {names}"));
                 None
@@ -82,12 +87,18 @@ impl Settings {
         }
     }
 
-    /// The key because of which tokens have to be kept, if there is one.
-    pub fn needs_storage(&self) -> Option<&'static str> {
-        match self {
-            Self::ConstantContact(settings) => settings.needs_storage(),
-            Self::Cinnox(_) | Self::Smsup(_) => None,
-        }
+    /// Whether this is the same account, read at the same place. A token that is kept elsewhere now
+    /// makes no other account.
+    pub fn same_account(&self, other: &Self) -> bool {
+        self.base_url() == other.base_url()
+            && match (self, other) {
+                (Self::ConstantContact(one), Self::ConstantContact(other)) => {
+                    one.same_client(other)
+                }
+                (Self::Cinnox(one), Self::Cinnox(other)) => one.same_app(other),
+                (Self::Smsup(_), Self::Smsup(_)) => true,
+                _ => false,
+            }
     }
 
     const fn base_url(&self) -> &Url {
@@ -126,11 +137,13 @@ impl Settings {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.starts_with("127."),
-        None => false,
-    }
+    // http and https addresses always have a host; an IPv6 one stands in brackets
+    let host = url.host_str().unwrap_or_default();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// The times that a read covers. Campaigns that are to be sent later than now belong to it.
@@ -292,13 +305,34 @@ impl PollError {
     }
 }
 
-/// Ends a read whose pages never end.
-fn check_page_count(pages: usize) -> Result<(), PollError> {
-    if pages < MAX_PAGES {
-        return Ok(());
+/// Ends a read whose pages have no end.
+#[derive(Default)]
+struct Pages {
+    count: usize,
+    first_id: Option<String>,
+}
+
+impl Pages {
+    /// Takes note of a page by the first id on it, before the next one is asked for.
+    fn more(&mut self, reading: &Reading, first_id: Option<String>) -> Result<(), PollError> {
+        self.count += 1;
+        if self.count >= MAX_PAGES || reading.campaigns.len() > MAX_CAMPAIGNS {
+            return Err(PollError::new(
+                Reason::Pagination,
+                format!(
+                    "more than {} pages with {} campaigns: a shorter lookback has fewer",
+                    self.count,
+                    reading.campaigns.len()
+                ),
+            ));
+        }
+        // a server that ignores where a page is to begin would seem to have one page only
+        if first_id.is_some() && first_id == self.first_id {
+            let page = self.count;
+            let message = format!("page {page} begins as the page before it");
+            return Err(PollError::new(Reason::Pagination, message));
+        }
+        self.first_id = first_id;
+        Ok(())
     }
-    Err(PollError::new(
-        Reason::Pagination,
-        format!("there are more than {MAX_PAGES} pages: a shorter lookback has fewer"),
-    ))
 }

@@ -10,12 +10,13 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tracing::debug;
 
+use super::http::{Answer, Session, endpoint, read_token};
 use super::lenient::{self, Scalar};
-use super::{PollError, Problems, Reading, Reason, Session, Window, check_page_count};
+use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
 use crate::document::Section;
-use crate::provider::http::Answer;
 use crate::secret::SecretSource;
 
 /// The value of the `provider` label.
@@ -74,24 +75,13 @@ impl Settings {
         &self.base_url
     }
 
-    fn endpoint(&self, path: &str) -> Url {
-        let mut url = self.base_url.clone();
-        url.set_path(&format!(
-            "{}{path}",
-            self.base_url.path().trim_end_matches('/')
-        ));
-        url
-    }
-
     /// Reads the campaigns of the window and the credits.
     pub(super) async fn read_campaigns(
         &self,
         session: &Session,
         window: Window,
     ) -> Result<Reading, PollError> {
-        let token = self.token.read().await;
-        let token =
-            token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))?;
+        let token = read_token(&self.token).await?;
         let mut reading = Reading::default();
         let start = window.start - START_MARGIN;
         let date_start = start
@@ -99,100 +89,75 @@ impl Settings {
             .format(DATE_FORMAT)
             .to_string();
         let mut received = 0;
-        for page in 0.. {
-            check_page_count(page)?;
-            let mut url = self.endpoint("/campaigns");
+        let mut pages = Pages::default();
+        loop {
+            let mut url = endpoint(&self.base_url, "/campaigns");
             url.query_pairs_mut()
                 .append_pair("start", &received.to_string())
                 .append_pair("length", &LENGTH.to_string())
                 .append_pair("date_start", &date_start)
                 // the oldest first: a campaign made meanwhile comes last and shifts no page
                 .append_pair("sort", "id");
-            let page = session.get(&url, &token, read_page).await?;
-            let items = page.items.len();
-            received += items;
-            for item in page.items.into_iter().flatten() {
-                if let Some(campaign) = item.translate(self.time_zone, &mut reading.problems)
-                    && campaign.date().is_none_or(|date| date >= window.start)
-                {
+            let interpret = |answer: &Answer| read_page(answer, self.time_zone);
+            let page = session.get(&url, &token, interpret).await?;
+            received += page.items;
+            let is_last = page.is_last(received);
+            let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
+            for campaign in page.campaigns {
+                if campaign.date().is_none_or(|date| date >= window.start) {
                     reading.add(campaign);
                 }
             }
             reading.problems.merge(page.problems);
-            if page.totals.is_end(items, received)? {
+            if is_last {
                 break;
             }
+            pages.more(&reading, first_id)?;
         }
-        self.read_credits(session, &token, &mut reading).await?;
+        self.read_credits(session, &token, &mut reading).await;
         Ok(reading)
     }
 
-    async fn read_credits(
-        &self,
-        session: &Session,
-        token: &SecretString,
-        reading: &mut Reading,
-    ) -> Result<(), PollError> {
+    /// Reads the credits. Whatever is wrong with them must not cost the campaigns.
+    async fn read_credits(&self, session: &Session, token: &SecretString, reading: &mut Reading) {
         let interpret = |answer: &Answer| {
             // older answers have no status
             check_success(answer, Some(1))?;
             answer.json::<Credits>()
         };
-        let credits = match session
-            .get(&self.endpoint("/credits"), token, interpret)
-            .await
-        {
-            Ok(credits) => credits,
-            // a server or token that has no such thing must not cost the campaigns
-            Err(error) if matches!(error.reason, Reason::Client | Reason::Forbidden) => {
-                reading.problems.add("credits");
-                return Ok(());
+        let url = endpoint(&self.base_url, "/credits");
+        match session.get(&url, token, interpret).await {
+            // an account that is billed afterwards has a number there that means nothing
+            Ok(credits) if credits.unlimited.is_true() || credits.postpaid.is_true() => {}
+            Ok(credits) => {
+                reading.credits = credits.left.signed_number("credits", &mut reading.problems);
             }
-            Err(error) => return Err(error),
-        };
-        // an account that is billed afterwards has a number there that means nothing
-        if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
-            reading.credits = credits.left.number("credits", &mut reading.problems);
+            Err(error) => {
+                debug!(reason = error.reason.as_str(), %error, "the credits could not be read");
+                reading.problems.add("credits");
+            }
         }
-        Ok(())
     }
 }
 
-/// A decoded page.
+/// A decoded page. An item that is none counts as one all the same: it fills its place.
 struct Page {
-    items: Vec<Option<Item>>,
+    items: usize,
+    campaigns: Vec<Campaign>,
     problems: Problems,
-    totals: Totals,
+    /// How many campaigns there are, before filtering or after it: that is not documented, so the
+    /// larger of the two totals is believed until a page comes empty.
+    total: Option<u64>,
 }
 
-/// How many campaigns there are: before filtering, and after it.
-struct Totals {
-    records: Option<u64>,
-    display_records: Option<u64>,
-}
-
-impl Totals {
-    /// Whether a page of `items` was the last, with `received` campaigns in all.
-    ///
-    /// Which of the totals counts the filtered campaigns is not documented, so the larger is
-    /// believed until a page comes empty. Then the smaller is: if even that one promises more,
-    /// campaigns are missing.
-    fn is_end(&self, items: usize, received: usize) -> Result<bool, PollError> {
-        let totals = [self.records, self.display_records];
-        let received = received as u64;
-        if items == 0 {
-            return match totals.into_iter().flatten().min() {
-                Some(total) if total > received => Err(PollError::new(
-                    Reason::Pagination,
-                    format!("an empty page after {received} of {total} campaigns"),
-                )),
-                _ => Ok(true),
-            };
+impl Page {
+    /// Whether this was the last page, with `received` items in all.
+    fn is_last(&self, received: usize) -> bool {
+        match self.total {
+            _ if self.items == 0 => true,
+            Some(total) => received as u64 >= total,
+            None => self.items < LENGTH,
         }
-        Ok(match totals.into_iter().flatten().max() {
-            Some(total) => received >= total,
-            None => items < LENGTH,
-        })
     }
 }
 
@@ -215,7 +180,7 @@ struct WirePage<'a> {
 
 #[derive(Deserialize)]
 struct Credits {
-    #[serde(rename = "credits")]
+    #[serde(default, rename = "credits")]
     left: Scalar,
     #[serde(default)]
     unlimited: Scalar,
@@ -244,24 +209,25 @@ struct Item {
     sent: Scalar,
 }
 
-fn read_page(answer: &Answer) -> Result<Page, PollError> {
+fn read_page(answer: &Answer, time_zone: Tz) -> Result<Page, PollError> {
     check_success(answer, None)?;
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
-    let items = page.campaigns.into_iter();
-    let items = items
-        .map(|json| lenient::item(json, "campaigns", &mut problems))
-        .collect();
-    let totals = Totals {
-        records: page.total_records.count("totalRecords", &mut problems),
-        display_records: page
-            .total_display_records
-            .count("totalDisplayRecords", &mut problems),
-    };
+    let items = page.campaigns.len();
+    let mut campaigns = Vec::with_capacity(items);
+    for json in page.campaigns {
+        let item = lenient::item::<Item>(json, "campaigns", &mut problems);
+        campaigns.extend(item.and_then(|item| item.translate(time_zone, &mut problems)));
+    }
+    let total = page.total_records.count("totalRecords", &mut problems);
+    let display = page
+        .total_display_records
+        .count("totalDisplayRecords", &mut problems);
     Ok(Page {
         items,
+        campaigns,
         problems,
-        totals,
+        total: total.max(display),
     })
 }
 
@@ -276,10 +242,12 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
     };
     let reason = match (status, answer.status) {
         (Some(1), 200) => return Ok(()),
+        // these tell what kind of failure it is whatever the body says
+        (_, http_status @ (429 | 500..=599)) => Reason::of_status(http_status),
         (Some(-1), _) => Reason::Auth,
-        // "unknown error" says less than any HTTP status but 200
-        (Some(-99), 200) => Reason::Server,
         (Some(-8..=-2), _) => Reason::Client,
+        // "unknown error"
+        (Some(-99), 200) => Reason::Server,
         (_, 200) => Reason::Decode,
         (_, http_status) => Reason::of_status(http_status),
     };
@@ -295,6 +263,7 @@ impl Item {
             .map(|word| read_status(&word));
         let time = |text: &str| local_time(text, time_zone);
         let date = self.date.time("date", problems, time);
+        let created = self.creation_date.time("creation_date", problems, time);
         let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
         let failures = Failures {
             error: self.error.count("error", problems),
@@ -313,7 +282,7 @@ impl Item {
             status,
             last_sent: date.filter(|_| !nothing_sent_yet),
             scheduled: date.filter(|_| nothing_sent_yet),
-            created: self.creation_date.time("creation_date", problems, time),
+            created: created.filter(|_| nothing_sent_yet),
             counts: Counts {
                 recipients: self.total.count("total", problems),
                 sends: self.sent.count("sent", problems),
@@ -389,16 +358,12 @@ mod tests {
     #[test]
     fn the_documents_example_is_read_whole() {
         let body = include_str!("../../tests/fixtures/smsup.json");
-        let page = read_page(&Answer::of(200, body)).unwrap();
-        assert!(page.totals.is_end(2, 2).unwrap());
-        let mut problems = page.problems;
-        let mut items = page.items.into_iter().flatten();
-        let shoe = items
-            .next()
-            .unwrap()
-            .translate(Tz::Europe__Paris, &mut problems)
-            .unwrap();
-        assert_eq!(problems.to_string(), "");
+        let page = read_page(&Answer::of(200, body), Tz::Europe__Paris).unwrap();
+        assert_eq!((page.items, page.total), (2, Some(2)));
+        assert_eq!(page.problems.to_string(), "");
+        let [shoe, _] = page.campaigns.as_slice() else {
+            panic!("{:?}", page.campaigns)
+        };
         assert_eq!(shoe.id, "18969398");
         assert_eq!(shoe.name, "Special offer : Buy one shoe and get the…");
         assert_eq!(shoe.status, Some(Status::Sent));
@@ -407,8 +372,7 @@ mod tests {
             shoe.last_sent.unwrap().to_rfc3339(),
             "2024-10-21T08:16:58+00:00"
         );
-        assert_eq!(shoe.created, shoe.last_sent);
-        assert_eq!(shoe.scheduled, None);
+        assert_eq!((shoe.scheduled, shoe.created), (None, None));
         assert_eq!(shoe.counts.recipients, Some(1958));
         assert_eq!(shoe.counts.sends, None);
         assert_eq!(shoe.counts.deliveries, Some(1958));
@@ -416,7 +380,6 @@ mod tests {
         assert_eq!(shoe.counts.opt_outs, Some(0));
         assert_eq!(shoe.cost_credits, Some(2128.0));
         assert_eq!(shoe.reported_delivery_ratio, Some(1.0));
-        assert_eq!(items.count(), 1);
     }
 
     #[test]
@@ -437,7 +400,7 @@ mod tests {
     fn a_campaign_of_which_nothing_was_sent_has_a_plan_and_no_ratio() {
         for word in ["Waiting", "In moderation", "denied"] {
             let (campaign, _) = translate(&format!(
-                r#"{{"id":"1","status":"{word}","date":"2024-11-11 10:00:00","total":"9","cost":"18","delivered":"0"}}"#
+                r#"{{"id":"1","status":"{word}","date":"2024-11-11 10:00:00","creation_date":"2024-11-10 10:00:00","total":"9","cost":"18","delivered":"0"}}"#
             ));
             assert_eq!(campaign.last_sent, None, "{word}");
             let scheduled = campaign.scheduled.map(|time| time.to_rfc3339());
@@ -446,6 +409,7 @@ mod tests {
                 Some("2024-11-11T09:00:00+00:00"),
                 "{word}"
             );
+            assert!(campaign.created.is_some(), "{word}");
             assert_eq!(campaign.attempted(), None, "{word}");
             assert_eq!(campaign.counts.recipients, Some(9), "{word}");
             assert_eq!(campaign.cost_credits, Some(18.0), "{word}");
@@ -505,36 +469,57 @@ mod tests {
 
     #[test]
     fn pages_end_where_the_totals_say() {
-        let totals = |records, display_records| Totals {
-            records,
-            display_records,
+        let page = |items, total| Page {
+            items,
+            campaigns: Vec::new(),
+            problems: Problems::default(),
+            total,
         };
-        for (records, display, items, received, end) in [
-            (Some(2500), Some(2500), 1000, 1000, Ok(false)),
-            (Some(2500), Some(2500), 500, 2500, Ok(true)),
-            (Some(0), Some(0), 0, 0, Ok(true)),
+        for (total, items, received, is_last) in [
+            (Some(2500), 1000, 1000, false),
+            (Some(2500), 500, 2500, true),
+            (Some(0), 0, 0, true),
             // a server that gives less than it is asked for
-            (Some(2500), None, 100, 100, Ok(false)),
-            // one total counts what was filtered out, too
-            (Some(9000), Some(300), 300, 300, Ok(false)),
-            (Some(9000), Some(300), 0, 300, Ok(true)),
-            // one total counts the page
-            (Some(2500), Some(1000), 1000, 1000, Ok(false)),
-            (None, None, 1000, 1000, Ok(false)),
-            (None, None, 999, 1999, Ok(true)),
-            (None, None, 0, 2000, Ok(true)),
-            (Some(2500), Some(2500), 0, 1000, Err(Reason::Pagination)),
+            (Some(2500), 100, 100, false),
+            // a total that counts what was filtered out, too
+            (Some(9000), 300, 300, false),
+            (Some(9000), 0, 300, true),
+            (None, 1000, 1000, false),
+            (None, 999, 1999, true),
+            (None, 0, 2000, true),
         ] {
-            let is_end = totals(records, display).is_end(items, received);
-            let is_end = is_end.map_err(|error| error.reason);
-            assert_eq!(is_end, end, "{records:?} {display:?} {items} {received}");
+            assert_eq!(
+                page(items, total).is_last(received),
+                is_last,
+                "{total:?} {items}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_larger_total_is_believed() {
+        for (totals, total) in [
+            (
+                r#""totalRecords":"9000","totalDisplayRecords":300"#,
+                Some(9000),
+            ),
+            (
+                r#""totalRecords":2500,"totalDisplayRecords":"5000""#,
+                Some(5000),
+            ),
+            (r#""totalDisplayRecords":7"#, Some(7)),
+            (r#""totalRecords":null"#, None),
+        ] {
+            let body = format!(r#"{{"status":1,"campaigns":[],{totals}}}"#);
+            let page = read_page(&Answer::of(200, &body), Tz::UTC).unwrap();
+            assert_eq!(page.total, total, "{totals}");
         }
     }
 
     #[test]
     fn success_is_a_status_in_the_body_and_one_of_http() {
         let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
-        assert!(read_page(&Answer::of(200, page)).is_ok());
+        assert!(read_page(&Answer::of(200, page), Tz::UTC).is_ok());
         for (status, body, reason) in [
             (
                 200,
@@ -542,7 +527,9 @@ mod tests {
                 Reason::Auth,
             ),
             (401, r#"{"status":-1}"#, Reason::Auth),
-            (500, r#"{"status":-1}"#, Reason::Auth),
+            (500, r#"{"status":-1}"#, Reason::Server),
+            (400, r#"{"status":-1}"#, Reason::Auth),
+            (503, r#"{"status":-7}"#, Reason::Server),
             (200, r#"{"status":-3}"#, Reason::Client),
             (200, r#"{"status":-8}"#, Reason::Client),
             (
@@ -561,7 +548,7 @@ mod tests {
             (429, r#"{"status":-99}"#, Reason::Throttled),
             (403, "<html>", Reason::Forbidden),
         ] {
-            let error = read_page(&Answer::of(status, body)).err().unwrap();
+            let error = read_page(&Answer::of(status, body), Tz::UTC).err().unwrap();
             assert_eq!(error.reason, reason, "{status} {body}");
         }
     }

@@ -12,8 +12,13 @@
 )]
 #![expect(clippy::too_many_lines, reason = "tables are best read in one piece")]
 
-mod exposition;
-mod golden;
-mod prometheus;
-mod secrets;
 mod support;
+
+mod exposition;
+mod failures;
+mod golden;
+mod lifecycle;
+mod paging;
+mod prometheus;
+mod reload;
+mod secrets;

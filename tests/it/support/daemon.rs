@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use campaign_exporter::simulator::{Api, Campaign, Campaigns, Simulator, State};
@@ -251,4 +251,44 @@ pub(crate) fn count(metrics: &str, series: &str) -> usize {
         .lines()
         .filter(|line| line.starts_with(series))
         .count()
+}
+
+/// The values of all samples of a metric that have these labels, such as `account="a"`, in
+/// whatever order they stand there.
+pub(crate) fn samples(metrics: &str, name: &str, labels: &[&str]) -> Vec<f64> {
+    let samples = metrics.lines().filter_map(|line| {
+        let (block, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        let block = block.replacen('{', ",", 1);
+        let matches = (block.is_empty() || block.starts_with(','))
+            && labels
+                .iter()
+                .all(|label| block.contains(&format!(",{label}")));
+        matches.then(|| value.parse().unwrap())
+    });
+    samples.collect()
+}
+
+/// The value of the one sample of a metric that has these labels.
+pub(crate) fn sample(metrics: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let samples = samples(metrics, name, labels);
+    assert!(samples.len() <= 1, "{name} {labels:?}: {samples:?}");
+    samples.first().copied()
+}
+
+/// Runs a program to its end.
+pub(crate) async fn run(command: &mut Command) -> Output {
+    let output = tokio::time::timeout(LIMIT, command.output()).await;
+    output.unwrap().unwrap()
+}
+
+/// What `poll` prints: whether it was content, the metrics, and the log.
+pub(crate) async fn poll_once(setup: &Setup, arguments: &[&str]) -> (ExitStatus, String, String) {
+    let mut command = program();
+    command
+        .arg("poll")
+        .arg("--config.file")
+        .arg(setup.config_file());
+    let output = run(command.args(arguments)).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status, text(output.stdout), text(output.stderr))
 }

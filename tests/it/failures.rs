@@ -1,0 +1,824 @@
+//! What goes wrong at the providers, and what of it is seen: one bad account, for the right
+//! reason, with its last good data; never a bad exporter.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::daemon::{
+    Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
+};
+
+const APIS: [(Api, &str); 3] = [
+    (Api::ConstantContact, "constant_contact"),
+    (Api::Cinnox, "cinnox"),
+    (Api::Smsup, "smsup"),
+];
+
+/// Where Constant Contact's pages are.
+const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
+
+fn campaign() -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 1_000,
+        deliveries: 950,
+        clicks: 100,
+        bounces: 50,
+        opt_outs: 10,
+        ..Counts::default()
+    };
+    Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
+}
+
+/// A simulated provider with one campaign.
+async fn provider(api: Api) -> Simulator {
+    simulate(api, vec![campaign()]).await
+}
+
+fn break_down(simulator: &Simulator, fault: Fault) {
+    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
+}
+
+fn repair(simulator: &Simulator) {
+    simulator.update(|state| state.fault = None);
+}
+
+fn status(code: u16, retry_after: Option<&str>) -> Fault {
+    let retry_after = retry_after.map(str::to_owned);
+    Fault::Status { code, retry_after }
+}
+
+fn json_body(body: &str) -> Fault {
+    Fault::Body {
+        content_type: "application/json",
+        body: body.to_owned(),
+    }
+}
+
+/// What is exported about one account.
+struct Exported<'a> {
+    metrics: &'a str,
+    account: String,
+}
+
+impl<'a> Exported<'a> {
+    fn of(metrics: &'a str, account: &str) -> Self {
+        Self {
+            metrics,
+            account: format!(r#"account="{account}""#),
+        }
+    }
+
+    fn value(&self, name: &str) -> Option<f64> {
+        sample(self.metrics, name, &[&self.account])
+    }
+
+    fn is_up(&self) -> bool {
+        self.value("campaign_account_up") == Some(1.0)
+    }
+
+    fn has_data(&self) -> bool {
+        let data = self.value("campaign_deliveries");
+        assert!(data.is_none_or(|deliveries| deliveries == 950.0));
+        data.is_some()
+    }
+
+    fn polls(&self, result: &str) -> f64 {
+        let result = format!(r#"result="{result}""#);
+        let labels = [self.account.as_str(), &result];
+        sample(self.metrics, "campaign_exporter_polls_total", &labels).unwrap()
+    }
+
+    fn errors(&self, reason: &str) -> f64 {
+        let reason = format!(r#"reason="{reason}""#);
+        let labels = [self.account.as_str(), &reason];
+        sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
+    }
+
+    /// The failed polls for whatever reason.
+    fn all_errors(&self) -> f64 {
+        let errors = samples(
+            self.metrics,
+            "campaign_exporter_poll_errors_total",
+            &[&self.account],
+        );
+        assert_eq!(errors.len(), 12, "each reason is there from the first");
+        errors.iter().sum()
+    }
+
+    fn retries(&self) -> f64 {
+        self.value("campaign_exporter_api_retries_total").unwrap()
+    }
+
+    fn decode_problems(&self, field: &str) -> Option<f64> {
+        let field = format!(r#"field="{field}""#);
+        let labels = [self.account.as_str(), &field];
+        sample(
+            self.metrics,
+            "campaign_exporter_decode_problems_total",
+            &labels,
+        )
+    }
+}
+
+/// Whether each of some accounts is as wanted.
+fn each(metrics: &str, names: &[String], wanted: impl Fn(&Exported<'_>) -> bool) -> bool {
+    let mut accounts = names.iter().map(|name| Exported::of(metrics, name));
+    accounts.all(|account| wanted(&account))
+}
+
+struct Case {
+    name: String,
+    api: Api,
+    fault: Fault,
+    reason: &'static str,
+}
+
+impl Case {
+    fn new(api: Api, name: &str, fault: Fault, reason: &'static str) -> Self {
+        let provider = match api {
+            Api::ConstantContact => "constant_contact",
+            Api::Cinnox => "cinnox",
+            Api::Smsup => "smsup",
+        };
+        Self {
+            name: format!("{provider}-{name}"),
+            api,
+            fault,
+            reason,
+        }
+    }
+}
+
+/// What can go wrong at every provider. Nothing may ever ask at `elsewhere`.
+fn common_cases(api: Api, elsewhere: &str) -> Vec<Case> {
+    let html = Fault::Body {
+        content_type: "text/html",
+        body: "<html><body>Please sign in</body></html>".to_owned(),
+    };
+    let redirect = Fault::Redirect {
+        location: format!("{elsewhere}{SUMMARIES}?start_at=2026-01-01T00:00:00Z"),
+    };
+    let cases = [
+        ("401", status(401, None), "auth"),
+        ("403", status(403, None), "forbidden"),
+        ("404", status(404, None), "client"),
+        ("429", status(429, None), "throttled"),
+        ("429-wait", status(429, Some("1")), "throttled"),
+        ("429-wait-long", status(429, Some("3600")), "throttled"),
+        ("500", status(500, None), "server"),
+        ("503-wait", status(503, Some("1")), "server"),
+        ("html", html, "decode"),
+        ("half-json", Fault::HalfJson, "decode"),
+        ("null", json_body("null"), "decode"),
+        ("array", json_body("[]"), "decode"),
+        ("empty", json_body(""), "decode"),
+        ("truncated", Fault::Truncated, "network"),
+        ("stall", Fault::Stall, "timeout"),
+        ("redirect", redirect, "client"),
+    ];
+    let cases = cases.into_iter();
+    cases
+        .map(|(name, fault, reason)| Case::new(api, name, fault, reason))
+        .collect()
+}
+
+/// What can go wrong at Constant Contact only.
+fn constant_contact_cases(elsewhere: &str) -> Vec<Case> {
+    let start = "?start_at=2026-01-01T00:00:00Z";
+    let without_scheme = elsewhere.trim_start_matches("http:");
+    let links = [
+        ("next-elsewhere", format!("{elsewhere}{SUMMARIES}{start}")),
+        (
+            "next-without-scheme",
+            format!("{without_scheme}{SUMMARIES}{start}"),
+        ),
+        ("next-outside", "/v2/reports".to_owned()),
+        ("next-outside-by-dots", "/v3/../v2/reports".to_owned()),
+        ("next-loop", format!("{SUMMARIES}{start}")),
+    ];
+    let no_list = json_body(r#"{"bulk_sms_campaign_summaries":{}}"#);
+    let others = [
+        ("quota", Fault::QuotaExceeded, "quota"),
+        ("no-list", no_list, "decode"),
+        ("no-member", json_body("{}"), "decode"),
+    ];
+    let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
+    let cases = links.into_iter().chain(others);
+    cases
+        .map(|(name, fault, reason)| Case::new(Api::ConstantContact, name, fault, reason))
+        .collect()
+}
+
+/// What CINNOX and `SMSUp` say with status 200.
+fn body_cases() -> Vec<Case> {
+    let cinnox = [
+        ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
+        ("no-member", r#"{"code":200}"#, "decode"),
+        ("no-code", r#"{"result":[]}"#, "decode"),
+        (
+            "limit",
+            r#"{"code":6451010,"message":"Reach request limit"}"#,
+            "throttled",
+        ),
+        (
+            "service",
+            r#"{"code":6451001,"message":"Bad response"}"#,
+            "server",
+        ),
+        (
+            "query",
+            r#"{"code":6451000,"message":"Bad query"}"#,
+            "client",
+        ),
+        (
+            "unauthorized",
+            r#"{"code":401,"message":"Unauthorized"}"#,
+            "auth",
+        ),
+    ];
+    let smsup = [
+        ("no-list", r#"{"status":1,"campaigns":"none"}"#, "decode"),
+        ("no-member", r#"{"status":1}"#, "decode"),
+        ("no-status", r#"{"campaigns":[]}"#, "decode"),
+        (
+            "token",
+            r#"{"status":-1,"message":"Authentication error"}"#,
+            "auth",
+        ),
+        ("data", r#"{"status":-7,"message":"Data error"}"#, "client"),
+        (
+            "unknown",
+            r#"{"status":-99,"message":"Unknown error"}"#,
+            "server",
+        ),
+    ];
+    let cinnox = cinnox.into_iter().map(|case| (Api::Cinnox, case));
+    let smsup = smsup.into_iter().map(|case| (Api::Smsup, case));
+    let bodies = cinnox.chain(smsup);
+    let mut cases: Vec<_> = bodies
+        .map(|(api, (name, body, reason))| Case::new(api, name, json_body(body), reason))
+        .collect();
+    let xml = Fault::Body {
+        content_type: "text/xml; charset=utf-8",
+        body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
+    };
+    cases.push(Case::new(Api::Smsup, "xml", xml, "decode"));
+    cases
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fault_fails_its_own_account_for_its_own_reason_and_no_longer_than_it_lasts() {
+    let elsewhere = provider(Api::ConstantContact).await;
+    let address = elsewhere.base_url();
+    let mut cases = body_cases();
+    cases.extend(constant_contact_cases(&address));
+    for (api, _) in APIS {
+        cases.extend(common_cases(api, &address));
+    }
+    let mut simulators = Vec::new();
+    for case in &cases {
+        simulators.push(provider(case.api).await);
+    }
+    let healthy = provider(Api::Cinnox).await;
+    let yaml = |stale_after: &str| {
+        let mut accounts = vec![account(
+            "healthy",
+            &healthy,
+            Api::Cinnox,
+            &["stale_after: 1h"],
+        )];
+        for (case, simulator) in cases.iter().zip(&simulators) {
+            let mut more = vec![stale_after];
+            if matches!(case.fault, Fault::Stall) {
+                more.push("request_timeout: 500ms");
+            }
+            accounts.push(account(&case.name, simulator, case.api, &more));
+        }
+        config(&accounts)
+    };
+    let daemon = Daemon::start(Setup::new(&yaml("stale_after: 1h")), &[]).await;
+    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
+    daemon
+        .scrape_until(|metrics| {
+            each(metrics, &names, |account| {
+                account.is_up() && account.has_data()
+            })
+        })
+        .await;
+
+    for (case, simulator) in cases.iter().zip(&simulators) {
+        break_down(simulator, case.fault.clone());
+    }
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            each(metrics, &names, |account| {
+                !account.is_up() && account.polls("failure") > 0.0
+            })
+        })
+        .await;
+    for case in &cases {
+        let (name, account) = (&case.name, Exported::of(&metrics, &case.name));
+        assert!(account.errors(case.reason) > 0.0, "{name}");
+        assert_eq!(account.all_errors(), account.errors(case.reason), "{name}");
+        assert!(account.has_data(), "{name}");
+        let transient = ["network", "timeout", "server", "throttled"];
+        let retried = transient.contains(&case.reason) && !name.ends_with("-wait-long");
+        assert_eq!(account.retries() > 0.0, retried, "{name}");
+    }
+    let successes = Exported::of(&metrics, "healthy").polls("success");
+
+    // with nothing else changed, the data is too old now
+    daemon.setup.write_config(&yaml("stale_after: 1s"));
+    daemon.signal("HUP").await;
+    let metrics = daemon
+        .scrape_until(|metrics| each(metrics, &names, |account| !account.has_data()))
+        .await;
+    for case in &cases {
+        let (name, account) = (&case.name, Exported::of(&metrics, &case.name));
+        for metric in ["campaign_account_up", "campaign_account_campaigns_dropped"] {
+            assert_eq!(account.value(metric), Some(0.0), "{name} {metric}");
+        }
+        let campaigns = [account.account.as_str(), r#"channel="sms""#];
+        let campaigns = sample(&metrics, "campaign_account_campaigns", &campaigns);
+        assert_eq!(campaigns, Some(0.0), "{name}");
+        let last_success = "campaign_account_last_success_timestamp_seconds";
+        assert!(account.value(last_success).is_some(), "{name}");
+        assert!(account.polls("success") > 0.0, "{name}");
+    }
+
+    let metrics = daemon
+        .scrape_until(|metrics| Exported::of(metrics, "healthy").polls("success") > successes)
+        .await;
+    let account = Exported::of(&metrics, "healthy");
+    assert!(account.is_up() && account.has_data());
+    assert_eq!((account.all_errors(), account.retries()), (0.0, 0.0));
+
+    for simulator in &simulators {
+        repair(simulator);
+    }
+    // one by one: data of one second may be too old between two polls
+    for case in &cases {
+        daemon
+            .scrape_until(|metrics| {
+                let account = Exported::of(metrics, &case.name);
+                account.is_up() && account.has_data()
+            })
+            .await;
+    }
+    assert!(
+        elsewhere.requests().is_empty(),
+        "{:?}",
+        elsewhere.requests()
+    );
+}
+
+#[tokio::test]
+async fn data_outlives_its_provider_or_its_token_until_it_is_stale() {
+    const STALE_AFTER: f64 = 10.0;
+    let stale_after = format!("stale_after: {STALE_AFTER}s");
+    let folder = TempDir::new().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let mut accounts = Vec::new();
+    let mut gone = Vec::new();
+    let mut refused = Vec::new();
+    let mut tokenless = Vec::new();
+    for (api, name) in APIS {
+        let simulator = provider(api).await;
+        let own = account(&format!("{name}-gone"), &simulator, api, &[&stale_after]);
+        accounts.push(own);
+        gone.push(simulator);
+        let simulator = provider(api).await;
+        let own = account(&format!("{name}-401"), &simulator, api, &[&stale_after]);
+        accounts.push(own);
+        refused.push(simulator);
+        let simulator = provider(api).await;
+        let own = account(&format!("{name}-token"), &simulator, api, &[&stale_after]);
+        accounts.push(own.replace("TOKEN_FILE", &token.display().to_string()));
+        tokenless.push(simulator);
+    }
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let ups = |metrics: &str| samples(metrics, "campaign_account_up", &[]);
+    daemon
+        .scrape_until(|metrics| ups(metrics) == [1.0; 9])
+        .await;
+
+    drop(gone);
+    for simulator in &refused {
+        break_down(simulator, status(401, None));
+    }
+    std::fs::remove_file(&token).unwrap();
+    let metrics = daemon
+        .scrape_until(|metrics| ups(metrics) == [0.0; 9])
+        .await;
+    for (_, name) in APIS {
+        for (why, reason) in [("gone", "network"), ("401", "auth"), ("token", "auth")] {
+            let name = format!("{name}-{why}");
+            let account = Exported::of(&metrics, &name);
+            assert!(account.errors(reason) > 0.0, "{name}");
+            assert_eq!(account.all_errors(), account.errors(reason), "{name}");
+            assert!(account.has_data(), "{name}");
+        }
+    }
+
+    for (_, name) in APIS {
+        for why in ["gone", "401", "token"] {
+            let name = format!("{name}-{why}");
+            let metrics = daemon
+                .scrape_until(|metrics| !Exported::of(metrics, &name).has_data())
+                .await;
+            let now = Utc::now().timestamp_millis() as f64 / 1_000.0;
+            let account = Exported::of(&metrics, &name);
+            let success = account.value("campaign_account_last_success_timestamp_seconds");
+            assert!(now - success.unwrap() >= STALE_AFTER - 0.1, "{name}");
+            assert_eq!(account.value("campaign_account_up"), Some(0.0), "{name}");
+        }
+    }
+
+    // both are read anew at each poll
+    std::fs::write(&token, TOKEN).unwrap();
+    for simulator in &refused {
+        repair(simulator);
+    }
+    for (_, name) in APIS {
+        for why in ["401", "token"] {
+            let name = format!("{name}-{why}");
+            daemon
+                .scrape_until(|metrics| {
+                    let account = Exported::of(metrics, &name);
+                    account.is_up() && account.has_data()
+                })
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_reached_at_all_has_no_campaigns_and_its_own_reason() {
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, name) in APIS {
+        let simulator = provider(api).await;
+        let own = account(&format!("{name}-tls"), &simulator, api, &[]);
+        accounts.push(own.replace("http://", "https://"));
+        let own = account(&format!("{name}-token"), &simulator, api, &[]);
+        accounts.push(own.replace("TOKEN_FILE", "/nonexistent/token"));
+        accounts.push(account(name, &simulator, api, &[]));
+        simulators.push(simulator);
+    }
+    let setup = Setup::new(&config(&accounts));
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    for (_, name) in APIS {
+        for (why, reason) in [("tls", "tls"), ("token", "auth")] {
+            let name = format!("{name}-{why}");
+            let account = Exported::of(&metrics, &name);
+            assert_eq!(account.errors(reason), 1.0, "{name}: {log}");
+            assert_eq!(account.all_errors(), 1.0, "{name}");
+            assert_eq!(account.retries(), 0.0, "{name}");
+            assert!(!account.is_up() && !account.has_data(), "{name}");
+        }
+        let account = Exported::of(&metrics, name);
+        assert!(account.is_up() && account.has_data(), "{name}");
+    }
+    assert!(log.contains("/nonexistent/token"), "{log}");
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_costs_a_retry_and_not_the_poll() {
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, provider_name) in APIS {
+        for (why, fault) in [
+            ("500", status(500, None)),
+            ("503", status(503, None)),
+            ("429", status(429, None)),
+            ("truncated", Fault::Truncated),
+            ("stall", Fault::Stall),
+        ] {
+            let simulator = provider(api).await;
+            simulator.update(|state| state.fault = Some(FaultPlan::once(fault)));
+            let name = format!("{provider_name}-{why}");
+            accounts.push(account(&name, &simulator, api, &["request_timeout: 2s"]));
+            simulators.push((api, name, simulator));
+        }
+    }
+    let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
+    assert!(status.success(), "{log}");
+    for (api, name, simulator) in simulators {
+        let account = Exported::of(&metrics, &name);
+        assert!(account.is_up() && account.has_data(), "{name}");
+        assert_eq!(
+            (account.retries(), account.all_errors()),
+            (1.0, 0.0),
+            "{name}"
+        );
+        let needed = if api == Api::Smsup { 2 } else { 1 };
+        assert_eq!(simulator.requests().len(), needed + 1, "{name}");
+        if name.ends_with("500") {
+            let labels = [account.account.as_str(), r#"code="500""#];
+            let requests = sample(&metrics, "campaign_exporter_api_requests_total", &labels);
+            assert_eq!(requests, Some(1.0), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_stays_is_asked_about_once() {
+    let html = Fault::Body {
+        content_type: "text/html",
+        body: "<html></html>".to_owned(),
+    };
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, provider_name) in APIS {
+        for (why, fault) in [
+            ("auth", status(401, None)),
+            ("forbidden", status(403, None)),
+            ("client", status(404, None)),
+            ("decode", html.clone()),
+            // waiting for an hour would be no answer for an hour
+            ("throttled", status(429, Some("3600"))),
+            ("server", status(503, Some("3600"))),
+        ] {
+            let simulator = provider(api).await;
+            break_down(&simulator, fault);
+            let name = format!("{provider_name}-{why}");
+            accounts.push(account(&name, &simulator, api, &[]));
+            simulators.push((why, name, simulator));
+        }
+    }
+    let simulator = provider(Api::ConstantContact).await;
+    break_down(&simulator, Fault::QuotaExceeded);
+    accounts.push(account("quota", &simulator, Api::ConstantContact, &[]));
+    simulators.push(("quota", "quota".to_owned(), simulator));
+
+    let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    for (reason, name, simulator) in simulators {
+        let account = Exported::of(&metrics, &name);
+        assert_eq!(account.errors(reason), 1.0, "{name}: {log}");
+        assert_eq!(account.retries(), 0.0, "{name}");
+        assert_eq!(simulator.requests().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_wait_that_a_provider_asks_for_is_kept() {
+    // longer than any wait of the exporter's own before a first retry
+    const WAIT: Duration = Duration::from_secs(3);
+    let seconds = WAIT.as_secs().to_string();
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, name) in APIS {
+        for code in [429, 503] {
+            let simulator = provider(api).await;
+            let fault = FaultPlan::once(status(code, Some(&seconds)));
+            simulator.update(|state| state.fault = Some(fault));
+            accounts.push(account(&format!("{name}-{code}"), &simulator, api, &[]));
+            simulators.push(simulator);
+        }
+    }
+    let setup = Setup::new(&config(&accounts));
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert!(status.success(), "{log}");
+    let durations = samples(&metrics, "campaign_account_poll_duration_seconds", &[]);
+    assert_eq!(durations.len(), simulators.len());
+    assert!(
+        durations.iter().all(|took| *took >= WAIT.as_secs_f64()),
+        "{durations:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_bodies_are_too_large_and_cost_little_memory() {
+    const BYTES: u64 = 200_000_000;
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, name) in APIS {
+        for (why, fault) in [
+            ("huge", Fault::Huge { bytes: BYTES }),
+            ("bomb", Fault::GzipBomb { bytes: BYTES }),
+        ] {
+            let simulator = provider(api).await;
+            let name = format!("{name}-{why}");
+            accounts.push(account(&name, &simulator, api, &["stale_after: 1h"]));
+            simulators.push((name, simulator, fault));
+        }
+    }
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    daemon
+        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == simulators.len())
+        .await;
+    // the bound is one of each body, so one provider at a time
+    for pair in simulators.chunks(2) {
+        let names: Vec<_> = pair.iter().map(|(name, ..)| name.clone()).collect();
+        for (_, simulator, fault) in pair {
+            break_down(simulator, fault.clone());
+        }
+        let most = Cell::new(0.0_f64);
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                let memory = sample(metrics, "process_resident_memory_bytes", &[]);
+                most.set(most.get().max(memory.unwrap()));
+                each(metrics, &names, |account| {
+                    account.errors("too_large") >= 2.0
+                })
+            })
+            .await;
+        assert!(most.get() < 150_000_000.0, "{names:?}: {}", most.get());
+        for name in &names {
+            let account = Exported::of(&metrics, name);
+            assert!(!account.is_up() && account.has_data(), "{name}");
+            assert_eq!(account.all_errors(), account.errors("too_large"), "{name}");
+            assert_eq!(account.retries(), 0.0, "{name}");
+        }
+        for (_, simulator, _) in pair {
+            repair(simulator);
+        }
+        daemon
+            .scrape_until(|metrics| {
+                each(metrics, &names, |account| {
+                    account.is_up() && account.has_data()
+                })
+            })
+            .await;
+    }
+}
+
+/// A campaign with good counts but for one.
+fn item(api: Api, id: &str, deliveries: &Value) -> Value {
+    match api {
+        Api::ConstantContact => json!({
+            "campaign_id": id,
+            "unique_counts": { "sends": 1_000, "delivers": deliveries, "clicks": 5 },
+        }),
+        Api::Cinnox => json!({
+            "id": id,
+            "channel": "SMS",
+            "totalRecipients": 1_000,
+            "delivered": deliveries,
+        }),
+        Api::Smsup => json!({
+            "id": id,
+            "status": "Sent",
+            "total": "1000",
+            "delivered": deliveries,
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_costs_itself_and_a_bad_item_one_campaign_and_both_are_counted() {
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, name) in APIS {
+        let simulator = provider(api).await;
+        simulator.update(|state| {
+            state.items = vec![
+                json!("no object"),
+                json!(["7"]),
+                // no id
+                json!({}),
+                item(api, "bad-1", &json!("many")),
+                item(api, "bad-2", &json!(-1)),
+                item(api, "bad-3", &json!(1.5)),
+                item(api, "bad-4", &json!([])),
+                item(api, "bare", &Value::Null),
+            ];
+        });
+        accounts.push(account(name, &simulator, api, &[]));
+        simulators.push(simulator);
+    }
+    let mut daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    for ((_, name), fields) in APIS.into_iter().zip([
+        ["bulk_sms_campaign_summaries", "campaign_id", "delivers"],
+        ["result", "id", "delivered"],
+        ["campaigns", "id", "delivered"],
+    ]) {
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                let account = Exported::of(metrics, name);
+                let polls = account.polls("success");
+                let found = fields.map(|field| account.decode_problems(field));
+                polls >= 3.0 && found == [2.0, 1.0, 4.0].map(|count| Some(count * polls))
+            })
+            .await;
+        let account = Exported::of(&metrics, name);
+        assert!(account.is_up(), "{name}");
+        assert_eq!(account.all_errors(), 0.0, "{name}");
+        let all = samples(
+            &metrics,
+            "campaign_exporter_decode_problems_total",
+            &[&account.account],
+        );
+        assert_eq!(all.len(), 3, "what is left out is no problem");
+        let own = |metric, id: &str| {
+            let id = format!(r#"campaign_id="{id}""#);
+            sample(&metrics, metric, &[&account.account, &id])
+        };
+        for id in ["bad-1", "bad-2", "bad-3", "bad-4", "bare"] {
+            assert_eq!(own("campaign_attempted", id), Some(1_000.0), "{name} {id}");
+            assert_eq!(own("campaign_deliveries", id), None, "{name} {id}");
+            assert_eq!(own("campaign_delivery_ratio", id), None, "{name} {id}");
+        }
+        assert_eq!(own("campaign_deliveries", "7"), Some(950.0), "{name}");
+        let campaigns = [account.account.as_str(), r#"channel="sms""#];
+        let campaigns = sample(&metrics, "campaign_account_campaigns", &campaigns);
+        assert_eq!(campaigns, Some(6.0), "{name}");
+
+        // neither once a row nor, while nothing changes, once a poll
+        daemon.wait_for_log("values could not be read").await;
+        let log = daemon.log();
+        let said: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("values could not be read"))
+            .filter(|line| line.contains(&format!("account={name} ")))
+            .collect();
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(
+            fields.iter().all(|field| said[0].contains(field)),
+            "{said:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_malformed_date_of_constant_contacts_documentation_costs_that_date_only() {
+    let simulator = simulate(Api::ConstantContact, Vec::new()).await;
+    simulator.update(|state| {
+        let item = |id: &str, date: &str, sends: u64| {
+            json!({
+                "campaign_id": id,
+                "campaign_name": "Sample",
+                "last_sent_date": date,
+                "unique_counts": {
+                    "sends": sends, "clicks": 50, "optouts": 1, "delivers": 57, "bounces": 3,
+                },
+                "campaign_type": "SMS",
+            })
+        };
+        state.items = vec![
+            item("good", "2024-04-02T17:13:13.000-04:00", 60),
+            item("malformed", "2024--02-01T14:58:22.000-04:00", 100),
+        ];
+    });
+    let own = account("one", &simulator, Api::ConstantContact, &[]);
+    let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
+    assert!(status.success(), "{log}");
+    let value = |metric, id: &str| sample(&metrics, metric, &[&format!(r#"campaign_id="{id}""#)]);
+    let time = "campaign_last_sent_timestamp_seconds";
+    assert_eq!(value(time, "good"), Some(1_712_092_393.0));
+    assert_eq!(value(time, "malformed"), None);
+    for (metric, expected) in [
+        ("campaign_info", 1.0),
+        ("campaign_sends", 100.0),
+        ("campaign_clicks", 50.0),
+        ("campaign_opt_outs", 1.0),
+        ("campaign_deliveries", 57.0),
+        ("campaign_bounces", 3.0),
+        ("campaign_delivery_ratio", 0.57),
+        ("campaign_click_ratio", 0.5),
+        ("campaign_bounce_ratio", 0.03),
+        ("campaign_opt_out_ratio", 0.01),
+    ] {
+        assert_eq!(value(metric, "malformed"), Some(expected), "{metric}");
+    }
+    let account = Exported::of(&metrics, "one");
+    assert_eq!(account.decode_problems("last_sent_date"), Some(1.0));
+    let ratio = account.value("campaign_account_delivery_ratio");
+    assert_eq!(ratio, Some(114.0 / 160.0));
+}
+
+#[tokio::test]
+async fn percents_that_contradict_the_counts_are_counted_on_each_page() {
+    let minutes = (1..=60).map(TimeDelta::minutes);
+    let campaigns: Vec<_> = minutes
+        .map(|ago| Campaign {
+            id: ago.to_string(),
+            sent_at: Utc::now() - ago,
+            ..campaign()
+        })
+        .collect();
+    for (off_by, expected) in [(0.0, 0.0), (0.9, 0.0), (5.0, 2.0)] {
+        let simulator = simulate(Api::ConstantContact, campaigns.clone()).await;
+        simulator.update(|state| state.percents_off_by = off_by);
+        let own = account("one", &simulator, Api::ConstantContact, &[]);
+        let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
+        assert!(status.success(), "{log}");
+        for rate in ["deliver", "click", "bounce", "unsubscribe"] {
+            let label = format!(r#"rate="{rate}""#);
+            let name = "campaign_exporter_aggregate_mismatches_total";
+            assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");
+        }
+        // the counts are what is believed
+        let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
+        assert_eq!(ratios, [0.95; 60]);
+    }
+}

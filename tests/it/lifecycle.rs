@@ -1,0 +1,601 @@
+//! From the command line to the exit code: starting, being asked, stopping.
+
+use std::collections::HashSet;
+use std::process::Output;
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use chrono::{TimeDelta, Utc};
+use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::support::daemon::{
+    Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
+    simulate,
+};
+
+/// `WhatsApp` campaigns, which have the most series.
+async fn provider(campaigns: i64) -> Simulator {
+    let counts = Counts {
+        recipients: 10,
+        deliveries: 9,
+        reads: 5,
+        replies: 2,
+        bounces: 1,
+        ..Counts::default()
+    };
+    let seconds = (1..=campaigns).map(TimeDelta::seconds);
+    let campaigns = seconds
+        .map(|ago| Campaign::whatsapp(ago.to_string(), "Spring", Utc::now() - ago, counts))
+        .collect();
+    simulate(Api::Cinnox, campaigns).await
+}
+
+fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
+    account(name, simulator, Api::Cinnox, more)
+}
+
+fn fail(simulator: &Simulator) {
+    let fault = Fault::Status {
+        code: 401,
+        retry_after: None,
+    };
+    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
+}
+
+fn stall(simulator: &Simulator) {
+    simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Stall)));
+}
+
+async fn status(daemon: &Daemon, path: &str) -> u16 {
+    let response = client().get(daemon.url(path)).send().await.unwrap();
+    response.status().as_u16()
+}
+
+/// Runs the program with these arguments to its end; returns its exit code and what it said.
+async fn end(arguments: &[&str]) -> (Option<i32>, String) {
+    said(&run(program().args(arguments)).await)
+}
+
+fn said(output: &Output) -> (Option<i32>, String) {
+    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    (output.status.code(), texts.concat())
+}
+
+#[tokio::test]
+async fn the_first_scrape_is_good_before_there_is_any_data() {
+    let simulator = provider(1).await;
+    stall(&simulator);
+    let yaml = config(&[own("one", &simulator, &["request_timeout: 1s"])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
+    let metrics = daemon.scrape().await;
+    let value = |name| sample(&metrics, name, &[r#"provider="cinnox",account="one""#]);
+    assert_eq!(value("campaign_account_up"), Some(0.0));
+    assert_eq!(value("campaign_account_campaigns_dropped"), Some(0.0));
+    assert_eq!(value("campaign_account_poll_interval_seconds"), Some(1.0));
+    let campaigns = samples(&metrics, "campaign_account_campaigns", &[]);
+    assert_eq!(campaigns, [0.0, 0.0], "one for each channel");
+    for absent in [
+        "campaign_account_last_success_timestamp_seconds",
+        "campaign_account_last_poll_timestamp_seconds",
+        "campaign_account_delivery_ratio",
+    ] {
+        assert_eq!(value(absent), None, "{absent}");
+    }
+    assert!(!metrics.contains("campaign_id="), "{metrics}");
+    let errors = samples(&metrics, "campaign_exporter_poll_errors_total", &[]);
+    assert_eq!(errors, [0.0; 12]);
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(status(&daemon, "/-/ready").await, 503);
+
+    // a bad poll is a poll
+    fail(&simulator);
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let polls = "campaign_account_last_poll_timestamp_seconds";
+            sample(metrics, polls, &[]).is_some()
+        })
+        .await;
+    assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
+    assert_eq!(status(&daemon, "/-/ready").await, 200);
+
+    // and what was ready stays so, even with an account that was not polled yet
+    stall(&simulator);
+    let more = own("two", &simulator, &[]);
+    daemon.setup.write_config(&(yaml + &more));
+    let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();
+    assert_eq!(reload.status(), 200);
+    let metrics = daemon.scrape().await;
+    let two = [r#"account="two""#];
+    assert_eq!(sample(&metrics, "campaign_account_up", &two), Some(0.0));
+    let polled = sample(
+        &metrics,
+        "campaign_account_last_poll_timestamp_seconds",
+        &two,
+    );
+    assert_eq!(polled, None);
+    assert_eq!(status(&daemon, "/-/ready").await, 200);
+}
+
+#[tokio::test]
+async fn the_exporter_is_not_ready_before_each_account_was_polled() {
+    let (polled, waiting) = (provider(1).await, provider(1).await);
+    stall(&waiting);
+    let setup = Setup::new(&config(&[
+        own("polled", &polled, &[]),
+        own("waiting", &waiting, &[]),
+    ]));
+    let daemon = Daemon::start(setup, &[]).await;
+    daemon
+        .scrape_until(|metrics| samples(metrics, "campaign_account_up", &[]) == [1.0, 0.0])
+        .await;
+    assert_eq!(status(&daemon, "/-/ready").await, 503);
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+}
+
+#[tokio::test]
+async fn each_endpoint_answers_get_and_head_and_refuses_the_rest() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let daemon = Daemon::start(setup, &[]).await;
+    daemon
+        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 1)
+        .await;
+    for (path, content_type, text) in [
+        (
+            "/metrics",
+            "text/plain; version=0.0.4",
+            "campaign_deliveries{",
+        ),
+        ("/", "text/html", r#"<a href="/metrics">"#),
+        ("/-/healthy", "text/plain", "healthy"),
+        ("/-/ready", "text/plain", "ready"),
+        ("/config", "text/plain", "name: one"),
+        // a query is no part of the path
+        (
+            "/metrics?a=b",
+            "text/plain; version=0.0.4",
+            "campaign_deliveries{",
+        ),
+    ] {
+        let ask = async |method| {
+            let request = client().request(method, daemon.url(path));
+            // where it unpacks an answer, the client hides the length
+            let request = request.header("accept-encoding", "identity");
+            request.send().await.unwrap()
+        };
+        let get = ask(Method::GET).await;
+        assert_eq!(get.status(), 200, "{path}");
+        let found = get.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(found.starts_with(content_type), "{path}: {found}");
+        assert!(get.text().await.unwrap().contains(text), "{path}");
+
+        let head = ask(Method::HEAD).await;
+        assert_eq!(head.status(), 200, "{path}");
+        assert_eq!(head.headers()["content-type"], found, "{path}");
+        let length = head.headers()["content-length"].to_str().unwrap();
+        assert!(length.parse::<usize>().unwrap() > 0, "{path}");
+        assert_eq!(head.text().await.unwrap(), "", "{path}");
+
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let refused = ask(method.clone()).await;
+            assert_eq!(refused.status(), 405, "{method} {path}");
+            assert_eq!(refused.headers()["allow"], "GET, HEAD", "{method} {path}");
+        }
+    }
+    for path in [
+        "/metrics/",
+        "/favicon.ico",
+        "/-/",
+        "/-/quit",
+        "/Metrics",
+        "//metrics",
+    ] {
+        assert_eq!(status(&daemon, path).await, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_refused_and_harms_nobody() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let daemon = Daemon::start(setup, &[]).await;
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"no request at all\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+        // with the end of its input it has nothing to wait for
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+        assert!(read.is_ok(), "the connection was not ended");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+}
+
+/// A daemon with an exposition that no socket buffer holds.
+async fn large() -> (Simulator, Daemon) {
+    let simulator = provider(5_000).await;
+    let yaml = config(&[own("one", &simulator, &["poll_interval: 1h"])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    daemon
+        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 5_000)
+        .await;
+    (simulator, daemon)
+}
+
+/// A scraper that takes little at a time, after the first bytes of its answer.
+async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let mut stream = socket
+        .connect(daemon.address().parse().unwrap())
+        .await
+        .unwrap();
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut begin = vec![0; 1_000];
+    stream.read_exact(&mut begin).await.unwrap();
+    assert!(begin.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    (stream, begin)
+}
+
+/// Waits until nobody can connect any more.
+async fn closed(address: &str) {
+    let closed = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, closed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_scrape_under_way_is_answered_whole_before_the_exporter_stops() {
+    let (_simulator, mut daemon) = large().await;
+    let (mut stream, mut answer) = slow_scrape(&daemon).await;
+    daemon.signal("TERM").await;
+    daemon.wait_for_log("stopping").await;
+    closed(daemon.address()).await;
+
+    let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
+    read.unwrap().unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let length = head.lines().find_map(|line| {
+        line.to_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
+    assert_eq!(length, Some(body.len()));
+    assert_eq!(count(body, "campaign_deliveries"), 5_000);
+    assert!(body.contains("\nprocess_start_time_seconds "));
+    let (status, log) = daemon.wait().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("in time"), "{log}");
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_does_not_keep_the_exporter_from_stopping() {
+    let (_simulator, daemon) = large().await;
+    let (_stream, _) = slow_scrape(&daemon).await;
+    daemon.signal("TERM").await;
+    let (status, log) = daemon.wait().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    // it had its chance, and no more than that
+    assert!(
+        log.contains("some clients did not take their answer in time"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_signal_stops_it_in_order_whatever_it_is_doing() {
+    for signal in ["TERM", "INT"] {
+        let simulator = provider(1).await;
+        stall(&simulator);
+        let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+        let daemon = Daemon::start(setup, &[]).await;
+        // neither a poll under way nor an idle connection is waited for
+        let asked = simulator.wait_for(|state| state.answered > 0);
+        tokio::time::timeout(LIMIT, asked).await.unwrap();
+        let _idle = TcpStream::connect(daemon.address()).await.unwrap();
+        daemon.signal(signal).await;
+        let (status, log) = daemon.wait().await;
+        assert_eq!(status.code(), Some(0), "{signal}: {log}");
+        assert!(!log.contains("in time"), "{signal}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_command_line_ends_with_2() {
+    for (arguments, what) in [
+        (&["--no.such-flag"][..], "--no.such-flag"),
+        (&["no-such-command"], "no-such-command"),
+        (&["--log.level", "loud"], "loud"),
+        (&["--web.listen-address", "nowhere"], "nowhere"),
+        (&["--web.telemetry-path", "metrics"], "slash"),
+        (&["--web.telemetry-path", "/-/ready"], "another endpoint"),
+        (
+            &["--config.file", "/nonexistent/c.yml"],
+            "/nonexistent/c.yml",
+        ),
+        (
+            &["--config.check", "--config.file", "/nonexistent/c.yml"],
+            "/nonexistent/c.yml",
+        ),
+        (
+            &["poll", "--config.file", "/nonexistent/c.yml"],
+            "/nonexistent/c.yml",
+        ),
+    ] {
+        let (code, text) = end(arguments).await;
+        assert_eq!(code, Some(2), "{arguments:?}: {text}");
+        assert!(text.contains(what), "{arguments:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_configuration_ends_with_2_and_all_its_problems_each_with_its_place() {
+    let setup = Setup::new(
+        "global:\n  poll_interval: 0s\naccounts:\n  - name: a\n    provider: smsup\n    \
+         token: inline\n  - name: a\n    provider: cinnox\n    token_file: TOKEN_FILE\n",
+    );
+    let file = setup.config_file().display().to_string();
+    for arguments in [
+        &["--config.file", &file][..],
+        &["--config.file", &file, "--config.check"],
+    ] {
+        let (code, text) = end(arguments).await;
+        assert_eq!(code, Some(2), "{text}");
+        for (place, what) in [
+            ("2:18", "global.poll_interval"),
+            ("6:5", "token_file or token_env"),
+            ("7:11", "another account"),
+            ("7:5", "accounts[1].base_url"),
+            ("7:5", "accounts[1].app_id"),
+        ] {
+            let place = format!("{file}:{place}: ");
+            let mut lines = text.lines().filter(|line| line.contains(&place));
+            assert!(
+                lines.any(|line| line.contains(what)),
+                "{place}{what}: {text}"
+            );
+        }
+        assert!(
+            !text.contains("inline") || text.contains("never given inline"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_good_configuration_passes_the_check_without_a_request() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let file = setup.config_file().display().to_string();
+    let (code, text) = end(&["--config.check", "--config.file", &file]).await;
+    assert_eq!(code, Some(0), "{text}");
+    // what is allowed and still worth a look
+    assert!(text.contains("under a minute"), "{text}");
+    assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_token_needs_a_place_where_its_successors_are_kept() {
+    let simulator = simulate(Api::ConstantContact, Vec::new()).await;
+    let yaml = account(
+        "one",
+        &simulator,
+        Api::ConstantContact,
+        &["client_id: \"1\""],
+    );
+    let setup = Setup::new(&config(&[
+        yaml.replace("access_token_file", "refresh_token_file")
+    ]));
+    let check = || {
+        let mut command = program();
+        command
+            .arg("--config.check")
+            .arg("--config.file")
+            .arg(setup.config_file());
+        command
+    };
+    let (code, text) = said(&run(&mut check()).await);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("--storage.path") && text.contains("refresh_token_file"),
+        "{text}"
+    );
+    let folder = setup.folder();
+    for command in [
+        check().arg("--storage.path").arg(folder),
+        check().env("CAMPAIGN_EXPORTER_STORAGE_PATH", folder),
+        check().env("STATE_DIRECTORY", folder),
+    ] {
+        let (code, text) = said(&run(command).await);
+        assert_eq!(code, Some(0), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_occupied_port_ends_with_1() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let file = setup.config_file().display().to_string();
+    let occupied = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let arguments = ["--config.file", &file, "--web.listen-address", &address];
+    let (code, text) = end(&arguments).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&address), "{text}");
+    assert!(
+        simulator.requests().is_empty(),
+        "it has to fail before it polls"
+    );
+}
+
+#[tokio::test]
+async fn poll_prints_what_the_accounts_have_and_fails_with_one_that_fails() {
+    let (good, bad) = (provider(3).await, provider(3).await);
+    fail(&bad);
+    let setup = Setup::new(&config(&[own("good", &good, &[]), own("bad", &bad, &[])]));
+
+    let (status, metrics, log) = poll_once(&setup, &["--account", "good"]).await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert_eq!(count(&metrics, "campaign_deliveries{"), 3);
+    assert!(!metrics.contains(r#"account="bad""#));
+    assert!(bad.requests().is_empty());
+    // nothing but the exposition
+    let text = metrics
+        .lines()
+        .find(|line| !line.starts_with('#') && !line.starts_with("campaign"));
+    assert_eq!(text, None);
+
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert_eq!(
+        count(
+            &metrics,
+            r#"campaign_deliveries{provider="cinnox",account="good""#
+        ),
+        3
+    );
+    let up = |account| sample(&metrics, "campaign_account_up", &[account]);
+    assert_eq!(up(r#"account="good""#), Some(1.0));
+    assert_eq!(up(r#"account="bad""#), Some(0.0));
+    assert!(log.contains("account=bad"), "{log}");
+
+    let (status, metrics, log) = poll_once(&setup, &["--account", "nobody"]).await;
+    assert_eq!(status.code(), Some(2), "{log}");
+    assert!(log.contains("nobody"), "{log}");
+    assert_eq!(metrics, "");
+}
+
+#[tokio::test]
+async fn the_environment_can_stand_for_every_flag_and_a_flag_goes_before_it() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let mut command = program();
+    command
+        .env("CAMPAIGN_EXPORTER_CONFIG_FILE", setup.config_file())
+        .env("CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH", "/campaigns")
+        .env("CAMPAIGN_EXPORTER_WEB_ENABLE_LIFECYCLE", "true")
+        // for these two there are flags: an address of nobody, and a level without "listening"
+        .env("CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS", "192.0.2.1:1")
+        .env("CAMPAIGN_EXPORTER_LOG_LEVEL", "error");
+    let daemon = Daemon::start_command(command, setup, &[]).await;
+    assert!(
+        daemon
+            .get("/campaigns")
+            .await
+            .contains("campaign_account_up")
+    );
+    assert_eq!(status(&daemon, "/metrics").await, 404);
+    let landing_page = daemon.get("/").await;
+    assert!(
+        landing_page.contains(r#"<a href="/campaigns">"#),
+        "{landing_page}"
+    );
+    let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();
+    assert_eq!(reload.status(), 200);
+
+    for (name, value) in [
+        ("CAMPAIGN_EXPORTER_LOG_LEVEL", "loud"),
+        ("CAMPAIGN_EXPORTER_LOG_FORMAT", "poem"),
+        ("CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS", "nowhere"),
+        ("CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH", "metrics"),
+    ] {
+        let (code, text) = said(&run(program().env(name, value)).await);
+        assert_eq!(code, Some(2), "{name}: {text}");
+        assert!(text.contains(value), "{name}: {text}");
+    }
+    let mut check = program();
+    check
+        .env("CAMPAIGN_EXPORTER_CONFIG_CHECK", "true")
+        .env("CAMPAIGN_EXPORTER_CONFIG_FILE", daemon.setup.config_file())
+        .env("CAMPAIGN_EXPORTER_LOG_FORMAT", "json");
+    let (code, text) = said(&run(&mut check).await);
+    assert_eq!(code, Some(0), "{text}");
+    for line in text.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(line.is_object());
+    }
+    assert!(text.contains("the configuration is good"), "{text}");
+}
+
+#[tokio::test]
+async fn it_tells_its_version_and_how_to_use_it() {
+    let (code, text) = end(&["--version"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    let version = format!("campaign_exporter {} (revision ", env!("CARGO_PKG_VERSION"));
+    assert!(text.starts_with(&version), "{text}");
+    let (code, text) = end(&["--help"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    for word in [
+        "--config.file",
+        "--web.listen-address",
+        "CAMPAIGN_EXPORTER_",
+        "demo",
+        "poll",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+/// A demo that has polled all its providers, and its metrics then.
+async fn demo(seed: &str) -> (Daemon, String) {
+    let mut command = program();
+    command.args(["demo", "--seed", seed]);
+    let daemon = Daemon::start_command(command, Setup::new(""), &[]).await;
+    let metrics = daemon
+        .scrape_until(|metrics| samples(metrics, "campaign_account_up", &[]) == [1.0; 3])
+        .await;
+    (daemon, metrics)
+}
+
+#[tokio::test]
+async fn the_demo_shows_all_providers_and_its_numbers_move() {
+    let (daemon, metrics) = demo("1").await;
+    for provider in ["constant_contact", "cinnox", "smsup"] {
+        let label = format!(r#"provider="{provider}""#);
+        let deliveries = samples(&metrics, "campaign_deliveries", &[&label]);
+        assert!(deliveries.len() > 5, "{provider}");
+    }
+    let whatsapp = samples(&metrics, "campaign_reads", &[r#"channel="whatsapp""#]);
+    assert!(!whatsapp.is_empty());
+    let sum = |metrics: &str| -> f64 { samples(metrics, "campaign_deliveries", &[]).iter().sum() };
+    let before = sum(&metrics);
+    daemon.scrape_until(|metrics| sum(metrics) > before).await;
+    daemon.signal("TERM").await;
+    assert_eq!(daemon.wait().await.0.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
+    let ids = |metrics: &str| -> HashSet<String> {
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("campaign_deliveries{"));
+        let ids = lines.map(|line| line.split("campaign_id=").nth(1).unwrap().to_owned());
+        ids.map(|rest| rest.split('}').next().unwrap().to_owned())
+            .collect()
+    };
+    let (_first, first) = demo("7").await;
+    let (_second, second) = demo("7").await;
+    let (_other, other) = demo("8").await;
+    let (first, second, other) = (ids(&first), ids(&second), ids(&other));
+    // each goes on from its own start, so the newest may be in one of them only
+    let common = first.intersection(&second).count();
+    assert!(
+        common > 20 && common + 10 > first.len(),
+        "{common} of {}",
+        first.len()
+    );
+    assert!(first.intersection(&other).count() < common / 2);
+}

@@ -1,0 +1,299 @@
+//! A new configuration without a restart: by signal or over HTTP, all of it or nothing.
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use chrono::{TimeDelta, Utc};
+use reqwest::{Method, StatusCode};
+use tokio::task::JoinSet;
+
+use crate::support::daemon::{
+    Daemon, Setup, account, client, config, count, sample, samples, simulate, value,
+};
+
+const SUCCESSFUL: &str = "campaign_exporter_config_last_reload_successful ";
+const SUCCESS_TIME: &str = "campaign_exporter_config_last_reload_success_timestamp_seconds ";
+
+/// A simulated provider with one campaign of this id.
+async fn provider(id: &str) -> Simulator {
+    let counts = Counts {
+        recipients: 10,
+        deliveries: 9,
+        ..Counts::default()
+    };
+    let sent_at = Utc::now() - TimeDelta::hours(1);
+    simulate(Api::Cinnox, vec![Campaign::sms(id, id, sent_at, counts)]).await
+}
+
+fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
+    account(name, simulator, Api::Cinnox, more)
+}
+
+fn is_up(metrics: &str, account: &str) -> bool {
+    let account = format!(r#"account="{account}""#);
+    sample(metrics, "campaign_account_up", &[&account]) == Some(1.0)
+}
+
+fn good_polls(metrics: &str, account: &str) -> f64 {
+    let account = format!(r#"account="{account}""#);
+    let labels = [account.as_str(), r#"result="success""#];
+    sample(metrics, "campaign_exporter_polls_total", &labels).unwrap()
+}
+
+/// The status and the text of `POST /-/reload`.
+async fn post_reload(daemon: &Daemon) -> (StatusCode, String) {
+    let request = client().post(daemon.url("/-/reload"));
+    let response = request.send().await.unwrap();
+    (response.status(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_reload_adds_changes_and_removes_accounts_and_leaves_the_others_alone() {
+    let (one, other) = (provider("one").await, provider("other").await);
+    let setup = Setup::new(&config(&[
+        own("stays", &one, &[]),
+        own("changes", &one, &[]),
+        own("moves", &one, &[]),
+        own("goes", &one, &[]),
+    ]));
+    let daemon = Daemon::start(setup, &[]).await;
+    let before = daemon
+        .scrape_until(|metrics| {
+            let mut names = ["stays", "changes", "moves", "goes"].into_iter();
+            names.all(|name| good_polls(metrics, name) >= 2.0)
+        })
+        .await;
+    assert_eq!(count(&before, "campaign_deliveries"), 4);
+    assert!(before.contains(r#"account="goes""#));
+
+    daemon.setup.write_config(&config(&[
+        own("stays", &one, &[]),
+        own("changes", &one, &["lookback: 7d"]),
+        own("moves", &other, &[]),
+        own("comes", &one, &[]),
+    ]));
+    let reload = async {
+        daemon.signal("HUP").await;
+        daemon
+            .scrape_until(|metrics| {
+                metrics.contains(r#"account="comes""#)
+                    && ["stays", "changes", "moves", "comes"]
+                        .iter()
+                        .all(|name| is_up(metrics, name))
+            })
+            .await
+    };
+    // no scrape may find a gap or a counter that went back
+    let watch = async {
+        let mut polls = [2.0; 2];
+        loop {
+            let metrics = daemon.scrape().await;
+            for (name, polls) in ["stays", "changes"].into_iter().zip(&mut polls) {
+                let label = format!(r#"account="{name}""#);
+                let deliveries = sample(&metrics, "campaign_deliveries", &[&label]);
+                assert_eq!(deliveries, Some(9.0), "{name}");
+                assert!(is_up(&metrics, name), "{name}");
+                let now = good_polls(&metrics, name);
+                assert!(now >= *polls, "{name}: {now} after {polls}");
+                *polls = now;
+            }
+        }
+    };
+    let after = tokio::select! {
+        metrics = reload => metrics,
+        () = watch => unreachable!(),
+    };
+    // neither a campaign nor a counter of it is left
+    assert!(!after.contains(r#"account="goes""#));
+    let lookback = |name| {
+        let account = format!(r#"account="{name}""#);
+        sample(&after, "campaign_account_lookback_seconds", &[&account])
+    };
+    let days = |days: u32| Some(f64::from(days * 24 * 3600));
+    assert_eq!(
+        (lookback("stays"), lookback("changes")),
+        (days(30), days(7))
+    );
+    // at another address it is another account, whatever its name
+    let ids = |id| {
+        let id = format!(r#"campaign_id="{id}""#);
+        let labels = [r#"account="moves""#, id.as_str()];
+        samples(&after, "campaign_deliveries", &labels).len()
+    };
+    assert_eq!((ids("one"), ids("other")), (0, 1));
+
+    // they are polled on
+    let polls = good_polls(&after, "stays");
+    daemon
+        .scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_of_an_account_at_its_old_address_is_seen_after_the_reload() {
+    let (one, other) = (provider("one").await, provider("other").await);
+    let setup = Setup::new(&config(&[own("moves", &one, &[])]));
+    let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
+    daemon
+        .scrape_until(|metrics| good_polls(metrics, "moves") >= 3.0)
+        .await;
+    daemon
+        .setup
+        .write_config(&config(&[own("moves", &other, &[])]));
+    assert_eq!(post_reload(&daemon).await.0, 200);
+    let asked = one.requests().len();
+    let metrics = daemon
+        .scrape_until(|metrics| good_polls(metrics, "moves") >= 1.0 && is_up(metrics, "moves"))
+        .await;
+    assert!(!metrics.contains(r#"campaign_id="one""#));
+    assert!(metrics.contains(r#"campaign_id="other""#));
+    daemon
+        .scrape_until(|metrics| good_polls(metrics, "moves") >= 3.0)
+        .await;
+    // one may have been under way
+    assert!(one.requests().len() <= asked + 1);
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_is_reported_whole() {
+    let simulator = provider("one").await;
+    let good = config(&[own("stays", &simulator, &[])]);
+    let daemon = Daemon::start(Setup::new(&good), &["--web.enable-lifecycle"]).await;
+    let first = daemon.scrape_until(|metrics| is_up(metrics, "stays")).await;
+    assert_eq!(value(&first, SUCCESSFUL), Some(1.0));
+    let loaded = value(&first, SUCCESS_TIME).unwrap();
+    let config_before = daemon.get("/config").await;
+
+    daemon.setup.write_config(
+        "global:\n  poll_interval: 5\n  colour: red\naccounts:\n  - name: x\n    provider: nobody\n",
+    );
+    let (status, text) = post_reload(&daemon).await;
+    assert_eq!(status, 500);
+    let file = daemon.setup.config_file().display().to_string();
+    for (place, what) in [
+        ("2:18", "poll_interval"),
+        ("3:3", "colour"),
+        ("6:15", "nobody"),
+    ] {
+        let place = format!("{file}:{place}: ");
+        let line = text.lines().find(|line| line.starts_with(&place));
+        assert!(
+            line.is_some_and(|line| line.contains(what)),
+            "{place} {what}: {text}"
+        );
+    }
+    let bad = daemon.scrape().await;
+    assert_eq!(value(&bad, SUCCESSFUL), Some(0.0));
+    assert_eq!(value(&bad, SUCCESS_TIME), Some(loaded));
+    assert_eq!(count(&bad, "campaign_deliveries"), 1);
+    assert!(is_up(&bad, "stays"));
+    assert_eq!(daemon.get("/config").await, config_before);
+    let polls = good_polls(&bad, "stays");
+    daemon
+        .scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0)
+        .await;
+
+    daemon.setup.write_config(&good);
+    assert_eq!(post_reload(&daemon).await.0, 200);
+    let metrics = daemon.scrape().await;
+    assert_eq!(value(&metrics, SUCCESSFUL), Some(1.0));
+    assert!(value(&metrics, SUCCESS_TIME).unwrap() > loaded);
+    assert!(
+        good_polls(&metrics, "stays") > polls,
+        "it went on all the time"
+    );
+
+    std::fs::remove_file(daemon.setup.config_file()).unwrap();
+    let (status, text) = post_reload(&daemon).await;
+    assert_eq!(status, 500);
+    assert!(text.contains(&file), "{text}");
+}
+
+#[tokio::test]
+async fn a_bad_file_after_a_signal_is_logged_and_counted() {
+    let simulator = provider("one").await;
+    let good = config(&[own("stays", &simulator, &[])]);
+    let mut daemon = Daemon::start(Setup::new(&good), &[]).await;
+    daemon.scrape_until(|metrics| is_up(metrics, "stays")).await;
+    daemon.setup.write_config("accounts: nobody\n");
+    daemon.signal("HUP").await;
+    let metrics = daemon
+        .scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(0.0))
+        .await;
+    assert!(is_up(&metrics, "stays"));
+    let place = format!("{}:1:11", daemon.setup.config_file().display());
+    daemon.wait_for_log(&place).await;
+    daemon.setup.write_config(&good);
+    daemon.signal("HUP").await;
+    let metrics = daemon
+        .scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(1.0))
+        .await;
+    assert_eq!(count(&metrics, "campaign_deliveries"), 1);
+}
+
+#[tokio::test]
+async fn the_shown_configuration_is_the_one_in_force() {
+    let simulator = provider("one").await;
+    let setup = Setup::new(&config(&[own("old", &simulator, &[])]));
+    let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
+    let shown = daemon.get("/config").await;
+    assert!(
+        shown.contains("name: old") && shown.contains("lookback: 30d"),
+        "{shown}"
+    );
+    let changed = own("new", &simulator, &["lookback: 9d"]);
+    daemon.setup.write_config(&config(&[changed]));
+    // a file that nobody asked to read changes nothing
+    assert_eq!(daemon.get("/config").await, shown);
+    assert_eq!(post_reload(&daemon).await.0, 200);
+    let shown = daemon.get("/config").await;
+    assert!(
+        shown.contains("name: new") && shown.contains("lookback: 9d"),
+        "{shown}"
+    );
+    assert!(!shown.contains("name: old"), "{shown}");
+}
+
+#[tokio::test]
+async fn only_a_post_reloads_and_only_where_it_is_allowed() {
+    let simulator = provider("one").await;
+    let yaml = config(&[own("one", &simulator, &[])]);
+    let changed = config(&[own("changed", &simulator, &[])]);
+    let allowed = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
+    let forbidden = Daemon::start(Setup::new(&yaml), &[]).await;
+    for daemon in [&allowed, &forbidden] {
+        daemon.setup.write_config(&changed);
+        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+            let request = client().request(method.clone(), daemon.url("/-/reload"));
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), 405, "{method}");
+            assert_eq!(response.headers()["allow"], "POST", "{method}");
+        }
+        assert!(daemon.get("/config").await.contains("name: one"));
+    }
+    let (status, text) = post_reload(&forbidden).await;
+    assert_eq!(status, 403);
+    assert!(text.contains("--web.enable-lifecycle"), "{text}");
+    assert!(forbidden.get("/config").await.contains("name: one"));
+    assert_eq!(post_reload(&allowed).await.0, 200);
+    assert!(allowed.get("/config").await.contains("name: changed"));
+}
+
+#[tokio::test]
+async fn many_reloads_at_once_are_all_answered() {
+    let simulator = provider("one").await;
+    let yaml = config(&[own("stays", &simulator, &[])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
+    let before = daemon
+        .scrape_until(|metrics| good_polls(metrics, "stays") >= 2.0)
+        .await;
+    let mut reloads = JoinSet::new();
+    for _ in 0..50 {
+        let request = client().post(daemon.url("/-/reload"));
+        reloads.spawn(async move { request.send().await.unwrap().status() });
+    }
+    let statuses = reloads.join_all().await;
+    assert_eq!(statuses, vec![StatusCode::OK; 50]);
+    let after = daemon.scrape().await;
+    // the account is the same, so nothing happened to it
+    assert!(good_polls(&after, "stays") >= good_polls(&before, "stays"));
+    assert_eq!(count(&after, "campaign_deliveries"), 1);
+}
