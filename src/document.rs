@@ -651,6 +651,6 @@ mod tests {
         for text in ["30s", "5m", "12h", "30d", "90m", "250ms", "1001ms", "0s"] {
             assert_eq!(duration_text(parse_duration(text).unwrap()), text);
         }
-        assert_eq!(duration_text(Duration::from_mins(60)), "1h");
+        assert_eq!(duration_text(Duration::from_hours(1)), "1h");
     }
 }

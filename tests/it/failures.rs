@@ -269,7 +269,55 @@ fn body_cases() -> Vec<Case> {
         body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
     };
     cases.push(Case::new(Api::Smsup, "xml", xml, "decode"));
+    // a server that does not care where a page begins has no second page, ever
+    let items: Vec<_> = (0..200)
+        .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
+        .collect();
+    let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
+    cases.push(Case::new(
+        Api::Cinnox,
+        "same-page",
+        json_body(&same_page),
+        "pagination",
+    ));
+    let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
+    cases.push(Case::new(
+        Api::Smsup,
+        "same-page",
+        json_body(same_page),
+        "pagination",
+    ));
     cases
+}
+
+#[tokio::test]
+async fn credits_that_cannot_be_read_do_not_cost_the_campaigns() {
+    for fault in [
+        status(500, None),
+        status(403, None),
+        status(404, None),
+        json_body("<html>"),
+        json_body(r#"{"status":1,"message":"OK"}"#),
+    ] {
+        let simulator = provider(Api::Smsup).await;
+        let setup = Setup::new(&config(&[account("shoes", &simulator, Api::Smsup, &[])]));
+        let credits = "campaign_account_credits";
+        let (status, metrics, _) = poll_once(&setup, &[]).await;
+        assert!(status.success());
+        assert!(sample(&metrics, credits, &[]).is_some());
+        // the first request is for the campaigns
+        let plan = FaultPlan {
+            fault,
+            skip: 1,
+            times: None,
+        };
+        simulator.update(|state| state.fault = Some(plan.clone()));
+        let (status, metrics, log) = poll_once(&setup, &[]).await;
+        assert!(status.success(), "{plan:?}: {log}");
+        let account = Exported::of(&metrics, "shoes");
+        assert!(account.is_up() && account.has_data(), "{plan:?}");
+        assert_eq!(sample(&metrics, credits, &[]), None, "{plan:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -739,6 +787,7 @@ async fn a_bad_value_costs_itself_and_a_bad_item_one_campaign_and_both_are_count
         let said: Vec<_> = log
             .lines()
             .filter(|line| line.contains("values could not be read"))
+            .filter(|line| line.contains("level=warn"))
             .filter(|line| line.contains(&format!("account={name} ")))
             .collect();
         assert_eq!(said.len(), 1, "{said:?}");

@@ -48,13 +48,13 @@ fn item(api: Api, id: &str, date: DateTime<Utc>, deliveries: &Value) -> Value {
         Api::ConstantContact => json!({
             "campaign_id": id,
             "campaign_name": "raw",
-            "last_sent_date": date,
+            "last_sent_date": date.to_rfc3339(),
             "unique_counts": { "sends": 1_000, "delivers": deliveries },
         }),
         Api::Cinnox => json!({
             "id": id,
             "campaignName": "raw",
-            "date": date,
+            "date": date.to_rfc3339(),
             "channel": "SMS",
             "totalRecipients": 1_000,
             "delivered": deliveries,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use campaign_exporter::config::Config;
@@ -503,6 +504,7 @@ async fn debug_output_of_what_handles_secrets_shows_none() {
     is_not_in(&secret, &format!("{read:?}"), "what was read");
 
     let session = Session {
+        received: AtomicUsize::new(0),
         client: provider::client(reqwest::Client::builder()).unwrap(),
         request_timeout: Duration::from_secs(1),
         retry_until: tokio::time::Instant::now(),
