@@ -336,3 +336,88 @@ impl Pages {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(id: &str, seconds: Option<i64>, name: &str) -> Campaign {
+        Campaign {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            last_sent: seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+            ..Campaign::default()
+        }
+    }
+
+    fn ids(campaigns: &[Campaign]) -> Vec<&str> {
+        campaigns
+            .iter()
+            .map(|campaign| campaign.id.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_undated_are_the_oldest() {
+        let mut reading = Reading::default();
+        reading.add(campaign("old", Some(1), ""));
+        reading.add(campaign("undated", None, ""));
+        reading.add(campaign("new", Some(3), ""));
+        reading.add(Campaign {
+            scheduled: DateTime::from_timestamp(9, 0),
+            ..campaign("planned", None, "")
+        });
+        reading.add(campaign("b", Some(2), ""));
+        reading.add(campaign("a", Some(2), ""));
+        let (campaigns, left_out) = reading.take_newest(5);
+        assert_eq!(ids(&campaigns), ["planned", "new", "a", "b", "old"]);
+        assert_eq!(left_out, 1);
+    }
+
+    #[test]
+    fn of_a_campaign_that_comes_twice_the_later_is_kept() {
+        let mut reading = Reading::default();
+        reading.add(campaign("x", Some(1), "first"));
+        reading.add(campaign("x", Some(1), "second"));
+        let (campaigns, left_out) = reading.take_newest(5);
+        assert_eq!((campaigns.len(), left_out), (1, 0));
+        assert_eq!(campaigns[0].name, "second");
+    }
+
+    #[test]
+    fn pages_that_do_not_advance_have_no_end() {
+        let reading = Reading::default();
+        let mut pages = Pages::default();
+        let mut more = |id: Option<&str>| pages.more(&reading, id.map(str::to_owned)).is_ok();
+        assert!(more(Some("a")));
+        assert!(more(Some("b")));
+        // without an id there is nothing to compare
+        assert!(more(None));
+        assert!(more(None));
+        assert!(more(Some("b")));
+        assert!(!more(Some("b")));
+    }
+
+    #[test]
+    fn there_is_a_last_page() {
+        let reading = Reading::default();
+        let mut pages = Pages::default();
+        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(&reading, None).is_err());
+        assert_eq!(read, Some(MAX_PAGES));
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for (url, expected) in [
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:80", true),
+            ("http://127.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+}
