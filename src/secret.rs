@@ -48,7 +48,7 @@ pub enum SecretError {
     /// Not something that can stand in an HTTP header.
     #[error("{0} holds something else than one line of printable ASCII characters")]
     NotPrintable(String),
-    /// More than [`MAX_SECRET_BYTES`].
+    /// More bytes than any secret has.
     #[error("{0} is larger than {MAX_SECRET_BYTES} bytes")]
     TooLarge(String),
 }
