@@ -448,7 +448,7 @@ impl<'doc> Section<'doc> {
     }
 
     /// A list of words, each one of `words`, none of them twice.
-    pub fn choices<T: Copy + PartialEq>(
+    pub fn choices<T: Clone + PartialEq>(
         &mut self,
         key: &str,
         default: &[T],
@@ -473,7 +473,7 @@ impl<'doc> Section<'doc> {
                     (Some((word, choice)), _) if chosen.contains(choice) => {
                         self.problem_at(place, key, format!("{word} stands here twice"));
                     }
-                    (Some((_, choice)), _) => chosen.push(*choice),
+                    (Some((_, choice)), _) => chosen.push(choice.clone()),
                     (None, Node::Text(text)) => {
                         self.problem_at(place, key, format!("{text:?} is none of: {allowed}"));
                     }

@@ -253,7 +253,7 @@ struct AccountRows<'a> {
 impl<'a> AccountRows<'a> {
     fn new(state: &'a AccountState) -> Self {
         let account = labels([
-            ("provider", state.provider),
+            ("provider", state.account.provider.name()),
             ("account", state.account.name.as_str()),
         ]);
         let campaigns = state.campaigns().iter().map(|campaign| {

@@ -60,8 +60,6 @@ pub struct Data {
 /// An account and what is known about it.
 #[derive(Debug)]
 pub struct AccountState {
-    /// The value of the `provider` label.
-    pub provider: &'static str,
     /// Its configuration.
     pub account: Account,
     generation: Generation,
@@ -80,7 +78,6 @@ pub struct AccountState {
 impl AccountState {
     fn new(generation: Generation, account: Account) -> Self {
         Self {
-            provider: account.provider.name(),
             account,
             generation,
             up: false,
@@ -133,11 +130,11 @@ impl AccountState {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     configuration: Generation,
-    accounts: BTreeMap<(&'static str, String), AccountState>,
+    accounts: BTreeMap<String, AccountState>,
 }
 
 impl Snapshot {
-    /// The accounts, by provider and name.
+    /// The accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &AccountState> {
         self.accounts.values()
     }
@@ -159,8 +156,8 @@ impl Snapshot {
     fn configure(&mut self, accounts: Vec<(Generation, Account)>) {
         let mut before = std::mem::take(&mut self.accounts);
         for (generation, account) in accounts {
-            let key = (account.provider.name(), account.name.clone());
-            let state = match before.remove(&key) {
+            let name = account.name.clone();
+            let state = match before.remove(&name) {
                 Some(state) if state.account.provider.same_account(&account.provider) => {
                     AccountState {
                         account,
@@ -170,7 +167,7 @@ impl Snapshot {
                 }
                 _ => AccountState::new(generation, account),
             };
-            self.accounts.insert(key, state);
+            self.accounts.insert(name, state);
         }
     }
 
@@ -184,10 +181,8 @@ impl Snapshot {
             took,
             data,
         } = update;
-        let mut states = self.accounts.values_mut();
-        let Some(state) =
-            states.find(|state| state.account.name == account && state.generation == generation)
-        else {
+        let state = self.accounts.get_mut(&account);
+        let Some(state) = state.filter(|state| state.generation == generation) else {
             return false;
         };
         state.up = data.is_some();

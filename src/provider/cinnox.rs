@@ -34,34 +34,24 @@ pub struct Settings {
     channels: Vec<Channel>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum KnownChannel {
-    Sms,
-    Whatsapp,
-}
-
 impl Settings {
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        use KnownChannel::{Sms, Whatsapp};
-
         // every service has its own address, so there is no default
         let base_url = section.url("base_url", None);
         let app_id = section.required_text("app_id");
         let token = section.required_secret("token");
-        let words = [("sms", Sms), ("whatsapp", Whatsapp)];
-        let chosen = section.choices("channels", &[Sms, Whatsapp], &words);
-        if chosen.is_empty() {
+        let known = [Channel::Sms, Channel::Whatsapp];
+        let words = [("sms", Channel::Sms), ("whatsapp", Channel::Whatsapp)];
+        let mut channels = section.choices("channels", &known, &words);
+        if channels.is_empty() {
             section.problem("channels", "needs at least one of: sms, whatsapp");
         }
-        let channels = [(Sms, Channel::Sms), (Whatsapp, Channel::Whatsapp)];
-        let channels = channels
-            .into_iter()
-            .filter(|(known, _)| chosen.contains(known));
+        channels.sort();
         Some(Self {
             base_url: base_url?,
             app_id: app_id?,
             token: token?,
-            channels: channels.map(|(_, channel)| channel).collect(),
+            channels,
         })
     }
 

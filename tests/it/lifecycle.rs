@@ -569,8 +569,12 @@ async fn it_tells_its_version_and_how_to_use_it() {
 /// A demo that has polled all its providers, and its metrics then.
 async fn demo(seed: &str) -> (Daemon, String) {
     let mut command = program();
-    command.args(["demo", "--seed", seed]);
-    let daemon = Daemon::start_command(command, Setup::new(""), &[]).await;
+    let setup = Setup::new("");
+    // a demo that is killed leaves its folder behind
+    command
+        .args(["demo", "--seed", seed])
+        .env("TMPDIR", setup.folder());
+    let daemon = Daemon::start_command(command, setup, &[]).await;
     let metrics = daemon
         .scrape_until(|metrics| samples(metrics, "campaign_account_up", &[]) == [1.0; 3])
         .await;
