@@ -178,3 +178,40 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     }
     Ok(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_readme_has_every_flag_and_the_port() {
+        let readme = include_str!("../README.md");
+        for argument in Cli::command().get_arguments() {
+            if let Some(long) = argument.get_long().filter(|long| long.contains('.')) {
+                assert!(readme.contains(&format!("`--{long}`")), "--{long}");
+                let variable = long.to_uppercase().replace(['.', '-'], "_");
+                let variable = format!("CAMPAIGN_EXPORTER_{variable}");
+                assert_eq!(argument.get_env(), Some(variable.as_ref()), "--{long}");
+            }
+        }
+        assert!(readme.contains(&format!("localhost{LISTEN_ADDRESS}")));
+    }
+
+    #[test]
+    fn addresses_and_paths_are_checked() {
+        for good in [":10058", "localhost:0", "[::1]:80", "0.0.0.0:9"] {
+            assert!(listen_address(good).is_ok(), "{good}");
+        }
+        for bad in ["", "localhost", ":x", ":65536", "10058"] {
+            assert!(listen_address(bad).is_err(), "{bad}");
+        }
+        for good in ["/metrics", "/", "/a/b-c_d.e~"] {
+            assert!(telemetry_path(good).is_ok(), "{good}");
+        }
+        for bad in ["", "metrics", "/-/healthy", "/config", "/m?x", "/a b", "/é"] {
+            assert!(telemetry_path(bad).is_err(), "{bad}");
+        }
+    }
+}

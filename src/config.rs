@@ -365,6 +365,18 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_in_the_readme_is_good() {
+        let readme = include_str!("../README.md");
+        let (_, rest) = readme
+            .split_once("```yaml\n# campaign_exporter.yml\n")
+            .unwrap();
+        let (yaml, _) = rest.split_once("```").unwrap();
+        let config = Config::parse(yaml, None).unwrap();
+        assert_eq!(config.accounts.len(), provider::Settings::NAMES.len());
+        assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
     fn what_is_in_force_can_be_read_again() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
         let config = Config::parse(EXAMPLE, storage).unwrap();

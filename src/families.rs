@@ -387,3 +387,23 @@ fn write_reported_ratios(writer: &mut Writer, accounts: &[AccountRows<'_>]) {
         samples.into_iter(),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_every_metric() {
+        let readme = include_str!("../README.md");
+        let own = ["campaign_info", "campaign_status", "campaign_failures"];
+        let families = CAMPAIGN_FAMILIES.iter().map(|family| family.name);
+        let accounts = ACCOUNT_FAMILIES.iter().map(|family| family.name);
+        let ratios = ACCOUNT_RATIOS.iter().map(|(name, ..)| *name);
+        for name in families.chain(accounts).chain(ratios).chain(own) {
+            let named = ["`", "{"]
+                .iter()
+                .any(|end| readme.contains(&format!("`{name}{end}")));
+            assert!(named, "{name}");
+        }
+    }
+}
