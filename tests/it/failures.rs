@@ -578,6 +578,23 @@ async fn a_failure_that_may_pass_costs_a_retry_and_not_the_poll() {
 }
 
 #[tokio::test]
+async fn an_account_is_never_polled_twice_at_the_same_time() {
+    let slow = provider(Api::Cinnox).await;
+    let quick = provider(Api::Cinnox).await;
+    break_down(&slow, Fault::Stall);
+    let yaml = config(&[
+        account("slow", &slow, Api::Cinnox, &[]),
+        account("quick", &quick, Api::Cinnox, &[]),
+    ]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    // four intervals of both accounts
+    daemon
+        .scrape_until(|metrics| Exported::of(metrics, "quick").polls("success") >= 4.0)
+        .await;
+    assert_eq!(slow.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_failure_that_stays_is_asked_about_once() {
     let html = Fault::Body {
         content_type: "text/html",

@@ -245,6 +245,38 @@ async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
     (stream, begin)
 }
 
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_a_place() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let daemon = Daemon::start(setup, &[]).await;
+    let request = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let scrapes = async {
+        let mut places = Vec::new();
+        for _ in 0..256 {
+            let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
+            // answered, so it has its place
+            stream.write_all(request).await.unwrap();
+            stream.read_exact(&mut [0; 12]).await.unwrap();
+            places.push(stream);
+        }
+        let mut waiting = TcpStream::connect(daemon.address()).await.unwrap();
+        waiting.write_all(request).await.unwrap();
+        // one that asked later is answered, since it has a place
+        places[0].write_all(request).await.unwrap();
+        let mut answer = vec![0; 300];
+        places[0].read_exact(&mut answer).await.unwrap();
+        assert!(
+            waiting.try_read(&mut answer).is_err(),
+            "it should have to wait"
+        );
+        places.pop();
+        waiting.read_exact(&mut answer[..12]).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    };
+    tokio::time::timeout(LIMIT, scrapes).await.unwrap();
+}
+
 /// Waits until nobody can connect any more.
 async fn closed(address: &str) {
     let closed = async {
