@@ -103,6 +103,7 @@ pub struct Options {
         long = "log.level",
         env = "CAMPAIGN_EXPORTER_LOG_LEVEL",
         default_value = "info",
+        ignore_case = true,
         value_name = "LEVEL",
         global = true
     )]
@@ -113,6 +114,7 @@ pub struct Options {
         long = "log.format",
         env = "CAMPAIGN_EXPORTER_LOG_FORMAT",
         default_value = "logfmt",
+        ignore_case = true,
         value_name = "FORMAT",
         global = true
     )]

@@ -134,6 +134,15 @@ impl Polling {
         }
     }
 
+    /// What depends on other keys takes its value once those of the account are known.
+    fn resolved(mut self, section: &mut Section<'_>) -> Self {
+        if self.stale_after.is_none() {
+            self.stale_after = Some(self.stale_after());
+            section.show("stale_after", duration_text(self.stale_after()));
+        }
+        self
+    }
+
     /// Campaign series vanish when the last good poll is older than this.
     pub fn stale_after(&self) -> Duration {
         self.stale_after.unwrap_or(3 * self.poll_interval)
@@ -185,15 +194,8 @@ impl Account {
             section.let_pass();
             None
         };
-        let polling = Polling::read(section, global);
+        let polling = Polling::read(section, global).resolved(section);
         Some((name?, polling, provider?))
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.polling.warnings();
-        warnings.extend(self.provider.warnings());
-        let about = |warning| format!("account {}: {warning}", self.name);
-        warnings.into_iter().map(about).collect()
     }
 }
 
@@ -266,7 +268,7 @@ impl Config {
             problems.sort_by_key(|problem| problem.place);
             return Err(problems);
         }
-        let warnings = accounts.iter().flat_map(Account::warnings).collect();
+        let warnings = warnings(&accounts);
         Ok(Self { accounts, warnings })
     }
 
@@ -282,6 +284,33 @@ impl Config {
         serde_saphyr::to_string(&document)
             .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
+}
+
+/// Each warning once, with the accounts that it is about.
+fn warnings(accounts: &[Account]) -> Vec<String> {
+    let mut warnings: Vec<(String, Vec<&str>)> = Vec::new();
+    for account in accounts {
+        for warning in account
+            .polling
+            .warnings()
+            .into_iter()
+            .chain(account.provider.warnings())
+        {
+            match warnings.iter_mut().find(|(known, _)| *known == warning) {
+                Some((_, names)) => names.push(&account.name),
+                None => warnings.push((warning, vec![&account.name])),
+            }
+        }
+    }
+    let about = |(warning, names): (String, Vec<&str>)| {
+        let accounts = if names.len() == 1 {
+            "account"
+        } else {
+            "accounts"
+        };
+        format!("{accounts} {}: {warning}", names.join(", "))
+    };
+    warnings.into_iter().map(about).collect()
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
@@ -355,12 +384,11 @@ mod tests {
             .collect();
         assert_eq!(names, ["spring-us", "desk-hk", "shoes-ch"]);
         for account in &config.accounts {
-            let polling = Polling {
-                stale_after: None,
-                ..account.polling.clone()
+            let defaults = Polling {
+                stale_after: Some(15 * MINUTE),
+                ..Polling::default()
             };
-            assert_eq!(polling, Polling::default());
-            assert_eq!(account.polling.stale_after(), 15 * MINUTE);
+            assert_eq!(account.polling, defaults);
         }
     }
 
@@ -586,6 +614,21 @@ template, channel_name
         );
         assert!(problem.contains("--storage.path"), "{problem}");
         assert!(Config::parse(yaml, Some(Path::new("/s"))).is_ok());
+    }
+
+    #[test]
+    fn a_warning_about_several_accounts_is_one() {
+        let yaml = "global: {poll_interval: 1s}\n".to_owned()
+            + &account("- {name: b, provider: smsup, token_env: T}\n");
+        let [warning] = Config::parse(&yaml, None)
+            .unwrap()
+            .warnings
+            .try_into()
+            .unwrap();
+        assert!(
+            warning.starts_with("accounts a, b: poll_interval 1s"),
+            "{warning}"
+        );
     }
 
     #[test]

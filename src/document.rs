@@ -291,7 +291,7 @@ impl<'doc> Section<'doc> {
     }
 
     /// Shows a value in the effective configuration.
-    fn show(&mut self, key: &str, value: impl Into<Value>) {
+    pub fn show(&mut self, key: &str, value: impl Into<Value>) {
         self.effective.0.push((key.to_owned(), value.into()));
     }
 

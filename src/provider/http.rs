@@ -104,13 +104,7 @@ impl Session {
             .with_factor(3.0)
             .with_max_times(MAX_RETRIES)
             .with_jitter();
-        let attempt = || async {
-            let answer = self.attempt(url, token).await;
-            // here, so that neither the log of a retry nor anything later sees more
-            answer
-                .and_then(|answer| interpret(&answer))
-                .map_err(|error| presentable(error, token))
-        };
+        let attempt = || self.get_once(url, token, &interpret);
         attempt
             .retry(delays)
             .sleep(tokio::time::sleep)
@@ -121,6 +115,20 @@ impl Session {
                 debug!(reason = error.reason.as_str(), %error, ?delay, "trying again");
             })
             .await
+    }
+
+    /// Asks for `url` once and makes of the answer what `interpret` does.
+    pub(super) async fn get_once<T>(
+        &self,
+        url: &Url,
+        token: &SecretString,
+        interpret: impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        let answer = self.attempt(url, token).await;
+        // here, so that neither the log of a retry nor anything later sees more
+        answer
+            .and_then(|answer| interpret(&answer))
+            .map_err(|error| presentable(error, token))
     }
 
     /// How long to wait before the next try; nothing if there is no time left for one.

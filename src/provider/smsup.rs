@@ -37,10 +37,6 @@ const LENGTH: usize = 1_000;
 /// How the API writes a time.
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// How far `date_start` lies before the window, since neither the zone of the filter nor what it
-/// does in a repeated hour is documented. What comes too early is left out here.
-const START_MARGIN: TimeDelta = TimeDelta::days(1);
-
 /// How much of its text stands for the name of a campaign, in characters.
 const NAME_CHARS: usize = 40;
 
@@ -83,8 +79,8 @@ impl Settings {
     ) -> Result<Reading, PollError> {
         let token = read_token(&self.token).await?;
         let mut reading = Reading::default();
-        let start = window.start - START_MARGIN;
-        let date_start = start
+        let date_start = window
+            .start
             .with_timezone(&self.time_zone)
             .format(DATE_FORMAT)
             .to_string();
@@ -104,9 +100,7 @@ impl Settings {
             let is_last = page.is_last(received);
             let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
             for campaign in page.campaigns {
-                if campaign.date().is_none_or(|date| date >= window.start) {
-                    reading.add(campaign);
-                }
+                reading.add(campaign);
             }
             reading.problems.merge(page.problems);
             if is_last {
@@ -118,7 +112,8 @@ impl Settings {
         Ok(reading)
     }
 
-    /// Reads the credits. Whatever is wrong with them must not cost the campaigns.
+    /// Reads the credits. Whatever is wrong with them must not cost the campaigns, nor the time of
+    /// a second try.
     async fn read_credits(&self, session: &Session, token: &SecretString, reading: &mut Reading) {
         let interpret = |answer: &Answer| {
             // older answers have no status
@@ -126,7 +121,7 @@ impl Settings {
             answer.json::<Credits>()
         };
         let url = endpoint(&self.base_url, "/credits");
-        match session.get(&url, token, interpret).await {
+        match session.get_once(&url, token, interpret).await {
             // an account that is billed afterwards has a number there that means nothing
             Ok(credits) if credits.unlimited.is_true() || credits.postpaid.is_true() => {}
             Ok(credits) => {

@@ -284,11 +284,14 @@ async fn smsup_is_asked_for_pages_of_a_thousand_and_for_its_credits() {
     assert_eq!(parameters(pages, "length"), vec![some("1000"); 3]);
     let date_start = pages[0].parameter("date_start");
     assert_eq!(parameters(pages, "date_start"), vec![date_start.clone(); 3]);
-    // local time of a zone that nobody documents: early enough for any, and not much earlier
+    // the local time of the account's zone
     let start = NaiveDateTime::parse_from_str(&date_start.unwrap(), "%Y-%m-%d %H:%M:%S").unwrap();
-    let earliest = (before - TimeDelta::days(32)).naive_utc();
-    let latest = (after - TimeDelta::days(30) - TimeDelta::hours(14)).naive_utc();
-    assert!((earliest..=latest).contains(&start), "{start}");
+    let local = |now: DateTime<Utc>| {
+        let start = now - TimeDelta::days(30);
+        start.with_timezone(&chrono_tz::Europe::Paris).naive_local()
+    };
+    let earliest = local(before - TimeDelta::seconds(1));
+    assert!((earliest..=local(after)).contains(&start), "{start}");
 }
 
 #[tokio::test]
@@ -506,7 +509,6 @@ async fn the_providers_own_rates_are_exported_only_when_they_speak_of_all_campai
 #[tokio::test]
 async fn campaigns_sent_before_the_lookback_are_not_exported() {
     const DAY: i64 = 24 * 60;
-    // the third is within the day that SMSUp is asked for in excess
     let listed = [
         (1, DAY),
         (2, 2 * DAY - 10),
