@@ -116,7 +116,7 @@ impl Polling {
                 .integer(
                     "max_campaigns",
                     Some(default.max_campaigns as u64),
-                    1..=10_000_000,
+                    1..=provider::MAX_CAMPAIGNS as u64,
                 )
                 .and_then(|number| usize::try_from(number).ok())
                 .unwrap_or(default.max_campaigns),
@@ -332,6 +332,22 @@ pub struct ConfigError {
     problems: Vec<Problem>,
 }
 
+impl ConfigError {
+    /// The file did not come within the time limit.
+    pub fn hangs(path: &Path, limit: Duration) -> Self {
+        let message = format!("cannot be read within {}", duration_text(limit));
+        let problem = Problem {
+            place: None,
+            path: String::new(),
+            message,
+        };
+        Self {
+            path: path.to_path_buf(),
+            problems: vec![problem],
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
@@ -480,7 +496,7 @@ template, channel_name
             ),
             (
                 "  max_campaigns: 0\n",
-                "5:18: accounts[0].max_campaigns: 0 is not between 1 and 10000000",
+                "5:18: accounts[0].max_campaigns: 0 is not between 1 and 1000000",
             ),
             (
                 "  max_campaigns: many\n",
@@ -518,10 +534,7 @@ template, channel_name
                 "  base_url: hunter2\n",
                 "5:13: accounts[0].base_url: is not an address: relative URL without a base",
             ),
-            (
-                "  name: b\n",
-                "5:3: accounts[0]: \"name\" stands here twice",
-            ),
+            ("  name: b\n", "5:3: accounts[0]: stands here twice"),
             (
                 "  time_zone: 5\n",
                 "5:14: accounts[0].time_zone: expected text: put the value in quotes",
@@ -592,6 +605,8 @@ template, channel_name
     fn no_message_shows_what_may_be_a_secret() {
         for more in [
             "  token: hunter2\n",
+            "  token:hunter2: x\n",
+            "  hunter2: \n",
             "  token_env: hunter2.x\n",
             "  token_file: [hunter2]\n",
             "  base_url: hunter2://x\n",

@@ -28,6 +28,9 @@ const CHANGES: usize = 256;
 /// Reloads that wait for each other.
 const RELOADS: usize = 8;
 
+/// How long reading the configuration may take: a file system that hangs must not hold the rest.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long stopping may take in all: a little longer than the server gives its clients.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -107,11 +110,16 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
                 }
             }
             _ = hang_up.recv() => {
-                // the outcome is logged, and nobody waits for it
-                accounts.reload(&options, &mut tasks).await?.ok();
+                // what is wrong with the configuration is logged, and nobody waits for it
+                if let Err(error) = accounts.reload(&options, &mut tasks).await {
+                    break Err(error);
+                }
             }
             Some(reply) = reload_requests.recv() => {
-                let outcome = accounts.reload(&options, &mut tasks).await?;
+                let outcome = match accounts.reload(&options, &mut tasks).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => break Err(error),
+                };
                 if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
                     warn!("whoever asked for the reload did not wait for its end");
                 }
@@ -125,16 +133,23 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     // for a reload is told that there will be none
     drop(accounts);
     drop(reload_requests);
-    let all_ended = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(STOP_TIMEOUT, all_ended).await.is_err() {
-        warn!("some task did not stop in time");
-    }
-    result
+    let all_ended = async {
+        while let Some(ended) = tasks.join_next().await {
+            // that they end is right by now, and how may still be the cause of it all
+            if let Ok(Ended::Early(_, Some(_))) | Err(_) = &ended
+                && let Some(error) = ended_early(ended)
+            {
+                error!(error = format!("{error:#}"), "while stopping");
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(STOP_TIMEOUT, all_ended).await;
+    result.and(in_time.map_err(|_| anyhow!("some task did not stop in time")))
 }
 
 /// How a task ended.
 enum Ended {
-    /// It was asked to.
+    /// It was asked to, or has nobody left to work for.
     Stopped,
     /// It never should, while the program runs.
     Early(&'static str, Option<io::Error>),
@@ -178,7 +193,18 @@ impl Accounts {
         options: &Options,
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<Result<(), ConfigError>> {
-        match Config::load(&options.config_file, options.storage.as_deref()) {
+        let Options {
+            config_file,
+            storage,
+            ..
+        } = options.clone();
+        let path = config_file.clone();
+        let load = tokio::task::spawn_blocking(move || Config::load(&path, storage.as_deref()));
+        let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
+            Ok(loaded) => loaded.context("cannot load the configuration")?,
+            Err(_) => Err(ConfigError::hangs(&config_file, LOAD_TIMEOUT)),
+        };
+        match loaded {
             Ok(config) => {
                 log_warnings(&config);
                 self.put_in_force(config, tasks).await?;

@@ -7,8 +7,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use chrono::Utc;
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::campaign::InfoLabel;
 use crate::config::Config;
 use crate::daemon;
 use crate::simulator::{Api, Simulator, State, World};
@@ -55,34 +57,37 @@ pub async fn run(options: daemon::Options, seed: u64) -> anyhow::Result<()> {
     .await
 }
 
+/// The demo's configuration. JSON is YAML, too, and takes any path as it is.
 fn config(
     token_file: &Path,
     constant_contact: &Simulator,
     cinnox: &Simulator,
     smsup: &Simulator,
 ) -> String {
-    // a JSON string is a YAML string, whatever is in it
-    let token_file = serde_json::Value::from(token_file.display().to_string());
-    format!(
-        "global:\n\
-         \x20 poll_interval: 5s\n\
-         \x20 info_labels: [sender, campaign_type, created_by, template, channel_name]\n\
-         accounts:\n\
-         \x20 - name: spring-us\n\
-         \x20   provider: constant_contact\n\
-         \x20   base_url: {}\n\
-         \x20   access_token_file: {token_file}\n\
-         \x20 - name: desk-hk\n\
-         \x20   provider: cinnox\n\
-         \x20   base_url: {}\n\
-         \x20   app_id: demo-app\n\
-         \x20   token_file: {token_file}\n\
-         \x20 - name: shoes-ch\n\
-         \x20   provider: smsup\n\
-         \x20   base_url: {}\n\
-         \x20   token_file: {token_file}\n",
-        constant_contact.base_url(),
-        cinnox.base_url(),
-        smsup.base_url(),
-    )
+    let labels: Vec<&str> = InfoLabel::WORDS.iter().map(|(word, _)| *word).collect();
+    let config = json!({
+        "global": { "poll_interval": "5s", "info_labels": labels },
+        "accounts": [
+            {
+                "name": "spring-us",
+                "provider": "constant_contact",
+                "base_url": constant_contact.base_url(),
+                "access_token_file": token_file,
+            },
+            {
+                "name": "desk-hk",
+                "provider": "cinnox",
+                "base_url": cinnox.base_url(),
+                "app_id": "demo-app",
+                "token_file": token_file,
+            },
+            {
+                "name": "shoes-ch",
+                "provider": "smsup",
+                "base_url": smsup.base_url(),
+                "token_file": token_file,
+            },
+        ],
+    });
+    config.to_string()
 }

@@ -233,16 +233,22 @@ impl<'doc> Section<'doc> {
                 .take(index)
                 .any(|(other, _)| other.value == *name)
             {
-                format!("{name:?} stands here twice")
+                "stands here twice".to_owned()
             } else if self.known.contains(name) {
                 continue;
             } else if self.known.contains(&format!("{name}_file")) {
                 format!("a secret is never given inline: write {name}_file or {name}_env")
             } else {
-                format!(
-                    "unknown key {name:?}; known here: {}",
-                    self.known.join(", ")
-                )
+                // a colon without a blank after it makes a key of a secret, and most have digits
+                let plain = name
+                    .chars()
+                    .all(|char| char.is_ascii_lowercase() || char == '_');
+                let shown = if plain {
+                    format!(" {name:?}")
+                } else {
+                    String::new()
+                };
+                format!("unknown key{shown}; known here: {}", self.known.join(", "))
             };
             self.problems.push(Problem {
                 place: Some(Place::of(key)),
@@ -493,9 +499,12 @@ impl<'doc> Section<'doc> {
         let env = self.text(&env_key);
         if let Some(variable) = &env {
             let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            // never shown unless it is the name of one: somebody may have put the secret itself here
             if !variable.bytes().all(valid) {
-                // not shown: somebody may have put the secret itself here
                 self.problem(&env_key, "is not the name of an environment variable");
+            } else if std::env::var_os(variable).is_none() {
+                self.effective.0.retain(|(key, _)| *key != env_key);
+                self.show(&env_key, "(there is no such environment variable)");
             }
         }
         match (file, env) {

@@ -20,7 +20,7 @@ struct Family<T> {
 
 /// What has a value of its own for each campaign. `campaign_info`, `campaign_status` and
 /// `campaign_failures` have labels of their own and are written below.
-const CAMPAIGN_FAMILIES: [Family<Campaign>; 23] = [
+const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_last_sent_timestamp_seconds",
         help: "When the campaign was last sent, in unix time; absent while nothing was sent yet.",
@@ -139,7 +139,7 @@ const CAMPAIGN_FAMILIES: [Family<Campaign>; 23] = [
     },
 ];
 
-const ACCOUNT_FAMILIES: [Family<AccountState>; 8] = [
+const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     Family {
         name: "campaign_account_up",
         help: "1 if the last poll of the account succeeded, else 0; 0 before the first.",
@@ -221,15 +221,15 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     write_info(&mut writer, &accounts);
     write_status(&mut writer, &accounts);
     write_failures(&mut writer, &accounts);
-    for family in &CAMPAIGN_FAMILIES {
+    for family in CAMPAIGN_FAMILIES {
         write_campaigns(&mut writer, family, &accounts);
     }
     let series = writer.samples();
 
-    for family in &ACCOUNT_FAMILIES {
+    for family in ACCOUNT_FAMILIES {
         let samples = accounts.iter().filter_map(|rows| {
             let value = (family.value)(rows.state)?;
-            Some((rows.labels.clone(), value))
+            Some((&rows.labels, value))
         });
         write_family(&mut writer, family.name, family.help, samples);
     }

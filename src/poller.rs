@@ -1,6 +1,5 @@
 //! Polling: one task per account, never two polls of it at the same time.
 
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,16 +51,15 @@ impl Poller {
     pub async fn poll(&self) -> Outcome {
         let begin = Instant::now();
         let polling = &self.account.polling;
-        let session = Session {
-            client: self.client.clone(),
-            request_timeout: polling.request_timeout,
-            retry_until: begin
+        let session = Session::new(
+            self.client.clone(),
+            polling.request_timeout,
+            begin
                 + polling
                     .poll_interval
                     .clamp(LEAST_RETRY_TIME, MAX_POLL_DURATION),
-            telemetry: self.telemetry.clone(),
-            received: AtomicUsize::new(0),
-        };
+            self.telemetry.clone(),
+        );
         let window = window(Utc::now(), polling.lookback);
         let read = self.account.provider.read_campaigns(&session, window);
         let read = tokio::time::timeout(MAX_POLL_DURATION, read).await;

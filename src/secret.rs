@@ -1,12 +1,13 @@
 //! Secrets: where they are kept, and how they are read without ever being shown.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use thiserror::Error;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
 
 /// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
 /// 1,200; a larger file is the wrong file.
@@ -14,6 +15,10 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Time limit of reading one: a file system that hangs must not hold a poll.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads at the same time, those that hang included: far fewer than the threads of the runtime, which
+/// rendering needs, too.
+static READS: Semaphore = Semaphore::const_new(64);
 
 /// Where a secret is read from: never the configuration itself, never a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
         /// What the operating system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The variable does not exist or is not UTF-8. Not named: where there is none, the name may be
     /// a secret that somebody put in the wrong place.
@@ -91,13 +96,20 @@ impl SecretSource {
     }
 }
 
-async fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).await?;
-    file.take(MAX_SECRET_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .await?;
-    Ok(bytes)
+/// Reads a file on a thread of its own, which hangs where the file system does.
+async fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let place = READS.acquire().await.map_err(io::Error::other)?;
+    let path = path.to_path_buf();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        let read = File::open(path)?
+            .take(MAX_SECRET_BYTES + 1)
+            .read_to_end(&mut bytes);
+        // kept until here: a read that hangs keeps its place
+        drop(place);
+        read.map(|_| bytes)
+    });
+    read.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]

@@ -53,7 +53,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// by taking a little now and then. A scraper just opens the next one.
 const MAX_CONNECTION_AGE: Duration = Duration::from_mins(10);
 
-/// How long a running answer may still take once its connection is to end.
+/// How long a running answer may still take once its connection is to end. A scrape that takes longer
+/// is cut if it begins just before the end of its connection; the next one is not.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Pause after an error of `accept`, such as too many open files.
@@ -152,7 +153,7 @@ async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, stop: Cancella
             // the running answer is finished, and no other begun
             connection.as_mut().graceful_shutdown();
             let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, connection).await else {
-                warn!("a client did not take its answer in time");
+                warn!("a connection did not end in time");
                 return;
             };
             served

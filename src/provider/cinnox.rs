@@ -59,20 +59,28 @@ impl Settings {
         &self.base_url
     }
 
-    pub(super) fn same_app(&self, other: &Self) -> bool {
-        self.app_id == other.app_id
+    pub(super) fn app_id(&self) -> &str {
+        &self.app_id
     }
 
     pub(super) fn channels(&self) -> &[Channel] {
         &self.channels
     }
 
+    /// The one channel that the account has; nothing if it has all.
+    fn only(&self) -> Option<&Channel> {
+        match self.channels.as_slice() {
+            [channel] => Some(channel),
+            _ => None,
+        }
+    }
+
     /// The one channel that is asked for, in the API's spelling; nothing asks for all.
     fn filter(&self) -> Option<&'static str> {
-        match self.channels.as_slice() {
-            [Channel::Sms] => Some("sms"),
-            [Channel::Whatsapp] => Some("whatsApp"),
-            _ => None,
+        match self.only()? {
+            Channel::Sms => Some("sms"),
+            Channel::Whatsapp => Some("whatsApp"),
+            Channel::Other(_) => None,
         }
     }
 
@@ -136,13 +144,9 @@ impl Settings {
         let mut problems = Problems::default();
         let items = page.result.len();
         let mut campaigns = Vec::with_capacity(items);
-        let only = match self.channels.as_slice() {
-            [channel] => Some(channel),
-            _ => None,
-        };
         for json in page.result {
             let item = lenient::item::<Item<'_>>(json, "result", &mut problems);
-            campaigns.extend(item.and_then(|item| item.translate(only, &mut problems)));
+            campaigns.extend(item.and_then(|item| item.translate(self.only(), &mut problems)));
         }
         Ok(Page {
             items,

@@ -28,7 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// characters, is about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes of all answers of one poll. A million campaigns of SMSUp have half of this.
+/// Most bytes of all answers of one poll. A million campaigns of SMSUp with texts of usual length have
+/// half of this.
 const MAX_POLL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// Longest part of a provider's own error text that is logged, in characters.
@@ -56,16 +57,12 @@ pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Clien
 /// How the requests of one poll are made.
 #[derive(Debug)]
 pub struct Session {
-    /// The client.
-    pub client: reqwest::Client,
-    /// Time limit of one request, its body included.
-    pub request_timeout: Duration,
-    /// No retry begins after this; so no `Retry-After` is waited for beyond it.
-    pub retry_until: Instant,
-    /// Where requests are counted.
-    pub telemetry: AccountTelemetry,
+    client: reqwest::Client,
+    request_timeout: Duration,
+    retry_until: Instant,
+    telemetry: AccountTelemetry,
     /// Bytes of all answers so far.
-    pub received: AtomicUsize,
+    received: AtomicUsize,
 }
 
 /// A whole answer.
@@ -91,6 +88,23 @@ pub(super) fn endpoint(base_url: &Url, path: &str) -> Url {
 }
 
 impl Session {
+    /// Requests with a time limit each, body included, that are counted in `telemetry`. No retry
+    /// begins after `retry_until`, so no `Retry-After` is waited for beyond it.
+    pub fn new(
+        client: reqwest::Client,
+        request_timeout: Duration,
+        retry_until: Instant,
+        telemetry: AccountTelemetry,
+    ) -> Self {
+        Self {
+            client,
+            request_timeout,
+            retry_until,
+            telemetry,
+            received: AtomicUsize::new(0),
+        }
+    }
+
     /// Asks for `url` and makes of the answer what `interpret` does, again after a while where that
     /// may help.
     pub(super) async fn get<T>(

@@ -114,7 +114,7 @@ impl Scalar {
         )
     }
 
-    /// Text; a number is passed on as it is written.
+    /// Text; a whole number is passed on as it is written.
     pub(super) fn text(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         match self {
             Self::Absent => None,

@@ -1,7 +1,8 @@
 //! The providers: one file each, complete in itself, and what they share.
 //!
-//! Adding a provider is one file beside the others and its entries here, which the compiler asks
-//! for once the variant of [`Settings`] is there.
+//! Adding a provider is one file beside the others and its entries here: its line in
+//! [`Settings::NAMES`], its arm in [`Settings::read`], and what the compiler asks for once the
+//! variant of [`Settings`] is there.
 
 mod cinnox;
 mod constant_contact;
@@ -10,7 +11,7 @@ mod lenient;
 mod smsup;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub use lenient::Problems;
 const MAX_PAGES: usize = 2_000;
 
 /// Most campaigns of one read, whatever the page size: about 500 MB.
-const MAX_CAMPAIGNS: usize = 1_000_000;
+pub const MAX_CAMPAIGNS: usize = 1_000_000;
 
 /// The settings of one account at its provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,15 +91,16 @@ impl Settings {
     /// Whether this is the same account, read at the same place. A token that is kept elsewhere now
     /// makes no other account.
     pub fn same_account(&self, other: &Self) -> bool {
-        self.base_url() == other.base_url()
-            && match (self, other) {
-                (Self::ConstantContact(one), Self::ConstantContact(other)) => {
-                    one.same_client(other)
-                }
-                (Self::Cinnox(one), Self::Cinnox(other)) => one.same_app(other),
-                (Self::Smsup(_), Self::Smsup(_)) => true,
-                _ => false,
-            }
+        self.identity() == other.identity()
+    }
+
+    fn identity(&self) -> (&'static str, &Url, Option<&str>) {
+        let own = match self {
+            Self::ConstantContact(settings) => settings.client_id(),
+            Self::Cinnox(settings) => Some(settings.app_id()),
+            Self::Smsup(_) => None,
+        };
+        (self.name(), self.base_url(), own)
     }
 
     const fn base_url(&self) -> &Url {
@@ -309,31 +311,24 @@ impl PollError {
 #[derive(Default)]
 struct Pages {
     count: usize,
-    first_id: Option<String>,
+    seen: HashSet<String>,
 }
 
 impl Pages {
-    /// Takes note of a page by the first id on it, before the next one is asked for.
-    fn more(&mut self, reading: &Reading, first_id: Option<String>) -> Result<(), PollError> {
+    /// Takes note of a page before the next one is asked for. `mark` is what no two pages share: the
+    /// link to the next one, or the first id. A server that does not care where a page is to begin
+    /// would otherwise seem to have one page only, or no last one.
+    fn more(&mut self, reading: &Reading, mark: Option<String>) -> Result<(), PollError> {
         self.count += 1;
-        if self.count >= MAX_PAGES || reading.campaigns.len() > MAX_CAMPAIGNS {
-            return Err(PollError::new(
-                Reason::Pagination,
-                format!(
-                    "more than {} pages with {} campaigns: a shorter lookback has fewer",
-                    self.count,
-                    reading.campaigns.len()
-                ),
-            ));
-        }
-        // a server that ignores where a page is to begin would seem to have one page only
-        if first_id.is_some() && first_id == self.first_id {
-            let page = self.count;
-            let message = format!("page {page} begins as the page before it");
-            return Err(PollError::new(Reason::Pagination, message));
-        }
-        self.first_id = first_id;
-        Ok(())
+        let (count, campaigns) = (self.count, reading.campaigns.len());
+        let message = if count >= MAX_PAGES || campaigns > MAX_CAMPAIGNS {
+            format!("more than {count} pages with {campaigns} campaigns: try a shorter lookback")
+        } else if mark.is_none_or(|mark| self.seen.insert(mark)) {
+            return Ok(());
+        } else {
+            format!("page {count} is an earlier one again")
+        };
+        Err(PollError::new(Reason::Pagination, message))
     }
 }
 
@@ -394,7 +389,7 @@ mod tests {
         // without an id there is nothing to compare
         assert!(more(None));
         assert!(more(None));
-        assert!(more(Some("b")));
+        assert!(more(Some("c")));
         assert!(!more(Some("b")));
     }
 

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::daemon::{
-    Daemon, Setup, TOKEN, account, client, config, program, simulate, value,
+    Daemon, Setup, TOKEN, account, client, config, program, samples, simulate, value,
 };
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
@@ -688,11 +688,7 @@ async fn three_accounts() -> (Daemon, [Simulator; 3]) {
         .map(|((api, simulator), name)| account(name, simulator, api, &["poll_interval: 1h"]))
         .collect();
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
-    let up = "campaign_account_up{";
-    let polled = |metrics: &str| {
-        let mut lines = metrics.lines().filter(|line| line.starts_with(up));
-        lines.all(|line| line.ends_with(" 1"))
-    };
+    let polled = |metrics: &str| samples(metrics, "campaign_account_up", &[]) == [1.0; 3];
     daemon.scrape_until(polled).await;
     (daemon, simulators.try_into().unwrap())
 }

@@ -553,7 +553,12 @@ async fn a_failure_that_may_pass_costs_a_retry_and_not_the_poll() {
             let simulator = provider(api).await;
             simulator.update(|state| state.fault = Some(FaultPlan::once(fault)));
             let name = format!("{provider_name}-{why}");
-            accounts.push(account(&name, &simulator, api, &["request_timeout: 2s"]));
+            let more: &[&str] = if why == "stall" {
+                &["request_timeout: 2s"]
+            } else {
+                &[]
+            };
+            accounts.push(account(&name, &simulator, api, more));
             simulators.push((api, name, simulator));
         }
     }

@@ -245,34 +245,55 @@ async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
     (stream, begin)
 }
 
+const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Asks once and reads the whole answer.
+async fn ask(stream: &mut TcpStream) {
+    stream.write_all(HEALTHY).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"is healthy.\n") {
+        let read = stream.read_buf(&mut answer).await.unwrap();
+        assert!(read > 0, "the connection ended");
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_large_body_is_refused() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
+    let reload = |body: String| client().post(daemon.url("/-/reload")).body(body).send();
+    assert_eq!(reload("x".repeat(2_000)).await.unwrap().status(), 413);
+    assert_eq!(reload("x".to_owned()).await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn connections_beyond_the_bound_wait_for_a_place() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
-    let request = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let scrapes = async {
         let mut places = Vec::new();
         for _ in 0..256 {
             let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
             // answered, so it has its place
-            stream.write_all(request).await.unwrap();
-            stream.read_exact(&mut [0; 12]).await.unwrap();
+            ask(&mut stream).await;
             places.push(stream);
         }
         let mut waiting = TcpStream::connect(daemon.address()).await.unwrap();
-        waiting.write_all(request).await.unwrap();
-        // one that asked later is answered, since it has a place
-        places[0].write_all(request).await.unwrap();
-        let mut answer = vec![0; 300];
-        places[0].read_exact(&mut answer).await.unwrap();
+        waiting.write_all(HEALTHY).await.unwrap();
+        // one that has a place is answered all the same, many times
+        for _ in 0..50 {
+            ask(&mut places[0]).await;
+        }
+        let mut answer = [0; 12];
         assert!(
             waiting.try_read(&mut answer).is_err(),
             "it should have to wait"
         );
         places.pop();
-        waiting.read_exact(&mut answer[..12]).await.unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        waiting.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
     };
     tokio::time::timeout(LIMIT, scrapes).await.unwrap();
 }
@@ -338,10 +359,7 @@ async fn a_client_that_takes_nothing_does_not_keep_the_exporter_from_stopping() 
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     // it had its chance, and no more than that
-    assert!(
-        log.contains("a client did not take its answer in time"),
-        "{log}"
-    );
+    assert!(log.contains("a connection did not end in time"), "{log}");
 }
 
 #[tokio::test]
@@ -417,10 +435,6 @@ async fn a_bad_configuration_ends_with_2_and_all_its_problems_each_with_its_plac
                 "{place}{what}: {text}"
             );
         }
-        assert!(
-            !text.contains("inline") || text.contains("never given inline"),
-            "{text}"
-        );
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 /// The token that simulated providers accept.
 pub(crate) const TOKEN: &str = "s3cret-token-of-the-tests";
 
-/// A program that was built along with the tests.
+/// The exporter, with an empty environment.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign_exporter"));
     // nothing from the machine that runs the tests
@@ -81,10 +81,11 @@ pub(crate) fn account(name: &str, simulator: &Simulator, api: Api, more: &[&str]
     yaml
 }
 
-/// A configuration of these accounts that polls every second.
+/// A configuration of these accounts that polls every second, and in which no data becomes stale
+/// because the machine is slow for a while.
 pub(crate) fn config(accounts: &[String]) -> String {
     format!(
-        "global:\n  poll_interval: 1s\naccounts:\n{}",
+        "global:\n  poll_interval: 1s\n  stale_after: 1h\naccounts:\n{}",
         accounts.concat()
     )
 }

@@ -43,7 +43,7 @@ impl Prometheus {
     async fn start(target: &str) -> Option<Self> {
         let folder = TempDir::new().unwrap();
         let config = format!(
-            "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n  \
+            "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\nscrape_configs:\n  \
              - job_name: campaigns\n    static_configs:\n      - targets: ['{target}']\n"
         );
         let config_file = folder.path().join("prometheus.yml");
