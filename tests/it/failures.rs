@@ -428,7 +428,7 @@ async fn each_fault_fails_its_own_account_for_its_own_reason_and_no_longer_than_
 
 #[tokio::test]
 async fn data_outlives_its_provider_or_its_token_until_it_is_stale() {
-    const STALE_AFTER: f64 = 10.0;
+    const STALE_AFTER: f64 = 20.0;
     let stale_after = format!("stale_after: {STALE_AFTER}s");
     let folder = TempDir::new().unwrap();
     let token = folder.path().join("token");
