@@ -3,7 +3,7 @@
 //! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>; the error table is on
 //! <https://docs.cinnox.com/docs/error-codes-and-rate-limit>.
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -105,8 +105,7 @@ impl Settings {
         let mut reading = Reading::default();
         let mut endpoint = self.endpoint();
         // both or neither, and the same for all pages; there is no total, and no promised order
-        let time =
-            |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         endpoint
             .query_pairs_mut()
             .append_pair("startAt", &time(window.start))
@@ -123,12 +122,9 @@ impl Settings {
             let interpret = |answer: &Answer| self.read_page(answer);
             let page = session.get(&url, &token, interpret).await?;
             let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
-            for campaign in page.campaigns {
-                if self.wants(&campaign.channel) {
-                    reading.add(campaign);
-                }
-            }
-            reading.problems.merge(page.problems);
+            let wanted = page.campaigns.into_iter();
+            let wanted = wanted.filter(|campaign| self.wants(&campaign.channel));
+            reading.add_page(wanted, page.problems);
             if page.items < LIMIT {
                 break;
             }

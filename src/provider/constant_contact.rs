@@ -139,10 +139,7 @@ impl Settings {
             .append_pair("limit", LIMIT);
         loop {
             let page = session.get(&url, &token, read_page).await?;
-            for campaign in page.campaigns {
-                reading.add(campaign);
-            }
-            reading.problems.merge(page.problems);
+            reading.add_page(page.campaigns, page.problems);
             reading.mismatches.extend(page.mismatches);
             let Some(href) = page.next else {
                 // "for all campaigns on the current results page", and nothing of an empty one

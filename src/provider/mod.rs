@@ -178,6 +178,14 @@ impl Reading {
         self.campaigns.insert(campaign.id.clone(), campaign);
     }
 
+    /// Adds what a page has, and what of it could not be read.
+    fn add_page(&mut self, campaigns: impl IntoIterator<Item = Campaign>, problems: Problems) {
+        for campaign in campaigns {
+            self.add(campaign);
+        }
+        self.problems.merge(problems);
+    }
+
     /// Takes the newest campaigns, newest first, and how many were left out. A campaign without a
     /// date counts as the oldest.
     pub fn take_newest(&mut self, most: usize) -> (Vec<Campaign>, usize) {

@@ -99,10 +99,7 @@ impl Settings {
             received += page.items;
             let is_last = page.is_last(received);
             let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
-            for campaign in page.campaigns {
-                reading.add(campaign);
-            }
-            reading.problems.merge(page.problems);
+            reading.add_page(page.campaigns, page.problems);
             if is_last {
                 break;
             }
