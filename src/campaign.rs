@@ -1,13 +1,14 @@
 //! What every provider's campaigns become: the model. It knows neither JSON nor Prometheus.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// The largest count that a gauge (a 64-bit float) still holds exactly: 2^53.
 pub const MAX_COUNT: u64 = 1 << 53;
 
 /// One campaign as its provider reports it now. `None` is what the provider does not report:
 /// absent is never zero.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
     /// The provider's own id, unique within an account.
     pub id: String,
@@ -36,7 +37,7 @@ pub struct Campaign {
 }
 
 /// What a campaign was sent over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Channel {
     /// Text messages.
     #[default]
@@ -68,7 +69,7 @@ impl Channel {
 }
 
 /// Where a campaign stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// All of it was sent.
     Sent,
@@ -104,7 +105,7 @@ impl Status {
 }
 
 /// How many messages, recipients or reactions, as the provider counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// People or numbers that it was made for.
     pub recipients: Option<u64>,
@@ -129,7 +130,7 @@ pub struct Counts {
 }
 
 /// Failed messages by the provider's reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     /// Refused by an operator.
     pub error: Option<u64>,
@@ -160,7 +161,7 @@ impl Failures {
 }
 
 /// What describes a campaign beside its name, where the provider reports it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     /// The number or name that recipients see.
     pub sender: Option<String>,

@@ -130,6 +130,13 @@ pub enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Let the exporter read an account of Constant Contact: prints an address and a code, waits
+    /// for a person to consent there, and stores the tokens.
+    Authorize {
+        /// The account's name in the configuration.
+        #[arg(value_name = "ACCOUNT")]
+        account: String,
+    },
     /// Poll every account once and print the metrics.
     Poll {
         /// Only this account.

@@ -56,15 +56,15 @@ pub struct Polling {
     stale_after: Option<Duration>,
     /// Time limit of one request, its body included.
     pub request_timeout: Duration,
-    /// How young a campaign is that is read at every poll. Has no effect yet.
+    /// How young a campaign is that is read at every poll.
     pub recent: Duration,
-    /// How often the whole lookback is read. Has no effect yet.
+    /// How often the whole lookback is read.
     pub full_poll_interval: Duration,
     /// How many campaigns are kept, the newest first.
     pub max_campaigns: usize,
-    /// Requests a second of an application. Has no effect yet.
+    /// Requests a second of an application; the provider's published limit if not given.
     pub requests_per_second: Option<f64>,
-    /// Requests a day of an application. Has no effect yet.
+    /// Requests a day of an application, from 00:00 UTC; likewise.
     pub requests_per_day: Option<u64>,
     /// What `campaign_info` carries beside the name.
     pub info_labels: Vec<InfoLabel>,
@@ -134,18 +134,29 @@ impl Polling {
         }
     }
 
-    /// What depends on other keys takes its value once those of the account are known.
-    fn resolved(mut self, section: &mut Section<'_>) -> Self {
+    /// Shows what depends on other keys once those of the account are known.
+    fn shown(self, section: &mut Section<'_>) -> Self {
         if self.stale_after.is_none() {
-            self.stale_after = Some(self.stale_after());
-            section.show("stale_after", duration_text(self.stale_after()));
+            section.show(
+                "stale_after",
+                duration_text(self.stale_after(self.poll_interval)),
+            );
         }
         self
     }
 
-    /// Campaign series vanish when the last good poll is older than this.
-    pub fn stale_after(&self) -> Duration {
-        self.stale_after.unwrap_or(3 * self.poll_interval)
+    /// Campaign series vanish when the last good poll is older than this. `poll_interval` is how
+    /// often the account is polled at present, which may be less often than configured.
+    pub fn stale_after(&self, poll_interval: Duration) -> Duration {
+        self.stale_after.unwrap_or(3 * poll_interval)
+    }
+
+    /// The limits that are configured.
+    pub const fn limits(&self) -> provider::Limits {
+        provider::Limits {
+            per_second: self.requests_per_second,
+            per_day: self.requests_per_day,
+        }
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -157,8 +168,9 @@ impl Polling {
                  provider's quota"
             ));
         }
-        if self.stale_after() < self.poll_interval {
-            let stale_after = duration_text(self.stale_after());
+        let stale_after = self.stale_after(self.poll_interval);
+        if stale_after < self.poll_interval {
+            let stale_after = duration_text(stale_after);
             warnings.push(format!(
                 "stale_after {stale_after} is shorter than poll_interval {interval}: campaign \
                  series will vanish between two polls"
@@ -194,7 +206,7 @@ impl Account {
             section.let_pass();
             None
         };
-        let polling = Polling::read(section, global).resolved(section);
+        let polling = Polling::read(section, global).shown(section);
         Some((name?, polling, provider?))
     }
 }
@@ -437,7 +449,7 @@ mod tests {
         assert_eq!(polling.poll_interval, 2 * MINUTE);
         assert_eq!(polling.lookback, 90 * DAY);
         assert_eq!(polling.info_labels, []);
-        assert_eq!(polling.stale_after(), 6 * MINUTE);
+        assert_eq!(polling.stale_after(polling.poll_interval), 6 * MINUTE);
     }
 
     #[test]

@@ -15,11 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Account, Config, ConfigError};
-use crate::poller::Poller;
-use crate::provider::Reason;
+use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
+use crate::poller::{self, Poller, Progress};
+use crate::provider::{Access, Applications, Reason, Remaining};
 use crate::publisher::{self, Published};
+use crate::saved;
 use crate::server::{self, Endpoints};
-use crate::snapshot::{Change, Generation, Snapshot};
+use crate::snapshot::{Change, Configured, Generation, Snapshot};
+use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
 
 /// Changes that wait for the publisher; pollers wait beyond it.
@@ -61,6 +64,10 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         .local_addr()
         .context("cannot tell the address listened on")?;
 
+    let store = match &options.storage {
+        Some(folder) => Some(Arc::new(Store::open(folder)?)),
+        None => None,
+    };
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
     let (published, exposition) =
@@ -68,6 +75,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     let (changes, inbox) = mpsc::channel(CHANGES);
     let (reloads, mut reload_requests) = mpsc::channel(RELOADS);
     let (shown_config, config_in_force) = watch::channel(String::new());
+    let (pulses, health) = watch::channel(Vec::new());
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     tasks.spawn(
@@ -81,6 +89,9 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         changes,
         published: exposition.clone(),
         shown_config,
+        pulses,
+        applications: Applications::new(store.clone()),
+        store,
         stop: stop.clone(),
     };
     accounts.put_in_force(config, &mut tasks).await?;
@@ -91,6 +102,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         published: exposition,
         telemetry: telemetry.clone(),
         config: config_in_force,
+        health,
         reloads,
     };
     let server = server::serve(listener, endpoints, stop.clone());
@@ -131,9 +143,11 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     stop.cancel();
     // the publisher ends when nobody is left who could tell it anything, and whoever still asks
     // for a reload is told that there will be none
-    drop(accounts);
+    let applications = accounts.end();
     drop(reload_requests);
     let all_ended = async {
+        // a token that is being replaced has to be kept first
+        applications.finish().await;
         while let Some(ended) = tasks.join_next().await {
             // that they end is right by now, and how may still be the cause of it all
             if let Ok(Ended::Early(_, Some(_))) | Err(_) = &ended
@@ -176,6 +190,9 @@ struct Accounts {
     changes: mpsc::Sender<Change>,
     published: watch::Receiver<Arc<Published>>,
     shown_config: watch::Sender<String>,
+    pulses: watch::Sender<Vec<Pulse>>,
+    applications: Applications,
+    store: Option<Arc<Store>>,
     stop: CancellationToken,
 }
 
@@ -183,6 +200,16 @@ struct Running {
     account: Account,
     generation: Generation,
     telemetry: AccountTelemetry,
+    access: Access,
+    pulse: Pulse,
+    stop: CancellationToken,
+}
+
+/// A poll loop that is about to begin.
+struct Beginning {
+    poller: Poller,
+    delay: Duration,
+    heartbeat: Heartbeat,
     stop: CancellationToken,
 }
 
@@ -233,22 +260,48 @@ impl Accounts {
     ) -> anyhow::Result<()> {
         self.generation += 1;
         let number = self.generation;
+        let configured = config.accounts.iter().map(|account| {
+            let limits = account.provider.limits(account.polling.limits());
+            (account.name.as_str(), &account.provider, limits)
+        });
+        self.applications.configure(configured).await;
         let mut before = std::mem::take(&mut self.running);
         let mut in_force = Vec::new();
         let mut telemetries = Vec::new();
+        let mut pulses = Vec::new();
         let mut new = Vec::new();
         let config_yaml = config.to_yaml();
         for account in config.accounts {
+            let mut restored = None;
             let running = match before.remove(&account.name) {
                 Some(running) if running.account == account => running,
                 other => {
-                    let running = self.configure(account, other)?;
-                    new.push((self.poller(&running), running.stop.clone()));
+                    let is_new = other.is_none();
+                    let (running, heartbeat) = self.configure(account, other)?;
+                    let mut beginning = Beginning {
+                        poller: running.poller(self.client.clone()),
+                        delay: Duration::ZERO,
+                        heartbeat,
+                        stop: running.stop.clone(),
+                    };
+                    // one that was changed is read anew, whole and at once
+                    if let Some(store) = self.store.as_ref().filter(|_| is_new) {
+                        let kept = saved::load(store, &running.account).await;
+                        restored = poller::known(&running.account, &kept);
+                        beginning.poller.progress = Progress::of(kept);
+                        beginning.delay = beginning.poller.delay();
+                    }
+                    new.push(beginning);
                     running
                 }
             };
-            in_force.push((running.generation, running.account.clone()));
+            in_force.push(Configured {
+                generation: running.generation,
+                account: running.account.clone(),
+                restored,
+            });
             telemetries.push(running.telemetry.clone());
+            pulses.push(running.pulse.clone());
             self.running.insert(running.account.name.clone(), running);
         }
         for running in before.into_values() {
@@ -268,12 +321,19 @@ impl Accounts {
             .await
             .context("the publisher ended")?;
         self.telemetry.set_accounts(telemetries);
+        self.pulses.send_replace(pulses);
         self.shown_config.send_replace(config_yaml);
         // only now, so that no poll is over before its account is known
-        for (poller, stop) in new {
+        for beginning in new {
             let changes = self.changes.clone();
+            let Beginning {
+                poller,
+                delay,
+                heartbeat,
+                stop,
+            } = beginning;
             tasks.spawn(async move {
-                poller.run(changes, stop).await;
+                poller.run(delay, changes, heartbeat, stop).await;
                 Ended::Stopped
             });
         }
@@ -281,41 +341,70 @@ impl Accounts {
     }
 
     /// An account that is new or has changed. While it is the same one at its provider, its
-    /// counters go on.
-    fn configure(&self, account: Account, before: Option<Running>) -> anyhow::Result<Running> {
-        let telemetry = match before {
-            Some(running) => {
-                running.stop.cancel();
-                Some(running.telemetry)
-                    .filter(|_| running.account.provider.same_account(&account.provider))
-            }
-            None => None,
+    /// counters and tokens go on.
+    fn configure(
+        &self,
+        account: Account,
+        before: Option<Running>,
+    ) -> anyhow::Result<(Running, Heartbeat)> {
+        let before = before.and_then(|running| {
+            running.stop.cancel();
+            let same = running.account.provider.same_account(&account.provider);
+            same.then_some((running.telemetry, running.access))
+        });
+        let (telemetry, access) = match before {
+            Some(before) => before,
+            None => connect(&account, &self.applications, self.store.clone())?,
         };
-        let telemetry = match telemetry {
-            Some(telemetry) => telemetry,
-            None => account_telemetry(&account)?,
-        };
-        let stop = self.stop.child_token();
-        Ok(Running {
+        let (heartbeat, pulse) = heartbeat();
+        let running = Running {
             account,
             generation: self.generation,
             telemetry,
-            stop,
-        })
+            access,
+            pulse,
+            stop: self.stop.child_token(),
+        };
+        Ok((running, heartbeat))
     }
 
-    fn poller(&self, running: &Running) -> Poller {
+    /// What is left to wait for when nothing is to be begun any more.
+    fn end(self) -> Applications {
+        self.applications
+    }
+}
+
+impl Running {
+    fn poller(&self, client: reqwest::Client) -> Poller {
         Poller {
-            account: running.account.clone(),
-            generation: running.generation,
-            client: self.client.clone(),
-            telemetry: running.telemetry.clone(),
+            account: self.account.clone(),
+            generation: self.generation,
+            client,
+            telemetry: self.telemetry.clone(),
+            access: self.access.clone(),
+            progress: Progress::default(),
         }
     }
 }
 
+/// What an account that was not there before is counted and authorised with.
+pub fn connect(
+    account: &Account,
+    applications: &Applications,
+    store: Option<Arc<Store>>,
+) -> anyhow::Result<(AccountTelemetry, Access)> {
+    let name = &account.name;
+    let telemetry = account_telemetry(account)?;
+    let application = applications
+        .of(name, &account.provider)
+        .with_context(|| format!("account {name} has no application"))?;
+    let remaining = Remaining::new(Arc::clone(&application), account.provider.name(), name)?;
+    telemetry.observe(Box::new(remaining))?;
+    Ok((telemetry, Access::new(name, application, store)))
+}
+
 /// The metrics of an account, all at 0.
-pub fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
+fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
     let provider = &account.provider;
     let reasons = Reason::ALL.map(Reason::as_str);
     let telemetry = AccountTelemetry::new(

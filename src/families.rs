@@ -162,8 +162,9 @@ const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     },
     Family {
         name: "campaign_account_poll_interval_seconds",
-        help: "How often the account is read.",
-        value: |state| Some(state.account.polling.poll_interval.as_secs_f64()),
+        help: "How often the account is read at present: as configured, or more seldom where the \
+               day's requests would not suffice.",
+        value: |state| Some(state.poll_interval.as_secs_f64()),
     },
     Family {
         name: "campaign_account_lookback_seconds",
@@ -179,6 +180,12 @@ const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         name: "campaign_account_credits",
         help: "The credits that the account has left.",
         value: |state| state.data().and_then(|data| data.credits),
+    },
+    Family {
+        name: "campaign_account_token_expiry_timestamp_seconds",
+        help: "When the access token in use runs out, in unix time, where that is known; it is \
+               renewed well before.",
+        value: |state| timestamp(state.token_expiry),
     },
 ];
 
@@ -261,7 +268,7 @@ impl<'a> AccountRows<'a> {
                 ("channel", campaign.channel.as_str()),
                 ("campaign_id", campaign.id.as_str()),
             ]);
-            (format!("{account},{own}"), campaign)
+            (format!("{account},{own}"), campaign.as_ref())
         });
         Self {
             state,

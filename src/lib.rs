@@ -7,6 +7,7 @@ pub mod telemetry;
 
 pub mod campaign;
 pub mod secret;
+pub mod store;
 
 pub mod document;
 
@@ -14,7 +15,11 @@ pub mod provider;
 
 pub mod config;
 
+pub mod history;
 pub mod snapshot;
+
+pub mod heartbeat;
+pub mod saved;
 
 pub mod poller;
 
@@ -26,6 +31,7 @@ pub mod publisher;
 pub mod negotiation;
 pub mod server;
 
+pub mod authorize;
 pub mod daemon;
 pub mod once;
 

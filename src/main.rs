@@ -1,11 +1,13 @@
 //! The program: parse, check, run, and say by the exit code how it went.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::config::Config;
-use campaign_exporter::{daemon, demo, logging, once, provider};
+use campaign_exporter::store::Store;
+use campaign_exporter::{authorize, daemon, demo, logging, once, provider};
 use clap::Parser;
 use tracing::{error, info};
 
@@ -87,10 +89,31 @@ async fn run() -> ExitCode {
                     return ExitCode::from(BAD_CONFIGURATION);
                 }
             }
-            match once::poll(config.accounts, client).await {
+            let store = match storage.as_deref().map(Store::share).transpose() {
+                Ok(store) => store,
+                Err(error) => return exit(Err(error.into())),
+            };
+            match once::poll(config.accounts, client, store.map(Arc::new)).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(FAILED),
                 Err(error) => exit(Err(error)),
+            }
+        }
+        Some(Command::Authorize { account: name }) => {
+            let Some(account) = config.accounts.iter().find(|account| account.name == name) else {
+                error!(
+                    account = name,
+                    "the configuration has no account of this name"
+                );
+                return ExitCode::from(BAD_CONFIGURATION);
+            };
+            let Some(folder) = storage else {
+                error!("authorize needs --storage.path, where the running exporter has its own");
+                return ExitCode::from(BAD_CONFIGURATION);
+            };
+            match Store::share(&folder) {
+                Ok(store) => exit(authorize::authorize(account, client, &Arc::new(store)).await),
+                Err(error) => exit(Err(error.into())),
             }
         }
         _ => exit(daemon::run(daemon_options, config, client).await),

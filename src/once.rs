@@ -1,21 +1,29 @@
 //! The `poll` command: every account once, the exposition on standard output.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::config::Account;
-use crate::daemon::account_telemetry;
+use crate::daemon::connect;
 use crate::exposition::{Format, Writer};
 use crate::families;
-use crate::poller::{Outcome, Poller};
-use crate::snapshot::{Change, Snapshot};
+use crate::poller::{Outcome, Poller, Progress};
+use crate::provider::Applications;
+use crate::snapshot::{Change, Configured, Snapshot};
+use crate::store::Store;
 use crate::telemetry::Telemetry;
 
-/// Polls the accounts side by side. Returns whether all polls were good.
-pub async fn poll(accounts: Vec<Account>, client: reqwest::Client) -> anyhow::Result<bool> {
+/// Polls the accounts side by side, each as a whole. Returns whether all polls were good.
+pub async fn poll(
+    accounts: Vec<Account>,
+    client: reqwest::Client,
+    store: Option<Arc<Store>>,
+) -> anyhow::Result<bool> {
     let telemetry = Telemetry::new()?;
     let mut snapshot = Snapshot::default();
     let mut polls = JoinSet::new();
@@ -25,17 +33,29 @@ pub async fn poll(accounts: Vec<Account>, client: reqwest::Client) -> anyhow::Re
         number: generation,
         accounts: accounts
             .iter()
-            .map(|account| (generation, account.clone()))
+            .map(|account| Configured {
+                generation,
+                account: account.clone(),
+                restored: None,
+            })
             .collect(),
     });
+    let mut applications = Applications::new(store.clone());
+    let configured = accounts.iter().map(|account| {
+        let limits = account.provider.limits(account.polling.limits());
+        (account.name.as_str(), &account.provider, limits)
+    });
+    applications.configure(configured).await;
     for account in accounts {
-        let telemetry = account_telemetry(&account)?;
+        let (telemetry, access) = connect(&account, &applications, store.clone())?;
         telemetries.push(telemetry.clone());
-        let poller = Poller {
+        let mut poller = Poller {
             account,
             generation,
             client: client.clone(),
             telemetry,
+            access,
+            progress: Progress::default(),
         };
         polls.spawn(async move {
             let outcome = poller.poll().await;
@@ -49,7 +69,9 @@ pub async fn poll(accounts: Vec<Account>, client: reqwest::Client) -> anyhow::Re
         let (poller, outcome) = ended.context("a poll failed")?;
         all_good &= outcome.result.is_ok();
         report(&poller.account, &outcome)?;
-        snapshot.apply(Change::Polled(Box::new(poller.update(outcome))));
+        let interval = poller.account.polling.poll_interval;
+        let update = poller.update(outcome, Instant::now(), interval);
+        snapshot.apply(Change::Polled(Box::new(update)));
     }
 
     let mut writer = Writer::new(Format::Text);

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::config::Account;
+use crate::config::{Account, Polling};
 use crate::document::duration_text;
-use crate::provider::{PollError, Problems, Reason, Session, Window};
-use crate::snapshot::{Change, Data, Generation, Update};
+use crate::heartbeat::Heartbeat;
+use crate::history::History;
+use crate::provider::{Access, Plan, PollError, Problems, Reading, Reason, Session, Window};
+use crate::saved::{DataRecord, PollRecord, Restored};
+use crate::snapshot::{Change, Data, Generation, Known, Update};
+use crate::store::{Kind, StoreError};
 use crate::telemetry::AccountTelemetry;
 
 /// Longest poll with all its pages and retries. At Constant Contact's 4 requests a second, 2,000
@@ -24,8 +28,12 @@ const LEAST_RETRY_TIME: Duration = Duration::from_secs(30);
 /// Longest delay of the first poll, so that many accounts do not all begin at once.
 const MAX_SPREAD: Duration = Duration::from_secs(2);
 
+/// How much earlier than the recent campaigns a read of them begins: enough for a provider that
+/// filters by another zone than it writes dates in, and for an hour that comes twice in autumn.
+const RECENT_MARGIN: TimeDelta = TimeDelta::hours(3);
+
 /// What one account is polled with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Poller {
     /// The account.
     pub account: Account,
@@ -35,6 +43,38 @@ pub struct Poller {
     pub client: reqwest::Client,
     /// Where polls and requests are counted.
     pub telemetry: AccountTelemetry,
+    /// Its tokens and its application.
+    pub access: Access,
+    /// What its polls have found so far.
+    pub progress: Progress,
+}
+
+/// What the polls of an account have found so far.
+#[derive(Debug, Default)]
+pub struct Progress {
+    data: Option<DataRecord>,
+    last_full: Option<DateTime<Utc>>,
+    recent_requests: Option<u64>,
+    full_requests: Option<u64>,
+    last_poll: Option<DateTime<Utc>>,
+    last_success: Option<DateTime<Utc>>,
+    token_expiry: Option<DateTime<Utc>>,
+}
+
+impl Progress {
+    /// How far an earlier process came.
+    pub fn of(restored: Restored) -> Self {
+        let poll = restored.poll.as_ref();
+        Self {
+            last_full: poll.and_then(|poll| poll.last_full),
+            recent_requests: poll.and_then(|poll| poll.recent_requests),
+            full_requests: poll.and_then(|poll| poll.full_requests),
+            last_poll: poll.map(|poll| poll.ended),
+            last_success: restored.data.as_ref().map(|(time, _)| *time),
+            token_expiry: poll.and_then(|poll| poll.token_expiry),
+            data: restored.data.map(|(_, data)| data),
+        }
+    }
 }
 
 /// What one poll came to.
@@ -42,14 +82,28 @@ pub struct Poller {
 pub struct Outcome {
     /// What it found, with the values that could not be read, or why it failed.
     pub result: Result<(Data, Problems), PollError>,
+    /// Which campaigns were asked for.
+    pub read: Read,
     /// How long it took.
     pub took: Duration,
+    /// Whether it found anything that was not known.
+    pub changed: bool,
+}
+
+/// Which campaigns a poll asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Those of the whole lookback.
+    Full,
+    /// Those whose numbers still move.
+    Recent,
 }
 
 impl Poller {
     /// Polls once and counts it.
-    pub async fn poll(&self) -> Outcome {
+    pub async fn poll(&mut self) -> Outcome {
         let begin = Instant::now();
+        let now = Utc::now();
         let polling = &self.account.polling;
         let session = Session::new(
             self.client.clone(),
@@ -59,60 +113,206 @@ impl Poller {
                     .poll_interval
                     .clamp(LEAST_RETRY_TIME, MAX_POLL_DURATION),
             self.telemetry.clone(),
+            self.access.clone(),
         );
-        let window = window(Utc::now(), polling.lookback);
-        let read = self.account.provider.read_campaigns(&session, window);
-        let read = tokio::time::timeout(MAX_POLL_DURATION, read).await;
-        let result = read.unwrap_or_else(|_| {
+        let read = self.next_read(now);
+        let window = match read {
+            Read::Full => window(now, polling.lookback),
+            Read::Recent => Window {
+                start: window(now, polling.recent).start - RECENT_MARGIN,
+                now,
+            },
+        };
+        let reading = self.account.provider.read_campaigns(&session, window);
+        let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
+        let reading = reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
             Err(PollError::new(
                 Reason::Timeout,
                 format!("the poll took longer than {limit}"),
             ))
         });
-        let result = result.map(|mut reading| {
-            let (campaigns, dropped) = reading.take_newest(polling.max_campaigns);
-            for (field, count) in reading.problems.iter() {
-                self.telemetry.decode_problems(field, count);
+        self.progress.token_expiry = session.token_expiry().or(self.progress.token_expiry);
+        let mut changed = false;
+        let result = reading.map(|reading| {
+            let requests = session.requests();
+            match read {
+                Read::Full => self.progress.full_requests = Some(requests),
+                Read::Recent => self.progress.recent_requests = Some(requests),
             }
-            for rate in reading.mismatches {
-                self.telemetry.mismatch(rate);
-            }
-            let data = Data {
-                campaigns,
-                dropped,
-                credits: reading.credits,
-                reported_ratios: reading.reported_ratios,
-            };
-            (data, reading.problems)
+            let (data, problems);
+            (data, problems, changed) = self.take(reading, read, window);
+            self.plan();
+            (data, problems)
         });
+        let ended = Utc::now();
+        self.progress.last_poll = Some(ended);
         match &result {
-            Ok(_) => self.telemetry.poll_succeeded(),
+            Ok(_) => {
+                self.progress.last_success = Some(ended);
+                self.telemetry.poll_succeeded();
+            }
             Err(error) => self.telemetry.poll_failed(error.reason.as_str()),
         }
         Outcome {
             result,
+            read,
             took: begin.elapsed(),
+            changed,
         }
     }
 
-    /// Polls at once, then at every interval, until `stop` is cancelled.
-    pub async fn run(self, changes: mpsc::Sender<Change>, stop: CancellationToken) {
-        stop.run_until_cancelled(self.poll_for_ever(changes)).await;
+    /// All campaigns are read now and then, and where that is no more than the recent ones.
+    fn next_read(&self, now: DateTime<Utc>) -> Read {
+        let Polling {
+            lookback,
+            recent,
+            full_poll_interval,
+            ..
+        } = self.account.polling;
+        let (Some(data), Some(last_full)) = (&self.progress.data, self.progress.last_full) else {
+            return Read::Full;
+        };
+        let interval = self.access.application().stretched(full_poll_interval);
+        // a clock that went back makes it due
+        let is_due = (now - last_full).to_std().is_ok_and(|age| age < interval);
+        let known_since = data.history.full().start;
+        let is_whole = known_since <= window(now, lookback).start;
+        let recent_start = window(now, recent).start - RECENT_MARGIN;
+        if is_due && is_whole && recent_start > window(now, lookback).start {
+            Read::Recent
+        } else {
+            Read::Full
+        }
     }
 
-    async fn poll_for_ever(&self, changes: mpsc::Sender<Change>) {
+    /// Adds what a good read found to what is known. Tells also whether that changed.
+    fn take(&mut self, mut reading: Reading, read: Read, window: Window) -> (Data, Problems, bool) {
+        for (field, count) in reading.problems.iter() {
+            self.telemetry.decode_problems(field, count);
+        }
+        for rate in &reading.mismatches {
+            self.telemetry.mismatch(rate);
+        }
+        let polling = &self.account.polling;
+        let found = reading.take_campaigns();
+        let before = self.progress.data.take();
+        let reported = reading.reported_ratios.iter();
+        let reported = reported
+            .map(|(rate, ratio)| ((*rate).to_owned(), *ratio))
+            .collect();
+        let known = before.as_ref().map(|before| &before.history);
+        let (history, reported_ratios) = match (read, &before) {
+            (Read::Recent, Some(before)) => {
+                let recent = self::window(window.now, polling.recent).start;
+                let lookback = self::window(window.now, polling.lookback).start;
+                let history = before.history.with_recent_read(found, recent, lookback);
+                // they speak of all campaigns or of none
+                (history, before.reported_ratios.clone())
+            }
+            (Read::Full | Read::Recent, _) => {
+                self.progress.last_full = Some(window.now);
+                (History::of_full_read(found, window, known), reported)
+            }
+        };
+        let mut record = DataRecord {
+            source: self.account.provider.source(),
+            saved: Utc::now(),
+            history,
+            credits: reading.credits,
+            reported_ratios,
+        };
+        let changed = before.is_none_or(|before| {
+            let same = before.history.is_same(&record.history)
+                && before.credits == record.credits
+                && before.reported_ratios == record.reported_ratios;
+            if same {
+                record.saved = before.saved;
+            }
+            !same
+        });
+        let data = data(&self.account, &record);
+        self.progress.data = Some(record);
+        (data, reading.problems, changed)
+    }
+
+    /// Tells the application what polling the account costs.
+    fn plan(&self) {
+        let Some(full_requests) = self.progress.full_requests else {
+            return;
+        };
+        let polling = &self.account.polling;
+        let recent_start = window(Utc::now(), polling.recent).start - RECENT_MARGIN;
+        let all_are_recent = recent_start <= window(Utc::now(), polling.lookback).start;
+        let known = self
+            .progress
+            .recent_requests
+            .map(|requests| requests as f64);
+        let recent_requests = known.unwrap_or_else(|| {
+            let history = self.progress.data.as_ref().map(|data| &data.history);
+            let share = history.map_or(1.0, |history| history.share_since(recent_start));
+            // a first page there always is
+            (full_requests as f64 * share).max(1.0).ceil()
+        });
+        let plan = Plan {
+            poll_interval: polling.poll_interval,
+            full_poll_interval: polling.full_poll_interval,
+            recent_requests: if all_are_recent {
+                full_requests as f64
+            } else {
+                recent_requests.min(full_requests as f64)
+            },
+            full_requests: full_requests as f64,
+        };
+        self.access.application().plan(&self.account.name, plan);
+    }
+
+    /// Polls, for the first time after `delay`, then at every interval, until `stop` is cancelled.
+    pub async fn run(
+        mut self,
+        delay: Duration,
+        changes: mpsc::Sender<Change>,
+        heartbeat: Heartbeat,
+        stop: CancellationToken,
+    ) {
+        stop.run_until_cancelled(self.poll_for_ever(delay, changes, heartbeat))
+            .await;
+    }
+
+    /// How long an account has to wait whose last poll was made by another process.
+    pub fn delay(&self) -> Duration {
         let interval = self.account.polling.poll_interval;
-        tokio::time::sleep(MAX_SPREAD.min(interval / 10).mul_f64(fastrand::f64())).await;
-        let mut ticks = tokio::time::interval(interval);
-        // a poll that takes longer than the interval is followed by the next one, not by a burst
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.progress.last_poll.map_or(Duration::ZERO, |last| {
+            // a clock that went back makes it young, and nothing waits longer than usual
+            let age = (Utc::now() - last).to_std().unwrap_or_default();
+            interval.saturating_sub(age)
+        })
+    }
+
+    async fn poll_for_ever(
+        &mut self,
+        delay: Duration,
+        changes: mpsc::Sender<Change>,
+        heartbeat: Heartbeat,
+    ) {
+        self.plan();
+        let interval = self.account.polling.poll_interval;
+        let spread = MAX_SPREAD.min(interval / 10).mul_f64(fastrand::f64());
+        let mut next = Instant::now() + delay + spread;
         let mut log = Log::default();
         loop {
-            ticks.tick().await;
+            heartbeat.expect_by(next);
+            tokio::time::sleep_until(next).await;
+            heartbeat.expect_by(Instant::now() + MAX_POLL_DURATION);
+            let begin = Instant::now();
             let outcome = self.poll().await;
+            let ended = Instant::now();
             log.outcome(&self.account, &outcome);
-            let update = self.update(outcome);
+            self.save(&outcome, &mut log).await;
+            // a poll that takes longer than the interval is followed by the next one, not by a burst
+            let interval = self.access.application().stretched(interval);
+            next = begin + interval;
+            let update = self.update(outcome, ended, interval);
             if changes
                 .send(Change::Polled(Box::new(update)))
                 .await
@@ -124,16 +324,93 @@ impl Poller {
         }
     }
 
+    /// Keeps what the next process has to know: the data first, where it changed, since it is worth
+    /// nothing with another poll's time.
+    async fn save(&self, outcome: &Outcome, log: &mut Log) {
+        let Some(store) = self.access.store() else {
+            return;
+        };
+        let name = &self.account.name;
+        let progress = &self.progress;
+        if let Some(data) = progress.data.as_ref().filter(|_| outcome.changed) {
+            let saved = store.save(Kind::Campaigns, name, data.clone()).await;
+            log.saved(name, saved);
+        }
+        let record = PollRecord {
+            source: self.account.provider.source(),
+            ended: progress.last_poll.unwrap_or_else(Utc::now),
+            up: outcome.result.is_ok(),
+            took: outcome.took,
+            last_success: progress.last_success,
+            token_expiry: progress.token_expiry,
+            recent_requests: progress.recent_requests,
+            full_requests: progress.full_requests,
+            last_full: progress.last_full,
+            data_saved: progress.data.as_ref().map(|data| data.saved),
+        };
+        let saved = store.save(Kind::Poll, name, record).await;
+        log.saved(name, saved);
+    }
+
     /// What the outcome means for the snapshot.
-    pub fn update(&self, outcome: Outcome) -> Update {
+    pub fn update(&self, outcome: Outcome, ended: Instant, poll_interval: Duration) -> Update {
         Update {
             account: self.account.name.clone(),
             generation: self.generation,
-            at: Utc::now(),
-            ended: Instant::now(),
+            at: self.progress.last_poll.unwrap_or_else(Utc::now),
+            ended,
             took: outcome.took,
+            poll_interval,
+            token_expiry: self.progress.token_expiry,
             data: outcome.result.ok().map(|(data, _)| data),
         }
+    }
+}
+
+/// What a process that has just started knows about an account.
+pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
+    let now = Utc::now();
+    let poll = restored.poll.as_ref();
+    let fresh = restored.data.as_ref().and_then(|(time, record)| {
+        let age = (now - time).to_std();
+        if age.is_err() {
+            let name = &account.name;
+            warn!(
+                account = name,
+                "the kept campaigns are from the future and are not used: is the clock right?"
+            );
+        }
+        let stale_after = account.polling.stale_after(account.polling.poll_interval);
+        let age = age.ok().filter(|age| *age < stale_after)?;
+        Some((age, data(account, record)))
+    });
+    if poll.is_none() && fresh.is_none() {
+        return None;
+    }
+    Some(Known {
+        up: poll.is_some_and(|poll| poll.up),
+        last_poll: poll.map(|poll| poll.ended),
+        last_success: restored.data.as_ref().map(|(time, _)| *time),
+        poll_duration: poll.map(|poll| poll.took),
+        token_expiry: poll.and_then(|poll| poll.token_expiry),
+        data: fresh,
+    })
+}
+
+/// What is exported of what is known.
+fn data(account: &Account, record: &DataRecord) -> Data {
+    let (campaigns, dropped) = record.history.newest(account.polling.max_campaigns);
+    let rates = account.provider.reported_rates().iter();
+    let reported_ratios = rates.filter_map(|rate| {
+        let mut known = record.reported_ratios.iter();
+        let (_, ratio) = known.find(|(name, _)| name == rate)?;
+        Some((*rate, *ratio))
+    });
+    Data {
+        campaigns,
+        dropped,
+        credits: record.credits,
+        reported_ratios: reported_ratios.collect(),
     }
 }
 
@@ -146,13 +423,27 @@ fn window(now: DateTime<Utc>, lookback: Duration) -> Window {
     Window { start, now }
 }
 
-/// What was logged last: whatever goes on unchanged is said once.
+/// What was logged last: whatever goes on unchanged is said once, and again every hour.
 #[derive(Default)]
 struct Log {
     succeeded_before: bool,
-    problems: Problems,
+    failure: Option<Failure>,
+    /// Of full reads and of recent ones, which see other campaigns.
+    problems: [Problems; 2],
     dropped: usize,
+    cannot_save: bool,
 }
+
+/// A failure that goes on.
+struct Failure {
+    reason: Reason,
+    message: String,
+    told: Instant,
+    polls: u64,
+}
+
+/// How often the log repeats that a poll fails for the same reason.
+const REMINDER: Duration = Duration::from_hours(1);
 
 impl Log {
     fn outcome(&mut self, account: &Account, outcome: &Outcome) {
@@ -162,23 +453,41 @@ impl Log {
         match &outcome.result {
             Err(error) => {
                 let reason = error.reason.as_str();
-                warn!(provider, account = name, reason, %error, took, "poll failed");
+                if self.is_known(error) {
+                    debug!(provider, account = name, reason, %error, took, "poll failed again");
+                } else {
+                    warn!(provider, account = name, reason, %error, took, "poll failed");
+                }
                 self.succeeded_before = false;
             }
             Ok((data, problems)) => {
                 let campaigns = data.campaigns.len();
+                let failed_polls = self.failure.take().map_or(0, |failure| failure.polls);
                 if self.succeeded_before {
-                    debug!(provider, account = name, campaigns, took, "polled");
+                    let read = outcome.read;
+                    debug!(provider, account = name, campaigns, ?read, took, "polled");
                 } else {
-                    info!(provider, account = name, campaigns, took, "polled");
+                    info!(
+                        provider,
+                        account = name,
+                        campaigns,
+                        failed_polls,
+                        took,
+                        "polled"
+                    );
                 }
                 self.succeeded_before = true;
-                if !problems.is_empty() && *problems != self.problems {
+                if !problems.is_empty() && !self.problems.contains(problems) {
                     warn!(provider, account = name, %problems, "values could not be read");
                 } else if !problems.is_empty() {
                     debug!(provider, account = name, %problems, "values could not be read");
                 }
-                self.problems = problems.clone();
+                let [full, recent] = &mut self.problems;
+                let known = match outcome.read {
+                    Read::Full => full,
+                    Read::Recent => recent,
+                };
+                known.clone_from(problems);
                 if data.dropped != self.dropped && data.dropped > 0 {
                     let (dropped, most) = (data.dropped, account.polling.max_campaigns);
                     warn!(
@@ -190,6 +499,39 @@ impl Log {
                     );
                 }
                 self.dropped = data.dropped;
+            }
+        }
+    }
+
+    /// Takes note of a failure. Returns whether the log knows it from not long ago.
+    fn is_known(&mut self, error: &PollError) -> bool {
+        if let Some(failure) = &mut self.failure {
+            failure.polls += 1;
+            if failure.reason == error.reason && failure.message == error.message {
+                let recently = failure.told.elapsed() < REMINDER;
+                if !recently {
+                    failure.told = Instant::now();
+                }
+                return recently;
+            }
+        }
+        let polls = self.failure.as_ref().map_or(1, |failure| failure.polls);
+        self.failure = Some(Failure {
+            reason: error.reason,
+            message: error.message.clone(),
+            told: Instant::now(),
+            polls,
+        });
+        false
+    }
+
+    fn saved(&mut self, account: &str, saved: Result<(), StoreError>) {
+        match saved {
+            Ok(()) => self.cannot_save = false,
+            Err(error) if self.cannot_save => debug!(account, %error, "still not kept"),
+            Err(error) => {
+                warn!(account, %error, "polls go on, but a restart will forget them");
+                self.cannot_save = true;
             }
         }
     }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::exposition::Writer;
+use crate::heartbeat::Pulse;
 use crate::negotiation;
 use crate::publisher::Published;
 use crate::telemetry::{REVISION, Telemetry, VERSION};
@@ -78,6 +79,8 @@ pub struct Endpoints {
     pub telemetry: Telemetry,
     /// The configuration in force.
     pub config: watch::Receiver<String>,
+    /// The poll loops.
+    pub health: watch::Receiver<Vec<Pulse>>,
     /// Where reloads are asked for.
     pub reloads: mpsc::Sender<Reload>,
 }
@@ -179,7 +182,7 @@ async fn answer(endpoints: &Endpoints, request: Request<Incoming>) -> Response<B
     match path.as_str() {
         path if path == endpoints.telemetry_path => read(metrics),
         "/" => read(landing_page),
-        "/-/healthy" => read(|_, _| plain(StatusCode::OK, "Campaign exporter is healthy.\n")),
+        "/-/healthy" => read(healthy),
         "/-/ready" => read(ready),
         "/config" => read(|endpoints, _| plain(StatusCode::OK, endpoints.config.borrow().clone())),
         _ => plain(StatusCode::NOT_FOUND, "Not found.\n"),
@@ -226,6 +229,18 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> String {
         .filter_map(|value| value.to_str().ok())
         .collect::<Vec<_>>()
         .join(",")
+}
+
+/// A dead man's switch of the poll loops: what the providers do is no reason to be restarted.
+fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    if endpoints.health.borrow().iter().all(Pulse::is_alive) {
+        plain(StatusCode::OK, "Campaign exporter is healthy.\n")
+    } else {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The polling of some account has stopped.\n",
+        )
+    }
 }
 
 fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {

@@ -1,6 +1,7 @@
 //! The state of all accounts at one moment. Pure: time is passed in, nothing waits here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -22,9 +23,37 @@ pub enum Change {
     Configured {
         /// The number of the configuration.
         number: Generation,
-        /// The accounts, each with the number of the configuration that it last changed in.
-        accounts: Vec<(Generation, Account)>,
+        /// The accounts.
+        accounts: Vec<Configured>,
     },
+}
+
+/// An account as it is configured now.
+#[derive(Debug)]
+pub struct Configured {
+    /// The number of the configuration that it last changed in.
+    pub generation: Generation,
+    /// Its configuration.
+    pub account: Account,
+    /// What is known about it from before the start, unless it is there already.
+    pub restored: Option<Known>,
+}
+
+/// What is known about an account from its last polls.
+#[derive(Debug)]
+pub struct Known {
+    /// Whether the last poll succeeded.
+    pub up: bool,
+    /// When it ended.
+    pub last_poll: Option<DateTime<Utc>>,
+    /// When the last good one ended.
+    pub last_success: Option<DateTime<Utc>>,
+    /// How long the last one took.
+    pub poll_duration: Option<Duration>,
+    /// When the access token in use runs out.
+    pub token_expiry: Option<DateTime<Utc>>,
+    /// How old the data is, and the data.
+    pub data: Option<(Duration, Data)>,
 }
 
 /// What a poll leaves in the snapshot.
@@ -40,6 +69,10 @@ pub struct Update {
     pub ended: Instant,
     /// How long it took.
     pub took: Duration,
+    /// When the next one is to begin, counted from the beginning of this one.
+    pub poll_interval: Duration,
+    /// When the access token in use runs out.
+    pub token_expiry: Option<DateTime<Utc>>,
     /// What it found; nothing if it failed.
     pub data: Option<Data>,
 }
@@ -48,7 +81,7 @@ pub struct Update {
 #[derive(Debug, Default)]
 pub struct Data {
     /// The campaigns, newest first, unique by id.
-    pub campaigns: Vec<Campaign>,
+    pub campaigns: Vec<Arc<Campaign>>,
     /// How many campaigns `max_campaigns` left out.
     pub dropped: usize,
     /// The credits left.
@@ -71,30 +104,58 @@ pub struct AccountState {
     pub last_success: Option<DateTime<Utc>>,
     /// How long the last poll took.
     pub poll_duration: Option<Duration>,
+    /// How often it is polled at present.
+    pub poll_interval: Duration,
+    /// When the access token in use runs out.
+    pub token_expiry: Option<DateTime<Utc>>,
     /// What the last good poll found, while it is not stale.
-    data: Option<(Instant, Data)>,
+    data: Option<Aged>,
+}
+
+/// Data, and how old it is.
+#[derive(Debug)]
+struct Aged {
+    since: Instant,
+    /// How old it was then.
+    age: Duration,
+    data: Data,
 }
 
 impl AccountState {
     fn new(generation: Generation, account: Account) -> Self {
         Self {
+            poll_interval: account.polling.poll_interval,
             account,
             generation,
             up: false,
             last_poll: None,
             last_success: None,
             poll_duration: None,
+            token_expiry: None,
             data: None,
         }
     }
 
+    fn restore(&mut self, known: Known, now: Instant) {
+        self.up = known.up;
+        self.last_poll = known.last_poll;
+        self.last_success = known.last_success;
+        self.poll_duration = known.poll_duration;
+        self.token_expiry = known.token_expiry;
+        self.data = known.data.map(|(age, data)| Aged {
+            since: now,
+            age,
+            data,
+        });
+    }
+
     /// What the last good poll found, while it is not stale.
     pub fn data(&self) -> Option<&Data> {
-        self.data.as_ref().map(|(_, data)| data)
+        self.data.as_ref().map(|aged| &aged.data)
     }
 
     /// The campaigns, while they are not stale.
-    pub fn campaigns(&self) -> &[Campaign] {
+    pub fn campaigns(&self) -> &[Arc<Campaign>] {
         self.data().map_or(&[], |data| &data.campaigns)
     }
 
@@ -111,9 +172,9 @@ impl AccountState {
         }
         for campaign in self.campaigns() {
             match channels.get_mut(&campaign.channel) {
-                Some(campaigns) => campaigns.push(campaign),
+                Some(campaigns) => campaigns.push(campaign.as_ref()),
                 None => {
-                    channels.insert(campaign.channel.clone(), vec![campaign]);
+                    channels.insert(campaign.channel.clone(), vec![campaign.as_ref()]);
                 }
             }
         }
@@ -121,8 +182,9 @@ impl AccountState {
     }
 
     fn expiry(&self) -> Option<Instant> {
-        let (since, _) = self.data.as_ref()?;
-        since.checked_add(self.account.polling.stale_after())
+        let Aged { since, age, .. } = self.data.as_ref()?;
+        let stale_after = self.account.polling.stale_after(self.poll_interval);
+        since.checked_add(stale_after.saturating_sub(*age))
     }
 }
 
@@ -153,19 +215,33 @@ impl Snapshot {
 
     /// Puts a new set of accounts in force. One that is read at the same place as before keeps
     /// what is known about it.
-    fn configure(&mut self, accounts: Vec<(Generation, Account)>) {
+    fn configure(&mut self, accounts: Vec<Configured>) {
         let mut before = std::mem::take(&mut self.accounts);
-        for (generation, account) in accounts {
+        for configured in accounts {
+            let Configured {
+                generation,
+                account,
+                restored,
+            } = configured;
             let name = account.name.clone();
             let state = match before.remove(&name) {
+                // goes on undisturbed
+                Some(state) if state.generation == generation && state.account == account => state,
                 Some(state) if state.account.provider.same_account(&account.provider) => {
                     AccountState {
+                        poll_interval: account.polling.poll_interval,
                         account,
                         generation,
                         ..state
                     }
                 }
-                _ => AccountState::new(generation, account),
+                _ => {
+                    let mut state = AccountState::new(generation, account);
+                    if let Some(known) = restored {
+                        state.restore(known, Instant::now());
+                    }
+                    state
+                }
             };
             self.accounts.insert(name, state);
         }
@@ -179,6 +255,8 @@ impl Snapshot {
             at,
             ended,
             took,
+            poll_interval,
+            token_expiry,
             data,
         } = update;
         let state = self.accounts.get_mut(&account);
@@ -188,9 +266,15 @@ impl Snapshot {
         state.up = data.is_some();
         state.last_poll = Some(at);
         state.poll_duration = Some(took);
+        state.poll_interval = poll_interval;
+        state.token_expiry = token_expiry;
         if let Some(data) = data {
             state.last_success = Some(at);
-            state.data = Some((ended, data));
+            state.data = Some(Aged {
+                since: ended,
+                age: Duration::ZERO,
+                data,
+            });
         }
         true
     }
@@ -243,9 +327,16 @@ mod tests {
     }
 
     fn configured(accounts: Vec<(Generation, Account)>) -> Change {
+        let configured = accounts
+            .into_iter()
+            .map(|(generation, account)| Configured {
+                generation,
+                account,
+                restored: None,
+            });
         Change::Configured {
             number: 1,
-            accounts,
+            accounts: configured.collect(),
         }
     }
 
@@ -273,8 +364,10 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             ended,
             took: Duration::ZERO,
+            poll_interval: 5 * MINUTE,
+            token_expiry: None,
             data: ids.map(|ids| Data {
-                campaigns: ids.iter().map(campaign).collect(),
+                campaigns: ids.iter().map(campaign).map(Arc::new).collect(),
                 ..Data::default()
             }),
         }))

@@ -116,6 +116,11 @@ impl AccountTelemetry {
         ]
     }
 
+    /// Shows what a collector finds together with these metrics.
+    pub fn observe(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
+        self.registry.register(collector)
+    }
+
     /// Counts a request with its status code.
     pub fn request(&self, code: &str, took: Duration) {
         self.requests.with_label_values(&[code]).inc();

@@ -8,9 +8,12 @@ use reqwest::Url;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tracing::debug;
 
+use super::application::Limits;
 use super::http::{Answer, Session, endpoint, read_token};
 use super::lenient::{self, Scalar};
+use super::oauth::{Registration, access_token};
 use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Info, Ratio};
 use crate::document::Section;
@@ -46,15 +49,28 @@ const LIMIT: &str = "50";
 /// How far the provider's percents, printed as whole numbers, may be from the counts', in points.
 const PERCENT_TOLERANCE: f64 = 1.0;
 
+/// Requests that an application may make, by the provider's guide: all accounts of it together.
+const LIMITS: Limits = Limits {
+    per_second: Some(4.0),
+    per_day: Some(10_000),
+};
+
 /// An account at Constant Contact.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     base_url: Url,
-    auth_url: Url,
-    client_id: Option<String>,
-    client_secret: Option<SecretSource>,
-    refresh_token: Option<SecretSource>,
-    access_token: Option<SecretSource>,
+    credentials: Credentials,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Credentials {
+    /// Tokens that the exporter renews.
+    Renewed(Registration),
+    /// For a trial: an access token that somebody else renews, or nobody.
+    Given {
+        client_id: Option<String>,
+        access_token: SecretSource,
+    },
 }
 
 impl Settings {
@@ -65,34 +81,47 @@ impl Settings {
         let client_secret = section.secret("client_secret");
         let refresh_token = section.secret("refresh_token");
         let access_token = section.secret("access_token");
-        if client_id.is_none() && access_token.is_none() {
-            section.problem(
-                "",
-                "client_id with refresh_token_file (or refresh_token_env), or access_token_file \
-                 (or access_token_env) alone for a trial, is missing",
-            );
-            return None;
-        }
-        let needs_storage = match (&refresh_token, &access_token) {
-            (Some(SecretSource::File(_)), _) => Some("refresh_token_file"),
-            (Some(SecretSource::Env(_)), _) => Some("refresh_token_env"),
-            (None, None) => Some("client_id"),
-            (None, Some(_)) => None,
+        let credentials = match (client_id, access_token, &refresh_token) {
+            (None, None, _) => {
+                section.problem(
+                    "",
+                    "client_id with refresh_token_file (or refresh_token_env), or \
+                     access_token_file (or access_token_env) alone for a trial, is missing",
+                );
+                return None;
+            }
+            (client_id, Some(access_token), None) => Credentials::Given {
+                client_id,
+                access_token,
+            },
+            (None, Some(_), Some(_)) => {
+                section.problem("", "a refresh token needs the client_id that it belongs to");
+                return None;
+            }
+            (Some(client_id), _, _) => {
+                if !storage {
+                    let key = match &refresh_token {
+                        Some(SecretSource::File(_)) => "refresh_token_file",
+                        Some(SecretSource::Env(_)) => "refresh_token_env",
+                        None => "client_id",
+                    };
+                    section.problem(
+                        key,
+                        "a refresh token needs --storage.path: the provider replaces it at each \
+                         use, and the new one would be lost",
+                    );
+                }
+                Credentials::Renewed(Registration {
+                    auth_url: auth_url?,
+                    client_id,
+                    client_secret,
+                    refresh_token,
+                })
+            }
         };
-        if let Some(key) = needs_storage.filter(|_| !storage) {
-            section.problem(
-                key,
-                "a refresh token needs --storage.path: the provider replaces it at each use, and \
-                 the new one would be lost",
-            );
-        }
         Some(Self {
             base_url: base_url?,
-            auth_url: auth_url?,
-            client_id,
-            client_secret,
-            refresh_token,
-            access_token,
+            credentials,
         })
     }
 
@@ -101,33 +130,58 @@ impl Settings {
     }
 
     pub(super) fn client_id(&self) -> Option<&str> {
-        self.client_id.as_deref()
+        match &self.credentials {
+            Credentials::Renewed(registration) => Some(&registration.client_id),
+            Credentials::Given { client_id, .. } => client_id.as_deref(),
+        }
     }
 
-    pub(super) fn warnings(&self) -> Option<String> {
-        self.access_token.is_none().then(|| {
-            "this version does not use refresh tokens: give access_token_file as well".to_owned()
-        })
+    /// How the exporter is registered, if it renews the account's tokens.
+    pub(super) const fn registration(&self) -> Option<&Registration> {
+        match &self.credentials {
+            Credentials::Renewed(registration) => Some(registration),
+            Credentials::Given { .. } => None,
+        }
     }
 
-    /// The token that requests carry.
-    async fn access_token(&self) -> Result<SecretString, PollError> {
-        let Some(source) = &self.access_token else {
-            return Err(PollError::new(
-                Reason::Auth,
-                "this version does not use refresh tokens: give access_token_file",
-            ));
-        };
-        read_token(source).await
+    pub(super) const fn limits() -> Limits {
+        LIMITS
     }
 
-    /// Reads the campaigns of the window.
+    /// Reads the campaigns of the window. A token that is refused is renewed once.
     pub(super) async fn read_campaigns(
         &self,
         session: &Session,
         window: Window,
     ) -> Result<Reading, PollError> {
-        let token = self.access_token().await?;
+        let registration = match &self.credentials {
+            Credentials::Renewed(registration) => registration,
+            Credentials::Given { access_token, .. } => {
+                let token = read_token(access_token).await?;
+                return self.read_pages(session, window, &token).await;
+            }
+        };
+        let (access, transport) = (&session.access, &session.transport);
+        let token = access_token(registration, access, transport, None).await?;
+        session.uses_token_until(token.expiry);
+        match self.read_pages(session, window, &token.secret).await {
+            Err(error) if error.reason == Reason::Auth => {
+                debug!(%error, "the access token is refused");
+                let old = Some(&token.secret);
+                let token = access_token(registration, access, transport, old).await?;
+                session.uses_token_until(token.expiry);
+                self.read_pages(session, window, &token.secret).await
+            }
+            result => result,
+        }
+    }
+
+    async fn read_pages(
+        &self,
+        session: &Session,
+        window: Window,
+        token: &SecretString,
+    ) -> Result<Reading, PollError> {
         let mut reading = Reading::default();
         let mut pages = Pages::default();
         let mut url = endpoint(&self.base_url, SUMMARIES);
@@ -138,7 +192,7 @@ impl Settings {
             )
             .append_pair("limit", LIMIT);
         loop {
-            let page = session.get(&url, &token, read_page).await?;
+            let page = session.get(&url, token, read_page).await?;
             reading.add_page(page.campaigns, page.problems);
             reading.mismatches.extend(page.mismatches);
             let Some(href) = page.next else {
@@ -358,11 +412,10 @@ mod tests {
     fn settings(base_url: &str) -> Settings {
         Settings {
             base_url: Url::parse(base_url).unwrap(),
-            auth_url: Url::parse(DEFAULT_AUTH_URL).unwrap(),
-            client_id: None,
-            client_secret: None,
-            refresh_token: None,
-            access_token: None,
+            credentials: Credentials::Given {
+                client_id: None,
+                access_token: SecretSource::Env("T".to_owned()),
+            },
         }
     }
 

@@ -1,19 +1,20 @@
 //! One way of asking for all providers: bearer token, bounds, retries, and what went wrong.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, Url};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::oauth::Access;
 use super::{PollError, Reason};
 use crate::secret::SecretSource;
 use crate::telemetry::AccountTelemetry;
@@ -54,15 +55,30 @@ pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Clien
         .build()
 }
 
+/// Longest wait within a poll that a provider can ask for. A poll that would have to wait longer
+/// fails, so that nobody mistakes a sleeping exporter for one that hangs.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// How one request is made: with a time limit, its body included.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    client: reqwest::Client,
+    request_timeout: Duration,
+}
+
 /// How the requests of one poll are made.
 #[derive(Debug)]
 pub struct Session {
-    client: reqwest::Client,
-    request_timeout: Duration,
+    pub(super) transport: Transport,
+    pub(super) access: Access,
     retry_until: Instant,
     telemetry: AccountTelemetry,
     /// Bytes of all answers so far.
     received: AtomicUsize,
+    /// Requests so far, those that were made again counted once.
+    requests: AtomicU64,
+    /// When the token runs out that the poll uses, in unix time; 0 where that is not known.
+    token_expiry: AtomicI64,
 }
 
 /// A whole answer.
@@ -71,7 +87,7 @@ pub(super) struct Answer {
     pub(super) status: u16,
     content_type: String,
     retry_after: Option<Duration>,
-    body: Bytes,
+    pub(super) body: Bytes,
 }
 
 /// The token that requests carry.
@@ -87,22 +103,128 @@ pub(super) fn endpoint(base_url: &Url, path: &str) -> Url {
     url
 }
 
+impl Transport {
+    pub(super) const fn new(client: reqwest::Client, request_timeout: Duration) -> Self {
+        Self {
+            client,
+            request_timeout,
+        }
+    }
+
+    /// Sends a request. `received` counts the bytes of the answer, whose sum has a bound, too. The
+    /// code is what the request is counted under.
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        received: &AtomicUsize,
+    ) -> (String, Result<Answer, PollError>) {
+        match request.timeout(self.request_timeout).send().await {
+            Ok(response) => {
+                let code = response.status().as_str().to_owned();
+                (code, read(response, received).await)
+            }
+            Err(error) => ("error".to_owned(), Err(transport_error(error))),
+        }
+    }
+
+    /// Posts a form to an authorisation server.
+    pub(super) async fn post(
+        &self,
+        url: &str,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, PollError> {
+        let request = self.client.post(url).headers(headers).body(body);
+        self.send(request, &AtomicUsize::new(0)).await.1
+    }
+
+    async fn get(
+        &self,
+        url: &Url,
+        token: &SecretString,
+        received: &AtomicUsize,
+    ) -> (String, Result<Answer, PollError>) {
+        let request = self
+            .client
+            .get(url.clone())
+            .bearer_auth(token.expose_secret())
+            .header(ACCEPT, "application/json")
+            // of a request without a body, but two of the documents ask for it
+            .header(CONTENT_TYPE, "application/json");
+        self.send(request, received).await
+    }
+}
+
+async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, PollError> {
+    let header = |name| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
+    let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
+    let too_large = |what: &str, most: usize| {
+        Err(PollError::new(
+            Reason::TooLarge,
+            format!("{what} more than {most} bytes"),
+        ))
+    };
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return too_large("the answer has", MAX_BODY_BYTES);
+        }
+        let before = received.fetch_add(chunk.len(), Ordering::Relaxed);
+        if before + chunk.len() > MAX_POLL_BYTES {
+            return too_large("the answers have together", MAX_POLL_BYTES);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status: response.status().as_u16(),
+        content_type,
+        retry_after,
+        body: body.freeze(),
+    })
+}
+
 impl Session {
-    /// Requests with a time limit each, body included, that are counted in `telemetry`. No retry
-    /// begins after `retry_until`, so no `Retry-After` is waited for beyond it.
+    /// Requests with a time limit each, body included, that are counted in `telemetry` and against
+    /// what the application of `access` may ask. No retry begins after `retry_until`.
     pub fn new(
         client: reqwest::Client,
         request_timeout: Duration,
         retry_until: Instant,
         telemetry: AccountTelemetry,
+        access: Access,
     ) -> Self {
         Self {
-            client,
-            request_timeout,
+            transport: Transport::new(client, request_timeout),
+            access,
             retry_until,
             telemetry,
             received: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            token_expiry: AtomicI64::new(0),
         }
+    }
+
+    /// When the access token in use runs out, where that is known.
+    pub fn token_expiry(&self) -> Option<DateTime<Utc>> {
+        let seconds = self.token_expiry.load(Ordering::Relaxed);
+        DateTime::from_timestamp(seconds, 0).filter(|_| seconds != 0)
+    }
+
+    /// Takes note of when the access token in use runs out.
+    pub(super) fn uses_token_until(&self, expiry: Option<DateTime<Utc>>) {
+        let seconds = expiry.map_or(0, |expiry| expiry.timestamp());
+        self.token_expiry.store(seconds, Ordering::Relaxed);
+    }
+
+    /// How many requests the poll has needed so far, not counting what was tried again.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Asks for `url` and makes of the answer what `interpret` does, again after a while where that
@@ -113,14 +235,10 @@ impl Session {
         token: &SecretString,
         interpret: impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
-        let delays = ExponentialBuilder::new()
-            .with_min_delay(FIRST_RETRY_DELAY)
-            .with_factor(3.0)
-            .with_max_times(MAX_RETRIES)
-            .with_jitter();
-        let attempt = || self.get_once(url, token, &interpret);
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let attempt = || self.attempt(url, token, &interpret);
         attempt
-            .retry(delays)
+            .retry(delays())
             .sleep(tokio::time::sleep)
             .when(|error: &PollError| error.reason.is_transient())
             .adjust(|error, delay| self.delay(error, delay?))
@@ -138,84 +256,57 @@ impl Session {
         token: &SecretString,
         interpret: impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
-        let answer = self.attempt(url, token).await;
-        // here, so that neither the log of a retry nor anything later sees more
-        answer
-            .and_then(|answer| interpret(&answer))
-            .map_err(|error| presentable(error, token))
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.attempt(url, token, &interpret).await
     }
 
     /// How long to wait before the next try; nothing if there is no time left for one.
     fn delay(&self, error: &PollError, planned: Duration) -> Option<Duration> {
-        let least = match (error.retry_after, error.reason) {
-            (Some(asked), _) => asked,
-            (None, Reason::Throttled) => THROTTLED_DELAY,
-            (None, _) => Duration::ZERO,
-        };
-        // the planned delay has the jitter
-        let delay = least.checked_add(planned)?;
+        let delay = wait(error, planned)?;
         let begin = Instant::now().checked_add(delay)?;
         (begin <= self.retry_until).then_some(delay)
     }
 
-    async fn attempt(&self, url: &Url, token: &SecretString) -> Result<Answer, PollError> {
+    async fn attempt<T>(
+        &self,
+        url: &Url,
+        token: &SecretString,
+        interpret: &impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        self.access.application.admit().await?;
         let begin = Instant::now();
-        let (code, result) = match self.send(url, token).await {
-            Ok(response) => {
-                let status = response.status();
-                (status.as_str().to_owned(), self.read(response).await)
-            }
-            Err(error) => ("error".to_owned(), Err(transport_error(error))),
-        };
+        let (code, answer) = self.transport.get(url, token, &self.received).await;
         self.telemetry.request(&code, begin.elapsed());
+        // here, so that neither the log of a retry nor anything later sees more
+        let result = answer
+            .and_then(|answer| interpret(&answer))
+            .map_err(|error| presentable(error, token));
+        if let Err(error) = &result {
+            let too_long = error.retry_after.is_some_and(|asked| asked > MAX_WAIT);
+            self.access.application.refused(error, too_long).await;
+        }
         result
     }
+}
 
-    async fn send(&self, url: &Url, token: &SecretString) -> reqwest::Result<Response> {
-        self.client
-            .get(url.clone())
-            .timeout(self.request_timeout)
-            .bearer_auth(token.expose_secret())
-            .header(ACCEPT, "application/json")
-            // of a request without a body, but two of the documents ask for it
-            .header(CONTENT_TYPE, "application/json")
-            .send()
-            .await
-    }
+/// The waits before retries.
+pub(super) fn delays() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_RETRY_DELAY)
+        .with_factor(3.0)
+        .with_max_times(MAX_RETRIES)
+        .with_jitter()
+}
 
-    async fn read(&self, mut response: Response) -> Result<Answer, PollError> {
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
-        let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
-        let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
-        let too_large = |what: &str, most: usize| {
-            Err(PollError::new(
-                Reason::TooLarge,
-                format!("{what} more than {most} bytes"),
-            ))
-        };
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return too_large("the answer has", MAX_BODY_BYTES);
-            }
-            let before = self.received.fetch_add(chunk.len(), Ordering::Relaxed);
-            if before + chunk.len() > MAX_POLL_BYTES {
-                return too_large("the answers have together", MAX_POLL_BYTES);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            status: response.status().as_u16(),
-            content_type,
-            retry_after,
-            body: body.freeze(),
-        })
-    }
+/// How long to wait before the next try; nothing if that is longer than a poll waits.
+pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
+    let least = match (error.retry_after, error.reason) {
+        (Some(asked), _) => asked,
+        (None, Reason::Throttled) => THROTTLED_DELAY,
+        (None, _) => Duration::ZERO,
+    };
+    // the planned delay has the jitter
+    (least <= MAX_WAIT).then(|| least + planned)
 }
 
 impl Answer {
@@ -316,7 +407,7 @@ fn error_detail(body: &[u8]) -> String {
 
 /// The error with a message of one line and bounded length, without the token, which a provider
 /// may repeat. The token goes first: nothing would tell one that is cut.
-fn presentable(mut error: PollError, token: &SecretString) -> PollError {
+pub(super) fn presentable(mut error: PollError, token: &SecretString) -> PollError {
     let token = token.expose_secret();
     // serde shows text as `Debug` does
     let shown = format!("{token:?}");

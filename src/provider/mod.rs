@@ -4,25 +4,31 @@
 //! [`Settings::NAMES`], its arm in [`Settings::read`], and what the compiler asks for once the
 //! variant of [`Settings`] is there.
 
+mod application;
 mod cinnox;
 mod constant_contact;
 mod http;
 mod lenient;
+mod oauth;
 mod smsup;
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 
 use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
+use crate::store::Store;
 
+pub use application::{Application, Applications, Limits, Plan, Remaining};
 pub use http::{Session, client};
 pub use lenient::Problems;
+pub use oauth::{Access, DeviceCode};
 
 /// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
@@ -118,10 +124,79 @@ impl Settings {
         if base_url.scheme() == "http" && !is_loopback(base_url) {
             warnings.push("base_url is http: the token travels unencrypted".to_owned());
         }
-        if let Self::ConstantContact(settings) = self {
-            warnings.extend(settings.warnings());
-        }
         warnings
+    }
+
+    /// What shares a quota with the account called `account`: at Constant Contact all accounts of
+    /// one client, elsewhere the account alone.
+    fn application(&self, account: &str) -> String {
+        let (provider, base_url, own) = self.identity();
+        let own = match self {
+            Self::ConstantContact(_) => own.unwrap_or(account),
+            Self::Cinnox(_) | Self::Smsup(_) => account,
+        };
+        format!("{provider} {base_url} {own}")
+    }
+
+    /// Where the account's tokens are renewed.
+    fn auth_url(&self) -> Option<&Url> {
+        match self {
+            Self::ConstantContact(settings) => settings
+                .registration()
+                .map(|registration| &registration.auth_url),
+            Self::Cinnox(_) | Self::Smsup(_) => None,
+        }
+    }
+
+    /// What the account's application may ask: the configured limits, else the published ones.
+    pub fn limits(&self, configured: Limits) -> Limits {
+        let published = match self {
+            Self::ConstantContact(_) => constant_contact::Settings::limits(),
+            // none of which the number is known
+            Self::Cinnox(_) | Self::Smsup(_) => Limits::default(),
+        };
+        Limits {
+            per_second: configured.per_second.or(published.per_second),
+            per_day: configured.per_day.or(published.per_day),
+        }
+    }
+
+    /// What decides which campaigns are read, and how, in one line: campaigns that were kept under
+    /// another one are not this account's.
+    pub fn source(&self) -> String {
+        let (provider, base_url, own) = self.identity();
+        let own = own.unwrap_or_default();
+        let channels = self.channels().iter().map(Channel::as_str);
+        let channels = channels.collect::<Vec<_>>().join(",");
+        let time_zone = match self {
+            Self::Smsup(settings) => settings.time_zone().name(),
+            Self::ConstantContact(_) | Self::Cinnox(_) => "",
+        };
+        format!("{provider} {base_url} {own} {channels} {time_zone}")
+    }
+
+    /// Asks a person to consent to the account called `account`, and keeps the tokens. Returns
+    /// whether they can be renewed. An error also where the provider has no such thing.
+    pub async fn authorize(
+        &self,
+        account: &str,
+        client: reqwest::Client,
+        request_timeout: Duration,
+        store: &Arc<Store>,
+        show: impl FnOnce(&DeviceCode),
+    ) -> Result<bool, PollError> {
+        let registration = match self {
+            Self::ConstantContact(settings) => settings.registration(),
+            Self::Cinnox(_) | Self::Smsup(_) => None,
+        };
+        let Some(registration) = registration else {
+            return Err(PollError::new(
+                Reason::Client,
+                "its configuration gives the token: there is nothing to authorise",
+            ));
+        };
+        let transport = http::Transport::new(client, request_timeout);
+        oauth::authorize(registration, account, store, &transport, show).await
     }
 
     /// Reads every campaign of the window: all pages or nothing.
@@ -149,7 +224,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The times that a read covers. Campaigns that are to be sent later than now belong to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Campaigns sent earlier are not read.
     pub start: DateTime<Utc>,
@@ -186,21 +261,9 @@ impl Reading {
         self.problems.merge(problems);
     }
 
-    /// Takes the newest campaigns, newest first, and how many were left out. A campaign without a
-    /// date counts as the oldest.
-    pub fn take_newest(&mut self, most: usize) -> (Vec<Campaign>, usize) {
-        let mut campaigns: Vec<Campaign> =
-            std::mem::take(&mut self.campaigns).into_values().collect();
-        campaigns.sort_by(|one, other| {
-            let key = |campaign: &Campaign| Reverse(campaign.date());
-            key(one)
-                .cmp(&key(other))
-                .then_with(|| one.id.cmp(&other.id))
-        });
-        let left_out = campaigns.len().saturating_sub(most);
-        campaigns.truncate(most);
-        campaigns.shrink_to_fit();
-        (campaigns, left_out)
+    /// Takes the campaigns, by id.
+    pub fn take_campaigns(&mut self) -> HashMap<String, Campaign> {
+        std::mem::take(&mut self.campaigns)
     }
 }
 
@@ -353,38 +416,14 @@ mod tests {
         }
     }
 
-    fn ids(campaigns: &[Campaign]) -> Vec<&str> {
-        campaigns
-            .iter()
-            .map(|campaign| campaign.id.as_str())
-            .collect()
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_the_undated_are_the_oldest() {
-        let mut reading = Reading::default();
-        reading.add(campaign("old", Some(1), ""));
-        reading.add(campaign("undated", None, ""));
-        reading.add(campaign("new", Some(3), ""));
-        reading.add(Campaign {
-            scheduled: DateTime::from_timestamp(9, 0),
-            ..campaign("planned", None, "")
-        });
-        reading.add(campaign("b", Some(2), ""));
-        reading.add(campaign("a", Some(2), ""));
-        let (campaigns, left_out) = reading.take_newest(5);
-        assert_eq!(ids(&campaigns), ["planned", "new", "a", "b", "old"]);
-        assert_eq!(left_out, 1);
-    }
-
     #[test]
     fn of_a_campaign_that_comes_twice_the_later_is_kept() {
         let mut reading = Reading::default();
         reading.add(campaign("x", Some(1), "first"));
         reading.add(campaign("x", Some(1), "second"));
-        let (campaigns, left_out) = reading.take_newest(5);
-        assert_eq!((campaigns.len(), left_out), (1, 0));
-        assert_eq!(campaigns[0].name, "second");
+        let campaigns = reading.take_campaigns();
+        assert_eq!(campaigns.len(), 1);
+        assert_eq!(campaigns["x"].name, "second");
     }
 
     #[test]

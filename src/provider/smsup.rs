@@ -71,6 +71,10 @@ impl Settings {
         &self.base_url
     }
 
+    pub(super) const fn time_zone(&self) -> Tz {
+        self.time_zone
+    }
+
     /// Reads the campaigns of the window and the credits.
     pub(super) async fn read_campaigns(
         &self,

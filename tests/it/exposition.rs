@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Info, InfoLabel, Status};
@@ -10,7 +11,7 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::{Format, Writer};
 use campaign_exporter::families;
 use campaign_exporter::simulator::{self, Api, Simulator, State};
-use campaign_exporter::snapshot::{Change, Data, Snapshot, Update};
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -256,10 +257,14 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
 /// Both accounts with the campaigns of a good poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    let configured = (0..).zip(accounts.iter().cloned()).collect();
+    let configured = (0..).zip(accounts).map(|(generation, account)| Configured {
+        generation,
+        account: account.clone(),
+        restored: None,
+    });
     snapshot.apply(Change::Configured {
         number: 1,
-        accounts: configured,
+        accounts: configured.collect(),
     });
     for ((generation, account), campaigns) in (0..).zip(accounts).zip(campaigns) {
         let update = Update {
@@ -268,8 +273,10 @@ fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
             at: DateTime::UNIX_EPOCH,
             ended: tokio::time::Instant::now(),
             took: Duration::from_millis(1_500),
+            poll_interval: account.polling.poll_interval,
+            token_expiry: None,
             data: Some(Data {
-                campaigns: campaigns.to_vec(),
+                campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
                 credits: Some(12.5),
                 ..Data::default()
             }),
