@@ -40,6 +40,13 @@ pub(super) enum Content {
     },
 }
 
+/// What becomes of a request.
+pub(super) enum Reply {
+    Response(Response<Body>),
+    /// The connection ends.
+    None,
+}
+
 impl Answer {
     pub(super) fn json(status: u16, value: Value) -> Self {
         Self {

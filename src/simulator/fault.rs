@@ -9,7 +9,6 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, stream};
 use hyper::{
-    Response,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, LOCATION, RETRY_AFTER},
     http::Result,
 };
@@ -17,8 +16,8 @@ use serde_json::json;
 use tokio::task::yield_now;
 
 use super::{
-    Api, Request,
-    answer::{Answer, Body, Content, full, streamed},
+    Request, Server,
+    answer::{Answer, Body, Content, Reply, full, streamed},
     constant_contact,
 };
 
@@ -70,6 +69,9 @@ impl FaultPlan {
 }
 
 /// Something that goes wrong with an answer.
+///
+/// With a fault that takes the place of the answer the request is not processed; with one that
+/// spoils the answer it is, and with it a refresh token is used up.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The API's own error body; SMSUp reports 401 in a body with status 200.
@@ -88,8 +90,10 @@ pub enum Fault {
         /// The body.
         body: String,
     },
-    /// Status 401 with a body that repeats the `Authorization` header.
+    /// Status 401 with a body that repeats the `Authorization` header and the form's values.
     EchoToken,
+    /// The request is processed, but the connection ends before a byte of the answer.
+    Unheard,
     /// The connection ends after half of the announced body.
     Truncated,
     /// Half of the right body, framed as if it were the whole.
@@ -119,16 +123,20 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The response to a request that a sound API would have answered with `answer`.
-    pub(super) fn respond(
+    /// What becomes of a request that a sound server would have answered with `answer`.
+    pub(super) fn reply(
         self,
-        api: Api,
-        answer: Answer,
+        server: Server,
+        answer: impl FnOnce() -> Answer,
         request: &Request,
-    ) -> Result<Response<Body>> {
-        match self {
+    ) -> Result<Reply> {
+        let response = match self {
+            Self::Unheard => {
+                answer();
+                return Ok(Reply::None);
+            }
             Self::Status { code, retry_after } => {
-                let error = api.error(code);
+                let error = server.error(code);
                 match retry_after {
                     Some(value) => error.with(RETRY_AFTER, value),
                     None => error,
@@ -145,11 +153,12 @@ impl Fault {
                     .get(AUTHORIZATION)
                     .map(HeaderValue::as_bytes);
                 let token = String::from_utf8_lossy(token.unwrap_or_default());
-                let message = format!("not accepted: {token}");
+                let fields = request.form.iter().map(|(_, value)| format!(" {value}"));
+                let message = format!("not accepted: {token}{}", fields.collect::<String>());
                 Answer::json(401, json!({ "message": message })).respond(request)
             }
             Self::Truncated => {
-                let (head, body) = answer.encode(request);
+                let (head, body) = answer().encode(request);
                 let cut = stream::once(async {
                     // let the first half leave before the error ends the connection
                     yield_now().await;
@@ -159,21 +168,21 @@ impl Fault {
                     .body(streamed(stream::iter([Ok(half(&body))]).chain(cut)))
             }
             Self::HalfJson => {
-                let (head, body) = answer.render();
+                let (head, body) = answer().render();
                 head.body(full(half(&body)))
             }
             Self::Stall => {
-                let (head, body) = answer.encode(request);
+                let (head, body) = answer().encode(request);
                 head.header(CONTENT_LENGTH, body.len()).body(streamed(
                     stream::iter([Ok(half(&body))]).chain(stream::pending()),
                 ))
             }
             Self::Huge { bytes } => {
-                let (head, body) = answer.render();
+                let (head, body) = answer().render();
                 head.body(gradual(padded(body, bytes).map(Ok)))
             }
             Self::GzipBomb { bytes } => {
-                let (head, body) = answer.render();
+                let (head, body) = answer().render();
                 head.header(CONTENT_ENCODING, "gzip")
                     .body(gradual(compressed(padded(body, bytes))))
             }
@@ -181,7 +190,7 @@ impl Fault {
                 .with(LOCATION, location)
                 .respond(request),
             Self::Next { href } => {
-                let mut answer = answer;
+                let mut answer = answer();
                 if let Content::Json(value) = &mut answer.content
                     && let Some(page) = value.as_object_mut()
                 {
@@ -189,7 +198,8 @@ impl Fault {
                 }
                 answer.respond(request)
             }
-        }
+        };
+        response.map(Reply::Response)
     }
 }
 
@@ -238,7 +248,7 @@ mod tests {
     use serde_json::Value;
 
     use super::{
-        super::{Campaign, Counts, Simulator, State},
+        super::{Api, Campaign, Counts, Simulator, State},
         *,
     };
 
@@ -363,6 +373,41 @@ mod tests {
                 .len(),
             20
         );
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
+        let simulator = simulator(Api::ConstantContact, Fault::Unheard).await;
+        simulator.update(|state| {
+            state.authorization.grant("first");
+            state.authorization.fault = Some(FaultPlan::once(Fault::Unheard));
+        });
+        let client = Client::new();
+        let refresh = async || {
+            let request = client.post(simulator.base_url() + "/oauth2/default/v1/token");
+            let request = request.header("content-type", "application/x-www-form-urlencoded");
+            let body = "grant_type=refresh_token&refresh_token=first&client_id=demo-client";
+            request.body(body).send().await
+        };
+        let error = refresh().await.unwrap_err();
+        assert!(error.is_request() && !error.is_timeout(), "{error:?}");
+        assert!(simulator.read(|state| state.authorization.issued == 1));
+        assert_eq!(refresh().await.unwrap().status(), 400);
+
+        let api = client
+            .get(simulator.base_url() + PATH)
+            .bearer_auth("secret");
+        assert!(api.send().await.unwrap_err().is_request());
+        assert_eq!(simulator.requests().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_echo_has_the_form_too() {
+        let simulator = simulator(Api::Cinnox, Fault::EchoToken).await;
+        let request = Client::new().post(simulator.base_url());
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let response = request.body("a=s3cret").send().await.unwrap();
+        assert!(response.text().await.unwrap().contains("s3cret"));
     }
 
     #[tokio::test]

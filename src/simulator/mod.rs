@@ -4,6 +4,7 @@
 //! and any of them can be made to fail in the ways that networks and providers do.
 
 mod answer;
+mod authorization;
 mod campaign;
 mod cinnox;
 mod constant_contact;
@@ -13,7 +14,7 @@ mod smsup;
 mod state;
 mod world;
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use hyper::{Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -24,8 +25,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use answer::{Answer, Body};
+use answer::{Answer, Body, Reply};
 
+pub use authorization::{Authorization, ExpiresIn};
 pub use campaign::{Campaign, Channel, Counts};
 pub use fault::{Fault, FaultPlan};
 pub use request::Request;
@@ -35,7 +37,8 @@ pub use world::World;
 /// The APIs that can be simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
-    /// Constant Contact v3, its summaries of SMS campaigns.
+    /// Constant Contact v3, its summaries of SMS campaigns, and on the same port, below
+    /// `/oauth2/default`, its authorisation server.
     ConstantContact,
     /// CINNOX, its summaries of sent campaigns; the app id is the state's.
     Cinnox,
@@ -43,21 +46,44 @@ pub enum Api {
     Smsup,
 }
 
-impl Api {
-    fn answer(self, state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
-        match self {
-            Self::ConstantContact => constant_contact::answer(state, now, request),
-            Self::Cinnox => cinnox::answer(state, now, request),
-            Self::Smsup => smsup::answer(state, now, request),
+/// The part of a simulator that a request is for.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    Api(Api),
+    Authorization,
+}
+
+impl Server {
+    fn of(api: Api, request: &Request) -> Self {
+        match api {
+            Api::ConstantContact if Authorization::is_for(request) => Self::Authorization,
+            _ => Self::Api(api),
         }
     }
 
-    /// What this API says with an HTTP status other than 200.
+    fn answer(self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
+        match self {
+            Self::Api(Api::ConstantContact) => constant_contact::answer(state, now, request),
+            Self::Api(Api::Cinnox) => cinnox::answer(state, now, request),
+            Self::Api(Api::Smsup) => smsup::answer(state, now, request),
+            Self::Authorization => state.authorization.answer(request),
+        }
+    }
+
+    /// What this server says with an HTTP status other than 200.
     fn error(self, status: u16) -> Answer {
         match self {
-            Self::ConstantContact => constant_contact::error(status),
-            Self::Cinnox => cinnox::error(status),
-            Self::Smsup => smsup::error(status),
+            Self::Api(Api::ConstantContact) => constant_contact::error(status),
+            Self::Api(Api::Cinnox) => cinnox::error(status),
+            Self::Api(Api::Smsup) => smsup::error(status),
+            Self::Authorization => authorization::error(status),
+        }
+    }
+
+    fn plan(self, state: &mut State) -> &mut Option<FaultPlan> {
+        match self {
+            Self::Api(_) => &mut state.fault,
+            Self::Authorization => &mut state.authorization.fault,
         }
     }
 }
@@ -96,6 +122,11 @@ impl Simulator {
         self.state.send_modify(change);
     }
 
+    /// Looks at the state as the last request left it.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.borrow())
+    }
+
     /// Waits until the state meets a condition, if need be for ever.
     pub async fn wait_for(&self, condition: impl FnMut(&State) -> bool) {
         // an error would mean that the sender is gone, and it is ours
@@ -104,7 +135,7 @@ impl Simulator {
 
     /// The last requests, the oldest first.
     pub fn requests(&self) -> Vec<Request> {
-        self.state.borrow().requests.iter().cloned().collect()
+        self.read(|state| state.requests.iter().cloned().collect())
     }
 }
 
@@ -126,10 +157,7 @@ async fn serve(listener: TcpListener, api: Api, state: watch::Sender<State>) {
 }
 
 async fn connection(stream: TcpStream, api: Api, state: watch::Sender<State>) {
-    let service = service_fn(|request| {
-        let response = respond(api, &state, &request);
-        async { Ok::<_, Infallible>(response) }
-    });
+    let service = service_fn(|request| handle(api, &state, request));
     // clients that give up and bodies that break off are what a simulator is for
     http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
@@ -137,29 +165,39 @@ async fn connection(stream: TcpStream, api: Api, state: watch::Sender<State>) {
         .ok();
 }
 
-fn respond(
+/// An error ends the connection without an answer.
+async fn handle(
     api: Api,
     state: &watch::Sender<State>,
-    request: &hyper::Request<Incoming>,
-) -> Response<Body> {
-    let request = Request::from(request);
-    let mut response = Response::default();
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response<Body>> {
+    let request = Request::read(request).await?;
+    match reply(api, state, request) {
+        Reply::Response(response) => Ok(response),
+        Reply::None => Err(io::ErrorKind::ConnectionAborted.into()),
+    }
+}
+
+fn reply(api: Api, state: &watch::Sender<State>, request: Request) -> Reply {
+    let server = Server::of(api, &request);
+    let mut reply = Reply::None;
     // under one lock, so that a request meets one state and no other request takes its fault
     state.send_modify(|state| {
-        let answer = api.answer(state, Utc::now(), &request);
-        let written = match FaultPlan::next(&mut state.fault) {
-            Some(fault) => fault.respond(api, answer, &request),
-            None => answer.respond(&request),
+        let fault = FaultPlan::next(server.plan(state));
+        let mut answer = || server.answer(state, Utc::now(), &request);
+        let written = match fault {
+            Some(fault) => fault.reply(server, answer, &request),
+            None => answer().respond(&request).map(Reply::Response),
         };
-        response = written.unwrap_or_else(|error| {
+        reply = written.unwrap_or_else(|error| {
             // a plan that cannot be carried out, such as an impossible status: say so
             let mut response = Response::new(answer::full(error.to_string().into()));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            response
+            Reply::Response(response)
         });
         state.count(request);
     });
-    response
+    reply
 }
 
 #[cfg(test)]

@@ -1,13 +1,17 @@
 //! What a client asked.
 
-use std::str::FromStr;
+use std::{io, str::FromStr, time::Instant};
 
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     HeaderMap,
     body::Incoming,
-    header::{AUTHORIZATION, HeaderName},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
 use reqwest::Url;
+
+/// Longest form that is read; a form with two tokens has about 3 kB.
+const MAX_FORM_BYTES: usize = 64 * 1024;
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
@@ -18,6 +22,10 @@ pub struct Request {
     pub path_and_query: String,
     /// All headers.
     pub headers: HeaderMap,
+    /// The decoded names and values of a form, if there is one of a length to be expected.
+    pub form: Vec<(String, String)>,
+    /// When its head had come in.
+    pub at: Instant,
 }
 
 impl Request {
@@ -36,6 +44,25 @@ impl Request {
         Some(value.into_owned())
     }
 
+    /// The value of the form's field of that name; none if it is empty.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.form.iter();
+        let (_, value) = fields.find(|(key, value)| key == name && !value.is_empty())?;
+        Some(value)
+    }
+
+    /// Whether the body is said to be a form.
+    pub(super) fn is_form(&self) -> bool {
+        let content_type = self.headers.get(CONTENT_TYPE);
+        content_type
+            .and_then(|value| value.to_str().ok()?.split(';').next())
+            .is_some_and(|essence| {
+                essence
+                    .trim()
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            })
+    }
+
     /// A query parameter that has to be of some type if it is there.
     pub(super) fn parse<T: FromStr>(&self, name: &str) -> Result<Option<T>, T::Err> {
         self.parameter(name).map(|value| value.parse()).transpose()
@@ -50,18 +77,107 @@ impl Request {
     }
 
     pub(super) fn bears(&self, token: &str) -> bool {
-        self.headers
-            .get(AUTHORIZATION)
-            .is_some_and(|value| *value == *format!("Bearer {token}"))
+        self.bearer() == Some(token)
+    }
+
+    /// The bearer token.
+    pub(super) fn bearer(&self) -> Option<&str> {
+        let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
+        value.strip_prefix("Bearer ")
+    }
+
+    /// Reads a request to its end; an error if the client breaks off.
+    pub(super) async fn read(request: hyper::Request<Incoming>) -> io::Result<Self> {
+        let at = Instant::now();
+        let (head, body) = request.into_parts();
+        let mut request = Self {
+            method: head.method.to_string(),
+            path_and_query: head.uri.to_string(),
+            headers: head.headers,
+            form: Vec::new(),
+            at,
+        };
+        match Limited::new(body, MAX_FORM_BYTES).collect().await {
+            Ok(body) if request.is_form() => {
+                let body = body.to_bytes();
+                request.form = form_urlencoded::parse(&body).into_owned().collect();
+            }
+            Ok(_) => {}
+            Err(error) if error.is::<LengthLimitError>() => {}
+            Err(error) => return Err(io::Error::other(error)),
+        }
+        Ok(request)
     }
 }
 
-impl From<&hyper::Request<Incoming>> for Request {
-    fn from(request: &hyper::Request<Incoming>) -> Self {
-        Self {
-            method: request.method().to_string(),
-            path_and_query: request.uri().to_string(),
-            headers: request.headers().clone(),
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::{
+        super::{Api, Simulator, State},
+        *,
+    };
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    async fn simulator() -> Simulator {
+        let state = State::new("secret", Vec::new());
+        Simulator::start(Api::ConstantContact, state).await.unwrap()
+    }
+
+    async fn post(simulator: &Simulator, content_type: &str, body: String) -> Request {
+        let request = reqwest::Client::new().post(simulator.base_url());
+        let request = request.header("content-type", content_type).body(body);
+        request.send().await.unwrap();
+        simulator.requests().pop().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_form_is_decoded() {
+        let simulator = simulator().await;
+        let form = "a=1+2%263%C3%A9&empty=&b";
+        for content_type in [FORM, "Application/X-WWW-Form-Urlencoded; charset=utf-8"] {
+            let request = post(&simulator, content_type, form.to_owned()).await;
+            assert!(request.is_form(), "{content_type}");
+            let pairs: Vec<_> = request.form.iter().map(|(k, v)| (&k[..], &v[..])).collect();
+            assert_eq!(pairs, [("a", "1 2&3é"), ("empty", ""), ("b", "")]);
+            assert_eq!(request.field("a"), Some("1 2&3é"));
+            assert_eq!(request.field("empty"), None);
+            assert_eq!(request.field("c"), None);
         }
+    }
+
+    #[tokio::test]
+    async fn other_bodies_and_endless_forms_are_none() {
+        let simulator = simulator().await;
+        let request = post(&simulator, "application/json", "a=1".to_owned()).await;
+        assert!(!request.is_form() && request.form.is_empty());
+        let long = format!("a={}", "x".repeat(MAX_FORM_BYTES));
+        assert!(post(&simulator, FORM, long).await.form.is_empty());
+        let longest = format!("a={}", "x".repeat(MAX_FORM_BYTES - 2));
+        assert_eq!(post(&simulator, FORM, longest).await.form.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_is_no_request() {
+        let simulator = simulator().await;
+        let address = simulator.base_url().replace("http://", "");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST / HTTP/1.1\r\ncontent-type: {FORM}\r\ncontent-length: 9\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"a=1").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let end = stream.read_to_end(&mut answer);
+        timeout(Duration::from_secs(5), end).await.unwrap().unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{answer:?}");
+        assert_eq!(simulator.read(|state| state.answered), 0);
     }
 }

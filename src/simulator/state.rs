@@ -1,12 +1,16 @@
 //! What a simulated provider holds, and what it has been asked.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::{
+    borrow::Cow,
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::{Campaign, FaultPlan, Request, World};
+use super::{Authorization, Campaign, FaultPlan, Request, World};
 
 /// How many requests a simulator remembers.
 pub const KEPT_REQUESTS: usize = 1_000;
@@ -14,8 +18,11 @@ pub const KEPT_REQUESTS: usize = 1_000;
 /// What a simulated provider holds, and what it has been asked.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The only bearer token that is accepted.
+    /// The bearer token that is accepted; Constant Contact accepts those of its authorisation
+    /// server, too.
     pub token: String,
+    /// Constant Contact's authorisation server.
+    pub authorization: Authorization,
     /// The app in the path of CINNOX's API.
     pub app_id: String,
     /// The zone of SMSUp's dates.
@@ -28,7 +35,7 @@ pub struct State {
     pub credits: Option<u64>,
     /// Added to Constant Contact's percents, to make them contradict its counts.
     pub percents_off_by: f64,
-    /// What is to go wrong.
+    /// What is to go wrong with the API; the authorisation server has its own.
     pub fault: Option<FaultPlan>,
     /// The number of requests answered so far, well or badly.
     pub answered: u64,
@@ -41,6 +48,7 @@ impl State {
     pub fn new(token: impl Into<String>, campaigns: impl Into<Campaigns>) -> Self {
         Self {
             token: token.into(),
+            authorization: Authorization::default(),
             app_id: "demo-app".to_owned(),
             time_zone: chrono_tz::Europe::Paris,
             campaigns: campaigns.into(),
@@ -51,6 +59,29 @@ impl State {
             answered: 0,
             requests: VecDeque::new(),
         }
+    }
+
+    /// The most requests of a kind, among those that are remembered, that came within a time, such
+    /// as the second of a rate limit.
+    pub fn most_requests_within(&self, time: Duration, kind: impl Fn(&Request) -> bool) -> usize {
+        let requests = self.requests.iter().filter(|request| kind(request));
+        let mut moments: Vec<_> = requests.map(|request| request.at).collect();
+        moments.sort_unstable();
+        let starts = moments.iter().enumerate();
+        let counts = starts.map(|(before, start)| {
+            let in_time = |moment: &Instant| *moment - *start < time;
+            moments
+                .iter()
+                .skip(before)
+                .take_while(|m| in_time(m))
+                .count()
+        });
+        counts.max().unwrap_or(0)
+    }
+
+    /// The most token requests in any one second, whatever they were answered.
+    pub fn most_token_requests_in_a_second(&self) -> usize {
+        self.most_requests_within(Duration::from_secs(1), Authorization::is_token_request)
     }
 
     /// The balance now: a living account spends it.
@@ -107,5 +138,39 @@ impl From<Vec<Campaign>> for Campaigns {
 impl From<World> for Campaigns {
     fn from(world: World) -> Self {
         Self::Living(world)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn the_densest_second_is_found() {
+        let start = Instant::now();
+        let mut state = State::new("secret", Vec::new());
+        assert_eq!(state.most_token_requests_in_a_second(), 0);
+        let mut ask = |path: &str, millis| {
+            state.count(Request {
+                method: "POST".to_owned(),
+                path_and_query: path.to_owned(),
+                headers: HeaderMap::new(),
+                form: Vec::new(),
+                at: start + Duration::from_millis(millis),
+            });
+            state.most_token_requests_in_a_second()
+        };
+        let token = "/oauth2/default/v1/token";
+        assert_eq!(ask("/v3/reports", 0), 0);
+        assert_eq!(ask(token, 0), 1);
+        assert_eq!(ask(token, 1_000), 1);
+        assert_eq!(ask(token, 2_500), 1);
+        assert_eq!(ask(token, 1_999), 2);
+        assert_eq!(ask(token, 2_900), 3);
+        assert_eq!(ask(token, 9_000), 3);
+        let all = state.most_requests_within(Duration::from_millis(1), |_| true);
+        assert_eq!(all, 2);
     }
 }
