@@ -1,6 +1,9 @@
 //! Answers, and their way onto the wire.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -34,15 +37,19 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) enum Content {
     Json(Value),
-    Text {
+    Other {
         content_type: &'static str,
-        text: String,
+        body: Bytes,
     },
 }
 
 /// What becomes of a request.
 pub(super) enum Reply {
     Response(Response<Body>),
+    /// The response after a while.
+    Late(Duration, Response<Body>),
+    /// Nothing for as long as the client waits.
+    Silence,
     /// The connection ends.
     None,
 }
@@ -60,13 +67,24 @@ impl Answer {
         Self {
             status,
             headers: Vec::new(),
-            content: Content::Text { content_type, text },
+            content: Content::Other {
+                content_type,
+                body: text.into(),
+            },
         }
     }
 
     pub(super) fn with(mut self, header: HeaderName, value: String) -> Self {
         self.headers.push((header, value));
         self
+    }
+
+    /// The listed items, which are in the only array of a body; none in another answer.
+    pub(super) fn items(&mut self) -> Option<&mut Vec<Value>> {
+        let Content::Json(Value::Object(body)) = &mut self.content else {
+            return None;
+        };
+        body.values_mut().find_map(Value::as_array_mut)
     }
 
     /// The response as it should be.
@@ -90,9 +108,9 @@ impl Answer {
 
     /// The head and the uncompressed body.
     pub(super) fn render(self) -> (Builder, Bytes) {
-        let (content_type, text) = match self.content {
-            Content::Json(value) => ("application/json", value.to_string()),
-            Content::Text { content_type, text } => (content_type, text),
+        let (content_type, body) = match self.content {
+            Content::Json(value) => ("application/json", value.to_string().into()),
+            Content::Other { content_type, body } => (content_type, body),
         };
         let mut head = Response::builder()
             .status(self.status)
@@ -100,7 +118,7 @@ impl Answer {
         for (name, value) in self.headers {
             head = head.header(name, value);
         }
-        (head, text.into())
+        (head, body)
     }
 }
 

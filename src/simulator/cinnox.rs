@@ -7,6 +7,15 @@ use super::{Campaign, Channel, Request, State, answer::Answer};
 
 const MAX_LIMIT: i64 = 200;
 
+pub(super) const COUNTS: [&str; 6] = [
+    "totalRecipients",
+    "delivered",
+    "read",
+    "replied",
+    "pending",
+    "failed",
+];
+
 pub(super) fn answer(state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
     let app = request
         .path()
@@ -93,14 +102,8 @@ impl Query {
             .iter()
             .filter(|campaign| self.includes(campaign))
             .map(|campaign| item(campaign, now));
-        let rows: Vec<_> = state
-            .items
-            .iter()
-            .cloned()
-            .chain(items)
-            .skip(self.offset)
-            .take(self.limit)
-            .collect();
+        let listed = state.listed(items).into_iter();
+        let rows: Vec<_> = listed.skip(self.offset).take(self.limit).collect();
         json!({ "code": 200, "result": rows, "cid": format!("{:016x}", state.answered) })
     }
 

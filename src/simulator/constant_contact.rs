@@ -10,6 +10,8 @@ use super::{Campaign, Channel, Request, State, answer::Answer};
 
 const PATH: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
+pub(super) const COUNTS: [&str; 5] = ["sends", "clicks", "optouts", "delivers", "bounces"];
+
 pub(super) fn answer(state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
     if request.method != "GET" || request.path() != PATH {
         // the gateway, which knows neither the path nor the API's own error bodies
@@ -123,12 +125,7 @@ impl Page {
             .filter(|campaign| campaign.channel == Channel::Sms)
             .filter(|campaign| (self.start_at..=self.end_at).contains(&campaign.sent_at))
             .map(|campaign| summary(campaign, now));
-        let mut rest = state
-            .items
-            .iter()
-            .cloned()
-            .chain(summaries)
-            .skip(self.offset);
+        let mut rest = state.listed(summaries).into_iter().skip(self.offset);
         let rows: Vec<_> = rest.by_ref().take(self.limit).collect();
         let mut page = json!({
             "aggregate_percents": aggregate_percents(&rows, state.percents_off_by),

@@ -14,7 +14,7 @@ mod smsup;
 mod state;
 mod world;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{error::Error, future, io, net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use hyper::{Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -77,6 +77,16 @@ impl Server {
             Self::Api(Api::Cinnox) => cinnox::error(status),
             Self::Api(Api::Smsup) => smsup::error(status),
             Self::Authorization => authorization::error(status),
+        }
+    }
+
+    /// The members of an item that are counts.
+    fn counts(self) -> &'static [&'static str] {
+        match self {
+            Self::Api(Api::ConstantContact) => &constant_contact::COUNTS,
+            Self::Api(Api::Cinnox) => &cinnox::COUNTS,
+            Self::Api(Api::Smsup) => &smsup::COUNTS,
+            Self::Authorization => &[],
         }
     }
 
@@ -157,12 +167,22 @@ async fn serve(listener: TcpListener, api: Api, state: watch::Sender<State>) {
 }
 
 async fn connection(stream: TcpStream, api: Api, state: watch::Sender<State>) {
-    let service = service_fn(|request| handle(api, &state, request));
+    let service = service_fn(|request| Box::pin(handle(api, &state, request)));
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // clients that give up and bodies that break off are what a simulator is for
-    http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .ok();
+    let ended = (&mut connection).await;
+    if ended.is_err_and(|error| is_reset(&error)) {
+        let stream = connection.into_parts().io.into_inner();
+        // closing it then resets the connection
+        stream.set_zero_linger().ok();
+    }
+}
+
+/// Whether an error comes from a body that ends with a reset, or from a client that has done so
+/// itself, to whom it makes no difference.
+fn is_reset(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionReset)
 }
 
 /// An error ends the connection without an answer.
@@ -174,6 +194,11 @@ async fn handle(
     let request = Request::read(request).await?;
     match reply(api, state, request) {
         Reply::Response(response) => Ok(response),
+        Reply::Late(by, response) => {
+            tokio::time::sleep(by).await;
+            Ok(response)
+        }
+        Reply::Silence => future::pending().await,
         Reply::None => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
@@ -184,7 +209,20 @@ fn reply(api: Api, state: &watch::Sender<State>, request: Request) -> Reply {
     // under one lock, so that a request meets one state and no other request takes its fault
     state.send_modify(|state| {
         let fault = FaultPlan::next(server.plan(state));
-        let mut answer = || server.answer(state, Utc::now(), &request);
+        let by = match fault {
+            Some(Fault::Moving { by }) => by,
+            _ => 0,
+        };
+        if by == 0 && matches!(server, Server::Api(_)) {
+            state.shift = 0;
+        }
+        let mut answer = || {
+            let mut answer = server.answer(state, Utc::now(), &request);
+            if answer.items().is_some() {
+                state.shift += by;
+            }
+            answer
+        };
         let written = match fault {
             Some(fault) => fault.reply(server, answer, &request),
             None => answer().respond(&request).map(Reply::Response),

@@ -14,6 +14,17 @@ use super::{Campaign, Request, State, answer::Answer};
 
 const DATE: &str = "%Y-%m-%d %H:%M:%S";
 
+pub(super) const COUNTS: [&str; 8] = [
+    "cost",
+    "delivered",
+    "error",
+    "expired",
+    "network_error",
+    "stop",
+    "npai",
+    "total",
+];
+
 pub(super) fn answer(state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
     let body = body(state, now, request);
     if request.header_has(&ACCEPT, "application/json") {
@@ -113,11 +124,10 @@ impl Query {
         let items = shown
             .iter()
             .map(|campaign| item(campaign, state.time_zone, now));
-        let rows: Vec<_> = state
-            .items
-            .iter()
-            .cloned()
-            .chain(items)
+        let listed = state.listed(items);
+        let displayed = listed.len();
+        let rows: Vec<_> = listed
+            .into_iter()
             .skip(self.start)
             .take(self.length)
             .collect();
@@ -125,8 +135,8 @@ impl Query {
             "status": 1,
             "message": "OK",
             "campaigns": rows,
-            "totalRecords": state.items.len() + all.len(),
-            "totalDisplayRecords": state.items.len() + shown.len(),
+            "totalRecords": displayed + all.len() - shown.len(),
+            "totalDisplayRecords": displayed,
         })
     }
 

@@ -41,6 +41,8 @@ pub struct State {
     pub answered: u64,
     /// The last of these requests, the oldest first.
     pub requests: VecDeque<Request>,
+    /// By how many places items have moved.
+    pub(super) shift: usize,
 }
 
 impl State {
@@ -58,6 +60,7 @@ impl State {
             fault: None,
             answered: 0,
             requests: VecDeque::new(),
+            shift: 0,
         }
     }
 
@@ -90,6 +93,14 @@ impl State {
             Campaigns::Fixed(_) => self.credits,
             Campaigns::Living(world) => Some(world.credits(now)),
         }
+    }
+
+    /// The raw items and these, moved back by repetitions of the last ones.
+    pub(super) fn listed(&self, campaigns: impl Iterator<Item = Value>) -> Vec<Value> {
+        let all: Vec<_> = self.items.iter().cloned().chain(campaigns).collect();
+        let skipped = all.len() - self.shift.checked_rem(all.len()).unwrap_or(0);
+        let size = all.len() + self.shift;
+        all.into_iter().cycle().skip(skipped).take(size).collect()
     }
 
     pub(super) fn count(&mut self, request: Request) {
