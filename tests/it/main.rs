@@ -22,3 +22,4 @@ mod paging;
 mod prometheus;
 mod reload;
 mod secrets;
+mod tls;

@@ -4,3 +4,4 @@ pub(crate) mod daemon;
 pub(crate) mod prometheus;
 pub(crate) mod promtool;
 pub(crate) mod strict;
+pub(crate) mod tls;

@@ -1,0 +1,135 @@
+//! HTTPS in front of a simulated provider, with certificates good and bad.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use campaign_exporter::simulator::Simulator;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use tempfile::NamedTempFile;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+/// The authority of all certificates but those of a stranger. One for all tests, because the
+/// exporter can be told of one file only.
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
+
+/// What a server shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// For `localhost` and 127.0.0.1.
+    Good,
+    /// For the same, but of long ago.
+    Expired,
+    /// For another name.
+    OtherName,
+    /// For `localhost`, from an authority that nobody knows.
+    Stranger,
+}
+
+/// Ends TLS in front of a simulator. Dropping it closes its port and its connections.
+pub(crate) struct TlsProxy {
+    port: u16,
+    authority: NamedTempFile,
+    /// Held for its `Drop`, which aborts the server.
+    _server: JoinSet<()>,
+}
+
+impl TlsProxy {
+    /// Starts it on a free port of the loopback interface.
+    pub(crate) async fn start(upstream: &Simulator, certificate: Certificate) -> Self {
+        let upstream = upstream.base_url();
+        let upstream = upstream.strip_prefix("http://").unwrap().to_owned();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let authority = NamedTempFile::new().unwrap();
+        std::fs::write(authority.path(), &AUTHORITY.pem).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(certificate.config()));
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.spawn(forward(stream, acceptor.clone(), upstream.clone()));
+                // their results are of no interest, their number is
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Self {
+            port,
+            authority,
+            _server: server,
+        }
+    }
+
+    /// The address for a client's configuration.
+    pub(crate) fn base_url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The certificate of the authority, as PEM.
+    ///
+    /// The exporter trusts it, and then nothing else, if the environment variable `SSL_CERT_FILE`
+    /// names it: on Linux its TLS library asks the platform, which is that variable,
+    /// `SSL_CERT_DIR`, or else the files of the distribution. They are read when it starts.
+    pub(crate) fn ca_file(&self) -> &Path {
+        self.authority.path()
+    }
+}
+
+/// Carries bytes until either side ends; a client that refuses the certificate does so at once.
+async fn forward(stream: TcpStream, acceptor: TlsAcceptor, upstream: String) {
+    if let Ok(mut stream) = acceptor.accept(stream).await
+        && let Ok(mut upstream) = TcpStream::connect(upstream).await
+    {
+        tokio::io::copy_bidirectional(&mut stream, &mut upstream)
+            .await
+            .ok();
+    }
+}
+
+impl Certificate {
+    fn config(self) -> ServerConfig {
+        let names = match self {
+            Self::OtherName => ["elsewhere.example".to_owned()].to_vec(),
+            _ => ["localhost".to_owned(), "127.0.0.1".to_owned()].to_vec(),
+        };
+        let mut params = CertificateParams::new(names).unwrap();
+        if self == Self::Expired {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2020, 12, 31);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = if self == Self::Stranger {
+            params.signed_by(&key, &Authority::new().issuer)
+        } else {
+            params.signed_by(&key, &AUTHORITY.issuer)
+        };
+        let chain = vec![certificate.unwrap().der().clone()];
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain, key.into())
+            .unwrap()
+    }
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Providers over HTTPS: a certificate that is not to be trusted costs its own account, and gets
+//! no token.
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use chrono::{TimeDelta, Utc};
+
+use crate::support::daemon::{
+    Daemon, Setup, account, config, poll_once, program, sample, simulate,
+};
+use crate::support::tls::{Certificate, TlsProxy};
+
+async fn provider(api: Api) -> Simulator {
+    let counts = Counts {
+        recipients: 100,
+        sends: 100,
+        deliveries: 90,
+        ..Counts::default()
+    };
+    let sent_at = Utc::now() - TimeDelta::days(1);
+    simulate(api, vec![Campaign::sms("7", "Spring", sent_at, counts)]).await
+}
+
+/// The YAML of an account at a simulator that is reached through a proxy.
+fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator, api: Api) -> String {
+    account(name, simulator, api, &[]).replace(&simulator.base_url(), &proxy.base_url())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_not_to_be_trusted_costs_its_own_account() {
+    let cases = [
+        ("good-shoes", Api::ConstantContact, Certificate::Good),
+        ("good-shirts", Api::Cinnox, Certificate::Good),
+        ("good-hats", Api::Smsup, Certificate::Good),
+        ("expired", Api::ConstantContact, Certificate::Expired),
+        ("other-name", Api::Cinnox, Certificate::OtherName),
+        ("stranger", Api::Smsup, Certificate::Stranger),
+    ];
+    let mut servers = Vec::new();
+    let mut accounts = Vec::new();
+    for (name, api, certificate) in cases {
+        let simulator = provider(api).await;
+        let proxy = TlsProxy::start(&simulator, certificate).await;
+        accounts.push(account_over(name, &proxy, &simulator, api));
+        servers.push((simulator, proxy));
+    }
+    let plain = provider(Api::Cinnox).await;
+    accounts.push(account("good-plain", &plain, Api::Cinnox, &[]));
+
+    let setup = Setup::new(&config(&accounts));
+    let mut command = program();
+    command.env("SSL_CERT_FILE", servers[0].1.ca_file());
+    command.arg("--config.file").arg(setup.config_file());
+    let daemon = Daemon::start_command(command, setup, &[]).await;
+
+    let mut names = cases.map(|(name, ..)| name).to_vec();
+    names.push("good-plain");
+    let value = |metrics: &str, metric: &str, name: &str, more: &[&str]| {
+        let account = format!(r#"account="{name}""#);
+        sample(metrics, metric, &[&[account.as_str()], more].concat())
+    };
+    let polls = "campaign_exporter_polls_total";
+    let errors = "campaign_exporter_poll_errors_total";
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            names.iter().all(|name| {
+                let result = if name.starts_with("good") {
+                    r#"result="success""#
+                } else {
+                    r#"result="failure""#
+                };
+                value(metrics, polls, name, &[result]) >= Some(2.0)
+            })
+        })
+        .await;
+    for name in names {
+        let good = name.starts_with("good");
+        let up = value(&metrics, "campaign_account_up", name, &[]);
+        assert_eq!(up, Some(f64::from(u8::from(good))), "{name}");
+        let deliveries = value(&metrics, "campaign_deliveries", name, &[]);
+        assert_eq!(deliveries, good.then_some(90.0), "{name}");
+        let tls = value(&metrics, errors, name, &[r#"reason="tls""#]).unwrap();
+        let failed = value(&metrics, polls, name, &[r#"result="failure""#]).unwrap();
+        assert_eq!(tls, failed, "{name}");
+    }
+    for ((name, _, certificate), (simulator, _)) in cases.iter().zip(&servers) {
+        let asked = !simulator.requests().is_empty();
+        assert_eq!(asked, *certificate == Certificate::Good, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_is_trusted_only_if_it_is_named() {
+    let simulator = provider(Api::Smsup).await;
+    let proxy = TlsProxy::start(&simulator, Certificate::Good).await;
+    let yaml = account_over("shoes", &proxy, &simulator, Api::Smsup);
+    let setup = Setup::new(&config(&[yaml]));
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert!(!status.success());
+    assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
+    assert!(log.contains("reason=tls"), "{log}");
+    assert!(simulator.requests().is_empty());
+}
