@@ -32,6 +32,9 @@ const MAX_SPREAD: Duration = Duration::from_secs(2);
 /// filters by another zone than it writes dates in, and for an hour that comes twice in autumn.
 const RECENT_MARGIN: TimeDelta = TimeDelta::hours(3);
 
+/// How long a full read can be put off for the sake of the recent ones.
+const OVERDUE: Duration = Duration::from_hours(24);
+
 /// What one account is polled with.
 #[derive(Debug)]
 pub struct Poller {
@@ -173,17 +176,18 @@ impl Poller {
         let (Some(data), Some(last_full)) = (&self.progress.data, self.progress.last_full) else {
             return Read::Full;
         };
-        let interval = self.access.application().stretched(full_poll_interval);
-        // a clock that went back makes it due
-        let is_due = (now - last_full).to_std().is_ok_and(|age| age < interval);
-        let known_since = data.history.full().start;
-        let is_whole = known_since <= window(now, lookback).start;
-        let recent_start = window(now, recent).start - RECENT_MARGIN;
-        if is_due && is_whole && recent_start > window(now, lookback).start {
-            Read::Recent
-        } else {
-            Read::Full
+        let lookback_start = window(now, lookback).start;
+        let is_whole = data.history.full().start <= lookback_start;
+        let all_are_recent = window(now, recent).start - RECENT_MARGIN <= lookback_start;
+        if !is_whole || all_are_recent {
+            return Read::Full;
         }
+        // a clock that went back makes it overdue
+        let age = (now - last_full).to_std().unwrap_or(Duration::MAX);
+        let application = self.access.application();
+        let is_due = age >= application.stretched(full_poll_interval)
+            && application.affords_full_read(&self.account.name, age > OVERDUE);
+        if is_due { Read::Full } else { Read::Recent }
     }
 
     /// Adds what a good read found to what is known. Tells also whether that changed.

@@ -4,12 +4,17 @@
 //! second and 10,000 a day, all accounts together, until 00:00 UTC. Elsewhere each account is one.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Opts};
@@ -75,17 +80,60 @@ pub struct Plan {
 
 impl Plan {
     fn requests_a_day(&self) -> f64 {
+        let times = SECONDS_A_DAY / self.full_interval().as_secs_f64();
+        self.recent_requests_a_day() + times * self.full_requests
+    }
+
+    /// Every full read takes the place of one of the recent campaigns.
+    fn recent_requests_a_day(&self) -> f64 {
         let times = |interval: Duration| SECONDS_A_DAY / interval.as_secs_f64();
-        let polls = times(self.poll_interval);
-        let full = times(self.full_poll_interval.max(self.poll_interval));
-        (polls - full) * self.recent_requests + full * self.full_requests
+        (times(self.poll_interval) - times(self.full_interval())) * self.recent_requests
+    }
+
+    fn full_interval(&self) -> Duration {
+        self.full_poll_interval.max(self.poll_interval)
     }
 }
+
+/// The limiter's clock: the one that sleeps go by.
+#[derive(Clone, Debug)]
+struct TokioClock;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(Instant);
+
+impl Clock for TokioClock {
+    type Instant = Moment;
+
+    fn now(&self) -> Moment {
+        Moment(Instant::now())
+    }
+}
+
+impl Reference for Moment {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_duration_since(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, duration: Nanos) -> Self {
+        Self(self.0.checked_sub(duration.into()).unwrap_or(self.0))
+    }
+}
+
+impl Add<Nanos> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: Nanos) -> Self {
+        Self(self.0 + Duration::from(duration))
+    }
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Moment>>;
 
 /// An even pace of requests, first come, first served.
 #[derive(Debug)]
 pub(super) struct Pace {
-    limiter: DefaultDirectRateLimiter,
+    limiter: Limiter,
     turn: Mutex<()>,
 }
 
@@ -95,9 +143,9 @@ impl Pace {
     pub(super) fn new(period: Duration) -> Self {
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)));
         // none only of a period of 0
-        let quota = quota.unwrap_or(Quota::per_second(std::num::NonZeroU32::MIN));
+        let quota = quota.unwrap_or(Quota::per_second(NonZeroU32::MIN));
         Self {
-            limiter: RateLimiter::direct(quota),
+            limiter: RateLimiter::direct_with_clock(quota, TokioClock),
             turn: Mutex::new(()),
         }
     }
@@ -106,7 +154,7 @@ impl Pace {
     pub(super) async fn wait(&self) {
         let _turn = self.turn.lock().await;
         while let Err(early) = self.limiter.check() {
-            tokio::time::sleep(early.wait_time_from(DefaultClock::default().now())).await;
+            tokio::time::sleep(early.wait_time_from(TokioClock.now())).await;
         }
     }
 }
@@ -263,32 +311,9 @@ impl Application {
 
     /// Takes note of an answer that asks for a pause longer than a poll waits.
     pub(super) async fn refused(&self, error: &PollError, too_long: bool) {
-        let now = Utc::now();
         let mut exhausted = None;
         self.state.send_modify(|state| {
-            state.today.roll_over(now);
-            let pause = if error.reason == Reason::Quota {
-                let since_midnight = now.time() - NaiveTime::MIN;
-                if since_midnight < MIDNIGHT_MARGIN {
-                    MIDNIGHT_MARGIN.to_std().unwrap_or_default()
-                } else {
-                    // what else uses the application is not counted here, so the provider knows better
-                    if let Some(limit) = state.limits.per_day {
-                        state.today.spent = state.today.spent.max(limit);
-                        exhausted = Some(state.today);
-                    }
-                    until_midnight(now)
-                }
-            } else if let Some(asked) = error.retry_after.filter(|_| too_long) {
-                asked.min(MAX_HOLD)
-            } else {
-                return;
-            };
-            state.hold = Instant::now().checked_add(pause).map(|until| Hold {
-                until,
-                reason: error.reason,
-                why: format!("not asked again yet: {}", error.message),
-            });
+            exhausted = state.refused(error, too_long, Utc::now());
         });
         if let Some(today) = exhausted {
             self.keep(today).await;
@@ -324,6 +349,30 @@ impl Application {
         });
     }
 
+    /// Whether a read of all of an account's campaigns leaves enough for the recent ones of all
+    /// accounts until midnight. One that is overdue by far has to do with what is left.
+    pub fn affords_full_read(&self, account: &str, overdue: bool) -> bool {
+        self.affords_full_read_at(account, overdue, Utc::now())
+    }
+
+    fn affords_full_read_at(&self, account: &str, overdue: bool, now: DateTime<Utc>) -> bool {
+        let Some(remaining) = self.remaining_at(now) else {
+            return true;
+        };
+        let state = self.state.borrow();
+        let Some(plan) = state.plans.get(account) else {
+            return true;
+        };
+        let recent: f64 = state.plans.values().map(Plan::recent_requests_a_day).sum();
+        let rest = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
+        let recent = if overdue {
+            0.0
+        } else {
+            recent * rest / state.stretch()
+        };
+        remaining as f64 >= plan.full_requests + recent
+    }
+
     /// How often an account is read that should be read every `interval`: more seldom where the
     /// application would not get through the day otherwise.
     pub fn stretched(&self, interval: Duration) -> Duration {
@@ -331,11 +380,11 @@ impl Application {
     }
 
     fn stretched_at(&self, interval: Duration, now: DateTime<Utc>) -> Duration {
-        let planned = self.state.borrow().planned();
         let by_plan = interval.mul_f64(self.state.borrow().stretch());
         let Some(remaining) = self.remaining_at(now) else {
             return by_plan;
         };
+        let planned = self.state.borrow().planned_with(remaining as f64);
         // what was spent today, on whatever, is missing until midnight
         let left = until_midnight(now);
         let wanted = planned * left.as_secs_f64() / SECONDS_A_DAY;
@@ -359,6 +408,47 @@ impl Requests {
 }
 
 impl State {
+    /// Takes note of a refusal. Returns the day's count where that is spent now.
+    fn refused(
+        &mut self,
+        error: &PollError,
+        too_long: bool,
+        now: DateTime<Utc>,
+    ) -> Option<Requests> {
+        self.today.roll_over(now);
+        let mut exhausted = None;
+        let pause = if error.reason == Reason::Quota {
+            if now.time() - NaiveTime::MIN < MIDNIGHT_MARGIN {
+                MIDNIGHT_MARGIN.to_std().unwrap_or_default()
+            } else {
+                // what else uses the application is not counted here: the provider knows better
+                if let Some(limit) = self.limits.per_day {
+                    self.today.spent = self.today.spent.max(limit);
+                    exhausted = Some(self.today);
+                }
+                until_midnight(now)
+            }
+        } else {
+            error.retry_after.filter(|_| too_long)?.min(MAX_HOLD)
+        };
+        self.hold = Instant::now().checked_add(pause).map(|until| Hold {
+            until,
+            reason: error.reason,
+            why: format!("not asked again yet: {}", error.message),
+        });
+        exhausted
+    }
+
+    /// The same with so many requests, which may not suffice for any full read.
+    fn planned_with(&self, requests: f64) -> f64 {
+        let full = self.plans.values().map(|plan| plan.full_requests);
+        if full.fold(f64::INFINITY, f64::min) <= requests {
+            self.planned()
+        } else {
+            self.plans.values().map(Plan::recent_requests_a_day).sum()
+        }
+    }
+
     fn planned(&self) -> f64 {
         self.plans.values().map(Plan::requests_a_day).sum()
     }
@@ -520,5 +610,325 @@ impl Applications {
     /// The application of an account, which has to be configured.
     pub fn of(&self, account: &str, settings: &Settings) -> Option<Arc<Application>> {
         self.known.get(&settings.application(account)).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    /// 4 requests a second and so many a day.
+    async fn application(per_day: u64) -> Application {
+        let limits = Limits {
+            per_second: Some(4.0),
+            per_day: Some(per_day),
+        };
+        let name = "test".to_owned();
+        Application::new(name, limits, None, None, TaskTracker::new()).await
+    }
+
+    fn refusal(reason: Reason, retry_after: Option<Duration>) -> PollError {
+        PollError {
+            retry_after,
+            ..PollError::new(reason, "no")
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_keep_an_even_pace_whoever_makes_them() {
+        let application = Arc::new(application(1_000).await);
+        let begin = Instant::now();
+        let times = (0..9).map(|_| async {
+            application.admit().await.unwrap();
+            begin.elapsed()
+        });
+        let mut times = futures_util::future::join_all(times).await;
+        times.sort_unstable();
+        assert!(times[0] < MINUTE / 1_000, "{times:?}");
+        for pair in times.windows(2) {
+            let next = pair[0] + Duration::from_millis(250);
+            assert!(pair[1] >= next, "{times:?}");
+        }
+        assert!(times[8] < Duration::from_secs(3), "{times:?}");
+        assert_eq!(application.remaining(), Some(991));
+    }
+
+    #[tokio::test]
+    async fn a_day_has_so_many_requests_and_the_next_one_has_them_again() {
+        let application = application(2).await;
+        let today = time("2026-03-01T23:59:59Z");
+        assert!(application.count(today).is_ok());
+        assert!(application.count(today).is_ok());
+        assert_eq!(application.remaining_at(today), Some(0));
+        let error = application.count(today).unwrap_err();
+        assert_eq!(error.reason, Reason::Quota);
+        assert!(error.message.contains("2 requests"), "{error}");
+        let tomorrow = time("2026-03-02T00:00:00Z");
+        assert_eq!(application.remaining_at(tomorrow), Some(2));
+        assert!(application.count(tomorrow).is_ok());
+        assert_eq!(application.remaining_at(tomorrow), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spent_quota_is_asked_about_again_after_midnight() {
+        let application = application(10_000).await;
+        let noon = time("2026-03-01T12:00:00Z");
+        let quota = refusal(Reason::Quota, None);
+        let mut kept = None;
+        application
+            .state
+            .send_modify(|state| kept = state.refused(&quota, false, noon));
+        // a restart has to know, too
+        assert_eq!(kept.unwrap().spent, 10_000);
+        assert_eq!(application.remaining_at(noon), Some(0));
+        tokio::time::advance(11 * HOUR + 59 * MINUTE).await;
+        let error = application.check_hold().unwrap_err();
+        assert_eq!(error.reason, Reason::Quota);
+        assert!(error.message.contains("not asked again yet: no"), "{error}");
+        tokio::time::advance(2 * MINUTE).await;
+        assert_eq!(application.check_hold(), Ok(()));
+        let midnight = time("2026-03-02T00:01:00Z");
+        assert_eq!(application.remaining_at(midnight), Some(10_000));
+
+        // just after midnight it may be yesterday's: the clocks need not agree
+        let mut kept = None;
+        application
+            .state
+            .send_modify(|state| kept = state.refused(&quota, false, midnight));
+        assert_eq!(kept, None);
+        assert_eq!(application.remaining_at(midnight), Some(0));
+        tokio::time::advance(16 * MINUTE).await;
+        assert_eq!(application.check_hold(), Ok(()));
+        assert_eq!(application.remaining_at(midnight), Some(10_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_retry_after_holds_the_application_for_an_hour_at_most() {
+        let application = application(10_000).await;
+        let short = refusal(Reason::Throttled, Some(MINUTE));
+        application.refused(&short, false).await;
+        assert_eq!(application.check_hold(), Ok(()), "the poll waits itself");
+        for (asked, held) in [(10 * MINUTE, 10 * MINUTE), (1_000 * HOUR, HOUR)] {
+            let error = refusal(Reason::Server, Some(asked));
+            application.refused(&error, true).await;
+            tokio::time::advance(held.saturating_sub(MINUTE)).await;
+            let error = application.admit().await.unwrap_err();
+            assert_eq!(
+                (error.reason, error.retry_after),
+                (Reason::Server, Some(MINUTE))
+            );
+            tokio::time::advance(MINUTE).await;
+            assert_eq!(application.admit().await, Ok(()));
+        }
+        assert_eq!(
+            application.remaining(),
+            Some(9_998),
+            "what is held back is not counted"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_count_outlives_the_process_and_not_the_day() {
+        let folder = TempDir::new().unwrap();
+        let limits = Limits {
+            per_second: None,
+            per_day: Some(100),
+        };
+        let start = async |store: &Arc<Store>| {
+            let store = Some(Arc::clone(store));
+            Application::new("a/b".to_owned(), limits, store, None, TaskTracker::new()).await
+        };
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let first = start(&store).await;
+        for _ in 0..3 {
+            first.admit().await.unwrap();
+        }
+        assert_eq!(start(&store).await.remaining(), Some(97));
+        // whoever only shares the store knows the count and leaves it alone
+        let shared = Arc::new(Store::share(folder.path()).unwrap());
+        let beside = start(&shared).await;
+        beside.admit().await.unwrap();
+        assert_eq!(beside.remaining(), Some(96));
+        assert_eq!(start(&store).await.remaining(), Some(97));
+        let yesterday = Requests {
+            day: Utc::now().date_naive().pred_opt().unwrap(),
+            spent: 50,
+        };
+        store.save(Kind::Requests, "a/b", yesterday).await.unwrap();
+        assert_eq!(start(&store).await.remaining(), Some(100));
+    }
+
+    /// Polls for a day as a poller does, from `start` on. Returns the requests made, and the
+    /// longest time without any.
+    fn day(application: &Application, plan: Plan, start: DateTime<Utc>) -> (u64, TimeDelta) {
+        application.plan("a", plan);
+        let midnight = start + TimeDelta::from_std(until_midnight(start)).unwrap();
+        let (mut now, mut last, mut requests) = (start, start, 0);
+        let mut last_full = start - TimeDelta::hours(23);
+        let mut longest = TimeDelta::zero();
+        while now < midnight {
+            let full_interval = application.stretched_at(plan.full_poll_interval, now);
+            let age = (now - last_full).to_std().unwrap();
+            let full =
+                age >= full_interval && application.affords_full_read_at("a", age > 24 * HOUR, now);
+            let wanted = if full {
+                plan.full_requests
+            } else {
+                plan.recent_requests
+            };
+            let mut left = wanted;
+            while left > 0.0 {
+                left -= 1.0;
+                if application.count(now).is_ok() {
+                    requests += 1;
+                } else {
+                    assert!(!full, "a full read that cannot be finished, at {now}");
+                }
+                last = now;
+            }
+            last_full = if full { now } else { last_full };
+            let interval = application.stretched_at(plan.poll_interval, now);
+            now += TimeDelta::from_std(interval).unwrap();
+            longest = longest.max(now.min(midnight) - last);
+        }
+        (requests, longest)
+    }
+
+    #[tokio::test]
+    async fn a_budget_that_is_too_small_lasts_until_midnight_all_the_same() {
+        let plan = |recent_requests, full_requests| Plan {
+            poll_interval: 5 * MINUTE,
+            full_poll_interval: HOUR,
+            recent_requests,
+            full_requests,
+        };
+        for (limit, plan, longest) in [
+            // it fits
+            (10_000, plan(2.0, 20.0), 5),
+            // ten times too much
+            (10_000, plan(200.0, 2_000.0), 120),
+            // not even one full read a day beside the recent ones
+            (100, plan(1.0, 95.0), 540),
+            (300, plan(1.0, 1.0), 6),
+        ] {
+            let morning = time("2026-03-01T00:00:00Z");
+            let (requests, pause) = day(&application(limit).await, plan, morning);
+            assert!(requests <= limit, "{plan:?}");
+            assert!(pause <= TimeDelta::minutes(longest), "{pause} {plan:?}");
+        }
+        // most of it was spent in the morning, on whatever
+        let application = application(1_000).await;
+        let noon = time("2026-03-01T12:00:00Z");
+        for _ in 0..900 {
+            application.count(noon).unwrap().unwrap();
+        }
+        let (requests, pause) = day(&application, plan(1.0, 5.0), noon);
+        assert!(
+            requests <= 100 && pause < TimeDelta::minutes(45),
+            "{requests} {pause}"
+        );
+    }
+
+    #[tokio::test]
+    async fn intervals_are_as_configured_while_the_budget_suffices() {
+        let application = application(10_000).await;
+        let morning = time("2026-03-01T00:00:00Z");
+        let plan = Plan {
+            poll_interval: 5 * MINUTE,
+            full_poll_interval: HOUR,
+            recent_requests: 2.0,
+            full_requests: 10.0,
+        };
+        // 264 recent reads and 24 full ones
+        assert!((plan.requests_a_day() - 768.0).abs() < 1e-6);
+        application.plan("a", plan);
+        assert_eq!(application.stretched_at(5 * MINUTE, morning), 5 * MINUTE);
+        // accounts of one application add up
+        for account in 0..23 {
+            application.plan(&account.to_string(), plan);
+        }
+        let stretched = application.stretched_at(5 * MINUTE, morning).as_secs_f64() / 300.0;
+        assert!(
+            (stretched - 24.0 * 768.0 / 9_000.0).abs() < 0.01,
+            "{stretched}"
+        );
+    }
+
+    #[tokio::test]
+    async fn accounts_of_one_client_share_an_application() {
+        let settings = |yaml: &str| {
+            let yaml = format!("accounts:\n- {{name: x, provider: {yaml}}}\n");
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), yaml).unwrap();
+            let config = crate::config::Config::load(file.path(), Some(file.path()));
+            config.unwrap().accounts.remove(0).provider
+        };
+        let client = settings("constant_contact, client_id: c, refresh_token_env: T");
+        let other = settings("constant_contact, client_id: d, refresh_token_env: T");
+        let given = settings("constant_contact, access_token_env: T");
+        let smsup = settings("smsup, token_env: T");
+        let limits = |per_day| Limits {
+            per_second: None,
+            per_day: Some(per_day),
+        };
+        let mut applications = Applications::new(None);
+        let accounts = [
+            ("a", &client, limits(100)),
+            ("b", &client, limits(50)),
+            ("c", &other, limits(100)),
+            ("d", &given, limits(100)),
+            ("e", &given, limits(100)),
+            ("f", &smsup, limits(100)),
+        ];
+        applications.configure(accounts.into_iter()).await;
+        let of = |account, settings| applications.of(account, settings).unwrap();
+        let a = of("a", &client);
+        assert!(Arc::ptr_eq(&a, &of("b", &client)));
+        assert_eq!(a.remaining(), Some(50), "the stricter limit holds");
+        assert!(!Arc::ptr_eq(&a, &of("c", &other)));
+        assert!(!Arc::ptr_eq(&of("d", &given), &of("e", &given)));
+        // one authorisation server has one pace
+        let pace = |application: &Application| application.token_pace.clone().unwrap();
+        assert!(Arc::ptr_eq(&pace(&a), &pace(&of("c", &other))));
+
+        // what was spent stays spent under other limits, and plans leave with their accounts
+        a.admit().await.unwrap();
+        let plan = Plan {
+            poll_interval: MINUTE,
+            full_poll_interval: MINUTE,
+            recent_requests: 1.0,
+            full_requests: 1.0,
+        };
+        a.plan("a", plan);
+        a.plan("b", plan);
+        let accounts = [("a", &client, limits(10))];
+        applications.configure(accounts.into_iter()).await;
+        assert!(applications.of("c", &other).is_none());
+        let again = applications.of("a", &client).unwrap();
+        assert!(Arc::ptr_eq(&a, &again));
+        assert_eq!(again.remaining(), Some(9));
+        assert_eq!(again.state.borrow().plans.len(), 1);
+    }
+
+    #[test]
+    fn published_limits_hold_where_none_are_configured() {
+        let configured = Limits {
+            per_second: Some(10.0),
+            per_day: None,
+        };
+        let both = configured.least(Limits {
+            per_second: Some(4.0),
+            per_day: Some(7),
+        });
+        assert_eq!((both.per_second, both.per_day), (Some(4.0), Some(7)));
     }
 }
