@@ -388,11 +388,11 @@ impl Application {
         // what was spent today, on whatever, is missing until midnight
         let left = until_midnight(now);
         let wanted = planned * left.as_secs_f64() / SECONDS_A_DAY;
-        let by_rest = if remaining == 0 {
-            left
-        } else {
-            interval.mul_f64((wanted / (remaining as f64)).clamp(1.0, SECONDS_A_DAY))
-        };
+        if remaining == 0 {
+            // polls fail without a request until midnight, and are seen to
+            return by_plan;
+        }
+        let by_rest = interval.mul_f64((wanted / (remaining as f64)).clamp(1.0, SECONDS_A_DAY));
         by_plan.max(by_rest.min(left))
     }
 }

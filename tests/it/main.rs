@@ -20,6 +20,8 @@ mod golden;
 mod lifecycle;
 mod paging;
 mod prometheus;
+mod quota;
+mod recent;
 mod reload;
 mod secrets;
 mod tls;

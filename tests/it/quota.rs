@@ -1,0 +1,231 @@
+//! What an application may ask in a second and in a day, and what is done with that.
+
+use std::time::Duration;
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan};
+use chrono::{TimeDelta, Utc};
+
+use crate::support::daemon::{
+    Daemon, Setup, account, config, poll_once, sample, samples, simulate,
+};
+
+fn campaigns(count: i64) -> Vec<Campaign> {
+    let counts = Counts {
+        sends: 10,
+        deliveries: 9,
+        ..Counts::default()
+    };
+    let numbers = 1..=count;
+    numbers
+        .map(|number| {
+            let sent_at = Utc::now() - TimeDelta::minutes(number);
+            Campaign::sms(number.to_string(), "Spring", sent_at, counts)
+        })
+        .collect()
+}
+
+/// A configuration with the provider's own limits, or others.
+fn limited(accounts: &[String], limits: &str) -> String {
+    let all = config(accounts);
+    let (_, accounts) = all.split_once("accounts:").unwrap();
+    format!("global:\n  poll_interval: 1s\n  stale_after: 1h\n{limits}accounts:{accounts}")
+}
+
+fn remaining(metrics: &str, account: &str) -> Option<f64> {
+    let label = format!(r#"account="{account}""#);
+    sample(
+        metrics,
+        "campaign_account_api_requests_remaining",
+        &[&label],
+    )
+}
+
+fn failures(metrics: &str, reason: &str) -> f64 {
+    let label = format!(r#"reason="{reason}""#);
+    samples(metrics, "campaign_exporter_poll_errors_total", &[&label])
+        .iter()
+        .sum()
+}
+
+fn all_up(metrics: &str) -> bool {
+    let up = samples(metrics, "campaign_account_up", &[]);
+    !up.is_empty() && up.iter().all(|up| *up == 1.0)
+}
+
+#[tokio::test]
+async fn four_requests_a_second_are_the_limit_of_all_accounts_of_a_client() {
+    // 7 pages each
+    let simulator = simulate(Api::ConstantContact, campaigns(301)).await;
+    let client = "client_id: one-client";
+    let accounts = ["a", "b"].map(|name| {
+        account(
+            name,
+            &simulator,
+            Api::ConstantContact,
+            &["poll_interval: 1h", client],
+        )
+    });
+    let setup = Setup::new(&limited(&accounts, ""));
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert!(status.success(), "{log}");
+    assert_eq!(simulator.read(|state| state.answered), 14);
+    let most = simulator.read(|state| state.most_requests_within(Duration::from_secs(1), |_| true));
+    // one more for the way to the provider, which is not equally long each time
+    assert!(most <= 5, "{most} requests within a second");
+    assert_eq!(remaining(&metrics, "a"), Some(9_986.0));
+    assert_eq!(remaining(&metrics, "b"), Some(9_986.0));
+}
+
+#[tokio::test]
+async fn providers_without_a_published_limit_have_one_if_it_is_configured() {
+    for (api, more) in [
+        (Api::Cinnox, &[][..]),
+        (
+            Api::Smsup,
+            &["requests_per_day: 100", "requests_per_second: 2"][..],
+        ),
+    ] {
+        let simulator = simulate(api, campaigns(450)).await;
+        let setup = Setup::new(&limited(&[account("a", &simulator, api, more)], ""));
+        let (status, metrics, log) = poll_once(&setup, &[]).await;
+        assert!(status.success(), "{log}");
+        let asked = simulator.read(|state| state.answered) as f64;
+        let expected = (!more.is_empty()).then_some(100.0 - asked);
+        assert_eq!(remaining(&metrics, "a"), expected, "{api:?}");
+        let spaced = simulator
+            .read(|state| state.most_requests_within(Duration::from_millis(400), |_| true));
+        assert_eq!(spaced == 1, !more.is_empty(), "{api:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_beyond_the_budget_is_told_and_stretched() {
+    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
+    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
+    let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
+    daemon
+        .wait_for_log("more requests a day are planned than there are")
+        .await;
+    let log = daemon.log();
+    let warning = log
+        .lines()
+        .find(|line| line.contains("are planned"))
+        .unwrap();
+    // 3 pages a second: a whole day of that, and what there is
+    for part in [
+        "planned_requests_a_day=259200",
+        "requests_per_day=20000",
+        "accounts=a",
+        "stretched=14.4",
+    ] {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
+    let interval =
+        |metrics: &str| sample(metrics, "campaign_account_poll_interval_seconds", &[]).unwrap();
+    // all of it, and perhaps more where little of the day is left
+    let metrics = daemon.scrape_until(|metrics| interval(metrics) > 1.0).await;
+    assert!(interval(&metrics) >= 14.0, "{}", interval(&metrics));
+    assert!(all_up(&metrics));
+    // it is told once, though each poll finds it again
+    daemon.signal("TERM").await;
+    let (status, log) = daemon.wait().await;
+    assert!(status.success());
+    assert_eq!(log.matches("are planned").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_spent_day_is_known_before_the_provider_says_so() {
+    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
+    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let limits = "  requests_per_second: 1000\n  requests_per_day: 2\n";
+    let daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
+    let metrics = daemon
+        .scrape_until(|metrics| failures(metrics, "quota") >= 1.0)
+        .await;
+    assert_eq!(simulator.read(|state| state.answered), 2);
+    assert_eq!(remaining(&metrics, "a"), Some(0.0));
+    assert_eq!(failures(&metrics, "throttled"), 0.0);
+}
+
+#[tokio::test]
+async fn a_quota_that_the_provider_calls_spent_is_spent_for_all_accounts_of_the_client() {
+    let simulator = simulate(Api::ConstantContact, campaigns(1)).await;
+    let client = "client_id: one-client";
+    let accounts =
+        ["a", "b"].map(|name| account(name, &simulator, Api::ConstantContact, &[client]));
+    let stranger = account(
+        "c",
+        &simulator,
+        Api::ConstantContact,
+        &["client_id: another"],
+    );
+    let yaml = config(&[accounts.concat(), stranger]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    daemon.scrape_until(all_up).await;
+    simulator.update(|state| {
+        state.fault = Some(FaultPlan::once(Fault::QuotaExceeded));
+    });
+    let down = |metrics: &str, name: &str| {
+        let label = format!(r#"account="{name}""#);
+        sample(metrics, "campaign_account_up", &[&label]) == Some(0.0)
+    };
+    // whichever of them met it, its client has no more requests
+    let metrics = daemon
+        .scrape_until(|metrics| failures(metrics, "quota") >= 3.0)
+        .await;
+    let spent: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .filter(|name| remaining(&metrics, name) == Some(0.0))
+        .collect();
+    assert!(spent == ["a", "b"] || spent == ["c"], "{spent:?}");
+    for name in spent {
+        daemon.scrape_until(|metrics| down(metrics, name)).await;
+    }
+    assert!(
+        daemon.scrape().await.contains(r#"campaign_deliveries{"#),
+        "the data stays"
+    );
+}
+
+#[tokio::test]
+async fn a_date_in_retry_after_is_waited_for_if_it_is_near_and_kept_if_it_is_far() {
+    for (wait, polled_again) in [(2, true), (600, false)] {
+        let simulator = simulate(Api::Smsup, campaigns(1)).await;
+        let date = Utc::now() + TimeDelta::seconds(wait);
+        let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        simulator.update(|state| {
+            state.fault = Some(FaultPlan::once(Fault::Status {
+                code: 429,
+                retry_after: Some(date),
+            }));
+        });
+        let yaml = config(&[account("a", &simulator, Api::Smsup, &[])]);
+        let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+        if polled_again {
+            let metrics = daemon.scrape_until(all_up).await;
+            assert_eq!(failures(&metrics, "throttled"), 0.0);
+        } else {
+            let metrics = daemon
+                .scrape_until(|metrics| failures(metrics, "throttled") >= 3.0)
+                .await;
+            assert_eq!(
+                simulator.read(|state| state.answered),
+                1,
+                "it is not asked again"
+            );
+            assert_eq!(
+                sample(&metrics, "campaign_exporter_api_retries_total", &[]),
+                Some(0.0)
+            );
+            // quiet, and yet to be found
+            assert_eq!(
+                daemon
+                    .log()
+                    .matches("level=warn message=\"poll failed\"")
+                    .count(),
+                2
+            );
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Most polls read the recent campaigns only, and nobody can tell from the metrics.
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Request, Simulator};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+
+use crate::support::daemon::{
+    Daemon, Setup, account, config, poll_once, sample, samples, simulate,
+};
+
+const APIS: [(Api, &str); 3] = [
+    (Api::ConstantContact, "constant_contact"),
+    (Api::Cinnox, "cinnox"),
+    (Api::Smsup, "smsup"),
+];
+
+/// A campaign that was sent so many hours ago.
+fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 1_000,
+        deliveries,
+        ..Counts::default()
+    };
+    Campaign::sms(id, "Spring", Utc::now() - TimeDelta::hours(hours), counts)
+}
+
+fn usual() -> Vec<Campaign> {
+    vec![
+        campaign("1", 1, 900),
+        campaign("2", 48, 800),
+        campaign("3", 240, 700),
+        campaign("4", 600, 600),
+    ]
+}
+
+/// From when on a request asks for campaigns.
+fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
+    match api {
+        Api::ConstantContact => request.parameter("start_at")?.parse().ok(),
+        Api::Cinnox => request.parameter("startAt")?.parse().ok(),
+        Api::Smsup => {
+            let local = request.parameter("date_start")?;
+            let local = NaiveDateTime::parse_from_str(&local, "%Y-%m-%d %H:%M:%S").ok()?;
+            let zone = chrono_tz::Europe::Paris;
+            Some(local.and_local_timezone(zone).earliest()?.to_utc())
+        }
+    }
+}
+
+/// How many hours back each read of campaigns began.
+fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
+    let starts = simulator.requests();
+    let starts = starts.iter().filter_map(|request| start(api, request));
+    starts
+        .map(|start| ((Utc::now() - start).num_minutes() + 30) / 60)
+        .collect()
+}
+
+/// The deliveries by id, and what the account has in all.
+fn exported(metrics: &str) -> (Vec<(String, f64)>, Option<f64>, Option<f64>) {
+    let deliveries = ["1", "2", "3", "4", "5"].into_iter().filter_map(|id| {
+        let label = format!(r#"campaign_id="{id}""#);
+        Some((
+            id.to_owned(),
+            sample(metrics, "campaign_deliveries", &[&label])?,
+        ))
+    });
+    (
+        deliveries.collect(),
+        sample(metrics, "campaign_account_campaigns", &[r#"channel="sms""#]),
+        sample(
+            metrics,
+            "campaign_account_delivery_ratio",
+            &[r#"channel="sms""#],
+        ),
+    )
+}
+
+fn polls(metrics: &str) -> f64 {
+    sample(
+        metrics,
+        "campaign_exporter_polls_total",
+        &[r#"result="success""#],
+    )
+    .unwrap()
+}
+
+async fn two_more_polls(daemon: &Daemon) -> String {
+    let before = polls(&daemon.scrape().await);
+    daemon
+        .scrape_until(|metrics| polls(metrics) >= before + 2.0)
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
+    for (api, provider) in APIS {
+        let simulator = simulate(api, usual()).await;
+        let yaml = config(&[account("one", &simulator, api, &[])]);
+        let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+        let first = daemon.scrape_until(|metrics| polls(metrics) >= 1.0).await;
+        let later = two_more_polls(&daemon).await;
+        assert_eq!(exported(&first), exported(&later), "{provider}");
+        let (deliveries, campaigns, _) = exported(&later);
+        assert_eq!((deliveries.len(), campaigns), (4, Some(4.0)), "{provider}");
+        // thirty days once, then three days and a margin
+        let reads = reads(api, &simulator);
+        assert_eq!(reads[0], 30 * 24, "{provider}");
+        assert!(
+            reads[1..].iter().all(|hours| *hours == 3 * 24 + 3),
+            "{provider} {reads:?}"
+        );
+
+        // one of each age goes, the others change, one comes
+        simulator.update(|state| {
+            let now = vec![
+                campaign("5", 0, 10),
+                campaign("2", 48, 850),
+                campaign("4", 600, 650),
+            ];
+            state.campaigns = now.into();
+        });
+        let recent = |metrics: &str| exported(metrics).0.iter().any(|(id, _)| id == "5");
+        let metrics = daemon.scrape_until(recent).await;
+        let (deliveries, campaigns, ratio) = exported(&metrics);
+        let expected = [("2", 850.0), ("3", 700.0), ("4", 600.0), ("5", 10.0)];
+        let expected = expected.map(|(id, deliveries)| (id.to_owned(), deliveries));
+        assert_eq!(deliveries, expected, "{provider}");
+        // what is told of all of them is told of just these
+        assert_eq!((campaigns, ratio), (Some(4.0), Some(0.54)), "{provider}");
+        // and the old ones at the next full read, which a single poll is
+        let (status, metrics, log) = poll_once(&daemon.setup, &[]).await;
+        assert!(status.success(), "{log}");
+        let (deliveries, ..) = exported(&metrics);
+        let expected = [("2", 850.0), ("4", 650.0), ("5", 10.0)];
+        let expected = expected.map(|(id, deliveries)| (id.to_owned(), deliveries));
+        assert_eq!(deliveries, expected, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_campaign_that_is_deleted_vanishes_with_the_next_full_read() {
+    for (api, provider) in APIS {
+        let simulator = simulate(api, usual()).await;
+        let more = ["full_poll_interval: 3s"];
+        let yaml = config(&[account("one", &simulator, api, &more)]);
+        let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+        daemon
+            .scrape_until(|metrics| exported(metrics).0.len() == 4)
+            .await;
+        simulator.update(|state| state.campaigns = vec![campaign("1", 1, 900)].into());
+        let metrics = daemon
+            .scrape_until(|metrics| exported(metrics).0.len() == 1)
+            .await;
+        assert_eq!(exported(&metrics).1, Some(1.0), "{provider}");
+        let reads = reads(api, &simulator);
+        assert!(
+            reads.contains(&(30 * 24)) && reads.contains(&(3 * 24 + 3)),
+            "{provider} {reads:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_recent_read_that_fails_changes_nothing() {
+    // 120 recent campaigns are three pages, of which the second fails
+    let many = |deliveries| {
+        let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
+        recent.chain(usual()).collect::<Vec<_>>()
+    };
+    let simulator = simulate(Api::ConstantContact, many(1)).await;
+    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
+    simulator.update(|state| {
+        state.campaigns = many(2).into();
+        state.fault = Some(FaultPlan {
+            skip: 1,
+            ..FaultPlan::always(Fault::Status {
+                code: 403,
+                retry_after: None,
+            })
+        });
+    });
+    let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);
+    let metrics = daemon.scrape_until(failed).await;
+    let deliveries = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
+    // the poll before may have seen the first page's fault only; then all is as it was
+    assert_eq!(deliveries.len(), 120);
+    assert!(
+        deliveries.iter().all(|value| *value == deliveries[0]),
+        "{deliveries:?}"
+    );
+    simulator.update(|state| state.fault = None);
+    daemon
+        .scrape_until(|metrics| {
+            let deliveries = samples(metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
+            deliveries == vec![2.0; 120]
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_lookback_that_is_all_recent_is_read_whole_each_time() {
+    let simulator = simulate(Api::Cinnox, usual()).await;
+    let more = ["recent: 30d"];
+    let yaml = config(&[account("one", &simulator, Api::Cinnox, &more)]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
+    let reads = reads(Api::Cinnox, &simulator);
+    assert!(reads.iter().all(|hours| *hours == 30 * 24), "{reads:?}");
+}
+
+#[tokio::test]
+async fn max_campaigns_counts_what_is_known_not_what_was_read() {
+    let simulator = simulate(Api::Smsup, usual()).await;
+    let more = ["max_campaigns: 3"];
+    let yaml = config(&[account("one", &simulator, Api::Smsup, &more)]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
+    let metrics = two_more_polls(&daemon).await;
+    let dropped = |metrics: &str| sample(metrics, "campaign_account_campaigns_dropped", &[]);
+    assert_eq!(dropped(&metrics), Some(1.0));
+    // when a recent one goes, the one that was left out is there again, without a full read
+    simulator.update(|state| state.campaigns = usual().split_off(1).into());
+    let metrics = daemon
+        .scrape_until(|metrics| dropped(metrics) == Some(0.0))
+        .await;
+    let (deliveries, ..) = exported(&metrics);
+    let ids: Vec<_> = deliveries.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["2", "3", "4"]);
+    let reads = reads(Api::Smsup, &simulator);
+    assert_eq!(
+        reads.iter().filter(|hours| **hours == 30 * 24).count(),
+        1,
+        "{reads:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_providers_own_rates_are_those_of_the_last_full_read() {
+    let simulator = simulate(Api::ConstantContact, usual()).await;
+    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    let rate = |metrics: &str| {
+        sample(
+            metrics,
+            "campaign_account_reported_ratio",
+            &[r#"rate="deliver""#],
+        )
+    };
+    let metrics = daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
+    // of all four; a recent read alone says 0.85
+    assert_eq!(rate(&metrics), Some(0.75));
+}
