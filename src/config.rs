@@ -427,7 +427,7 @@ mod tests {
             .split_once("```yaml\n# campaign_exporter.yml\n")
             .unwrap();
         let (yaml, _) = rest.split_once("```").unwrap();
-        let config = Config::parse(yaml, None).unwrap();
+        let config = Config::parse(yaml, Some(Path::new("/var/lib"))).unwrap();
         assert_eq!(config.accounts.len(), provider::Settings::NAMES.len());
         assert_eq!(config.warnings, [""; 0]);
     }

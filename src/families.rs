@@ -183,8 +183,7 @@ const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     },
     Family {
         name: "campaign_account_token_expiry_timestamp_seconds",
-        help: "When the access token in use runs out, in unix time, where that is known; it is \
-               renewed well before.",
+        help: "When the access token in use runs out, in unix time, where that is known.",
         value: |state| timestamp(state.token_expiry),
     },
 ];

@@ -863,6 +863,44 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_sums_of_the_readme_are_right() {
+        let readme = include_str!("../../README.md");
+        let row = |campaigns: &str| {
+            let start = format!("| {campaigns} |");
+            let mut lines = readme.lines();
+            lines.find(|line| line.starts_with(&start)).unwrap()
+        };
+        // of 30 days of campaigns, 3 days and 3 hours are read at each poll
+        for (campaigns, pages) in [
+            ("100", [(2.0, 1.0), (1.0, 1.0), (2.0, 2.0)]),
+            ("1,000", [(20.0, 3.0), (6.0, 1.0), (2.0, 2.0)]),
+            ("10,000", [(200.0, 21.0), (51.0, 6.0), (11.0, 3.0)]),
+        ] {
+            let mut cells = row(campaigns).split('|').skip(2);
+            for (full_requests, recent_requests) in pages {
+                let plan = Plan {
+                    poll_interval: 5 * MINUTE,
+                    full_poll_interval: HOUR,
+                    recent_requests,
+                    full_requests,
+                };
+                let sums = [plan.requests_a_day(), 288.0 * full_requests];
+                let cell = cells.next().unwrap().replace([',', '(', ')'], "");
+                let told: Vec<f64> = cell
+                    .split_whitespace()
+                    .map(|sum| sum.parse().unwrap())
+                    .collect();
+                assert!(
+                    told.iter()
+                        .zip(sums)
+                        .all(|(told, sum)| (told - sum).abs() < 0.5),
+                    "{campaigns}: {told:?} {sums:?}"
+                );
+            }
+        }
+    }
+
     #[tokio::test]
     async fn accounts_of_one_client_share_an_application() {
         let settings = |yaml: &str| {

@@ -8,7 +8,7 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::http::{Answer, Session, read_token};
+use super::http::{Answer, Session};
 use super::lenient::{self, Scalar};
 use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Info};
@@ -101,7 +101,7 @@ impl Settings {
         session: &Session,
         window: Window,
     ) -> Result<Reading, PollError> {
-        let token = read_token(&self.token).await?;
+        let token = session.read_token(&self.token).await?;
         let mut reading = Reading::default();
         let mut endpoint = self.endpoint();
         // both or neither, and the same for all pages; there is no total, and no promised order

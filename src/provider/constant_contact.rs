@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use tracing::debug;
 
 use super::application::Limits;
-use super::http::{Answer, Session, endpoint, read_token};
+use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
 use super::oauth::{Registration, access_token};
 use super::{Pages, PollError, Problems, Reading, Reason, Window};
@@ -94,8 +94,11 @@ impl Settings {
                 client_id,
                 access_token,
             },
-            (None, Some(_), Some(_)) => {
-                section.problem("", "a refresh token needs the client_id that it belongs to");
+            (_, Some(_), Some(_)) => {
+                section.problem(
+                    "",
+                    "an access token is for a trial without a refresh token: give one of them",
+                );
                 return None;
             }
             (Some(client_id), _, _) => {
@@ -157,7 +160,7 @@ impl Settings {
         let registration = match &self.credentials {
             Credentials::Renewed(registration) => registration,
             Credentials::Given { access_token, .. } => {
-                let token = read_token(access_token).await?;
+                let token = session.read_token(access_token).await?;
                 return self.read_pages(session, window, &token).await;
             }
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -88,12 +89,6 @@ pub(super) struct Answer {
     content_type: String,
     retry_after: Option<Duration>,
     pub(super) body: Bytes,
-}
-
-/// The token that requests carry.
-pub(super) async fn read_token(source: &SecretSource) -> Result<SecretString, PollError> {
-    let token = source.read().await;
-    token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))
 }
 
 /// The address of a documented path. A base address may have a path of its own, a gateway's.
@@ -210,6 +205,18 @@ impl Session {
         }
     }
 
+    /// Reads the configured token that requests carry.
+    pub(super) async fn read_token(
+        &self,
+        source: &SecretSource,
+    ) -> Result<SecretString, PollError> {
+        let token = source.read().await;
+        let token =
+            token.map_err(|error| PollError::new(Reason::Auth, format!("token: {error}")))?;
+        self.uses_token_until(jwt_expiry(token.expose_secret()));
+        Ok(token)
+    }
+
     /// When the access token in use runs out, where that is known.
     pub fn token_expiry(&self) -> Option<DateTime<Utc>> {
         let seconds = self.token_expiry.load(Ordering::Relaxed);
@@ -287,6 +294,20 @@ impl Session {
         }
         result
     }
+}
+
+/// When a token runs out, if it is a JSON Web Token that says so (RFC 7519, 4.1.4). Nobody's
+/// signature is checked: whoever issued it does that.
+fn jwt_expiry(token: &str) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let mut parts = token.split('.');
+    let claims = parts.nth(1).filter(|_| parts.count() == 1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    DateTime::from_timestamp(claims.exp, 0)
 }
 
 /// The waits before retries.
@@ -494,6 +515,29 @@ mod tests {
         assert_eq!(wait("-5"), None);
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn a_token_tells_when_it_runs_out_if_it_is_a_jwt() {
+        let jwt = |claims: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let expiry = |token: &str| jwt_expiry(token).map(|time| time.timestamp());
+        assert_eq!(
+            expiry(&jwt(r#"{"sub":"x","exp":1800000000}"#)),
+            Some(1_800_000_000)
+        );
+        for token in [
+            &jwt(r#"{"sub":"x","iat":1}"#),
+            &jwt(r#"{"exp":"soon"}"#),
+            &jwt(r#"{"exp":9223372036854775807}"#),
+            &jwt("[]"),
+            "opaque",
+            "",
+            "a.b.c",
+            "a.b",
+            "..",
+        ] {
+            assert_eq!(expiry(token), None, "{token}");
+        }
     }
 
     #[test]

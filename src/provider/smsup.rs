@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-use super::http::{Answer, Session, endpoint, read_token};
+use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
 use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
@@ -81,7 +81,7 @@ impl Settings {
         session: &Session,
         window: Window,
     ) -> Result<Reading, PollError> {
-        let token = read_token(&self.token).await?;
+        let token = session.read_token(&self.token).await?;
         let mut reading = Reading::default();
         let date_start = window
             .start

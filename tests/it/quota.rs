@@ -183,7 +183,7 @@ async fn a_quota_that_the_provider_calls_spent_is_spent_for_all_accounts_of_the_
         daemon.scrape_until(|metrics| down(metrics, name)).await;
     }
     assert!(
-        daemon.scrape().await.contains(r#"campaign_deliveries{"#),
+        daemon.scrape().await.contains("campaign_deliveries{"),
         "the data stays"
     );
 }
