@@ -3,11 +3,13 @@
 //! Each begins with a line that tells what it is, in which version, and its checksum. A file that
 //! does not keep what that line promises is set aside, never believed and never fatal.
 
+use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use flate2::Crc;
@@ -16,6 +18,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -30,6 +33,10 @@ const MAX_HEADER_BYTES: usize = 128;
 
 /// Time limit of reading or writing a file: a file system that hangs must not hold a poll.
 const FILE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Files that are read or written at the same time, those that hang included: far fewer than the
+/// threads of the runtime, which rendering needs, too.
+static THREADS: Semaphore = Semaphore::const_new(64);
 
 /// Between two looks at a lock that somebody else holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
@@ -80,6 +87,11 @@ pub struct Store {
     folder: PathBuf,
     /// Held for as long as the process owns the folder.
     lock: Option<File>,
+    /// The number of the next save.
+    next: AtomicU64,
+    /// The number of the last save of each file: one that hung and was given up must not put an
+    /// older content in the place of a newer one.
+    saved: Mutex<HashMap<PathBuf, u64>>,
 }
 
 /// Why a file or its folder cannot be used.
@@ -113,17 +125,9 @@ impl Store {
     /// Opens a folder, which is made if need be, as its only owner until the value is dropped.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut store = Self::share(folder)?;
-        let path = folder.join("lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => store.lock = Some(lock),
-            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_path_buf())),
-            Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
+        store.lock = try_lock(&folder.join("lock"), folder)?;
+        if store.lock.is_none() {
+            return Err(StoreError::InUse(folder.to_path_buf()));
         }
         store.remove_leftovers();
         Ok(store)
@@ -131,14 +135,21 @@ impl Store {
 
     /// Opens a folder beside its owner, to read it and to change tokens.
     pub fn share(folder: &Path) -> Result<Self, StoreError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(io_error("make", folder))?;
+        if !folder.exists() {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(io_error("make", folder))?;
+            if let Some(parent) = folder.parent().filter(|path| !path.as_os_str().is_empty()) {
+                sync(parent)?;
+            }
+        }
         Ok(Self {
             folder: folder.to_path_buf(),
             lock: None,
+            next: AtomicU64::new(1),
+            saved: Mutex::default(),
         })
     }
 
@@ -163,11 +174,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         let path = self.path(kind, name);
         let store = Arc::clone(self);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let target = path.clone();
         in_time(path, move || {
             let payload = postcard::to_stdvec(&value)
                 .map_err(|error| StoreError::Encode(target.clone(), error))?;
-            store.replace(kind, &target, &payload)
+            store.replace(kind, &target, &payload, number)
         })
         .await
     }
@@ -194,26 +206,26 @@ impl Store {
         let path = self
             .folder
             .join(format!("{}.{}.lock", file_name(name), kind.as_str()));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io_error("open", &path))?;
         let deadline = Instant::now() + patience;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    tokio::time::sleep(LOCK_PAUSE).await;
-                }
-                Err(TryLockError::WouldBlock) => return Err(StoreError::Held(path)),
+            let (folder, file) = (self.folder.clone(), path.clone());
+            if let Some(lock) = in_time(path.clone(), move || try_lock(&file, &folder)).await? {
+                return Ok(lock);
             }
+            if Instant::now() >= deadline {
+                return Err(StoreError::Held(path));
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
         }
     }
 
-    fn replace(&self, kind: Kind, path: &Path, payload: &[u8]) -> Result<(), StoreError> {
+    fn replace(
+        &self,
+        kind: Kind,
+        path: &Path,
+        payload: &[u8],
+        number: u64,
+    ) -> Result<(), StoreError> {
         // its mode is 0600 from the first
         let mut file = tempfile::Builder::new()
             .prefix(LEFTOVER_PREFIX)
@@ -224,6 +236,13 @@ impl Store {
             .and_then(|()| file.write_all(payload))
             .and_then(|()| file.flush());
         written.map_err(io_error("write", path))?;
+        share_with_owner(file.as_file(), &self.folder)?;
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = saved.entry(path.to_path_buf()).or_default();
+        if *last > number {
+            return Ok(());
+        }
+        *last = number;
         persist(file, path, kind.is_durable(), &self.folder)
     }
 
@@ -254,6 +273,39 @@ impl Store {
     }
 }
 
+/// Takes a lock, which is made if need be, unless another process has it.
+fn try_lock(path: &Path, folder: &Path) -> Result<Option<File>, StoreError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io_error("open", path))?;
+    share_with_owner(&file, folder)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(io_error("lock", path)(error)),
+    }
+}
+
+/// Gives a file to whom its folder belongs: a command that root runs writes for an exporter that is
+/// not root.
+fn share_with_owner(file: &File, folder: &Path) -> Result<(), StoreError> {
+    let ids = |metadata: fs::Metadata| (metadata.uid(), metadata.gid());
+    let own = file.metadata().map(ids);
+    let owner = fs::metadata(folder).map(ids);
+    let (own, owner) = own
+        .and_then(|own| owner.map(|owner| (own, owner)))
+        .map_err(io_error("look at", folder))?;
+    if own.0 == owner.0 {
+        return Ok(());
+    }
+    fchown(file, Some(owner.0), Some(owner.1))
+        .map_err(io_error("give to its owner a file in", folder))
+}
+
 /// Files under way have names of this kind.
 const LEFTOVER_PREFIX: &str = ".unfinished-";
 
@@ -269,11 +321,13 @@ fn persist(
     }
     file.persist(path)
         .map_err(|error| io_error("replace", path)(error.error))?;
-    if durable {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(io_error("write", folder))?;
-    }
-    Ok(())
+    if durable { sync(folder) } else { Ok(()) }
+}
+
+/// Makes durable which files a folder has.
+fn sync(folder: &Path) -> Result<(), StoreError> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(io_error("write", folder))
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, path: &Path) -> Result<Option<T>, StoreError> {
@@ -403,10 +457,19 @@ async fn in_time<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let working = tokio::task::spawn_blocking(work);
+    let working = async {
+        let place = THREADS.acquire().await.map_err(io::Error::other)?;
+        let working = tokio::task::spawn_blocking(move || {
+            let result = work();
+            // kept until here: work that hangs keeps its place
+            drop(place);
+            result
+        });
+        working.await.map_err(io::Error::other)
+    };
     match tokio::time::timeout(FILE_TIMEOUT, working).await {
         Ok(Ok(result)) => result,
-        Ok(Err(panicked)) => Err(io_error("use", &path)(io::Error::other(panicked))),
+        Ok(Err(error)) => Err(io_error("use", &path)(error)),
         Err(_) => Err(StoreError::Hangs(path)),
     }
 }
@@ -553,6 +616,38 @@ mod tests {
         );
         let file = NamedTempFile::new().unwrap();
         assert!(Store::open(file.path()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_save_that_comes_late_replaces_nothing_newer() {
+        let (_folder, store) = store();
+        save(&store, "a", "new").await;
+        let path = store.path(Kind::Tokens, "a");
+        let old = postcard::to_stdvec(&vec!["old"]).unwrap();
+        store.replace(Kind::Tokens, &path, &old, 0).unwrap();
+        assert_eq!(load(&store, "a").await, Some(vec!["new".to_owned()]));
+        let newer = postcard::to_stdvec(&vec!["newer"]).unwrap();
+        store.replace(Kind::Tokens, &path, &newer, 9).unwrap();
+        assert_eq!(load(&store, "a").await, Some(vec!["newer".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn what_root_writes_belongs_to_whom_the_folder_belongs() {
+        let (_folder, store) = store();
+        let owner = |path: &Path| {
+            let metadata = fs::metadata(path).unwrap();
+            (metadata.uid(), metadata.gid())
+        };
+        if std::os::unix::fs::chown(&store.folder, Some(12_345), Some(54_321)).is_err() {
+            // only root can give a file away, and only root has to
+            return;
+        }
+        save(&store, "a", "x").await;
+        let _lock = store.lock(Kind::Tokens, "a", LOCK_PAUSE).await.unwrap();
+        let lock = store.folder.join(format!("{}.tokens.lock", file_name("a")));
+        for path in [store.path(Kind::Tokens, "a"), lock] {
+            assert_eq!(owner(&path), (12_345, 54_321), "{}", path.display());
+        }
     }
 
     #[tokio::test]
