@@ -16,8 +16,8 @@ use tracing::{error, info, warn};
 
 use crate::config::{Account, Config, ConfigError};
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
-use crate::poller::{self, Poller, Progress};
-use crate::provider::{Access, Applications, Reason, Remaining};
+use crate::poller::{self, Poller, Progress, connect};
+use crate::provider::{Access, Applications};
 use crate::publisher::{self, Published};
 use crate::saved;
 use crate::server::{self, Endpoints};
@@ -385,35 +385,6 @@ impl Running {
             progress: Progress::default(),
         }
     }
-}
-
-/// What an account that was not there before is counted and authorised with.
-pub fn connect(
-    account: &Account,
-    applications: &Applications,
-    store: Option<Arc<Store>>,
-) -> anyhow::Result<(AccountTelemetry, Access)> {
-    let name = &account.name;
-    let telemetry = account_telemetry(account)?;
-    let application = applications
-        .of(name, &account.provider)
-        .with_context(|| format!("account {name} has no application"))?;
-    let remaining = Remaining::new(Arc::clone(&application), account.provider.name(), name)?;
-    telemetry.observe(Box::new(remaining))?;
-    Ok((telemetry, Access::new(name, application, store)))
-}
-
-/// The metrics of an account, all at 0.
-fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
-    let provider = &account.provider;
-    let reasons = Reason::ALL.map(Reason::as_str);
-    let telemetry = AccountTelemetry::new(
-        provider.name(),
-        &account.name,
-        reasons,
-        provider.reported_rates(),
-    );
-    telemetry.with_context(|| format!("cannot count for account {}", account.name))
 }
 
 /// Says what is allowed and still worth a look.

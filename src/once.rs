@@ -9,10 +9,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::config::Account;
-use crate::daemon::connect;
 use crate::exposition::{Format, Writer};
 use crate::families;
-use crate::poller::{Outcome, Poller, Progress};
+use crate::poller::{Outcome, Poller, Progress, connect};
 use crate::provider::Applications;
 use crate::snapshot::{Change, Configured, Snapshot};
 use crate::store::Store;

@@ -1,7 +1,9 @@
 //! Polling: one task per account, never two polls of it at the same time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -12,10 +14,12 @@ use crate::config::{Account, Polling};
 use crate::document::duration_text;
 use crate::heartbeat::Heartbeat;
 use crate::history::History;
-use crate::provider::{Access, Plan, PollError, Problems, Reading, Reason, Session, Window};
+use crate::provider::{
+    Access, Applications, Plan, PollError, Problems, Reading, Reason, Remaining, Session, Window,
+};
 use crate::saved::{DataRecord, PollRecord, Restored};
 use crate::snapshot::{Change, Data, Generation, Known, Update};
-use crate::store::{Kind, StoreError};
+use crate::store::{Kind, Store, StoreError};
 use crate::telemetry::AccountTelemetry;
 
 /// Longest poll with all its pages and retries. At Constant Contact's 4 requests a second, 2,000
@@ -371,6 +375,35 @@ impl Poller {
     }
 }
 
+/// What an account that was not there before is counted and authorised with.
+pub fn connect(
+    account: &Account,
+    applications: &Applications,
+    store: Option<Arc<Store>>,
+) -> anyhow::Result<(AccountTelemetry, Access)> {
+    let name = &account.name;
+    let telemetry = account_telemetry(account)?;
+    let application = applications
+        .of(name, &account.provider)
+        .with_context(|| format!("account {name} has no application"))?;
+    let remaining = Remaining::new(Arc::clone(&application), account.provider.name(), name)?;
+    telemetry.observe(Box::new(remaining))?;
+    Ok((telemetry, Access::new(name, application, store)))
+}
+
+/// The metrics of an account, all at 0.
+fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
+    let provider = &account.provider;
+    let reasons = Reason::ALL.map(Reason::as_str);
+    let telemetry = AccountTelemetry::new(
+        provider.name(),
+        &account.name,
+        reasons,
+        provider.reported_rates(),
+    );
+    telemetry.with_context(|| format!("cannot count for account {}", account.name))
+}
+
 /// What a process that has just started knows about an account.
 pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
     let now = Utc::now();
@@ -538,5 +571,133 @@ impl Log {
                 self.cannot_save = true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::heartbeat::{Pulse, heartbeat};
+    use crate::provider::Applications;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// A poller whose polls fail at once, since there is no token.
+    async fn poller() -> Poller {
+        let yaml = "accounts:\n- {name: a, provider: smsup, token_env: NO_SUCH_VARIABLE_}\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let account = Config::load(file.path(), None).unwrap().accounts.remove(0);
+        let mut applications = Applications::new(None);
+        let limits = account.provider.limits(account.polling.limits());
+        let accounts = [("a", &account.provider, limits)];
+        applications.configure(accounts.into_iter()).await;
+        let (telemetry, access) = connect(&account, &applications, None).unwrap();
+        Poller {
+            account,
+            generation: 1,
+            client: reqwest::Client::new(),
+            telemetry,
+            access,
+            progress: Progress::default(),
+        }
+    }
+
+    /// A running poller, its pulse, and where its changes arrive.
+    async fn running(
+        poller: Poller,
+        delay: Duration,
+    ) -> (JoinSet<()>, Pulse, mpsc::Receiver<Change>) {
+        let (heart, pulse) = heartbeat();
+        let (changes, inbox) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(poller.run(delay, changes, heart, CancellationToken::new()));
+        tokio::task::yield_now().await;
+        (tasks, pulse, inbox)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_turns_is_alive_though_all_its_polls_fail() {
+        let (_tasks, pulse, mut inbox) = running(poller().await, Duration::ZERO).await;
+        let begin = Instant::now();
+        let mut polls = 0;
+        while begin.elapsed() < HOUR {
+            let Some(Change::Polled(update)) = inbox.recv().await else {
+                panic!("no poll")
+            };
+            assert!(update.data.is_none());
+            assert!(pulse.is_alive());
+            polls += 1;
+        }
+        assert_eq!(polls, 13, "one at once, then one every five minutes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_cannot_go_on_is_dead() {
+        let (_tasks, pulse, inbox) = running(poller().await, Duration::ZERO).await;
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert!(pulse.is_alive());
+        // nobody takes what the polls find, so the second one's is never sent
+        tokio::time::sleep(HOUR).await;
+        assert!(!pulse.is_alive());
+        drop(inbox);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_whose_first_poll_is_not_due_is_alive_and_waits() {
+        let (_tasks, pulse, mut inbox) = running(poller().await, 3 * HOUR).await;
+        tokio::time::sleep(2 * HOUR).await;
+        assert!(pulse.is_alive());
+        assert!(inbox.try_recv().is_err());
+        inbox.recv().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_first_poll_waits_for_what_is_left_of_the_interval() {
+        let mut poller = poller().await;
+        let minutes = |poller: &Poller| (poller.delay().as_secs_f64() / 60.0).round();
+        assert!(poller.delay().is_zero());
+        for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-500, 5.0)] {
+            poller.progress.last_poll = Some(Utc::now() - TimeDelta::minutes(minutes_ago));
+            assert!((minutes(&poller) - left).abs() < 0.1, "{minutes_ago}");
+        }
+    }
+
+    #[tokio::test]
+    async fn all_campaigns_are_read_when_that_is_due_or_the_lookback_has_grown() {
+        let mut poller = poller().await;
+        let now = Utc::now();
+        assert_eq!(poller.next_read(now), Read::Full, "nothing is known");
+        let full = window(now, poller.account.polling.lookback);
+        poller.take(Reading::default(), Read::Full, full);
+        assert_eq!(poller.next_read(now), Read::Recent);
+        let minutes = TimeDelta::minutes;
+        assert_eq!(poller.next_read(now + minutes(59)), Read::Recent);
+        assert_eq!(poller.next_read(now + minutes(60)), Read::Full);
+        // a clock that goes back for a while, or for good
+        assert_eq!(poller.next_read(now - minutes(1)), Read::Full);
+        let polling = poller.account.polling.clone();
+        poller.account.polling.lookback += HOUR;
+        assert_eq!(poller.next_read(now), Read::Full);
+        poller.account.polling = polling.clone();
+        poller.account.polling.lookback = polling.recent;
+        assert_eq!(poller.next_read(now), Read::Full, "all of them are recent");
+    }
+
+    #[test]
+    fn a_failure_that_goes_on_is_known_for_an_hour() {
+        let mut log = Log::default();
+        let error = |message| PollError::new(Reason::Server, message);
+        assert!(!log.is_known(&error("a")));
+        assert!(log.is_known(&error("a")));
+        assert!(!log.is_known(&error("b")));
+        assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
+        assert_eq!(log.failure.as_ref().unwrap().polls, 4);
+        log.failure.as_mut().unwrap().told -= REMINDER;
+        assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
+        assert!(log.is_known(&PollError::new(Reason::Client, "b")));
     }
 }

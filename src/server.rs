@@ -352,3 +352,49 @@ fn respond(status: StatusCode, content_type: &'static str, parts: Vec<Bytes>) ->
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::heartbeat::heartbeat;
+    use crate::snapshot::Snapshot;
+
+    #[tokio::test]
+    async fn it_is_healthy_while_each_loop_turns() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
+        let published = Published::new(&Snapshot::default(), false).unwrap();
+        let (_published, published) = watch::channel(Arc::new(published));
+        let (_config, config) = watch::channel(String::new());
+        let (pulses, health) = watch::channel(Vec::new());
+        let (reloads, _requests) = mpsc::channel(1);
+        let endpoints = Endpoints {
+            telemetry_path: "/metrics".to_owned(),
+            lifecycle: false,
+            published,
+            telemetry: Telemetry::new().unwrap(),
+            config,
+            health,
+            reloads,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, endpoints, CancellationToken::new()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let status = async || {
+            let response = client.get(&url).send().await.unwrap();
+            response.status().as_u16()
+        };
+        assert_eq!(status().await, 200);
+        let ((good, good_pulse), (bad, bad_pulse)) = (heartbeat(), heartbeat());
+        pulses.send_replace(vec![good_pulse, bad_pulse]);
+        assert_eq!(status().await, 200);
+        good.expect_by(Instant::now());
+        let long_ago = Instant::now().checked_sub(Duration::from_mins(2));
+        bad.expect_by(long_ago.unwrap());
+        assert_eq!(status().await, 503);
+        bad.expect_by(Instant::now());
+        assert_eq!(status().await, 200);
+    }
+}
