@@ -15,7 +15,8 @@ use crate::document::duration_text;
 use crate::heartbeat::Heartbeat;
 use crate::history::History;
 use crate::provider::{
-    Access, Applications, Plan, PollError, Problems, Reading, Reason, Remaining, Session, Window,
+    Access, Applications, Plan, PollError, Problems, Reading, Reason, Remaining, Session,
+    TokenInUse, Window,
 };
 use crate::saved::{DataRecord, PollRecord, Restored};
 use crate::snapshot::{Change, Data, Generation, Known, Update};
@@ -139,7 +140,9 @@ impl Poller {
                 format!("the poll took longer than {limit}"),
             ))
         });
-        self.progress.token_expiry = session.token_expiry().or(self.progress.token_expiry);
+        if let TokenInUse::Until(expiry) = session.token() {
+            self.progress.token_expiry = expiry;
+        }
         let mut changed = false;
         let result = reading.map(|reading| {
             let requests = session.requests();
@@ -419,7 +422,14 @@ pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
         }
         let stale_after = account.polling.stale_after(account.polling.poll_interval);
         let age = age.ok().filter(|age| *age < stale_after)?;
-        Some((age, data(account, record)))
+        let data = data(account, record);
+        let (name, campaigns) = (&account.name, data.campaigns.len());
+        let age_seconds = age.as_secs();
+        info!(
+            account = name,
+            campaigns, age_seconds, "campaigns from before the start are served"
+        );
+        Some((age, data))
     });
     if poll.is_none() && fresh.is_none() {
         return None;
@@ -500,18 +510,20 @@ impl Log {
             Ok((data, problems)) => {
                 let campaigns = data.campaigns.len();
                 let failed_polls = self.failure.take().map_or(0, |failure| failure.polls);
-                if self.succeeded_before {
-                    let read = outcome.read;
-                    debug!(provider, account = name, campaigns, ?read, took, "polled");
-                } else {
+                if failed_polls > 0 {
                     info!(
                         provider,
                         account = name,
                         campaigns,
                         failed_polls,
                         took,
-                        "polled"
+                        "polls succeed again"
                     );
+                } else if self.succeeded_before {
+                    let read = outcome.read;
+                    debug!(provider, account = name, campaigns, ?read, took, "polled");
+                } else {
+                    info!(provider, account = name, campaigns, took, "polled");
                 }
                 self.succeeded_before = true;
                 if !problems.is_empty() && !self.problems.contains(problems) {

@@ -71,7 +71,7 @@ pub async fn load(store: &Arc<Store>, account: &Account) -> Restored {
     let name = &account.name;
     let poll = store.load::<PollRecord>(Kind::Poll, name).await;
     let data = store.load::<DataRecord>(Kind::Campaigns, name).await;
-    let poll = usable(name, poll).filter(|poll| poll.source == source);
+    let mut poll = usable(name, poll).filter(|poll| poll.source == source);
     let data = usable(name, data);
     let of_another = data.as_ref().is_some_and(|data| data.source != source);
     if of_another {
@@ -80,13 +80,18 @@ pub async fn load(store: &Arc<Store>, account: &Account) -> Restored {
             "the kept campaigns were read with other settings and are not used"
         );
     }
-    let data = data.filter(|_| !of_another).map(|data| {
-        let last_success = poll
-            .as_ref()
-            .filter(|poll| poll.data_saved == Some(data.saved))
-            .and_then(|poll| poll.last_success);
-        (last_success.unwrap_or(data.saved), data)
-    });
+    let data = data.filter(|_| !of_another);
+    let saved = data.as_ref().map(|data| data.saved);
+    let mut last_success = None;
+    if let Some(poll) = &mut poll {
+        if poll.data_saved == saved {
+            last_success = poll.last_success;
+        } else {
+            // it speaks of other data
+            poll.last_full = None;
+        }
+    }
+    let data = data.map(|data| (last_success.unwrap_or(data.saved), data));
     Restored { poll, data }
 }
 

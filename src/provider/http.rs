@@ -1,7 +1,7 @@
 //! One way of asking for all providers: bearer token, bounds, retries, and what went wrong.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -12,6 +12,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -60,6 +61,16 @@ pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Clien
 /// fails, so that nobody mistakes a sleeping exporter for one that hangs.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
+/// What is known of the access token that a poll uses.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum TokenInUse {
+    /// The poll has none.
+    #[default]
+    None,
+    /// It runs out at a time, or at one that is not known.
+    Until(Option<DateTime<Utc>>),
+}
+
 /// How one request is made: with a time limit, its body included.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
@@ -78,8 +89,8 @@ pub struct Session {
     received: AtomicUsize,
     /// Requests so far, those that were made again counted once.
     requests: AtomicU64,
-    /// When the token runs out that the poll uses, in unix time; 0 where that is not known.
-    token_expiry: AtomicI64,
+    /// The access token that the poll uses, as far as others may know it.
+    token: watch::Sender<TokenInUse>,
 }
 
 /// A whole answer.
@@ -201,7 +212,7 @@ impl Session {
             telemetry,
             received: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
-            token_expiry: AtomicI64::new(0),
+            token: watch::Sender::default(),
         }
     }
 
@@ -217,16 +228,14 @@ impl Session {
         Ok(token)
     }
 
-    /// When the access token in use runs out, where that is known.
-    pub fn token_expiry(&self) -> Option<DateTime<Utc>> {
-        let seconds = self.token_expiry.load(Ordering::Relaxed);
-        DateTime::from_timestamp(seconds, 0).filter(|_| seconds != 0)
+    /// What is known of the access token in use.
+    pub fn token(&self) -> TokenInUse {
+        *self.token.borrow()
     }
 
     /// Takes note of when the access token in use runs out.
     pub(super) fn uses_token_until(&self, expiry: Option<DateTime<Utc>>) {
-        let seconds = expiry.map_or(0, |expiry| expiry.timestamp());
-        self.token_expiry.store(seconds, Ordering::Relaxed);
+        self.token.send_replace(TokenInUse::Until(expiry));
     }
 
     /// How many requests the poll has needed so far, not counting what was tried again.

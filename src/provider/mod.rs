@@ -26,7 +26,7 @@ use crate::document::Section;
 use crate::store::Store;
 
 pub use application::{Application, Applications, Limits, Plan, Remaining};
-pub use http::{Session, client};
+pub use http::{Session, TokenInUse, client};
 pub use lenient::Problems;
 pub use oauth::{Access, DeviceCode};
 
