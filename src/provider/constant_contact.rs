@@ -167,7 +167,7 @@ impl Settings {
         let (access, transport) = (&session.access, &session.transport);
         let token = access_token(registration, access, transport, None).await?;
         session.uses_token_until(token.expiry);
-        match self.read_pages(session, window, &token.secret).await {
+        let result = match self.read_pages(session, window, &token.secret).await {
             Err(error) if error.reason == Reason::Auth => {
                 debug!(%error, "the access token is refused");
                 let old = Some(&token.secret);
@@ -176,7 +176,11 @@ impl Settings {
                 self.read_pages(session, window, &token.secret).await
             }
             result => result,
+        };
+        if result.is_ok() {
+            access.token_works();
         }
+        result
     }
 
     async fn read_pages(

@@ -97,6 +97,15 @@ impl Access {
         &self.application
     }
 
+    /// Takes note that the provider took the access token: if it refuses it later, another one may
+    /// help again.
+    pub(super) fn token_works(&self) {
+        // whoever holds it is renewing, and takes note of more
+        if let Ok(mut memory) = self.memory.try_lock() {
+            memory.replacement = None;
+        }
+    }
+
     /// Where something of the account can be kept.
     pub const fn store(&self) -> Option<&Arc<Store>> {
         self.store.as_ref()
@@ -113,8 +122,8 @@ struct Memory {
     obtained: Option<(String, Instant)>,
     /// Refresh tokens that were refused for good, by their fingerprint, with what was said.
     revoked: BTreeMap<String, String>,
-    /// The access token, by its fingerprint, that replaced a refused one. Where it is refused as
-    /// well, another one would be, too.
+    /// The access token, by its fingerprint, that replaced a refused one and was not taken yet. Where
+    /// it is refused as well, another one would be, too.
     replacement: Option<String>,
     /// Whether the log knows that tokens cannot be renewed for now.
     complained: bool,
