@@ -445,10 +445,20 @@ pub fn fingerprint(text: &str) -> String {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
-    move |source| StoreError::Io {
+    move |error| StoreError::Io {
         action,
         path,
-        source,
+        source: without_path(error),
+    }
+}
+
+/// What the operating system says, without the path that `tempfile` adds: it is another one each
+/// time, and the log would take each failure for a new one.
+fn without_path(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((said, _)) if error.raw_os_error().is_none() => io::Error::new(error.kind(), said),
+        _ => error,
     }
 }
 
