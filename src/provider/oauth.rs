@@ -445,6 +445,11 @@ impl Renewal {
             if let Some(pace) = &self.access.application.token_pace {
                 pace.wait().await;
             }
+            // nobody waits for what has not begun, and a stop would wait for all of it
+            if self.access.application.refreshes.is_closed() {
+                let message = "the exporter stops";
+                return Err(Refused::Otherwise(PollError::new(Reason::Auth, message)));
+            }
             self.refresh_once(refresh_token).await
         };
         attempt
