@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::Retryable;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -55,6 +56,13 @@ const LOCK_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long a device code lives where the answer does not say.
 const DEFAULT_DEVICE_CODE_LIFETIME: u64 = 600;
+
+/// The time between two questions whether a person has consented, where the answer does not say (RFC
+/// 8628).
+const DEFAULT_DEVICE_INTERVAL: u64 = 5;
+
+/// Most seconds of either: nobody waits in front of a terminal for longer than a day.
+const MAX_DEVICE_SECONDS: u64 = 24 * 60 * 60;
 
 /// What the exporter asks consent for: to read reports, and to go on doing so.
 const SCOPES: [&str; 2] = ["campaign_data", "offline_access"];
@@ -475,11 +483,9 @@ impl Renewal {
         let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
         let request = client.exchange_refresh_token(&token);
         let answer = request.request_async(&self.transport).await;
-        let hide = |mut error: PollError| {
-            for secret in secret.iter().chain([refresh_token]) {
-                error = presentable(error, secret);
-            }
-            error
+        let hide = |error| {
+            self.registration
+                .hide(error, secret.as_ref(), Some(refresh_token))
         };
         answer.map_err(|error| match error {
             RequestTokenError::ServerResponse(said)
@@ -561,19 +567,53 @@ pub(super) async fn authorize(
     account: &str,
     store: &Arc<Store>,
     transport: &Transport,
+    /// The error without the client's secret and another one, in all forms in which they travel and
+    /// a server may repeat them.
+    fn hide(
+        &self,
+        mut error: PollError,
+        client_secret: Option<&SecretString>,
+        other: Option<&SecretString>,
+    ) -> PollError {
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let mut forms = Vec::new();
+        for secret in client_secret.into_iter().chain(other) {
+            let secret = secret.expose_secret();
+            let shown = format!("{secret:?}");
+            forms.extend([secret.to_owned(), encoded(secret)]);
+            forms.push(shown.trim_matches('"').to_owned());
+        }
+        if let Some(secret) = client_secret {
+            let pair = [self.client_id.as_str(), secret.expose_secret()].map(encoded);
+            forms.push(BASE64_STANDARD.encode(pair.join(":")));
+        }
+        // one may be a part of another
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        for form in forms {
+            error.message = error.message.replace(&form, "[redacted]");
+        }
+        // at last, since it cuts the message, and nothing would tell a secret that is cut
+        match other.or(client_secret) {
+            Some(secret) => presentable(error, secret),
+            None => error,
+        }
+    }
+
     show: impl FnOnce(&DeviceCode),
 ) -> Result<bool, PollError> {
     let (client, secret) = registration.client().await?;
-    let hide = |error: PollError| match &secret {
-        Some(secret) => presentable(error, secret),
-        None => error,
-    };
     let scopes = SCOPES.map(|scope| Scope::new(scope.to_owned()));
-    let request = client.exchange_device_code().add_scopes(scopes);
+    let mut request = client.exchange_device_code().add_scopes(scopes);
+    if secret.is_some() {
+        // required whether or not the client authenticates otherwise, too
+        request = request.add_extra_param("client_id", registration.client_id.clone());
+    }
     let details: StandardDeviceAuthorizationResponse = request
         .request_async(transport)
         .await
-        .map_err(|error| hide(request_error(error)))?;
+        .map_err(|error| registration.hide(request_error(error), secret.as_ref(), None))?;
+    let device_code = SecretString::from(details.device_code().secret().clone());
     show(&DeviceCode {
         address: details.verification_uri().to_string(),
         code: details.user_code().secret().clone(),
@@ -582,11 +622,15 @@ pub(super) async fn authorize(
             .map(|uri| uri.secret().clone()),
         lifetime: details.expires_in(),
     });
-    let answer = client
-        .exchange_device_access_token(&details)
-        .request_async(transport, tokio::time::sleep, None)
-        .await
-        .map_err(|error| hide(device_error(error)))?;
+    let mut request = client.exchange_device_access_token(&details);
+    if secret.is_some() {
+        request = request.add_extra_param("client_id", registration.client_id.clone());
+    }
+    let pause = |asked: Duration| tokio::time::sleep(asked.max(TOKEN_PERIOD));
+    let answer = request.request_async(transport, pause, None).await;
+    let answer = answer.map_err(|error| {
+        registration.hide(device_error(error), secret.as_ref(), Some(&device_code))
+    })?;
     let configured = match &registration.refresh_token {
         // from now on the kept ones go before it
         Some(source) => source.read().await.ok(),
@@ -651,11 +695,15 @@ struct TokenAnswer {
 
 fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = Option::<Value>::deserialize(deserializer)?;
-    Ok(match value {
-        Some(Value::Number(number)) => number.as_u64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
+    Ok(value.as_ref().and_then(whole_seconds))
+}
+
+fn whole_seconds(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
         _ => None,
-    })
+    }
 }
 
 impl TokenResponse for TokenAnswer {
@@ -718,13 +766,18 @@ fn oauth_body(answer: &Answer) -> Result<Vec<u8>, PollError> {
         return Err(answer.status_error());
     }
     let mut value: Value = answer.json()?;
-    // required by the RFC, and not in the provider's guide
+    // the one is required by the RFC, and neither is in the provider's guide
     if let Some(object) = value.as_object_mut()
         && object.contains_key("device_code")
     {
-        object
-            .entry("expires_in")
-            .or_insert(DEFAULT_DEVICE_CODE_LIFETIME.into());
+        for (name, default) in [
+            ("expires_in", DEFAULT_DEVICE_CODE_LIFETIME),
+            ("interval", DEFAULT_DEVICE_INTERVAL),
+        ] {
+            let seconds = object.get(name).and_then(whole_seconds);
+            let seconds = seconds.unwrap_or(default).min(MAX_DEVICE_SECONDS);
+            object.insert(name.to_owned(), seconds.into());
+        }
     }
     Ok(value.to_string().into_bytes())
 }
