@@ -243,6 +243,12 @@ struct Renewal {
     transport: Transport,
 }
 
+/// When tokens were asked for. Their lives begin at some moment between that and the answer.
+struct Asked {
+    time: DateTime<Utc>,
+    instant: Instant,
+}
+
 /// Why a refresh gave no tokens.
 enum Refused {
     /// The refresh token is good for nothing any more.
@@ -353,11 +359,15 @@ impl Renewal {
                 configured: configured_mark.clone(),
             });
             let saved = store.save(Kind::Tokens, &self.access.account, proof).await;
-            saved.map_err(not_kept)?;
-            match self.refresh(&candidate, spare.is_none()).await {
-                Ok(answer) => {
+            let answer = match saved {
+                Ok(()) => self.refresh(&candidate, spare.is_none()).await,
+                Err(error) => Err(Refused::Otherwise(not_kept(error))),
+            };
+            match answer {
+                Ok((answer, asked)) => {
                     let new = self.registration.accepted(
                         answer,
+                        asked.time,
                         Some(&candidate),
                         configured_mark.clone(),
                     );
@@ -365,7 +375,7 @@ impl Renewal {
                         memory.replacement = mark(new.access_token.as_ref());
                     }
                     memory.obtained =
-                        mark(new.access_token.as_ref()).map(|mark| (mark, Instant::now()));
+                        mark(new.access_token.as_ref()).map(|mark| (mark, asked.instant));
                     memory.complained = false;
                     memory.unsaved = Some(new.clone());
                     self.save_unsaved(memory, store).await?;
@@ -382,21 +392,32 @@ impl Renewal {
                     let Some(spare) = spare else {
                         return Err(error);
                     };
-                    if !memory.complained {
-                        let account = &self.access.account;
-                        warn!(account, %error, "the access token could not be renewed; it is used until it expires");
-                    }
-                    memory.complained = true;
+                    self.complain(memory, &error);
                     return Ok(spare);
                 }
             }
         }
         let command = authorize_command(&self.access.account);
-        let message = match revoked {
-            Some(said) => format!("the refresh token is refused ({said}): run `{command}`"),
-            None => format!("there is no refresh token yet: run `{command}`"),
+        let Some(said) = revoked else {
+            let message = format!("there is no refresh token yet: run `{command}`");
+            let error = PollError::new(Reason::Auth, message);
+            let Some(spare) = spare else {
+                return Err(error);
+            };
+            self.complain(memory, &error);
+            return Ok(spare);
         };
+        let message = format!("the refresh token is refused ({said}): run `{command}`");
         Err(PollError::new(Reason::Auth, message))
+    }
+
+    /// Says once that the access token is the last one for now.
+    fn complain(&self, memory: &mut Memory, error: &PollError) {
+        if !memory.complained {
+            let account = &self.access.account;
+            warn!(account, %error, "the access token could not be renewed; it is used until it expires");
+        }
+        memory.complained = true;
     }
 
     fn store(&self) -> Result<&Arc<Store>, PollError> {
@@ -448,7 +469,7 @@ impl Renewal {
         &self,
         refresh_token: &SecretString,
         patiently: bool,
-    ) -> Result<TokenAnswer, Refused> {
+    ) -> Result<(TokenAnswer, Asked), Refused> {
         let attempt = || async {
             if let Some(pace) = &self.access.application.token_pace {
                 pace.wait().await;
@@ -474,7 +495,10 @@ impl Renewal {
             .await
     }
 
-    async fn refresh_once(&self, refresh_token: &SecretString) -> Result<TokenAnswer, Refused> {
+    async fn refresh_once(
+        &self,
+        refresh_token: &SecretString,
+    ) -> Result<(TokenAnswer, Asked), Refused> {
         let (client, secret) = self
             .registration
             .client()
@@ -482,20 +506,26 @@ impl Renewal {
             .map_err(Refused::Otherwise)?;
         let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
         let request = client.exchange_refresh_token(&token);
+        let asked = Asked {
+            time: Utc::now(),
+            instant: Instant::now(),
+        };
         let answer = request.request_async(&self.transport).await;
         let hide = |error| {
             self.registration
                 .hide(error, secret.as_ref(), Some(refresh_token))
         };
-        answer.map_err(|error| match error {
-            RequestTokenError::ServerResponse(said)
-                if *said.error() == BasicErrorResponseType::InvalidGrant =>
-            {
-                let said = hide(PollError::new(Reason::Auth, said.to_string()));
-                Refused::Revoked(said.message)
-            }
-            error => Refused::Otherwise(hide(request_error(error))),
-        })
+        answer
+            .map(|answer| (answer, asked))
+            .map_err(|error| match error {
+                RequestTokenError::ServerResponse(said)
+                    if *said.error() == BasicErrorResponseType::InvalidGrant =>
+                {
+                    let said = hide(PollError::new(Reason::Auth, said.to_string()));
+                    Refused::Revoked(said.message)
+                }
+                error => Refused::Otherwise(hide(request_error(error))),
+            })
     }
 }
 
@@ -537,36 +567,6 @@ impl Registration {
         Ok((client, secret))
     }
 
-    /// An answer as it is kept. Where it has no refresh token, the one that was used goes on.
-    fn accepted(
-        &self,
-        answer: TokenAnswer,
-        used: Option<&SecretString>,
-        configured: Option<String>,
-    ) -> Kept {
-        let new = answer.refresh_token;
-        let new = new.map(|token| SecretString::from(token.into_secret()));
-        Kept {
-            auth_url: self.auth_url.to_string(),
-            client_id: self.client_id.clone(),
-            refresh_token: new.or_else(|| used.cloned()),
-            access_token: Some(SecretString::from(answer.access_token.into_secret())),
-            obtained: Utc::now(),
-            lifetime: answer
-                .expires_in
-                .map_or(DEFAULT_LIFETIME, Duration::from_secs),
-            configured,
-        }
-    }
-}
-
-/// The device flow: a person consents elsewhere, the tokens are kept here. `show` is given the
-/// address and the code, as soon as there are any. Returns whether they can be renewed.
-pub(super) async fn authorize(
-    registration: &Registration,
-    account: &str,
-    store: &Arc<Store>,
-    transport: &Transport,
     /// The error without the client's secret and another one, in all forms in which they travel and
     /// a server may repeat them.
     fn hide(
@@ -600,6 +600,39 @@ pub(super) async fn authorize(
         }
     }
 
+    /// An answer as it is kept. Where it has no refresh token, the one that was used goes on.
+    fn accepted(
+        &self,
+        answer: TokenAnswer,
+        obtained: DateTime<Utc>,
+        used: Option<&SecretString>,
+        configured: Option<String>,
+    ) -> Kept {
+        let new = answer.refresh_token.map(RefreshToken::into_secret);
+        let new = new
+            .filter(|token| !token.is_empty())
+            .map(SecretString::from);
+        Kept {
+            auth_url: self.auth_url.to_string(),
+            client_id: self.client_id.clone(),
+            refresh_token: new.or_else(|| used.cloned()),
+            access_token: Some(SecretString::from(answer.access_token.into_secret())),
+            obtained,
+            lifetime: answer
+                .expires_in
+                .map_or(DEFAULT_LIFETIME, Duration::from_secs),
+            configured,
+        }
+    }
+}
+
+/// The device flow: a person consents elsewhere, the tokens are kept here. `show` is given the
+/// address and the code, as soon as there are any. Returns whether they can be renewed.
+pub(super) async fn authorize(
+    registration: &Registration,
+    account: &str,
+    store: &Arc<Store>,
+    transport: &Transport,
     show: impl FnOnce(&DeviceCode),
 ) -> Result<bool, PollError> {
     let (client, secret) = registration.client().await?;
@@ -636,7 +669,7 @@ pub(super) async fn authorize(
         Some(source) => source.read().await.ok(),
         None => None,
     };
-    let kept = registration.accepted(answer, None, mark(configured.as_ref()));
+    let kept = registration.accepted(answer, Utc::now(), None, mark(configured.as_ref()));
     let renewable = kept.refresh_token.is_some();
     let lock = store.lock(Kind::Tokens, account, LOCK_PATIENCE);
     let _one_process_at_a_time = lock.await.map_err(not_kept)?;
