@@ -25,3 +25,4 @@ mod recent;
 mod reload;
 mod secrets;
 mod tls;
+mod tokens;

@@ -212,11 +212,15 @@ impl Daemon {
         last
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().unwrap().to_string()
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
         let status = Command::new("kill")
-            .args(["-s", name, &id])
+            .args(["-s", name, &self.id()])
             .status()
             .await
             .unwrap();

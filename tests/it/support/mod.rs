@@ -5,3 +5,4 @@ pub(crate) mod prometheus;
 pub(crate) mod promtool;
 pub(crate) mod strict;
 pub(crate) mod tls;
+pub(crate) mod tokens;

@@ -1,0 +1,405 @@
+//! Accounts whose tokens the exporter renews, and authorisation servers for them.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use campaign_exporter::simulator::{
+    Api, Authorization, Campaign, Counts, Request, Simulator, State,
+};
+use campaign_exporter::store::{Kind, Store};
+use chrono::{TimeDelta, Utc};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run, sample, samples};
+
+/// What outlives the processes of a test: their store, and the secrets that somebody gave them.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("store")
+    }
+
+    /// Writes a secret and returns the YAML line that names it: `KEY_file: …`.
+    pub(crate) fn secret(&self, key: &str, account: &str, secret: &str) -> String {
+        let path = self.path(&format!("{account}.{key}"));
+        std::fs::write(&path, secret).unwrap();
+        format!("{key}_file: {}", path.display())
+    }
+
+    /// The daemon on this store.
+    pub(crate) async fn start(&self, yaml: &str) -> Daemon {
+        self.start_with(yaml, &[]).await
+    }
+
+    pub(crate) async fn start_with(&self, yaml: &str, more: &[&str]) -> Daemon {
+        let store = self.store().display().to_string();
+        let arguments = [&["--storage.path", &store], more].concat();
+        Daemon::start(Setup::new(yaml), &arguments).await
+    }
+
+    /// The `poll` command on this store.
+    pub(crate) async fn poll(&self, yaml: &str) -> (ExitStatus, String, String) {
+        let store = self.store().display().to_string();
+        poll_once(&Setup::new(yaml), &["--storage.path", &store]).await
+    }
+
+    /// The `authorize` command on this store.
+    pub(crate) fn authorize(&self, setup: &Setup, account: &str) -> Command {
+        let mut command = program();
+        command.arg("--config.file").arg(setup.config_file());
+        command.arg("--storage.path").arg(self.store());
+        command.args(["--log.level", "debug", "authorize", account]);
+        command
+    }
+
+    /// The same to its end.
+    pub(crate) async fn authorized(&self, yaml: &str, account: &str) -> Output {
+        let setup = Setup::new(yaml);
+        run(&mut self.authorize(&setup, account)).await
+    }
+
+    /// Where the tokens of an account are kept.
+    pub(crate) fn kept(&self, account: &str) -> PathBuf {
+        let store = Store::share(&self.store()).unwrap();
+        store.path(Kind::Tokens, account)
+    }
+
+    /// Whether a token is among the kept ones.
+    pub(crate) fn keeps(&self, account: &str, token: &str) -> bool {
+        let bytes = std::fs::read(self.kept(account)).unwrap_or_default();
+        bytes
+            .windows(token.len())
+            .any(|part| part == token.as_bytes())
+    }
+}
+
+pub(crate) fn campaign() -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 1_000,
+        deliveries: 950,
+        ..Counts::default()
+    };
+    Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
+}
+
+/// A simulated provider, whose authorisation server is as `change` leaves it.
+pub(crate) async fn authorising(change: impl FnOnce(&mut Authorization)) -> Simulator {
+    let mut state = State::new(TOKEN, vec![campaign()]);
+    change(&mut state.authorization);
+    Simulator::start(Api::ConstantContact, state).await.unwrap()
+}
+
+/// The YAML of an account whose tokens are renewed, with further lines.
+pub(crate) fn renewed(name: &str, simulator: &Simulator, more: &[&str]) -> String {
+    let client_id = simulator.read(|state| state.authorization.client_id.clone());
+    renewed_at(name, &simulator.base_url(), &client_id, more)
+}
+
+pub(crate) fn renewed_at(name: &str, base_url: &str, client_id: &str, more: &[&str]) -> String {
+    let mut yaml = format!(
+        "  - name: {name:?}\n    provider: constant_contact\n    base_url: {base_url}\n    \
+         auth_url: {base_url}/oauth2/default\n    client_id: {client_id}\n"
+    );
+    for line in more {
+        writeln!(yaml, "    {line}").unwrap();
+    }
+    yaml
+}
+
+/// Waits until a simulator's state meets a condition.
+pub(crate) async fn until(
+    simulator: &Simulator,
+    what: &str,
+    condition: impl FnMut(&State) -> bool,
+) {
+    let waited = tokio::time::timeout(LIMIT, simulator.wait_for(condition)).await;
+    let requests = simulator.requests().len();
+    assert!(waited.is_ok(), "never {what}, after {requests} requests");
+}
+
+/// The requests for tokens.
+pub(crate) fn token_requests(simulator: &Simulator) -> Vec<Request> {
+    let mut requests = simulator.requests();
+    requests.retain(Authorization::is_token_request);
+    requests
+}
+
+/// The refresh tokens in the order in which they were presented.
+pub(crate) fn presented(simulator: &Simulator) -> Vec<String> {
+    let requests = token_requests(simulator);
+    let fields = requests
+        .iter()
+        .filter_map(|request| request.field("refresh_token"));
+    fields.map(str::to_owned).collect()
+}
+
+pub(crate) fn refreshes(simulator: &Simulator) -> u64 {
+    simulator.read(|state| state.authorization.refreshes)
+}
+
+/// The newest refresh token of a simulator with one consent.
+pub(crate) fn newest(simulator: &Simulator) -> String {
+    let tokens = simulator.read(|state| state.authorization.refresh_tokens());
+    assert_eq!(tokens.len(), 1);
+    tokens[0].clone()
+}
+
+/// The refresh tokens that were presented more than once.
+pub(crate) fn reused(simulator: &Simulator) -> Vec<String> {
+    simulator.read(|state| state.authorization.reused_refresh_tokens())
+}
+
+/// Requests for anything but tokens and devices.
+pub(crate) fn is_api(request: &Request) -> bool {
+    request.path().starts_with("/v3/")
+}
+
+/// What is exported about an account.
+pub(crate) struct About<'a> {
+    metrics: &'a str,
+    label: String,
+}
+
+pub(crate) fn about<'a>(metrics: &'a str, account: &str) -> About<'a> {
+    About {
+        metrics,
+        label: format!("account={account:?}"),
+    }
+}
+
+impl About<'_> {
+    pub(crate) fn value(&self, name: &str) -> Option<f64> {
+        sample(self.metrics, name, &[&self.label])
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.value("campaign_account_up") == Some(1.0)
+    }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.value("campaign_deliveries") == Some(950.0)
+    }
+
+    /// Good polls of this process.
+    pub(crate) fn good_polls(&self) -> f64 {
+        self.polls("success")
+    }
+
+    pub(crate) fn failed_polls(&self) -> f64 {
+        self.polls("failure")
+    }
+
+    fn polls(&self, result: &str) -> f64 {
+        let result = format!("result={result:?}");
+        let labels = [self.label.as_str(), &result];
+        sample(self.metrics, "campaign_exporter_polls_total", &labels).unwrap_or_default()
+    }
+
+    /// Polls of this process that failed for a reason.
+    pub(crate) fn errors(&self, reason: &str) -> f64 {
+        let reason = format!("reason={reason:?}");
+        let labels = [self.label.as_str(), &reason];
+        sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
+    }
+
+    /// Answers of the API with a status.
+    pub(crate) fn answers(&self, code: &str) -> f64 {
+        let code = format!("code={code:?}");
+        let labels = [self.label.as_str(), &code];
+        let name = "campaign_exporter_api_requests_total";
+        samples(self.metrics, name, &labels).iter().sum()
+    }
+
+    pub(crate) fn expiry(&self) -> Option<f64> {
+        self.value("campaign_account_token_expiry_timestamp_seconds")
+    }
+}
+
+/// The lines of a log that a person should see.
+pub(crate) fn complaints<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
+    log.lines()
+        .filter(|line| line.contains("level=warn") || line.contains("level=error"))
+        .filter(|line| line.contains(text))
+        .collect()
+}
+
+/// A command whose standard output is read while it runs.
+pub(crate) struct Running {
+    child: tokio::process::Child,
+    stdout: tokio::process::ChildStdout,
+    said: String,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        Self {
+            child,
+            stdout,
+            said: String::new(),
+        }
+    }
+
+    /// Reads until it has said something.
+    pub(crate) async fn says(&mut self, text: &str) {
+        let read = async {
+            while !self.said.contains(text) {
+                let mut bytes = [0; 1024];
+                let length = self.stdout.read(&mut bytes).await.unwrap();
+                assert!(length > 0, "no {text:?} in {}", self.said);
+                self.said
+                    .push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+            }
+        };
+        let read = tokio::time::timeout(LIMIT, read).await;
+        assert!(read.is_ok(), "no {text:?} in time");
+    }
+
+    /// Waits for its end: the exit code, all of standard output, all of standard error.
+    pub(crate) async fn end(mut self) -> (Option<i32>, String, String) {
+        let end = async {
+            self.stdout.read_to_string(&mut self.said).await.unwrap();
+            self.child.wait_with_output().await.unwrap()
+        };
+        let output = tokio::time::timeout(LIMIT, end).await.unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), self.said, log)
+    }
+}
+
+/// A request to a [`Scripted`] server.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// The request line and the headers.
+    pub(crate) head: String,
+    /// The form as it was sent.
+    pub(crate) body: String,
+    pub(crate) at: Instant,
+}
+
+impl Asked {
+    pub(crate) fn is_for_tokens(&self) -> bool {
+        self.head.starts_with("POST /oauth2/default/v1/token ")
+    }
+
+    pub(crate) fn is_for_device(&self) -> bool {
+        self.head
+            .starts_with("POST /oauth2/default/v1/device/authorize ")
+    }
+}
+
+/// A provider that says what a test wants, also what the simulator would never say.
+pub(crate) struct Scripted {
+    address: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    _server: JoinSet<()>,
+}
+
+impl Scripted {
+    /// `answer` gets a request and how many of its kind came before, and returns status and JSON.
+    pub(crate) async fn start(
+        answer: impl Fn(&Asked, usize) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::default();
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, Arc::clone(&asked), Arc::new(answer)));
+        Self {
+            address,
+            asked,
+            _server: server,
+        }
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn token_requests(&self) -> Vec<Asked> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = asked.clone();
+        asked.retain(Asked::is_for_tokens);
+        asked
+    }
+}
+
+type Answering = Arc<dyn Fn(&Asked, usize) -> (u16, String) + Send + Sync>;
+
+async fn serve(listener: TcpListener, all: Arc<Mutex<Vec<Asked>>>, answer: Answering) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(one(stream, Arc::clone(&all), Arc::clone(&answer)));
+    }
+}
+
+/// One request to a connection.
+async fn one(mut stream: TcpStream, all: Arc<Mutex<Vec<Asked>>>, answer: Answering) -> Option<()> {
+    let at = Instant::now();
+    let mut text = String::new();
+    let (head, body) = loop {
+        let mut bytes = [0; 4096];
+        let length = stream
+            .read(&mut bytes)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
+        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let length = head.to_lowercase();
+        let length = length.split("content-length: ").nth(1);
+        let length = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+        if body.len() >= length {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    let request = Asked { head, body, at };
+    let (status, body) = {
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = |asked: &Asked| asked.head.lines().next().map(str::to_owned);
+        let before = all
+            .iter()
+            .filter(|asked| path(asked) == path(&request))
+            .count();
+        let answered = answer(&request, before);
+        all.push(request);
+        answered
+    };
+    let answer = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(answer.as_bytes()).await.ok()
+}
+
+/// The permissions of a file or folder.
+pub(crate) fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}

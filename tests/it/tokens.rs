@@ -1,0 +1,1250 @@
+//! Tokens that renew themselves: none is lost, none is used twice, and where only a person can
+//! help, the log says with which command.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use campaign_exporter::simulator::{Api, Authorization, ExpiresIn, Fault, FaultPlan, Simulator};
+use chrono::Utc;
+use futures_util::future::{join, join_all};
+use tokio::process::Command;
+
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
+use crate::support::tokens::{
+    Home, Running, Scripted, about, authorising, complaints, is_api, mode, newest, presented,
+    refreshes, renewed, renewed_at, reused, token_requests, until,
+};
+
+const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
+const CLIENT_SECRET: &str = "client:s3cret/with+signs of-the_tests%";
+
+fn always(fault: Fault) -> Option<FaultPlan> {
+    Some(FaultPlan::always(fault))
+}
+
+fn status(code: u16) -> Fault {
+    Fault::Status {
+        code,
+        retry_after: None,
+    }
+}
+
+/// A simulator with one consent.
+async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
+    authorising(|server| {
+        server.grant(FIRST);
+        change(server);
+    })
+    .await
+}
+
+async fn kill(daemon: Daemon) {
+    daemon.signal("KILL").await;
+    daemon.wait().await;
+}
+
+async fn stop(daemon: Daemon) -> String {
+    daemon.signal("TERM").await;
+    let (status, log) = daemon.wait().await;
+    assert!(status.success(), "{log}");
+    log
+}
+
+/// Waits until this process has polled an account well so many times.
+async fn polled(daemon: &Daemon, account: &str, times: f64) -> String {
+    daemon
+        .scrape_until(|metrics| {
+            let account = about(metrics, account);
+            account.is_up() && account.good_polls() >= times
+        })
+        .await
+}
+
+#[tokio::test]
+async fn clients_of_either_kind_and_tokens_of_either_kind_are_renewed_ahead() {
+    let lifetime = Duration::from_secs(4);
+    let mut cases = Vec::new();
+    for secret in [None, Some(CLIENT_SECRET)] {
+        for (rotating, repeats) in [(true, true), (false, true), (false, false)] {
+            let expires_in = if repeats {
+                ExpiresIn::Number
+            } else {
+                ExpiresIn::Text
+            };
+            cases.push((secret, rotating, repeats, expires_in));
+        }
+    }
+    let home = Home::new();
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (secret, rotating, repeats, expires_in) in cases {
+        let simulator = consented(|server| {
+            server.client_secret = secret.map(str::to_owned);
+            server.rotating = rotating;
+            server.repeats_refresh_token = repeats;
+            server.expires_in = expires_in;
+            server.lifetime = lifetime;
+        })
+        .await;
+        let name = format!("a{}", accounts.len());
+        let mut more = vec![home.secret("refresh_token", &name, FIRST)];
+        if let Some(secret) = secret {
+            more.push(home.secret("client_secret", &name, secret));
+        }
+        let more: Vec<_> = more.iter().map(String::as_str).collect();
+        accounts.push(renewed(&name, &simulator, &more));
+        simulators.push((name, secret, rotating, simulator));
+    }
+    let daemon = home.start(&config(&accounts)).await;
+    for (name, secret, rotating, simulator) in &simulators {
+        until(simulator, "renewed twice", |state| {
+            state.authorization.refreshes >= 3
+        })
+        .await;
+        let metrics = daemon
+            .scrape_until(|metrics| about(metrics, name).good_polls() >= 4.0)
+            .await;
+        let account = about(&metrics, name);
+        assert!(account.is_up() && account.has_data(), "{name}");
+        assert_eq!(account.failed_polls(), 0.0, "{name}: {}", daemon.log());
+        let left = account.expiry().unwrap() - Utc::now().timestamp() as f64;
+        assert!(left <= lifetime.as_secs_f64(), "{name}: {left}");
+        assert!(left > -LIMIT.as_secs_f64(), "{name}: {left}");
+        for request in token_requests(simulator) {
+            let basic = request.headers.get("authorization").is_some();
+            assert_eq!(basic, secret.is_some(), "{name}");
+            assert_eq!(request.field("client_id").is_none(), basic, "{name}");
+            assert_eq!(request.field("client_secret"), None, "{name}");
+        }
+        let presented = presented(simulator);
+        assert_eq!(presented[0], FIRST);
+        let different: BTreeSet<_> = presented.iter().collect();
+        let expected = if *rotating { presented.len() } else { 1 };
+        assert_eq!(different.len(), expected, "{name}: {presented:?}");
+    }
+    // what has run out would have been refused
+    let metrics = daemon.scrape().await;
+    for (name, ..) in &simulators {
+        assert_eq!(about(&metrics, name).answers("401"), 0.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_access_token_costs_one_refresh_and_not_the_poll() {
+    let home = Home::new();
+    // nothing is known about when they run out
+    let silent = consented(|server| server.expires_in = ExpiresIn::Absent).await;
+    let nonsense = consented(|server| {
+        server.expires_in = ExpiresIn::Other(serde_json::json!([-1, "soon"]));
+    })
+    .await;
+    let accounts = [("silent", &silent), ("nonsense", &nonsense)].map(|(name, simulator)| {
+        renewed(
+            name,
+            simulator,
+            &[&home.secret("refresh_token", name, FIRST)],
+        )
+    });
+    let daemon = home.start(&config(&accounts)).await;
+    join_all(
+        [("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
+            let metrics = polled(&daemon, name, 1.0).await;
+            let day = Utc::now().timestamp() as f64 + 86_400.0;
+            let expiry = about(&metrics, name).expiry().unwrap();
+            assert!((expiry - day).abs() < LIMIT.as_secs_f64(), "{expiry}");
+            // each time, not only the first one
+            for times in 1..=2_u32 {
+                let polls = about(&daemon.scrape().await, name).good_polls();
+                simulator.update(|state| state.authorization.revoke_access_tokens());
+                let metrics = daemon
+                    .scrape_until(|metrics| {
+                        let account = about(metrics, name);
+                        account.answers("401") >= f64::from(times)
+                            && account.good_polls() + account.failed_polls() >= polls + 2.0
+                    })
+                    .await;
+                let account = about(&metrics, name);
+                assert_eq!(account.failed_polls(), 0.0, "{}", daemon.log());
+                assert_eq!(account.answers("401"), f64::from(times));
+                assert_eq!(refreshes(simulator), u64::from(times) + 1);
+            }
+        }),
+    )
+    .await;
+    // an API that takes no token at all is no reason for ever more of them
+    let before = refreshes(&silent);
+    silent.update(|state| state.fault = always(status(401)));
+    let metrics = daemon
+        .scrape_until(|metrics| about(metrics, "silent").errors("auth") >= 3.0)
+        .await;
+    assert!(!about(&metrics, "silent").is_up());
+    assert_eq!(refreshes(&silent), before + 1);
+    silent.update(|state| state.fault = None);
+    let polls = about(&metrics, "silent").good_polls();
+    polled(&daemon, "silent", polls + 1.0).await;
+    assert_eq!(refreshes(&silent), before + 1);
+    assert_eq!(reused(&silent), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_new_refresh_token_is_kept_before_anything_is_asked_with_its_access_token() {
+    let home = Home::new();
+    let simulator = consented(|_| {}).await;
+    // so that the program is still at its first request when it is looked at
+    simulator.update(|state| state.fault = always(Fault::Silence));
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let daemon = home.start(&yaml).await;
+    until(&simulator, "asked", |state| {
+        state.requests.iter().any(is_api)
+    })
+    .await;
+    let kept = home.keeps("one", &newest(&simulator));
+    kill(daemon).await;
+    assert!(kept);
+    assert_eq!(mode(&home.kept("one")), 0o600);
+    assert_eq!(mode(&home.store()), 0o700);
+
+    simulator.update(|state| {
+        state.fault = None;
+        state.authorization.revoke_access_tokens();
+    });
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 1.0).await;
+    assert_eq!(refreshes(&simulator), 2);
+    assert_eq!(reused(&simulator), [""; 0]);
+}
+
+/// Kills the program at many moments of its renewals, from a beginning on.
+async fn killed_again_and_again(begin: Duration) {
+    let home = Home::new();
+    let simulator = consented(|server| {
+        server.lifetime = Duration::from_secs(2);
+        // what was not heard may be asked again
+        server.grace = true;
+        server.fault = always(Fault::Delay {
+            by: Duration::from_millis(40),
+        });
+    })
+    .await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let mut unheard = BTreeSet::new();
+    for round in 0..4_u32 {
+        let before = token_requests(&simulator).len();
+        let daemon = home.start(&yaml).await;
+        // the moments are what varies, from before a renewal to well after it
+        until(&simulator, "renewed", |state| {
+            let requests = state.requests.iter();
+            requests
+                .filter(|request| Authorization::is_token_request(request))
+                .count()
+                > before
+        })
+        .await;
+        tokio::time::sleep(begin + Duration::from_millis(17) * round).await;
+        kill(daemon).await;
+        if !home.keeps("one", &newest(&simulator)) {
+            unheard.extend(presented(&simulator).pop());
+        }
+    }
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 2.0).await;
+    let reused: BTreeSet<_> = reused(&simulator).into_iter().collect();
+    assert!(reused.is_subset(&unheard), "{reused:?} {unheard:?}");
+    stop(daemon).await;
+}
+
+#[tokio::test]
+async fn whenever_it_is_killed_it_comes_up_again() {
+    let begins = [0, 10, 45, 90].map(Duration::from_millis);
+    join_all(begins.map(killed_again_and_again)).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_heard_is_asked_for_again_and_else_needs_a_person() {
+    let home = Home::new();
+    let kind = consented(|server| server.grace = true).await;
+    let strict = consented(|_| {}).await;
+    let mut accounts = Vec::new();
+    for (name, simulator) in [("kind", &kind), ("strict", &strict)] {
+        simulator.update(|state| state.authorization.fault = Some(FaultPlan::once(Fault::Unheard)));
+        let first = home.secret("refresh_token", name, FIRST);
+        accounts.push(renewed(name, simulator, &[&first]));
+    }
+    let daemon = home.start(&config(&accounts)).await;
+    let metrics = polled(&daemon, "kind", 1.0).await;
+    assert_eq!(about(&metrics, "kind").failed_polls(), 0.0);
+    assert_eq!(presented(&kind), [FIRST, FIRST]);
+    let metrics = daemon
+        .scrape_until(|metrics| about(metrics, "strict").errors("auth") >= 2.0)
+        .await;
+    assert!(!about(&metrics, "strict").is_up());
+    let log = daemon.log();
+    let said = complaints(&log, "campaign_exporter authorize strict");
+    assert_eq!(said.len(), 1, "{log}");
+    assert_eq!(presented(&strict), [FIRST, FIRST]);
+}
+
+#[tokio::test]
+async fn one_token_at_a_time_is_renewed_and_none_within_a_second_of_another() {
+    // longer than the least time between two requests, which alone would let them overlap
+    const DELAY: Duration = Duration::from_millis(1_700);
+    let home = Home::new();
+    let simulator = authorising(|server| {
+        server.grant(FIRST);
+        server.grant(format!("{FIRST}-too"));
+        server.rate_limited = true;
+        server.lifetime = Duration::from_secs(7);
+        server.fault = always(Fault::Delay { by: DELAY });
+    })
+    .await;
+    let two = [("one", FIRST.to_owned()), ("two", format!("{FIRST}-too"))];
+    let mut accounts = two.map(|(name, token)| {
+        renewed(
+            name,
+            &simulator,
+            &[&home.secret("refresh_token", name, &token)],
+        )
+    });
+    // of another client, which is refused and asks at each poll
+    let first = home.secret("refresh_token", "stranger", "of-a-stranger");
+    let stranger = renewed_at("stranger", &simulator.base_url(), "stranger", &[&first]);
+    let daemon = home
+        .start(&config(&[&mut accounts[..], &mut [stranger]].concat()))
+        .await;
+    until(&simulator, "renewed", |state| {
+        state.authorization.refreshes >= 4
+    })
+    .await;
+    for name in ["one", "two"] {
+        let metrics = polled(&daemon, name, 2.0).await;
+        assert_eq!(about(&metrics, name).failed_polls(), 0.0, "{name}");
+        // the time that an answer takes is a part of what it says
+        assert_eq!(about(&metrics, name).answers("401"), 0.0, "{name}");
+    }
+    let gaps = |kind: &dyn Fn(&str) -> bool| -> Vec<Duration> {
+        let requests = token_requests(&simulator);
+        let moments = requests
+            .iter()
+            .filter(|request| kind(request.field("client_id").unwrap()))
+            .map(|request| request.at);
+        let moments: Vec<_> = moments.collect();
+        moments.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    };
+    let own = gaps(&|client| client != "stranger");
+    assert!(
+        own.len() >= 3 && own.iter().all(|gap| *gap >= DELAY),
+        "{own:?}"
+    );
+    // a slow machine moves requests by some of the second
+    let all = gaps(&|_| true);
+    assert!(all.len() > own.len() + 1, "the other client asks, too");
+    assert!(
+        all.iter().all(|gap| *gap >= Duration::from_millis(600)),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_store_goes_before_the_first_token_and_a_changed_one_before_the_store() {
+    let home = Home::new();
+    let simulator = consented(|_| {}).await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    let file = home.path("one.refresh_token");
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let expire = || simulator.update(|state| state.authorization.revoke_access_tokens());
+    let grant = |token: &str| simulator.update(|state| state.authorization.grant(token));
+    let one_after_the_other = |expected: usize| {
+        assert_eq!(refreshes(&simulator) as usize, expected);
+        assert_eq!(reused(&simulator), [""; 0]);
+        presented(&simulator)
+    };
+
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 1.0).await;
+    stop(daemon).await;
+
+    // with the used one still there, and then with none
+    for expected in [2, 3] {
+        expire();
+        let daemon = home.start(&yaml).await;
+        polled(&daemon, "one", 1.0).await;
+        one_after_the_other(expected);
+        stop(daemon).await;
+        std::fs::remove_file(&file).ok();
+    }
+
+    // a good one, at once
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 1.0).await;
+    grant("second-one");
+    std::fs::write(&file, "second-one").unwrap();
+    until(&simulator, "given the new token", |state| {
+        state.authorization.refreshes >= 4
+    })
+    .await;
+    assert_eq!(one_after_the_other(4).last().unwrap(), "second-one");
+
+    // one that is refused costs nothing but a request, also after a restart
+    std::fs::write(&file, "refused-one").unwrap();
+    until(&simulator, "back to the kept one", |state| {
+        state.authorization.refreshes >= 5
+    })
+    .await;
+    let metrics = daemon.scrape().await;
+    let polls = about(&metrics, "one").good_polls();
+    let metrics = polled(&daemon, "one", polls + 1.0).await;
+    assert_eq!(about(&metrics, "one").failed_polls(), 0.0);
+    stop(daemon).await;
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 2.0).await;
+    stop(daemon).await;
+    let all = one_after_the_other(5);
+    assert_eq!(all[all.len() - 2], "refused-one");
+
+    // what is damaged is set aside, and the configured one is all there is
+    std::fs::write(home.kept("one"), "nonsense").unwrap();
+    grant("third-one");
+    std::fs::write(&file, "third-one").unwrap();
+    let mut daemon = home.start(&yaml).await;
+    daemon.wait_for_log("set aside").await;
+    polled(&daemon, "one", 1.0).await;
+    stop(daemon).await;
+    assert_eq!(one_after_the_other(6).last().unwrap(), "third-one");
+    let aside = home.kept("one").display().to_string() + ".set-aside";
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), "nonsense");
+
+    // of another client the kept ones are nobody's
+    simulator.update(|state| state.authorization.client_id = "another-client".to_owned());
+    grant("fourth-one");
+    std::fs::write(&file, "fourth-one").unwrap();
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 1.0).await;
+    stop(daemon).await;
+    assert_eq!(one_after_the_other(7).last().unwrap(), "fourth-one");
+    let asked = simulator.requests();
+    let asked = asked
+        .iter()
+        .filter(|request| request.field("client_id") == Some("another-client"));
+    assert_eq!(asked.count(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_refresh_token_is_said_once_and_a_new_consent_needs_no_restart() {
+    // what a shell would not take as it is
+    let odd = "it's \"odd\" $HOME";
+    let names = ["plain", odd];
+    let home = Home::new();
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for name in names {
+        let simulator = consented(|server| server.pending_polls = Some(0)).await;
+        let first = home.secret("refresh_token", &accounts.len().to_string(), FIRST);
+        accounts.push(renewed(name, &simulator, &[&first]));
+        simulators.push(simulator);
+    }
+    let other = consented(|_| {}).await;
+    let first = home.secret("refresh_token", "other", FIRST);
+    accounts.push(renewed("other", &other, &[&first]));
+    let yaml = config(&accounts);
+    let daemon = home.start_with(&yaml, &["--log.format", "json"]).await;
+    for name in names {
+        polled(&daemon, name, 1.0).await;
+    }
+    for simulator in &simulators {
+        simulator.update(|state| state.authorization.revoke_all());
+    }
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let mut all = names.iter().map(|name| about(metrics, name));
+            all.all(|account| account.errors("auth") >= 3.0)
+        })
+        .await;
+    for (name, simulator) in names.iter().zip(&simulators) {
+        let account = about(&metrics, name);
+        assert!(!account.is_up() && account.has_data(), "{name}");
+        assert_eq!(account.failed_polls(), account.errors("auth"), "{name}");
+        // the first one, and the one that was refused
+        assert_eq!(token_requests(simulator).len(), 2, "{name}");
+    }
+    let account = about(&metrics, "other");
+    assert!(account.is_up() && account.failed_polls() == 0.0);
+
+    let log = daemon.log();
+    let setup = Setup::new(&yaml);
+    for (name, simulator) in names.iter().zip(&simulators) {
+        let lines = log
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let said: Vec<_> = lines
+            .filter(|line| line["account"] == *name && line["level"] != "DEBUG")
+            .filter_map(|line| Some(line["error"].as_str()?.to_owned()))
+            .collect();
+        assert_eq!(said.len(), 1, "{log}");
+        // as a person would paste it
+        let command = said[0].split('`').nth(1).unwrap();
+        assert!(
+            command.starts_with("campaign_exporter authorize "),
+            "{command}"
+        );
+        let output = run(&mut pasted(command, &setup, &home)).await;
+        assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
+        let polls = about(&metrics, name).good_polls();
+        polled(&daemon, name, polls + 1.0).await;
+        assert_eq!(refreshes(simulator), 1);
+        // they are renewed as others are
+        simulator.update(|state| state.authorization.revoke_access_tokens());
+        until(simulator, "renewed", |state| {
+            state.authorization.refreshes == 2
+        })
+        .await;
+        let metrics = daemon.scrape().await;
+        polled(&daemon, name, about(&metrics, name).good_polls() + 1.0).await;
+    }
+}
+
+/// A line of a shell, in an environment where the program finds its configuration.
+fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
+    let program = Path::new(env!("CARGO_BIN_EXE_campaign_exporter"));
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", line]).env_clear().kill_on_drop(true);
+    command.env("PATH", program.parent().unwrap());
+    command.env("HOME", "/");
+    command.env("CAMPAIGN_EXPORTER_CONFIG_FILE", setup.config_file());
+    command.env("CAMPAIGN_EXPORTER_STORAGE_PATH", home.store());
+    command
+}
+
+#[tokio::test]
+async fn while_tokens_cannot_be_renewed_polls_go_on_as_long_as_the_old_ones_last() {
+    join(
+        while_the_server_fails_the_old_ones_are_used(),
+        what_could_not_be_renewed_by_anybody_is_used_to_its_end(),
+    )
+    .await;
+}
+
+async fn while_the_server_fails_the_old_ones_are_used() {
+    let html = Fault::Body {
+        content_type: "text/html",
+        body: "<html>soon</html>".to_owned(),
+    };
+    let cases = [
+        ("server", status(500)),
+        ("timeout", Fault::Silence),
+        ("throttled", status(429)),
+        ("decode", html),
+        ("network", Fault::Truncated),
+    ];
+    let home = Home::new();
+    let mut accounts = Vec::new();
+    let mut simulators = Vec::new();
+    for (reason, fault) in cases {
+        let simulator = consented(|server| {
+            server.rotating = false;
+            // what it says is what counts
+            server.expires_in = ExpiresIn::Other(8.into());
+        })
+        .await;
+        let first = home.secret("refresh_token", reason, FIRST);
+        accounts.push(renewed(
+            reason,
+            &simulator,
+            &[&first, "request_timeout: 1s"],
+        ));
+        simulator.update(|state| {
+            state.authorization.fault = Some(FaultPlan {
+                skip: 1,
+                ..FaultPlan::always(fault)
+            });
+        });
+        simulators.push((reason, simulator));
+    }
+    let daemon = home.start(&config(&accounts)).await;
+    daemon
+        .scrape_until(|metrics| {
+            simulators
+                .iter()
+                .all(|(reason, _)| about(metrics, reason).errors(reason) >= 1.0)
+        })
+        .await;
+    let log = daemon.log();
+    for (reason, _) in &simulators {
+        let lines = complaints(&log, &format!("account={reason} "));
+        let [first, second] = lines[..] else {
+            panic!("{reason}: {lines:?}");
+        };
+        assert!(first.contains("it is used until it expires"), "{first}");
+        assert!(second.contains("poll failed"), "{second}");
+    }
+    for (_, simulator) in &simulators {
+        simulator.update(|state| state.authorization.fault = None);
+    }
+    let before = daemon.scrape().await;
+    for (reason, _) in &simulators {
+        let polls = about(&before, reason).good_polls();
+        let metrics = polled(&daemon, reason, polls + 1.0).await;
+        let account = about(&metrics, reason);
+        assert_eq!(account.failed_polls(), account.errors(reason), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_could_not_be_kept_is_not_asked_for() {
+    let home = Home::new();
+    let simulator = consented(|_| {}).await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    // where the tokens would be, a folder
+    std::fs::create_dir_all(home.kept("one")).unwrap();
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let daemon = home.start(&yaml).await;
+    daemon
+        .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 2.0)
+        .await;
+    let log = daemon.log();
+    let said = complaints(&log, "tokens cannot be kept");
+    assert_eq!(said.len(), 1, "{log}");
+    let path = home.kept("one").display().to_string();
+    assert!(said[0].contains(&path), "{said:?}");
+    assert_eq!(token_requests(&simulator).len(), 0);
+    std::fs::remove_dir(home.kept("one")).unwrap();
+    polled(&daemon, "one", 1.0).await;
+    assert_eq!(presented(&simulator), [FIRST]);
+}
+
+/// Lets a process write no byte to a file, or any number of them.
+async fn let_write(daemon: &Daemon, limit: &str) {
+    let mut command = Command::new("prlimit");
+    command.args(["--pid", &daemon.id(), &format!("--fsize={limit}:")]);
+    assert!(run(&mut command).await.status.success());
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_no_token_whenever_it_fills_up() {
+    let home = Home::new();
+    let early = consented(|_| {}).await;
+    let late = consented(|_| {}).await;
+    let accounts = [("early", &early), ("late", &late)].map(|(name, simulator)| {
+        renewed(
+            name,
+            simulator,
+            &[&home.secret("refresh_token", name, FIRST)],
+        )
+    });
+    let setup = Setup::new(&config(&accounts));
+    // a process that ignores the signal is told by an error
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().kill_on_drop(true);
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+    command.arg(program().as_std().get_program());
+    command.arg("--config.file").arg(setup.config_file());
+    let store = home.store().display().to_string();
+    let daemon = Daemon::start_command(command, setup, &["--storage.path", &store]).await;
+    polled(&daemon, "early", 1.0).await;
+    polled(&daemon, "late", 1.0).await;
+
+    // full before one is asked for anything, and while the other is about to answer
+    late.update(|state| {
+        state.authorization.fault = always(Fault::Delay {
+            by: Duration::from_secs(2),
+        });
+        state.authorization.revoke_access_tokens();
+    });
+    until(&late, "asked", |state| state.authorization.refreshes == 2).await;
+    let_write(&daemon, "0").await;
+    early.update(|state| state.authorization.revoke_access_tokens());
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let mut all = ["early", "late"].iter().map(|name| about(metrics, name));
+            all.all(|account| account.errors("auth") >= 2.0)
+        })
+        .await;
+    let log = daemon.log();
+    for name in ["early", "late"] {
+        let said = complaints(&log, "tokens cannot be kept");
+        let said = said
+            .iter()
+            .filter(|line| line.contains(&format!("account={name} ")));
+        assert_eq!(said.count(), 1, "{log}");
+        assert!(about(&metrics, name).has_data());
+    }
+    assert_eq!(refreshes(&early), 1, "its refresh token was not spent");
+    assert_eq!(refreshes(&late), 2);
+    // what could not be kept was not used, either
+    let last = late.requests().pop().unwrap();
+    assert!(!is_api(&last), "{}", last.path_and_query);
+
+    let_write(&daemon, "unlimited").await;
+    for (name, simulator) in [("early", &early), ("late", &late)] {
+        let polls = about(&metrics, name).good_polls();
+        polled(&daemon, name, polls + 1.0).await;
+        assert_eq!(refreshes(simulator), 2, "{name}");
+        assert_eq!(reused(simulator), [""; 0], "{name}");
+        assert!(home.keeps(name, &newest(simulator)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_expiry_of_a_token_is_known_also_after_a_restart() {
+    let home = Home::new();
+    let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
+    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = config(&[
+        renewed("one", &simulator, &[&first]),
+        account("given", &given, Api::ConstantContact, &[]),
+    ]);
+    let daemon = home.start(&yaml).await;
+    let metrics = polled(&daemon, "one", 1.0).await;
+    let expiry = about(&metrics, "one").expiry().unwrap();
+    let expected = Utc::now().timestamp() as f64 + 7_200.0;
+    assert!((expiry - expected).abs() < LIMIT.as_secs_f64(), "{expiry}");
+    let metrics = polled(&daemon, "given", 1.0).await;
+    assert_eq!(about(&metrics, "given").expiry(), None);
+    stop(daemon).await;
+
+    simulator.update(|state| state.fault = always(Fault::Silence));
+    let daemon = home.start(&yaml).await;
+    let metrics = daemon.scrape().await;
+    let account = about(&metrics, "one");
+    assert_eq!(account.good_polls() + account.failed_polls(), 0.0);
+    assert_eq!(account.expiry(), Some(expiry));
+}
+
+#[tokio::test]
+async fn a_poll_beside_the_daemon_shares_its_tokens() {
+    let home = Home::new();
+    let simulator = consented(|server| server.lifetime = Duration::from_secs(2)).await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 1.0).await;
+    let mut polls = 0;
+    while refreshes(&simulator) < 4 {
+        // two at once and the daemon, all of which want a new token about now
+        let both = join(home.poll(&yaml), home.poll(&yaml)).await;
+        for (status, metrics, log) in [both.0, both.1] {
+            assert!(status.success(), "{log}");
+            assert!(about(&metrics, "one").has_data(), "{log}");
+        }
+        polls += 1;
+        assert!(polls < 100);
+    }
+    let metrics = daemon.scrape().await;
+    let polls = about(&metrics, "one").good_polls();
+    let metrics = polled(&daemon, "one", polls + 1.0).await;
+    assert_eq!(about(&metrics, "one").failed_polls(), 0.0);
+    assert_eq!(reused(&simulator), [""; 0]);
+}
+
+/// An end in the middle of a renewal loses nothing.
+#[tokio::test]
+async fn neither_a_stop_nor_a_reload_in_the_middle_of_a_renewal_loses_the_token() {
+    let slow = Fault::Delay {
+        by: Duration::from_secs(2),
+    };
+    let home = Home::new();
+    let simulator = consented(|server| server.fault = always(slow)).await;
+    let other = simulate(Api::ConstantContact, Vec::new()).await;
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
+    let asked = async |times: u64| {
+        until(&simulator, "asked", |state| {
+            state.authorization.refreshes == times
+        })
+        .await;
+    };
+    let daemon = home.start(&yaml("lookback: 10d")).await;
+    asked(1).await;
+    stop(daemon).await;
+    assert!(home.keeps("one", &newest(&simulator)));
+
+    simulator.update(|state| state.authorization.revoke_access_tokens());
+    let mut daemon = home.start(&yaml("lookback: 10d")).await;
+    asked(2).await;
+    // as before but for what makes it be polled anew
+    daemon.setup.write_config(&yaml("lookback: 11d"));
+    daemon.signal("HUP").await;
+    daemon.wait_for_log("configuration reloaded").await;
+    polled(&daemon, "one", 1.0).await;
+    assert_eq!(refreshes(&simulator), 2);
+
+    // away and back again, while its old self still waits for the answer
+    simulator.update(|state| state.authorization.revoke_access_tokens());
+    asked(3).await;
+    let away = account("other", &other, Api::ConstantContact, &[]);
+    daemon.setup.write_config(&config(&[away]));
+    daemon.signal("HUP").await;
+    daemon
+        .scrape_until(|metrics| {
+            about(metrics, "other")
+                .value("campaign_account_up")
+                .is_some()
+        })
+        .await;
+    daemon.setup.write_config(&yaml("lookback: 12d"));
+    daemon.signal("HUP").await;
+    polled(&daemon, "one", 1.0).await;
+    stop(daemon).await;
+    assert_eq!(refreshes(&simulator), 3);
+    assert!(home.keeps("one", &newest(&simulator)));
+    assert_eq!(reused(&simulator), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_stop_begins_no_more_renewals() {
+    let home = Home::new();
+    let simulator = authorising(|server| {
+        (0..30).for_each(|number| server.grant(format!("{FIRST}-{number}")));
+    })
+    .await;
+    let accounts: Vec<_> = (0..30)
+        .map(|number| {
+            let name = format!("a{number}");
+            let token = format!("{FIRST}-{number}");
+            renewed(
+                &name,
+                &simulator,
+                &[&home.secret("refresh_token", &name, &token)],
+            )
+        })
+        .collect();
+    let daemon = home.start(&config(&accounts)).await;
+    until(&simulator, "asked", |state| {
+        state.authorization.refreshes >= 1
+    })
+    .await;
+    let begin = Instant::now();
+    stop(daemon).await;
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    assert!(refreshes(&simulator) < 10);
+}
+
+/// A scripted server's answer to a question for a device code.
+fn device(more: &str) -> (u16, String) {
+    let body = format!(
+        r#"{{"device_code":"{DEVICE_CODE}","user_code":"ABCD-EFGH",
+        "verification_uri":"https://consent.example/activate"{more}}}"#
+    );
+    (200, body)
+}
+
+/// A scripted server's answer in order, and what it tells of itself.
+fn oauth_error(error: &str, description: &str) -> (u16, String) {
+    let body = format!(r#"{{"error":"{error}","error_description":"{description}"}}"#);
+    (400, body)
+}
+
+const DEVICE_CODE: &str = "device-code-of-the-tests-0123456789";
+const NO_CAMPAIGNS: &str = r#"{"bulk_sms_campaign_summaries":[]}"#;
+
+#[tokio::test]
+async fn authorize_shows_where_to_consent_waits_and_keeps_the_tokens() {
+    let home = Home::new();
+    let public = authorising(|server| server.interval = Some(1)).await;
+    let confidential = authorising(|server| {
+        server.client_secret = Some(CLIENT_SECRET.to_owned());
+        server.interval = Some(1);
+    })
+    .await;
+    let secret = home.secret("client_secret", "confidential", CLIENT_SECRET);
+    let yaml = config(&[
+        renewed("public", &public, &[]),
+        renewed("confidential", &confidential, &[&secret]),
+    ]);
+    let daemon = home.start(&yaml).await;
+    for name in ["public", "confidential"] {
+        daemon
+            .scrape_until(|metrics| about(metrics, name).errors("auth") >= 1.0)
+            .await;
+        let log = daemon.log();
+        let hint = format!("run `campaign_exporter authorize {name}`");
+        assert_eq!(complaints(&log, &hint).len(), 1, "{log}");
+    }
+    let authorized = async |name: &str, simulator: &Simulator| {
+        let setup = Setup::new(&yaml);
+        let mut running = Running::start(home.authorize(&setup, name));
+        until(simulator, "asked", |state| {
+            !state.authorization.user_codes().is_empty()
+        })
+        .await;
+        let code = simulator
+            .read(|state| state.authorization.user_codes())
+            .remove(0);
+        // before anybody has consented
+        running.says(&code).await;
+        running
+            .says(&format!("{}/activate", simulator.base_url()))
+            .await;
+        running.says("Waiting").await;
+        until(simulator, "asked twice", |state| {
+            let requests = state.requests.iter();
+            requests
+                .filter(|request| Authorization::is_token_request(request))
+                .count()
+                >= 2
+        })
+        .await;
+        simulator.update(|state| assert!(state.authorization.approve(&code)));
+        let (exit, said, log) = running.end().await;
+        assert_eq!(exit, Some(0), "{said}{log}");
+        assert!(
+            said.contains(&format!("Tokens for {name} are stored")),
+            "{said}"
+        );
+        assert!(home.keeps(name, &newest(simulator)));
+        assert_eq!(mode(&home.kept(name)), 0o600);
+        polled(&daemon, name, 1.0).await;
+        assert_eq!(refreshes(simulator), 0);
+        simulator.update(|state| state.authorization.revoke_access_tokens());
+        until(simulator, "renewed", |state| {
+            state.authorization.refreshes == 1
+        })
+        .await;
+    };
+    join(
+        authorized("public", &public),
+        authorized("confidential", &confidential),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn authorize_says_why_it_gave_up() {
+    let home = Home::new();
+    let denied = authorising(|server| server.interval = Some(1)).await;
+    let expired = authorising(|server| {
+        server.interval = Some(1);
+        server.device_lifetime = Duration::from_secs(2);
+    })
+    .await;
+    let stranger = authorising(|server| {
+        server.client_secret = Some(CLIENT_SECRET.to_owned());
+    })
+    .await;
+    let other = simulate(Api::Smsup, Vec::new()).await;
+    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let yaml = config(&[
+        renewed("denied", &denied, &[]),
+        renewed("expired", &expired, &[]),
+        renewed("stranger", &stranger, &[]),
+        account("other", &other, Api::Smsup, &[]),
+        account("given", &given, Api::ConstantContact, &[]),
+    ]);
+    let deny = async {
+        until(&denied, "asked", |state| {
+            !state.authorization.user_codes().is_empty()
+        })
+        .await;
+        denied.update(|state| {
+            let codes = state.authorization.user_codes();
+            assert!(state.authorization.deny(&codes[0]));
+        });
+    };
+    let all = [
+        ("denied", 1, "the consent was refused"),
+        ("expired", 1, "nobody consented in time"),
+        ("stranger", 1, "check client_id and client_secret"),
+        ("other", 1, "there is nothing to authorise"),
+        ("given", 1, "there is nothing to authorise"),
+        ("unknown", 2, "no account of this name"),
+    ];
+    let outputs = join_all(all.map(|(name, ..)| home.authorized(&yaml, name)));
+    let (outputs, ()) = join(outputs, deny).await;
+    for ((name, code, message), output) in all.iter().zip(outputs) {
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(*code), "{name}: {log}");
+        assert!(log.contains(message), "{name}: {log}");
+        assert!(!home.kept(name).exists(), "{name}");
+    }
+    // with nowhere to keep them
+    for name in ["other", "denied"] {
+        let yaml = match name {
+            "other" => config(&[account("other", &other, Api::Smsup, &[])]),
+            _ => yaml.clone(),
+        };
+        let setup = Setup::new(&yaml);
+        let mut command = program();
+        command.arg("--config.file").arg(setup.config_file());
+        let output = run(command.args(["authorize", name])).await;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {log}");
+        assert!(log.contains("--storage.path"), "{name}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn authorize_asks_no_more_often_than_it_may() {
+    let pending = || oauth_error("authorization_pending", "wait");
+    let tokens = || {
+        let body = r#"{"access_token":"of-a-device","expires_in":"600"}"#;
+        (200, body.to_owned())
+    };
+    let server = async |more: &'static str, first: fn() -> (u16, String)| {
+        Scripted::start(move |asked, before| match before {
+            _ if asked.is_for_device() => device(more),
+            0 if asked.is_for_tokens() => first(),
+            _ if asked.is_for_tokens() => tokens(),
+            _ => (200, NO_CAMPAIGNS.to_owned()),
+        })
+        .await
+    };
+    let slow_down = || oauth_error("slow_down", "slower");
+    let cases = [
+        ("absent", 5, server("", pending).await),
+        (
+            "slower",
+            6,
+            server(r#","interval":1,"expires_in":60"#, slow_down).await,
+        ),
+        ("nothing", 1, server(r#","interval":0"#, pending).await),
+        (
+            "text",
+            2,
+            server(r#","interval":"2","expires_in":"60""#, pending).await,
+        ),
+        (
+            "down",
+            2,
+            server(r#","interval":1"#, || (503, String::new())).await,
+        ),
+    ];
+    let home = Home::new();
+    let accounts: Vec<_> = cases
+        .iter()
+        .map(|(name, _, server)| renewed_at(name, &server.base_url(), "id", &[]))
+        .collect();
+    let yaml = config(&accounts);
+    let daemon = home.start(&yaml).await;
+    let outputs = cases.iter().map(|(name, ..)| home.authorized(&yaml, name));
+    for ((name, seconds, server), output) in cases.iter().zip(join_all(outputs).await) {
+        assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
+        let said = String::from_utf8(output.stdout).unwrap();
+        // what the tokens are not good for
+        assert!(said.contains("no refresh token"), "{said}");
+        assert!(said.contains("https://consent.example/activate"), "{said}");
+        let asked = server.token_requests();
+        let [first, second] = &asked[..] else {
+            panic!("{name}: {asked:?}");
+        };
+        let gap = second.at - first.at;
+        let least = Duration::from_secs(*seconds) - Duration::from_millis(200);
+        assert!(gap >= least, "{name}: {gap:?}");
+        polled(&daemon, name, 1.0).await;
+    }
+}
+
+async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
+    let given = r#"{"access_token":"of-a-device","refresh_token":"","expires_in":8}"#;
+    let server = Scripted::start(move |asked, _| {
+        if asked.is_for_device() {
+            device("")
+        } else if asked.is_for_tokens() {
+            (200, given.to_owned())
+        } else {
+            (200, NO_CAMPAIGNS.to_owned())
+        }
+    })
+    .await;
+    let home = Home::new();
+    let yaml = config(&[renewed_at("one", &server.base_url(), "id", &[])]);
+    let output = home.authorized(&yaml, "one").await;
+    assert!(output.status.success(), "{output:?}");
+    let daemon = home.start(&yaml).await;
+    daemon
+        .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 1.0)
+        .await;
+    let log = daemon.log();
+    let lines = complaints(&log, "run `campaign_exporter authorize one`");
+    let [first, second] = lines[..] else {
+        panic!("{log}");
+    };
+    assert!(first.contains("it is used until it expires"), "{first}");
+    assert!(second.contains("poll failed"), "{second}");
+    assert_eq!(server.token_requests().len(), 1);
+}
+
+/// All that a person could read must hold none of these.
+fn shows_none(secrets: &BTreeSet<String>, texts: &[String]) {
+    for secret in secrets {
+        assert!(secret.len() >= 16, "{secret}");
+        for text in texts {
+            for part in [&secret[..], &secret[..16], &secret[secret.len() - 16..]] {
+                assert!(!text.contains(part), "{part} of {secret} in\n{text}");
+            }
+        }
+    }
+}
+
+/// The secrets of all requests to a simulator, in all forms in which they travelled.
+fn travelled(simulator: &Simulator) -> BTreeSet<String> {
+    let mut secrets = BTreeSet::new();
+    for request in simulator.requests() {
+        let credentials = request.headers.get("authorization");
+        let credentials = credentials.map(|value| value.to_str().unwrap().to_owned());
+        secrets.extend(credentials.and_then(|value| Some(value.split_once(' ')?.1.to_owned())));
+        for name in ["refresh_token", "device_code"] {
+            secrets.extend(request.field(name).map(str::to_owned));
+        }
+    }
+    secrets.extend(simulator.read(|state| state.authorization.refresh_tokens()));
+    secrets
+}
+
+/// A server that repeats in its errors what it was sent, in the forms of OAuth.
+async fn repeating(error: &'static str) -> Scripted {
+    Scripted::start(move |asked, _| {
+        if asked.is_for_device() {
+            return device(r#","interval":1"#);
+        }
+        let header = asked
+            .head
+            .lines()
+            .find(|line| line.starts_with("authorization"));
+        let fields = asked
+            .body
+            .split('&')
+            .filter_map(|field| field.split_once('='));
+        let values = fields.map(|(_, value)| format!(" {value}"));
+        let said = format!(
+            "{} {}",
+            header.unwrap_or_default(),
+            values.collect::<String>()
+        );
+        oauth_error(error, &said)
+    })
+    .await
+}
+
+async fn nothing_shows_a_secret(format: &str) {
+    let home = Home::new();
+    let client_secret = || Some(CLIENT_SECRET.to_owned());
+    let good = consented(|server| {
+        server.client_secret = client_secret();
+        server.interval = Some(1);
+        server.pending_polls = Some(1);
+        server.lifetime = Duration::from_secs(2);
+    })
+    .await;
+    // whole answers and errors with what was sent
+    let echo = consented(|server| {
+        server.client_secret = client_secret();
+        server.fault = always(Fault::EchoToken);
+    })
+    .await;
+    let public_echo = consented(|server| server.fault = always(Fault::EchoToken)).await;
+    let api_echo = consented(|_| {}).await;
+    api_echo.update(|state| state.fault = always(Fault::EchoToken));
+    // a refresh token that the line's end would cut
+    let token = format!("{FIRST}{}", "-x1y2".repeat(30));
+    let secret = home.secret("client_secret", "all", CLIENT_SECRET);
+    let simulators = [
+        ("good", &good),
+        ("echo", &echo),
+        ("public_echo", &public_echo),
+        ("api_echo", &api_echo),
+    ];
+    let mut accounts: Vec<_> = simulators
+        .iter()
+        .map(|(name, simulator)| {
+            let first = home.secret("refresh_token", name, FIRST);
+            let is_public = simulator.read(|state| state.authorization.client_secret.is_none());
+            let more: &[&str] = if is_public {
+                &[&first]
+            } else {
+                &[&first, &secret]
+            };
+            renewed(name, simulator, more)
+        })
+        .collect();
+    let mut scripted = Vec::new();
+    for error in ["invalid_grant", "invalid_client", "expired_token", "other"] {
+        let server = repeating(error).await;
+        let first = home.secret("refresh_token", error, &token);
+        let more: &[&[&str]] = &[&[&first], &[&first, &secret]];
+        for more in more {
+            let name = format!("{error}-{}", more.len());
+            accounts.push(renewed_at(&name, &server.base_url(), "id", more));
+        }
+        scripted.push((error, server));
+    }
+    let yaml = config(&accounts);
+    let daemon = home.start_with(&yaml, &["--log.format", format]).await;
+    let last = "campaign_account_last_poll_timestamp_seconds";
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let failed = [
+                "echo",
+                "public_echo",
+                "api_echo",
+                "invalid_grant-2",
+                "other-1",
+            ];
+            metrics.matches(&format!("\n{last}{{")).count() == accounts.len()
+                && failed
+                    .iter()
+                    .all(|name| about(metrics, name).failed_polls() >= 2.0)
+                && about(metrics, "good").good_polls() >= 3.0
+        })
+        .await;
+    let mut said = vec![metrics];
+    for page in ["/", "/config", "/metrics"] {
+        said.push(daemon.get(page).await);
+    }
+    let setup = Setup::new(&yaml);
+    let names = [
+        "good",
+        "echo",
+        "invalid_grant-2",
+        "expired_token-1",
+        "other-2",
+    ];
+    let outputs = join_all(names.map(|name| {
+        let mut command = home.authorize(&setup, name);
+        command.args(["--log.format", format]);
+        Running::start(command).end()
+    }))
+    .await;
+    for (name, (exit, stdout, stderr)) in names.iter().zip(outputs) {
+        assert_eq!(exit == Some(0), *name == "good", "{name}: {stderr}");
+        said.extend([stdout, stderr]);
+    }
+    said.push(stop(daemon).await);
+    assert!(said.iter().any(|text| text.contains("[redacted]")));
+
+    let mut secrets = BTreeSet::from([CLIENT_SECRET.to_owned(), DEVICE_CODE.to_owned(), token]);
+    secrets.extend(
+        simulators
+            .iter()
+            .flat_map(|(_, simulator)| travelled(simulator)),
+    );
+    for (_, server) in &scripted {
+        for asked in server.token_requests() {
+            let lines = asked.head.lines();
+            secrets
+                .extend(lines.filter_map(|line| Some(line.split_once(": Basic ")?.1.to_owned())));
+        }
+    }
+    secrets.extend([urlencoded(CLIENT_SECRET)]);
+    shows_none(&secrets, &said);
+}
+
+/// A secret as it travels in a form.
+fn urlencoded(text: &str) -> String {
+    let mut url = reqwest::Url::parse("http://localhost").unwrap();
+    url.query_pairs_mut().append_pair("k", text);
+    url.query().unwrap()[2..].to_owned()
+}
+
+#[tokio::test]
+async fn nothing_shows_a_secret_of_oauth() {
+    join(
+        nothing_shows_a_secret("logfmt"),
+        nothing_shows_a_secret("json"),
+    )
+    .await;
+}
