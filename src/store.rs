@@ -129,6 +129,8 @@ impl Store {
         if store.lock.is_none() {
             return Err(StoreError::InUse(folder.to_path_buf()));
         }
+        // what was there before can be opened, too, where nothing new can be made
+        drop(store.unfinished()?);
         store.remove_leftovers();
         Ok(store)
     }
@@ -226,11 +228,7 @@ impl Store {
         payload: &[u8],
         number: u64,
     ) -> Result<(), StoreError> {
-        // its mode is 0600 from the first
-        let mut file = tempfile::Builder::new()
-            .prefix(LEFTOVER_PREFIX)
-            .tempfile_in(&self.folder)
-            .map_err(io_error("write to", &self.folder))?;
+        let mut file = self.unfinished()?;
         let written = file
             .write_all(header(kind, payload).as_bytes())
             .and_then(|()| file.write_all(payload))
@@ -244,6 +242,14 @@ impl Store {
         }
         *last = number;
         persist(file, path, kind.is_durable(), &self.folder)
+    }
+
+    /// A file under way. Its mode is 0600 from the first.
+    fn unfinished(&self) -> Result<NamedTempFile, StoreError> {
+        tempfile::Builder::new()
+            .prefix(LEFTOVER_PREFIX)
+            .tempfile_in(&self.folder)
+            .map_err(io_error("write to", &self.folder))
     }
 
     /// Removes what processes that were killed while they wrote have left. One that writes now may
