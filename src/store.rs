@@ -337,6 +337,11 @@ fn sync(folder: &Path) -> Result<(), StoreError> {
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, path: &Path) -> Result<Option<T>, StoreError> {
+    // opening a pipe could take for ever
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        set_aside(path, "it is no regular file")?;
+        return Ok(None);
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
