@@ -1,7 +1,7 @@
 //! Files that outlive the process: replaced as a whole or not at all, checked when they are read.
 //!
-//! Each begins with a line that tells what it is, in which version, and its checksum. A file that
-//! does not keep what that line promises is set aside, never believed and never fatal.
+//! Each begins with a line that tells what it is, in which version, whose, and its checksum. A file
+//! that does not keep what that line promises is set aside, never believed and never fatal.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -178,10 +178,11 @@ impl Store {
         let store = Arc::clone(self);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let target = path.clone();
+        let name = name.to_owned();
         in_time(path, move || {
-            let payload = postcard::to_stdvec(&value)
-                .map_err(|error| StoreError::Encode(target.clone(), error))?;
-            store.replace(kind, &target, &payload, number)
+            let payload =
+                postcard::to_stdvec(&value).map_err(|error| StoreError::Encode(target, error))?;
+            store.replace(kind, &name, &payload, number)
         })
         .await
     }
@@ -194,7 +195,8 @@ impl Store {
     ) -> Result<Option<T>, StoreError> {
         let path = self.path(kind, name);
         let file = path.clone();
-        in_time(path, move || read(kind, &file)).await
+        let name = name.to_owned();
+        in_time(path, move || read(kind, &name, &file)).await
     }
 
     /// Waits until no other process changes the file, and keeps others from it until the value is
@@ -224,13 +226,14 @@ impl Store {
     fn replace(
         &self,
         kind: Kind,
-        path: &Path,
+        name: &str,
         payload: &[u8],
         number: u64,
     ) -> Result<(), StoreError> {
+        let path = &self.path(kind, name);
         let mut file = self.unfinished()?;
         let written = file
-            .write_all(header(kind, payload).as_bytes())
+            .write_all(header(kind, name, payload).as_bytes())
             .and_then(|()| file.write_all(payload))
             .and_then(|()| file.flush());
         written.map_err(io_error("write", path))?;
@@ -336,7 +339,7 @@ fn sync(folder: &Path) -> Result<(), StoreError> {
     synced.map_err(io_error("write", folder))
 }
 
-fn read<T: DeserializeOwned>(kind: Kind, path: &Path) -> Result<Option<T>, StoreError> {
+fn read<T: DeserializeOwned>(kind: Kind, name: &str, path: &Path) -> Result<Option<T>, StoreError> {
     // opening a pipe could take for ever
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         set_aside(path, "it is no regular file")?;
@@ -354,7 +357,7 @@ fn read<T: DeserializeOwned>(kind: Kind, path: &Path) -> Result<Option<T>, Store
     file.take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(io_error("read", path))?;
-    match decode(kind, &bytes) {
+    match decode(kind, name, &bytes) {
         Ok(value) => Ok(Some(value)),
         Err(why) => {
             set_aside(path, &why)?;
@@ -389,13 +392,18 @@ fn set_aside(path: &Path, why: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn header(kind: Kind, payload: &[u8]) -> String {
-    let (name, version, sum) = (kind.as_str(), kind.version(), checksum(payload));
-    format!("{PROGRAM} {name} {version} {sum:08x} {}\n", payload.len())
+fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
+    let (kind, version, owner) = (kind.as_str(), kind.version(), short_fingerprint(name));
+    let (sum, length) = (checksum(payload), payload.len());
+    format!("{PROGRAM} {kind} {version} {owner} {sum:08x} {length}\n")
 }
 
 /// What a file holds, or why it cannot be believed.
-pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, String> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    kind: Kind,
+    name: &str,
+    bytes: &[u8],
+) -> Result<T, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("it has more than {MAX_FILE_BYTES} bytes"));
     }
@@ -420,7 +428,13 @@ pub(crate) fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T,
             "it has version {version:?}, and this exporter reads {known}"
         ));
     }
-    if line != header(kind, payload) {
+    if words
+        .next()
+        .is_none_or(|owner| owner != short_fingerprint(name))
+    {
+        return Err("it is that of another account or application".to_owned());
+    }
+    if line != header(kind, name, payload) {
         return Err("it is damaged: its checksum or length is another".to_owned());
     }
     postcard::from_bytes(payload).map_err(|error| format!("it cannot be decoded: {error}"))
@@ -445,8 +459,12 @@ fn file_name(name: &str) -> String {
         })
         .take(LEGIBLE_CHARS)
         .collect();
-    let digits: String = fingerprint(name).chars().take(16).collect();
-    format!("{legible}.{digits}")
+    format!("{legible}.{}", short_fingerprint(name))
+}
+
+/// Enough of it to tell names apart.
+fn short_fingerprint(name: &str) -> String {
+    fingerprint(name).chars().take(16).collect()
 }
 
 /// What tells two texts apart without holding either.
@@ -583,7 +601,7 @@ mod tests {
             (replaced("tokens", "campaigns"), "holds \"campaigns\""),
         ] {
             assert!(
-                decode::<Vec<String>>(Kind::Tokens, &bytes)
+                decode::<Vec<String>>(Kind::Tokens, "a", &bytes)
                     .unwrap_err()
                     .contains(why),
                 "{why}"
@@ -598,7 +616,9 @@ mod tests {
             assert_eq!(load(&store, "a").await, Some(vec!["new".to_owned()]));
         }
         // what another version of the program would have written under the same number
-        assert!(decode::<(u64, Vec<String>)>(Kind::Tokens, &good).is_err());
+        assert!(decode::<(u64, Vec<String>)>(Kind::Tokens, "a", &good).is_err());
+        let of_another = decode::<Vec<String>>(Kind::Tokens, "b", &good);
+        assert!(of_another.unwrap_err().contains("another account"));
     }
 
     #[tokio::test]
@@ -643,12 +663,11 @@ mod tests {
     async fn a_save_that_comes_late_replaces_nothing_newer() {
         let (_folder, store) = store();
         save(&store, "a", "new").await;
-        let path = store.path(Kind::Tokens, "a");
         let old = postcard::to_stdvec(&vec!["old"]).unwrap();
-        store.replace(Kind::Tokens, &path, &old, 0).unwrap();
+        store.replace(Kind::Tokens, "a", &old, 0).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["new".to_owned()]));
         let newer = postcard::to_stdvec(&vec!["newer"]).unwrap();
-        store.replace(Kind::Tokens, &path, &newer, 9).unwrap();
+        store.replace(Kind::Tokens, "a", &newer, 9).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["newer".to_owned()]));
     }
 
