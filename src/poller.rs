@@ -67,6 +67,8 @@ pub struct Progress {
     last_poll: Option<DateTime<Utc>>,
     last_success: Option<DateTime<Utc>>,
     token_expiry: Option<DateTime<Utc>>,
+    /// Whether the data is newer than what is kept.
+    unsaved: bool,
 }
 
 impl Progress {
@@ -81,6 +83,7 @@ impl Progress {
             last_success: restored.data.as_ref().map(|(time, _)| *time),
             token_expiry: poll.and_then(|poll| poll.token_expiry),
             data: restored.data.map(|(_, data)| data),
+            unsaved: false,
         }
     }
 }
@@ -337,15 +340,17 @@ impl Poller {
 
     /// Keeps what the next process has to know: the data first, where it changed, since it is worth
     /// nothing with another poll's time.
-    async fn save(&self, outcome: &Outcome, log: &mut Log) {
+    async fn save(&mut self, outcome: &Outcome, log: &mut Log) {
         let Some(store) = self.access.store() else {
             return;
         };
         let name = &self.account.name;
-        let progress = &self.progress;
-        if let Some(data) = progress.data.as_ref().filter(|_| outcome.changed) {
-            let saved = store.save(Kind::Campaigns, name, data.clone()).await;
-            log.saved(name, saved);
+        let progress = &mut self.progress;
+        progress.unsaved |= outcome.changed;
+        let mut data_saved = Ok(());
+        if let Some(data) = progress.data.as_ref().filter(|_| progress.unsaved) {
+            data_saved = store.save(Kind::Campaigns, name, data.clone()).await;
+            progress.unsaved = data_saved.is_err();
         }
         let record = PollRecord {
             source: self.account.provider.source(),
@@ -359,8 +364,8 @@ impl Poller {
             last_full: progress.last_full,
             data_saved: progress.data.as_ref().map(|data| data.saved),
         };
-        let saved = store.save(Kind::Poll, name, record).await;
-        log.saved(name, saved);
+        let poll_saved = store.save(Kind::Poll, name, record).await;
+        log.saved(name, data_saved.and(poll_saved));
     }
 
     /// What the outcome means for the snapshot.
@@ -576,7 +581,11 @@ impl Log {
 
     fn saved(&mut self, account: &str, saved: Result<(), StoreError>) {
         match saved {
-            Ok(()) => self.cannot_save = false,
+            Ok(()) if self.cannot_save => {
+                info!(account, "polls are kept again");
+                self.cannot_save = false;
+            }
+            Ok(()) => {}
             Err(error) if self.cannot_save => debug!(account, %error, "still not kept"),
             Err(error) => {
                 warn!(account, %error, "polls go on, but a restart will forget them");
