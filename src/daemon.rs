@@ -16,10 +16,10 @@ use tracing::{error, info, warn};
 
 use crate::config::{Account, Config, ConfigError};
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
-use crate::poller::{self, Poller, Progress, connect};
+use crate::poller::{Poller, Progress, connect};
 use crate::provider::{Access, Applications};
 use crate::publisher::{self, Published};
-use crate::saved;
+use crate::saved::{self, Restored};
 use crate::server::{self, Endpoints};
 use crate::snapshot::{Change, Configured, Generation, Snapshot};
 use crate::store::Store;
@@ -208,6 +208,8 @@ struct Running {
 /// A poll loop that is about to begin.
 struct Beginning {
     poller: Poller,
+    /// What an earlier process knew.
+    kept: Option<Restored>,
     delay: Duration,
     heartbeat: Heartbeat,
     stop: CancellationToken,
@@ -272,7 +274,6 @@ impl Accounts {
         let mut new = Vec::new();
         let config_yaml = config.to_yaml();
         for account in config.accounts {
-            let mut restored = None;
             let running = match before.remove(&account.name) {
                 Some(running) if running.account == account => running,
                 other => {
@@ -280,6 +281,7 @@ impl Accounts {
                     let (running, heartbeat) = self.configure(account, other)?;
                     let mut beginning = Beginning {
                         poller: running.poller(self.client.clone()),
+                        kept: None,
                         delay: Duration::ZERO,
                         heartbeat,
                         stop: running.stop.clone(),
@@ -287,10 +289,10 @@ impl Accounts {
                     // one that was changed is read anew, whole and at once
                     if let Some(store) = self.store.as_ref().filter(|_| is_new) {
                         let kept = saved::load(store, &running.account).await;
-                        restored = poller::known(&running.account, &kept);
-                        beginning.poller.progress = Progress::of(kept);
-                        beginning.delay = beginning.poller.delay();
+                        beginning.poller.progress = Progress::of(kept.clone());
+                        beginning.kept = Some(kept);
                     }
+                    beginning.poller.plan();
                     new.push(beginning);
                     running
                 }
@@ -298,7 +300,7 @@ impl Accounts {
             in_force.push(Configured {
                 generation: running.generation,
                 account: running.account.clone(),
-                restored,
+                restored: None,
             });
             telemetries.push(running.telemetry.clone());
             pulses.push(running.pulse.clone());
@@ -306,6 +308,21 @@ impl Accounts {
         }
         for running in before.into_values() {
             running.stop.cancel();
+        }
+        // only now are the plans of all accounts known that share a quota
+        for beginning in &mut new {
+            let Some(kept) = beginning.kept.take() else {
+                continue;
+            };
+            let (known, delay) = beginning.poller.resume(&kept);
+            beginning.delay = delay;
+            let name = &beginning.poller.account.name;
+            let configured = in_force
+                .iter_mut()
+                .find(|configured| configured.account.name == *name);
+            if let Some(configured) = configured {
+                configured.restored = known;
+            }
         }
         let configured = Change::Configured {
             number,
@@ -331,6 +348,7 @@ impl Accounts {
                 delay,
                 heartbeat,
                 stop,
+                ..
             } = beginning;
             tasks.spawn(async move {
                 poller.run(delay, changes, heartbeat, stop).await;

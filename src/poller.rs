@@ -74,13 +74,14 @@ pub struct Progress {
 impl Progress {
     /// How far an earlier process came.
     pub fn of(restored: Restored) -> Self {
+        let last_success = restored.last_success();
         let poll = restored.poll.as_ref();
         Self {
             last_full: poll.and_then(|poll| poll.last_full),
             recent_requests: poll.and_then(|poll| poll.recent_requests),
             full_requests: poll.and_then(|poll| poll.full_requests),
             last_poll: poll.map(|poll| poll.ended),
-            last_success: restored.data.as_ref().map(|(time, _)| *time),
+            last_success,
             token_expiry: poll.and_then(|poll| poll.token_expiry),
             data: restored.data.map(|(_, data)| data),
             unsaved: false,
@@ -251,7 +252,7 @@ impl Poller {
     }
 
     /// Tells the application what polling the account costs.
-    fn plan(&self) {
+    pub fn plan(&self) {
         let Some(full_requests) = self.progress.full_requests else {
             return;
         };
@@ -293,14 +294,23 @@ impl Poller {
             .await;
     }
 
-    /// How long an account has to wait whose last poll was made by another process.
-    pub fn delay(&self) -> Duration {
-        let interval = self.account.polling.poll_interval;
-        self.progress.last_poll.map_or(Duration::ZERO, |last| {
-            // a clock that went back makes it young, and nothing waits longer than usual
-            let age = (Utc::now() - last).to_std().unwrap_or_default();
+    /// How often the account is to be polled at present.
+    fn interval(&self) -> Duration {
+        let configured = self.account.polling.poll_interval;
+        self.access.application().stretched(configured)
+    }
+
+    /// Goes on where another process has ended. Returns what that knew, and how long to wait.
+    pub fn resume(&self, restored: &Restored) -> (Option<Known>, Duration) {
+        let interval = self.interval();
+        let delay = self.progress.last_poll.map_or(Duration::ZERO, |last| {
+            // a clock that went back tells nothing
+            let age = (Utc::now() - last).to_std().unwrap_or(interval);
             interval.saturating_sub(age)
-        })
+        });
+        let is_due = restored.is_due(self.account.polling.lookback);
+        let delay = if is_due { Duration::ZERO } else { delay };
+        (known(&self.account, restored, interval), delay)
     }
 
     async fn poll_for_ever(
@@ -309,9 +319,8 @@ impl Poller {
         changes: mpsc::Sender<Change>,
         heartbeat: Heartbeat,
     ) {
-        self.plan();
-        let interval = self.account.polling.poll_interval;
-        let spread = MAX_SPREAD.min(interval / 10).mul_f64(fastrand::f64());
+        let spread = MAX_SPREAD.min(self.account.polling.poll_interval / 10);
+        let spread = spread.mul_f64(fastrand::f64());
         let mut next = Instant::now() + delay + spread;
         let mut log = Log::default();
         loop {
@@ -324,7 +333,7 @@ impl Poller {
             log.outcome(&self.account, &outcome);
             self.save(&outcome, &mut log).await;
             // a poll that takes longer than the interval is followed by the next one, not by a burst
-            let interval = self.access.application().stretched(interval);
+            let interval = self.interval();
             next = begin + interval;
             let update = self.update(outcome, ended, interval);
             if changes
@@ -362,6 +371,7 @@ impl Poller {
             recent_requests: progress.recent_requests,
             full_requests: progress.full_requests,
             last_full: progress.last_full,
+            lookback: self.account.polling.lookback,
             data_saved: progress.data.as_ref().map(|data| data.saved),
         };
         let poll_saved = store.save(Kind::Poll, name, record).await;
@@ -413,7 +423,7 @@ fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
 }
 
 /// What a process that has just started knows about an account.
-pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
+fn known(account: &Account, restored: &Restored, poll_interval: Duration) -> Option<Known> {
     let now = Utc::now();
     let poll = restored.poll.as_ref();
     let fresh = restored.data.as_ref().and_then(|(time, record)| {
@@ -425,7 +435,7 @@ pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
                 "the kept campaigns are from the future and are not used: is the clock right?"
             );
         }
-        let stale_after = account.polling.stale_after(account.polling.poll_interval);
+        let stale_after = account.polling.stale_after(poll_interval);
         let age = age.ok().filter(|age| *age < stale_after)?;
         let data = data(account, record);
         let (name, campaigns) = (&account.name, data.campaigns.len());
@@ -442,8 +452,9 @@ pub fn known(account: &Account, restored: &Restored) -> Option<Known> {
     Some(Known {
         up: poll.is_some_and(|poll| poll.up),
         last_poll: poll.map(|poll| poll.ended),
-        last_success: restored.data.as_ref().map(|(time, _)| *time),
+        last_success: restored.last_success(),
         poll_duration: poll.map(|poll| poll.took),
+        poll_interval,
         token_expiry: poll.and_then(|poll| poll.token_expiry),
         data: fresh,
     })
@@ -679,12 +690,39 @@ mod tests {
     #[tokio::test]
     async fn the_first_poll_waits_for_what_is_left_of_the_interval() {
         let mut poller = poller().await;
-        let minutes = |poller: &Poller| (poller.delay().as_secs_f64() / 60.0).round();
-        assert!(poller.delay().is_zero());
-        for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-500, 5.0)] {
-            poller.progress.last_poll = Some(Utc::now() - TimeDelta::minutes(minutes_ago));
-            assert!((minutes(&poller) - left).abs() < 0.1, "{minutes_ago}");
+        let now = Utc::now();
+        let mut record = PollRecord {
+            source: poller.account.provider.source(),
+            ended: now,
+            up: false,
+            took: Duration::ZERO,
+            last_success: None,
+            token_expiry: None,
+            recent_requests: None,
+            full_requests: None,
+            last_full: None,
+            lookback: poller.account.polling.lookback,
+            data_saved: None,
+        };
+        // a clock that went back tells nothing
+        for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-1, 0.0)] {
+            record.ended = now - TimeDelta::minutes(minutes_ago);
+            let restored = Restored {
+                poll: Some(record.clone()),
+                data: None,
+            };
+            poller.progress = Progress::of(restored.clone());
+            let (_, delay) = poller.resume(&restored);
+            let minutes = delay.as_secs_f64() / 60.0;
+            assert!((minutes - left).abs() < 0.1, "{minutes_ago}: {minutes}");
         }
+        // data that was there and is gone is not waited for
+        record.data_saved = Some(now);
+        let restored = Restored {
+            poll: Some(record),
+            data: None,
+        };
+        assert!(poller.resume(&restored).1.is_zero());
     }
 
     #[tokio::test]

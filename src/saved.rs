@@ -36,6 +36,8 @@ pub struct PollRecord {
     pub full_requests: Option<u64>,
     /// When the last full read began.
     pub last_full: Option<DateTime<Utc>>,
+    /// How far back it was to reach.
+    pub lookback: Duration,
     /// When the data of the last good poll was saved, which may be earlier: what does not change is
     /// not written again.
     pub data_saved: Option<DateTime<Utc>>,
@@ -63,6 +65,23 @@ pub struct Restored {
     pub poll: Option<PollRecord>,
     /// Its last good data, and when that was true.
     pub data: Option<(DateTime<Utc>, DataRecord)>,
+}
+
+impl Restored {
+    /// When the last good poll ended: its data may be gone, and says it better where it is not.
+    pub fn last_success(&self) -> Option<DateTime<Utc>> {
+        let of_data = self.data.as_ref().map(|(time, _)| *time);
+        of_data.or_else(|| self.poll.as_ref()?.last_success)
+    }
+
+    /// Whether nothing is gained by waiting for the next poll: the data of the last good one is
+    /// gone, or it is to reach as far back as none did.
+    pub fn is_due(&self, lookback: Duration) -> bool {
+        self.poll.as_ref().is_none_or(|poll| {
+            let is_gone = poll.data_saved.is_some() && self.data.is_none();
+            is_gone || poll.lookback != lookback
+        })
+    }
 }
 
 /// Reads what is kept of an account. What cannot be used is told in the log.

@@ -50,6 +50,8 @@ pub struct Known {
     pub last_success: Option<DateTime<Utc>>,
     /// How long the last one took.
     pub poll_duration: Option<Duration>,
+    /// How often it is polled at present.
+    pub poll_interval: Duration,
     /// When the access token in use runs out.
     pub token_expiry: Option<DateTime<Utc>>,
     /// How old the data is, and the data.
@@ -141,6 +143,7 @@ impl AccountState {
         self.last_poll = known.last_poll;
         self.last_success = known.last_success;
         self.poll_duration = known.poll_duration;
+        self.poll_interval = known.poll_interval;
         self.token_expiry = known.token_expiry;
         self.data = known.data.map(|(age, data)| Aged {
             since: now,
