@@ -23,6 +23,7 @@ mod prometheus;
 mod quota;
 mod recent;
 mod reload;
+mod restart;
 mod secrets;
 mod tls;
 mod tokens;

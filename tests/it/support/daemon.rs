@@ -64,6 +64,11 @@ impl Setup {
     pub(crate) fn config_file(&self) -> PathBuf {
         self.folder.path().join("campaign_exporter.yml")
     }
+
+    /// Where an exporter can keep what outlives it.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.folder.path().join("storage")
+    }
 }
 
 /// The YAML of one account at a simulator, with further lines such as `poll_interval: 1s`.
@@ -109,17 +114,18 @@ impl Daemon {
     }
 
     /// The same for a command that is not the plain daemon.
-    pub(crate) async fn start_command(
+    pub(crate) async fn start_command(command: Command, setup: Setup, arguments: &[&str]) -> Self {
+        Self::start_at("127.0.0.1:0", command, setup, arguments).await
+    }
+
+    /// The same at an address that is known before.
+    pub(crate) async fn start_at(
+        address: &str,
         mut command: Command,
         setup: Setup,
         arguments: &[&str],
     ) -> Self {
-        command.args([
-            "--web.listen-address",
-            "127.0.0.1:0",
-            "--log.level",
-            "debug",
-        ]);
+        command.args(["--web.listen-address", address, "--log.level", "debug"]);
         command.args(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -228,7 +234,18 @@ impl Daemon {
     }
 
     /// Waits for its end; returns how it ended and all that it logged.
-    pub(crate) async fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn wait(self) -> (ExitStatus, String) {
+        let (status, log, _) = self.wait_and_leave().await;
+        (status, log)
+    }
+
+    /// Ends it by a signal, such as `KILL`; returns what it leaves behind.
+    pub(crate) async fn end_by(self, signal: &str) -> Setup {
+        self.signal(signal).await;
+        self.wait_and_leave().await.2
+    }
+
+    async fn wait_and_leave(mut self) -> (ExitStatus, String, Setup) {
         let status = tokio::time::timeout(LIMIT, self.child.wait())
             .await
             .unwrap()
@@ -236,7 +253,7 @@ impl Daemon {
         // the log has an end, too
         while self.readers.join_next().await.is_some() {}
         let log = self.log.borrow().clone();
-        (status, log)
+        (status, log, self.setup)
     }
 }
 

@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 5;
 /// Between two looks at something that is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A Prometheus that scrapes one target every second. Dropping it kills it.
+/// A Prometheus that scrapes one target. Dropping it kills it.
 pub(crate) struct Prometheus {
     _child: Child,
     _folder: TempDir,
@@ -25,14 +25,35 @@ pub(crate) struct Prometheus {
     client: reqwest::Client,
 }
 
+/// What it does.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    /// `HOST:PORT` of what it scrapes.
+    pub(crate) target: &'a str,
+    /// How often, in seconds.
+    pub(crate) scrape_interval: u32,
+    /// The groups of a rule file, evaluated every second.
+    pub(crate) rules: Option<&'a str>,
+}
+
 /// A result of an instant query: its labels and its value.
 pub(crate) type Found = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts it and waits until it is ready.
+    /// Starts one that scrapes every other second.
     pub(crate) async fn scraping(target: &str) -> Self {
+        let job = Job {
+            target,
+            scrape_interval: 2,
+            rules: None,
+        };
+        Self::running(job).await
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn running(job: Job<'_>) -> Self {
         for _ in 0..ATTEMPTS {
-            if let Some(started) = Self::start(target).await {
+            if let Some(started) = Self::start(job).await {
                 return started;
             }
         }
@@ -40,12 +61,21 @@ impl Prometheus {
     }
 
     /// Nothing if it ends before it is ready, as it does when its port is taken.
-    async fn start(target: &str) -> Option<Self> {
+    async fn start(job: Job<'_>) -> Option<Self> {
+        let Job {
+            target,
+            scrape_interval: seconds,
+            rules,
+        } = job;
         let folder = TempDir::new().unwrap();
         let config = format!(
-            "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\nscrape_configs:\n  \
+            "global:\n  scrape_interval: {seconds}s\n  scrape_timeout: {seconds}s\n  \
+             evaluation_interval: 1s\nrule_files: ['*.rules']\nscrape_configs:\n  \
              - job_name: campaigns\n    static_configs:\n      - targets: ['{target}']\n"
         );
+        if let Some(rules) = rules {
+            std::fs::write(folder.path().join("test.rules"), rules).unwrap();
+        }
         let config_file = folder.path().join("prometheus.yml");
         std::fs::write(&config_file, config).unwrap();
         // it cannot be asked for any free port, so the system is asked first
@@ -131,6 +161,21 @@ impl Prometheus {
             [(_, value)] => Ok(*value),
             found => Err(found.len()),
         }
+    }
+
+    /// The samples of every series that a range selector finds, as times and values.
+    pub(crate) async fn samples(&self, selector: &str) -> Vec<Vec<(f64, f64)>> {
+        let data = self.api("query", &[("query", selector)]).await;
+        let results = data["result"].as_array().unwrap().iter();
+        let found = results.map(|result| {
+            let samples = result["values"].as_array().unwrap().iter();
+            let sample = |sample: &Value| {
+                let value = sample[1].as_str().unwrap().parse().unwrap();
+                (sample[0].as_f64().unwrap(), value)
+            };
+            samples.map(sample).collect()
+        });
+        found.collect()
     }
 
     /// Asks until a query finds what is wanted.

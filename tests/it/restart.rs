@@ -1,0 +1,1162 @@
+//! What outlives the process, whatever ends it: what was served is served again at once, and no
+//! provider is asked sooner because of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campaign_exporter::saved::{DataRecord, PollRecord};
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator, State};
+use campaign_exporter::store::{Kind, Store};
+use chrono::{DateTime, TimeDelta, Utc};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::support::daemon::{
+    Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
+};
+use crate::support::prometheus::{Job, Prometheus};
+
+const UP: &str = "campaign_account_up";
+const DELIVERIES: &str = "campaign_deliveries";
+const LAST_POLL: &str = "campaign_account_last_poll_timestamp_seconds";
+const LAST_SUCCESS: &str = "campaign_account_last_success_timestamp_seconds";
+const REMAINING: &str = "campaign_account_api_requests_remaining";
+
+fn campaigns(number: u64) -> Vec<Campaign> {
+    let campaign = |index: u64| {
+        let counts = Counts {
+            recipients: 1_000,
+            sends: 1_000,
+            deliveries: 900 + index % 100,
+            clicks: 100,
+            bounces: 50,
+            opt_outs: 10,
+            ..Counts::default()
+        };
+        let days = TimeDelta::days(i64::try_from(index).unwrap() % 20 + 1);
+        Campaign::sms(format!("id-{index}"), "Spring", Utc::now() - days, counts)
+    };
+    (0..number).map(campaign).collect()
+}
+
+async fn provider(api: Api) -> Simulator {
+    simulate(api, campaigns(3)).await
+}
+
+/// The same with other counts: three times as many campaigns.
+fn grow(simulator: &Simulator) {
+    simulator.update(|state| state.campaigns = campaigns(9).into());
+}
+
+fn break_down(simulator: &Simulator) {
+    let fault = Fault::Status {
+        code: 401,
+        retry_after: None,
+    };
+    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
+}
+
+fn answered(simulator: &Simulator) -> u64 {
+    simulator.read(|state| state.answered)
+}
+
+async fn wait_until_answered(simulator: &Simulator, number: u64) {
+    let waited = simulator.wait_for(|state| state.answered >= number);
+    let waited = tokio::time::timeout(LIMIT, waited).await;
+    assert!(waited.is_ok(), "{} of {number}", answered(simulator));
+}
+
+/// A configuration in which nothing is polled twice unless it is polled anew.
+fn hourly(accounts: &[String]) -> String {
+    // those of all, which stand first
+    let yaml = config(accounts).replacen("stale_after: 1h", "stale_after: 3h", 1);
+    yaml.replacen("poll_interval: 1s", "poll_interval: 1h", 1)
+}
+
+fn command(setup: &Setup) -> Command {
+    let mut command = program();
+    command.arg("--config.file").arg(setup.config_file());
+    command.arg("--storage.path").arg(setup.storage());
+    command
+}
+
+async fn start(setup: Setup) -> Daemon {
+    Daemon::start_command(command(&setup), setup, &[]).await
+}
+
+async fn restart(daemon: Daemon, signal: &str) -> Daemon {
+    start(daemon.end_by(signal).await).await
+}
+
+async fn status(daemon: &Daemon, path: &str) -> u16 {
+    let response = client().get(daemon.url(path)).send().await.unwrap();
+    response.status().as_u16()
+}
+
+/// The exposition without what the exporter tells about itself.
+fn of_accounts(metrics: &str) -> String {
+    let lines = metrics.split_inclusive('\n').filter(|line| {
+        let described = line.strip_prefix("# HELP ");
+        let described = described.or_else(|| line.strip_prefix("# TYPE "));
+        let name = described.unwrap_or(line);
+        name.starts_with("campaign_") && !name.starts_with("campaign_exporter_")
+    });
+    lines.collect()
+}
+
+fn own(name: &str) -> String {
+    format!(r#"account="{name}""#)
+}
+
+fn polled(metrics: &str) -> usize {
+    count(metrics, LAST_POLL)
+}
+
+fn near(value: Option<f64>, time: DateTime<Utc>) -> bool {
+    let seconds = time.timestamp_micros() as f64 / 1e6;
+    value.is_some_and(|value| (value - seconds).abs() < 0.001)
+}
+
+/// What a process that has ended has kept.
+struct Kept(Arc<Store>);
+
+impl Kept {
+    fn of(setup: &Setup) -> Self {
+        Self(Arc::new(Store::share(&setup.storage()).unwrap()))
+    }
+
+    async fn poll(&self, account: &str) -> PollRecord {
+        let poll = self.0.load(Kind::Poll, account).await;
+        poll.unwrap().unwrap()
+    }
+
+    async fn data(&self, account: &str) -> DataRecord {
+        let data = self.0.load(Kind::Campaigns, account).await;
+        data.unwrap().unwrap()
+    }
+
+    /// Makes it all older. Returns when the last poll has ended.
+    async fn age(&self, account: &str, by: TimeDelta) -> DateTime<Utc> {
+        let mut poll = self.poll(account).await;
+        poll.ended -= by;
+        let ended = poll.ended;
+        for time in [
+            &mut poll.last_success,
+            &mut poll.last_full,
+            &mut poll.data_saved,
+        ] {
+            *time = time.map(|time| time - by);
+        }
+        let data = self.0.load::<DataRecord>(Kind::Campaigns, account).await;
+        if let Some(mut data) = data.unwrap() {
+            data.saved -= by;
+            let saved = self.0.save(Kind::Campaigns, account, data).await;
+            saved.unwrap();
+        }
+        self.0.save(Kind::Poll, account, poll).await.unwrap();
+        ended
+    }
+}
+
+/// The lines of a log that are about something and call for attention.
+fn warnings<'a>(log: &'a str, about: &str) -> Vec<&'a str> {
+    let lines = log.lines().filter(|line| line.contains("level=warn"));
+    lines.filter(|line| line.contains(about)).collect()
+}
+
+/// An account that is polled every second, by which the time is told that others have had.
+async fn clock() -> (Simulator, String) {
+    let simulator = provider(Api::Cinnox).await;
+    let more = ["poll_interval: 1s", "requests_per_day: 1000000000"];
+    let yaml = account("clock", &simulator, Api::Cinnox, &more);
+    (simulator, yaml)
+}
+
+/// More than the longest delay of a poll that is due at the start.
+async fn wait_for_clock(simulator: &Simulator) {
+    wait_until_answered(simulator, answered(simulator) + 5).await;
+}
+
+#[tokio::test]
+async fn a_restart_serves_what_was_served_and_asks_nobody() {
+    let simulators = [
+        provider(Api::ConstantContact).await,
+        provider(Api::Cinnox).await,
+        provider(Api::Smsup).await,
+        provider(Api::Smsup).await,
+    ];
+    break_down(&simulators[3]);
+    let mut accounts = vec![
+        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
+        account("desk-hk", &simulators[1], Api::Cinnox, &[]),
+        account("shoes-ch", &simulators[2], Api::Smsup, &[]),
+        account("broken", &simulators[3], Api::Smsup, &[]),
+    ];
+    let mut daemon = start(Setup::new(&hourly(&accounts))).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 4).await;
+    let served = of_accounts(&metrics);
+    assert_eq!(count(&served, DELIVERIES), 9, "{served}");
+    assert_eq!(count(&served, REMAINING), 4, "{served}");
+    assert_eq!(sample(&served, UP, &[&own("broken")]), Some(0.0));
+    let asked = simulators.each_ref().map(answered);
+
+    for signal in ["KILL", "TERM", "KILL", "KILL", "KILL"].repeat(2) {
+        daemon = restart(daemon, signal).await;
+        let metrics = daemon.scrape().await;
+        assert_eq!(of_accounts(&metrics), served, "after {signal}");
+        assert_eq!(status(&daemon, "/-/ready").await, 200);
+        assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    }
+    let (clock, yaml) = clock().await;
+    accounts.push(yaml);
+    let setup = daemon.end_by("KILL").await;
+    setup.write_config(&hourly(&accounts));
+    let daemon = start(setup).await;
+    wait_for_clock(&clock).await;
+    assert_eq!(simulators.each_ref().map(answered), asked);
+    let metrics = daemon.scrape().await;
+    for name in ["spring-us", "desk-hk", "shoes-ch", "broken"] {
+        for metric in [UP, LAST_POLL, LAST_SUCCESS] {
+            let before = sample(&served, metric, &[&own(name)]);
+            let now = sample(&metrics, metric, &[&own(name)]);
+            assert_eq!(now, before, "{name} {metric}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_failed_last_has_its_last_good_data_and_is_left_alone() {
+    let simulator = provider(Api::Smsup).await;
+    let (clock, clock_yaml) = clock().await;
+    let accounts = [account("shoes", &simulator, Api::Smsup, &[]), clock_yaml];
+    let daemon = start(Setup::new(&config(&accounts))).await;
+    let shoes = own("shoes");
+    let up = |metrics: &str| sample(metrics, UP, &[&shoes]);
+    daemon
+        .scrape_until(|metrics| up(metrics) == Some(1.0))
+        .await;
+    break_down(&simulator);
+    daemon
+        .scrape_until(|metrics| up(metrics) == Some(0.0))
+        .await;
+    let setup = daemon.end_by("KILL").await;
+    let poll = Kept::of(&setup).poll("shoes").await;
+    let asked = answered(&simulator);
+
+    setup.write_config(&hourly(&accounts));
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(up(&metrics), Some(0.0));
+    assert_eq!(count(&metrics, &format!("{DELIVERIES}{{")), 6);
+    let time = |name| sample(&metrics, name, &[&shoes]);
+    assert!(near(time(LAST_POLL), poll.ended));
+    assert!(near(time(LAST_SUCCESS), poll.last_success.unwrap()));
+    assert!(poll.last_success.unwrap() < poll.ended);
+    wait_for_clock(&clock).await;
+    assert_eq!(answered(&simulator), asked);
+}
+
+#[tokio::test]
+async fn the_next_poll_is_due_an_interval_after_the_last_one_good_or_bad() {
+    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    break_down(&simulators[1]);
+    let accounts = [
+        account("good", &simulators[0], Api::Smsup, &[]),
+        account("bad", &simulators[1], Api::Cinnox, &[]),
+    ];
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
+    let setup = daemon.end_by("KILL").await;
+    let almost = TimeDelta::hours(1) - TimeDelta::seconds(4);
+    let mut due = Vec::new();
+    for name in ["good", "bad"] {
+        let ended = Kept::of(&setup).age(name, almost).await;
+        due.push(ended + TimeDelta::hours(1));
+    }
+    let asked = simulators.each_ref().map(answered);
+
+    let daemon = start(setup).await;
+    for ((simulator, asked), due) in simulators.iter().zip(asked).zip(due) {
+        wait_until_answered(simulator, asked + 1).await;
+        assert!(Utc::now() >= due, "asked too early");
+    }
+    let (before, now) = (Utc::now() - TimeDelta::minutes(5), LAST_POLL);
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let polls = samples(metrics, now, &[]);
+            polls.iter().all(|poll| *poll > before.timestamp() as f64)
+        })
+        .await;
+    assert_eq!(sample(&metrics, UP, &[&own("good")]), Some(1.0));
+    assert_eq!(sample(&metrics, UP, &[&own("bad")]), Some(0.0));
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+}
+
+#[tokio::test]
+async fn the_age_of_data_is_counted_from_its_poll_and_not_from_the_restart() {
+    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    let more = ["poll_interval: 5h", "stale_after: 1h"];
+    let accounts = [
+        account("young", &simulators[0], Api::Smsup, &more),
+        account("old", &simulators[1], Api::Cinnox, &more),
+    ];
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
+    let setup = daemon.end_by("KILL").await;
+    let asked = simulators.each_ref().map(answered);
+    let kept = Kept::of(&setup);
+    let almost = TimeDelta::hours(1) - TimeDelta::seconds(6);
+    kept.age("young", almost).await;
+    kept.age("old", TimeDelta::minutes(61)).await;
+    let times = [
+        kept.poll("young").await.last_success.unwrap(),
+        kept.poll("old").await.last_success.unwrap(),
+    ];
+
+    let daemon = start(setup).await;
+    let deliveries =
+        |metrics: &str, name| samples(metrics, DELIVERIES, &[own(name).as_str()]).len();
+    let metrics = daemon.scrape().await;
+    assert_eq!(deliveries(&metrics, "young"), 3);
+    assert_eq!(deliveries(&metrics, "old"), 0);
+    assert_eq!(status(&daemon, "/-/ready").await, 200);
+    let metrics = daemon
+        .scrape_until(|metrics| deliveries(metrics, "young") == 0)
+        .await;
+    assert!(Utc::now() >= times[0] + TimeDelta::hours(1), "too early");
+    for (name, time) in ["young", "old"].into_iter().zip(times) {
+        let value = |metric| sample(&metrics, metric, &[&own(name)]);
+        assert_eq!(value(UP), Some(1.0), "{name}");
+        assert!(near(value(LAST_SUCCESS), time), "{name}");
+        assert_eq!(value("campaign_account_credits"), None, "{name}");
+    }
+    assert_eq!(simulators.each_ref().map(answered), asked);
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+}
+
+/// What can be in the place of a file.
+const DAMAGES: [&str; 11] = [
+    "flipped",
+    "cut",
+    "empty",
+    "garbage",
+    "zeros",
+    "newer",
+    "other-kind",
+    "another",
+    "folder",
+    "pipe",
+    "loop",
+];
+
+/// Puts something else in the place of a file. `of_another` is the same kind of file of another
+/// account, and `other_kind` another kind of file of the same.
+fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
+    let good = fs::read(path).unwrap();
+    let bytes = match how {
+        "flipped" => {
+            let mut bytes = good;
+            *bytes.last_mut().unwrap() ^= 1;
+            bytes
+        }
+        "cut" => good[..good.len() - 1].to_vec(),
+        "empty" => Vec::new(),
+        "garbage" => b"garbage".to_vec(),
+        "zeros" => vec![0; good.len()],
+        "newer" => {
+            let line = good.iter().position(|byte| *byte == b'\n').unwrap();
+            let (line, rest) = good.split_at(line);
+            let line = String::from_utf8(line.to_vec()).unwrap();
+            let newer = line.replacen(" 1 ", " 2 ", 1);
+            assert_ne!(line, newer);
+            [newer.as_bytes(), rest].concat()
+        }
+        "other-kind" => other_kind.to_vec(),
+        "another" => of_another.to_vec(),
+        _ => {
+            fs::remove_file(path).unwrap();
+            match how {
+                "folder" => fs::create_dir(path).unwrap(),
+                // also for those who may read everything, there is nothing to read
+                "loop" => symlink(path, path).unwrap(),
+                "pipe" => {
+                    let made = std::process::Command::new("mkfifo").arg(path).status();
+                    assert!(made.unwrap().success());
+                }
+                other => panic!("{other} is no damage"),
+            }
+            return;
+        }
+    };
+    fs::write(path, bytes).unwrap();
+}
+
+/// The one file of the day's requests at a simulator.
+fn requests_file(storage: &Path, simulator: &Simulator) -> PathBuf {
+    let address = simulator.base_url();
+    let port = address.rsplit(':').next().unwrap();
+    let files = fs::read_dir(storage).unwrap();
+    let mut files = files.map(|file| file.unwrap().path()).filter(|path| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.ends_with(".requests") && name.contains(&format!("-{port}-"))
+    });
+    let file = files.next().unwrap();
+    assert_eq!(files.next(), None);
+    file
+}
+
+/// An account whose tokens renew themselves. Its refresh token stays good.
+async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) {
+    fs::write(refresh_token_file, "refresh-token").unwrap();
+    let mut state = State::new("not this one", campaigns(3));
+    state.authorization.rotating = false;
+    state.authorization.grant("refresh-token");
+    let simulator = Simulator::start(Api::ConstantContact, state).await.unwrap();
+    let address = simulator.base_url();
+    let yaml = format!(
+        "  - name: {name}\n    provider: constant_contact\n    base_url: {address}\n    \
+         auth_url: {address}/oauth2/default\n    client_id: demo-client\n    \
+         refresh_token_file: {}\n    poll_interval: 1s\n",
+        refresh_token_file.display()
+    );
+    (simulator, yaml)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_and_is_damaged_is_named_and_not_believed_and_heals() {
+    let folder = TempDir::new().unwrap();
+    let mut victims = Vec::new();
+    let mut accounts = Vec::new();
+    for kind in [Kind::Poll, Kind::Campaigns, Kind::Requests, Kind::Tokens] {
+        for how in DAMAGES {
+            let name = format!("{kind:?}-{how}");
+            let (simulator, yaml) = match kind {
+                Kind::Poll | Kind::Campaigns => {
+                    let simulator = provider(Api::Smsup).await;
+                    let yaml = account(&name, &simulator, Api::Smsup, &[]);
+                    if how == "another" {
+                        let donor = format!("{kind:?}-donor");
+                        accounts.push(account(&donor, &simulator, Api::Smsup, &[]));
+                    }
+                    (simulator, yaml)
+                }
+                Kind::Requests => {
+                    let simulator = provider(Api::ConstantContact).await;
+                    let often = ["poll_interval: 1s"];
+                    let yaml = account(&name, &simulator, Api::ConstantContact, &often);
+                    (simulator, yaml)
+                }
+                // tokens that cannot be looked at may be good ones, so none are asked for instead
+                Kind::Tokens if how == "loop" => continue,
+                Kind::Tokens => renewing(&name, &folder.path().join("refresh-token")).await,
+            };
+            accounts.push(yaml);
+            victims.push((kind, how, name, simulator));
+        }
+    }
+    let all = accounts.len();
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    let ups = |metrics: &str| samples(metrics, UP, &[]).iter().sum::<f64>();
+    daemon
+        .scrape_until(|metrics| ups(metrics) == all as f64)
+        .await;
+    let setup = daemon.end_by("KILL").await;
+
+    let storage = setup.storage();
+    let kept = Kept::of(&setup).0;
+    let path = |kind, name: &str, simulator| match kind {
+        Kind::Requests => requests_file(&storage, simulator),
+        kind => kept.path(kind, name),
+    };
+    let mut damaged = Vec::new();
+    // taken before anything is damaged
+    let of_others: BTreeMap<String, [Vec<u8>; 2]> = victims
+        .iter()
+        .map(|(kind, _, name, _)| {
+            let (_, _, neighbour, simulator) = victims
+                .iter()
+                .find(|(other, _, neighbour, _)| other == kind && neighbour != name)
+                .unwrap();
+            let donor = match kind {
+                Kind::Poll | Kind::Campaigns => kept.path(*kind, &format!("{kind:?}-donor")),
+                Kind::Requests | Kind::Tokens => path(*kind, neighbour, simulator),
+            };
+            let other_kind = match kind {
+                Kind::Poll => kept.path(Kind::Campaigns, name),
+                Kind::Campaigns | Kind::Requests | Kind::Tokens => kept.path(Kind::Poll, name),
+            };
+            let files = [donor, other_kind].map(|path| fs::read(path).unwrap());
+            (name.clone(), files)
+        })
+        .collect();
+    for (kind, how, name, simulator) in &victims {
+        let path = path(*kind, name, simulator);
+        let [of_another, other_kind] = &of_others[name];
+        damage(&path, how, of_another, other_kind);
+        damaged.push(path);
+    }
+    let asked: Vec<_> = victims.iter().map(|(.., sim)| answered(sim)).collect();
+
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    for (kind, _, name, _) in &victims {
+        // the campaigns alone are good enough to be served
+        if *kind == Kind::Poll {
+            let served = samples(&metrics, DELIVERIES, &[&own(name)]);
+            assert_eq!(served.len(), 3, "{name}");
+        }
+    }
+    for ((kind, _, name, simulator), asked) in victims.iter().zip(&asked) {
+        wait_until_answered(simulator, asked + 1).await;
+        let own = own(name);
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                let has_data = samples(metrics, DELIVERIES, &[&own]).len() == 3;
+                has_data && sample(metrics, UP, &[&own]) == Some(1.0)
+            })
+            .await;
+        if *kind == Kind::Requests {
+            let remaining = sample(&metrics, REMAINING, &[&own]).unwrap();
+            assert!(remaining > 1e9 - 300.0, "{name} has {remaining} left");
+        }
+    }
+    let log = daemon.log();
+    for ((.., name, _), path) in victims.iter().zip(&damaged) {
+        let named = warnings(&log, &path.display().to_string());
+        assert_eq!(named.len(), 1, "{name}: {named:?}");
+    }
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+
+    let setup = daemon.end_by("KILL").await;
+    let asked: Vec<_> = victims.iter().map(|(.., sim)| answered(sim)).collect();
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(ups(&metrics), all as f64);
+    assert_eq!(count(&metrics, DELIVERIES), 3 * all);
+    let log = daemon.log();
+    for path in &damaged {
+        let named = warnings(&log, &path.display().to_string());
+        assert!(named.is_empty(), "{named:?}");
+    }
+    let (_, _, _, often) = victims
+        .iter()
+        .find(|(kind, ..)| *kind == Kind::Requests)
+        .unwrap();
+    wait_for_clock(often).await;
+    for ((kind, _, name, simulator), asked) in victims.iter().zip(&asked) {
+        if matches!(kind, Kind::Poll | Kind::Campaigns) {
+            assert_eq!(answered(simulator), *asked, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn data_of_another_moment_than_the_last_poll_is_told_with_its_own_time() {
+    let simulator = provider(Api::Smsup).await;
+    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let setup = daemon.end_by("KILL").await;
+    let kept = Kept::of(&setup);
+    let path = kept.0.path(Kind::Campaigns, "shoes");
+    kept.age("shoes", TimeDelta::hours(1)).await;
+    let (first, first_data) = (fs::read(&path).unwrap(), kept.data("shoes").await);
+
+    grow(&simulator);
+    let daemon = start(setup).await;
+    daemon
+        .scrape_until(|metrics| count(metrics, DELIVERIES) == 9)
+        .await;
+    let setup = daemon.end_by("KILL").await;
+    let poll = kept.poll("shoes").await;
+    // as a backup would bring it back, or a disk that takes small files only
+    fs::write(&path, first).unwrap();
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(count(&metrics, DELIVERIES), 3);
+    assert!(near(sample(&metrics, LAST_SUCCESS, &[]), first_data.saved));
+    assert!(near(sample(&metrics, LAST_POLL, &[]), poll.ended));
+    assert!(poll.ended - first_data.saved > TimeDelta::minutes(59));
+}
+
+#[tokio::test]
+async fn data_that_was_read_with_other_settings_is_not_used() {
+    let elsewhere = simulate(Api::Smsup, Vec::new()).await;
+    let smsup = [provider(Api::Smsup).await, provider(Api::Smsup).await];
+    let cinnox = [
+        provider(Api::Cinnox).await,
+        provider(Api::Cinnox).await,
+        provider(Api::Cinnox).await,
+    ];
+    let unchanged = provider(Api::Smsup).await;
+    let before = [
+        account("address", &smsup[0], Api::Smsup, &[]),
+        account("zone", &smsup[1], Api::Smsup, &[]),
+        account("app", &cinnox[0], Api::Cinnox, &[]),
+        account("channels", &cinnox[1], Api::Cinnox, &[]),
+        account("provider", &cinnox[2], Api::Cinnox, &[]),
+        account("same", &unchanged, Api::Smsup, &[]),
+    ];
+    let daemon = start(Setup::new(&hourly(&before))).await;
+    daemon
+        .scrape_until(|metrics| count(metrics, DELIVERIES) == 18)
+        .await;
+    let setup = daemon.end_by("KILL").await;
+
+    // as the accounts have failed since, only what was kept could be served
+    for simulator in smsup.iter().chain(&cinnox).chain([&elsewhere, &unchanged]) {
+        break_down(simulator);
+    }
+    let other_app = account("app", &cinnox[0], Api::Cinnox, &[]);
+    let after = [
+        account("address", &elsewhere, Api::Smsup, &[]),
+        account("zone", &smsup[1], Api::Smsup, &["time_zone: Asia/Tokyo"]),
+        other_app.replace("demo-app", "other-app"),
+        account("channels", &cinnox[1], Api::Cinnox, &["channels: [sms]"]),
+        account("provider", &cinnox[2], Api::Smsup, &[]),
+        account("same", &unchanged, Api::Smsup, &["request_timeout: 20s"]),
+    ];
+    setup.write_config(&hourly(&after));
+    let asked = answered(&unchanged);
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 6).await;
+    assert_eq!(count(&metrics, DELIVERIES), 3);
+    assert_eq!(samples(&metrics, DELIVERIES, &[&own("same")]).len(), 3);
+    assert_eq!(answered(&unchanged), asked);
+    for name in ["address", "zone", "app", "channels", "provider"] {
+        let value = |metric| sample(&metrics, metric, &[&own(name)]);
+        assert_eq!(value(UP), Some(0.0), "{name}");
+        assert_eq!(value(LAST_SUCCESS), None, "{name}");
+        let log = daemon.log();
+        let told = log.lines().filter(|line| {
+            line.contains("read with other settings") && line.contains(&format!("account={name}"))
+        });
+        assert_eq!(told.count(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn settings_about_what_is_shown_hold_for_kept_data_too() {
+    let simulator = provider(Api::Cinnox).await;
+    let own = |more: &[&str]| hourly(&[account("desk", &simulator, Api::Cinnox, more)]);
+    let daemon = start(Setup::new(&own(&[]))).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let whole = of_accounts(&metrics);
+    assert!(!whole.contains("sender="), "{whole}");
+    let asked = answered(&simulator);
+
+    let mut setup = daemon.end_by("KILL").await;
+    setup.write_config(&own(&["max_campaigns: 1", "info_labels: [sender]"]));
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(count(&metrics, DELIVERIES), 1);
+    let newest = sample(&metrics, DELIVERIES, &[r#"campaign_id="id-0""#]);
+    assert_eq!(newest, Some(900.0));
+    let dropped = sample(&metrics, "campaign_account_campaigns_dropped", &[]);
+    assert_eq!(dropped, Some(2.0));
+    let sender = [r#"sender="+85230000000""#];
+    assert_eq!(samples(&metrics, "campaign_info", &sender), [1.0]);
+    setup = daemon.end_by("KILL").await;
+
+    // nothing was lost on the way
+    setup.write_config(&own(&[]));
+    let daemon = start(setup).await;
+    assert_eq!(of_accounts(&daemon.scrape().await), whole);
+    setup = daemon.end_by("KILL").await;
+    assert_eq!(answered(&simulator), asked);
+
+    // as after a reload, what is read has to change at once
+    for (lookback, campaigns) in [("36h", 1), ("30d", 3)] {
+        let asked = answered(&simulator);
+        setup.write_config(&own(&[&format!("lookback: {lookback}")]));
+        let daemon = start(setup).await;
+        assert!(count(&daemon.scrape().await, DELIVERIES) > 0);
+        wait_until_answered(&simulator, asked + 1).await;
+        daemon
+            .scrape_until(|metrics| count(metrics, DELIVERIES) == campaigns)
+            .await;
+        setup = daemon.end_by("KILL").await;
+    }
+}
+
+#[tokio::test]
+async fn polls_are_stretched_as_before() {
+    let simulator = provider(Api::ConstantContact).await;
+    // a poll a second is far more than a thousand a day
+    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let yaml = yaml.replace("requests_per_day: 1000000000", "requests_per_day: 1000");
+    let yaml = yaml.replace("  stale_after: 1h\n", "");
+    let daemon = start(Setup::new(&yaml)).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let served = of_accounts(&metrics);
+    let interval = "campaign_account_poll_interval_seconds";
+    assert!(sample(&served, interval, &[]).unwrap() > 90.0, "{served}");
+    let setup = daemon.end_by("KILL").await;
+    // past the data's age by the interval that is configured, not by the one that is in force
+    Kept::of(&setup).age("one", TimeDelta::seconds(30)).await;
+    let asked = answered(&simulator);
+
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    let without_times = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.contains("_timestamp_"));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(
+        without_times(&of_accounts(&metrics)),
+        without_times(&served)
+    );
+    let (clock, clock_yaml) = clock().await;
+    let setup = daemon.end_by("KILL").await;
+    setup.write_config(&(yaml + &clock_yaml));
+    let _daemon = start(setup).await;
+    wait_for_clock(&clock).await;
+    assert_eq!(answered(&simulator), asked);
+}
+
+/// Runs a command to its end; returns its exit code and what it logged.
+async fn end(command: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = run(command).await;
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+async fn end_of_start(setup: &Setup, storage: &Path) -> (Option<i32>, String) {
+    let mut command = program();
+    command.arg("--config.file").arg(setup.config_file());
+    command.arg("--storage.path").arg(storage);
+    end(command.args(["--web.listen-address", "127.0.0.1:0"])).await
+}
+
+/// Every file below a folder and what is in it, but for the logs of time.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_folder_has_one_exporter_and_other_commands_do_not_mind() {
+    let simulator = provider(Api::ConstantContact).await;
+    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let storage = daemon.setup.storage();
+    let before = files(&storage);
+    let asked = answered(&simulator);
+
+    let (code, log) = end_of_start(&daemon.setup, &storage).await;
+    assert_eq!(code, Some(1), "{log}");
+    let message = format!("{} is in use by another", storage.display());
+    assert!(log.contains(&message), "{log}");
+    assert_eq!(answered(&simulator), asked);
+
+    let (code, log) = end(command(&daemon.setup).arg("--config.check")).await;
+    assert_eq!(code, Some(0), "{log}");
+    let (code, log) = end(command(&daemon.setup).arg("poll")).await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(answered(&simulator) > asked);
+    let mut demo = command(&daemon.setup);
+    demo.arg("demo").env("TMPDIR", daemon.setup.folder());
+    let demo = Daemon::start_command(demo, Setup::new(""), &[]).await;
+    demo.scrape_until(|metrics| samples(metrics, UP, &[]) == [1.0; 3])
+        .await;
+    demo.end_by("TERM").await;
+    assert_eq!(files(&storage), before);
+    assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
+
+    // whoever is killed leaves no lock behind
+    let daemon = restart(daemon, "KILL").await;
+    assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
+}
+
+/// Lets a command run as somebody who may not do everything. What it is given has to be theirs.
+fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
+    const NOBODY: u32 = 65_534;
+    if fs::metadata(folder).unwrap().uid() != 0 {
+        return None;
+    }
+    // below folders that everybody may enter
+    let program = folder.join("program");
+    fs::copy(command.as_std().get_program(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    for path in files(folder).keys() {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut other = Command::new(program);
+    other.env_clear().kill_on_drop(true).uid(NOBODY).gid(NOBODY);
+    other.args(command.as_std().get_args());
+    Some(other)
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_named_at_the_start() {
+    let simulator = provider(Api::Smsup).await;
+    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let setup = Setup::new(&hourly(&accounts));
+    let file = setup.folder().join("file");
+    fs::write(&file, "").unwrap();
+    let occupied = setup.folder().join("occupied");
+    fs::create_dir_all(occupied.join("lock")).unwrap();
+    for path in [
+        file.clone(),
+        file.join("below"),
+        occupied,
+        PathBuf::from("/proc"),
+    ] {
+        let (code, log) = end_of_start(&setup, &path).await;
+        let path = path.display().to_string();
+        assert_eq!(code, Some(1), "{path}: {log}");
+        assert!(log.contains(&path), "{path}: {log}");
+        assert!(!log.contains("listening"), "{path}: {log}");
+    }
+
+    // one that was good once, so that there is nothing left to be made
+    let storage = setup.storage();
+    drop(Store::open(&storage).unwrap());
+    fs::set_permissions(&storage, fs::Permissions::from_mode(0o500)).unwrap();
+    let mut command = command(&setup);
+    command.args(["--web.listen-address", "127.0.0.1:0"]);
+    if let Some(mut command) = unprivileged(&command, setup.folder()) {
+        std::os::unix::fs::chown(&storage, Some(65_534), Some(65_534)).unwrap();
+        let (code, log) = end(&mut command).await;
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(&storage.display().to_string()), "{log}");
+        assert!(log.contains("Permission denied"), "{log}");
+    }
+    assert_eq!(answered(&simulator), 0);
+}
+
+/// Polls every second without a budget of requests, which would be kept, too.
+fn unlimited(accounts: &[String]) -> String {
+    config(accounts).replace("  requests_per_day: 1000000000\n", "")
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_any_more_costs_no_poll_and_one_warning() {
+    let simulator = provider(Api::Smsup).await;
+    let more = ["full_poll_interval: 1s"];
+    let accounts = [account("shoes", &simulator, Api::Smsup, &more)];
+    let daemon = start(Setup::new(&unlimited(&accounts))).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let storage = daemon.setup.storage();
+    let aside = daemon.setup.folder().join("aside");
+    fs::rename(&storage, &aside).unwrap();
+    grow(&simulator);
+    daemon
+        .scrape_until(|metrics| count(metrics, DELIVERIES) == 9)
+        .await;
+    // a few more, some of which find something new
+    for number in [8, 9, 8] {
+        simulator.update(|state| state.campaigns = campaigns(number).into());
+        let number = usize::try_from(number).unwrap();
+        daemon
+            .scrape_until(|metrics| count(metrics, DELIVERIES) == number)
+            .await;
+        wait_for_clock(&simulator).await;
+    }
+    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    let metrics = daemon.scrape().await;
+    assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
+    let log = daemon.log();
+    let told = warnings(&log, &storage.display().to_string());
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("a restart will forget"), "{told:?}");
+    let noise = log.lines().filter(|line| !line.contains("level=debug"));
+    assert!(
+        noise.clone().count() < 10,
+        "{:?}",
+        noise.collect::<Vec<_>>()
+    );
+
+    // nothing changes any more, and what has changed meanwhile is kept all the same
+    fs::rename(&aside, &storage).unwrap();
+    wait_for_clock(&simulator).await;
+    let setup = daemon.end_by("KILL").await;
+    let asked = answered(&simulator);
+    setup.write_config(&hourly(&accounts));
+    let daemon = start(setup).await;
+    assert_eq!(count(&daemon.scrape().await, DELIVERIES), 8);
+    assert_eq!(answered(&simulator), asked);
+}
+
+#[tokio::test]
+async fn a_full_disk_costs_no_poll_and_one_warning() {
+    let simulator = provider(Api::Cinnox).await;
+    let accounts = [account("desk", &simulator, Api::Cinnox, &[])];
+    let setup = Setup::new(&unlimited(&accounts));
+    // no file may grow at all
+    let mut limited = Command::new("sh");
+    limited.env_clear().kill_on_drop(true);
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+    let plain = command(&setup);
+    limited.arg(plain.as_std().get_program());
+    limited.args(plain.as_std().get_args());
+    let daemon = Daemon::start_command(limited, setup, &[]).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    wait_for_clock(&simulator).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
+    assert_eq!(count(&metrics, DELIVERIES), 3);
+    let log = daemon.log();
+    let told = warnings(&log, &daemon.setup.storage().display().to_string());
+    assert_eq!(told.len(), 1, "{told:?}");
+    let left = files(&daemon.setup.storage());
+    assert!(left.values().all(Vec::is_empty), "{left:?}");
+}
+
+/// Close to midnight the day's requests could begin anew in the middle of a test.
+async fn wait_for_a_minute_of_this_day() {
+    let now = Utc::now();
+    let midnight = (now.date_naive() + chrono::Days::new(1)).and_time(chrono::NaiveTime::MIN);
+    let left = midnight.and_utc() - now;
+    if left < TimeDelta::minutes(1) {
+        tokio::time::sleep(left.to_std().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_requests_of_the_day_are_never_forgotten() {
+    const LIMIT_A_DAY: f64 = 1_000.0;
+    wait_for_a_minute_of_this_day().await;
+    let simulator = simulate(Api::ConstantContact, campaigns(230)).await;
+    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let yaml = hourly(&accounts).replace("1000000000", "1000");
+    let stall = |after: u64| {
+        let plan = FaultPlan {
+            fault: Fault::Stall,
+            skip: after,
+            times: None,
+        };
+        simulator.update(|state| state.fault = Some(plan));
+    };
+    let mut setup = Setup::new(&yaml);
+    let mut expected = 0;
+    for pages in [0, 3, 0, 1, 4] {
+        stall(pages);
+        let daemon = start(setup).await;
+        // the pages of this poll, and the one that has no end
+        expected += pages + 1;
+        wait_until_answered(&simulator, expected).await;
+        let metrics = daemon.scrape().await;
+        let remaining = sample(&metrics, REMAINING, &[]);
+        assert_eq!(remaining, Some(LIMIT_A_DAY - expected as f64));
+        setup = daemon.end_by("KILL").await;
+        assert_eq!(answered(&simulator), expected);
+    }
+    simulator.update(|state| state.fault = None);
+    let mut daemon = start(setup).await;
+    let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    assert_eq!(count(&metrics, DELIVERIES), 230);
+    expected += 5;
+    for signal in ["KILL", "TERM", "KILL"] {
+        daemon = restart(daemon, signal).await;
+        let metrics = daemon.scrape().await;
+        let remaining = sample(&metrics, REMAINING, &[]);
+        assert_eq!(remaining, Some(LIMIT_A_DAY - expected as f64), "{signal}");
+    }
+    assert_eq!(answered(&simulator), expected);
+}
+
+const RULES: &str = "groups:
+  - name: test
+    rules:
+      - alert: Delivered
+        expr: campaign_deliveries{campaign_id=\"id-0\"} > 0
+        for: 14s
+      - alert: Down
+        expr: up == 0 or campaign_account_up == 0
+";
+
+/// The state of the alert that is meant to become one, and since when.
+async fn delivered(prometheus: &Prometheus) -> Option<(String, String)> {
+    let alerts = prometheus.api("alerts", &[]).await;
+    let alerts = alerts["alerts"].as_array().unwrap().clone();
+    let down = alerts
+        .iter()
+        .any(|alert| alert["labels"]["alertname"] == "Down");
+    assert!(!down, "{alerts:?}");
+    let text = |alert: &serde_json::Value, key| alert[key].as_str().unwrap().to_owned();
+    let alert = alerts.first()?;
+    Some((text(alert, "state"), text(alert, "activeAt")))
+}
+
+/// When Prometheus has scraped.
+async fn scrapes(prometheus: &Prometheus) -> Vec<f64> {
+    let found = prometheus.samples("up[10m]").await;
+    let samples = found.into_iter().flatten();
+    samples.map(|(time, _)| time).collect()
+}
+
+/// Waits for a condition that takes a question to find out.
+async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what: &str) {
+    let waited = tokio::time::timeout(LIMIT, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_sees_no_gap_where_the_exporter_was_killed() {
+    const RESTARTS: usize = 3;
+    const INTERVAL: f64 = 3.0;
+    let simulators = [
+        provider(Api::ConstantContact).await,
+        provider(Api::Smsup).await,
+    ];
+    let accounts = [
+        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
+        account("shoes-ch", &simulators[1], Api::Smsup, &[]),
+    ];
+    let setup = Setup::new(&hourly(&accounts));
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let start = async |setup: Setup| -> Daemon {
+        Daemon::start_at(&address, command(&setup), setup, &[]).await
+    };
+    let mut daemon = start(setup).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
+    let prometheus = &Prometheus::running(Job {
+        target: &address,
+        scrape_interval: 3,
+        rules: Some(RULES),
+    })
+    .await;
+    until(
+        || async { delivered(prometheus).await.is_some() },
+        "no alert is pending",
+    )
+    .await;
+    let (_, since) = delivered(prometheus).await.unwrap();
+
+    for _ in 0..RESTARTS {
+        let before = scrapes(prometheus).await.len();
+        until(
+            || async { scrapes(prometheus).await.len() > before },
+            "prometheus does not scrape",
+        )
+        .await;
+        daemon = start(daemon.end_by("KILL").await).await;
+        assert_eq!(status(&daemon, "/-/healthy").await, 200);
+        let (_, still_since) = delivered(prometheus).await.unwrap();
+        assert_eq!(still_since, since);
+    }
+    until(
+        || async {
+            delivered(prometheus)
+                .await
+                .is_some_and(|(state, _)| state == "firing")
+        },
+        "the alert does not fire",
+    )
+    .await;
+    let (_, still_since) = delivered(prometheus).await.unwrap();
+    assert_eq!(still_since, since);
+
+    // every process was scraped, and no scrape came while there was none
+    let changes = prometheus
+        .value("changes(process_start_time_seconds[10m])")
+        .await;
+    assert_eq!(changes, Ok(RESTARTS as f64));
+    let ups = prometheus.samples("up[10m]").await.remove(0);
+    assert!(ups.iter().all(|(_, up)| *up == 1.0), "{ups:?}");
+    let times: Vec<f64> = ups.iter().map(|(time, _)| *time).collect();
+    assert!(
+        times
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] < 1.5 * INTERVAL)
+    );
+    for (metric, series) in [(DELIVERIES, 6), (UP, 2), (LAST_SUCCESS, 2)] {
+        let found = prometheus.samples(&format!("{metric}[10m]")).await;
+        assert_eq!(found.len(), series, "{metric}");
+        for samples in found {
+            // a scrape may have come between the two questions
+            let own: Vec<f64> = samples.iter().map(|(time, _)| *time).collect();
+            assert_eq!(own[..times.len()], times, "{metric}");
+            let first = samples[0].1;
+            assert!(samples.iter().all(|(_, value)| *value == first), "{metric}");
+        }
+        // a marker of staleness would be a hole here
+        let (from, to) = (times[0].ceil(), times[times.len() - 1].floor());
+        let range = [
+            ("query", format!("count({metric})")),
+            ("start", from.to_string()),
+            ("end", to.to_string()),
+            ("step", "1".to_owned()),
+        ];
+        let range = range.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let data = prometheus.api("query_range", &range).await;
+        let values = data["result"][0]["values"].as_array().unwrap();
+        assert_eq!(values.len() as f64, to - from + 1.0, "{metric}");
+        let all = series.to_string();
+        assert!(
+            values.iter().all(|value| value[1] == all.as_str()),
+            "{metric}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_a_folder_nothing_is_written_and_in_one_nobody_else_can_read() {
+    let simulator = provider(Api::ConstantContact).await;
+    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let folder = TempDir::new().unwrap();
+    let refresh_token = folder.path().join("refresh-token");
+    let setup = Setup::new(&config(&accounts));
+    let before = files(setup.folder());
+    let home = TempDir::new().unwrap();
+    let mut plain = program();
+    plain.arg("--config.file").arg(setup.config_file());
+    plain.current_dir(&home);
+    plain.env("HOME", home.path()).env("TMPDIR", home.path());
+    let daemon = Daemon::start_command(plain, setup, &[]).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    wait_for_clock(&simulator).await;
+    let setup = daemon.end_by("TERM").await;
+    assert_eq!(files(setup.folder()), before);
+    assert_eq!(files(home.path()), BTreeMap::new());
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
+
+    let (_renewing, yaml) = renewing("two", &refresh_token).await;
+    setup.write_config(&config(&[accounts[0].clone(), yaml]));
+    // whatever the process would let others do
+    let mut open = Command::new("sh");
+    open.env_clear().kill_on_drop(true);
+    open.args(["-c", "umask 0; exec \"$0\" \"$@\""]);
+    let plain = command(&setup);
+    open.arg(plain.as_std().get_program());
+    open.args(plain.as_std().get_args());
+    let daemon = Daemon::start_command(open, setup, &[]).await;
+    daemon
+        .scrape_until(|metrics| samples(metrics, UP, &[]) == [1.0; 2])
+        .await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let storage = daemon.setup.storage();
+    assert_eq!(mode(&storage), 0o700);
+    let kept = files(&storage);
+    let setup = daemon.end_by("TERM").await;
+    for kind in ["poll", "campaigns", "requests", "tokens", "lock"] {
+        let of_kind = |path: &&PathBuf| path.to_str().unwrap().ends_with(kind);
+        assert!(kept.keys().any(|path| of_kind(&path)), "{kind}: {kept:?}");
+    }
+    for path in files(&setup.storage()).keys() {
+        assert_eq!(mode(path), 0o600, "{}", path.display());
+    }
+}
