@@ -1,12 +1,13 @@
 //! The running exporter: starts the tasks, reloads the configuration, stops in order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -17,11 +18,11 @@ use tracing::{error, info, warn};
 use crate::config::{Account, Config, ConfigError};
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::poller::{Poller, Progress, connect};
-use crate::provider::{Access, Applications};
+use crate::provider::{Access, Applications, TOKEN_TIMEOUT, shell_word};
 use crate::publisher::{self, Published};
 use crate::saved::{self, Restored};
 use crate::server::{self, Endpoints};
-use crate::snapshot::{Change, Configured, Generation, Snapshot};
+use crate::snapshot::{Change, Configured, Generation, Known, Snapshot};
 use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
 
@@ -37,6 +38,10 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long stopping may take in all: a little longer than the server gives its clients.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long the renewal of a token may take when the exporter stops: the time limit of a request, and
+/// some more to keep it.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 5);
+
 /// How the daemon is started.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -50,6 +55,26 @@ pub struct Options {
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
+}
+
+impl Options {
+    /// What a person adds to a command so that it finds the same files.
+    pub fn flags(&self) -> String {
+        flags(&self.config_file, self.storage.as_deref())
+    }
+}
+
+/// What a person adds to a command so that it finds the same files, wherever it is run.
+pub fn flags(config_file: &Path, storage: Option<&Path>) -> String {
+    let word = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        shell_word(&path.display().to_string())
+    };
+    let mut flags = format!(" --config.file {}", word(config_file));
+    if let Some(storage) = storage {
+        flags = format!("{flags} --storage.path {}", word(storage));
+    }
+    flags
 }
 
 /// Runs until SIGTERM or SIGINT. An error means that a part of the program ended by itself.
@@ -90,7 +115,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         published: exposition.clone(),
         shown_config,
         pulses,
-        applications: Applications::new(store.clone()),
+        applications: Applications::new(store.clone(), options.flags()),
         store,
         stop: stop.clone(),
     };
@@ -145,9 +170,17 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     // for a reload is told that there will be none
     let applications = accounts.end();
     drop(reload_requests);
+    result.and(end(tasks, &applications).await)
+}
+
+/// Waits for everything that has been told to stop.
+async fn end(mut tasks: JoinSet<Ended>, applications: &Applications) -> anyhow::Result<()> {
+    // a token that is being replaced has to be kept first
+    let kept = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
+    if kept.is_err() {
+        error!("a token is still being renewed");
+    }
     let all_ended = async {
-        // a token that is being replaced has to be kept first
-        applications.finish().await;
         while let Some(ended) = tasks.join_next().await {
             // that they end is right by now, and how may still be the cause of it all
             if let Ok(Ended::Early(_, Some(_))) | Err(_) = &ended
@@ -158,7 +191,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         }
     };
     let in_time = tokio::time::timeout(STOP_TIMEOUT, all_ended).await;
-    result.and(in_time.map_err(|_| anyhow!("some task did not stop in time")))
+    in_time.map_err(|_| anyhow!("some task did not stop in time"))
 }
 
 /// How a task ended.
@@ -208,6 +241,8 @@ struct Running {
 /// A poll loop that is about to begin.
 struct Beginning {
     poller: Poller,
+    /// Whether the account was not there before. One that was changed is read at once.
+    is_new: bool,
     /// What an earlier process knew.
     kept: Option<Restored>,
     delay: Duration,
@@ -268,62 +303,50 @@ impl Accounts {
         });
         self.applications.configure(configured).await;
         let mut before = std::mem::take(&mut self.running);
-        let mut in_force = Vec::new();
-        let mut telemetries = Vec::new();
-        let mut pulses = Vec::new();
-        let mut new = Vec::new();
+        let mut new = BTreeMap::new();
         let config_yaml = config.to_yaml();
+        let names: Vec<String> = config
+            .accounts
+            .iter()
+            .map(|account| account.name.clone())
+            .collect();
         for account in config.accounts {
-            let running = match before.remove(&account.name) {
+            let name = account.name.clone();
+            let running = match before.remove(&name) {
                 Some(running) if running.account == account => running,
                 other => {
-                    let is_new = other.is_none();
-                    let (running, heartbeat) = self.configure(account, other)?;
-                    let mut beginning = Beginning {
-                        poller: running.poller(self.client.clone()),
-                        kept: None,
-                        delay: Duration::ZERO,
-                        heartbeat,
-                        stop: running.stop.clone(),
-                    };
-                    // one that was changed is read anew, whole and at once
-                    if let Some(store) = self.store.as_ref().filter(|_| is_new) {
-                        let kept = saved::load(store, &running.account).await;
-                        beginning.poller.progress = Progress::of(kept.clone());
-                        beginning.kept = Some(kept);
-                    }
-                    beginning.poller.plan();
-                    new.push(beginning);
+                    let (running, beginning) = self.configure(account, other)?;
+                    new.insert(name.clone(), beginning);
                     running
                 }
             };
-            in_force.push(Configured {
-                generation: running.generation,
-                account: running.account.clone(),
-                restored: None,
-            });
-            telemetries.push(running.telemetry.clone());
-            pulses.push(running.pulse.clone());
-            self.running.insert(running.account.name.clone(), running);
+            self.running.insert(name, running);
         }
         for running in before.into_values() {
             running.stop.cancel();
         }
-        // only now are the plans of all accounts known that share a quota
-        for beginning in &mut new {
-            let Some(kept) = beginning.kept.take() else {
-                continue;
-            };
-            let (known, delay) = beginning.poller.resume(&kept);
-            beginning.delay = delay;
-            let name = &beginning.poller.account.name;
-            let configured = in_force
-                .iter_mut()
-                .find(|configured| configured.account.name == *name);
-            if let Some(configured) = configured {
-                configured.restored = known;
-            }
+        if let Some(store) = &self.store {
+            join_all(new.values_mut().map(|beginning| beginning.restore(store))).await;
         }
+        for beginning in new.values() {
+            beginning.poller.plan();
+        }
+        // only now are the plans of all accounts known that share a quota
+        let running = names.iter().filter_map(|name| self.running.get(name));
+        let mut in_force = Vec::new();
+        for running in running.clone() {
+            let beginning = new.get_mut(&running.account.name);
+            let configured = running.account.polling.poll_interval;
+            in_force.push(Configured {
+                generation: running.generation,
+                account: running.account.clone(),
+                poll_interval: running.access.application().stretched(configured),
+                restored: beginning.and_then(Beginning::resume),
+            });
+        }
+        let telemetries = running.clone().map(|running| running.telemetry.clone());
+        let telemetries = telemetries.collect();
+        let pulses = running.map(|running| running.pulse.clone()).collect();
         let configured = Change::Configured {
             number,
             accounts: in_force,
@@ -341,7 +364,7 @@ impl Accounts {
         self.pulses.send_replace(pulses);
         self.shown_config.send_replace(config_yaml);
         // only now, so that no poll is over before its account is known
-        for beginning in new {
+        for beginning in new.into_values() {
             let changes = self.changes.clone();
             let Beginning {
                 poller,
@@ -364,7 +387,8 @@ impl Accounts {
         &self,
         account: Account,
         before: Option<Running>,
-    ) -> anyhow::Result<(Running, Heartbeat)> {
+    ) -> anyhow::Result<(Running, Beginning)> {
+        let is_new = before.is_none();
         let before = before.and_then(|running| {
             running.stop.cancel();
             let same = running.account.provider.same_account(&account.provider);
@@ -383,12 +407,36 @@ impl Accounts {
             pulse,
             stop: self.stop.child_token(),
         };
-        Ok((running, heartbeat))
+        let beginning = Beginning {
+            poller: running.poller(self.client.clone()),
+            is_new,
+            kept: None,
+            delay: Duration::ZERO,
+            heartbeat,
+            stop: running.stop.clone(),
+        };
+        Ok((running, beginning))
     }
 
     /// What is left to wait for when nothing is to be begun any more.
     fn end(self) -> Applications {
         self.applications
+    }
+}
+
+impl Beginning {
+    /// Reads what an earlier process knew, or the poller of the account as it was before.
+    async fn restore(&mut self, store: &Arc<Store>) {
+        let kept = saved::load(store, &self.poller.account).await;
+        self.poller.progress = Progress::of(kept.clone());
+        self.kept = Some(kept).filter(|_| self.is_new);
+    }
+
+    /// Goes on where an earlier process ended. Returns what that knew.
+    fn resume(&mut self) -> Option<Known> {
+        let (known, delay) = self.poller.resume(&self.kept.take()?);
+        self.delay = delay;
+        known
     }
 }
 

@@ -89,11 +89,12 @@ async fn run() -> ExitCode {
                     return ExitCode::from(BAD_CONFIGURATION);
                 }
             }
+            let flags = daemon_options.flags();
             let store = match storage.as_deref().map(Store::share).transpose() {
                 Ok(store) => store,
                 Err(error) => return exit(Err(error.into())),
             };
-            match once::poll(config.accounts, client, store.map(Arc::new)).await {
+            match once::poll(config.accounts, client, store.map(Arc::new), flags).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(FAILED),
                 Err(error) => exit(Err(error)),

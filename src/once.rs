@@ -17,11 +17,13 @@ use crate::snapshot::{Change, Configured, Snapshot};
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 
-/// Polls the accounts side by side, each as a whole. Returns whether all polls were good.
+/// Polls the accounts side by side, each as a whole. `flags` is what a person adds to a command so
+/// that it finds the exporter's files. Returns whether all polls were good.
 pub async fn poll(
     accounts: Vec<Account>,
     client: reqwest::Client,
     store: Option<Arc<Store>>,
+    flags: String,
 ) -> anyhow::Result<bool> {
     let telemetry = Telemetry::new()?;
     let mut snapshot = Snapshot::default();
@@ -35,11 +37,12 @@ pub async fn poll(
             .map(|account| Configured {
                 generation,
                 account: account.clone(),
+                poll_interval: account.polling.poll_interval,
                 restored: None,
             })
             .collect(),
     });
-    let mut applications = Applications::new(store.clone());
+    let mut applications = Applications::new(store.clone(), flags);
     let configured = accounts.iter().map(|account| {
         let limits = account.provider.limits(account.polling.limits());
         (account.name.as_str(), &account.provider, limits)
@@ -57,7 +60,8 @@ pub async fn poll(
             progress: Progress::default(),
         };
         polls.spawn(async move {
-            let outcome = poller.poll().await;
+            let turn = poller.turn().await;
+            let outcome = poller.poll(turn).await;
             (poller, outcome)
         });
     }
@@ -72,6 +76,8 @@ pub async fn poll(
         let update = poller.update(outcome, Instant::now(), interval);
         snapshot.apply(Change::Polled(Box::new(update)));
     }
+
+    applications.finish().await;
 
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());

@@ -1,5 +1,6 @@
 //! Polling: one task per account, never two polls of it at the same time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::config::{Account, Polling};
+use crate::config::Account;
 use crate::document::duration_text;
 use crate::heartbeat::Heartbeat;
 use crate::history::History;
 use crate::provider::{
-    Access, Applications, Plan, PollError, Problems, Reading, Reason, Remaining, Session,
+    Access, Applications, FullRead, Plan, PollError, Problems, Reading, Reason, Remaining, Session,
     TokenInUse, Window,
 };
 use crate::saved::{DataRecord, PollRecord, Restored};
@@ -36,6 +37,9 @@ const MAX_SPREAD: Duration = Duration::from_secs(2);
 /// How much earlier than the recent campaigns a read of them begins: enough for a provider that
 /// filters by another zone than it writes dates in, and for an hour that comes twice in autumn.
 const RECENT_MARGIN: TimeDelta = TimeDelta::hours(3);
+
+/// How often a loop is heard of that waits for its turn.
+const WAITING_BEAT: Duration = Duration::from_mins(1);
 
 /// How long a full read can be put off for the sake of the recent ones.
 const OVERDUE: Duration = Duration::from_hours(24);
@@ -67,6 +71,8 @@ pub struct Progress {
     last_poll: Option<DateTime<Utc>>,
     last_success: Option<DateTime<Utc>>,
     token_expiry: Option<DateTime<Utc>>,
+    /// Whether the last poll was to read all campaigns, and failed.
+    full_failed: bool,
     /// Whether the data is newer than what is kept.
     unsaved: bool,
 }
@@ -84,6 +90,7 @@ impl Progress {
             last_success,
             token_expiry: poll.and_then(|poll| poll.token_expiry),
             data: restored.data.map(|(_, data)| data),
+            full_failed: false,
             unsaved: false,
         }
     }
@@ -102,6 +109,13 @@ pub struct Outcome {
     pub changed: bool,
 }
 
+/// The right to poll now.
+#[derive(Debug)]
+pub struct Turn {
+    read: Read,
+    _full_read: Option<FullRead>,
+}
+
 /// Which campaigns a poll asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
@@ -112,8 +126,8 @@ pub enum Read {
 }
 
 impl Poller {
-    /// Polls once and counts it.
-    pub async fn poll(&mut self) -> Outcome {
+    /// Polls once, when it is its turn, and counts it.
+    pub async fn poll(&mut self, turn: Turn) -> Outcome {
         let begin = Instant::now();
         let now = Utc::now();
         let polling = &self.account.polling;
@@ -125,17 +139,20 @@ impl Poller {
                     .poll_interval
                     .clamp(LEAST_RETRY_TIME, MAX_POLL_DURATION),
             self.telemetry.clone(),
-            self.access.clone(),
+            Arc::clone(self.access.application()),
         );
-        let read = self.next_read(now);
+        let read = turn.read;
         let window = match read {
             Read::Full => window(now, polling.lookback),
             Read::Recent => Window {
-                start: window(now, polling.recent).start - RECENT_MARGIN,
+                start: self.recent_start(now),
                 now,
             },
         };
-        let reading = self.account.provider.read_campaigns(&session, window);
+        let reading = self
+            .account
+            .provider
+            .read_campaigns(&session, &self.access, window);
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         let reading = reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
@@ -148,6 +165,7 @@ impl Poller {
             self.progress.token_expiry = expiry;
         }
         let mut changed = false;
+        self.progress.full_failed = read == Read::Full && reading.is_err();
         let result = reading.map(|reading| {
             let requests = session.requests();
             match read {
@@ -176,29 +194,58 @@ impl Poller {
         }
     }
 
-    /// All campaigns are read now and then, and where that is no more than the recent ones.
-    fn next_read(&self, now: DateTime<Utc>) -> Read {
-        let Polling {
-            lookback,
-            recent,
-            full_poll_interval,
-            ..
-        } = self.account.polling;
-        let (Some(data), Some(last_full)) = (&self.progress.data, self.progress.last_full) else {
-            return Read::Full;
-        };
-        let lookback_start = window(now, lookback).start;
-        let is_whole = data.history.full().start <= lookback_start;
-        let all_are_recent = window(now, recent).start - RECENT_MARGIN <= lookback_start;
-        if !is_whole || all_are_recent {
-            return Read::Full;
+    /// Waits until the account may be polled. Where all of its campaigns are to be read, that may take
+    /// a while: other accounts of the application have their turns, too.
+    pub async fn turn(&self) -> Turn {
+        if let Some(turn) = self.turn_at_once(Utc::now()) {
+            return turn;
         }
+        Turn {
+            read: Read::Full,
+            _full_read: self.access.application().full_read().await,
+        }
+    }
+
+    /// All campaigns are read now and then, and where that costs no more than the recent ones.
+    fn turn_at_once(&self, now: DateTime<Utc>) -> Option<Turn> {
+        let (data, last_full) = (self.progress.data.as_ref()?, self.progress.last_full?);
+        if self.all_are_recent(now) {
+            return None;
+        }
+        let turn = |read, full_read| {
+            Some(Turn {
+                read,
+                _full_read: full_read,
+            })
+        };
+        let (full, recent) = (self.progress.full_requests, self.progress.recent_requests);
+        if full.is_some_and(|full| recent.is_some_and(|recent| full <= recent)) {
+            return turn(Read::Full, None);
+        }
+        let polling = &self.account.polling;
+        let application = self.access.application();
+        let is_whole = data.history.full().start <= window(now, polling.lookback).start;
+        let interval = application.stretched(polling.full_poll_interval);
         // a clock that went back makes it overdue
         let age = (now - last_full).to_std().unwrap_or(Duration::MAX);
-        let application = self.access.application();
-        let is_due = age >= application.stretched(full_poll_interval)
-            && application.affords_full_read(&self.account.name, age > OVERDUE);
-        if is_due { Read::Full } else { Read::Recent }
+        let may_wait = age < interval + polling.stale_after(self.interval());
+        if (is_whole && age < interval) || (self.progress.full_failed && may_wait) {
+            return turn(Read::Recent, None);
+        }
+        let overdue = !is_whole || age > OVERDUE;
+        match application.try_full_read(&self.account.name, overdue) {
+            Some(full_read) => turn(Read::Full, Some(full_read)),
+            None => turn(Read::Recent, None),
+        }
+    }
+
+    /// From when on campaigns are read at every poll.
+    fn recent_start(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        window(now, self.account.polling.recent).start - RECENT_MARGIN
+    }
+
+    fn all_are_recent(&self, now: DateTime<Utc>) -> bool {
+        self.recent_start(now) <= window(now, self.account.polling.lookback).start
     }
 
     /// Adds what a good read found to what is known. Tells also whether that changed.
@@ -257,8 +304,7 @@ impl Poller {
             return;
         };
         let polling = &self.account.polling;
-        let recent_start = window(Utc::now(), polling.recent).start - RECENT_MARGIN;
-        let all_are_recent = recent_start <= window(Utc::now(), polling.lookback).start;
+        let recent_start = self.recent_start(Utc::now());
         let known = self
             .progress
             .recent_requests
@@ -272,7 +318,7 @@ impl Poller {
         let plan = Plan {
             poll_interval: polling.poll_interval,
             full_poll_interval: polling.full_poll_interval,
-            recent_requests: if all_are_recent {
+            recent_requests: if self.all_are_recent(Utc::now()) {
                 full_requests as f64
             } else {
                 recent_requests.min(full_requests as f64)
@@ -295,7 +341,7 @@ impl Poller {
     }
 
     /// How often the account is to be polled at present.
-    fn interval(&self) -> Duration {
+    pub fn interval(&self) -> Duration {
         let configured = self.account.polling.poll_interval;
         self.access.application().stretched(configured)
     }
@@ -326,9 +372,10 @@ impl Poller {
         loop {
             heartbeat.expect_by(next);
             tokio::time::sleep_until(next).await;
-            heartbeat.expect_by(Instant::now() + MAX_POLL_DURATION);
             let begin = Instant::now();
-            let outcome = self.poll().await;
+            let turn = self.turn_with(&heartbeat).await;
+            heartbeat.expect_by(Instant::now() + MAX_POLL_DURATION);
+            let outcome = self.poll(turn).await;
             let ended = Instant::now();
             log.outcome(&self.account, &outcome);
             self.save(&outcome, &mut log).await;
@@ -343,6 +390,19 @@ impl Poller {
             {
                 // nobody is left to tell: the program is about to stop
                 return;
+            }
+        }
+    }
+
+    /// Waits for its turn, and is seen to.
+    async fn turn_with(&self, heartbeat: &Heartbeat) -> Turn {
+        let mut turn = pin!(self.turn());
+        loop {
+            let soon = Instant::now() + WAITING_BEAT;
+            heartbeat.expect_by(soon);
+            tokio::select! {
+                turn = turn.as_mut() => return turn,
+                () = tokio::time::sleep_until(soon) => {}
             }
         }
     }
@@ -450,11 +510,11 @@ fn known(account: &Account, restored: &Restored, poll_interval: Duration) -> Opt
         return None;
     }
     Some(Known {
-        up: poll.is_some_and(|poll| poll.up),
+        // without data there is nothing that it would be true of
+        up: fresh.is_some() && poll.is_some_and(|poll| poll.up),
         last_poll: poll.map(|poll| poll.ended),
         last_success: restored.last_success(),
         poll_duration: poll.map(|poll| poll.took),
-        poll_interval,
         token_expiry: poll.and_then(|poll| poll.token_expiry),
         data: fresh,
     })
@@ -623,7 +683,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let account = Config::load(file.path(), None).unwrap().accounts.remove(0);
-        let mut applications = Applications::new(None);
+        let mut applications = Applications::new(None, String::new());
         let limits = account.provider.limits(account.polling.limits());
         let accounts = [("a", &account.provider, limits)];
         applications.configure(accounts.into_iter()).await;
@@ -729,21 +789,39 @@ mod tests {
     async fn all_campaigns_are_read_when_that_is_due_or_the_lookback_has_grown() {
         let mut poller = poller().await;
         let now = Utc::now();
-        assert_eq!(poller.next_read(now), Read::Full, "nothing is known");
+        let read = |poller: &Poller, now| poller.turn_at_once(now).map(|turn| turn.read);
+        assert_eq!(
+            read(&poller, now),
+            None,
+            "nothing is known: it waits for a place"
+        );
+        assert_eq!(poller.turn().await.read, Read::Full);
         let full = window(now, poller.account.polling.lookback);
         poller.take(Reading::default(), Read::Full, full);
-        assert_eq!(poller.next_read(now), Read::Recent);
+        assert_eq!(read(&poller, now), Some(Read::Recent));
         let minutes = TimeDelta::minutes;
-        assert_eq!(poller.next_read(now + minutes(59)), Read::Recent);
-        assert_eq!(poller.next_read(now + minutes(60)), Read::Full);
+        assert_eq!(read(&poller, now + minutes(59)), Some(Read::Recent));
+        assert_eq!(read(&poller, now + minutes(60)), Some(Read::Full));
         // a clock that goes back for a while, or for good
-        assert_eq!(poller.next_read(now - minutes(1)), Read::Full);
+        assert_eq!(read(&poller, now - minutes(1)), Some(Read::Full));
+        // one that failed leaves a poll to the recent ones, until the others are too old
+        poller.progress.full_failed = true;
+        assert_eq!(read(&poller, now + minutes(60)), Some(Read::Recent));
+        assert_eq!(read(&poller, now + minutes(74)), Some(Read::Recent));
+        assert_eq!(read(&poller, now + minutes(75)), Some(Read::Full));
+        poller.progress.full_failed = false;
+        // where it costs the same
+        poller.progress.full_requests = Some(2);
+        poller.progress.recent_requests = Some(2);
+        assert_eq!(read(&poller, now), Some(Read::Full));
+        poller.progress.full_requests = Some(3);
+        assert_eq!(read(&poller, now), Some(Read::Recent));
         let polling = poller.account.polling.clone();
         poller.account.polling.lookback += HOUR;
-        assert_eq!(poller.next_read(now), Read::Full);
+        assert_eq!(read(&poller, now), Some(Read::Full));
         poller.account.polling = polling.clone();
         poller.account.polling.lookback = polling.recent;
-        assert_eq!(poller.next_read(now), Read::Full, "all of them are recent");
+        assert_eq!(read(&poller, now), None, "all of them are recent");
     }
 
     #[test]

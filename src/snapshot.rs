@@ -35,6 +35,8 @@ pub struct Configured {
     pub generation: Generation,
     /// Its configuration.
     pub account: Account,
+    /// How often it is polled at present.
+    pub poll_interval: Duration,
     /// What is known about it from before the start, unless it is there already.
     pub restored: Option<Known>,
 }
@@ -50,8 +52,6 @@ pub struct Known {
     pub last_success: Option<DateTime<Utc>>,
     /// How long the last one took.
     pub poll_duration: Option<Duration>,
-    /// How often it is polled at present.
-    pub poll_interval: Duration,
     /// When the access token in use runs out.
     pub token_expiry: Option<DateTime<Utc>>,
     /// How old the data is, and the data.
@@ -124,9 +124,9 @@ struct Aged {
 }
 
 impl AccountState {
-    fn new(generation: Generation, account: Account) -> Self {
+    fn new(generation: Generation, account: Account, poll_interval: Duration) -> Self {
         Self {
-            poll_interval: account.polling.poll_interval,
+            poll_interval,
             account,
             generation,
             up: false,
@@ -143,7 +143,6 @@ impl AccountState {
         self.last_poll = known.last_poll;
         self.last_success = known.last_success;
         self.poll_duration = known.poll_duration;
-        self.poll_interval = known.poll_interval;
         self.token_expiry = known.token_expiry;
         self.data = known.data.map(|(age, data)| Aged {
             since: now,
@@ -224,6 +223,7 @@ impl Snapshot {
             let Configured {
                 generation,
                 account,
+                poll_interval,
                 restored,
             } = configured;
             let name = account.name.clone();
@@ -232,14 +232,14 @@ impl Snapshot {
                 Some(state) if state.generation == generation && state.account == account => state,
                 Some(state) if state.account.provider.same_account(&account.provider) => {
                     AccountState {
-                        poll_interval: account.polling.poll_interval,
                         account,
                         generation,
+                        poll_interval,
                         ..state
                     }
                 }
                 _ => {
-                    let mut state = AccountState::new(generation, account);
+                    let mut state = AccountState::new(generation, account, poll_interval);
                     if let Some(known) = restored {
                         state.restore(known, Instant::now());
                     }
@@ -334,6 +334,7 @@ mod tests {
             .into_iter()
             .map(|(generation, account)| Configured {
                 generation,
+                poll_interval: account.polling.poll_interval,
                 account,
                 restored: None,
             });

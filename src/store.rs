@@ -174,6 +174,17 @@ impl Store {
         name: &str,
         value: impl Serialize + Send + 'static,
     ) -> Result<(), StoreError> {
+        self.save_holding(kind, name, value, None).await
+    }
+
+    /// The same, and the file's lock is held until that is done, however long it takes.
+    pub async fn save_holding(
+        self: &Arc<Self>,
+        kind: Kind,
+        name: &str,
+        value: impl Serialize + Send + 'static,
+        lock: Option<Arc<File>>,
+    ) -> Result<(), StoreError> {
         let path = self.path(kind, name);
         let store = Arc::clone(self);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -182,7 +193,9 @@ impl Store {
         in_time(path, move || {
             let payload =
                 postcard::to_stdvec(&value).map_err(|error| StoreError::Encode(target, error))?;
-            store.replace(kind, &name, &payload, number)
+            let replaced = store.replace(kind, &name, &payload, number);
+            drop(lock);
+            replaced
         })
         .await
     }
@@ -239,7 +252,7 @@ impl Store {
         written.map_err(io_error("write", path))?;
         share_with_owner(file.as_file(), &self.folder)?;
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = saved.entry(path.to_path_buf()).or_default();
+        let last = saved.entry(path.clone()).or_default();
         if *last > number {
             return Ok(());
         }
@@ -311,8 +324,13 @@ fn share_with_owner(file: &File, folder: &Path) -> Result<(), StoreError> {
     if own.0 == owner.0 {
         return Ok(());
     }
-    fchown(file, Some(owner.0), Some(owner.1))
-        .map_err(io_error("give to its owner a file in", folder))
+    match fchown(file, Some(owner.0), Some(owner.1)) {
+        // only root can give a file away: whoever else may write here is whom it belongs to
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(io_error("give to its owner a file in", folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Files under way have names of this kind.

@@ -18,23 +18,37 @@ use governor::{Quota, RateLimiter};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Opts};
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::oauth::TOKEN_PERIOD;
 use super::{PollError, Reason, Settings};
 use crate::store::{Kind, Store};
 
 /// Longest time that a provider can keep an application from asking, other than by the day's quota:
 /// a `Retry-After` of years is a mistake.
-const MAX_HOLD: Duration = Duration::from_hours(1);
+pub(super) const MAX_HOLD: Duration = Duration::from_hours(1);
 
 /// How long after midnight "the quota is exceeded" may still mean yesterday's: clocks differ.
 const MIDNIGHT_MARGIN: TimeDelta = TimeDelta::minutes(15);
+
+/// Time between two requests to an authorisation server, which takes about one a second; a little
+/// more, since requests do not all travel equally fast.
+pub(super) const TOKEN_PERIOD: Duration = Duration::from_millis(1_200);
+
+/// Reads of all campaigns at the same time: many at once would share the pace until none of them is
+/// done in time, and one that hangs must not keep the others waiting.
+const FULL_READS: usize = 3;
+
+/// Longest period of a pace.
+const MAX_PERIOD: Duration = Duration::from_hours(24);
+
+/// How long the count of requests is not kept after that has failed: a disk that hangs or is full
+/// must not hold each request.
+const KEEP_PAUSE: Duration = Duration::from_mins(1);
 
 /// The part of the day's requests that polls are planned to use; the rest is for retries and for
 /// what else uses the application.
@@ -169,11 +183,53 @@ pub struct Application {
     counting: Mutex<()>,
     /// One at a time refreshes tokens of the application.
     pub(super) refreshing: Mutex<()>,
-    /// The pace of requests to its authorisation server, which other applications share.
-    pub(super) token_pace: Option<Arc<Pace>>,
-    /// Refreshes under way, which go on when whoever asked for them is gone: a token that was
-    /// replaced and not kept would be lost.
-    pub(super) refreshes: TaskTracker,
+    /// Places for reads of all campaigns.
+    full_reads: Arc<Semaphore>,
+    /// What all applications share.
+    pub(super) renewals: Renewals,
+}
+
+/// What the renewals of tokens of all applications share.
+#[derive(Clone, Debug)]
+pub(super) struct Renewals {
+    /// The pace of requests to authorisation servers.
+    pub(super) pace: Arc<Pace>,
+    /// Those under way, which go on when whoever asked for them is gone: a token that was replaced
+    /// and not kept would be lost.
+    pub(super) tasks: TaskTracker,
+    /// Cancelled when no other is to begin.
+    pub(super) stop: CancellationToken,
+    /// What a person adds to a command so that it finds the exporter's files.
+    pub(super) flags: String,
+}
+
+impl Renewals {
+    fn new(flags: String) -> Self {
+        Self {
+            pace: Arc::new(Pace::new(TOKEN_PERIOD)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            flags,
+        }
+    }
+}
+
+/// A read of all campaigns of an account, for which a place and requests are kept until it is
+/// dropped.
+#[derive(Debug)]
+pub struct FullRead {
+    application: Arc<Application>,
+    requests: f64,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for FullRead {
+    fn drop(&mut self) {
+        let requests = self.requests;
+        self.application
+            .state
+            .send_modify(|state| state.reserved -= requests);
+    }
 }
 
 #[derive(Debug)]
@@ -183,8 +239,12 @@ struct State {
     today: Requests,
     hold: Option<Hold>,
     plans: BTreeMap<String, Plan>,
+    /// Requests that full reads under way may need.
+    reserved: f64,
     /// The stretching that the log knows of.
     told: f64,
+    /// Until when the count is not kept, since that has failed.
+    not_kept_until: Option<Instant>,
 }
 
 /// The requests of a day, as they are kept.
@@ -207,8 +267,7 @@ impl Application {
         name: String,
         limits: Limits,
         store: Option<Arc<Store>>,
-        token_pace: Option<Arc<Pace>>,
-        refreshes: TaskTracker,
+        renewals: Renewals,
     ) -> Self {
         let day = Utc::now().date_naive();
         let mut today = Requests { day, spent: 0 };
@@ -228,12 +287,14 @@ impl Application {
                 today,
                 hold: None,
                 plans: BTreeMap::new(),
+                reserved: 0.0,
                 told: 1.0,
+                not_kept_until: None,
             }),
             counting: Mutex::new(()),
             refreshing: Mutex::new(()),
-            token_pace,
-            refreshes,
+            full_reads: Arc::new(Semaphore::new(FULL_READS)),
+            renewals,
         };
         application.set_limits(limits);
         application
@@ -242,10 +303,14 @@ impl Application {
     fn set_limits(&self, limits: Limits) {
         self.state.send_modify(|state| {
             if state.limits.per_second != limits.per_second {
-                let pace = |rate: f64| Arc::new(Pace::new(Duration::from_secs_f64(rate.recip())));
-                state.pace = limits.per_second.map(pace);
+                state.pace = limits.per_second.map(|rate| {
+                    let period = Duration::try_from_secs_f64(rate.recip());
+                    let period = period.unwrap_or(MAX_PERIOD).min(MAX_PERIOD);
+                    Arc::new(Pace::new(period))
+                });
             }
             state.limits = limits;
+            state.tell();
         });
     }
 
@@ -304,16 +369,26 @@ impl Application {
         let Some(store) = self.store.as_ref().filter(|store| store.is_owned()) else {
             return;
         };
-        if let Err(error) = store.save(Kind::Requests, &self.name, today).await {
-            warn!(%error, "the day's requests cannot be kept: a restart will forget them");
+        let not_until = self.state.borrow().not_kept_until;
+        if not_until.is_some_and(|time| Instant::now() < time) {
+            return;
         }
+        let saved = store.save(Kind::Requests, &self.name, today).await;
+        if let Err(error) = &saved
+            && not_until.is_none()
+        {
+            warn!(%error, "the day's requests cannot be kept: a restart would forget them");
+        }
+        self.state.send_modify(|state| {
+            state.not_kept_until = saved.is_err().then(|| Instant::now() + KEEP_PAUSE);
+        });
     }
 
-    /// Takes note of an answer that asks for a pause longer than a poll waits.
-    pub(super) async fn refused(&self, error: &PollError, too_long: bool) {
+    /// Takes note of an answer that asks for a pause.
+    pub(super) async fn refused(&self, error: &PollError) {
         let mut exhausted = None;
         self.state.send_modify(|state| {
-            exhausted = state.refused(error, too_long, Utc::now());
+            exhausted = state.refused(error, Utc::now());
         });
         if let Some(today) = exhausted {
             self.keep(today).await;
@@ -349,28 +424,42 @@ impl Application {
         });
     }
 
-    /// Whether a read of all of an account's campaigns leaves enough for the recent ones of all
-    /// accounts until midnight. One that is overdue by far has to do with what is left.
-    pub fn affords_full_read(&self, account: &str, overdue: bool) -> bool {
-        self.affords_full_read_at(account, overdue, Utc::now())
+    /// A read of all of an account's campaigns, if there is a place for it and it leaves enough for
+    /// the recent ones of all accounts until midnight. One that is overdue has to do with what is
+    /// left.
+    pub fn try_full_read(self: &Arc<Self>, account: &str, overdue: bool) -> Option<FullRead> {
+        self.try_full_read_at(account, overdue, Utc::now())
     }
 
-    fn affords_full_read_at(&self, account: &str, overdue: bool, now: DateTime<Utc>) -> bool {
-        let Some(remaining) = self.remaining_at(now) else {
-            return true;
-        };
-        let state = self.state.borrow();
-        let Some(plan) = state.plans.get(account) else {
-            return true;
-        };
-        let recent: f64 = state.plans.values().map(Plan::recent_requests_a_day).sum();
-        let rest = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
-        let recent = if overdue {
-            0.0
-        } else {
-            recent * rest / state.stretch()
-        };
-        remaining as f64 >= plan.full_requests + recent
+    fn try_full_read_at(
+        self: &Arc<Self>,
+        account: &str,
+        overdue: bool,
+        now: DateTime<Utc>,
+    ) -> Option<FullRead> {
+        let place = Arc::clone(&self.full_reads).try_acquire_owned().ok()?;
+        let remaining = self.remaining_at(now);
+        let mut requests = None;
+        self.state.send_modify(|state| {
+            requests = state.afforded_full_read(account, overdue, remaining, now);
+            state.reserved += requests.unwrap_or(0.0);
+        });
+        Some(FullRead {
+            application: Arc::clone(self),
+            requests: requests?,
+            _place: place,
+        })
+    }
+
+    /// A read of all campaigns of an account of which nothing is known. Waits for a place; whether
+    /// the day's requests suffice is found out then.
+    pub async fn full_read(self: &Arc<Self>) -> Option<FullRead> {
+        let place = Arc::clone(&self.full_reads).acquire_owned().await.ok()?;
+        Some(FullRead {
+            application: Arc::clone(self),
+            requests: 0.0,
+            _place: place,
+        })
     }
 
     /// How often an account is read that should be read every `interval`: more seldom where the
@@ -409,12 +498,7 @@ impl Requests {
 
 impl State {
     /// Takes note of a refusal. Returns the day's count where that is spent now.
-    fn refused(
-        &mut self,
-        error: &PollError,
-        too_long: bool,
-        now: DateTime<Utc>,
-    ) -> Option<Requests> {
+    fn refused(&mut self, error: &PollError, now: DateTime<Utc>) -> Option<Requests> {
         self.today.roll_over(now);
         let mut exhausted = None;
         let pause = if error.reason == Reason::Quota {
@@ -429,23 +513,53 @@ impl State {
                 until_midnight(now)
             }
         } else {
-            error.retry_after.filter(|_| too_long)?.min(MAX_HOLD)
+            error.retry_after?.min(MAX_HOLD)
         };
-        self.hold = Instant::now().checked_add(pause).map(|until| Hold {
-            until,
-            reason: error.reason,
-            why: format!("not asked again yet: {}", error.message),
-        });
+        let until = Instant::now().checked_add(pause)?;
+        // a request that was under way may be told less
+        if self.hold.as_ref().is_none_or(|hold| hold.until < until) {
+            self.hold = Some(Hold {
+                until,
+                reason: error.reason,
+                why: format!("not asked again yet: {}", error.message),
+            });
+        }
         exhausted
     }
 
-    /// The same with so many requests, which may not suffice for any full read.
-    fn planned_with(&self, requests: f64) -> f64 {
+    /// What a full read of an account may need, if that leaves enough for the rest of the day.
+    fn afforded_full_read(
+        &self,
+        account: &str,
+        overdue: bool,
+        remaining: Option<u64>,
+        now: DateTime<Utc>,
+    ) -> Option<f64> {
+        let (Some(remaining), Some(plan)) = (remaining, self.plans.get(account)) else {
+            return Some(0.0);
+        };
+        let rest = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
+        let recent = if overdue {
+            0.0
+        } else {
+            self.planned_recent() * rest / self.stretch()
+        };
+        let left = remaining as f64 - self.reserved;
+        (left >= plan.full_requests + recent).then_some(plan.full_requests)
+    }
+
+    fn planned_recent(&self) -> f64 {
+        self.plans.values().map(Plan::recent_requests_a_day).sum()
+    }
+
+    /// The requests a day that are planned while so many are left, which may not suffice for any
+    /// full read.
+    fn planned_with(&self, remaining: f64) -> f64 {
         let full = self.plans.values().map(|plan| plan.full_requests);
-        if full.fold(f64::INFINITY, f64::min) <= requests {
+        if full.fold(f64::INFINITY, f64::min) <= remaining {
             self.planned()
         } else {
-            self.plans.values().map(Plan::recent_requests_a_day).sum()
+            self.planned_recent()
         }
     }
 
@@ -463,13 +577,13 @@ impl State {
 
     fn tell(&mut self) {
         let stretch = self.stretch();
-        let (Some(limit), true) = (
-            self.limits.per_day,
-            (stretch - self.told).abs() > STRETCH_TOLD * self.told
-                || (stretch <= 1.0 && self.told > 1.0),
-        ) else {
+        let Some(limit) = self.limits.per_day else {
             return;
         };
+        let begins_or_ends = (stretch > 1.0) != (self.told > 1.0);
+        if !begins_or_ends && (stretch - self.told).abs() <= STRETCH_TOLD * self.told {
+            return;
+        }
         self.told = stretch;
         let accounts: Vec<&str> = self.plans.keys().map(String::as_str).collect();
         let accounts = accounts.join(",");
@@ -549,20 +663,21 @@ impl Collector for Remaining {
 }
 
 /// The applications of all accounts. What accounts share is here once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Applications {
     store: Option<Arc<Store>>,
     known: BTreeMap<String, Arc<Application>>,
-    token_paces: BTreeMap<Url, Arc<Pace>>,
-    refreshes: TaskTracker,
+    renewals: Renewals,
 }
 
 impl Applications {
-    /// None yet. What they have to remember is kept in `store`.
-    pub fn new(store: Option<Arc<Store>>) -> Self {
+    /// None yet. What they have to remember is kept in `store`. `flags` is what a person adds to a
+    /// command so that it finds the exporter's files.
+    pub fn new(store: Option<Arc<Store>>, flags: String) -> Self {
         Self {
             store,
-            ..Self::default()
+            known: BTreeMap::new(),
+            renewals: Renewals::new(flags),
         }
     }
 
@@ -571,31 +686,27 @@ impl Applications {
         &mut self,
         accounts: impl Iterator<Item = (&'a str, &'a Settings, Limits)>,
     ) {
-        let mut wanted: BTreeMap<String, (Limits, Option<&Url>, Vec<&str>)> = BTreeMap::new();
+        let mut wanted: BTreeMap<String, (Limits, Vec<&str>)> = BTreeMap::new();
         for (account, settings, limits) in accounts {
-            let new = (limits, settings.auth_url(), Vec::new());
-            let entry = wanted.entry(settings.application(account)).or_insert(new);
+            let entry = wanted
+                .entry(settings.application(account))
+                .or_insert((limits, Vec::new()));
             entry.0 = entry.0.least(limits);
-            entry.2.push(account);
+            entry.1.push(account);
         }
         let mut before = std::mem::take(&mut self.known);
-        for (name, (limits, auth_url, accounts)) in wanted {
+        for (name, (limits, accounts)) in wanted {
             let application = if let Some(known) = before.remove(&name) {
-                known.set_limits(limits);
                 known.state.send_modify(|state| {
                     state
                         .plans
                         .retain(|account, _| accounts.contains(&account.as_str()));
                 });
+                known.set_limits(limits);
                 known
             } else {
-                let pace = auth_url.map(|url| {
-                    let pace = self.token_paces.entry(url.clone());
-                    Arc::clone(pace.or_insert_with(|| Arc::new(Pace::new(TOKEN_PERIOD))))
-                });
-                let (store, refreshes) = (self.store.clone(), self.refreshes.clone());
-                let application = Application::new(name.clone(), limits, store, pace, refreshes);
-                Arc::new(application.await)
+                let (store, renewals) = (self.store.clone(), self.renewals.clone());
+                Arc::new(Application::new(name.clone(), limits, store, renewals).await)
             };
             self.known.insert(name, application);
         }
@@ -603,8 +714,9 @@ impl Applications {
 
     /// Waits for the refreshes of tokens that are under way.
     pub async fn finish(&self) {
-        self.refreshes.close();
-        self.refreshes.wait().await;
+        self.renewals.stop.cancel();
+        self.renewals.tasks.close();
+        self.renewals.tasks.wait().await;
     }
 
     /// The application of an account, which has to be configured.
@@ -615,6 +727,7 @@ impl Applications {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use tempfile::TempDir;
 
     use super::*;
@@ -627,13 +740,17 @@ mod tests {
     }
 
     /// 4 requests a second and so many a day.
-    async fn application(per_day: u64) -> Application {
+    async fn application(per_day: u64) -> Arc<Application> {
         let limits = Limits {
             per_second: Some(4.0),
             per_day: Some(per_day),
         };
         let name = "test".to_owned();
-        Application::new(name, limits, None, None, TaskTracker::new()).await
+        Arc::new(Application::new(name, limits, None, renewals()).await)
+    }
+
+    fn renewals() -> Renewals {
+        Renewals::new(String::new())
     }
 
     fn refusal(reason: Reason, retry_after: Option<Duration>) -> PollError {
@@ -645,7 +762,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_keep_an_even_pace_whoever_makes_them() {
-        let application = Arc::new(application(1_000).await);
+        let application = application(1_000).await;
         let begin = Instant::now();
         let times = (0..9).map(|_| async {
             application.admit().await.unwrap();
@@ -686,7 +803,7 @@ mod tests {
         let mut kept = None;
         application
             .state
-            .send_modify(|state| kept = state.refused(&quota, false, noon));
+            .send_modify(|state| kept = state.refused(&quota, noon));
         // a restart has to know, too
         assert_eq!(kept.unwrap().spent, 10_000);
         assert_eq!(application.remaining_at(noon), Some(0));
@@ -703,7 +820,7 @@ mod tests {
         let mut kept = None;
         application
             .state
-            .send_modify(|state| kept = state.refused(&quota, false, midnight));
+            .send_modify(|state| kept = state.refused(&quota, midnight));
         assert_eq!(kept, None);
         assert_eq!(application.remaining_at(midnight), Some(0));
         tokio::time::advance(16 * MINUTE).await;
@@ -714,12 +831,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_retry_after_holds_the_application_for_an_hour_at_most() {
         let application = application(10_000).await;
-        let short = refusal(Reason::Throttled, Some(MINUTE));
-        application.refused(&short, false).await;
-        assert_eq!(application.check_hold(), Ok(()), "the poll waits itself");
         for (asked, held) in [(10 * MINUTE, 10 * MINUTE), (1_000 * HOUR, HOUR)] {
             let error = refusal(Reason::Server, Some(asked));
-            application.refused(&error, true).await;
+            application.refused(&error).await;
             tokio::time::advance(held.saturating_sub(MINUTE)).await;
             let error = application.admit().await.unwrap_err();
             assert_eq!(
@@ -745,7 +859,7 @@ mod tests {
         };
         let start = async |store: &Arc<Store>| {
             let store = Some(Arc::clone(store));
-            Application::new("a/b".to_owned(), limits, store, None, TaskTracker::new()).await
+            Application::new("a/b".to_owned(), limits, store, renewals()).await
         };
         let store = Arc::new(Store::open(folder.path()).unwrap());
         let first = start(&store).await;
@@ -769,7 +883,7 @@ mod tests {
 
     /// Polls for a day as a poller does, from `start` on. Returns the requests made, and the
     /// longest time without any.
-    fn day(application: &Application, plan: Plan, start: DateTime<Utc>) -> (u64, TimeDelta) {
+    fn day(application: &Arc<Application>, plan: Plan, start: DateTime<Utc>) -> (u64, TimeDelta) {
         application.plan("a", plan);
         let midnight = start + TimeDelta::from_std(until_midnight(start)).unwrap();
         let (mut now, mut last, mut requests) = (start, start, 0);
@@ -778,8 +892,10 @@ mod tests {
         while now < midnight {
             let full_interval = application.stretched_at(plan.full_poll_interval, now);
             let age = (now - last_full).to_std().unwrap();
-            let full =
-                age >= full_interval && application.affords_full_read_at("a", age > 24 * HOUR, now);
+            let full = age >= full_interval
+                && application
+                    .try_full_read_at("a", age > 24 * HOUR, now)
+                    .is_some();
             let wanted = if full {
                 plan.full_requests
             } else {
@@ -863,6 +979,47 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn full_reads_leave_each_other_places_and_requests() {
+        let application = application(1_000).await;
+        let evening = time("2026-03-01T23:00:00Z");
+        let plan = Plan {
+            poll_interval: 5 * MINUTE,
+            full_poll_interval: HOUR,
+            recent_requests: 1.0,
+            full_requests: 400.0,
+        };
+        for account in ["a", "b", "c", "d"] {
+            application.plan(account, plan);
+        }
+        let full = |account| application.try_full_read_at(account, false, evening);
+        let (first, second) = (full("a"), full("b"));
+        assert!(first.is_some() && second.is_some());
+        assert!(full("c").is_none(), "200 are left for it");
+        drop(first);
+        let third = full("c");
+        assert!(third.is_some());
+        drop((second, third));
+        // of an account that is new nothing is known, and three are enough at a time
+        let reads: Vec<_> = (0..4).map(|_| full("new")).collect();
+        assert_eq!(reads.iter().flatten().count(), 3);
+        assert!(application.full_read().now_or_never().is_none());
+        drop(reads);
+        assert!(application.full_read().now_or_never().flatten().is_some());
+    }
+
+    #[tokio::test]
+    async fn the_pace_of_any_configured_rate_can_be_kept() {
+        for per_second in [1e-300, 1e-12, 0.001, 10_000.0] {
+            let limits = Limits {
+                per_second: Some(per_second),
+                per_day: None,
+            };
+            let application = Application::new("x".to_owned(), limits, None, renewals()).await;
+            application.admit().await.unwrap();
+        }
+    }
+
     #[test]
     fn the_sums_of_the_readme_are_right() {
         let readme = include_str!("../../README.md");
@@ -918,7 +1075,7 @@ mod tests {
             per_second: None,
             per_day: Some(per_day),
         };
-        let mut applications = Applications::new(None);
+        let mut applications = Applications::new(None, String::new());
         let accounts = [
             ("a", &client, limits(100)),
             ("b", &client, limits(50)),
@@ -934,8 +1091,8 @@ mod tests {
         assert_eq!(a.remaining(), Some(50), "the stricter limit holds");
         assert!(!Arc::ptr_eq(&a, &of("c", &other)));
         assert!(!Arc::ptr_eq(&of("d", &given), &of("e", &given)));
-        // one authorisation server has one pace
-        let pace = |application: &Application| application.token_pace.clone().unwrap();
+        // authorisation servers have one pace for all
+        let pace = |application: &Application| Arc::clone(&application.renewals.pace);
         assert!(Arc::ptr_eq(&pace(&a), &pace(&of("c", &other))));
 
         // what was spent stays spent under other limits, and plans leave with their accounts

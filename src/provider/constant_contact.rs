@@ -13,7 +13,8 @@ use tracing::debug;
 use super::application::Limits;
 use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
-use super::oauth::{Registration, access_token};
+use super::oauth::Registration;
+use super::tokens::{Access, access_token};
 use super::{Pages, PollError, Problems, Reading, Reason, Window};
 use crate::campaign::{Campaign, Channel, Counts, Info, Ratio};
 use crate::document::Section;
@@ -155,6 +156,7 @@ impl Settings {
     pub(super) async fn read_campaigns(
         &self,
         session: &Session,
+        access: &Access,
         window: Window,
     ) -> Result<Reading, PollError> {
         let registration = match &self.credentials {
@@ -164,7 +166,7 @@ impl Settings {
                 return self.read_pages(session, window, &token).await;
             }
         };
-        let (access, transport) = (&session.access, &session.transport);
+        let transport = &session.transport;
         let token = access_token(registration, access, transport, None).await?;
         session.uses_token_until(token.expiry);
         let result = match self.read_pages(session, window, &token.secret).await {

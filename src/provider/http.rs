@@ -1,6 +1,7 @@
 //! One way of asking for all providers: bearer token, bounds, retries, and what went wrong.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::oauth::Access;
+use super::application::Application;
 use super::{PollError, Reason};
 use crate::secret::SecretSource;
 use crate::telemetry::AccountTelemetry;
@@ -61,6 +62,13 @@ pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Clien
 /// fails, so that nobody mistakes a sleeping exporter for one that hangs.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
+/// Shortest time limit of a request to an authorisation server: one that is given up may have replaced
+/// a token all the same.
+const MIN_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest one: a stop waits for it.
+pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What is known of the access token that a poll uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum TokenInUse {
@@ -82,7 +90,7 @@ pub(super) struct Transport {
 #[derive(Debug)]
 pub struct Session {
     pub(super) transport: Transport,
-    pub(super) access: Access,
+    application: Arc<Application>,
     retry_until: Instant,
     telemetry: AccountTelemetry,
     /// Bytes of all answers so far.
@@ -122,9 +130,10 @@ impl Transport {
     async fn send(
         &self,
         request: RequestBuilder,
+        timeout: Duration,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
-        match request.timeout(self.request_timeout).send().await {
+        match request.timeout(timeout).send().await {
             Ok(response) => {
                 let code = response.status().as_str().to_owned();
                 (code, read(response, received).await)
@@ -141,7 +150,8 @@ impl Transport {
         body: Vec<u8>,
     ) -> Result<Answer, PollError> {
         let request = self.client.post(url).headers(headers).body(body);
-        self.send(request, &AtomicUsize::new(0)).await.1
+        let timeout = self.request_timeout.clamp(MIN_TOKEN_TIMEOUT, TOKEN_TIMEOUT);
+        self.send(request, timeout, &AtomicUsize::new(0)).await.1
     }
 
     async fn get(
@@ -157,7 +167,7 @@ impl Transport {
             .header(ACCEPT, "application/json")
             // of a request without a body, but two of the documents ask for it
             .header(CONTENT_TYPE, "application/json");
-        self.send(request, received).await
+        self.send(request, self.request_timeout, received).await
     }
 }
 
@@ -197,17 +207,17 @@ async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, 
 
 impl Session {
     /// Requests with a time limit each, body included, that are counted in `telemetry` and against
-    /// what the application of `access` may ask. No retry begins after `retry_until`.
+    /// what the application may ask. No retry begins after `retry_until`.
     pub fn new(
         client: reqwest::Client,
         request_timeout: Duration,
         retry_until: Instant,
         telemetry: AccountTelemetry,
-        access: Access,
+        application: Arc<Application>,
     ) -> Self {
         Self {
             transport: Transport::new(client, request_timeout),
-            access,
+            application,
             retry_until,
             telemetry,
             received: AtomicUsize::new(0),
@@ -289,7 +299,7 @@ impl Session {
         token: &SecretString,
         interpret: &impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
-        self.access.application.admit().await?;
+        self.application.admit().await?;
         let begin = Instant::now();
         let (code, answer) = self.transport.get(url, token, &self.received).await;
         self.telemetry.request(&code, begin.elapsed());
@@ -298,8 +308,7 @@ impl Session {
             .and_then(|answer| interpret(&answer))
             .map_err(|error| presentable(error, token));
         if let Err(error) = &result {
-            let too_long = error.retry_after.is_some_and(|asked| asked > MAX_WAIT);
-            self.access.application.refused(error, too_long).await;
+            self.application.refused(error).await;
         }
         result
     }

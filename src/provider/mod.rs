@@ -11,6 +11,7 @@ mod http;
 mod lenient;
 mod oauth;
 mod smsup;
+mod tokens;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -25,10 +26,11 @@ use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
 use crate::store::Store;
 
-pub use application::{Application, Applications, Limits, Plan, Remaining};
-pub use http::{Session, TokenInUse, client};
+pub use application::{Application, Applications, FullRead, Limits, Plan, Remaining};
+pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
 pub use lenient::Problems;
-pub use oauth::{Access, DeviceCode};
+pub use oauth::DeviceCode;
+pub use tokens::{Access, shell_word};
 
 /// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
@@ -138,16 +140,6 @@ impl Settings {
         format!("{provider} {base_url} {own}")
     }
 
-    /// Where the account's tokens are renewed.
-    fn auth_url(&self) -> Option<&Url> {
-        match self {
-            Self::ConstantContact(settings) => settings
-                .registration()
-                .map(|registration| &registration.auth_url),
-            Self::Cinnox(_) | Self::Smsup(_) => None,
-        }
-    }
-
     /// What the account's application may ask: the configured limits, else the published ones.
     pub fn limits(&self, configured: Limits) -> Limits {
         let published = match self {
@@ -196,17 +188,20 @@ impl Settings {
             ));
         };
         let transport = http::Transport::new(client, request_timeout);
-        oauth::authorize(registration, account, store, &transport, show).await
+        tokens::authorize(registration, account, store, &transport, show).await
     }
 
     /// Reads every campaign of the window: all pages or nothing.
     pub async fn read_campaigns(
         &self,
         session: &Session,
+        access: &Access,
         window: Window,
     ) -> Result<Reading, PollError> {
         match self {
-            Self::ConstantContact(settings) => settings.read_campaigns(session, window).await,
+            Self::ConstantContact(settings) => {
+                settings.read_campaigns(session, access, window).await
+            }
             Self::Cinnox(settings) => settings.read_campaigns(session, window).await,
             Self::Smsup(settings) => settings.read_campaigns(session, window).await,
         }

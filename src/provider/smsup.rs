@@ -141,19 +141,22 @@ struct Page {
     items: usize,
     campaigns: Vec<Campaign>,
     problems: Problems,
-    /// How many campaigns there are, before filtering or after it: that is not documented, so the
-    /// larger of the two totals is believed until a page comes empty.
-    total: Option<u64>,
+    /// How many campaigns there are, before filtering and after it. Which is which is not documented,
+    /// so the larger one is believed until a page is short, and then the smaller one.
+    totals: [Option<u64>; 2],
 }
 
 impl Page {
     /// Whether this was the last page, with `received` items in all.
     fn is_last(&self, received: usize) -> bool {
-        match self.total {
-            _ if self.items == 0 => true,
-            Some(total) => received as u64 >= total,
-            None => self.items < LENGTH,
-        }
+        let known = || self.totals.into_iter().flatten();
+        let is_short = self.items < LENGTH;
+        let enough = if is_short {
+            known().min()
+        } else {
+            known().max()
+        };
+        self.items == 0 || enough.map_or(is_short, |enough| received as u64 >= enough)
     }
 }
 
@@ -223,7 +226,7 @@ fn read_page(answer: &Answer, time_zone: Tz) -> Result<Page, PollError> {
         items,
         campaigns,
         problems,
-        total: total.max(display),
+        totals: [total, display],
     })
 }
 
@@ -355,7 +358,7 @@ mod tests {
     fn the_documents_example_is_read_whole() {
         let body = include_str!("../../tests/fixtures/smsup.json");
         let page = read_page(&Answer::of(200, body), Tz::Europe__Paris).unwrap();
-        assert_eq!((page.items, page.total), (2, Some(2)));
+        assert_eq!((page.items, page.totals), (2, [Some(2), Some(2)]));
         assert_eq!(page.problems.to_string(), "");
         let [shoe, _] = page.campaigns.as_slice() else {
             panic!("{:?}", page.campaigns)
@@ -465,50 +468,49 @@ mod tests {
 
     #[test]
     fn pages_end_where_the_totals_say() {
-        let page = |items, total| Page {
+        let page = |items, totals| Page {
             items,
             campaigns: Vec::new(),
             problems: Problems::default(),
-            total,
+            totals,
         };
-        for (total, items, received, is_last) in [
-            (Some(2500), 1000, 1000, false),
-            (Some(2500), 500, 2500, true),
-            (Some(0), 0, 0, true),
+        for (totals, items, received, is_last) in [
+            ([Some(2500), None], 1000, 1000, false),
+            ([None, Some(2500)], 500, 2500, true),
+            ([Some(0), Some(0)], 0, 0, true),
             // a server that gives less than it is asked for
-            (Some(2500), 100, 100, false),
+            ([Some(2500), Some(2500)], 100, 100, false),
             // a total that counts what was filtered out, too
-            (Some(9000), 300, 300, false),
-            (Some(9000), 0, 300, true),
-            (None, 1000, 1000, false),
-            (None, 999, 1999, true),
-            (None, 0, 2000, true),
+            ([Some(9000), None], 300, 300, false),
+            ([Some(9000), Some(300)], 300, 300, true),
+            ([Some(300), Some(9000)], 300, 300, true),
+            ([Some(9000), Some(1000)], 1000, 1000, false),
+            ([Some(9000), None], 0, 300, true),
+            ([None, None], 1000, 1000, false),
+            ([None, None], 999, 1999, true),
+            ([None, None], 0, 2000, true),
         ] {
             assert_eq!(
-                page(items, total).is_last(received),
+                page(items, totals).is_last(received),
                 is_last,
-                "{total:?} {items}"
+                "{totals:?} {items}"
             );
         }
     }
 
     #[test]
-    fn the_larger_total_is_believed() {
-        for (totals, total) in [
+    fn totals_may_be_text_or_missing() {
+        for (text, totals) in [
             (
                 r#""totalRecords":"9000","totalDisplayRecords":300"#,
-                Some(9000),
+                [Some(9000), Some(300)],
             ),
-            (
-                r#""totalRecords":2500,"totalDisplayRecords":"5000""#,
-                Some(5000),
-            ),
-            (r#""totalDisplayRecords":7"#, Some(7)),
-            (r#""totalRecords":null"#, None),
+            (r#""totalDisplayRecords":7"#, [None, Some(7)]),
+            (r#""totalRecords":null"#, [None, None]),
         ] {
-            let body = format!(r#"{{"status":1,"campaigns":[],{totals}}}"#);
+            let body = format!(r#"{{"status":1,"campaigns":[],{text}}}"#);
             let page = read_page(&Answer::of(200, &body), Tz::UTC).unwrap();
-            assert_eq!(page.total, total, "{totals}");
+            assert_eq!(page.totals, totals, "{text}");
         }
     }
 

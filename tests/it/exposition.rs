@@ -260,6 +260,7 @@ fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
     let configured = (0..).zip(accounts).map(|(generation, account)| Configured {
         generation,
         account: account.clone(),
+        poll_interval: account.polling.poll_interval,
         restored: None,
     });
     snapshot.apply(Change::Configured {

@@ -33,6 +33,23 @@ fn usual() -> Vec<Campaign> {
     ]
 }
 
+/// So many campaigns of long ago that reading them takes more requests than reading the recent ones.
+fn old(api: Api) -> Vec<Campaign> {
+    let page = match api {
+        Api::ConstantContact => 50,
+        Api::Cinnox => 200,
+        Api::Smsup => 1_000,
+    };
+    let ids = 0..page;
+    ids.map(|id| campaign(&format!("old-{id}"), 500, 500))
+        .collect()
+}
+
+/// These campaigns and those of long ago.
+fn with_old(api: Api, campaigns: Vec<Campaign>) -> Vec<Campaign> {
+    campaigns.into_iter().chain(old(api)).collect()
+}
+
 /// From when on a request asks for campaigns.
 fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
     match api {
@@ -95,14 +112,21 @@ async fn two_more_polls(daemon: &Daemon) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
     for (api, provider) in APIS {
-        let simulator = simulate(api, usual()).await;
+        let simulator = simulate(api, with_old(api, usual())).await;
+        let many = old(api).len() as f64;
         let yaml = config(&[account("one", &simulator, api, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-        let first = daemon.scrape_until(|metrics| polls(metrics) >= 1.0).await;
+        let first = daemon
+            .scrape_until(|metrics| exported(metrics).0.len() == 4)
+            .await;
         let later = two_more_polls(&daemon).await;
         assert_eq!(exported(&first), exported(&later), "{provider}");
         let (deliveries, campaigns, _) = exported(&later);
-        assert_eq!((deliveries.len(), campaigns), (4, Some(4.0)), "{provider}");
+        assert_eq!(
+            (deliveries.len(), campaigns),
+            (4, Some(4.0 + many)),
+            "{provider}"
+        );
         // thirty days once, then three days and a margin
         let reads = reads(api, &simulator);
         assert_eq!(reads[0], 30 * 24, "{provider}");
@@ -118,7 +142,7 @@ async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
                 campaign("2", 48, 850),
                 campaign("4", 600, 650),
             ];
-            state.campaigns = now.into();
+            state.campaigns = with_old(api, now).into();
         });
         let recent = |metrics: &str| exported(metrics).0.iter().any(|(id, _)| id == "5");
         let metrics = daemon.scrape_until(recent).await;
@@ -127,7 +151,12 @@ async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
         let expected = expected.map(|(id, deliveries)| (id.to_owned(), deliveries));
         assert_eq!(deliveries, expected, "{provider}");
         // what is told of all of them is told of just these
-        assert_eq!((campaigns, ratio), (Some(4.0), Some(0.54)), "{provider}");
+        let expected = (2_160.0 + 500.0 * many) / (1_000.0 * (4.0 + many));
+        assert_eq!(
+            (campaigns, ratio),
+            (Some(4.0 + many), Some(expected)),
+            "{provider}"
+        );
         // and the old ones at the next full read, which a single poll is
         let (status, metrics, log) = poll_once(&daemon.setup, &[]).await;
         assert!(status.success(), "{log}");
@@ -141,18 +170,20 @@ async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
 #[tokio::test]
 async fn an_old_campaign_that_is_deleted_vanishes_with_the_next_full_read() {
     for (api, provider) in APIS {
-        let simulator = simulate(api, usual()).await;
+        let simulator = simulate(api, with_old(api, usual())).await;
+        let many = old(api).len() as f64;
         let more = ["full_poll_interval: 3s"];
         let yaml = config(&[account("one", &simulator, api, &more)]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         daemon
             .scrape_until(|metrics| exported(metrics).0.len() == 4)
             .await;
-        simulator.update(|state| state.campaigns = vec![campaign("1", 1, 900)].into());
+        let kept = with_old(api, vec![campaign("1", 1, 900)]);
+        simulator.update(|state| state.campaigns = kept.into());
         let metrics = daemon
             .scrape_until(|metrics| exported(metrics).0.len() == 1)
             .await;
-        assert_eq!(exported(&metrics).1, Some(1.0), "{provider}");
+        assert_eq!(exported(&metrics).1, Some(1.0 + many), "{provider}");
         let reads = reads(api, &simulator);
         assert!(
             reads.contains(&(30 * 24)) && reads.contains(&(3 * 24 + 3)),
@@ -166,7 +197,8 @@ async fn a_recent_read_that_fails_changes_nothing() {
     // 120 recent campaigns are three pages, of which the second fails
     let many = |deliveries| {
         let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
-        recent.chain(usual()).collect::<Vec<_>>()
+        let recent = recent.chain(usual()).collect();
+        with_old(Api::ConstantContact, recent)
     };
     let simulator = simulate(Api::ConstantContact, many(1)).await;
     let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
@@ -213,22 +245,25 @@ async fn a_lookback_that_is_all_recent_is_read_whole_each_time() {
 
 #[tokio::test]
 async fn max_campaigns_counts_what_is_known_not_what_was_read() {
-    let simulator = simulate(Api::Smsup, usual()).await;
+    let simulator = simulate(Api::Smsup, with_old(Api::Smsup, usual())).await;
     let more = ["max_campaigns: 3"];
     let yaml = config(&[account("one", &simulator, Api::Smsup, &more)]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
     let metrics = two_more_polls(&daemon).await;
     let dropped = |metrics: &str| sample(metrics, "campaign_account_campaigns_dropped", &[]);
-    assert_eq!(dropped(&metrics), Some(1.0));
-    // when a recent one goes, the one that was left out is there again, without a full read
-    simulator.update(|state| state.campaigns = usual().split_off(1).into());
+    assert_eq!(dropped(&metrics), Some(1_001.0));
+    // when a recent one goes, one that was left out is there again, without a full read
+    let kept = with_old(Api::Smsup, usual().split_off(1));
+    simulator.update(|state| state.campaigns = kept.into());
     let metrics = daemon
-        .scrape_until(|metrics| dropped(metrics) == Some(0.0))
+        .scrape_until(|metrics| dropped(metrics) == Some(1_000.0))
         .await;
     let (deliveries, ..) = exported(&metrics);
     let ids: Vec<_> = deliveries.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["2", "3", "4"]);
+    assert_eq!(ids, ["2", "3"]);
+    let first = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="old-0""#]);
+    assert_eq!(first.len(), 1, "the newest of those of long ago");
     let reads = reads(Api::Smsup, &simulator);
     assert_eq!(
         reads.iter().filter(|hours| **hours == 30 * 24).count(),
@@ -238,18 +273,23 @@ async fn max_campaigns_counts_what_is_known_not_what_was_read() {
 }
 
 #[tokio::test]
-async fn the_providers_own_rates_are_those_of_the_last_full_read() {
+async fn all_are_read_each_time_where_that_costs_no_more() {
     let simulator = simulate(Api::ConstantContact, usual()).await;
     let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    let rate = |metrics: &str| {
-        sample(
-            metrics,
-            "campaign_account_reported_ratio",
-            &[r#"rate="deliver""#],
-        )
-    };
-    let metrics = daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
-    // of all four; a recent read alone says 0.85
-    assert_eq!(rate(&metrics), Some(0.75));
+    daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;
+    // the second poll finds out
+    let reads = reads(Api::ConstantContact, &simulator);
+    let whole = reads.iter().filter(|hours| **hours == 30 * 24).count();
+    assert_eq!(whole, reads.len() - 1, "{reads:?}");
+    // an old one vanishes at once, and the provider's own rates are of now
+    simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
+    let metrics = daemon
+        .scrape_until(|metrics| exported(metrics).1 == Some(1.0))
+        .await;
+    let label = [r#"rate="deliver""#];
+    assert_eq!(
+        sample(&metrics, "campaign_account_reported_ratio", &label),
+        Some(0.8)
+    );
 }

@@ -200,10 +200,10 @@ async fn a_new_refresh_token_is_kept_before_anything_is_asked_with_its_access_to
         state.requests.iter().any(is_api)
     })
     .await;
-    let kept = home.keeps("one", &newest(&simulator));
+    let kept = home.keeps("one", &simulator, &newest(&simulator));
     kill(daemon).await;
     assert!(kept);
-    assert_eq!(mode(&home.kept("one")), 0o600);
+    assert_eq!(mode(&home.kept("one", &simulator)), 0o600);
     assert_eq!(mode(&home.store()), 0o700);
 
     simulator.update(|state| {
@@ -245,7 +245,7 @@ async fn killed_again_and_again(begin: Duration) {
         .await;
         tokio::time::sleep(begin + Duration::from_millis(17) * round).await;
         kill(daemon).await;
-        if !home.keeps("one", &newest(&simulator)) {
+        if !home.keeps("one", &simulator, &newest(&simulator)) {
             unheard.extend(presented(&simulator).pop());
         }
     }
@@ -296,7 +296,7 @@ async fn one_token_at_a_time_is_renewed_and_none_within_a_second_of_another() {
         server.grant(FIRST);
         server.grant(format!("{FIRST}-too"));
         server.rate_limited = true;
-        server.lifetime = Duration::from_secs(7);
+        server.lifetime = Duration::from_secs(4);
         server.fault = Some(always(Fault::Delay { by: DELAY }));
     })
     .await;
@@ -405,7 +405,7 @@ async fn the_store_goes_before_the_first_token_and_a_changed_one_before_the_stor
     assert_eq!(all[all.len() - 2], "refused-one");
 
     // what is damaged is set aside, and the configured one is all there is
-    std::fs::write(home.kept("one"), "nonsense").unwrap();
+    std::fs::write(home.kept("one", &simulator), "nonsense").unwrap();
     grant("third-one");
     std::fs::write(&file, "third-one").unwrap();
     let mut daemon = home.start(&yaml).await;
@@ -413,18 +413,19 @@ async fn the_store_goes_before_the_first_token_and_a_changed_one_before_the_stor
     polled(&daemon, "one", 1.0).await;
     stop(daemon).await;
     assert_eq!(one_after_the_other(6).last().unwrap(), "third-one");
-    let aside = home.kept("one").display().to_string() + ".set-aside";
+    let aside = home.kept("one", &simulator).display().to_string() + ".set-aside";
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "nonsense");
 
     // of another client the kept ones are nobody's
     simulator.update(|state| state.authorization.client_id = "another-client".to_owned());
-    grant("fourth-one");
-    std::fs::write(&file, "fourth-one").unwrap();
+    // given to the other client under the same name
+    grant("third-one");
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
     stop(daemon).await;
-    assert_eq!(one_after_the_other(7).last().unwrap(), "fourth-one");
+    assert_eq!(refreshes(&simulator), 7);
+    assert_eq!(reused(&simulator), ["third-one"]);
     let asked = simulator.requests();
     let asked = asked
         .iter()
@@ -597,8 +598,11 @@ async fn a_token_that_could_not_be_kept_is_not_asked_for() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     let first = home.secret("refresh_token", "one", FIRST);
-    // where the tokens would be, a folder
-    std::fs::create_dir_all(home.kept("one")).unwrap();
+    // where the tokens would be, a folder, and in its way a file
+    let path = home.kept("one", &simulator).display().to_string();
+    let aside = format!("{path}.set-aside");
+    std::fs::create_dir_all(&path).unwrap();
+    std::fs::write(&aside, "").unwrap();
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
     daemon
@@ -607,10 +611,9 @@ async fn a_token_that_could_not_be_kept_is_not_asked_for() {
     let log = daemon.log();
     let said = complaints(&log, "tokens cannot be kept");
     assert_eq!(said.len(), 1, "{log}");
-    let path = home.kept("one").display().to_string();
     assert!(said[0].contains(&path), "{said:?}");
     assert_eq!(token_requests(&simulator).len(), 0);
-    std::fs::remove_dir(home.kept("one")).unwrap();
+    std::fs::remove_file(&aside).unwrap();
     polled(&daemon, "one", 1.0).await;
     assert_eq!(presented(&simulator), [FIRST]);
 }
@@ -683,7 +686,7 @@ async fn a_full_disk_costs_no_token_whenever_it_fills_up() {
         polled(&daemon, name, polls + 1.0).await;
         assert_eq!(refreshes(simulator), 2, "{name}");
         assert_eq!(reused(simulator), [""; 0], "{name}");
-        assert!(home.keeps(name, &newest(simulator)), "{name}");
+        assert!(home.keeps(name, simulator, &newest(simulator)), "{name}");
     }
 }
 
@@ -760,7 +763,7 @@ async fn neither_a_stop_nor_a_reload_in_the_middle_of_a_renewal_loses_the_token(
     let daemon = home.start(&yaml("lookback: 10d")).await;
     asked(1).await;
     stop(daemon).await;
-    assert!(home.keeps("one", &newest(&simulator)));
+    assert!(home.keeps("one", &simulator, &newest(&simulator)));
 
     simulator.update(|state| state.authorization.revoke_access_tokens());
     let mut daemon = home.start(&yaml("lookback: 10d")).await;
@@ -790,7 +793,7 @@ async fn neither_a_stop_nor_a_reload_in_the_middle_of_a_renewal_loses_the_token(
     polled(&daemon, "one", 1.0).await;
     stop(daemon).await;
     assert_eq!(refreshes(&simulator), 3);
-    assert!(home.keeps("one", &newest(&simulator)));
+    assert!(home.keeps("one", &simulator, &newest(&simulator)));
     assert_eq!(reused(&simulator), [""; 0]);
 }
 
@@ -813,8 +816,9 @@ async fn a_stop_begins_no_more_renewals() {
         })
         .collect();
     let daemon = home.start(&config(&accounts)).await;
-    until(&simulator, "asked", |state| {
-        state.authorization.refreshes >= 1
+    // by then all of them wait for their turn
+    until(&simulator, "asked twice", |state| {
+        state.authorization.refreshes >= 2
     })
     .await;
     let begin = Instant::now();
@@ -862,7 +866,7 @@ async fn authorize_shows_where_to_consent_waits_and_keeps_the_tokens() {
             .scrape_until(|metrics| about(metrics, name).errors("auth") >= 1.0)
             .await;
         let log = daemon.log();
-        let hint = format!("run `campaign_exporter authorize {name}`");
+        let hint = format!("run `campaign_exporter authorize {name} --config.file /");
         assert_eq!(complaints(&log, &hint).len(), 1, "{log}");
     }
     let authorized = async |name: &str, simulator: &Simulator| {
@@ -896,8 +900,8 @@ async fn authorize_shows_where_to_consent_waits_and_keeps_the_tokens() {
             said.contains(&format!("Tokens for {name} are stored")),
             "{said}"
         );
-        assert!(home.keeps(name, &newest(simulator)));
-        assert_eq!(mode(&home.kept(name)), 0o600);
+        assert!(home.keeps(name, simulator, &newest(simulator)));
+        assert_eq!(mode(&home.kept(name, simulator)), 0o600);
         polled(&daemon, name, 1.0).await;
         assert_eq!(refreshes(simulator), 0);
         simulator.update(|state| state.authorization.revoke_access_tokens());
@@ -959,7 +963,13 @@ async fn authorize_says_why_it_gave_up() {
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(*code), "{name}: {log}");
         assert!(log.contains(message), "{name}: {log}");
-        assert!(!home.kept(name).exists(), "{name}");
+    }
+    for (name, simulator) in [
+        ("denied", &denied),
+        ("expired", &expired),
+        ("stranger", &stranger),
+    ] {
+        assert!(!home.kept(name, simulator).exists(), "{name}");
     }
     // with nowhere to keep them
     for name in ["other", "denied"] {
@@ -1059,7 +1069,7 @@ async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
         .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 1.0)
         .await;
     let log = daemon.log();
-    let lines = complaints(&log, "run `campaign_exporter authorize one`");
+    let lines = complaints(&log, "run `campaign_exporter authorize one ");
     let [first, second] = lines[..] else {
         panic!("{log}");
     };

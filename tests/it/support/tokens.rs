@@ -79,18 +79,27 @@ impl Home {
     }
 
     /// Where the tokens of an account are kept.
-    pub(crate) fn kept(&self, account: &str) -> PathBuf {
-        let store = Store::share(&self.store()).unwrap();
-        store.path(Kind::Tokens, account)
+    pub(crate) fn kept(&self, account: &str, simulator: &Simulator) -> PathBuf {
+        tokens_file(&self.store(), account, simulator)
     }
 
     /// Whether a token is among the kept ones.
-    pub(crate) fn keeps(&self, account: &str, token: &str) -> bool {
-        let bytes = std::fs::read(self.kept(account)).unwrap_or_default();
+    pub(crate) fn keeps(&self, account: &str, simulator: &Simulator, token: &str) -> bool {
+        let bytes = std::fs::read(self.kept(account, simulator)).unwrap_or_default();
         bytes
             .windows(token.len())
             .any(|part| part == token.as_bytes())
     }
+}
+
+/// Where a store has the tokens of an account at a simulator's client.
+pub(crate) fn tokens_file(store: &Path, account: &str, simulator: &Simulator) -> PathBuf {
+    let (address, client_id) = (
+        simulator.base_url(),
+        simulator.read(|state| state.authorization.client_id.clone()),
+    );
+    let name = format!("{account} {address}/oauth2/default {client_id}");
+    Store::share(store).unwrap().path(Kind::Tokens, &name)
 }
 
 pub(crate) fn campaign() -> Campaign {
