@@ -50,8 +50,12 @@ fn with_old(api: Api, campaigns: Vec<Campaign>) -> Vec<Campaign> {
     campaigns.into_iter().chain(old(api)).collect()
 }
 
-/// From when on a request asks for campaigns.
+/// From when on the first page of a read asks for campaigns.
 fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
+    let is_first = |name| request.parameter(name).is_none_or(|place| place == "0");
+    if !is_first("offset") || !is_first("start") {
+        return None;
+    }
     match api {
         Api::ConstantContact => request.parameter("start_at")?.parse().ok(),
         Api::Cinnox => request.parameter("startAt")?.parse().ok(),
