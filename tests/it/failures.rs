@@ -2,298 +2,19 @@
 //! reason, with its last good data; never a bad exporter.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
-use chrono::{TimeDelta, Utc};
+use campaign_exporter::simulator::{Api, Campaign, Fault, FaultPlan};
+use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
 };
-
-const APIS: [(Api, &str); 3] = [
-    (Api::ConstantContact, "constant_contact"),
-    (Api::Cinnox, "cinnox"),
-    (Api::Smsup, "smsup"),
-];
-
-/// Where Constant Contact's pages are.
-const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
-
-fn campaign() -> Campaign {
-    let counts = Counts {
-        recipients: 1_000,
-        sends: 1_000,
-        deliveries: 950,
-        clicks: 100,
-        bounces: 50,
-        opt_outs: 10,
-        ..Counts::default()
-    };
-    Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
-}
-
-/// A simulated provider with one campaign.
-async fn provider(api: Api) -> Simulator {
-    simulate(api, vec![campaign()]).await
-}
-
-fn break_down(simulator: &Simulator, fault: Fault) {
-    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
-}
-
-fn repair(simulator: &Simulator) {
-    simulator.update(|state| state.fault = None);
-}
-
-fn status(code: u16, retry_after: Option<&str>) -> Fault {
-    let retry_after = retry_after.map(str::to_owned);
-    Fault::Status { code, retry_after }
-}
-
-fn json_body(body: &str) -> Fault {
-    Fault::Body {
-        content_type: "application/json",
-        body: body.to_owned(),
-    }
-}
-
-/// What is exported about one account.
-struct Exported<'a> {
-    metrics: &'a str,
-    account: String,
-}
-
-impl<'a> Exported<'a> {
-    fn of(metrics: &'a str, account: &str) -> Self {
-        Self {
-            metrics,
-            account: format!(r#"account="{account}""#),
-        }
-    }
-
-    fn value(&self, name: &str) -> Option<f64> {
-        sample(self.metrics, name, &[&self.account])
-    }
-
-    fn is_up(&self) -> bool {
-        self.value("campaign_account_up") == Some(1.0)
-    }
-
-    fn has_data(&self) -> bool {
-        let data = self.value("campaign_deliveries");
-        assert!(data.is_none_or(|deliveries| deliveries == 950.0));
-        data.is_some()
-    }
-
-    fn polls(&self, result: &str) -> f64 {
-        let result = format!(r#"result="{result}""#);
-        let labels = [self.account.as_str(), &result];
-        sample(self.metrics, "campaign_exporter_polls_total", &labels).unwrap()
-    }
-
-    fn errors(&self, reason: &str) -> f64 {
-        let reason = format!(r#"reason="{reason}""#);
-        let labels = [self.account.as_str(), &reason];
-        sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
-    }
-
-    /// The failed polls for whatever reason.
-    fn all_errors(&self) -> f64 {
-        let errors = samples(
-            self.metrics,
-            "campaign_exporter_poll_errors_total",
-            &[&self.account],
-        );
-        assert_eq!(errors.len(), 12, "each reason is there from the first");
-        errors.iter().sum()
-    }
-
-    fn retries(&self) -> f64 {
-        self.value("campaign_exporter_api_retries_total").unwrap()
-    }
-
-    fn decode_problems(&self, field: &str) -> Option<f64> {
-        let field = format!(r#"field="{field}""#);
-        let labels = [self.account.as_str(), &field];
-        sample(
-            self.metrics,
-            "campaign_exporter_decode_problems_total",
-            &labels,
-        )
-    }
-}
-
-/// Whether each of some accounts is as wanted.
-fn each(metrics: &str, names: &[String], wanted: impl Fn(&Exported<'_>) -> bool) -> bool {
-    let mut accounts = names.iter().map(|name| Exported::of(metrics, name));
-    accounts.all(|account| wanted(&account))
-}
-
-struct Case {
-    name: String,
-    api: Api,
-    fault: Fault,
-    reason: &'static str,
-}
-
-impl Case {
-    fn new(api: Api, name: &str, fault: Fault, reason: &'static str) -> Self {
-        let provider = match api {
-            Api::ConstantContact => "constant_contact",
-            Api::Cinnox => "cinnox",
-            Api::Smsup => "smsup",
-        };
-        Self {
-            name: format!("{provider}-{name}"),
-            api,
-            fault,
-            reason,
-        }
-    }
-
-    /// Whether the provider asks for more time than a test has.
-    fn asks_for_patience(&self) -> bool {
-        self.reason == "quota" || self.name.ends_with("-wait-long")
-    }
-}
-
-/// What can go wrong at every provider. Nothing may ever ask at `elsewhere`.
-fn common_cases(api: Api, elsewhere: &str) -> Vec<Case> {
-    let html = Fault::Body {
-        content_type: "text/html",
-        body: "<html><body>Please sign in</body></html>".to_owned(),
-    };
-    let redirect = Fault::Redirect {
-        location: format!("{elsewhere}{SUMMARIES}?start_at=2026-01-01T00:00:00Z"),
-    };
-    let cases = [
-        ("401", status(401, None), "auth"),
-        ("403", status(403, None), "forbidden"),
-        ("404", status(404, None), "client"),
-        ("429", status(429, None), "throttled"),
-        ("429-wait", status(429, Some("1")), "throttled"),
-        ("429-wait-long", status(429, Some("3600")), "throttled"),
-        ("500", status(500, None), "server"),
-        ("503-wait", status(503, Some("1")), "server"),
-        ("html", html, "decode"),
-        ("half-json", Fault::HalfJson, "decode"),
-        ("null", json_body("null"), "decode"),
-        ("array", json_body("[]"), "decode"),
-        ("empty", json_body(""), "decode"),
-        ("truncated", Fault::Truncated, "network"),
-        ("stall", Fault::Stall, "timeout"),
-        ("redirect", redirect, "client"),
-    ];
-    let cases = cases.into_iter();
-    cases
-        .map(|(name, fault, reason)| Case::new(api, name, fault, reason))
-        .collect()
-}
-
-/// What can go wrong at Constant Contact only.
-fn constant_contact_cases(elsewhere: &str) -> Vec<Case> {
-    let start = "?start_at=2026-01-01T00:00:00Z";
-    let without_scheme = elsewhere.trim_start_matches("http:");
-    let links = [
-        ("next-elsewhere", format!("{elsewhere}{SUMMARIES}{start}")),
-        (
-            "next-without-scheme",
-            format!("{without_scheme}{SUMMARIES}{start}"),
-        ),
-        ("next-outside", "/v2/reports".to_owned()),
-        ("next-outside-by-dots", "/v3/../v2/reports".to_owned()),
-        ("next-loop", format!("{SUMMARIES}{start}")),
-    ];
-    let no_list = json_body(r#"{"bulk_sms_campaign_summaries":{}}"#);
-    let others = [
-        ("quota", Fault::QuotaExceeded, "quota"),
-        ("no-list", no_list, "decode"),
-        ("no-member", json_body("{}"), "decode"),
-    ];
-    let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
-    let cases = links.into_iter().chain(others);
-    cases
-        .map(|(name, fault, reason)| Case::new(Api::ConstantContact, name, fault, reason))
-        .collect()
-}
-
-/// What CINNOX and `SMSUp` say with status 200.
-fn body_cases() -> Vec<Case> {
-    let cinnox = [
-        ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
-        ("no-member", r#"{"code":200}"#, "decode"),
-        ("no-code", r#"{"result":[]}"#, "decode"),
-        (
-            "limit",
-            r#"{"code":6451010,"message":"Reach request limit"}"#,
-            "throttled",
-        ),
-        (
-            "service",
-            r#"{"code":6451001,"message":"Bad response"}"#,
-            "server",
-        ),
-        (
-            "query",
-            r#"{"code":6451000,"message":"Bad query"}"#,
-            "client",
-        ),
-        (
-            "unauthorized",
-            r#"{"code":401,"message":"Unauthorized"}"#,
-            "auth",
-        ),
-    ];
-    let smsup = [
-        ("no-list", r#"{"status":1,"campaigns":"none"}"#, "decode"),
-        ("no-member", r#"{"status":1}"#, "decode"),
-        ("no-status", r#"{"campaigns":[]}"#, "decode"),
-        (
-            "token",
-            r#"{"status":-1,"message":"Authentication error"}"#,
-            "auth",
-        ),
-        ("data", r#"{"status":-7,"message":"Data error"}"#, "client"),
-        (
-            "unknown",
-            r#"{"status":-99,"message":"Unknown error"}"#,
-            "server",
-        ),
-    ];
-    let cinnox = cinnox.into_iter().map(|case| (Api::Cinnox, case));
-    let smsup = smsup.into_iter().map(|case| (Api::Smsup, case));
-    let bodies = cinnox.chain(smsup);
-    let mut cases: Vec<_> = bodies
-        .map(|(api, (name, body, reason))| Case::new(api, name, json_body(body), reason))
-        .collect();
-    let xml = Fault::Body {
-        content_type: "text/xml; charset=utf-8",
-        body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
-    };
-    cases.push(Case::new(Api::Smsup, "xml", xml, "decode"));
-    // a server that does not care where a page begins has no second page, ever
-    let items: Vec<_> = (0..200)
-        .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
-        .collect();
-    let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
-    cases.push(Case::new(
-        Api::Cinnox,
-        "same-page",
-        json_body(&same_page),
-        "pagination",
-    ));
-    let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
-    cases.push(Case::new(
-        Api::Smsup,
-        "same-page",
-        json_body(same_page),
-        "pagination",
-    ));
-    cases
-}
+use crate::support::faults::{
+    APIS, Exported, break_down, campaign, each, json_body, provider, repair, status,
+};
 
 #[tokio::test]
 async fn credits_that_cannot_be_read_do_not_cost_the_campaigns() {
@@ -323,127 +44,6 @@ async fn credits_that_cannot_be_read_do_not_cost_the_campaigns() {
         assert!(account.is_up() && account.has_data(), "{plan:?}");
         assert_eq!(sample(&metrics, credits, &[]), None, "{plan:?}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn each_fault_fails_its_own_account_for_its_own_reason_and_no_longer_than_it_lasts() {
-    let elsewhere = provider(Api::ConstantContact).await;
-    let address = elsewhere.base_url();
-    let mut cases = body_cases();
-    cases.extend(constant_contact_cases(&address));
-    for (api, _) in APIS {
-        cases.extend(common_cases(api, &address));
-    }
-    let mut simulators = Vec::new();
-    for case in &cases {
-        simulators.push(provider(case.api).await);
-    }
-    let healthy = provider(Api::Cinnox).await;
-    let yaml = |stale_after: &str| {
-        let mut accounts = vec![account(
-            "healthy",
-            &healthy,
-            Api::Cinnox,
-            &["stale_after: 1h"],
-        )];
-        for (case, simulator) in cases.iter().zip(&simulators) {
-            let mut more = vec![stale_after];
-            if matches!(case.fault, Fault::Stall) {
-                more.push("request_timeout: 500ms");
-            }
-            accounts.push(account(&case.name, simulator, case.api, &more));
-        }
-        config(&accounts)
-    };
-    let daemon = Daemon::start(Setup::new(&yaml("stale_after: 1h")), &[]).await;
-    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
-    daemon
-        .scrape_until(|metrics| {
-            each(metrics, &names, |account| {
-                account.is_up() && account.has_data()
-            })
-        })
-        .await;
-
-    for (case, simulator) in cases.iter().zip(&simulators) {
-        break_down(simulator, case.fault.clone());
-    }
-    let metrics = daemon
-        .scrape_until(|metrics| {
-            each(metrics, &names, |account| {
-                !account.is_up() && account.polls("failure") > 0.0
-            })
-        })
-        .await;
-    for case in &cases {
-        let (name, account) = (&case.name, Exported::of(&metrics, &case.name));
-        assert!(account.errors(case.reason) > 0.0, "{name}");
-        assert_eq!(account.all_errors(), account.errors(case.reason), "{name}");
-        assert!(account.has_data(), "{name}");
-        let transient = ["network", "timeout", "server", "throttled"];
-        let retried = transient.contains(&case.reason) && !name.ends_with("-wait-long");
-        assert_eq!(account.retries() > 0.0, retried, "{name}");
-    }
-    let successes = Exported::of(&metrics, "healthy").polls("success");
-
-    // with nothing else changed, the data is too old now
-    daemon.setup.write_config(&yaml("stale_after: 1s"));
-    daemon.signal("HUP").await;
-    let metrics = daemon
-        .scrape_until(|metrics| each(metrics, &names, |account| !account.has_data()))
-        .await;
-    for case in &cases {
-        let (name, account) = (&case.name, Exported::of(&metrics, &case.name));
-        for metric in ["campaign_account_up", "campaign_account_campaigns_dropped"] {
-            assert_eq!(account.value(metric), Some(0.0), "{name} {metric}");
-        }
-        let campaigns = [account.account.as_str(), r#"channel="sms""#];
-        let campaigns = sample(&metrics, "campaign_account_campaigns", &campaigns);
-        assert_eq!(campaigns, Some(0.0), "{name}");
-        let last_success = "campaign_account_last_success_timestamp_seconds";
-        assert!(account.value(last_success).is_some(), "{name}");
-        assert!(account.polls("success") > 0.0, "{name}");
-    }
-
-    let metrics = daemon
-        .scrape_until(|metrics| Exported::of(metrics, "healthy").polls("success") > successes)
-        .await;
-    let account = Exported::of(&metrics, "healthy");
-    assert!(account.is_up() && account.has_data());
-    assert_eq!((account.all_errors(), account.retries()), (0.0, 0.0));
-
-    for simulator in &simulators {
-        repair(simulator);
-    }
-    // one by one: data of one second may be too old between two polls
-    for case in cases.iter().filter(|case| !case.asks_for_patience()) {
-        daemon
-            .scrape_until(|metrics| {
-                let account = Exported::of(metrics, &case.name);
-                account.is_up() && account.has_data()
-            })
-            .await;
-    }
-    // whoever asked for an hour, or for tomorrow, was asked once, and gets that time
-    for (case, simulator) in cases.iter().zip(&simulators) {
-        let refused = simulator.requests().len() as f64;
-        if case.asks_for_patience() {
-            let account = Exported::of(&metrics, &case.name);
-            let more = if case.api == Api::Smsup { 2.0 } else { 1.0 };
-            assert_eq!(
-                refused,
-                account.polls("success") * more + 1.0,
-                "{}",
-                case.name
-            );
-            assert!(account.polls("failure") > 1.0, "{}", case.name);
-        }
-    }
-    assert!(
-        elsewhere.requests().is_empty(),
-        "{:?}",
-        elsewhere.requests()
-    );
 }
 
 #[tokio::test]
@@ -664,26 +264,37 @@ async fn the_wait_that_a_provider_asks_for_is_kept() {
     // longer than any wait of the exporter's own before a first retry
     const WAIT: Duration = Duration::from_secs(3);
     let seconds = WAIT.as_secs().to_string();
+    // dates have whole seconds
+    let until = Utc::now() + 2 * WAIT;
+    let date = httpdate::fmt_http_date(until.trunc_subsecs(0).into());
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in APIS {
         for code in [429, 503] {
-            let simulator = provider(api).await;
-            let fault = FaultPlan::once(status(code, Some(&seconds)));
-            simulator.update(|state| state.fault = Some(fault));
-            accounts.push(account(&format!("{name}-{code}"), &simulator, api, &[]));
-            simulators.push(simulator);
+            for (form, value) in [("seconds", &seconds), ("date", &date)] {
+                let simulator = provider(api).await;
+                let fault = FaultPlan::once(status(code, Some(value)));
+                simulator.update(|state| state.fault = Some(fault));
+                let name = format!("{name}-{code}-{form}");
+                accounts.push(account(&name, &simulator, api, &[]));
+                simulators.push((form, name, simulator));
+            }
         }
     }
     let setup = Setup::new(&config(&accounts));
-    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    let (status, _, log) = poll_once(&setup, &[]).await;
     assert!(status.success(), "{log}");
-    let durations = samples(&metrics, "campaign_account_poll_duration_seconds", &[]);
-    assert_eq!(durations.len(), simulators.len());
-    assert!(
-        durations.iter().all(|took| *took >= WAIT.as_secs_f64()),
-        "{durations:?}"
-    );
+    let now = (Instant::now(), Utc::now());
+    for (form, name, simulator) in simulators {
+        let requests = simulator.requests();
+        let [first, second] = [requests[0].at, requests[1].at];
+        if form == "date" {
+            let ago = TimeDelta::from_std(now.0 - second).unwrap();
+            assert!(now.1 - ago >= until.trunc_subsecs(0), "{name}");
+        } else {
+            assert!(second - first >= WAIT, "{name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@ mod exposition;
 mod failures;
 mod golden;
 mod lifecycle;
+mod matrix;
 mod paging;
 mod prometheus;
 mod quota;

@@ -1,0 +1,957 @@
+//! Every fault at every provider: what it costs, under which name it is counted, and that it is
+//! over when it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use campaign_exporter::exposition::Format;
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use chrono::{TimeDelta, Utc};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simulate};
+use crate::support::faults::{
+    APIS, Exported, break_down, each, json_body, provider, provider_name, repair, status,
+};
+use crate::support::strict;
+
+/// Where Constant Contact's pages are.
+const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
+
+/// The time limit of requests that are not answered in time.
+const REQUEST_TIMEOUT: &str = "request_timeout: 2s";
+
+/// Larger than any good answer may be.
+const TOO_LARGE: u64 = 20_000_000;
+
+/// What a fault does to an account.
+#[derive(Clone, Debug)]
+enum Effect {
+    /// Its polls fail for this reason, and what is known stays.
+    Failure(&'static str),
+    /// Its polls go on, and the campaigns that they read lose something.
+    Loss {
+        what: Loss,
+        /// The fields of which a problem is counted.
+        problems: Vec<&'static str>,
+    },
+    /// None that can be seen.
+    Nothing,
+}
+
+/// What a campaign loses.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// Whatever comes from a count. The cost is no count: it may have this value.
+    Counts { cost: Option<f64> },
+    /// Itself.
+    Everything,
+}
+
+struct Case {
+    name: String,
+    api: Api,
+    fault: Fault,
+    effect: Effect,
+    /// Whether each poll reads all campaigns, not only the recent ones.
+    full: bool,
+}
+
+impl Case {
+    fn new(api: Api, name: &str, fault: Fault, effect: Effect) -> Self {
+        Self {
+            name: format!("{}-{name}", provider_name(api)),
+            api,
+            fault,
+            effect,
+            full: false,
+        }
+    }
+
+    fn failing(api: Api, name: &str, fault: Fault, reason: &'static str) -> Self {
+        Self::new(api, name, fault, Effect::Failure(reason))
+    }
+
+    fn reading_all(mut self) -> Self {
+        self.name.push_str("-full");
+        self.full = true;
+        self
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        match self.effect {
+            Effect::Failure(reason) => Some(reason),
+            Effect::Loss { .. } | Effect::Nothing => None,
+        }
+    }
+
+    /// Whether the provider asks for more time than a test has.
+    fn asks_for_patience(&self) -> bool {
+        self.reason() == Some("quota") || self.name.ends_with("-long")
+    }
+
+    /// Whether the same request is made again within a poll.
+    fn is_retried(&self) -> bool {
+        let transient = ["network", "timeout", "server", "throttled"];
+        let transient = self.reason().is_some_and(|own| transient.contains(&own));
+        transient && !self.asks_for_patience()
+    }
+
+    /// What is exported of the campaigns while the fault lasts.
+    fn expected(&self, before: &Campaigns) -> Campaigns {
+        let Effect::Loss { what, .. } = &self.effect else {
+            return before.clone();
+        };
+        let mut expected = before.clone();
+        for (id, samples) in &mut expected {
+            // old ones are not read
+            if !self.full && id.starts_with("old") {
+                continue;
+            }
+            match what {
+                Loss::Everything => samples.clear(),
+                Loss::Counts { cost } => {
+                    samples.retain(|series, _| NO_COUNTS.contains(&name_of(series)));
+                    if let Some(cost) = cost {
+                        let before = &before[id];
+                        let cost_before = before.keys().find(|series| name_of(series) == COST);
+                        samples.extend(cost_before.map(|series| (series.clone(), *cost)));
+                    }
+                }
+            }
+        }
+        expected.retain(|_, samples| !samples.is_empty());
+        expected
+    }
+
+    fn yaml(&self, simulator: &Simulator, stale_after: &str) -> String {
+        let mut more = Vec::new();
+        if self.reason() == Some("timeout") {
+            more.push(REQUEST_TIMEOUT);
+        }
+        if self.full {
+            more.push("full_poll_interval: 1s");
+        }
+        if self.reason().is_some() {
+            more.push(stale_after);
+        }
+        account(&self.name, simulator, self.api, &more)
+    }
+}
+
+const COST: &str = "campaign_cost_credits";
+
+/// What a campaign has that comes from no count.
+const NO_COUNTS: [&str; 4] = [
+    "campaign_info",
+    "campaign_status",
+    "campaign_last_sent_timestamp_seconds",
+    "campaign_reported_delivery_ratio",
+];
+
+/// The samples of an account's campaigns, by the id of the campaign and by the series.
+type Campaigns = BTreeMap<String, BTreeMap<String, f64>>;
+
+/// The value of a label, which has nothing in it that needs an escape.
+fn label<'a>(series: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = series.split_once(&format!(r#"{name}=""#))?;
+    rest.split('"').next()
+}
+
+fn name_of(series: &str) -> &str {
+    series.split('{').next().unwrap()
+}
+
+/// The campaigns of each account.
+fn campaigns(metrics: &str) -> BTreeMap<String, Campaigns> {
+    let mut accounts = BTreeMap::<String, Campaigns>::new();
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        if let (Some(account), Some(id)) = (label(series, "account"), label(series, "campaign_id"))
+        {
+            let campaigns = accounts.entry(account.to_owned()).or_default();
+            let samples = campaigns.entry(id.to_owned()).or_default();
+            samples.insert(series.to_owned(), value.parse().unwrap());
+        }
+    }
+    accounts
+}
+
+/// The metrics are well-formed, they hold no token, and each ratio is that of the counts beside it.
+fn are_sound(metrics: &str) {
+    assert!(!metrics.contains(TOKEN), "{metrics}");
+    strict::read(metrics, Format::Text);
+    for (account, campaigns) in campaigns(metrics) {
+        let mut sums = BTreeMap::<&str, (f64, f64)>::new();
+        for samples in campaigns.values() {
+            let value = |wanted| {
+                let mut samples = samples.iter();
+                let (series, value) = samples.find(|(series, _)| name_of(series) == wanted)?;
+                Some((label(series, "channel").unwrap(), *value))
+            };
+            let ratio = value("campaign_delivery_ratio").map(|(_, ratio)| ratio);
+            let parts = value("campaign_deliveries").zip(value("campaign_attempted"));
+            let own = parts.map(|((channel, deliveries), (_, attempted))| {
+                let sum = sums.entry(channel).or_default();
+                *sum = (sum.0 + deliveries, sum.1 + attempted);
+                deliveries / attempted
+            });
+            assert_eq!(ratio, own, "{account}\n{metrics}");
+        }
+        for channel in ["sms", "whatsapp"] {
+            let own = Exported::of(metrics, &account);
+            let ratio = own.of_channel("campaign_account_delivery_ratio", channel);
+            let sum = sums.get(channel).map(|(part, whole)| part / whole);
+            assert_eq!(ratio, sum, "{account}\n{metrics}");
+        }
+    }
+}
+
+/// A campaign in which no count is 0 and none is like another.
+fn campaign(id: &str, days: i64) -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 990,
+        deliveries: 950,
+        clicks: 100,
+        bounces: 31,
+        opt_outs: 11,
+        reads: 600,
+        replies: 80,
+        pending: 3,
+        error: 16,
+        expired: 8,
+        network_error: 4,
+        npai: 2,
+    };
+    let sent_at = Utc::now() - TimeDelta::days(days);
+    if id.ends_with("whatsapp") {
+        Campaign::whatsapp(id, "Spring", sent_at, counts)
+    } else {
+        Campaign::sms(id, "Spring", sent_at, counts)
+    }
+}
+
+/// A simulated provider with campaigns that every poll reads, and with some that few polls read.
+async fn full_provider(api: Api) -> Simulator {
+    let mut campaigns = vec![campaign("new-sms", 1), campaign("old-sms", 10)];
+    if api == Api::Cinnox {
+        campaigns.extend([campaign("new-whatsapp", 1), campaign("old-whatsapp", 10)]);
+    }
+    simulate(api, campaigns).await
+}
+
+/// The HTTP status codes, and what each is counted as.
+const STATUSES: [(u16, &str); 18] = [
+    (204, "decode"),
+    (206, "decode"),
+    (304, "client"),
+    (400, "client"),
+    (401, "auth"),
+    (403, "forbidden"),
+    (404, "client"),
+    (405, "client"),
+    (408, "timeout"),
+    (410, "client"),
+    (418, "client"),
+    (429, "throttled"),
+    (451, "client"),
+    (500, "server"),
+    (502, "server"),
+    (503, "server"),
+    (504, "server"),
+    (599, "server"),
+];
+
+/// What makes polls fail at every provider. Nothing may ever ask at `elsewhere`.
+fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
+    let in_an_hour = httpdate::fmt_http_date((Utc::now() + TimeDelta::hours(1)).into());
+    let in_a_second = httpdate::fmt_http_date((Utc::now() + TimeDelta::seconds(1)).into());
+    let waits = [
+        ("wait", "1"),
+        ("date", in_a_second.as_str()),
+        ("wait-long", "3600"),
+        ("date-long", in_an_hour.as_str()),
+    ];
+    let html = Fault::Body {
+        content_type: "text/html",
+        body: "<html><body>Please sign in</body></html>".to_owned(),
+    };
+    let redirect = Fault::Redirect {
+        location: format!("{elsewhere}{SUMMARIES}?start_at=2026-01-01T00:00:00Z"),
+    };
+    let types =
+        r#"{"status":"1","code":[],"bulk_sms_campaign_summaries":7,"result":7,"campaigns":7}"#;
+    let by = Duration::from_hours(1);
+    let cases = [
+        ("html", html, "decode"),
+        ("half-json", Fault::HalfJson, "decode"),
+        ("null", json_body("null"), "decode"),
+        ("array", json_body("[]"), "decode"),
+        ("text", json_body("\"text\""), "decode"),
+        ("empty-body", json_body(""), "decode"),
+        ("types", json_body(types), "decode"),
+        ("bad-gzip", Fault::BadGzip, "decode"),
+        ("utf-8", Fault::InvalidUtf8, "decode"),
+        ("unheard", Fault::Unheard, "network"),
+        ("truncated", Fault::Truncated, "network"),
+        ("reset", Fault::Reset, "network"),
+        ("stall", Fault::Stall, "timeout"),
+        ("silence", Fault::Silence, "timeout"),
+        ("late", Fault::Delay { by }, "timeout"),
+        ("huge", Fault::Huge { bytes: TOO_LARGE }, "too_large"),
+        ("bomb", Fault::GzipBomb { bytes: TOO_LARGE }, "too_large"),
+        ("redirect", redirect, "client"),
+        ("echo", Fault::EchoToken, "auth"),
+    ];
+    let cases = cases
+        .into_iter()
+        .map(|(name, fault, reason)| Case::failing(api, name, fault, reason));
+    let statuses = STATUSES
+        .into_iter()
+        .map(|(code, reason)| Case::failing(api, &code.to_string(), status(code, None), reason));
+    let mut cases: Vec<_> = cases.chain(statuses).collect();
+    for (code, reason) in [(429, "throttled"), (503, "server")] {
+        for (name, value) in waits {
+            let (name, fault) = (format!("{code}-{name}"), status(code, Some(value)));
+            cases.push(Case::failing(api, &name, fault, reason));
+        }
+    }
+    for fault in [Fault::HalfJson, Fault::InvalidUtf8] {
+        let name = format!("{fault:?}").to_lowercase();
+        cases.push(Case::failing(api, &name, fault, "decode").reading_all());
+    }
+    cases
+}
+
+/// The member that holds the items, and those that are counts.
+fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
+    match api {
+        Api::ConstantContact => (
+            "bulk_sms_campaign_summaries",
+            vec!["sends", "clicks", "optouts", "delivers", "bounces"],
+        ),
+        Api::Cinnox => (
+            "result",
+            vec![
+                "totalRecipients",
+                "delivered",
+                "read",
+                "replied",
+                "pending",
+                "failed",
+            ],
+        ),
+        Api::Smsup => (
+            "campaigns",
+            vec![
+                "delivered",
+                "error",
+                "expired",
+                "network_error",
+                "stop",
+                "npai",
+                "total",
+            ],
+        ),
+    }
+}
+
+/// What costs values or campaigns at every provider, and what costs nothing.
+fn losses(api: Api) -> Vec<Case> {
+    let (items, counts) = fields(api);
+    let with_cost = || {
+        let cost = (api == Api::Smsup).then_some("cost");
+        counts.iter().copied().chain(cost).collect()
+    };
+    let lost = |cost: Option<f64>| Loss::Counts {
+        cost: cost.filter(|_| api == Api::Smsup),
+    };
+    let infinite = match api {
+        // the counts are an object of their own there
+        Api::ConstantContact => (lost(None), vec!["unique_counts"]),
+        // a number that no type holds spoils its object
+        Api::Cinnox | Api::Smsup => (Loss::Everything, vec![items]),
+    };
+    let values = [
+        ("null-count", "null", (lost(None), Vec::new())),
+        ("blank-count", "\" \"", (lost(None), Vec::new())),
+        ("negative", "-1", (lost(None), with_cost())),
+        // credits may be parts of one
+        ("fractional", "1.5", (lost(Some(1.5)), counts.clone())),
+        // and many
+        (
+            "huge-count",
+            "99999999999999999999",
+            (lost(Some(1e20)), counts.clone()),
+        ),
+        ("infinite", "1e400", infinite),
+        ("nan-text", "\"NaN\"", (lost(None), with_cost())),
+        ("text-count", "\"text\"", (lost(None), with_cost())),
+        ("list-count", "[1]", (lost(None), with_cost())),
+        ("object-count", "{\"a\":1}", (lost(None), with_cost())),
+        ("true-count", "true", (lost(None), with_cost())),
+    ];
+    let mut cases = Vec::new();
+    let mut add = |name: &str, fault: Fault, effect: Effect| {
+        let case = || Case::new(api, name, fault.clone(), effect.clone());
+        cases.extend([case(), case().reading_all()]);
+    };
+    for (name, json, (what, problems)) in values {
+        let json = json.to_owned();
+        add(
+            name,
+            Fault::Counts { json },
+            Effect::Loss { what, problems },
+        );
+    }
+    let what = Loss::Everything;
+    let problems = Vec::new();
+    add("empty", Fault::Empty, Effect::Loss { what, problems });
+    let problems = vec![items];
+    add(
+        "no-objects",
+        Fault::ItemsNotObjects,
+        Effect::Loss { what, problems },
+    );
+    add("twice", Fault::Duplicated, Effect::Nothing);
+    add("shuffled", Fault::Shuffled { seed: 1 }, Effect::Nothing);
+    let by = Duration::from_millis(300);
+    add("delay", Fault::Delay { by }, Effect::Nothing);
+    cases
+}
+
+/// What can go wrong at Constant Contact only.
+fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
+    let start = "?start_at=2026-01-01T00:00:00Z";
+    let without_scheme = elsewhere.trim_start_matches("http:");
+    let links = [
+        ("next-elsewhere", format!("{elsewhere}{SUMMARIES}{start}")),
+        (
+            "next-without-scheme",
+            format!("{without_scheme}{SUMMARIES}{start}"),
+        ),
+        ("next-outside", "/v2/reports".to_owned()),
+        ("next-outside-by-dots", "/v3/../v2/reports".to_owned()),
+        ("next-loop", format!("{SUMMARIES}{start}")),
+    ];
+    let no_list = json_body(r#"{"bulk_sms_campaign_summaries":{}}"#);
+    let others = [
+        ("quota", Fault::QuotaExceeded, "quota"),
+        ("no-list", no_list, "decode"),
+        ("no-member", json_body("{}"), "decode"),
+    ];
+    let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
+    let cases = links.into_iter().chain(others);
+    cases
+        .map(|(name, fault, reason)| Case::failing(Api::ConstantContact, name, fault, reason))
+        .collect()
+}
+
+/// What CINNOX and `SMSUp` say with status 200.
+fn body_failures() -> Vec<Case> {
+    let cinnox = [
+        ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
+        ("no-member", r#"{"code":200}"#, "decode"),
+        ("no-code", r#"{"result":[]}"#, "decode"),
+        (
+            "limit",
+            r#"{"code":6451010,"message":"Reach request limit"}"#,
+            "throttled",
+        ),
+        (
+            "service",
+            r#"{"code":6451001,"message":"Bad response"}"#,
+            "server",
+        ),
+        (
+            "query",
+            r#"{"code":6451000,"message":"Bad query"}"#,
+            "client",
+        ),
+        (
+            "unauthorized",
+            r#"{"code":401,"message":"Unauthorized"}"#,
+            "auth",
+        ),
+    ];
+    let smsup = [
+        ("no-list", r#"{"status":1,"campaigns":"none"}"#, "decode"),
+        ("no-member", r#"{"status":1}"#, "decode"),
+        ("no-status", r#"{"campaigns":[]}"#, "decode"),
+        (
+            "token",
+            r#"{"status":-1,"message":"Authentication error"}"#,
+            "auth",
+        ),
+        ("data", r#"{"status":-7,"message":"Data error"}"#, "client"),
+        (
+            "unknown",
+            r#"{"status":-99,"message":"Unknown error"}"#,
+            "server",
+        ),
+    ];
+    let cinnox = cinnox.into_iter().map(|case| (Api::Cinnox, case));
+    let smsup = smsup.into_iter().map(|case| (Api::Smsup, case));
+    let bodies = cinnox.chain(smsup);
+    let mut cases: Vec<_> = bodies
+        .map(|(api, (name, body, reason))| Case::failing(api, name, json_body(body), reason))
+        .collect();
+    let xml = Fault::Body {
+        content_type: "text/xml; charset=utf-8",
+        body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
+    };
+    cases.push(Case::failing(Api::Smsup, "xml", xml, "decode"));
+    // a server that does not care where a page begins has no second page, ever; all campaigns are
+    // read, since a poll that meets the end of the fault may have its first page from there
+    let items: Vec<_> = (0..200)
+        .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
+        .collect();
+    let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
+    let fault = json_body(&same_page);
+    cases.push(Case::failing(Api::Cinnox, "same-page", fault, "pagination").reading_all());
+    let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
+    let fault = json_body(same_page);
+    cases.push(Case::failing(Api::Smsup, "same-page", fault, "pagination").reading_all());
+    cases
+}
+
+/// What happens at a provider.
+fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
+    let mut cases = failures(api, elsewhere);
+    cases.extend(losses(api));
+    cases.extend(body_failures().into_iter().filter(|case| case.api == api));
+    if api == Api::ConstantContact {
+        cases.extend(constant_contact_failures(elsewhere));
+    }
+    cases
+}
+
+/// The accounts at which nothing ever goes wrong.
+async fn healthy() -> Vec<(String, Api, Simulator)> {
+    let mut healthy = Vec::new();
+    for (api, name) in APIS {
+        healthy.push((format!("healthy-{name}"), api, full_provider(api).await));
+    }
+    healthy
+}
+
+/// Waits for some polls of accounts at which nothing has gone wrong, and looks at all there is to
+/// see.
+async fn others_go_on(daemon: &Daemon, names: &[String]) {
+    let before = daemon.scrape().await;
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            each(metrics, names, |own| {
+                own.polls("success") >= Exported::of(&before, &own.name).polls("success") + 2.0
+            })
+        })
+        .await;
+    are_sound(&metrics);
+    for name in names {
+        let own = Exported::of(&metrics, name);
+        assert!(own.is_up(), "{name}");
+        assert_eq!((own.all_errors(), own.retries()), (0.0, 0.0), "{name}");
+        assert_eq!(own.problem_fields(), BTreeSet::new(), "{name}");
+    }
+    for page in ["/-/healthy", "/-/ready", "/config", "/"] {
+        assert!(!daemon.get(page).await.contains(TOKEN), "{page}");
+    }
+}
+
+/// Ends the exporter. In all that time it has neither panicked nor told a token.
+async fn end(daemon: Daemon) {
+    daemon.signal("TERM").await;
+    let (status, log) = daemon.wait().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
+}
+
+async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
+    let elsewhere = provider(Api::ConstantContact).await;
+    let cases = cases(api, &elsewhere.base_url());
+    let mut simulators = Vec::new();
+    for _ in &cases {
+        simulators.push(full_provider(api).await);
+    }
+    let healthy = healthy().await;
+    let others: Vec<_> = healthy.iter().map(|(name, ..)| name.clone()).collect();
+    let yaml = |stale_after: &str| {
+        let healthy = healthy.iter();
+        let mut accounts: Vec<_> = healthy
+            .map(|(name, api, simulator)| account(name, simulator, *api, &[]))
+            .collect();
+        let cases = cases.iter().zip(&simulators);
+        accounts.extend(cases.map(|(case, simulator)| case.yaml(simulator, stale_after)));
+        config(&accounts)
+    };
+    let daemon = Daemon::start(Setup::new(&yaml("stale_after: 1h")), &[]).await;
+    let names: Vec<_> = cases.iter().map(|case| case.name.clone()).collect();
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let now = campaigns(metrics);
+            let campaigns = if api == Api::Cinnox { 4 } else { 2 };
+            each(metrics, &names, |own| {
+                let known = now.get(&own.name).map_or(0, BTreeMap::len);
+                own.polls("success") >= 2.0 && known == campaigns
+            })
+        })
+        .await;
+    let before = campaigns(&metrics);
+    let successes = |metrics: &str, name: &str| Exported::of(metrics, name).polls("success");
+    let failures = |metrics: &str, name: &str| Exported::of(metrics, name).polls("failure");
+
+    let mut asked_before = Vec::new();
+    for (case, simulator) in cases.iter().zip(&simulators) {
+        simulator.update(|state| {
+            state.fault = Some(FaultPlan::always(case.fault.clone()));
+            asked_before.push(state.answered);
+        });
+    }
+    let broken = daemon.scrape().await;
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let now = campaigns(metrics);
+            let none = Campaigns::new();
+            let mut all = true;
+            for case in &cases {
+                let name = &case.name;
+                let own = Exported::of(metrics, name);
+                let before = &before[name];
+                let found = now.get(name).unwrap_or(&none);
+                let expected = case.expected(before);
+                // one or the other at any time, and nothing in between
+                assert!(
+                    *found == expected || found == before,
+                    "{name}: {found:#?} {expected:#?}"
+                );
+                all &= if let Some(reason) = case.reason() {
+                    // retries take a while where each waits for its end, and without a quota there
+                    // is no second poll before tomorrow
+                    let slow = ["timeout", "quota"].contains(&reason);
+                    let polls = if slow { 1.0 } else { 2.0 };
+                    !own.is_up() && own.polls("failure") >= polls
+                } else {
+                    assert!(own.is_up(), "{name}");
+                    let polls = own.polls("success") - successes(&broken, name);
+                    *found == expected && polls >= 3.0
+                };
+            }
+            all
+        })
+        .await;
+    for case in &cases {
+        let (name, own) = (&case.name, Exported::of(&metrics, &case.name));
+        let counted = case.reason().map_or(0.0, |reason| own.errors(reason));
+        assert_eq!(own.all_errors(), counted, "{name}");
+        assert_eq!(own.retries() > 0.0, case.is_retried(), "{name}");
+        assert_eq!(own.mismatches(), 0.0, "{name}");
+        let problems = match &case.effect {
+            Effect::Loss { problems, .. } => problems.iter().map(ToString::to_string).collect(),
+            Effect::Failure(_) | Effect::Nothing => BTreeSet::new(),
+        };
+        let mut found = own.problem_fields();
+        // a fault that begins between the campaigns and the credits costs these once
+        found.remove("credits");
+        assert_eq!(found, problems, "{name}");
+    }
+    others_go_on(&daemon, &others).await;
+
+    // with nothing else changed, the data is too old now
+    daemon.setup.write_config(&yaml("stale_after: 1s"));
+    daemon.signal("HUP").await;
+    let failing: Vec<_> = cases
+        .iter()
+        .filter(|case| case.reason().is_some())
+        .collect();
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let now = campaigns(metrics);
+            failing.iter().all(|case| !now.contains_key(&case.name))
+        })
+        .await;
+    for Case { name, .. } in &failing {
+        let own = Exported::of(&metrics, name);
+        for metric in ["campaign_account_up", "campaign_account_campaigns_dropped"] {
+            assert_eq!(own.value(metric), Some(0.0), "{name} {metric}");
+        }
+        let campaigns = own.of_channel("campaign_account_campaigns", "sms");
+        assert_eq!(campaigns, Some(0.0), "{name}");
+        let last_success = "campaign_account_last_success_timestamp_seconds";
+        assert!(own.value(last_success).is_some(), "{name}");
+    }
+    others_go_on(&daemon, &others).await;
+
+    daemon.setup.write_config(&yaml("stale_after: 1h"));
+    daemon.signal("HUP").await;
+    daemon
+        .scrape_until(|now| {
+            let mut failing = failing.iter().map(|case| &case.name);
+            failing.all(|name| failures(now, name) > failures(&metrics, name))
+        })
+        .await;
+    for simulator in &simulators {
+        repair(simulator);
+    }
+    let repaired = daemon.scrape().await;
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let now = campaigns(metrics);
+            let mut cases = cases.iter().filter(|case| !case.asks_for_patience());
+            cases.all(|Case { name, .. }| {
+                let own = Exported::of(metrics, name);
+                own.is_up() && now.get(name) == before.get(name)
+            })
+        })
+        .await;
+    for ((case, simulator), before) in cases.iter().zip(&simulators).zip(asked_before) {
+        let (name, own) = (&case.name, Exported::of(&metrics, &case.name));
+        if case.asks_for_patience() {
+            // whoever asked for an hour, or for tomorrow, was asked once, and gets that time
+            let asked = simulator.read(|state| state.answered) - before;
+            assert_eq!(asked, 1, "{name}");
+            assert!(own.polls("failure") > 1.0, "{name}");
+        } else {
+            // one may have been under way
+            let failed = own.polls("failure") - failures(&repaired, name);
+            assert!(failed <= 1.0, "{name}: {failed}");
+        }
+    }
+    others_go_on(&daemon, &others).await;
+    let asked = elsewhere.requests();
+    assert!(asked.is_empty(), "{asked:?}");
+    end(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_constant_contact_costs_what_it_must_and_is_over_when_it_is_over() {
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::ConstantContact).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_cinnox_costs_what_it_must_and_is_over_when_it_is_over() {
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Cinnox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_smsup_costs_what_it_must_and_is_over_when_it_is_over() {
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Smsup).await;
+}
+
+/// Campaigns for several pages of a provider, most of them recent.
+fn pages(api: Api) -> Vec<Campaign> {
+    let recent = match api {
+        Api::ConstantContact => 120,
+        Api::Cinnox => 410,
+        Api::Smsup => 1_009,
+    };
+    let campaigns = (1..=recent + 20).zip(1..);
+    campaigns
+        .map(|(number, minutes)| {
+            let days = if number > recent { 10 } else { 1 };
+            let mut campaign = campaign(&number.to_string(), days);
+            campaign.sent_at -= TimeDelta::minutes(minutes);
+            // none is like another
+            campaign.counts.deliveries -= number % 900;
+            campaign
+        })
+        .collect()
+}
+
+/// The samples of all campaigns as they are written.
+fn written(metrics: &str) -> BTreeSet<String> {
+    let lines = metrics.lines();
+    let campaigns = lines.filter(|line| !line.starts_with('#') && line.contains("campaign_id="));
+    campaigns.map(str::to_owned).collect()
+}
+
+async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: Api) {
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
+        let simulator = simulate(api, pages(api)).await;
+        accounts.push(account(name, &simulator, api, &[more]));
+        simulators.push((name.to_owned(), simulator));
+    }
+    let names: Vec<_> = simulators.iter().map(|(name, _)| name.clone()).collect();
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            each(metrics, &names, |own| own.polls("success") >= 2.0)
+                && count(metrics, "campaign_deliveries{") == names.len() * pages(api).len()
+        })
+        .await;
+    let before = written(&metrics);
+    are_sound(&metrics);
+    for fault in [
+        Fault::Moving { by: 3 },
+        Fault::Duplicated,
+        Fault::Shuffled { seed: 7 },
+    ] {
+        for (name, simulator) in &simulators {
+            // SMSUp's totals count older campaigns, too, so that recent ones are read until a page
+            // comes empty: none does while the list moves at every request
+            let endless = api == Api::Smsup && name == "recent";
+            if !(endless && matches!(fault, Fault::Moving { .. })) {
+                break_down(simulator, fault.clone());
+            }
+        }
+        let broken = daemon.scrape().await;
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                let now = written(metrics);
+                let other: Vec<_> = now.symmetric_difference(&before).take(20).collect();
+                assert!(other.is_empty(), "{fault:?}: {other:#?}");
+                each(metrics, &names, |own| {
+                    own.polls("success") >= Exported::of(&broken, &own.name).polls("success") + 3.0
+                })
+            })
+            .await;
+        for name in &names {
+            let own = Exported::of(&metrics, name);
+            assert_eq!((own.all_errors(), own.retries()), (0.0, 0.0), "{fault:?}");
+            assert_eq!(own.problem_fields(), BTreeSet::new(), "{fault:?}");
+            assert_eq!(own.mismatches(), 0.0, "{fault:?}");
+            let campaigns = own.of_channel("campaign_account_campaigns", "sms");
+            assert_eq!(campaigns, Some(pages(api).len() as f64), "{fault:?}");
+        }
+        // a read that finds the end of the fault may miss what moves back; the next one does not
+        for (_, simulator) in &simulators {
+            repair(simulator);
+        }
+        let repaired = daemon.scrape().await;
+        daemon
+            .scrape_until(|metrics| {
+                written(metrics) == before
+                    && each(metrics, &names, |own| {
+                        let before = Exported::of(&repaired, &own.name).polls("success");
+                        own.polls("success") >= before + 2.0
+                    })
+            })
+            .await;
+    }
+    end(daemon).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_campaign_of_constant_contact_is_lost_where_pages_are_in_disorder() {
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::ConstantContact).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_campaign_of_cinnox_is_lost_where_pages_are_in_disorder() {
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Cinnox).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_campaign_of_smsup_is_lost_where_pages_are_in_disorder() {
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Smsup).await;
+}
+
+/// A port that leads to a simulator. While there is none, connections to it are refused.
+struct Door {
+    address: String,
+    open: JoinSet<()>,
+}
+
+impl Door {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap().to_string(),
+            open: JoinSet::new(),
+        }
+    }
+
+    async fn open(&mut self, simulator: &Simulator) {
+        let listener = TcpListener::bind(&self.address).await.unwrap();
+        let target = simulator.base_url().replace("http://", "");
+        self.open.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let target = target.clone();
+                connections.spawn(async move {
+                    let mut onward = TcpStream::connect(target).await.unwrap();
+                    // whoever breaks off first
+                    copy_bidirectional(&mut stream, &mut onward).await.ok();
+                });
+            }
+        });
+    }
+
+    async fn close(&mut self) {
+        self.open.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_unknown_or_refuses_connections_is_a_network_failure_while_it_is_so() {
+    let mut accounts = Vec::new();
+    let mut doors = Vec::new();
+    let mut unknown = Vec::new();
+    let mut solved = Vec::new();
+    for (api, name) in APIS {
+        let simulator = full_provider(api).await;
+        let mut door = Door::new().await;
+        door.open(&simulator).await;
+        let (refused, host) = (format!("{name}-refused"), format!("{name}-unknown"));
+        let known = account(&host, &simulator, api, &[]);
+        let own = account(&refused, &simulator, api, &[]);
+        let own = own.replace(&simulator.base_url(), &format!("http://{}", door.address));
+        accounts.push(own.clone());
+        accounts.push(known.replace(&simulator.base_url(), "http://host.invalid"));
+        solved.extend([own, known]);
+        doors.push((refused, simulator, door));
+        unknown.push(host);
+    }
+    let refused: Vec<_> = doors.iter().map(|(name, ..)| name.clone()).collect();
+    let healthy = healthy().await;
+    let others: Vec<_> = healthy.iter().map(|(name, ..)| name.clone()).collect();
+    for (name, api, simulator) in &healthy {
+        accounts.push(account(name, simulator, *api, &[]));
+        solved.push(account(name, simulator, *api, &[]));
+    }
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let only_network = |own: &Exported<'_>| own.all_errors() == own.errors("network");
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            each(metrics, &refused, |own| own.polls("success") >= 2.0)
+                && each(metrics, &unknown, |own| own.polls("failure") >= 1.0)
+        })
+        .await;
+    assert!(each(&metrics, &unknown, |own| only_network(own) && !own.is_up()));
+    let before = campaigns(&metrics);
+    assert!(unknown.iter().all(|name| !before.contains_key(name)));
+
+    for (.., door) in &mut doors {
+        door.close().await;
+    }
+    let metrics = daemon
+        .scrape_until(|metrics| each(metrics, &refused, |own| own.polls("failure") >= 2.0))
+        .await;
+    assert!(each(&metrics, &refused, |own| only_network(own) && !own.is_up()));
+    assert_eq!(campaigns(&metrics), before);
+    others_go_on(&daemon, &others).await;
+
+    for (_, simulator, door) in &mut doors {
+        door.open(simulator).await;
+    }
+    let repaired = daemon.scrape().await;
+    let metrics = daemon
+        .scrape_until(|metrics| each(metrics, &refused, |own| own.is_up() && only_network(own)))
+        .await;
+    assert_eq!(campaigns(&metrics), before);
+    for name in &refused {
+        let failures = |metrics| Exported::of(metrics, name).polls("failure");
+        assert!(failures(&metrics) <= failures(&repaired) + 1.0, "{name}");
+    }
+    daemon.setup.write_config(&config(&solved));
+    daemon.signal("HUP").await;
+    daemon
+        .scrape_until(|metrics| each(metrics, &unknown, |own| own.is_up() && only_network(own)))
+        .await;
+    others_go_on(&daemon, &others).await;
+    end(daemon).await;
+}
