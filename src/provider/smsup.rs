@@ -100,7 +100,8 @@ impl Settings {
                 .append_pair("sort", "id");
             let interpret = |answer: &Answer| read_page(answer, self.time_zone);
             let page = session.get(&url, &token, interpret).await?;
-            received += page.items;
+            // whatever comes beyond that, the next page begins where this one was to end
+            received += page.items.min(LENGTH);
             let is_last = page.is_last(received);
             let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
             reading.add_page(page.campaigns, page.problems);
