@@ -14,6 +14,7 @@
 
 mod support;
 
+mod clock;
 mod exposition;
 mod failures;
 mod golden;

@@ -621,7 +621,11 @@ async fn a_token_that_could_not_be_kept_is_not_asked_for() {
 /// Lets a process write no byte to a file, or any number of them.
 async fn let_write(daemon: &Daemon, limit: &str) {
     let mut command = Command::new("prlimit");
-    command.args(["--pid", &daemon.id(), &format!("--fsize={limit}:")]);
+    command.args([
+        "--pid",
+        &daemon.id().to_string(),
+        &format!("--fsize={limit}:"),
+    ]);
     assert!(run(&mut command).await.status.success());
 }
 

@@ -162,6 +162,11 @@ impl Daemon {
         }
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// `127.0.0.1:PORT`
     pub(crate) fn address(&self) -> &str {
         &self.address
@@ -218,19 +223,19 @@ impl Daemon {
         last
     }
 
-    /// The id of its process.
-    pub(crate) fn id(&self) -> String {
-        self.child.id().unwrap().to_string()
-    }
-
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .args(["-s", name, &self.id()])
+            .args(["-s", name, &self.id().to_string()])
             .status()
             .await
             .unwrap();
         assert!(status.success());
+    }
+
+    /// Waits for its end, however it ends; returns the folder that another one may go on with.
+    pub(crate) async fn end(self) -> Setup {
+        self.wait_and_leave().await.2
     }
 
     /// Waits for its end; returns how it ended and all that it logged.

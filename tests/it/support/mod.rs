@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod daemon;
+pub(crate) mod faketime;
 pub(crate) mod faults;
 pub(crate) mod prometheus;
 pub(crate) mod promtool;

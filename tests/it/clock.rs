@@ -1,0 +1,177 @@
+//! A wall clock that jumps: what depends on how long something takes does not depend on it.
+
+use std::time::{Duration, Instant};
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use chrono::{TimeDelta, Utc};
+
+use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
+use crate::support::faketime::FakeClock;
+use crate::support::faults::{APIS, Exported, each, provider};
+
+/// An account that renews its tokens.
+fn renewing(name: &str, simulator: &Simulator, refresh_token: &str, more: &[&str]) -> String {
+    let auth_url = format!("auth_url: {}/oauth2/default", simulator.base_url());
+    let lines = [&[auth_url.as_str(), "client_id: demo-client"], more].concat();
+    let yaml = account(name, simulator, Api::ConstantContact, &lines);
+    simulator.update(|state| state.authorization.grant(refresh_token));
+    yaml.replace(
+        "access_token_file: TOKEN_FILE",
+        "refresh_token_file: REFRESH_TOKEN_FILE",
+    )
+}
+
+/// The exporter with a clock of its own, with one account that renews its tokens at least.
+async fn start(clock: &FakeClock, setup: Setup) -> Daemon {
+    let mut command = program();
+    command.arg("--config.file").arg(setup.config_file());
+    clock.of(&mut command);
+    let storage = setup.folder().join("store").display().to_string();
+    Daemon::start_command(command, setup, &["--storage.path", &storage]).await
+}
+
+fn setup(accounts: &[String]) -> Setup {
+    let setup = Setup::new("");
+    let file = setup.folder().join("refresh-token");
+    std::fs::write(&file, "first").unwrap();
+    let yaml = config(accounts).replace("REFRESH_TOKEN_FILE", &file.display().to_string());
+    setup.write_config(&yaml);
+    setup
+}
+
+fn campaign(id: &str, age: TimeDelta) -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 1_000,
+        deliveries: 950,
+        ..Counts::default()
+    };
+    Campaign::sms(id, "Spring", Utc::now() - age, counts)
+}
+
+enum Jump {
+    /// So far from the right time.
+    By(TimeDelta),
+    /// To so long after the coming midnight.
+    ToNight(TimeDelta),
+}
+
+#[tokio::test]
+async fn no_jump_of_the_clock_disturbs_polls_data_or_tokens() {
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (api, name) in APIS {
+        // CINNOX is asked for no campaign later than a day from now, as the clock has it
+        let hours = if api == Api::Cinnox { 26 } else { 1 };
+        let ages = [TimeDelta::hours(hours), TimeDelta::days(10)];
+        let campaigns = ages.map(|age| campaign(&age.num_hours().to_string(), age));
+        let simulator = simulate(api, campaigns.to_vec()).await;
+        // by the clock on the wall, each jump would make the data older than that
+        let more = ["stale_after: 30m"];
+        accounts.push(match api {
+            Api::ConstantContact => renewing(name, &simulator, "first", &more),
+            Api::Cinnox | Api::Smsup => account(name, &simulator, api, &more),
+        });
+        simulators.push(simulator);
+    }
+    let names = APIS.map(|(_, name)| name.to_owned());
+    let setup = setup(&accounts);
+    let mut clock = FakeClock::new(setup.folder());
+    let daemon = start(&clock, setup).await;
+    let deliveries = |metrics: &str| count(metrics, "campaign_deliveries{");
+    daemon
+        .scrape_until(|metrics| {
+            each(metrics, &names, |own| own.polls("success") >= 2.0) && deliveries(metrics) == 6
+        })
+        .await;
+
+    let (hours, days, minutes) = (TimeDelta::hours, TimeDelta::days, TimeDelta::minutes);
+    for (what, jump) in [
+        ("two hours on", Jump::By(hours(2))),
+        ("four hours back", Jump::By(hours(-2))),
+        ("right again", Jump::By(hours(0))),
+        ("two days on", Jump::By(days(2))),
+        ("four days back", Jump::By(days(-2))),
+        ("over midnight", Jump::ToNight(TimeDelta::seconds(-2))),
+        ("minutes after midnight", Jump::ToNight(minutes(5))),
+        ("minutes before midnight", Jump::ToNight(minutes(-5))),
+        ("midnight", Jump::ToNight(minutes(0))),
+        ("right at last", Jump::By(hours(0))),
+    ] {
+        let before = daemon.scrape().await;
+        let begin = Instant::now();
+        match jump {
+            Jump::By(offset) => clock.set(offset),
+            Jump::ToNight(since_midnight) => clock.set_to_night(since_midnight),
+        }
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                assert_eq!(
+                    samples(metrics, "campaign_account_up", &[]),
+                    [1.0; 3],
+                    "{what}"
+                );
+                assert_eq!(deliveries(metrics), 6, "{what}");
+                each(metrics, &names, |own| {
+                    own.polls("success") >= Exported::of(&before, &own.name).polls("success") + 3.0
+                })
+            })
+            .await;
+        // the first may have been due at once, the others are an interval apart
+        assert!(begin.elapsed() >= Duration::from_millis(1_900), "{what}");
+        assert_eq!(
+            daemon.get("/-/healthy").await,
+            "Campaign exporter is healthy.\n"
+        );
+        for name in &names {
+            let own = Exported::of(&metrics, name);
+            assert_eq!(
+                (own.all_errors(), own.retries()),
+                (0.0, 0.0),
+                "{what} {name}"
+            );
+            assert_eq!(
+                own.value("campaign_account_poll_interval_seconds"),
+                Some(1.0),
+                "{what}"
+            );
+            // the clock has jumped there
+            let time = own
+                .value("campaign_account_last_success_timestamp_seconds")
+                .unwrap();
+            let off = time - clock.now().timestamp_millis() as f64 / 1_000.0;
+            assert!(off.abs() < 30.0, "{what} {name}: {off}");
+        }
+        let refreshes = simulators[0].read(|state| state.authorization.refreshes);
+        assert_eq!(refreshes, 1, "{what}");
+    }
+    daemon.signal("TERM").await;
+    let (status, log) = daemon.wait().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("panic"), "{log}");
+}
+
+#[tokio::test]
+async fn tokens_outlive_a_start_with_a_wrong_clock() {
+    let simulator = provider(Api::ConstantContact).await;
+    let mut setup = setup(&[renewing("one", &simulator, "first", &[])]);
+    let mut clock = FakeClock::new(setup.folder());
+    // by the second the token seems to have run out; by the others it is young
+    for (days, refreshes) in [(0, 1), (2, 2), (-2, 2), (0, 2)] {
+        clock.set(TimeDelta::days(days));
+        let daemon = start(&clock, setup).await;
+        let metrics = daemon
+            .scrape_until(|metrics| {
+                let own = Exported::of(metrics, "one");
+                own.polls("success") >= 3.0 && own.is_up() && own.has_data()
+            })
+            .await;
+        assert_eq!(Exported::of(&metrics, "one").all_errors(), 0.0, "{days}");
+        let refreshed = simulator.read(|state| state.authorization.refreshes);
+        assert_eq!(refreshed, refreshes, "{days}");
+        daemon.signal("KILL").await;
+        setup = daemon.end().await;
+    }
+    let reused = simulator.read(|state| state.authorization.reused_refresh_tokens());
+    assert_eq!(reused, [""; 0]);
+}
