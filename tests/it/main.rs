@@ -27,5 +27,6 @@ mod recent;
 mod reload;
 mod restart;
 mod secrets;
+mod soak;
 mod tls;
 mod tokens;
