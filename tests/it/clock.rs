@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
 use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
@@ -149,6 +149,29 @@ async fn no_jump_of_the_clock_disturbs_polls_data_or_tokens() {
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("panic"), "{log}");
+}
+
+#[tokio::test]
+async fn a_quota_that_ends_soon_after_midnight_was_yesterdays_and_costs_minutes_not_the_day() {
+    let simulator = provider(Api::ConstantContact).await;
+    let own = account("one", &simulator, Api::ConstantContact, &[]);
+    let setup = setup(&[own]);
+    let mut clock = FakeClock::new(setup.folder());
+    // at the provider it is still the day before
+    clock.set_to_night(TimeDelta::minutes(5));
+    let daemon = start(&clock, setup).await;
+    daemon
+        .scrape_until(|metrics| Exported::of(metrics, "one").polls("success") >= 2.0)
+        .await;
+    simulator.update(|state| state.fault = Some(FaultPlan::once(Fault::QuotaExceeded)));
+    let metrics = daemon
+        .scrape_until(|metrics| !Exported::of(metrics, "one").is_up())
+        .await;
+    let own = Exported::of(&metrics, "one");
+    assert_eq!(own.errors("quota"), own.all_errors());
+    assert!(own.has_data());
+    let interval = own.value("campaign_account_poll_interval_seconds").unwrap();
+    assert!(interval <= 900.0, "{interval}");
 }
 
 #[tokio::test]
