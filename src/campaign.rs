@@ -153,10 +153,11 @@ impl Failures {
         ]
     }
 
-    /// The sum of those that are there.
+    /// The sum of those that are there; nothing where no gauge would hold it exactly.
     pub fn total(&self) -> Option<u64> {
         let known = self.by_reason().into_iter().filter_map(|(_, count)| count);
-        known.reduce(u64::saturating_add)
+        let total = known.reduce(u64::saturating_add);
+        total.filter(|total| *total <= MAX_COUNT)
     }
 }
 
@@ -371,6 +372,14 @@ mod tests {
         };
         assert_eq!(some.total(), Some(5));
         assert_eq!(Failures::default().total(), None);
+        let mut most = Failures {
+            error: Some(MAX_COUNT - 1),
+            expired: Some(1),
+            ..Failures::default()
+        };
+        assert_eq!(most.total(), Some(MAX_COUNT));
+        most.npai = Some(1);
+        assert_eq!(most.total(), None);
     }
 
     #[test]
