@@ -4,6 +4,7 @@
 //! stands, so a file is read into a tree of [`Node`]s first and a [`Section`] then takes its
 //! values key by key, collecting what is wrong with them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -225,18 +226,16 @@ impl<'doc> Section<'doc> {
 
     /// Ends the reading: unknown and repeated keys become problems.
     pub fn finish(mut self) -> (Effective, Vec<Problem>) {
-        for (index, (key, _)) in self.entries.iter().enumerate() {
-            let name = &key.value;
-            let message = if self
-                .entries
-                .iter()
-                .take(index)
-                .any(|(other, _)| other.value == *name)
-            {
+        // sets: a mapping may have as many keys as fit in the file
+        let known: HashSet<&str> = self.known.iter().map(String::as_str).collect();
+        let mut seen = HashSet::new();
+        for (key, _) in self.entries {
+            let name = key.value.as_str();
+            let message = if !seen.insert(name) {
                 "stands here twice".to_owned()
-            } else if self.known.contains(name) {
+            } else if known.contains(name) {
                 continue;
-            } else if self.known.contains(&format!("{name}_file")) {
+            } else if known.contains(format!("{name}_file").as_str()) {
                 format!("a secret is never given inline: write {name}_file or {name}_env")
             } else {
                 // a colon without a blank after it makes a key of a secret, and most have digits
@@ -613,7 +612,24 @@ pub fn duration_text(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+    use std::time::Instant;
+
     use super::*;
+
+    #[test]
+    fn many_keys_are_refused_in_no_time() {
+        let mut yaml = String::new();
+        for number in 0..100_000 {
+            writeln!(yaml, "k{number}: 1").unwrap();
+        }
+        let node = Node::parse(&yaml).unwrap();
+        let begin = Instant::now();
+        let (_, problems) = Section::new("", &node).unwrap().finish();
+        assert_eq!(problems.len(), 100_000);
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
 
     #[test]
     fn a_duration_is_whole_numbers_with_units() {
