@@ -139,7 +139,7 @@ impl Settings {
         let page: WirePage<'_> = answer.json()?;
         let mut problems = Problems::default();
         let items = page.result.len();
-        let mut campaigns = Vec::with_capacity(items);
+        let mut campaigns = Vec::new();
         for json in page.result {
             let item = lenient::item::<Item<'_>>(json, "result", &mut problems);
             campaigns.extend(item.and_then(|item| item.translate(self.only(), &mut problems)));
@@ -385,6 +385,15 @@ mod tests {
         let (campaign, problems) = translate(r#"{"id":"c4","channel":"Viber"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "viber");
         assert_eq!(problems, "");
+    }
+
+    #[test]
+    fn what_is_no_campaign_takes_no_room() {
+        let body = r#"{"code":200,"result":[0,0,0,0]}"#;
+        let page = settings("1", &[Channel::Sms])
+            .read_page(&Answer::of(200, body))
+            .unwrap();
+        assert_eq!((page.items, page.campaigns.capacity()), (4, 0));
     }
 
     #[test]

@@ -316,7 +316,7 @@ fn read_page(answer: &Answer) -> Result<Page, PollError> {
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
     let items = page.bulk_sms_campaign_summaries.len();
-    let mut campaigns = Vec::with_capacity(items);
+    let mut campaigns = Vec::new();
     for json in page.bulk_sms_campaign_summaries {
         let item = lenient::item::<Item<'_>>(json, "bulk_sms_campaign_summaries", &mut problems);
         campaigns.extend(item.and_then(|item| item.translate(&mut problems)));
@@ -519,6 +519,11 @@ mod tests {
             assert!(page.mismatches.is_empty(), "{item}");
             assert_eq!(page.problems.to_string(), problem);
         }
+    }
+
+    #[test]
+    fn what_is_no_campaign_takes_no_room() {
+        assert_eq!(read(&body("0,0,0,0", "{}")).campaigns.capacity(), 0);
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn read_page(answer: &Answer, time_zone: Tz) -> Result<Page, PollError> {
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
     let items = page.campaigns.len();
-    let mut campaigns = Vec::with_capacity(items);
+    let mut campaigns = Vec::new();
     for json in page.campaigns {
         let item = lenient::item::<Item>(json, "campaigns", &mut problems);
         campaigns.extend(item.and_then(|item| item.translate(time_zone, &mut problems)));
@@ -380,6 +380,13 @@ mod tests {
         assert_eq!(shoe.counts.opt_outs, Some(0));
         assert_eq!(shoe.cost_credits, Some(2128.0));
         assert_eq!(shoe.reported_delivery_ratio, Some(1.0));
+    }
+
+    #[test]
+    fn what_is_no_campaign_takes_no_room() {
+        let body = r#"{"status":1,"campaigns":[0,0,0,0]}"#;
+        let page = read_page(&Answer::of(200, body), Tz::UTC).unwrap();
+        assert_eq!((page.items, page.campaigns.capacity()), (4, 0));
     }
 
     #[test]
