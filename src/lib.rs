@@ -42,3 +42,6 @@ pub mod demo;
 pub mod logging;
 
 pub mod cli;
+
+#[cfg(fuzzing)]
+pub mod fuzzing;

@@ -158,6 +158,19 @@ impl Settings {
     }
 }
 
+#[cfg(fuzzing)]
+impl Settings {
+    /// What a poll makes of an answer, for the fuzz targets.
+    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+        let page = self.read_page(&Answer::of(status, body))?;
+        let wanted = page.campaigns.into_iter();
+        let wanted = wanted.filter(|campaign| self.wants(&campaign.channel));
+        let mut reading = Reading::default();
+        reading.add_page(wanted, page.problems);
+        Ok(reading)
+    }
+}
+
 /// A decoded page. An item that is none counts as one all the same: it fills its place.
 struct Page {
     items: usize,

@@ -218,7 +218,7 @@ impl Settings {
 
     /// The address of the next page. The token goes nowhere but to the API that the account is
     /// configured for, whatever a link says.
-    fn next_url(&self, href: &str) -> Result<Url, PollError> {
+    pub(crate) fn next_url(&self, href: &str) -> Result<Url, PollError> {
         let refused = |why: &str| {
             PollError::new(
                 Reason::Pagination,
@@ -240,6 +240,22 @@ impl Settings {
         let mut url = endpoint(&self.base_url, next.path());
         url.set_query(next.query());
         Ok(url)
+    }
+}
+
+#[cfg(fuzzing)]
+impl Settings {
+    /// What a poll makes of an answer, for the fuzz targets.
+    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+        let page = read_page(&Answer::of(status, body))?;
+        let mut reading = Reading {
+            reported_ratios: page.ratios,
+            mismatches: page.mismatches,
+            ..Reading::default()
+        };
+        reading.add_page(page.campaigns, page.problems);
+        page.next.map(|href| self.next_url(&href)).transpose()?;
+        Ok(reading)
     }
 }
 

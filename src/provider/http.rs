@@ -350,13 +350,13 @@ pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
 
 impl Answer {
     /// An answer as a provider's test wants it.
-    #[cfg(test)]
-    pub(super) fn of(status: u16, body: &str) -> Self {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(status: u16, body: impl AsRef<[u8]>) -> Self {
         Self {
             status,
             content_type: "application/json".to_owned(),
             retry_after: None,
-            body: Bytes::copy_from_slice(body.as_bytes()),
+            body: Bytes::copy_from_slice(body.as_ref()),
         }
     }
 
@@ -446,7 +446,7 @@ fn error_detail(body: &[u8]) -> String {
 
 /// The error with a message of one line and bounded length, without the token, which a provider
 /// may repeat. The token goes first: nothing would tell one that is cut.
-pub(super) fn presentable(mut error: PollError, token: &SecretString) -> PollError {
+pub(crate) fn presentable(mut error: PollError, token: &SecretString) -> PollError {
     let token = token.expose_secret();
     // serde shows text as `Debug` does
     let shown = format!("{token:?}");
@@ -463,7 +463,7 @@ pub(super) fn presentable(mut error: PollError, token: &SecretString) -> PollErr
 }
 
 /// `Retry-After` as a duration from `now`, in either of its forms (RFC 9110, 10.2.3).
-fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

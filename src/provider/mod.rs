@@ -28,6 +28,8 @@ use crate::store::Store;
 
 pub use application::{Application, Applications, FullRead, Limits, Plan, Remaining};
 pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
+#[cfg(fuzzing)]
+pub(crate) use http::{presentable, retry_after};
 pub use lenient::Problems;
 pub use oauth::DeviceCode;
 pub use tokens::{Access, shell_word};

@@ -137,6 +137,21 @@ impl Settings {
     }
 }
 
+#[cfg(fuzzing)]
+impl Settings {
+    /// What a poll makes of an answer, for the fuzz targets. Credits that stand in the same body are
+    /// read, too.
+    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+        let answer = Answer::of(status, body);
+        let page = read_page(&answer, self.time_zone)?;
+        let mut reading = Reading::default();
+        reading.add_page(page.campaigns, page.problems);
+        let credits: Credits = answer.json()?;
+        reading.credits = credits.left.signed_number("credits", &mut reading.problems);
+        Ok(reading)
+    }
+}
+
 /// A decoded page. An item that is none counts as one all the same: it fills its place.
 struct Page {
     items: usize,
