@@ -1,0 +1,37 @@
+//! `Retry-After`, in either form: four bytes of time and a header's value.
+
+#![no_main]
+
+use std::time::Duration;
+
+use campaign_exporter::fuzzing::retry_after;
+use chrono::{DateTime, TimeDelta, Utc};
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+/// More than an HTTP date, whose year has four digits, can be away.
+const MOST: Duration = Duration::from_hours(8_100 * 366 * 24);
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Some((seconds, value)) = data.split_first_chunk() else {
+        return Corpus::Reject;
+    };
+    let Ok(value) = str::from_utf8(value) else {
+        return Corpus::Reject;
+    };
+    let seconds = u32::from_be_bytes(*seconds);
+    let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds.into());
+    let wait = retry_after(value, now);
+    match value.trim().parse() {
+        Ok(asked) => assert_eq!(wait, Some(Duration::from_secs(asked)), "{value:?}"),
+        Err(_) => assert!(wait.is_none_or(|wait| wait <= MOST), "{value:?}: {wait:?}"),
+    }
+    // a date that many seconds after the epoch, and before now
+    let date = |time: DateTime<Utc>| time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let asked = retry_after(&date(now), DateTime::UNIX_EPOCH);
+    assert_eq!(asked, Some(Duration::from_secs(seconds.into())), "{now}");
+    assert_eq!(
+        retry_after(&date(DateTime::UNIX_EPOCH), now),
+        Some(Duration::ZERO)
+    );
+    Corpus::Keep
+});

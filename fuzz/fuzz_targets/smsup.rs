@@ -1,0 +1,7 @@
+//! A page of SMSUp: an HTTP status in three digits and a body.
+
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|data: &[u8]| -> Corpus { campaign_exporter_fuzz::page("smsup", data) });

@@ -1,0 +1,172 @@
+//! What the fuzz targets share: accounts to read, and what must hold of whatever a page becomes.
+
+use std::sync::LazyLock;
+
+use campaign_exporter::campaign::{Campaign, MAX_COUNT, Ratio};
+use campaign_exporter::config::Account;
+use campaign_exporter::exposition::Format;
+use campaign_exporter::fuzzing;
+use campaign_exporter::provider::{PollError, Reading};
+use campaign_exporter::snapshot::{Change, Data, Snapshot, Update};
+use chrono::DateTime;
+use libfuzzer_sys::Corpus;
+use tokio::time::{Duration, Instant};
+
+#[path = "../../tests/it/support/strict.rs"]
+#[allow(dead_code, reason = "the tests of the program use the rest")]
+mod strict;
+
+/// What every request of a target carries. The backslash is there because JSON and `Debug` write it
+/// in another way.
+pub const TOKEN: &str = "hun\\ter2-hun\\ter2";
+
+/// Longest message of an error in characters: 200 and the mark of a cut.
+const MAX_MESSAGE_CHARS: usize = 201;
+
+/// Accounts of every kind that decodes in a way of its own.
+static ACCOUNTS: LazyLock<Vec<Account>> = LazyLock::new(|| {
+    let config = fuzzing::configuration(include_str!("accounts.yaml"));
+    config.expect("the accounts are good").accounts
+});
+
+/// The accounts at a provider.
+pub fn accounts(provider: &str) -> impl Iterator<Item = &'static Account> {
+    ACCOUNTS
+        .iter()
+        .filter(move |account| account.provider.name() == provider)
+}
+
+/// Holds a page against each account at a provider. The input is an HTTP status in three digits,
+/// so that a page can be written by hand, and the body right after it.
+pub fn page(provider: &str, data: &[u8]) -> Corpus {
+    let Some((status, body)) = data.split_at_checked(3) else {
+        return Corpus::Reject;
+    };
+    let status = str::from_utf8(status)
+        .ok()
+        .and_then(|status| status.parse().ok());
+    let Some(status @ 100..=999) = status else {
+        return Corpus::Reject;
+    };
+    for account in accounts(provider) {
+        match fuzzing::decode(&account.provider, status, body) {
+            Ok(reading) => check_reading(account, reading),
+            Err(error) => check_error(error),
+        }
+    }
+    Corpus::Keep
+}
+
+/// What must hold of an error, wherever it comes from.
+pub fn check_error(error: PollError) {
+    let error = fuzzing::presentable(error, TOKEN);
+    let message = &error.message;
+    assert!(!message.is_empty(), "an error that says nothing");
+    assert!(!message.contains(char::is_control), "{message:?}");
+    assert!(!message.contains(TOKEN), "{message:?}");
+    assert!(message.chars().count() <= MAX_MESSAGE_CHARS, "{message:?}");
+}
+
+/// What must hold of a page, of its campaigns, and of what a scrape gets of them.
+fn check_reading(account: &Account, mut reading: Reading) {
+    let (campaigns, dropped) = reading.take_newest(account.polling.max_campaigns);
+    assert_eq!(dropped, 0, "more campaigns than an input has bytes");
+    for campaign in &campaigns {
+        check_campaign(campaign);
+    }
+    for (_, ratio) in &reading.reported_ratios {
+        assert!(ratio.is_finite(), "{ratio}");
+    }
+    assert!(reading.credits.is_none_or(f64::is_finite));
+    check_exposition(
+        account,
+        Data {
+            campaigns,
+            dropped,
+            credits: reading.credits,
+            reported_ratios: reading.reported_ratios,
+        },
+    );
+}
+
+fn check_campaign(campaign: &Campaign) {
+    assert!(!campaign.id.trim().is_empty(), "{campaign:?}");
+    assert!(!campaign.channel.as_str().is_empty(), "{campaign:?}");
+    let counts = &campaign.counts;
+    let counts = [
+        counts.recipients,
+        counts.sends,
+        counts.deliveries,
+        counts.opens,
+        counts.clicks,
+        counts.bounces,
+        counts.opt_outs,
+        counts.reads,
+        counts.replies,
+        counts.pending,
+    ];
+    let failures = campaign.failures.by_reason().map(|(_, count)| count);
+    for count in counts.into_iter().chain(failures).flatten() {
+        assert!(count <= MAX_COUNT, "{campaign:?}");
+    }
+    let ratios = [
+        Ratio::Delivery,
+        Ratio::Click,
+        Ratio::Bounce,
+        Ratio::OptOut,
+        Ratio::Open,
+        Ratio::Read,
+        Ratio::Reply,
+    ];
+    let ratios = ratios.into_iter().map(|ratio| ratio.of([campaign]));
+    let others = [campaign.cost_credits, campaign.reported_delivery_ratio];
+    for number in ratios.chain(others).flatten() {
+        assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
+    }
+}
+
+/// Renders a snapshot that has only this data, and reads it as strictly as the tests do: whole
+/// lines, quotes and escapes that close, no series twice, no number that is none.
+fn check_exposition(account: &Account, data: Data) {
+    let mut expected: Vec<(String, String)> = data
+        .campaigns
+        .iter()
+        .map(|campaign| (campaign.id.clone(), campaign.name.clone()))
+        .collect();
+    expected.sort();
+    let mut snapshot = Snapshot::default();
+    snapshot.apply(Change::Configured {
+        number: 1,
+        accounts: vec![(1, account.clone())],
+    });
+    let polled = snapshot.apply(Change::Polled(Box::new(Update {
+        account: account.name.clone(),
+        generation: 1,
+        at: DateTime::UNIX_EPOCH,
+        ended: Instant::now(),
+        took: Duration::from_secs(1),
+        data: Some(data),
+    })));
+    assert!(polled, "the snapshot took the data");
+    for format in Format::ALL {
+        let text = campaign_exporter::families::render(&snapshot, format);
+        let families = strict::read(&format!("{text}{}", format.end()), format);
+        let info = families
+            .iter()
+            .find(|family| family.name == "campaign_info");
+        let mut found: Vec<(String, String)> = info
+            .into_iter()
+            .flat_map(|family| &family.samples)
+            .map(|sample| {
+                let mut labels = sample.labels();
+                let mut label = |name| labels.remove(name).expect("campaign_info has this label");
+                (label("campaign_id"), label("campaign_name"))
+            })
+            .collect();
+        found.sort();
+        assert_eq!(
+            found, expected,
+            "what a scrape reads is not what was decoded"
+        );
+    }
+}
