@@ -8,10 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use secrecy::SecretString;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::document::Problem;
-use crate::provider::{self, PollError, Reading, Settings};
+use crate::provider::{self, Kept, PollError, Reading, Settings};
+use crate::saved::{DataRecord, PollRecord};
+use crate::store::{Kind, decode as unsealed, header};
 
 /// The configuration in a text, as if tokens could be kept.
 pub fn configuration(text: &str) -> Result<Config, Vec<Problem>> {
@@ -44,3 +48,27 @@ pub fn presentable(error: PollError, token: &str) -> PollError {
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     provider::retry_after(value, now)
 }
+
+/// What a file of the store holds, written again; or why it is refused.
+pub fn stored(kind: Kind, file: &[u8]) -> Result<Vec<u8>, String> {
+    match kind {
+        Kind::Tokens => rewritten::<Kept>(kind, file),
+        Kind::Poll => rewritten::<PollRecord>(kind, file),
+        Kind::Campaigns => rewritten::<DataRecord>(kind, file),
+        Kind::Requests => Err("its content is private".to_owned()),
+    }
+}
+
+fn rewritten<T: Serialize + DeserializeOwned>(kind: Kind, file: &[u8]) -> Result<Vec<u8>, String> {
+    let value: T = unsealed(kind, NAME, file)?;
+    let payload = postcard::to_stdvec(&value).map_err(|error| error.to_string())?;
+    Ok(sealed(kind, &payload))
+}
+
+/// A file with the first line that belongs to its content.
+pub fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    [header(kind, NAME, payload).as_bytes(), payload].concat()
+}
+
+/// Whose the files are.
+const NAME: &str = "fuzz";

@@ -410,7 +410,7 @@ fn set_aside(path: &Path, why: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
+pub(crate) fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
     let (kind, version, owner) = (kind.as_str(), kind.version(), short_fingerprint(name));
     let (sum, length) = (checksum(payload), payload.len());
     format!("{PROGRAM} {kind} {version} {owner} {sum:08x} {length}\n")

@@ -6,8 +6,9 @@ use campaign_exporter::campaign::{Campaign, MAX_COUNT, Ratio};
 use campaign_exporter::config::Account;
 use campaign_exporter::exposition::Format;
 use campaign_exporter::fuzzing;
-use campaign_exporter::provider::{PollError, Reading};
-use campaign_exporter::snapshot::{Change, Data, Snapshot, Update};
+use campaign_exporter::history::History;
+use campaign_exporter::provider::{PollError, Reading, Window};
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::DateTime;
 use libfuzzer_sys::Corpus;
 use tokio::time::{Duration, Instant};
@@ -69,7 +70,12 @@ pub fn check_error(error: PollError) {
 
 /// What must hold of a page, of its campaigns, and of what a scrape gets of them.
 fn check_reading(account: &Account, mut reading: Reading) {
-    let (campaigns, dropped) = reading.take_newest(account.polling.max_campaigns);
+    let window = Window {
+        start: DateTime::UNIX_EPOCH,
+        now: DateTime::UNIX_EPOCH,
+    };
+    let history = History::of_full_read(reading.take_campaigns(), window, None);
+    let (campaigns, dropped) = history.newest(account.polling.max_campaigns);
     assert_eq!(dropped, 0, "more campaigns than an input has bytes");
     for campaign in &campaigns {
         check_campaign(campaign);
@@ -137,7 +143,12 @@ fn check_exposition(account: &Account, data: Data) {
     let mut snapshot = Snapshot::default();
     snapshot.apply(Change::Configured {
         number: 1,
-        accounts: vec![(1, account.clone())],
+        accounts: vec![Configured {
+            generation: 1,
+            account: account.clone(),
+            poll_interval: account.polling.poll_interval,
+            restored: None,
+        }],
     });
     let polled = snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
@@ -145,6 +156,8 @@ fn check_exposition(account: &Account, data: Data) {
         at: DateTime::UNIX_EPOCH,
         ended: Instant::now(),
         took: Duration::from_secs(1),
+        poll_interval: account.polling.poll_interval,
+        token_expiry: None,
         data: Some(data),
     })));
     assert!(polled, "the snapshot took the data");

@@ -30,6 +30,8 @@ pub use application::{Application, Applications, FullRead, Limits, Plan, Remaini
 pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
 #[cfg(fuzzing)]
 pub(crate) use http::{presentable, retry_after};
+#[cfg(fuzzing)]
+pub(crate) use tokens::Kept;
 pub use lenient::Problems;
 pub use oauth::DeviceCode;
 pub use tokens::{Access, shell_word};

@@ -146,7 +146,7 @@ impl Memory {
 
 /// The tokens of an account at an application, as they are kept.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Kept {
+pub(crate) struct Kept {
     #[serde(serialize_with = "expose_optional")]
     refresh_token: Option<SecretString>,
     #[serde(serialize_with = "expose_optional")]
