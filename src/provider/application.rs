@@ -258,6 +258,8 @@ struct Requests {
 #[derive(Clone, Debug)]
 struct Hold {
     until: Instant,
+    /// The day that the provider calls spent: it is over, too, when the clock says so.
+    day: Option<NaiveDate>,
     reason: Reason,
     why: String,
 }
@@ -331,12 +333,15 @@ impl Application {
     }
 
     fn check_hold(&self) -> Result<(), PollError> {
+        self.check_hold_at(Utc::now())
+    }
+
+    fn check_hold_at(&self, now: DateTime<Utc>) -> Result<(), PollError> {
         let state = self.state.borrow();
-        let now = Instant::now();
         match &state.hold {
-            Some(hold) if hold.until > now => {
+            Some(hold) if hold.is_in_force(now) => {
                 let mut error = PollError::new(hold.reason, hold.why.clone());
-                error.retry_after = Some(hold.until - now);
+                error.retry_after = hold.until.checked_duration_since(Instant::now());
                 Err(error)
             }
             _ => Ok(()),
@@ -403,13 +408,12 @@ impl Application {
     fn remaining_at(&self, now: DateTime<Utc>) -> Option<u64> {
         let state = self.state.borrow();
         let limit = state.limits.per_day?;
-        let held = state
-            .hold
-            .as_ref()
-            .is_some_and(|hold| hold.reason == Reason::Quota && hold.until > Instant::now());
+        let hold = state.hold.as_ref();
+        let is_spent =
+            hold.is_some_and(|hold| hold.reason == Reason::Quota && hold.is_in_force(now));
         let mut today = state.today;
         today.roll_over(now);
-        Some(if held {
+        Some(if is_spent {
             0
         } else {
             limit.saturating_sub(today.spent)
@@ -486,6 +490,12 @@ impl Application {
     }
 }
 
+impl Hold {
+    fn is_in_force(&self, now: DateTime<Utc>) -> bool {
+        self.until > Instant::now() && self.day.is_none_or(|day| day == now.date_naive())
+    }
+}
+
 impl Requests {
     /// Begins a new day, also where the clock went back to an earlier one.
     fn roll_over(&mut self, now: DateTime<Utc>) {
@@ -517,9 +527,11 @@ impl State {
         };
         let until = Instant::now().checked_add(pause)?;
         // a request that was under way may be told less
-        if self.hold.as_ref().is_none_or(|hold| hold.until < until) {
+        let known = self.hold.as_ref().filter(|hold| hold.is_in_force(now));
+        if known.is_none_or(|hold| hold.until < until) {
             self.hold = Some(Hold {
                 until,
+                day: (error.reason == Reason::Quota).then(|| now.date_naive()),
                 reason: error.reason,
                 why: format!("not asked again yet: {}", error.message),
             });
@@ -808,12 +820,15 @@ mod tests {
         assert_eq!(kept.unwrap().spent, 10_000);
         assert_eq!(application.remaining_at(noon), Some(0));
         tokio::time::advance(11 * HOUR + 59 * MINUTE).await;
-        let error = application.check_hold().unwrap_err();
+        let just_before = time("2026-03-01T23:59:00Z");
+        let error = application.check_hold_at(just_before).unwrap_err();
         assert_eq!(error.reason, Reason::Quota);
         assert!(error.message.contains("not asked again yet: no"), "{error}");
-        tokio::time::advance(2 * MINUTE).await;
-        assert_eq!(application.check_hold(), Ok(()));
+        // by the clock of the day, or by the one that never jumps
         let midnight = time("2026-03-02T00:01:00Z");
+        assert_eq!(application.check_hold_at(midnight), Ok(()));
+        tokio::time::advance(2 * MINUTE).await;
+        assert_eq!(application.check_hold_at(just_before), Ok(()));
         assert_eq!(application.remaining_at(midnight), Some(10_000));
 
         // just after midnight it may be yesterday's: the clocks need not agree
@@ -824,7 +839,7 @@ mod tests {
         assert_eq!(kept, None);
         assert_eq!(application.remaining_at(midnight), Some(0));
         tokio::time::advance(16 * MINUTE).await;
-        assert_eq!(application.check_hold(), Ok(()));
+        assert_eq!(application.check_hold_at(midnight), Ok(()));
         assert_eq!(application.remaining_at(midnight), Some(10_000));
     }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::http::{Answer, Session};
 use super::lenient::{self, Scalar};
-use super::{Pages, PollError, Problems, Reading, Reason, Window};
+use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
 use crate::campaign::{Campaign, Channel, Counts, Info};
 use crate::document::Section;
 use crate::secret::SecretSource;
@@ -139,6 +139,7 @@ impl Settings {
         let page: WirePage<'_> = answer.json()?;
         let mut problems = Problems::default();
         let items = page.result.len();
+        check_items(items)?;
         let mut campaigns = Vec::new();
         for json in page.result {
             let item = lenient::item::<Item<'_>>(json, "result", &mut problems);

@@ -15,7 +15,7 @@ use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
 use super::oauth::Registration;
 use super::tokens::{Access, access_token};
-use super::{Pages, PollError, Problems, Reading, Reason, Window};
+use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
 use crate::campaign::{Campaign, Channel, Counts, Info, Ratio};
 use crate::document::Section;
 use crate::secret::SecretSource;
@@ -332,6 +332,7 @@ fn read_page(answer: &Answer) -> Result<Page, PollError> {
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
     let items = page.bulk_sms_campaign_summaries.len();
+    check_items(items)?;
     let mut campaigns = Vec::new();
     for json in page.bulk_sms_campaign_summaries {
         let item = lenient::item::<Item<'_>>(json, "bulk_sms_campaign_summaries", &mut problems);

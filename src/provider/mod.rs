@@ -30,14 +30,18 @@ pub use application::{Application, Applications, FullRead, Limits, Plan, Remaini
 pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
 #[cfg(fuzzing)]
 pub(crate) use http::{presentable, retry_after};
-#[cfg(fuzzing)]
-pub(crate) use tokens::Kept;
 pub use lenient::Problems;
 pub use oauth::DeviceCode;
+#[cfg(fuzzing)]
+pub(crate) use tokens::Kept;
 pub use tokens::{Access, shell_word};
 
 /// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
+
+/// Most items of one page: ten times as many as the largest one has, SMSUp's. More would cost a
+/// gigabyte before they were counted.
+const MAX_PAGE_ITEMS: usize = 10_000;
 
 /// Most campaigns of one read, whatever the page size: about 500 MB.
 pub const MAX_CAMPAIGNS: usize = 1_000_000;
@@ -377,6 +381,15 @@ impl PollError {
     }
 }
 
+/// Refuses a page that has more items than any good one.
+fn check_items(items: usize) -> Result<(), PollError> {
+    if items > MAX_PAGE_ITEMS {
+        let message = format!("a page of {items} items, more than {MAX_PAGE_ITEMS}");
+        return Err(PollError::new(Reason::TooLarge, message));
+    }
+    Ok(())
+}
+
 /// Ends a read whose pages have no end.
 #[derive(Default)]
 struct Pages {
@@ -437,6 +450,13 @@ mod tests {
         assert!(more(None));
         assert!(more(Some("c")));
         assert!(!more(Some("b")));
+    }
+
+    #[test]
+    fn a_page_has_no_more_items_than_any_good_one() {
+        assert_eq!(check_items(MAX_PAGE_ITEMS), Ok(()));
+        let error = check_items(MAX_PAGE_ITEMS + 1).unwrap_err();
+        assert_eq!(error.reason, Reason::TooLarge);
     }
 
     #[test]

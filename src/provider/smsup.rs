@@ -14,7 +14,7 @@ use tracing::debug;
 
 use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
-use super::{Pages, PollError, Problems, Reading, Reason, Window};
+use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
 use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
 use crate::document::Section;
 use crate::secret::SecretSource;
@@ -229,6 +229,7 @@ fn read_page(answer: &Answer, time_zone: Tz) -> Result<Page, PollError> {
     let page: WirePage<'_> = answer.json()?;
     let mut problems = Problems::default();
     let items = page.campaigns.len();
+    check_items(items)?;
     let mut campaigns = Vec::new();
     for json in page.campaigns {
         let item = lenient::item::<Item>(json, "campaigns", &mut problems);
