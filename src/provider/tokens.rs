@@ -30,8 +30,8 @@ const RENEWED_AFTER: f64 = 0.8;
 /// How long a renewal that failed is not tried again while the old token is good.
 const RENEWAL_PAUSE: Duration = Duration::from_mins(10);
 
-/// The same as a part of the token's life, which may be short.
-const RENEWAL_PAUSE_SHARE: f64 = 0.01;
+/// The same as a part of what is left of the old token's life, which may be short.
+const RENEWAL_PAUSE_SHARE: f64 = 0.05;
 
 /// How long another process may keep the tokens of an account while it renews them.
 const LOCK_PATIENCE: Duration = Duration::from_mins(2);
@@ -440,7 +440,7 @@ impl Renewal {
         let short = |token: &Token| {
             let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
             let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
-            RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE / (1.0 - RENEWED_AFTER)))
+            RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
         };
         let asked = error.retry_after.map(|asked| asked.min(MAX_HOLD));
         let pause = asked.or_else(|| spare.as_ref().map(short));
