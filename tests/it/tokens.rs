@@ -109,7 +109,8 @@ async fn clients_of_either_kind_and_tokens_of_either_kind_are_renewed_ahead() {
         assert!(account.is_up() && account.has_data(), "{name}");
         assert_eq!(account.failed_polls(), 0.0, "{name}: {}", daemon.log());
         let left = account.expiry().unwrap() - Utc::now().timestamp() as f64;
-        assert!(left <= lifetime.as_secs_f64(), "{name}: {left}");
+        // now is a whole second
+        assert!(left <= lifetime.as_secs_f64() + 1.0, "{name}: {left}");
         assert!(left > -LIMIT.as_secs_f64(), "{name}: {left}");
         for request in token_requests(simulator) {
             let basic = request.headers.get("authorization").is_some();
@@ -729,7 +730,7 @@ async fn a_poll_beside_the_daemon_shares_its_tokens() {
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
-    let mut polls = 0;
+    let begin = Instant::now();
     while refreshes(&simulator) < 4 {
         // two at once and the daemon, all of which want a new token about now
         let both = join(home.poll(&yaml), home.poll(&yaml)).await;
@@ -737,8 +738,7 @@ async fn a_poll_beside_the_daemon_shares_its_tokens() {
             assert!(status.success(), "{log}");
             assert!(about(&metrics, "one").has_data(), "{log}");
         }
-        polls += 1;
-        assert!(polls < 100);
+        assert!(begin.elapsed() < LIMIT, "{}", refreshes(&simulator));
     }
     let metrics = daemon.scrape().await;
     let polls = about(&metrics, "one").good_polls();
