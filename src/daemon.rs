@@ -58,23 +58,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// What a person adds to a command so that it finds the same files.
+    /// What a person adds to a command so that it finds the same files, wherever it is run.
     pub fn flags(&self) -> String {
-        flags(&self.config_file, self.storage.as_deref())
+        let word = |path: &Path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+            shell_word(&path.display().to_string())
+        };
+        let mut flags = format!(" --config.file {}", word(&self.config_file));
+        if let Some(storage) = &self.storage {
+            flags = format!("{flags} --storage.path {}", word(storage));
+        }
+        flags
     }
-}
-
-/// What a person adds to a command so that it finds the same files, wherever it is run.
-pub fn flags(config_file: &Path, storage: Option<&Path>) -> String {
-    let word = |path: &Path| {
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        shell_word(&path.display().to_string())
-    };
-    let mut flags = format!(" --config.file {}", word(config_file));
-    if let Some(storage) = storage {
-        flags = format!("{flags} --storage.path {}", word(storage));
-    }
-    flags
 }
 
 /// Runs until SIGTERM or SIGINT. An error means that a part of the program ended by itself.

@@ -477,14 +477,14 @@ impl Application {
         let Some(remaining) = self.remaining_at(now) else {
             return by_plan;
         };
-        let planned = self.state.borrow().planned_with(remaining as f64);
-        // what was spent today, on whatever, is missing until midnight
-        let left = until_midnight(now);
-        let wanted = planned * left.as_secs_f64() / SECONDS_A_DAY;
         if remaining == 0 {
             // polls fail without a request until midnight, and are seen to
             return by_plan;
         }
+        let planned = self.state.borrow().planned_with(remaining as f64);
+        // what was spent today, on whatever, is missing until midnight
+        let left = until_midnight(now);
+        let wanted = planned * left.as_secs_f64() / SECONDS_A_DAY;
         let by_rest = interval.mul_f64((wanted / (remaining as f64)).clamp(1.0, SECONDS_A_DAY));
         by_plan.max(by_rest.min(left))
     }
@@ -761,6 +761,16 @@ mod tests {
         Arc::new(Application::new(name, limits, None, renewals()).await)
     }
 
+    /// With the intervals that are the default.
+    fn plan(recent_requests: f64, full_requests: f64) -> Plan {
+        Plan {
+            poll_interval: 5 * MINUTE,
+            full_poll_interval: HOUR,
+            recent_requests,
+            full_requests,
+        }
+    }
+
     fn renewals() -> Renewals {
         Renewals::new(String::new())
     }
@@ -936,12 +946,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_budget_that_is_too_small_lasts_until_midnight_all_the_same() {
-        let plan = |recent_requests, full_requests| Plan {
-            poll_interval: 5 * MINUTE,
-            full_poll_interval: HOUR,
-            recent_requests,
-            full_requests,
-        };
         for (limit, plan, longest) in [
             // it fits
             (10_000, plan(2.0, 20.0), 5),
@@ -973,12 +977,7 @@ mod tests {
     async fn intervals_are_as_configured_while_the_budget_suffices() {
         let application = application(10_000).await;
         let morning = time("2026-03-01T00:00:00Z");
-        let plan = Plan {
-            poll_interval: 5 * MINUTE,
-            full_poll_interval: HOUR,
-            recent_requests: 2.0,
-            full_requests: 10.0,
-        };
+        let plan = plan(2.0, 10.0);
         // 264 recent reads and 24 full ones
         assert!((plan.requests_a_day() - 768.0).abs() < 1e-6);
         application.plan("a", plan);
@@ -998,12 +997,7 @@ mod tests {
     async fn full_reads_leave_each_other_places_and_requests() {
         let application = application(1_000).await;
         let evening = time("2026-03-01T23:00:00Z");
-        let plan = Plan {
-            poll_interval: 5 * MINUTE,
-            full_poll_interval: HOUR,
-            recent_requests: 1.0,
-            full_requests: 400.0,
-        };
+        let plan = plan(1.0, 400.0);
         for account in ["a", "b", "c", "d"] {
             application.plan(account, plan);
         }
@@ -1051,12 +1045,7 @@ mod tests {
         ] {
             let mut cells = row(campaigns).split('|').skip(2);
             for (full_requests, recent_requests) in pages {
-                let plan = Plan {
-                    poll_interval: 5 * MINUTE,
-                    full_poll_interval: HOUR,
-                    recent_requests,
-                    full_requests,
-                };
+                let plan = plan(recent_requests, full_requests);
                 let sums = [plan.requests_a_day(), 288.0 * full_requests];
                 let cell = cells.next().unwrap().replace([',', '(', ')'], "");
                 let told: Vec<f64> = cell

@@ -274,7 +274,7 @@ impl Renewal {
     async fn token(&self) -> Result<Token, PollError> {
         let mut memory = self.access.memory.lock().await;
         self.save_unsaved(&mut memory).await?;
-        let configured = self.configured().await;
+        let configured = read_configured(&self.registration).await;
         let spare = match self.standing(&memory, &configured).await? {
             Standing::Good(token) => return Ok(token),
             Standing::ToRenew(_, spare) => spare,
@@ -482,10 +482,6 @@ impl Renewal {
     async fn kept(&self) -> Result<Option<Kept>, PollError> {
         let kept = self.store.load::<Kept>(Kind::Tokens, &self.file).await;
         kept.map_err(not_kept)
-    }
-
-    async fn configured(&self) -> Configured {
-        read_configured(&self.registration).await
     }
 
     /// Asks for new tokens, several times where that may help.
