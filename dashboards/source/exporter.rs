@@ -1,0 +1,530 @@
+//! How the accounts are read: polls, requests, what runs out, and the exporter itself.
+
+use serde_json::json;
+
+use super::dashboard::{Dashboard, Row, row};
+use super::link;
+use super::panel::{heatmap, stat, text, timeseries};
+use super::query::{ACCOUNT, Scope};
+use super::table::{account_columns, figure, table};
+use super::thresholds::{Levels, Thresholds};
+use super::{annotation, variable};
+
+const SCOPE: Scope = Scope::Account;
+
+/// The dashboard.
+pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
+    Dashboard {
+        uid: "campaigns-exporter",
+        title: "Campaigns / Exporter and providers",
+        description: "How the accounts are read: polls and requests by rate, errors and duration, what runs out, and the exporter itself.",
+        from: "now-6h",
+        variables: variable::common(),
+        annotations: annotation::all(Scope::Channel),
+        rows: vec![
+            purpose(),
+            state(thresholds),
+            polls(thresholds),
+            requests(),
+            what_runs_out(thresholds),
+            data(),
+            process(),
+        ],
+    }
+}
+
+fn purpose() -> Row {
+    let markdown = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are those of the README, *When an account is down*. Colours and lines are the alerts' default thresholds.";
+    row(
+        "Purpose",
+        [text(
+            "About this dashboard",
+            "What this dashboard shows.",
+            markdown,
+        )],
+    )
+}
+
+/// A metric that other programs have, too, of the targets that were campaign exporters in the time
+/// range.
+fn of_exporters(metric: &str) -> String {
+    format!(
+        "{} and on (job, instance) max_over_time({}[$__range])",
+        Scope::Exporter.of(metric),
+        Scope::Exporter.of("campaign_exporter_build_info")
+    )
+}
+
+fn per_account(expression: &str) -> String {
+    format!("max by ({ACCOUNT}) ({expression})")
+}
+
+/// The time since the last good poll, in poll intervals.
+fn age_in_intervals() -> String {
+    format!(
+        "(time() - {}) / on ({ACCOUNT}) {}",
+        SCOPE.of("campaign_account_last_success_timestamp_seconds"),
+        SCOPE.of("campaign_account_poll_interval_seconds")
+    )
+}
+
+fn stale(thresholds: &Thresholds) -> Levels {
+    Levels::Above {
+        warning: thresholds.stale_intervals_warning,
+        critical: thresholds.stale_intervals_critical,
+    }
+}
+
+fn state(thresholds: &Thresholds) -> Row {
+    let up = SCOPE.of("campaign_account_up");
+    let of = |metric: &str| per_account(&SCOPE.of(metric));
+    let since = |metric: &str| format!("time() - {}", of(metric));
+    row(
+        "State",
+        [
+            stat("Exporters down", "Exporters of the time range that Prometheus cannot scrape now.")
+                .query(
+                    &format!(
+                        "count(({0}) == 0) or 0 * count({0})",
+                        of_exporters("up")
+                    ),
+                    "exporters",
+                )
+                .unit("short")
+                .levels(Levels::Zero),
+            stat("Accounts failing", "Accounts whose last poll failed.")
+                .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
+                .unit("short")
+                .levels(Levels::Zero),
+            stat(
+                "Oldest data",
+                "The time since the last good poll of the account that waits longest, in its poll intervals.",
+            )
+            .query(&format!("max({})", age_in_intervals()), "intervals")
+            .unit("none")
+            .decimals(1)
+            .levels(stale(thresholds)),
+            stat(
+                "Configuration",
+                "Whether the last reload of the configuration succeeded, of the exporter that did worst.",
+            )
+            .query(
+                &format!(
+                    "min({})",
+                    Scope::Exporter.of("campaign_exporter_config_last_reload_successful")
+                ),
+                "configuration",
+            )
+            .unit("bool_yes_no")
+            .levels(Levels::AtLeast(1.0))
+            .options(&json!({"graphMode": "none"})),
+            stat("Up for", "The time since the last start of the exporter that started last.")
+                .query(
+                    &format!("time() - max({})", of_exporters("process_start_time_seconds")),
+                    "uptime",
+                )
+                .unit("s")
+                .neutral()
+                .options(&json!({"graphMode": "none"})),
+            stat("Version", "The version and the commit of each exporter.")
+                .query(
+                    &format!(
+                        "count by (version, revision) ({})",
+                        Scope::Exporter.of("campaign_exporter_build_info")
+                    ),
+                    "{{version}} {{revision}}",
+                )
+                .unit("none")
+                .neutral()
+                .options(&json!({"textMode": "name", "graphMode": "none"})),
+            table(
+                "Accounts",
+                "Each account: whether its last poll succeeded, how old its data is, and how it is read.",
+                account_columns(),
+                vec![
+                    figure("Up", "bool_yes_no", &of("campaign_account_up"))
+                        .levels(Levels::AtLeast(1.0)),
+                    figure(
+                        "Age in intervals",
+                        "none",
+                        &per_account(&age_in_intervals()),
+                    )
+                    .decimals(1)
+                    .levels(stale(thresholds)),
+                    figure(
+                        "Last good poll",
+                        "s",
+                        &since("campaign_account_last_success_timestamp_seconds"),
+                    )
+                    .decimals(0),
+                    figure(
+                        "Last poll",
+                        "s",
+                        &since("campaign_account_last_poll_timestamp_seconds"),
+                    )
+                    .decimals(0),
+                    figure("Interval", "s", &of("campaign_account_poll_interval_seconds")),
+                    figure("Took", "s", &of("campaign_account_poll_duration_seconds"))
+                        .decimals(1),
+                    figure("Lookback", "s", &of("campaign_account_lookback_seconds")),
+                    figure(
+                        "Campaigns",
+                        "short",
+                        &format!(
+                            "sum by ({ACCOUNT}) ({})",
+                            SCOPE.of("campaign_account_campaigns")
+                        ),
+                    ),
+                    figure("Left out", "short", &of("campaign_account_campaigns_dropped"))
+                        .levels(Levels::Zero),
+                ],
+                ("Age in intervals", true),
+            )
+            .sized(24, 7),
+        ],
+    )
+}
+
+fn polls(thresholds: &Thresholds) -> Row {
+    let rate = |metric: &str| format!("rate({}[$__rate_interval])", SCOPE.of(metric));
+    let failed = format!(
+        "sum by ({ACCOUNT}) (rate({}[$__rate_interval])) / (sum by ({ACCOUNT}) ({}) > 0)",
+        SCOPE.with("campaign_exporter_polls_total", r#"result="failure""#),
+        rate("campaign_exporter_polls_total")
+    );
+    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    row(
+        "Polls",
+        [
+            timeseries("Polls by result", "Polls a second, good and bad.")
+                .query(
+                    &format!(
+                        "sum by (result) ({})",
+                        rate("campaign_exporter_polls_total")
+                    ),
+                    "{{result}}",
+                )
+                .unit("ops")
+                .from_zero()
+                .sized(8, 8),
+            timeseries(
+                "Failed polls",
+                "Failed polls of all polls, by account. An alert judges an hour.",
+            )
+            .query(&failed, "{{account}}")
+            .unit("percentunit")
+            .range(0.0, 1.0)
+            .levels(Levels::AboveWarning(thresholds.failed_polls_ratio))
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries(
+                "Failed polls by reason",
+                "Failed polls a second by what they failed for; the README, When an account is down, says what to do about each.",
+            )
+            .query(
+                &format!(
+                    "sum by (reason) ({}) > 0",
+                    rate("campaign_exporter_poll_errors_total")
+                ),
+                "{{reason}}",
+            )
+            .unit("ops")
+            .from_zero()
+            .no_value("No poll failed.")
+            .sized(8, 8),
+            timeseries(
+                "Time since the last good poll",
+                "In poll intervals of the account, so that one line holds for all.",
+            )
+            .query(&per_account(&age_in_intervals()), "{{account}}")
+            .unit("none")
+            .decimals(1)
+            .from_zero()
+            .levels(stale(thresholds))
+            .links(to_account()),
+            timeseries(
+                "Duration of polls",
+                "How long the last poll took; dashed, how often there is one. A poll that takes as long as that delays the next.",
+            )
+            .query(
+                &SCOPE.of("campaign_account_poll_duration_seconds"),
+                "{{account}}",
+            )
+            .query(
+                &SCOPE.of("campaign_account_poll_interval_seconds"),
+                "{{account}} interval",
+            )
+            .unit("s")
+            .from_zero()
+            .dashed("/ interval$/")
+            .links(to_account()),
+        ],
+    )
+}
+
+fn requests() -> Row {
+    let rate = |metric: &str| format!("rate({}[$__rate_interval])", SCOPE.of(metric));
+    let buckets = rate("campaign_exporter_api_request_duration_seconds_bucket");
+    let quantile =
+        |quantile: &str| format!("histogram_quantile({quantile}, sum by (le) ({buckets}))");
+    row(
+        "Requests to the providers",
+        [
+            timeseries(
+                "Requests by status code",
+                "Requests a second by HTTP status code; error is no answer at all, 401 and 403 are refused credentials, 429 is too many requests.",
+            )
+            .query(
+                &format!(
+                    "sum by (code) ({})",
+                    rate("campaign_exporter_api_requests_total")
+                ),
+                "{{code}}",
+            )
+            .unit("reqps")
+            .from_zero()
+            .sized(8, 8),
+            timeseries(
+                "Requests by account",
+                "Requests a second by account: who spends the quota.",
+            )
+            .query(
+                &format!(
+                    "sum by ({ACCOUNT}) ({})",
+                    rate("campaign_exporter_api_requests_total")
+                ),
+                "{{account}}",
+            )
+            .unit("reqps")
+            .from_zero()
+            .sized(8, 8)
+            .links([link::series_to_exporter()]),
+            timeseries(
+                "Retries",
+                "Requests that were made again within a poll, a second.",
+            )
+            .query(
+                &format!(
+                    "sum by ({ACCOUNT}) ({})",
+                    rate("campaign_exporter_api_retries_total")
+                ),
+                "{{account}}",
+            )
+            .unit("reqps")
+            .from_zero()
+            .sized(8, 8)
+            .links([link::series_to_exporter()]),
+            timeseries(
+                "Duration of requests",
+                "How long requests take, their body included: half of them, nine of ten, and 99 of 100 take no longer.",
+            )
+            .query(&quantile("0.5"), "p50")
+            .query(&quantile("0.9"), "p90")
+            .query(&quantile("0.99"), "p99")
+            .unit("s")
+            .from_zero(),
+            heatmap(
+                "Duration of requests, all of them",
+                "How many requests took how long.",
+                "s",
+            )
+            .buckets(&format!(
+                "sum by (le) (increase({}[$__rate_interval]))",
+                SCOPE.of("campaign_exporter_api_request_duration_seconds_bucket")
+            )),
+        ],
+    )
+}
+
+fn what_runs_out(thresholds: &Thresholds) -> Row {
+    let remaining = SCOPE.of("campaign_account_api_requests_remaining");
+    let limit = SCOPE.of("campaign_account_api_requests_limit");
+    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    row(
+        "What runs out",
+        [
+            timeseries(
+                "Requests left today",
+                "What is left of the day's requests, which begin anew at 00:00 UTC. Accounts of one application share them.",
+            )
+            .query(&format!("{remaining} / ({limit} > 0)"), "{{account}}")
+            .unit("percentunit")
+            .decimals(0)
+            .range(0.0, 1.0)
+            .levels(Levels::BelowWarning(thresholds.requests_left_ratio))
+            .no_value("No provider of these accounts has a daily limit.")
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries(
+                "Requests left today, as a number",
+                "The same in requests.",
+            )
+            .query(&remaining, "{{account}}")
+            .unit("short")
+            .from_zero()
+            .no_value("No provider of these accounts has a daily limit.")
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries(
+                "Tokens run out in",
+                "The time until the access token in use runs out, where that is known. One that is renewed goes up again long before the line.",
+            )
+            .query(
+                &format!(
+                    "{} - time()",
+                    SCOPE.of("campaign_account_token_expiry_timestamp_seconds")
+                ),
+                "{{account}}",
+            )
+            .unit("s")
+            .levels(Levels::BelowWarning(thresholds.renewed_token_seconds))
+            .no_value("No token tells when it runs out.")
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries("Credits left", "The credits left by account; a step up is a top-up.")
+                .query(&SCOPE.of("campaign_account_credits"), "{{account}}")
+                .unit("short")
+                .from_zero()
+                .no_value("No provider of these accounts tells the credits left.")
+                .links(to_account()),
+            timeseries(
+                "Credits last for",
+                "Days until the credits are spent at the pace of the last seven days.",
+            )
+            .query(&SCOPE.of("account:credits_left:days"), "{{account}}")
+            .unit("d")
+            .decimals(1)
+            .from_zero()
+            .levels(Levels::BelowWarning(thresholds.credits_days))
+            .no_value("No credits were spent in the last seven days.")
+            .links(to_account()),
+        ],
+    )
+}
+
+fn data() -> Row {
+    let increase = |metric: &str| format!("increase({}[$__rate_interval])", SCOPE.of(metric));
+    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    row(
+        "Whether answers are as documented",
+        [
+            timeseries(
+                "Values that could not be read",
+                "Values and campaigns that were left out, by the provider's field, within each step. Alerts that need them are silent.",
+            )
+            .query(
+                &format!(
+                    "sum by ({ACCOUNT}, field) ({}) > 0",
+                    increase("campaign_exporter_decode_problems_total")
+                ),
+                "{{account}} {{field}}",
+            )
+            .unit("short")
+            .from_zero()
+            .no_value("Everything could be read.")
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries(
+                "Sums that disagree",
+                "Pages on which the provider's own rate is more than one point off the counts of the page's campaigns, within each step.",
+            )
+            .query(
+                &format!(
+                    "sum by ({ACCOUNT}, rate) ({}) > 0",
+                    increase("campaign_exporter_aggregate_mismatches_total")
+                ),
+                "{{account}} {{rate}}",
+            )
+            .unit("short")
+            .from_zero()
+            .no_value("No sum disagrees.")
+            .sized(8, 8)
+            .links(to_account()),
+            timeseries(
+                "Campaigns left out",
+                "Campaigns that max_campaigns leaves out, the oldest: nobody watches them.",
+            )
+            .query(
+                &SCOPE.of("campaign_account_campaigns_dropped"),
+                "{{account}}",
+            )
+            .unit("short")
+            .from_zero()
+            .levels(Levels::Zero)
+            .sized(8, 8)
+            .links(to_account()),
+        ],
+    )
+}
+
+fn process() -> Row {
+    row(
+        "The exporter itself",
+        [
+            timeseries(
+                "Campaign series",
+                "Series about campaigns in the exposition: what the exporter costs Prometheus.",
+            )
+            .query(
+                &Scope::Exporter.of("campaign_exporter_series"),
+                "{{instance}}",
+            )
+            .unit("short")
+            .from_zero()
+            .sized(8, 7),
+            timeseries(
+                "Duration of scrapes",
+                "How long Prometheus waits for the exposition.",
+            )
+            .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
+            .unit("s")
+            .from_zero()
+            .sized(8, 7),
+            timeseries("CPU", "Seconds of CPU time a second: 1 is a whole core.")
+                .query(
+                    &format!(
+                        "rate({}[$__rate_interval]) and on (job, instance) {}",
+                        Scope::Exporter.of("process_cpu_seconds_total"),
+                        Scope::Exporter.of("campaign_exporter_build_info")
+                    ),
+                    "{{instance}}",
+                )
+                .unit("short")
+                .from_zero()
+                .sized(8, 7),
+            timeseries("Memory", "Resident memory.")
+                .query(
+                    &of_exporters("process_resident_memory_bytes"),
+                    "{{instance}}",
+                )
+                .unit("bytes")
+                .from_zero()
+                .sized(8, 7),
+            timeseries(
+                "File descriptors",
+                "Open file descriptors; dashed, how many there may be.",
+            )
+            .query(&of_exporters("process_open_fds"), "{{instance}}")
+            .query(&of_exporters("process_max_fds"), "{{instance}} limit")
+            .unit("short")
+            .from_zero()
+            .dashed("/ limit$/")
+            .sized(8, 7),
+            timeseries(
+                "Time since the configuration was loaded",
+                "A reload or a restart brings it to zero.",
+            )
+            .query(
+                &format!(
+                    "time() - {}",
+                    Scope::Exporter
+                        .of("campaign_exporter_config_last_reload_success_timestamp_seconds")
+                ),
+                "{{instance}}",
+            )
+            .unit("s")
+            .from_zero()
+            .sized(8, 7),
+        ],
+    )
+}

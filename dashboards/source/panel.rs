@@ -1,0 +1,360 @@
+//! The kinds of panels.
+
+use serde_json::{Value, json};
+
+use super::thresholds::Levels;
+use super::variable;
+
+/// A panel, still without a place.
+pub(crate) struct Panel {
+    kind: &'static str,
+    title: &'static str,
+    description: String,
+    size: (u32, u32),
+    targets: Vec<Value>,
+    instant: bool,
+    defaults: Value,
+    overrides: Vec<Value>,
+    options: Value,
+    transformations: Vec<Value>,
+}
+
+/// One number, with its past.
+pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
+    let mut panel = Panel::new("stat", title, description, (4, 4));
+    panel.options = json!({
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        "orientation": "auto",
+        "textMode": "auto",
+        "colorMode": "value",
+        "graphMode": "area",
+        "justifyMode": "auto",
+        "wideLayout": true,
+        "showPercentChange": false,
+        "percentChangeColorMode": "standard",
+    });
+    panel.set("color", json!({"mode": "thresholds"}));
+    panel
+}
+
+/// Lines over time.
+pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
+    let mut panel = Panel::new("timeseries", title, description, (12, 8));
+    panel.options = json!({
+        "legend": {
+            "displayMode": "table",
+            "placement": "bottom",
+            "showLegend": true,
+            "calcs": ["lastNotNull", "min", "max"],
+        },
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    });
+    panel.set("color", json!({"mode": "palette-classic"}));
+    panel.set(
+        "custom",
+        json!({
+            "drawStyle": "line",
+            "lineInterpolation": "linear",
+            "lineWidth": 2,
+            "fillOpacity": 0,
+            "showPoints": "auto",
+            "pointSize": 4,
+            "spanNulls": false,
+            "stacking": {"mode": "none"},
+            "thresholdsStyle": {"mode": "off"},
+        }),
+    );
+    panel
+}
+
+/// Values side by side, as they are now.
+pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
+    let mut panel = Panel::new("bargauge", title, description, (12, 8));
+    panel.instant = true;
+    panel.options = json!({
+        "displayMode": "basic",
+        "orientation": "horizontal",
+        "valueMode": "color",
+        "namePlacement": "left",
+        "showUnfilled": true,
+        "sizing": "auto",
+        "minVizWidth": 8,
+        "minVizHeight": 16,
+        "maxVizHeight": 300,
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
+    });
+    panel.set("color", json!({"mode": "thresholds"}));
+    panel
+}
+
+/// What a dashboard is for.
+pub(crate) fn text(title: &'static str, description: &str, markdown: &str) -> Panel {
+    let mut panel = Panel::new("text", title, description, (24, 3));
+    panel.options = json!({"mode": "markdown", "content": markdown});
+    panel
+}
+
+/// Which of a few states each series was in. `states` are their names and colours, from 1 on.
+pub(crate) fn state_timeline(
+    title: &'static str,
+    description: &str,
+    states: &[(&str, &str)],
+) -> Panel {
+    let mut panel = Panel::new("state-timeline", title, description, (24, 9));
+    let names = (1..).zip(states).map(|(value, (text, color))| {
+        let shown = json!({"text": text, "color": color, "index": value - 1});
+        (value.to_string(), shown)
+    });
+    let names: serde_json::Map<String, Value> = names.collect();
+    panel.set("mappings", json!([{"type": "value", "options": names}]));
+    panel.set("custom", json!({"lineWidth": 0, "fillOpacity": 70}));
+    panel.options = json!({
+        "showValue": "auto",
+        "rowHeight": 0.9,
+        "mergeValues": true,
+        "alignValue": "left",
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
+        "tooltip": {"mode": "single", "sort": "none"},
+    });
+    panel
+}
+
+/// How many of a histogram's observations fell where, over time. The unit is that of the buckets.
+pub(crate) fn heatmap(title: &'static str, description: &str, unit: &str) -> Panel {
+    let mut panel = Panel::new("heatmap", title, description, (12, 8));
+    panel.options = json!({
+        "calculate": false,
+        "cellGap": 1,
+        "color": {
+            "mode": "scheme",
+            "scheme": "Oranges",
+            "steps": 64,
+            "exponent": 0.5,
+            "fill": "dark-orange",
+            "reverse": false,
+        },
+        "yAxis": {"unit": unit, "axisPlacement": "left"},
+        "legend": {"show": true},
+        "tooltip": {"mode": "single", "yHistogram": false},
+        "rowsFrame": {"layout": "auto"},
+        "exemplars": {"color": "rgba(255,0,255,0.7)"},
+        "filterValues": {"le": 1e-9},
+        "showValue": "never",
+    });
+    panel
+}
+
+impl Panel {
+    /// A panel of any kind.
+    pub(crate) fn new(
+        kind: &'static str,
+        title: &'static str,
+        description: &str,
+        size: (u32, u32),
+    ) -> Self {
+        Self {
+            kind,
+            title,
+            description: description.to_owned(),
+            size,
+            targets: Vec::new(),
+            instant: false,
+            defaults: json!({}),
+            overrides: Vec::new(),
+            options: json!({}),
+            transformations: Vec::new(),
+        }
+    }
+
+    /// Its width and height.
+    pub(crate) const fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// Gives it another width and height.
+    pub(crate) const fn sized(mut self, wide: u32, high: u32) -> Self {
+        self.size = (wide, high);
+        self
+    }
+
+    /// Adds a query, whose series are called by the legend.
+    pub(crate) fn query(mut self, expression: &str, legend: &str) -> Self {
+        let more = json!({"legendFormat": legend, "range": !self.instant, "instant": self.instant});
+        self.target(expression, &more);
+        self
+    }
+
+    /// Adds a query for the buckets of a histogram.
+    pub(crate) fn buckets(mut self, expression: &str) -> Self {
+        let more = json!({"legendFormat": "{{le}}", "range": true, "format": "heatmap"});
+        self.target(expression, &more);
+        self
+    }
+
+    /// Adds a query, and tells the letter that it goes by.
+    pub(crate) fn target(&mut self, expression: &str, more: &Value) -> char {
+        let letter = (b'A'..=b'Z')
+            .nth(self.targets.len())
+            .map_or('Z', char::from);
+        let mut target = json!({
+            "datasource": variable::source(),
+            "editorMode": "code",
+            "expr": expression,
+            "refId": letter.to_string(),
+        });
+        merge(&mut target, more);
+        self.targets.push(target);
+        letter
+    }
+
+    /// What its values are measured in.
+    pub(crate) fn unit(mut self, unit: &str) -> Self {
+        self.set("unit", json!(unit));
+        self
+    }
+
+    /// How many digits follow the point.
+    pub(crate) fn decimals(mut self, decimals: u32) -> Self {
+        self.set("decimals", json!(decimals));
+        self
+    }
+
+    /// Where its scale ends.
+    pub(crate) fn range(mut self, min: f64, max: f64) -> Self {
+        self.set("min", json!(min));
+        self.set("max", json!(max));
+        self
+    }
+
+    /// Where its scale begins.
+    pub(crate) fn from_zero(mut self) -> Self {
+        self.set("min", json!(0));
+        self
+    }
+
+    /// Where its axis ends, unless values lie beyond.
+    pub(crate) fn soft_range(mut self, min: f64, max: f64) -> Self {
+        self.custom(&json!({"axisSoftMin": min, "axisSoftMax": max}));
+        self
+    }
+
+    /// From where on a value is bad: its colour, or a line where there are lines.
+    pub(crate) fn levels(mut self, levels: Levels) -> Self {
+        if self.kind == "timeseries" {
+            self.set("thresholds", levels.lines());
+            self.custom(&json!({"thresholdsStyle": {"mode": "dashed"}}));
+        } else {
+            self.set("thresholds", levels.colours());
+        }
+        self
+    }
+
+    /// One colour, for values that are neither good nor bad.
+    pub(crate) fn neutral(mut self) -> Self {
+        self.set("color", json!({"mode": "fixed", "fixedColor": "blue"}));
+        self
+    }
+
+    /// What is shown where there is nothing.
+    pub(crate) fn no_value(mut self, text: &str) -> Self {
+        self.set("noValue", json!(text));
+        self
+    }
+
+    /// Draws the series whose names match dashed and thin: what others are held against.
+    pub(crate) fn dashed(self, names: &str) -> Self {
+        self.overridden(
+            "byRegexp",
+            names,
+            &[
+                ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
+                ("custom.lineWidth", json!(1)),
+                ("custom.showPoints", json!("never")),
+            ],
+        )
+    }
+
+    /// Adds links to whatever is clicked.
+    pub(crate) fn links(mut self, links: impl IntoIterator<Item = Value>) -> Self {
+        self.set("links", links.into_iter().collect());
+        self
+    }
+
+    /// Other properties for some fields.
+    pub(crate) fn overridden(
+        mut self,
+        matcher: &str,
+        fields: &str,
+        properties: &[(&str, Value)],
+    ) -> Self {
+        let properties: Vec<Value> = properties
+            .iter()
+            .map(|(id, value)| json!({"id": id, "value": value}))
+            .collect();
+        self.overrides.push(json!({
+            "matcher": {"id": matcher, "options": fields},
+            "properties": properties,
+        }));
+        self
+    }
+
+    /// Other options than those of its kind.
+    pub(crate) fn options(mut self, options: &Value) -> Self {
+        merge(&mut self.options, options);
+        self
+    }
+
+    /// Steps between the answers and what is shown.
+    pub(crate) fn transformed(mut self, transformations: Vec<Value>) -> Self {
+        self.transformations = transformations;
+        self
+    }
+
+    fn custom(&mut self, custom: &Value) {
+        merge(&mut self.defaults, &json!({"custom": custom}));
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        merge(&mut self.defaults, &json!({key: value}));
+    }
+
+    /// As Grafana reads it.
+    pub(crate) fn into_json(self, id: u32, x: u32, y: u32) -> Value {
+        let mut json = json!({
+            "id": id,
+            "type": self.kind,
+            "title": self.title,
+            "description": self.description,
+            "gridPos": {"x": x, "y": y, "w": self.size.0, "h": self.size.1},
+            "options": self.options,
+            "fieldConfig": {"defaults": self.defaults, "overrides": self.overrides},
+        });
+        if !self.targets.is_empty() {
+            merge(
+                &mut json,
+                &json!({"datasource": variable::source(), "targets": self.targets}),
+            );
+        }
+        if !self.transformations.is_empty() {
+            merge(&mut json, &json!({"transformations": self.transformations}));
+        }
+        // a sparkline needs no more
+        if self.kind == "stat" {
+            merge(&mut json, &json!({"maxDataPoints": 100}));
+        }
+        json
+    }
+}
+
+/// Puts the keys of an object into another one, and those of objects in it likewise.
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}

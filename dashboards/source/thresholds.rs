@@ -1,0 +1,127 @@
+//! The alerts' numbers, so that a panel turns red where an alert fires.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// Numbers of `alerts/thresholds.yml`, by the same names.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Thresholds {
+    pub(crate) delivery_ratio_warning: f64,
+    pub(crate) delivery_ratio_critical: f64,
+    pub(crate) delivery_of_baseline_warning: f64,
+    pub(crate) delivery_of_baseline_critical: f64,
+    pub(crate) bounce_ratio_warning: f64,
+    pub(crate) bounce_ratio_critical: f64,
+    pub(crate) account_bounce_ratio_warning: f64,
+    pub(crate) account_bounce_ratio_critical: f64,
+    pub(crate) opt_out_ratio_warning: f64,
+    pub(crate) opt_out_ratio_critical: f64,
+    pub(crate) click_of_baseline_warning: f64,
+    pub(crate) read_of_baseline_warning: f64,
+    pub(crate) read_ratio_warning: f64,
+    pub(crate) moderation_seconds: f64,
+    pub(crate) stale_intervals_warning: f64,
+    pub(crate) stale_intervals_critical: f64,
+    pub(crate) failed_polls_ratio: f64,
+    pub(crate) renewed_token_seconds: f64,
+    pub(crate) requests_left_ratio: f64,
+    pub(crate) credits_days: f64,
+}
+
+#[derive(Deserialize)]
+struct RuleFile {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    expr: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+impl Thresholds {
+    /// Reads the rules, each of which is a number for every account.
+    pub(crate) fn read(yaml: &str) -> anyhow::Result<Self> {
+        let file: RuleFile = serde_saphyr::from_str(yaml)?;
+        let mut numbers = Map::new();
+        for rule in file.groups.into_iter().flat_map(|group| group.rules) {
+            let Some(name) = rule.labels.get("threshold") else {
+                continue;
+            };
+            let number = rule.expr.split(" + ").next().unwrap_or_default();
+            let number: f64 = number
+                .parse()
+                .with_context(|| format!("threshold {name} is no number: {number:?}"))?;
+            numbers.insert(name.clone(), json!(number));
+        }
+        Ok(serde_json::from_value(Value::Object(numbers))?)
+    }
+}
+
+/// From where on a value is bad.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Levels {
+    /// The less, the worse.
+    Below { warning: f64, critical: f64 },
+    /// The less, the worse, and nobody is woken.
+    BelowWarning(f64),
+    /// The more, the worse.
+    Above { warning: f64, critical: f64 },
+    /// The more, the worse, and nobody is woken.
+    AboveWarning(f64),
+    /// Any less than this is bad.
+    AtLeast(f64),
+    /// Nothing but zero is good.
+    Zero,
+}
+
+impl Levels {
+    /// The steps that colour a value.
+    pub(crate) fn colours(self) -> Value {
+        match self {
+            Self::Below { warning, critical } => {
+                steps("red", &[("orange", critical), ("green", warning)])
+            }
+            Self::BelowWarning(warning) => steps("orange", &[("green", warning)]),
+            Self::Above { warning, critical } => {
+                steps("green", &[("orange", warning), ("red", critical)])
+            }
+            Self::AboveWarning(warning) => steps("green", &[("orange", warning)]),
+            Self::AtLeast(least) => steps("red", &[("green", least)]),
+            Self::Zero => steps("green", &[("red", 1.0)]),
+        }
+    }
+
+    /// The steps as lines across a graph: each has the colour of what lies beyond it.
+    pub(crate) fn lines(self) -> Value {
+        match self {
+            Self::Below { warning, critical } => {
+                steps("transparent", &[("red", critical), ("orange", warning)])
+            }
+            Self::Above { warning, critical } => {
+                steps("transparent", &[("orange", warning), ("red", critical)])
+            }
+            Self::BelowWarning(warning) | Self::AboveWarning(warning) => {
+                steps("transparent", &[("orange", warning)])
+            }
+            Self::AtLeast(least) => steps("transparent", &[("red", least)]),
+            Self::Zero => steps("transparent", &[("red", 1.0)]),
+        }
+    }
+}
+
+fn steps(base: &str, above: &[(&str, f64)]) -> Value {
+    let mut steps = vec![json!({"color": base, "value": null})];
+    let above = above.iter();
+    steps.extend(above.map(|(color, value)| json!({"color": color, "value": value})));
+    json!({"mode": "absolute", "steps": steps})
+}

@@ -1,0 +1,130 @@
+//! Variables: each is a choice among what the ones before it leave.
+
+use serde_json::{Value, json};
+
+/// The Prometheus that everything is read from.
+pub(crate) fn source() -> Value {
+    json!({"type": "prometheus", "uid": "${datasource}"})
+}
+
+/// The variables that every dashboard has.
+pub(crate) fn common() -> Vec<Value> {
+    vec![
+        datasource(),
+        labels("job", "Job", "campaign_exporter_build_info", &[]),
+        labels(
+            "instance",
+            "Instance",
+            "campaign_exporter_build_info",
+            &["job"],
+        ),
+        labels(
+            "provider",
+            "Provider",
+            "campaign_account_up",
+            &["job", "instance"],
+        ),
+        labels(
+            "account",
+            "Account",
+            "campaign_account_up",
+            &["job", "instance", "provider"],
+        ),
+        labels(
+            "channel",
+            "Channel",
+            "campaign_account_campaigns",
+            &["job", "instance", "provider", "account"],
+        ),
+    ]
+}
+
+fn datasource() -> Value {
+    json!({
+        "type": "datasource",
+        "name": "datasource",
+        "label": "Data source",
+        "query": "prometheus",
+        "regex": "",
+        "multi": false,
+        "includeAll": false,
+        "refresh": 1,
+        "hide": 0,
+        "skipUrlSync": false,
+        "options": [],
+    })
+}
+
+fn labels(name: &str, label: &str, metric: &str, chosen: &[&str]) -> Value {
+    let matchers: Vec<String> = chosen
+        .iter()
+        .map(|name| format!("{name}=~\"${name}\""))
+        .collect();
+    let series = if matchers.is_empty() {
+        metric.to_owned()
+    } else {
+        format!("{metric}{{{}}}", matchers.join(", "))
+    };
+    query(name, label, &format!("label_values({series}, {name})"), "")
+}
+
+fn query(name: &str, label: &str, query: &str, regex: &str) -> Value {
+    json!({
+        "type": "query",
+        "name": name,
+        "label": label,
+        "datasource": source(),
+        "query": {"query": query, "refId": name},
+        "definition": query,
+        "regex": regex,
+        // when the time range changes: what was there is not what is there
+        "refresh": 2,
+        "sort": 5,
+        "multi": true,
+        "includeAll": true,
+        "allValue": ".+",
+        "hide": 0,
+        "skipUrlSync": false,
+        "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
+        "options": [],
+    })
+}
+
+/// The campaign, shown by its name and account and carried by its id. Grafana escapes nothing in
+/// what it matches the regex with, and names have any character, so the regex leans on the order of
+/// the labels and on the end of the text.
+pub(crate) fn campaign() -> Value {
+    let info = super::query::Scope::Channel.of("campaign_info");
+    let titles = format!(
+        r#"query_result(max by (campaign_id, title) (label_join({info}, "title", " · ", "campaign_name", "account")))"#
+    );
+    query(
+        "campaign",
+        "Campaign",
+        &titles,
+        r#"/^\{campaign_id="(?<value>[\s\S]*?)",title="(?<text>[\s\S]*)"\} \S+ \S+$/"#,
+    )
+}
+
+/// How many messages a campaign has to have to be ranked.
+pub(crate) fn min_volume() -> Value {
+    let volumes = ["50", "200", "500", "1000"];
+    let chosen = "200";
+    let options: Vec<Value> = volumes
+        .iter()
+        .map(|volume| json!({"text": volume, "value": volume, "selected": *volume == chosen}))
+        .collect();
+    json!({
+        "type": "custom",
+        "name": "min_volume",
+        "label": "Minimum volume",
+        "description": "Campaigns with fewer messages are not ranked: their ratios say little.",
+        "query": volumes.join(","),
+        "multi": false,
+        "includeAll": false,
+        "hide": 0,
+        "skipUrlSync": false,
+        "current": {"selected": true, "text": chosen, "value": chosen},
+        "options": options,
+    })
+}
