@@ -187,7 +187,8 @@ impl Panel {
 
     /// Adds a query for the buckets of a histogram.
     pub(crate) fn buckets(mut self, expression: &str) -> Self {
-        let more = json!({"legendFormat": "{{le}}", "range": true, "format": "heatmap"});
+        let more =
+            json!({"legendFormat": "{{le}}", "range": true, "instant": false, "format": "heatmap"});
         self.target(expression, &more);
         self
     }

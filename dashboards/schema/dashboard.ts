@@ -1,0 +1,157 @@
+// What a dashboard of ours may be made of: Grafana's own types, closed where they are open. The
+// general ones leave a panel's options, its queries and its overrides to anything; here each kind of
+// panel has its own, so that a misspelt key is found.
+
+import type * as grafana from './node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
+import type * as bargauge from './node_modules/@grafana/schema/dist/types/raw/composable/bargauge/panelcfg/x/types.gen';
+import type * as heatmap from './node_modules/@grafana/schema/dist/types/raw/composable/heatmap/panelcfg/x/types.gen';
+import type * as stat from './node_modules/@grafana/schema/dist/types/raw/composable/stat/panelcfg/x/types.gen';
+import type * as statetimeline from './node_modules/@grafana/schema/dist/types/raw/composable/statetimeline/panelcfg/x/types.gen';
+import type * as table from './node_modules/@grafana/schema/dist/types/raw/composable/table/panelcfg/x/types.gen';
+import type * as text from './node_modules/@grafana/schema/dist/types/raw/composable/text/panelcfg/x/types.gen';
+import type * as timeseries from './node_modules/@grafana/schema/dist/types/raw/composable/timeseries/panelcfg/x/types.gen';
+
+interface Source {
+  type: 'prometheus';
+  uid: '${datasource}';
+}
+
+interface DataLink {
+  title: string;
+  url: string;
+  targetBlank: boolean;
+}
+
+// @grafana/schema has no Prometheus query
+interface Query {
+  datasource: Source;
+  editorMode: 'code';
+  expr: string;
+  refId: string;
+  instant: boolean;
+  range: boolean;
+  legendFormat?: string;
+  format?: 'heatmap' | 'table' | 'time_series';
+}
+
+interface Field<C> extends Omit<grafana.FieldConfig, 'custom' | 'links'> {
+  custom?: Partial<C>;
+  links?: DataLink[];
+}
+
+// with its properties put together: they are what defaults may be
+interface Override<C> {
+  matcher: { id: 'byName' | 'byRegexp'; options: string };
+  properties: Field<C>;
+}
+
+type Transformation =
+  | { id: 'merge'; options: Record<string, never> }
+  | {
+      id: 'organize';
+      options: {
+        excludeByName: Record<string, boolean>;
+        indexByName: Record<string, number>;
+        renameByName: Record<string, string>;
+      };
+    };
+
+interface Common {
+  id: number;
+  title: string;
+  description: string;
+  gridPos: grafana.GridPos;
+}
+
+interface Panel<Kind extends string, Options, C> extends Common {
+  type: Kind;
+  datasource: Source;
+  targets: Query[];
+  maxDataPoints?: number;
+  options: Partial<Options>;
+  fieldConfig: { defaults: Field<C>; overrides: Override<C>[] };
+  transformations?: Transformation[];
+}
+
+type Nothing = Record<string, never>;
+
+export type Stat = Panel<'stat', stat.Options, Nothing>;
+export type Timeseries = Panel<'timeseries', timeseries.Options, timeseries.FieldConfig>;
+export type Bargauge = Panel<'bargauge', bargauge.Options, Nothing>;
+// `hidden` is what hideFrom was called before Grafana 12
+export type Table = Panel<'table', table.Options, table.FieldConfig & { hidden: boolean }>;
+export type StateTimeline = Panel<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>;
+export type Heatmap = Panel<'heatmap', heatmap.Options, heatmap.FieldConfig>;
+
+export interface Text extends Common {
+  type: 'text';
+  options: text.Options;
+  fieldConfig: { defaults: Nothing; overrides: never[] };
+}
+
+export interface Row {
+  id: number;
+  type: 'row';
+  title: string;
+  collapsed: false;
+  gridPos: grafana.GridPos;
+  panels: never[];
+}
+
+interface Variable extends Omit<grafana.VariableModel, 'query'> {
+  label: string;
+}
+
+interface QueryVariable extends Variable {
+  type: 'query';
+  datasource: Source;
+  query: { query: string; refId: string };
+  // Grafana writes it, the schema lacks it
+  definition: string;
+}
+
+interface OtherVariable extends Variable {
+  type: 'custom' | 'datasource';
+  query: string;
+}
+
+// the Prometheus data source's own kind of annotation, which @grafana/schema does not know
+interface QueryAnnotation {
+  name: string;
+  datasource: Source;
+  enable: boolean;
+  hide: boolean;
+  iconColor: string;
+  expr: string;
+  step: string;
+  titleFormat: string;
+  textFormat: string;
+  tagKeys: string;
+  useValueForTime?: 'on';
+}
+
+export interface Dashboard
+  extends Omit<grafana.Dashboard, 'annotations' | 'panels' | 'templating' | 'snapshot'> {
+  uid: string;
+  title: string;
+  description: string;
+  annotations: { list: Array<grafana.AnnotationQuery | QueryAnnotation> };
+  templating: { list: Array<QueryVariable | OtherVariable> };
+  // checked one by one, so that an error is about its own kind
+  panels: unknown[];
+}
+
+/** Everything that is checked, so that one schema has it all. */
+export interface Checked {
+  dashboard: Dashboard;
+  panels: {
+    stat: Stat;
+    timeseries: Timeseries;
+    bargauge: Bargauge;
+    table: Table;
+    'state-timeline': StateTimeline;
+    heatmap: Heatmap;
+    text: Text;
+    row: Row;
+  };
+}

@@ -1,0 +1,58 @@
+// What is wrong with a dashboard, by Grafana's own types.
+
+import Ajv from 'ajv';
+import { createGenerator } from 'ts-json-schema-generator';
+
+const path = new URL('dashboard.ts', import.meta.url).pathname;
+// names of Grafana's types occur more than once, so none is exposed
+const schema = createGenerator({ path, type: 'Checked', expose: 'none', skipTypeCheck: true }).createSchema('Checked');
+const { dashboard, panels } = schema.definitions.Checked.properties;
+
+const ajv = new Ajv({ allErrors: true, strict: false });
+const isDashboard = ajv.compile(dashboard);
+const isPanel = Object.fromEntries(
+  Object.entries(panels.properties).map(([kind, panel]) => [kind, ajv.compile(panel)])
+);
+
+/** The problems of a dashboard, one line each. */
+export function problems(json) {
+  const found = [];
+  check(isDashboard, json, 'dashboard', found);
+  for (const panel of json.panels) {
+    const place = `${panel.type} "${panel.title}"`;
+    if (isPanel[panel.type]) {
+      check(isPanel[panel.type], withoutPaths(panel), place, found);
+    } else {
+      found.push(`${place}: a panel of this kind is not expected`);
+    }
+  }
+  return found;
+}
+
+function check(isValid, json, place, found) {
+  if (isValid(json)) return;
+  for (const { instancePath, message, params } of isValid.errors) {
+    found.push(`${place}: ${instancePath} ${message} ${JSON.stringify(params)}`);
+  }
+}
+
+/** Overrides name what they set by a path, "custom.width": as objects they are what defaults are. */
+function withoutPaths(panel) {
+  const overrides = panel.fieldConfig?.overrides;
+  if (!overrides) return panel;
+  const asObjects = overrides.map((override) => ({ ...override, properties: together(override.properties) }));
+  return { ...panel, fieldConfig: { ...panel.fieldConfig, overrides: asObjects } };
+}
+
+function together(properties) {
+  const object = {};
+  for (const { id, value } of properties) {
+    const custom = id.match(/^custom\.(.*)$/);
+    if (custom) {
+      object.custom = { ...object.custom, [custom[1]]: value };
+    } else {
+      object[id] = value;
+    }
+  }
+  return object;
+}
