@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
 use super::{Api, Campaign, Channel, Counts, campaign::part};
 
-/// The campaigns that are there from the start.
-const SETTLED: i64 = 40;
+/// Before the start, a slot of this length has a campaign at most.
+const SLOT_MS: i64 = 2 * 3_600_000;
+
+/// How long before the start each slot begins to have one, so that a day is there to be seen.
+const DENSE_DAYS: i64 = 2;
+
+/// Longer ago, one slot of so many has.
+const SPARSE: i64 = 8;
+
+/// Added to the number of a slot, it makes a negative index for centuries.
+const SLOT_INDEX: i64 = -10_000_000;
 
 /// Older campaigns are gone.
 const KEPT_DAYS: i64 = 30;
@@ -70,7 +79,8 @@ const REGIONS: [&str; 10] = [
 /// An account with a month behind it and a new campaign about twice a minute, some of which go
 /// wrong.
 ///
-/// Everything follows from the API, the seed and the start, so nothing has to be stored.
+/// Everything follows from the API, the seed and the start, so nothing has to be stored. What lies
+/// before the start hardly follows from the start: worlds of the same day share their past.
 #[derive(Clone, Debug)]
 pub struct World {
     api: Api,
@@ -84,24 +94,26 @@ impl World {
         Self { api, seed, started }
     }
 
-    /// The campaigns of the last 30 days, in no particular order.
+    /// The campaigns of the last 30 days, in no particular order; before the start, too.
     pub fn campaigns(&self, now: DateTime<Utc>) -> Vec<Campaign> {
         let oldest = now - TimeDelta::days(KEPT_DAYS);
-        let mut campaigns: Vec<_> = (-SETTLED..0)
+        let mut campaigns: Vec<_> = self
+            .past_indices(oldest)
             .chain(self.new_indices(now))
-            .filter(|index| self.sent_at(*index) >= oldest)
             .map(|index| self.campaign(index, now))
             .collect();
         if self.api == Api::Smsup {
             campaigns.extend(self.special(now));
         }
+        campaigns.retain(|campaign| campaign.created_at <= now);
         campaigns
     }
 
-    /// The credits left, after those spent on new campaigns.
+    /// The credits left, after those spent since the days began that have many campaigns.
     pub fn credits(&self, now: DateTime<Utc>) -> u64 {
         let spent: u64 = self
-            .new_indices(now)
+            .past_indices(self.dense_since())
+            .chain(self.new_indices(now))
             .map(|index| self.campaign(index, now).cost(now))
             .sum();
         FULL - spent % (FULL - LOW)
@@ -110,6 +122,20 @@ impl World {
     /// New campaigns count from zero; older ones have negative indices.
     fn new_indices(&self, now: DateTime<Utc>) -> impl Iterator<Item = i64> {
         (0..).take_while(move |index| self.sent_at(*index) <= now)
+    }
+
+    /// The campaigns sent before the start, from a moment on.
+    fn past_indices(&self, oldest: DateTime<Utc>) -> impl Iterator<Item = i64> {
+        let slot = |time: DateTime<Utc>| time.timestamp_millis().div_euclid(SLOT_MS);
+        let dense = slot(self.dense_since());
+        (slot(oldest)..=slot(self.started))
+            .filter(move |slot| *slot > dense || slot % SPARSE == 0)
+            .map(|slot| SLOT_INDEX + slot)
+            .filter(move |index| (oldest..=self.started).contains(&self.sent_at(*index)))
+    }
+
+    fn dense_since(&self) -> DateTime<Utc> {
+        self.started - TimeDelta::days(DENSE_DAYS)
     }
 
     /// What chance has in store for a campaign.
@@ -121,11 +147,9 @@ impl World {
 
     fn sent_at(&self, index: i64) -> DateTime<Utc> {
         let mut rng = self.rng(index);
-        if index < 0 {
-            // yesterday at the latest, and at hours at which nobody is woken
-            let days = 1 + (-1 - index) * 28 / SETTLED;
-            let midnight = self.started.date_naive().and_time(NaiveTime::MIN).and_utc();
-            midnight - TimeDelta::days(days) + TimeDelta::minutes(rng.i64(8 * 60..18 * 60))
+        if let Some(slot) = slot(index) {
+            let begin = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(SLOT_MS * slot);
+            begin + TimeDelta::milliseconds(rng.i64(0..SLOT_MS))
         } else {
             // hence from 20 to 45 s apart, and the first within 8 s
             let late = rng.i64(if index == 0 { 1_000..8_000 } else { 0..12_500 });
@@ -137,11 +161,17 @@ impl World {
         // forked, so as not to draw again what has set its time
         let mut rng = self.rng(index).fork();
         let sent_at = self.sent_at(index);
-        let channel = if self.api == Api::Cinnox && rng.u8(..3) == 0 {
+        let one_in_three = match slot(index) {
+            // evenly, so that each day has some
+            Some(slot) => slot % 3 == 0,
+            None => rng.u8(..3) == 0,
+        };
+        let channel = if self.api == Api::Cinnox && one_in_three {
             Channel::Whatsapp
         } else {
             Channel::Sms
         };
+        let luck = Luck::of(self.api, index);
         let name = match self.api {
             Api::ConstantContact | Api::Cinnox => name(&mut rng),
             Api::Smsup => message(&mut rng),
@@ -153,8 +183,8 @@ impl World {
             status: "Sent",
             created_at: sent_at - TimeDelta::minutes(rng.i64(5..600)),
             sent_at,
-            counts: counts(index, channel, &mut rng),
-            spread: Duration::from_secs(rng.u64(120..=300)),
+            counts: counts(luck, channel, &mut rng),
+            spread: spread(index, channel, &mut rng),
         };
         campaign.status = status(&campaign, now);
         campaign
@@ -171,14 +201,14 @@ impl World {
                 rng.u64(..1 << 48)
             ),
             Api::Cinnox => format!("{:08x}{:016x}", rng.u32(..), rng.u64(..)),
-            Api::Smsup => (18_970_000 + index).to_string(),
+            Api::Smsup => (28_970_000 + index).to_string(),
         }
     }
 
     /// A campaign of each kind that was not sent.
     fn special(&self, now: DateTime<Utc>) -> [Campaign; 3] {
-        let unsent = |number, status, sent_at| {
-            let campaign = self.campaign(-SETTLED - number, now);
+        let unsent = |number: i64, status, sent_at| {
+            let campaign = self.campaign(-number, now);
             Campaign {
                 status,
                 created_at: sent_at,
@@ -193,12 +223,12 @@ impl World {
         let mut waiting = Campaign {
             created_at: self.started - TimeDelta::hours(4),
             sent_at: self.started + TimeDelta::days(1),
-            ..self.campaign(-SETTLED - 3, now)
+            ..self.campaign(-3, now)
         };
         waiting.status = status(&waiting, now);
         [
-            unsent(1, "In moderation", self.started - TimeDelta::minutes(35)),
-            unsent(2, "Denied", self.started - TimeDelta::hours(27)),
+            unsent(1, "In moderation", self.started - TimeDelta::hours(5)),
+            unsent(2, "Denied", self.started - TimeDelta::hours(14)),
             waiting,
         ]
     }
@@ -214,11 +244,52 @@ fn status(campaign: &Campaign, now: DateTime<Utc>) -> &'static str {
     }
 }
 
-fn counts(index: i64, channel: Channel, rng: &mut Rng) -> Counts {
-    // the second new one, so that a newcomer soon sees something wrong
-    let arrives_badly = index >= 0 && index % 6 == 1;
-    // never the same one, as 5 and 1 differ modulo 3
-    let annoys = index >= 0 && index % 9 == 5;
+/// The slot of a campaign that was sent before the start. The few that were never sent have none.
+fn slot(index: i64) -> Option<i64> {
+    (index < SLOT_INDEX / 2).then(|| index - SLOT_INDEX)
+}
+
+/// How long the counts take to come in: minutes for the new ones, so that a newcomer sees them
+/// move, and what is usual for the others.
+fn spread(index: i64, channel: Channel, rng: &mut Rng) -> Duration {
+    let seconds = match (slot(index), channel) {
+        (None, _) => rng.u64(120..=300),
+        (Some(_), Channel::Sms) => rng.u64(1_200..=3_600),
+        (Some(_), Channel::Whatsapp) => rng.u64(7_200..=18_000),
+    };
+    Duration::from_secs(seconds)
+}
+
+/// What goes wrong with a campaign.
+#[derive(Clone, Copy, Debug, Default)]
+struct Luck {
+    arrives_badly: bool,
+    annoys: bool,
+    is_ignored: bool,
+}
+
+impl Luck {
+    fn of(api: Api, index: i64) -> Self {
+        match slot(index) {
+            // never one of the sparse ones, which tell what is usual; SMSUp has bad days
+            Some(slot) => Self {
+                arrives_badly: slot % 8 == 3 || (api == Api::Smsup && slot % 8 == 7),
+                annoys: slot % 8 == 6,
+                // always a WhatsApp campaign of CINNOX
+                is_ignored: slot % 6 == 3,
+            },
+            None => Self {
+                // the second new one, so that a newcomer soon sees something wrong
+                arrives_badly: index >= 0 && index % 6 == 1,
+                // never the same one, as 5 and 1 differ modulo 3
+                annoys: index >= 0 && index % 9 == 5,
+                is_ignored: false,
+            },
+        }
+    }
+}
+
+fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
     let mut between = |low: f64, high: f64| low + (high - low) * rng.f64();
 
     // many small ones, few large ones
@@ -228,7 +299,7 @@ fn counts(index: i64, channel: Channel, rng: &mut Rng) -> Counts {
         Channel::Whatsapp => (0, part(recipients, between(0.0, 0.003))),
     };
     let sends = recipients - npai;
-    let delivery = if arrives_badly {
+    let delivery = if luck.arrives_badly {
         between(0.52, 0.58)
     } else {
         between(0.94, 0.99)
@@ -237,8 +308,9 @@ fn counts(index: i64, channel: Channel, rng: &mut Rng) -> Counts {
     let bounces = sends - deliveries - pending;
     let expired = part(bounces, between(0.2, 0.4));
     let network_error = part(bounces, between(0.0, 0.2));
-    let clicks = part(sends, between(0.02, 0.12));
-    let opt_out = if annoys {
+    let interest = if luck.is_ignored { 0.1 } else { 1.0 };
+    let clicks = part(sends, interest * between(0.02, 0.12));
+    let opt_out = if luck.annoys {
         between(0.06, 0.09)
     } else {
         between(0.002, 0.01)
@@ -246,7 +318,7 @@ fn counts(index: i64, channel: Channel, rng: &mut Rng) -> Counts {
     let (reads, replies) = match channel {
         Channel::Sms => (0, 0),
         Channel::Whatsapp => (
-            part(deliveries, between(0.5, 0.8)),
+            part(deliveries, interest.max(0.2) * between(0.5, 0.8)),
             part(deliveries, between(0.03, 0.15)),
         ),
     };
@@ -338,22 +410,100 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_a_month_of_settled_campaigns() {
+    fn it_begins_with_a_month_behind_it_and_much_of_that_lately() {
         for api in APIS {
-            let mut campaigns = World::new(api, 1, start()).campaigns(start());
+            let world = World::new(api, 1, start());
+            let mut campaigns = world.campaigns(start());
             campaigns.retain(|campaign| campaign.status == "Sent");
-            assert_eq!(campaigns.len(), 40);
+            let younger = |days| {
+                let oldest = start() - TimeDelta::days(days);
+                campaigns.iter().filter(|c| c.sent_at >= oldest).count()
+            };
+            assert!((10..=13).contains(&younger(1)), "{}", younger(1));
+            assert!((22..=25).contains(&younger(2)), "{}", younger(2));
+            assert!((62..=68).contains(&campaigns.len()), "{}", campaigns.len());
             for campaign in &campaigns {
                 assert_eq!(campaign.counts_at(start()), campaign.counts);
             }
-            let first = campaigns
+            let first = campaigns.iter().min_by_key(|campaign| campaign.sent_at);
+            let first = first.unwrap();
+            assert!(first.sent_at < start() - TimeDelta::days(28));
+            let gone = world.campaigns(start() + TimeDelta::days(2));
+            assert!(!gone.iter().any(|campaign| campaign.id == first.id));
+        }
+    }
+
+    #[test]
+    fn worlds_of_the_same_day_share_their_past() {
+        for api in APIS {
+            let past = |started: DateTime<Utc>| -> Vec<_> {
+                let campaigns = World::new(api, 1, started).campaigns(start());
+                let sent = campaigns.into_iter().filter(|c| c.status == "Sent");
+                let oldest = start() - TimeDelta::days(1);
+                sent.filter(|campaign| campaign.sent_at >= oldest).collect()
+            };
+            assert!(past(start()).len() >= 10);
+            assert_eq!(past(start()), past(after(3_600)));
+            assert_eq!(past(start()), past(after(12 * 3_600)));
+        }
+    }
+
+    #[test]
+    fn the_day_before_the_start_happened_as_days_do() {
+        let day_before = after(-86_400);
+        for api in APIS {
+            let world = World::new(api, 1, start());
+            let sends = |now| -> u64 {
+                let campaigns = world.campaigns(now);
+                campaigns.iter().map(|c| c.counts_at(now).sends).sum()
+            };
+            let hours: Vec<_> = (0..=24)
+                .map(|hour| sends(day_before + TimeDelta::hours(hour)))
+                .collect();
+            assert!(hours[0] > 0 && hours[24] > hours[0]);
+            let known = world.campaigns(day_before);
+            assert!(known.iter().all(|c| c.created_at <= day_before));
+            assert!(known.iter().all(
+                |c| c.counts_at(day_before) == c.counts || c.sent_at > after(-90_000 - 18_000)
+            ));
+        }
+        // a campaign that is to be sent is there before
+        let smsup = World::new(Api::Smsup, 1, start());
+        let was = |status| {
+            (0..24).any(|hour| {
+                let campaigns = smsup.campaigns(day_before + TimeDelta::hours(hour));
+                campaigns.iter().any(|campaign| campaign.status == status)
+            })
+        };
+        assert!(was("Waiting") && was("In progress"));
+    }
+
+    #[test]
+    fn some_of_each_day_have_gone_wrong_and_what_was_before_is_usual() {
+        let delivery =
+            |campaign: &Campaign| campaign.counts.deliveries as f64 / campaign.counts.sends as f64;
+        let share = |count: u64, campaign: &Campaign| count as f64 / campaign.counts.sends as f64;
+        for (api, hours) in APIS
+            .into_iter()
+            .flat_map(|api| (0..24).map(move |hours| (api, hours)))
+        {
+            let started = after(hours * 3_600);
+            let mut campaigns = World::new(api, 1, started).campaigns(started);
+            campaigns.retain(|campaign| campaign.counts.sends > 0);
+            let day_before = started - TimeDelta::days(1);
+            let day: Vec<_> = campaigns
                 .iter()
-                .map(|campaign| campaign.sent_at)
-                .min()
-                .unwrap();
-            assert!(first < start() - TimeDelta::days(26));
-            let gone = World::new(api, 1, start()).campaigns(start() + TimeDelta::days(29));
-            assert!(!gone.contains(&campaigns[0]), "older than 30 days");
+                .filter(|campaign| campaign.sent_at >= day_before)
+                .collect();
+            assert!(day.iter().any(|campaign| delivery(campaign) < 0.6));
+            assert!(day.iter().any(|c| share(c.counts.opt_outs, c) > 0.05));
+            assert!(day.iter().any(|c| share(c.counts.clicks, c) < 0.015));
+            let unread = |c: &&&Campaign| c.counts.reads > 0 && share(c.counts.reads, c) < 0.2;
+            assert_eq!(day.iter().any(|c| unread(&c)), api == Api::Cinnox);
+            let sparse = started - TimeDelta::days(DENSE_DAYS + 1);
+            campaigns.retain(|campaign| campaign.sent_at < sparse);
+            assert!(campaigns.len() > 35);
+            assert!(campaigns.iter().all(|campaign| delivery(campaign) > 0.9));
         }
     }
 
@@ -486,13 +636,12 @@ mod tests {
         let credits: Vec<_> = (0..360)
             .map(|step| world.credits(after(step * 10)))
             .collect();
-        assert_eq!(credits[0], FULL);
         assert!(
             credits
                 .iter()
                 .all(|credits| (LOW + 1..=FULL).contains(credits))
         );
-        assert!(credits[30] < FULL);
+        assert!(credits[30] < credits[0]);
         let ups = credits
             .iter()
             .zip(&credits[1..])
