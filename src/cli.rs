@@ -1,10 +1,12 @@
 //! The command line. Long options are spelled as Prometheus' own programs spell theirs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::document::parse_duration;
 use crate::logging::{LogFormat, LogLevel};
 
 /// The port, next after the highest claimed in the list of Prometheus' default ports.
@@ -129,6 +131,9 @@ pub enum Command {
         /// Makes the same campaigns for the same number.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// How often the accounts are read.
+        #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
+        poll_interval: Duration,
     },
     /// Let the exporter read an account of Constant Contact: prints an address and a code, waits
     /// for a person to consent there, and stores the tokens.
@@ -169,6 +174,10 @@ fn listen_address(text: &str) -> Result<String, String> {
     } else {
         Err("write HOST:PORT, [IPV6]:PORT or :PORT".to_owned())
     }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write for example 5s or 2m".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -579,7 +579,7 @@ const UNITS: [(&str, u64); 5] = [
 
 /// A duration as Prometheus writes it: whole numbers with units, the largest first, such as `5m` or
 /// `1h30m`. The crates for this take `5M` for five months, or panic at what is too large.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut units = UNITS.iter();
     let mut milliseconds: u64 = 0;

@@ -48,12 +48,16 @@ async fn run() -> ExitCode {
         telemetry_path: options.telemetry_path,
         lifecycle: options.lifecycle,
     };
-    if let Some(Command::Demo { seed }) = command {
+    if let Some(Command::Demo {
+        seed,
+        poll_interval,
+    }) = command
+    {
         if options.config_check {
             error!("--config.check checks a configuration file, and the demo has none");
             return ExitCode::from(BAD_CONFIGURATION);
         }
-        return exit(demo::run(daemon_options, seed).await);
+        return exit(demo::run(daemon_options, seed, poll_interval).await);
     }
 
     let mut config = match Config::load(&options.config_file, storage.as_deref()) {

@@ -217,7 +217,8 @@ fn reply(api: Api, state: &watch::Sender<State>, request: Request) -> Reply {
             state.shift = 0;
         }
         let mut answer = || {
-            let mut answer = server.answer(state, Utc::now(), &request);
+            let now = state.present.unwrap_or_else(Utc::now);
+            let mut answer = server.answer(state, now, &request);
             if answer.items().is_some() {
                 state.shift += by;
             }

@@ -29,6 +29,8 @@ pub struct State {
     pub time_zone: Tz,
     /// The account's campaigns.
     pub campaigns: Campaigns,
+    /// What the provider takes for the present, or none for what the clock says.
+    pub present: Option<DateTime<Utc>>,
     /// Raw items listed before the campaigns, whatever the window: for malformed ones.
     pub items: Vec<Value>,
     /// The balance of an SMSUp account with fixed campaigns, or none if it is unlimited.
@@ -54,6 +56,7 @@ impl State {
             app_id: "demo-app".to_owned(),
             time_zone: chrono_tz::Europe::Paris,
             campaigns: campaigns.into(),
+            present: None,
             items: Vec::new(),
             credits: Some(44_690),
             percents_off_by: 0.0,
