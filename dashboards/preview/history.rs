@@ -1,0 +1,245 @@
+//! A past for the preview's graphs: what a Prometheus would have scraped from the demo, had both
+//! run since yesterday.
+//!
+//! The simulated providers are told the time, the real clients read them, and what the exporter
+//! makes of that is written with that time, for `promtool tsdb create-blocks-from openmetrics`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use campaign_exporter::demo::Providers;
+use campaign_exporter::document::parse_duration;
+use campaign_exporter::exposition::{Format, Writer};
+use campaign_exporter::families;
+use campaign_exporter::poller::{Poller, Progress, connect};
+use campaign_exporter::provider::Applications;
+use campaign_exporter::simulator::{Api, Fault, FaultPlan};
+use campaign_exporter::snapshot::{Change, Configured, Snapshot};
+use campaign_exporter::telemetry::Telemetry;
+use chrono::{DateTime, Utc};
+use clap::Parser;
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+/// How long before the end SMSUp begins to refuse the token, and when it is good again: an outage
+/// shows what the dashboards make of one.
+const REFUSED: [Duration; 2] = [
+    Duration::from_mins(9 * 60),
+    Duration::from_mins(8 * 60 + 20),
+];
+
+#[derive(Debug, Parser)]
+#[command(about = "Writes a past of the demo as OpenMetrics with timestamps")]
+struct Options {
+    /// The demo's seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How long the past is.
+    #[arg(long, default_value = "26h", value_parser = duration)]
+    length: Duration,
+    /// How often the accounts were read and the exporter was scraped.
+    #[arg(long, default_value = "2m", value_parser = duration)]
+    step: Duration,
+    /// The instance that goes on with these series.
+    #[arg(long, default_value = "localhost:10058")]
+    instance: String,
+    /// Where to write.
+    file: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write for example 2m or 26h".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let end = Utc::now();
+    let begin = end - options.length;
+    let providers = Providers::start(options.seed, end, options.step).await?;
+    let mut exporter = Exporter::new(&providers).await?;
+
+    let file = File::create(&options.file).context("cannot make the file")?;
+    let mut past = Past {
+        file: BufWriter::new(file),
+        target: format!(
+            "job=\"campaign_exporter\",instance=\"{}\"",
+            options.instance
+        ),
+        begin,
+    };
+    let mut moment = begin;
+    while moment < end {
+        tell_time(&providers, moment, end);
+        exporter.poll(moment, moment - begin).await?;
+        let started = Instant::now();
+        let exposition = exporter.exposition();
+        past.write(moment, &exposition, started.elapsed())?;
+        moment += options.step;
+    }
+    past.end().context("cannot write")
+}
+
+/// Puts the providers into a moment before the end.
+fn tell_time(providers: &Providers, moment: DateTime<Utc>, end: DateTime<Utc>) {
+    let [from, to] = REFUSED.map(|before| end - before);
+    let refused = (from..to).contains(&moment);
+    for (api, simulator) in &providers.simulators {
+        let fault = Fault::Status {
+            code: 401,
+            retry_after: None,
+        };
+        simulator.update(|state| {
+            state.present = Some(moment);
+            state.fault = (refused && *api == Api::Smsup).then(|| FaultPlan::always(fault));
+        });
+    }
+}
+
+/// The exporter's parts without its clock.
+struct Exporter {
+    pollers: Vec<Poller>,
+    snapshot: Snapshot,
+    telemetry: Telemetry,
+    began: Instant,
+}
+
+impl Exporter {
+    async fn new(providers: &Providers) -> anyhow::Result<Self> {
+        let generation = 1;
+        let accounts = &providers.config.accounts;
+        let mut snapshot = Snapshot::default();
+        let configured = accounts.iter().map(|account| Configured {
+            generation,
+            account: account.clone(),
+            poll_interval: account.polling.poll_interval,
+            restored: None,
+        });
+        snapshot.apply(Change::Configured {
+            number: generation,
+            accounts: configured.collect(),
+        });
+        let mut applications = Applications::new(None, String::new());
+        let configured = accounts.iter().map(|account| {
+            let limits = account.provider.limits(account.polling.limits());
+            (account.name.as_str(), &account.provider, limits)
+        });
+        applications.configure(configured).await;
+        let telemetry = Telemetry::new()?;
+        telemetry.observe_process()?;
+        let mut pollers = Vec::new();
+        for account in accounts {
+            let (telemetry, access) = connect(account, &applications, None)?;
+            pollers.push(Poller {
+                account: account.clone(),
+                generation,
+                client: providers.client.clone(),
+                telemetry,
+                access,
+                progress: Progress::default(),
+            });
+        }
+        telemetry.set_accounts(pollers.iter().map(|p| p.telemetry.clone()).collect());
+        Ok(Self {
+            pollers,
+            snapshot,
+            telemetry,
+            began: Instant::now(),
+        })
+    }
+
+    /// Reads all accounts at a moment, this long after the first.
+    async fn poll(
+        &mut self,
+        moment: DateTime<Utc>,
+        passed: chrono::TimeDelta,
+    ) -> anyhow::Result<()> {
+        let ended = self.began + passed.to_std()?;
+        let polls = self.pollers.iter_mut().map(async |poller| {
+            let turn = poller.turn().await;
+            let outcome = poller.poll(turn).await;
+            let mut update = poller.update(outcome, ended, poller.interval());
+            update.at = moment;
+            update
+        });
+        for update in join_all(polls).await {
+            self.snapshot.apply(Change::Polled(Box::new(update)));
+        }
+        self.snapshot.expire(ended);
+        Ok(())
+    }
+
+    fn exposition(&self) -> String {
+        let mut own = Writer::new(Format::OpenMetrics);
+        own.families(&self.telemetry.gather());
+        families::render(&self.snapshot, Format::OpenMetrics) + &own.into_string()
+    }
+}
+
+/// The file, and what a scrape adds to each sample.
+struct Past {
+    file: BufWriter<File>,
+    target: String,
+    begin: DateTime<Utc>,
+}
+
+impl Past {
+    /// What one scrape brings, with what Prometheus adds to it.
+    fn write(&mut self, moment: DateTime<Utc>, exposition: &str, took: Duration) -> io::Result<()> {
+        let mut samples = 0;
+        for line in exposition.lines().filter(|line| !line.starts_with('#')) {
+            let Some((series, value)) = line.rsplit_once(' ') else {
+                continue;
+            };
+            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+            let value = match name {
+                // this process is younger than what it tells of
+                "process_start_time_seconds"
+                | "campaign_exporter_config_last_reload_success_timestamp_seconds" => {
+                    self.begin.timestamp().to_string()
+                }
+                _ => value.to_owned(),
+            };
+            self.sample(moment, name, labels, &value)?;
+            samples += 1;
+        }
+        let samples = samples.to_string();
+        self.sample(moment, "up", "}", "1")?;
+        self.sample(
+            moment,
+            "scrape_duration_seconds",
+            "}",
+            &took.as_secs_f64().to_string(),
+        )?;
+        self.sample(moment, "scrape_samples_scraped", "}", &samples)?;
+        self.sample(
+            moment,
+            "scrape_samples_post_metric_relabeling",
+            "}",
+            &samples,
+        )
+    }
+
+    /// `labels` is what follows the brace.
+    fn sample(
+        &mut self,
+        moment: DateTime<Utc>,
+        name: &str,
+        labels: &str,
+        value: &str,
+    ) -> io::Result<()> {
+        let comma = if labels == "}" { "" } else { "," };
+        let (target, time) = (&self.target, moment.timestamp());
+        writeln!(self.file, "{name}{{{target}{comma}{labels} {value} {time}")
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.file.write_all(Format::OpenMetrics.end().as_bytes())?;
+        self.file.flush()
+    }
+}
