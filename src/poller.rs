@@ -16,7 +16,7 @@ use crate::document::duration_text;
 use crate::heartbeat::Heartbeat;
 use crate::history::History;
 use crate::provider::{
-    Access, Applications, FullRead, Plan, PollError, Problems, Reading, Reason, Remaining, Session,
+    Access, Applications, Budget, FullRead, Plan, PollError, Problems, Reading, Reason, Session,
     TokenInUse, Window,
 };
 use crate::saved::{DataRecord, PollRecord, Restored};
@@ -464,8 +464,8 @@ pub fn connect(
     let application = applications
         .of(name, &account.provider)
         .with_context(|| format!("account {name} has no application"))?;
-    let remaining = Remaining::new(Arc::clone(&application), account.provider.name(), name)?;
-    telemetry.observe(Box::new(remaining))?;
+    let budget = Budget::new(Arc::clone(&application), account.provider.name(), name)?;
+    telemetry.observe(Box::new(budget))?;
     Ok((telemetry, Access::new(name, application, store)))
 }
 

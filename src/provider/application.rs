@@ -400,6 +400,11 @@ impl Application {
         }
     }
 
+    /// The day's requests, where there is a limit.
+    pub fn limit(&self) -> Option<u64> {
+        self.state.borrow().limits.per_day
+    }
+
     /// What is left of the day's requests, where there is a limit.
     pub fn remaining(&self) -> Option<u64> {
         self.remaining_at(Utc::now())
@@ -630,47 +635,55 @@ fn until_midnight(now: DateTime<Utc>) -> Duration {
     (midnight - now).to_std().unwrap_or_default()
 }
 
-/// What is left of the day's requests, as a metric of one account.
+/// The day's requests, those there are and those that are left, as metrics of one account.
 #[derive(Debug)]
-pub struct Remaining {
+pub struct Budget {
     application: Arc<Application>,
-    gauge: Gauge,
+    limit: Gauge,
+    remaining: Gauge,
 }
 
-impl Remaining {
-    /// The metric with the labels of an account.
+impl Budget {
+    /// The metrics with the labels of an account.
     pub fn new(
         application: Arc<Application>,
         provider: &str,
         account: &str,
     ) -> prometheus::Result<Self> {
-        let opts = Opts::new(
-            "campaign_account_api_requests_remaining",
-            "Requests left until 00:00 UTC to the application that the account belongs to.",
-        );
-        let opts = opts
-            .const_label("provider", provider)
-            .const_label("account", account);
+        let gauge = |name, help| {
+            let opts = Opts::new(name, help)
+                .const_label("provider", provider)
+                .const_label("account", account);
+            Gauge::with_opts(opts)
+        };
         Ok(Self {
             application,
-            gauge: Gauge::with_opts(opts)?,
+            limit: gauge(
+                "campaign_account_api_requests_limit",
+                "Requests a day that the application may make to which the account belongs.",
+            )?,
+            remaining: gauge(
+                "campaign_account_api_requests_remaining",
+                "Requests left until 00:00 UTC to the application that the account belongs to.",
+            )?,
         })
     }
 }
 
-impl Collector for Remaining {
+impl Collector for Budget {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
+        [self.limit.desc(), self.remaining.desc()].concat()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        match self.application.remaining() {
-            Some(remaining) => {
-                self.gauge.set(remaining as f64);
-                self.gauge.collect()
-            }
-            None => Vec::new(),
-        }
+        let (Some(limit), Some(remaining)) =
+            (self.application.limit(), self.application.remaining())
+        else {
+            return Vec::new();
+        };
+        self.limit.set(limit as f64);
+        self.remaining.set(remaining as f64);
+        [self.limit.collect(), self.remaining.collect()].concat()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
 use crate::store::Store;
 
-pub use application::{Application, Applications, FullRead, Limits, Plan, Remaining};
+pub use application::{Application, Applications, Budget, FullRead, Limits, Plan};
 pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
 #[cfg(fuzzing)]
 pub(crate) use http::{presentable, retry_after};

@@ -31,13 +31,21 @@ fn limited(accounts: &[String], limits: &str) -> String {
     format!("global:\n  poll_interval: 1s\n  stale_after: 1h\n{limits}accounts:{accounts}")
 }
 
-fn remaining(metrics: &str, account: &str) -> Option<f64> {
+/// The day's requests of an account, those there are and those that are left.
+fn budget(metrics: &str, account: &str) -> Option<[f64; 2]> {
     let label = format!(r#"account="{account}""#);
-    sample(
+    let limit = sample(metrics, "campaign_account_api_requests_limit", &[&label]);
+    let remaining = sample(
         metrics,
         "campaign_account_api_requests_remaining",
         &[&label],
-    )
+    );
+    assert_eq!(
+        limit.is_some(),
+        remaining.is_some(),
+        "one without the other"
+    );
+    limit.zip(remaining).map(<[f64; 2]>::from)
 }
 
 fn failures(metrics: &str, reason: &str) -> f64 {
@@ -72,8 +80,8 @@ async fn four_requests_a_second_are_the_limit_of_all_accounts_of_a_client() {
     let most = simulator.read(|state| state.most_requests_within(Duration::from_secs(1), |_| true));
     // one more for the way to the provider, which is not equally long each time
     assert!(most <= 5, "{most} requests within a second");
-    assert_eq!(remaining(&metrics, "a"), Some(9_986.0));
-    assert_eq!(remaining(&metrics, "b"), Some(9_986.0));
+    assert_eq!(budget(&metrics, "a"), Some([10_000.0, 9_986.0]));
+    assert_eq!(budget(&metrics, "b"), Some([10_000.0, 9_986.0]));
 }
 
 #[tokio::test]
@@ -90,8 +98,8 @@ async fn providers_without_a_published_limit_have_one_if_it_is_configured() {
         let (status, metrics, log) = poll_once(&setup, &[]).await;
         assert!(status.success(), "{log}");
         let asked = simulator.read(|state| state.answered) as f64;
-        let expected = (!more.is_empty()).then_some(100.0 - asked);
-        assert_eq!(remaining(&metrics, "a"), expected, "{api:?}");
+        let expected = (!more.is_empty()).then_some([100.0, 100.0 - asked]);
+        assert_eq!(budget(&metrics, "a"), expected, "{api:?}");
         let spaced = simulator
             .read(|state| state.most_requests_within(Duration::from_millis(400), |_| true));
         assert_eq!(spaced == 1, !more.is_empty(), "{api:?}");
@@ -144,7 +152,7 @@ async fn a_spent_day_is_known_before_the_provider_says_so() {
         .scrape_until(|metrics| failures(metrics, "quota") >= 1.0)
         .await;
     assert_eq!(simulator.read(|state| state.answered), 2);
-    assert_eq!(remaining(&metrics, "a"), Some(0.0));
+    assert_eq!(budget(&metrics, "a"), Some([2.0, 0.0]));
     assert_eq!(failures(&metrics, "throttled"), 0.0);
 }
 
@@ -176,7 +184,7 @@ async fn a_quota_that_the_provider_calls_spent_is_spent_for_all_accounts_of_the_
         .await;
     let spent: Vec<_> = ["a", "b", "c"]
         .into_iter()
-        .filter(|name| remaining(&metrics, name) == Some(0.0))
+        .filter(|name| budget(&metrics, name) == Some([1e9, 0.0]))
         .collect();
     assert!(spent == ["a", "b"] || spent == ["c"], "{spent:?}");
     for name in spent {
