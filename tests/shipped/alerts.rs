@@ -1,0 +1,247 @@
+//! The alerts, held against their documents, their tests and the dashboards that they lead to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
+
+/// How an alert about a campaign finds its name.
+const NAME: &str = "{{ with printf \"campaign_info{job=%q,instance=%q,provider=%q,account=%q,\
+    channel=%q,campaign_id=%q}\" $labels.job $labels.instance $labels.provider $labels.account \
+    $labels.channel $labels.campaign_id | query }}{{ . | first | label \"campaign_name\" }}\
+    {{ else }}{{ $labels.campaign_id }}{{ end }}";
+
+const GRAFANA: &str = "{{ or $externalLabels.grafana_url \"http://localhost:3000\" }}/d/";
+
+const RUNBOOKS: &str = "{{ or $externalLabels.runbooks_url \
+    \"https://example.com/campaign_exporter/docs/runbooks.md\" }}#";
+
+fn names() -> BTreeSet<String> {
+    alerts().into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn every_alert_says_what_how_bad_and_whose() {
+    for (name, rule) in alerts() {
+        assert!(name.starts_with("Campaign"), "{name}");
+        assert!(rule.pending.is_some(), "{name} fires at the first glance");
+        let labels: Vec<_> = rule.labels.keys().map(String::as_str).collect();
+        assert_eq!(labels, ["severity", "team"], "{name}");
+        let severities = ["critical", "warning", "info"];
+        assert!(severities.contains(&rule.severity()), "{name}");
+        let teams = ["marketing-ops", "sre"];
+        assert!(teams.contains(&rule.labels["team"].as_str()), "{name}");
+        let annotations: Vec<_> = rule.annotations.keys().map(String::as_str).collect();
+        let expected = ["dashboard_url", "description", "runbook_url", "summary"];
+        assert_eq!(annotations, expected, "{name}");
+        assert!(
+            rule.annotations["description"].ends_with('.'),
+            "{name}: a description is sentences"
+        );
+    }
+}
+
+#[test]
+fn an_alert_about_a_campaign_says_its_name() {
+    let mut about_campaigns = 0;
+    for (name, rule) in alerts() {
+        let link = &rule.annotations["dashboard_url"];
+        let summary = &rule.annotations["summary"];
+        assert_eq!(
+            link.contains("/d/campaigns-campaign?"),
+            summary.contains(NAME),
+            "{name}"
+        );
+        about_campaigns += u32::from(summary.contains(NAME));
+    }
+    assert!(about_campaigns > 10, "{about_campaigns}");
+}
+
+#[test]
+fn every_link_of_an_alert_leads_somewhere() {
+    for (name, rule) in alerts() {
+        let anchor = rule.annotations["runbook_url"].strip_prefix(RUNBOOKS);
+        assert_eq!(anchor, Some(name.to_lowercase().as_str()), "{name}");
+
+        let link = rule.annotations["dashboard_url"].strip_prefix(GRAFANA);
+        let link = link.unwrap_or_else(|| panic!("{name} does not lead to a dashboard"));
+        let (uid, query) = link.split_once('?').unwrap_or((link, ""));
+        let dashboard: Value =
+            serde_json::from_str(&text(&format!("dashboards/{uid}.json"))).unwrap();
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let variables: Vec<_> = variables.iter().map(|it| it["name"].as_str()).collect();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap();
+            let variable = key.strip_prefix("var-");
+            assert!(variables.contains(&variable), "{name}: {key} of {uid}");
+            let encoded = value.ends_with(" | urlquery }}");
+            assert!(encoded, "{name}: {value} is not fit for an address");
+        }
+    }
+}
+
+/// The table whose first header is this, without its header.
+fn table<'a>(document: &'a str, first_header: &str) -> Vec<Vec<&'a str>> {
+    let header = format!("| {first_header} |");
+    let rows = document
+        .lines()
+        .skip_while(|line| !line.starts_with(&header));
+    let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells = row.trim_matches('|').split(" | ");
+        cells.map(str::trim).collect()
+    })
+    .collect()
+}
+
+/// Such as `15m` in the document's words.
+fn in_words(duration: &str) -> String {
+    duration.replace('m', " min").replace('h', " h")
+}
+
+#[test]
+fn the_document_lists_the_alerts_as_they_are() {
+    let document = text("docs/alerts.md");
+    let mut listed = BTreeMap::new();
+    for row in table(&document, "alert") {
+        let [name, severity, _, pending] = row[..] else {
+            panic!("{row:?}");
+        };
+        let cells = (severity.to_owned(), pending.to_owned());
+        listed.insert(name.trim_matches('`').to_owned(), cells);
+    }
+    let mut expected: BTreeMap<String, Vec<Rule>> = BTreeMap::new();
+    for (name, rule) in alerts() {
+        expected.entry(name).or_default().push(rule);
+    }
+    let expected: BTreeMap<_, _> = expected
+        .into_iter()
+        .map(|(name, rules)| {
+            let unique = |words: Vec<String>, separator| {
+                let mut words = words;
+                words.dedup();
+                words.join(separator)
+            };
+            let severities = rules.iter().map(|rule| rule.severity().to_owned());
+            let teams = rules.iter().map(|rule| rule.labels["team"].clone());
+            let pending = rules
+                .iter()
+                .map(|rule| in_words(rule.pending.as_deref().unwrap()));
+            let severities = unique(severities.collect(), ", ");
+            let teams = unique(teams.collect(), ", ");
+            let cells = (
+                format!("{severities} ({teams})"),
+                unique(pending.collect(), "; "),
+            );
+            (name, cells)
+        })
+        .collect();
+    assert_eq!(listed, expected);
+}
+
+#[test]
+fn the_document_lists_the_numbers_as_they_are() {
+    let document = text("docs/alerts.md");
+    let listed: BTreeMap<_, _> = table(&document, "threshold")
+        .into_iter()
+        .map(|row| {
+            let [name, number, what, why] = row[..] else {
+                panic!("{row:?}");
+            };
+            assert!(!what.is_empty() && !why.is_empty(), "{name}");
+            (name.trim_matches('`').to_owned(), number.parse().unwrap())
+        })
+        .collect();
+    assert_eq!(listed, thresholds());
+}
+
+#[test]
+fn every_number_is_used_and_every_use_has_a_number() {
+    let mut used = BTreeSet::new();
+    for rule in rules() {
+        let parts = rule
+            .expr
+            .split("account:campaign_threshold:effective{threshold=\"");
+        used.extend(parts.skip(1).map(|part| {
+            let (name, _) = part.split_once('"').unwrap();
+            name.to_owned()
+        }));
+    }
+    let there: BTreeSet<_> = thresholds().into_keys().collect();
+    assert_eq!(used, there);
+
+    let (_, missing) = alerts()
+        .into_iter()
+        .find(|(name, _)| name == "CampaignThresholdsMissing")
+        .unwrap();
+    let all = format!(">= {}", there.len());
+    assert!(missing.expr.trim_end().ends_with(&all), "{}", missing.expr);
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let document = text("docs/runbooks.md");
+    let mut chapters = BTreeSet::new();
+    for chapter in document.split("\n## ").skip(1) {
+        let (name, body) = chapter.split_once('\n').unwrap();
+        for part in ["Meaning", "Impact", "Diagnosis", "What to do"] {
+            let heading = format!("**{part}.**");
+            assert!(body.contains(&heading), "{name} has no {part}");
+        }
+        assert!(body.contains("```promql"), "{name} has no query to paste");
+        assert!(chapters.insert(name.to_owned()), "{name} twice");
+    }
+    assert_eq!(chapters, names());
+}
+
+#[derive(Deserialize)]
+struct Tests {
+    tests: Vec<Test>,
+}
+
+#[derive(Deserialize)]
+struct Test {
+    #[serde(default)]
+    alert_rule_test: Vec<AlertTest>,
+}
+
+#[derive(Deserialize)]
+struct AlertTest {
+    alertname: String,
+    #[serde(default)]
+    exp_alerts: Vec<Expected>,
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    exp_labels: BTreeMap<String, String>,
+    exp_annotations: BTreeMap<String, String>,
+}
+
+#[test]
+fn every_alert_is_seen_firing_and_silent() {
+    let mut firing = BTreeSet::new();
+    let mut silent = BTreeSet::new();
+    for file in yaml_files("alerts/tests") {
+        for test in yaml::<Tests>(&file).tests {
+            for asked in test.alert_rule_test {
+                for expected in &asked.exp_alerts {
+                    let severity = expected.exp_labels["severity"].clone();
+                    assert_eq!(expected.exp_annotations.len(), 4, "{}", asked.alertname);
+                    firing.insert((asked.alertname.clone(), severity));
+                }
+                if asked.exp_alerts.is_empty() {
+                    silent.insert(asked.alertname);
+                }
+            }
+        }
+    }
+    let expected: BTreeSet<_> = alerts()
+        .into_iter()
+        .map(|(name, rule)| (name, rule.severity().to_owned()))
+        .collect();
+    assert_eq!(firing, expected);
+    assert_eq!(silent, names());
+}

@@ -1,0 +1,32 @@
+//! What Prometheus' own tools say of the rules.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::rules::{path, yaml_files};
+
+fn promtool(arguments: &[&str], files: &[String], folder: &Path) {
+    let mut command = Command::new("promtool");
+    command.args(arguments).args(files).current_dir(folder);
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("the tests need promtool on the PATH (Debian: package prometheus): {error}")
+    });
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(
+        output.status.success(),
+        "promtool {}: {said}",
+        output.status
+    );
+}
+
+#[test]
+fn the_rules_are_valid_and_there_is_none_twice() {
+    let arguments = ["check", "rules", "--lint=all", "--lint-fatal"];
+    promtool(&arguments, &yaml_files("alerts"), &path("."));
+}
+
+#[test]
+fn the_rules_do_what_their_tests_say() {
+    promtool(&["test", "rules"], &yaml_files("alerts/tests"), &path("."));
+}

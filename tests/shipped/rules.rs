@@ -1,0 +1,98 @@
+//! The rule files as they are shipped.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// A recording rule or an alert.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    pub(crate) record: Option<String>,
+    pub(crate) alert: Option<String>,
+    pub(crate) expr: String,
+    #[serde(rename = "for")]
+    pub(crate) pending: Option<String>,
+    #[serde(rename = "keep_firing_for")]
+    pub(crate) kept: Option<String>,
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Rule {
+    pub(crate) fn severity(&self) -> &str {
+        &self.labels["severity"]
+    }
+}
+
+#[derive(Deserialize)]
+struct File {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+/// A file or folder of the project.
+pub(crate) fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A text of the project.
+pub(crate) fn text(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A YAML file of the project.
+pub(crate) fn yaml<T: DeserializeOwned>(name: &str) -> T {
+    serde_saphyr::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The YAML files of a folder, by their paths below the project.
+pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(path(folder)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<_> = names
+        .filter(|name| Path::new(name).extension().is_some_and(|it| it == "yml"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{folder} has no YAML files");
+    files
+}
+
+/// All rules, whatever file they are in.
+pub(crate) fn rules() -> Vec<Rule> {
+    let files = yaml_files("alerts").into_iter();
+    files
+        .flat_map(|file| yaml::<File>(&file).groups)
+        .flat_map(|group| group.rules)
+        .collect()
+}
+
+/// The alerts, with their names.
+pub(crate) fn alerts() -> Vec<(String, Rule)> {
+    let named = |rule: Rule| rule.alert.clone().map(|name| (name, rule));
+    rules().into_iter().filter_map(named).collect()
+}
+
+/// The default numbers, by the names of the thresholds.
+pub(crate) fn thresholds() -> BTreeMap<String, f64> {
+    let defaults = rules().into_iter().filter(|rule| {
+        let record = rule.record.as_deref();
+        record == Some("account:campaign_threshold:default")
+    });
+    let numbers = defaults.map(|rule| {
+        let number = rule.expr.strip_suffix(" + 0 * campaign_account_up");
+        let number = number.unwrap_or_else(|| panic!("{} is no plain number", rule.expr));
+        (rule.labels["threshold"].clone(), number.parse().unwrap())
+    });
+    numbers.collect()
+}
