@@ -1,0 +1,75 @@
+// A past for Prometheus: what it would have scraped, and what its rules would have made of that.
+
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { finish, stop } from './processes.mjs';
+import { prometheus, rules } from './prometheus.mjs';
+
+/**
+ * Fills the data of a Prometheus that is to be started afterwards. `program` writes the samples,
+ * `step` in seconds is the time between them.
+ */
+export async function past({ folder, port, program, instance, hours, step, ruleFiles }) {
+  const file = join(folder, 'past.om');
+  const data = join(folder, 'data');
+  const end = Math.floor(Date.now() / 1000);
+  const begin = end - hours * 3600;
+  await finish(program, [
+    ...['--length', `${hours}h`, '--step', `${step}s`, '--instance', instance, file],
+  ]);
+  await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
+
+  // a rule reads what others have recorded, so these come first; Prometheus reads new blocks at once
+  // when it starts
+  const options = { folder, port, rules: ruleFiles, interval: '1h' };
+  let server = await prometheus(options);
+  for (const level of levels(await rules(server.url), step)) {
+    const groups = [{ name: 'past', rules: level }];
+    const levelFile = join(folder, 'past-rules.yml');
+    await writeFile(levelFile, JSON.stringify({ groups }));
+    await finish('promtool', [
+      ...['tsdb', 'create-blocks-from', 'rules', `--start=${begin}`, `--end=${end}`],
+      ...[`--eval-interval=${step}s`, `--url=${server.url}`, `--output-dir=${data}`, levelFile],
+    ]);
+    await stop(server);
+    server = await prometheus(options);
+  }
+  await stop(server);
+}
+
+/** Recording rules by how many others they build on, then the alerts. */
+function levels(all, step) {
+  const recording = all.filter((rule) => rule.type === 'recording');
+  const names = new Set(recording.map((rule) => rule.name));
+  const sources = (rule) =>
+    (rule.query.match(/[a-zA-Z_:][\w:]*/g) ?? []).filter((word) => names.has(word) && word !== rule.name);
+  const known = new Map();
+  const levelOf = (name) => {
+    if (!known.has(name)) {
+      const own = recording.filter((rule) => rule.name === name);
+      known.set(name, 1 + Math.max(-1, ...own.flatMap(sources).map(levelOf)));
+    }
+    return known.get(name);
+  };
+  const found = [];
+  for (const rule of recording) {
+    const { name: record, query: expr, labels } = rule;
+    (found[levelOf(record)] ??= []).push({ record, expr, labels });
+  }
+  const alerts = all.filter((rule) => rule.type === 'alerting');
+  return [...found, alerts.flatMap((alert) => states(alert, step))];
+}
+
+/**
+ * What Prometheus records about an alert that fires: that it does, and since when it holds. From the
+ * latter it goes on with the alert after a restart.
+ */
+function states({ name, query, duration, labels }, step) {
+  const points = Math.max(Math.floor(duration / step), 1);
+  const holds = `(count_over_time((${query})[${points * step}s:${step}s]) >= ${points})`;
+  const own = { ...labels, alertname: name };
+  return [
+    { record: 'ALERTS', expr: `${holds} ^ 0`, labels: { ...own, alertstate: 'firing' } },
+    { record: 'ALERTS_FOR_STATE', expr: `0 * ${holds} + (time() - ${duration})`, labels: own },
+  ];
+}

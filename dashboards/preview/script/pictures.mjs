@@ -1,0 +1,88 @@
+// Pictures of dashboards, and what is wrong with them.
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import sharp from 'sharp';
+import { until } from './processes.mjs';
+
+const BROWSER = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** The frame and the head of a panel, in pixels. */
+const FRAME = { top: 36, side: 4 };
+
+/** The standard deviation of a colour below which a panel shows nothing. */
+const UNIFORM = 1;
+
+/** Takes a picture of each page, `{ name, url }`. Tells what is wrong. */
+export async function pictures(pages, folder, executablePath) {
+  await mkdir(folder, { recursive: true });
+  const browser = await chromium.launch({ executablePath, args: BROWSER });
+  const problems = [];
+  try {
+    for (const { name, url } of pages) {
+      const found = await picture(browser, url, join(folder, `${name}.png`));
+      problems.push(...found.map((problem) => `${name}: ${problem}`));
+    }
+  } finally {
+    await browser.close();
+  }
+  return problems;
+}
+
+async function picture(browser, url, file) {
+  const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') {
+      problems.push(`console: ${message.text()}`);
+    }
+  });
+  page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
+  await page.goto(url);
+  await page.waitForFunction(() => window.report?.done, undefined, { timeout: 60_000 });
+  // graphs and tables draw themselves in several turns
+  let last;
+  await until('the page keeps still', async () => {
+    const before = last;
+    last = await page.screenshot({ fullPage: true });
+    return before?.equals(last);
+  });
+  const report = await page.evaluate(() => window.report);
+  problems.push(...report.problems, ...report.empty.map((what) => `empty: ${what}`));
+  for (const query of report.emptyQueries) {
+    console.log(`  no data, which may be right: ${query}`);
+  }
+  const panels = await page.$$eval('[data-panel]', (sections) =>
+    sections.map((section) => {
+      const { x, y, width, height } = section.getBoundingClientRect();
+      const { panel, empty } = section.dataset;
+      return { panel, empty: empty === 'true', x, y: y + scrollY, width, height };
+    }),
+  );
+  for (const panel of panels.filter(({ empty }) => !empty)) {
+    const inside = {
+      left: Math.round(panel.x) + FRAME.side,
+      top: Math.round(panel.y) + FRAME.top,
+      width: Math.round(panel.width) - 2 * FRAME.side,
+      height: Math.round(panel.height) - FRAME.top - FRAME.side,
+    };
+    const { channels } = await sharp(last).extract(inside).stats();
+    if (Math.max(...channels.map(({ stdev }) => stdev)) < UNIFORM) {
+      problems.push(`there is nothing to be seen in ${panel.panel}`);
+    }
+  }
+  // a palette is a third of the size
+  await sharp(last).png({ palette: true, effort: 10 }).toFile(file);
+  await page.close();
+  return problems;
+}

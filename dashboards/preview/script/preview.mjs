@@ -1,0 +1,185 @@
+// Runs what the dashboards need, takes their pictures, and stops everything.
+
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { preview as servePage } from 'vite';
+import { past } from './past.mjs';
+import { pictures } from './pictures.mjs';
+import { answers, freePorts, start, stopAll, until } from './processes.mjs';
+import { get, prometheus } from './prometheus.mjs';
+
+const here = dirname(dirname(fileURLToPath(import.meta.url)));
+const repository = resolve(here, '../..');
+const alerts = join(repository, 'alerts');
+
+/** Time between two polls of the past, and of the demo that goes on with it, in seconds. */
+const STEP = 120;
+
+/** A day for the graphs, and what their first points look back at. */
+const HOURS = 26;
+
+/** How often what is alive is scraped. */
+const INTERVAL = '5s';
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    keep: { type: 'boolean', default: false },
+    out: { type: 'string', default: join(repository, 'docs/images') },
+    chromium: { type: 'string', default: '/usr/bin/chromium' },
+  },
+});
+
+const folder = await mkdtemp(join(tmpdir(), 'campaign_preview_'));
+let page;
+
+async function end(code) {
+  await page?.close();
+  await stopAll();
+  await rm(folder, { recursive: true, force: true });
+  process.exit(code);
+}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => end(130));
+}
+
+const began = Date.now();
+function say(what) {
+  console.log(`${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s  ${what}`);
+}
+
+async function files() {
+  if (positionals.length > 0) {
+    return positionals.map((file) => resolve(process.env.INIT_CWD ?? '.', file));
+  }
+  const all = await readdir(dirname(here));
+  return all.filter((file) => file.endsWith('.json')).map((file) => join(dirname(here), file));
+}
+
+/** The programs, alive and with a past. */
+async function stage() {
+  const [exporterPort, prometheusPort, alertmanagerPort] = await freePorts(3);
+  const instance = `127.0.0.1:${exporterPort}`;
+  const ruleFiles = [join(alerts, '*.yml')];
+  say('making a past');
+  await past({
+    folder,
+    instance,
+    ruleFiles,
+    port: prometheusPort,
+    program: join(repository, 'target/debug/examples/history'),
+    hours: HOURS,
+    step: STEP,
+  });
+
+  say('starting the demo, Prometheus and Alertmanager');
+  const exporter = start(join(repository, 'target/debug/campaign_exporter'), [
+    ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
+  ]);
+  await answers(`http://${instance}/-/ready`, exporter);
+  const alertmanager = await startAlertmanager(alertmanagerPort);
+  const server = await prometheus({
+    folder,
+    alertmanager,
+    port: prometheusPort,
+    rules: ruleFiles,
+    scraped: instance,
+    interval: INTERVAL,
+  });
+  const started = Date.now();
+  await until('Prometheus scrapes the demo', async () => {
+    const { activeTargets } = await get(server.url, 'targets');
+    return activeTargets.length > 0 && activeTargets.every(({ health }) => health === 'up');
+  });
+  // alerts go on with their past in the second evaluation, and are seen to in the third
+  await until('all rules are evaluated', async () => {
+    const { groups } = await get(server.url, 'rules');
+    return groups.every((group) => Date.parse(group.lastEvaluation) > started + 20_000);
+  });
+  return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
+}
+
+async function startAlertmanager(port) {
+  const config = join(alerts, 'alertmanager/alertmanager.yml');
+  const there = await readFile(config).catch(() => undefined);
+  if (!there) {
+    return undefined;
+  }
+  const address = `127.0.0.1:${port}`;
+  const started = start('prometheus-alertmanager', [
+    `--config.file=${config}`,
+    `--storage.path=${join(folder, 'alertmanager')}`,
+    `--web.listen-address=${address}`,
+    // alone
+    '--cluster.listen-address=',
+  ]);
+  await answers(`http://${address}/-/ready`, started);
+  return address;
+}
+
+/** The page, which shows any of the dashboards. */
+async function serve(dashboards, addresses) {
+  const dist = join(here, 'dist');
+  await mkdir(join(dist, 'dashboards'), { recursive: true });
+  for (const file of dashboards) {
+    const { uid } = JSON.parse(await readFile(file, 'utf8'));
+    await copyFile(file, join(dist, 'dashboards', `${uid}.json`));
+  }
+  const settings = { prometheus: addresses.prometheus, scrapeInterval: `${STEP}s` };
+  await writeFile(join(dist, 'settings.json'), JSON.stringify(settings));
+  const [port] = await freePorts(1);
+  page = await servePage({
+    root: here,
+    logLevel: 'error',
+    preview: { host: '127.0.0.1', port, strictPort: true },
+  });
+  return `http://127.0.0.1:${port}`;
+}
+
+/** What a dashboard is asked to show: most say enough by themselves, the one of a campaign is told which. */
+async function address(site, uid, prometheusUrl) {
+  if (uid !== 'campaigns-campaign') {
+    return `${site}/d/${uid}`;
+  }
+  // something to be seen: sent in the afternoon of the graph, and not well
+  const query = `topk(1, campaign_attempted and campaign:decided_delivery:ratio < 0.8
+    and campaign:age:seconds < 64800) or topk(1, campaign_attempted)`;
+  const { result } = await get(prometheusUrl, 'query', { query });
+  const { provider, account, campaign_id } = result[0].metric;
+  const chosen = { provider, account, campaign: campaign_id };
+  const parameters = Object.entries(chosen).map(([name, value]) => [`var-${name}`, value]);
+  return `${site}/d/${uid}?${new URLSearchParams(parameters)}`;
+}
+
+try {
+  const dashboards = await files();
+  const addresses = await stage();
+  const site = await serve(dashboards, addresses);
+  const pages = [];
+  for (const file of dashboards) {
+    const { uid } = JSON.parse(await readFile(file, 'utf8'));
+    pages.push({ name: basename(file, '.json'), url: await address(site, uid, addresses.prometheus) });
+  }
+  say('taking pictures');
+  const problems = await pictures(pages, options.out, options.chromium);
+  for (const problem of problems) {
+    console.error(`  ${problem}`);
+  }
+  say(problems.length === 0 ? `the pictures are in ${options.out}` : `${problems.length} problems`);
+  if (!options.keep) {
+    await end(problems.length === 0 ? 0 : 1);
+  }
+  console.log(`
+  exporter      ${addresses.exporter}
+  Prometheus    ${addresses.prometheus}
+  Alertmanager  ${addresses.alertmanager ? `http://${addresses.alertmanager}` : '(no configuration)'}
+${pages.map(({ url }) => `  dashboard     ${url}`).join('\n')}
+
+  Ctrl-C stops all of it.`);
+} catch (error) {
+  console.error(error.message);
+  await end(1);
+}

@@ -1,0 +1,74 @@
+// State timelines. Grafana does not publish its own; this one shows the same states in the same
+// colours, and merges equal neighbours.
+
+import { type DataFrame, type Field, FieldType, getFieldDisplayName } from '@grafana/data';
+import { theme } from '../fields';
+import { Axes } from './Axes';
+import type { View } from './view';
+
+interface Span {
+  from: number;
+  to: number;
+  text: string;
+  color: string;
+}
+
+export function StateTimeline({ panel, data, width, height, range }: View) {
+  const rows = data.flatMap((frame) =>
+    frame.fields
+      .filter((field) => field.type !== FieldType.time)
+      .map((field) => ({ name: getFieldDisplayName(field, frame, data), spans: spans(frame, field) })),
+  );
+  const { rowHeight: filled = 0.9, showValue = 'auto' } = panel.options;
+  const fillOpacity = (panel.fieldConfig?.defaults.custom?.fillOpacity ?? 70) / 100;
+  return (
+    <Axes width={width} height={height} range={range} rows={rows.map((row) => row.name)}>
+      {({ x, y, rowHeight }) =>
+        rows.map((row, index) =>
+          row.spans.map(({ from, to, text, color }) => {
+            const [left, wide] = [x(from), Math.max(x(to) - x(from), 1)];
+            const [top, high] = [y(index) + (rowHeight * (1 - filled)) / 2, rowHeight * filled];
+            const fits = high >= 12 && text.length * 6.5 + 6 < wide;
+            return (
+              <g key={`${index} ${from}`}>
+                <rect x={left} y={top} width={wide} height={high} fill={color} fillOpacity={fillOpacity} />
+                {fits && showValue !== 'never' && (
+                  <text
+                    x={left + 4}
+                    y={top + high / 2}
+                    dominantBaseline="middle"
+                    fontSize={11}
+                    fill={theme.colors.text.primary}
+                  >
+                    {text}
+                  </text>
+                )}
+              </g>
+            );
+          }),
+        )
+      }
+    </Axes>
+  );
+}
+
+function spans(frame: DataFrame, field: Field): Span[] {
+  const times = frame.fields.find((each) => each.type === FieldType.time)?.values ?? [];
+  const found: Span[] = [];
+  field.values.forEach((value, index) => {
+    if (value === null || value === undefined) {
+      return;
+    }
+    const { text, color } = field.display!(value);
+    const from = times[index];
+    // a state lasts until the next point; nobody knows how long the last one does
+    const to = times[index + 1] ?? from;
+    const last = found.at(-1);
+    if (last && last.text === text && last.to === from) {
+      last.to = to;
+    } else {
+      found.push({ from, to, text, color: color ?? theme.colors.text.secondary });
+    }
+  });
+  return found;
+}
