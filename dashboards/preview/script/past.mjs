@@ -1,31 +1,37 @@
 // A past for Prometheus: what it would have scraped, and what its rules would have made of that.
 
-import { writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { finish, stop } from './processes.mjs';
 import { prometheus, rules } from './prometheus.mjs';
 
+/** What blocks are called. */
+const ULID = /^[0-9A-Z]{26}$/;
+
 /**
- * Fills the data of a Prometheus that is to be started afterwards. `program` writes the samples,
- * `step` in seconds is the time between them.
+ * Makes the blocks of a Prometheus that ends now, in `folder`. `program` writes the samples, `step` in
+ * seconds is the time between them.
  */
-export async function past({ folder, port, program, instance, hours, step, ruleFiles }) {
+export async function past({ folder, port, program, instance, hours, step, ruleFiles, say }) {
   const file = join(folder, 'past.om');
   const data = join(folder, 'data');
   const end = Math.floor(Date.now() / 1000);
   const begin = end - hours * 3600;
-  await finish(program, [
-    ...['--length', `${hours}h`, '--step', `${step}s`, '--instance', instance, file],
-  ]);
+  await mkdir(folder);
+  say('reading the providers at past moments');
+  const length = ['--length', `${hours}h`, '--step', `${step}s`];
+  await finish(program, [...length, '--instance', instance, file]);
+  say('making blocks of that');
   await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
 
   // a rule reads what others have recorded, so these come first; Prometheus reads new blocks at once
   // when it starts
-  const options = { folder, port, rules: ruleFiles, interval: '1h' };
+  const options = { folder, port, ruleFiles, interval: '1h' };
   let server = await prometheus(options);
   for (const level of levels(await rules(server.url), step)) {
+    say(`evaluating ${level.length} rules`);
     const groups = [{ name: 'past', rules: level }];
-    const levelFile = join(folder, 'past-rules.yml');
+    const levelFile = join(folder, 'rules.yml');
     await writeFile(levelFile, JSON.stringify({ groups }));
     await finish('promtool', [
       ...['tsdb', 'create-blocks-from', 'rules', `--start=${begin}`, `--end=${end}`],
@@ -35,6 +41,14 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
     server = await prometheus(options);
   }
   await stop(server);
+}
+
+/** Hands the blocks to a Prometheus that does not run. */
+export async function handOver(from, to) {
+  const blocks = await readdir(join(from, 'data'), { withFileTypes: true });
+  for (const { name } of blocks.filter(({ name }) => ULID.test(name))) {
+    await rename(join(from, 'data', name), join(to, 'data', name));
+  }
 }
 
 /** Recording rules by how many others they build on, then the alerts. */

@@ -16,8 +16,11 @@ const BROWSER = [
   '--disable-sync',
 ];
 
+/** That of the page. */
+const WIDTH = 1600;
+
 /** The frame and the head of a panel, in pixels. */
-const FRAME = { top: 36, side: 4 };
+const FRAME = { top: 40, side: 8 };
 
 /** The standard deviation of a colour below which a panel shows nothing. */
 const UNIFORM = 1;
@@ -39,7 +42,7 @@ export async function pictures(pages, folder, executablePath) {
 }
 
 async function picture(browser, url, file) {
-  const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
+  const page = await browser.newPage({ viewport: { width: WIDTH, height: 1000 } });
   const problems = [];
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
   page.on('console', (message) => {
@@ -50,11 +53,14 @@ async function picture(browser, url, file) {
   page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
   await page.goto(url);
   await page.waitForFunction(() => window.report?.done, undefined, { timeout: 60_000 });
+  // tables draw only what is in view
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.setViewportSize({ width: WIDTH, height });
   // graphs and tables draw themselves in several turns
   let last;
   await until('the page keeps still', async () => {
     const before = last;
-    last = await page.screenshot({ fullPage: true });
+    last = await page.screenshot();
     return before?.equals(last);
   });
   const report = await page.evaluate(() => window.report);
@@ -66,7 +72,7 @@ async function picture(browser, url, file) {
     sections.map((section) => {
       const { x, y, width, height } = section.getBoundingClientRect();
       const { panel, empty } = section.dataset;
-      return { panel, empty: empty === 'true', x, y: y + scrollY, width, height };
+      return { panel, empty: empty === 'true', x, y, width, height };
     }),
   );
   for (const panel of panels.filter(({ empty }) => !empty)) {

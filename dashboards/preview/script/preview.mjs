@@ -6,9 +6,9 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { preview as servePage } from 'vite';
-import { past } from './past.mjs';
+import { handOver, past } from './past.mjs';
 import { pictures } from './pictures.mjs';
-import { answers, freePorts, start, stopAll, until } from './processes.mjs';
+import { answers, freePorts, start, stop, stopAll, until } from './processes.mjs';
 import { get, prometheus } from './prometheus.mjs';
 
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -61,34 +61,41 @@ async function files() {
 
 /** The programs, alive and with a past. */
 async function stage() {
-  const [exporterPort, prometheusPort, alertmanagerPort] = await freePorts(3);
+  const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
   const instance = `127.0.0.1:${exporterPort}`;
   const ruleFiles = [join(alerts, '*.yml')];
-  say('making a past');
-  await past({
-    folder,
-    instance,
-    ruleFiles,
+  const live = {
+    folder: join(folder, 'live'),
     port: prometheusPort,
-    program: join(repository, 'target/debug/examples/history'),
-    hours: HOURS,
-    step: STEP,
-  });
-
-  say('starting the demo, Prometheus and Alertmanager');
+    interval: INTERVAL,
+    scraped: instance,
+  };
+  say('starting the demo, a Prometheus that scrapes it, and Alertmanager');
   const exporter = start(join(repository, 'target/debug/campaign_exporter'), [
     ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
   ]);
   await answers(`http://${instance}/-/ready`, exporter);
   const alertmanager = await startAlertmanager(alertmanagerPort);
-  const server = await prometheus({
-    folder,
-    alertmanager,
-    port: prometheusPort,
-    rules: ruleFiles,
-    scraped: instance,
-    interval: INTERVAL,
+  // without rules until it knows the past, or alerts would begin to hold only now
+  const scraper = await prometheus(live);
+
+  // the past ends where the demo has begun, so there is no gap
+  const earlier = join(folder, 'past');
+  await past({
+    instance,
+    ruleFiles,
+    say,
+    folder: earlier,
+    port: pastPort,
+    program: join(repository, 'target/debug/examples/history'),
+    hours: HOURS,
+    step: STEP,
   });
+
+  say('going on with that past');
+  await stop(scraper);
+  await handOver(earlier, live.folder);
+  const server = await prometheus({ ...live, ruleFiles, alertmanager });
   const started = Date.now();
   await until('Prometheus scrapes the demo', async () => {
     const { activeTargets } = await get(server.url, 'targets');

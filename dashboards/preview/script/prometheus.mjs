@@ -1,21 +1,22 @@
 // A real Prometheus with the rules of this repository.
 
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answers, start } from './processes.mjs';
 
 /**
- * Starts one on a folder of data. `scraped` is what it scrapes and `alertmanager` whom it tells, if
- * anybody.
+ * Starts one in a folder. `scraped` is what it scrapes, `ruleFiles` what it evaluates, `alertmanager`
+ * whom it tells: if anything at all.
  */
-export async function prometheus({ folder, port, rules, scraped, alertmanager, interval }) {
-  const targets = (addresses) => [{ targets: addresses }];
+export async function prometheus({ folder, port, interval, scraped, ruleFiles = [], alertmanager }) {
+  const targets = (address) => [{ targets: [address] }];
   const config = {
     global: { scrape_interval: interval, evaluation_interval: interval },
-    rule_files: rules,
-    scrape_configs: scraped ? [{ job_name: 'campaign_exporter', static_configs: targets([scraped]) }] : [],
-    alerting: { alertmanagers: alertmanager ? [{ static_configs: targets([alertmanager]) }] : [] },
+    rule_files: ruleFiles,
+    scrape_configs: scraped ? [{ job_name: 'campaign_exporter', static_configs: targets(scraped) }] : [],
+    alerting: { alertmanagers: alertmanager ? [{ static_configs: targets(alertmanager) }] : [] },
   };
+  await mkdir(folder, { recursive: true });
   const file = join(folder, 'prometheus.yml');
   // JSON is YAML, too
   await writeFile(file, JSON.stringify(config, null, 2));

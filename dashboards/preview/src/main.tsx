@@ -1,5 +1,8 @@
 // Draws the dashboard that the address names.
 
+// the font that Grafana brings along, without which texts are wider
+import '@fontsource/inter/400.css';
+import '@fontsource/inter/500.css';
 import { ThemeContext } from '@grafana/data';
 import { GlobalStyles } from '@grafana/ui';
 import { createRoot } from 'react-dom/client';
@@ -9,7 +12,7 @@ import { Page } from './Page';
 import { problem, report } from './report';
 
 const root = document.getElementById('root')!;
-document.body.style.background = theme.colors.background.canvas;
+document.body.style.cssText = `margin: 0; background: ${theme.colors.background.canvas}`;
 
 try {
   const loaded = await load();
