@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
 
 /// How an alert about a campaign finds its name.
-const NAME: &str = "{{ with printf \"campaign_info{campaign_name!=\"\",job=%q,instance=%q,provider=%q,account=%q,\
+const NAME: &str = "{{ with printf \"campaign_info{campaign_name!='',job=%q,instance=%q,provider=%q,account=%q,\
     channel=%q,campaign_id=%q}\" $labels.job $labels.instance $labels.provider $labels.account \
     $labels.channel $labels.campaign_id | query }}{{ . | first | label \"campaign_name\" }}\
     {{ else }}{{ $labels.campaign_id }}{{ end }}";
