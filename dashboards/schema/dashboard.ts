@@ -68,6 +68,7 @@ interface Panel<Kind extends string, Options, C> extends Common {
   datasource: Source;
   targets: Query[];
   maxDataPoints?: number;
+  interval?: string;
   options: Partial<Options>;
   fieldConfig: { defaults: Field<C>; overrides: Override<C>[] };
   transformations?: Transformation[];

@@ -5,9 +5,29 @@ use serde_json::{Value, json};
 use super::query::{Scope, named};
 use super::variable;
 
-/// Grafana's own annotations, the starts of campaigns, and alerts while they fire.
-pub(crate) fn all(campaigns: Scope) -> Vec<Value> {
-    vec![own(), starts(campaigns), alerts()]
+/// Where campaigns are many, their starts would cover every graph, and so would their alerts: marks
+/// are there for critical alerts, and starts can be switched on.
+pub(crate) fn of_many() -> Vec<Value> {
+    vec![
+        own(),
+        starts(Scope::Channel, false),
+        alerts("Critical alerts", r#", severity="critical""#),
+    ]
+}
+
+/// The same where no campaign is in view.
+pub(crate) fn of_exporters() -> Vec<Value> {
+    let about_accounts = r#", severity="critical", campaign_id="""#;
+    vec![own(), alerts("Critical alerts", about_accounts)]
+}
+
+/// The starts of the campaigns in view, and their alerts.
+pub(crate) fn of_campaigns() -> Vec<Value> {
+    vec![
+        own(),
+        starts(Scope::Campaign, true),
+        alerts("Alerts", r#", campaign_id=~"$campaign|""#),
+    ]
 }
 
 fn own() -> Value {
@@ -22,12 +42,12 @@ fn own() -> Value {
     })
 }
 
-fn starts(campaigns: Scope) -> Value {
+fn starts(campaigns: Scope, enable: bool) -> Value {
     let sent = campaigns.of("campaign_last_sent_timestamp_seconds");
     json!({
         "name": "Campaign starts",
         "datasource": variable::source(),
-        "enable": true,
+        "enable": enable,
         "hide": false,
         "iconColor": "blue",
         "expr": format!("1000 * {}", named(campaigns, &sent)),
@@ -39,14 +59,15 @@ fn starts(campaigns: Scope) -> Value {
     })
 }
 
-fn alerts() -> Value {
+fn alerts(name: &str, matcher: &str) -> Value {
+    let chosen = super::query::chosen_or_none();
     json!({
-        "name": "Alerts",
+        "name": name,
         "datasource": variable::source(),
         "enable": true,
         "hide": false,
         "iconColor": "red",
-        "expr": r#"ALERTS{alertname=~"Campaign.*", alertstate="firing", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|"}"#,
+        "expr": format!(r#"ALERTS{{{chosen}{matcher}, alertstate="firing"}}"#),
         "titleFormat": "{{alertname}} ({{severity}})",
         "textFormat": "{{provider}} {{account}} {{channel}} {{campaign_id}}",
         "tagKeys": "severity,team",

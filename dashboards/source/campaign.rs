@@ -4,7 +4,7 @@ use super::dashboard::{Dashboard, Row, row};
 use super::link;
 use super::panel::{Panel, bargauge, stat, text, timeseries};
 use super::query::{
-    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, among, firing, named, ratio,
+    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among, firing, named,
 };
 use super::table::{Figure, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -14,6 +14,9 @@ const SCOPE: Scope = Scope::Campaign;
 
 /// What a series of a campaign is called.
 const LEGEND: &str = "{{campaign_name}} ({{account}})";
+
+/// What is shown in the place of figures that are not there.
+const NOT_TOLD: &str = "Nothing was sent yet, or the provider does not tell.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -25,7 +28,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         description: "One campaign, or a few: what became of its messages over time, how it compares with its account, and its alerts.",
         from: "now-24h",
         variables,
-        annotations: annotation::all(SCOPE),
+        annotations: annotation::of_campaigns(),
         rows: vec![
             purpose(),
             now(thresholds),
@@ -84,11 +87,12 @@ fn opt_out_levels(thresholds: &Thresholds) -> Levels {
 
 fn now(thresholds: &Thresholds) -> Row {
     let all = SCOPE.of("campaign_info");
-    let share = |title, description: &str, parts| {
+    let share = |title, description: &str, parts: Share| {
         stat(title, description)
-            .query(&ratio(SCOPE, "", parts, &all), "ratio")
+            .query(&parts.together(SCOPE, "", &all), "ratio")
             .unit("percentunit")
             .decimals(1)
+            .no_value("not told")
             .sized(3, 4)
     };
     row(
@@ -107,6 +111,7 @@ fn now(thresholds: &Thresholds) -> Row {
             )
             .unit("dateTimeFromNow")
             .neutral()
+            .no_value("not yet")
             .sized(3, 4)
             .options(&serde_json::json!({"graphMode": "none"})),
             stat(
@@ -116,6 +121,7 @@ fn now(thresholds: &Thresholds) -> Row {
             .query(&format!("sum({})", SCOPE.of("campaign_attempted")), "messages")
             .unit("short")
             .neutral()
+            .no_value("none yet")
             .sized(3, 4),
             share(
                 "Delivered",
@@ -154,6 +160,7 @@ fn now(thresholds: &Thresholds) -> Row {
                 )
                 .unit("short")
                 .neutral()
+                .no_value("not told")
                 .sized(3, 4),
             chosen(thresholds),
             alerts(),
@@ -235,6 +242,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .unit("short")
             .from_zero()
             .dashed("/ attempted$/")
+            .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
                 "Delivery ratio",
@@ -247,6 +255,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .soft_range(0.0, 1.0)
             .levels(delivery_levels(thresholds))
             .dashed("/ baseline$/")
+            .no_value(NOT_TOLD)
             .links([link::series_to_account()]),
             timeseries(
                 "Pending and bounced",
@@ -256,6 +265,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_bounces"), &format!("{LEGEND} bounced"))
             .unit("short")
             .from_zero()
+            .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
                 "Opt-out ratio",
@@ -265,6 +275,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .unit("percentunit")
             .from_zero()
             .levels(opt_out_levels(thresholds))
+            .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
                 "Clicks, reads and replies",
@@ -275,6 +286,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_replies"), &format!("{LEGEND} replies"))
             .unit("short")
             .from_zero()
+            .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
                 "Change within an hour",
@@ -291,6 +303,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
                 LEGEND,
             )
             .unit("short")
+            .no_value(NOT_TOLD)
             .links(to_campaign()),
         ],
     )
@@ -323,6 +336,7 @@ fn failures() -> Row {
             )
             .unit("short")
             .from_zero()
+            .no_value("The provider tells no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
         ],
     )

@@ -20,7 +20,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         description: "How the accounts are read: polls and requests by rate, errors and duration, what runs out, and the exporter itself.",
         from: "now-6h",
         variables: variable::common(),
-        annotations: annotation::all(Scope::Channel),
+        annotations: annotation::of_exporters(),
         rows: vec![
             purpose(),
             state(thresholds),
@@ -196,17 +196,18 @@ fn polls(thresholds: &Thresholds) -> Row {
     row(
         "Polls",
         [
-            timeseries("Polls by result", "Polls a second, good and bad.")
+            timeseries("Polls an hour, by result", "Good and bad polls, as many as an hour has at this pace.")
                 .query(
                     &format!(
-                        "sum by (result) ({})",
+                        "3600 * sum by (result) ({})",
                         rate("campaign_exporter_polls_total")
                     ),
                     "{{result}}",
                 )
-                .unit("ops")
+                .unit("short")
                 .from_zero()
-                .sized(8, 8),
+                .over_polls()
+                .third(),
             timeseries(
                 "Failed polls",
                 "Failed polls of all polls, by account. An alert judges an hour.",
@@ -215,23 +216,25 @@ fn polls(thresholds: &Thresholds) -> Row {
             .unit("percentunit")
             .range(0.0, 1.0)
             .levels(Levels::AboveWarning(thresholds.failed_polls_ratio))
-            .sized(8, 8)
+            .over_polls()
+            .third()
             .links(to_account()),
             timeseries(
-                "Failed polls by reason",
-                "Failed polls a second by what they failed for; the README, When an account is down, says what to do about each.",
+                "Failed polls an hour, by reason",
+                "What polls failed for; the README, When an account is down, says what to do about each.",
             )
             .query(
                 &format!(
-                    "sum by (reason) ({}) > 0",
+                    "3600 * sum by (reason) ({}) > 0",
                     rate("campaign_exporter_poll_errors_total")
                 ),
                 "{{reason}}",
             )
-            .unit("ops")
+            .unit("short")
             .from_zero()
             .no_value("No poll failed.")
-            .sized(8, 8),
+            .over_polls()
+            .third(),
             timeseries(
                 "Time since the last good poll",
                 "In poll intervals of the account, so that one line holds for all.",
@@ -241,6 +244,7 @@ fn polls(thresholds: &Thresholds) -> Row {
             .decimals(1)
             .from_zero()
             .levels(stale(thresholds))
+            .no_value("No account was read yet.")
             .links(to_account()),
             timeseries(
                 "Duration of polls",
@@ -271,48 +275,53 @@ fn requests() -> Row {
         "Requests to the providers",
         [
             timeseries(
-                "Requests by status code",
-                "Requests a second by HTTP status code; error is no answer at all, 401 and 403 are refused credentials, 429 is too many requests.",
+                "Requests a minute, by status code",
+                "By HTTP status code; error is no answer at all, 401 and 403 are refused credentials, 429 is too many requests.",
             )
             .query(
                 &format!(
-                    "sum by (code) ({})",
+                    "60 * sum by (code) ({})",
                     rate("campaign_exporter_api_requests_total")
                 ),
                 "{{code}}",
             )
-            .unit("reqps")
+            .unit("short")
             .from_zero()
-            .sized(8, 8),
+            .no_value("No request was made yet.")
+            .over_polls()
+            .third(),
             timeseries(
-                "Requests by account",
-                "Requests a second by account: who spends the quota.",
+                "Requests a minute, by account",
+                "Who spends the quota.",
             )
             .query(
                 &format!(
-                    "sum by ({ACCOUNT}) ({})",
+                    "60 * sum by ({ACCOUNT}) ({})",
                     rate("campaign_exporter_api_requests_total")
                 ),
                 "{{account}}",
             )
-            .unit("reqps")
+            .unit("short")
             .from_zero()
-            .sized(8, 8)
+            .no_value("No request was made yet.")
+            .over_polls()
+            .third()
             .links([link::series_to_exporter()]),
             timeseries(
-                "Retries",
-                "Requests that were made again within a poll, a second.",
+                "Retries a minute",
+                "Requests that were made again within a poll.",
             )
             .query(
                 &format!(
-                    "sum by ({ACCOUNT}) ({})",
+                    "60 * sum by ({ACCOUNT}) ({})",
                     rate("campaign_exporter_api_retries_total")
                 ),
                 "{{account}}",
             )
-            .unit("reqps")
+            .unit("short")
             .from_zero()
-            .sized(8, 8)
+            .over_polls()
+            .third()
             .links([link::series_to_exporter()]),
             timeseries(
                 "Duration of requests",
@@ -322,12 +331,15 @@ fn requests() -> Row {
             .query(&quantile("0.9"), "p90")
             .query(&quantile("0.99"), "p99")
             .unit("s")
-            .from_zero(),
+            .from_zero()
+            .no_value("No request was made.")
+            .over_polls(),
             heatmap(
                 "Duration of requests, all of them",
                 "How many requests took how long.",
                 "s",
             )
+            .over_polls()
             .buckets(&format!(
                 "sum by (le) (increase({}[$__rate_interval]))",
                 SCOPE.of("campaign_exporter_api_request_duration_seconds_bucket")
@@ -353,7 +365,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .range(0.0, 1.0)
             .levels(Levels::BelowWarning(thresholds.requests_left_ratio))
             .no_value("No provider of these accounts has a daily limit.")
-            .sized(8, 8)
+            .third()
             .links(to_account()),
             timeseries(
                 "Requests left today, as a number",
@@ -363,7 +375,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .unit("short")
             .from_zero()
             .no_value("No provider of these accounts has a daily limit.")
-            .sized(8, 8)
+            .third()
             .links(to_account()),
             timeseries(
                 "Tokens run out in",
@@ -379,7 +391,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .unit("s")
             .levels(Levels::BelowWarning(thresholds.renewed_token_seconds))
             .no_value("No token tells when it runs out.")
-            .sized(8, 8)
+            .third()
             .links(to_account()),
             timeseries("Credits left", "The credits left by account; a step up is a top-up.")
                 .query(&SCOPE.of("campaign_account_credits"), "{{account}}")
@@ -422,7 +434,8 @@ fn data() -> Row {
             .unit("short")
             .from_zero()
             .no_value("Everything could be read.")
-            .sized(8, 8)
+            .over_polls()
+            .third()
             .links(to_account()),
             timeseries(
                 "Sums that disagree",
@@ -438,7 +451,8 @@ fn data() -> Row {
             .unit("short")
             .from_zero()
             .no_value("No sum disagrees.")
-            .sized(8, 8)
+            .over_polls()
+            .third()
             .links(to_account()),
             timeseries(
                 "Campaigns left out",
@@ -451,7 +465,7 @@ fn data() -> Row {
             .unit("short")
             .from_zero()
             .levels(Levels::Zero)
-            .sized(8, 8)
+            .third()
             .links(to_account()),
         ],
     )
@@ -471,7 +485,7 @@ fn process() -> Row {
             )
             .unit("short")
             .from_zero()
-            .sized(8, 7),
+            .third(),
             timeseries(
                 "Duration of scrapes",
                 "How long Prometheus waits for the exposition.",
@@ -479,7 +493,7 @@ fn process() -> Row {
             .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
             .unit("s")
             .from_zero()
-            .sized(8, 7),
+            .third(),
             timeseries("CPU", "Seconds of CPU time a second: 1 is a whole core.")
                 .query(
                     &format!(
@@ -491,7 +505,7 @@ fn process() -> Row {
                 )
                 .unit("short")
                 .from_zero()
-                .sized(8, 7),
+                .third(),
             timeseries("Memory", "Resident memory.")
                 .query(
                     &of_exporters("process_resident_memory_bytes"),
@@ -499,7 +513,7 @@ fn process() -> Row {
                 )
                 .unit("bytes")
                 .from_zero()
-                .sized(8, 7),
+                .third(),
             timeseries(
                 "File descriptors",
                 "Open file descriptors; dashed, how many there may be.",
@@ -509,7 +523,7 @@ fn process() -> Row {
             .unit("short")
             .from_zero()
             .dashed("/ limit$/")
-            .sized(8, 7),
+            .third(),
             timeseries(
                 "Time since the configuration was loaded",
                 "A reload or a restart brings it to zero.",
@@ -524,7 +538,7 @@ fn process() -> Row {
             )
             .unit("s")
             .from_zero()
-            .sized(8, 7),
+            .third(),
         ],
     )
 }

@@ -6,8 +6,8 @@ use super::dashboard::{Dashboard, Row, row};
 use super::link;
 use super::panel::{Panel, bargauge, stat, state_timeline, text, timeseries};
 use super::query::{
-    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, among, firing,
-    named, ratio, sent, settled, sum_of_sent,
+    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
+    firing, named, sent, settled, sum_of_sent,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -38,7 +38,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         description: "All accounts of SMS and WhatsApp campaigns: what arrives, what people make of it, and the campaigns that need a look.",
         from: "now-24h",
         variables,
-        annotations: annotation::all(SCOPE),
+        annotations: annotation::of_many(),
         rows: vec![
             purpose(),
             is_the_data_good(thresholds),
@@ -148,24 +148,25 @@ fn alerts() -> Panel {
         vec![figure("Since", "dateTimeFromNow", &firing(""))],
         ("Since", true),
     )
-    .sized(24, 6)
+    .sized(24, 9)
     .no_value("No alert fires.")
 }
 
 fn at_a_glance(thresholds: &Thresholds) -> Row {
-    let share = |title, description: &str, parts| {
+    let share = |title, description: &str, parts: Share| {
         stat(title, description)
-            .query(&ratio(SCOPE, "", parts, &settled(SCOPE)), "ratio")
+            .query(&parts.together(SCOPE, "", &settled(SCOPE)), "ratio")
             .unit("percentunit")
             .decimals(1)
             .sized(3, 4)
+            .no_value("none")
             .links([link::same("Campaigns", "campaigns-campaign")])
     };
     row(
         "At a glance: campaigns sent in the time range",
         [
             stat("Campaigns sent", "Campaigns sent in the time range.")
-                .query(&format!("count({})", sent(SCOPE)), "campaigns")
+                .query(&format!("count({}) or vector(0)", sent(SCOPE)), "campaigns")
                 .unit("short")
                 .neutral()
                 .sized(3, 4),
@@ -176,6 +177,7 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             .query(&sum_of_sent(SCOPE, "", "campaign_attempted"), "messages")
             .unit("short")
             .neutral()
+            .no_value("none")
             .sized(3, 4),
             share(
                 "Delivered",
@@ -227,7 +229,8 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             .unit("d")
             .decimals(1)
             .levels(Levels::BelowWarning(thresholds.credits_days))
-            .sized(3, 4),
+            .sized(3, 4)
+            .no_value("none"),
         ],
     )
 }
@@ -239,8 +242,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
         warning: thresholds.delivery_ratio_warning,
         critical: thresholds.delivery_ratio_critical,
     };
-    let stage = |count: &str| sum_of_sent(SCOPE, "", count);
-    let by_account = format!("by ({CHANNEL}) ");
+    let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled(SCOPE));
     row(
         "Delivery",
         [
@@ -255,10 +257,12 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .soft_range(0.5, 1.0)
             .levels(levels)
             .dashed("/baseline$/")
+            .no_value("No campaign of the last day is settled.")
+            .sized(24, 10)
             .links([link::series_to_channel(), link::series_to_exporter()]),
             timeseries(
                 "Delivery as a part of the baseline",
-                "The last day's delivery over that of the two weeks before. 1 is as usual for the account; below the lines the account's alerts fire, if it sent enough.",
+                "The last day's delivery over that of the two weeks before. 100 % is as usual for the account; below the lines the account's alerts fire, if it sent enough.",
             )
             .query(&format!("{recent} / {baseline}"), CHANNEL_LEGEND)
             .unit("percentunit")
@@ -268,57 +272,65 @@ fn delivery(thresholds: &Thresholds) -> Row {
                 warning: thresholds.delivery_of_baseline_warning,
                 critical: thresholds.delivery_of_baseline_critical,
             })
+            .no_value("No account has campaigns of the last day and of the two weeks before.")
             .links([link::series_to_channel(), link::series_to_exporter()]),
-            bargauge(
-                "Delivery in the time range, lowest first",
-                "Delivered of what is decided, over the settled campaigns sent in the time range.",
-            )
-            .query(
-                &format!("sort({})", ratio(SCOPE, &by_account, DELIVERED, &settled(SCOPE))),
-                CHANNEL_LEGEND,
-            )
-            .unit("percentunit")
-            .decimals(1)
-            .range(0.0, 1.0)
-            .levels(levels)
-            .sized(8, 8)
-            .links([link::series_to_channel(), link::series_to_account()]),
-            bargauge(
-                "What became of the messages",
-                "Messages of the campaigns sent in the time range. Not all providers report all of it, so these are no parts of a whole: for ratios see above.",
-            )
-            .query(&stage("campaign_attempted"), "attempted")
-            .query(&stage("campaign_deliveries"), "delivered")
-            .query(&stage("campaign_pending"), "pending")
-            .query(&stage("campaign_bounces"), "bounced")
-            .query(&stage("campaign_reads"), "read")
-            .query(&stage("campaign_clicks"), "clicked")
-            .query(&stage("campaign_opt_outs"), "opted out")
-            .unit("short")
-            .from_zero()
-            .neutral()
-            .sized(8, 8)
-            .links([link::same("Campaigns", "campaigns-campaign")]),
             timeseries(
                 "Delivery of the last day, by channel",
-                "Over all accounts of the exporter, whichever are chosen: if all of a channel's accounts fall at once, look at carriers, not at lists. Dashed, the two weeks before.",
+                "Over all accounts of an exporter, whichever are chosen: if all of a channel's accounts fall at once, look at carriers, not at lists. Dashed, the two weeks before.",
             )
             .query(
                 &Scope::ExporterChannel.of("channel:delivery_ratio:recent"),
-                "{{channel}} {{instance}}",
+                "{{channel}}",
             )
             .query(
                 &Scope::ExporterChannel.of("channel:delivery_ratio:baseline"),
-                "{{channel}} {{instance}} baseline",
+                "{{channel}} baseline",
             )
             .unit("percentunit")
             .decimals(1)
             .soft_range(0.5, 1.0)
             .levels(levels)
             .dashed("/baseline$/")
-            .sized(8, 8),
+            .no_value("No campaign of the last day is settled."),
+            bargauge(
+                "Delivery in the time range, lowest first",
+                "Delivered of what is decided, over the settled campaigns sent in the time range.",
+            )
+            .query(&format!("sort({by_channel})"), CHANNEL_LEGEND)
+            .unit("percentunit")
+            .decimals(1)
+            .range(0.0, 1.0)
+            .levels(levels)
+            .no_value("No campaign of the time range is settled.")
+            .links([link::series_to_channel(), link::series_to_account()]),
+            messages(),
         ],
     )
+}
+
+fn messages() -> Panel {
+    let stages = [
+        ("campaign_attempted", "attempted"),
+        ("campaign_deliveries", "delivered"),
+        ("campaign_pending", "pending"),
+        ("campaign_bounces", "bounced"),
+        ("campaign_reads", "read"),
+        ("campaign_clicks", "clicked"),
+        ("campaign_opt_outs", "opted out"),
+    ];
+    let panel = bargauge(
+        "What became of the messages",
+        "Messages of the campaigns sent in the time range. Not all providers report all of it, so these are no parts of a whole: for ratios see above.",
+    );
+    let panel = stages.into_iter().fold(panel, |panel, (count, name)| {
+        panel.query(&sum_of_sent(SCOPE, "", count), name)
+    });
+    panel
+        .unit("short")
+        .from_zero()
+        .neutral()
+        .no_value("No campaign was sent in the time range.")
+        .links([link::same("Campaigns", "campaigns-campaign")])
 }
 
 fn worst_campaigns(thresholds: &Thresholds) -> Row {
@@ -333,13 +345,11 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 "Lowest delivery",
                 "The ten settled campaigns of which the least arrived, of those with the minimum volume.",
                 "bottomk",
-                &among(
-                    &SCOPE.of("campaign:decided_delivery:ratio"),
-                    &settled(SCOPE),
-                ),
+                &among(&format!("({})", DELIVERED.each(SCOPE)), &settled(SCOPE)),
                 figure("Delivered", "percentunit", "").levels(bad_delivery),
                 false,
-            ),
+            )
+            .sized(24, 8),
             worst(
                 "Most bounces",
                 "The ten campaigns with the highest part of messages that could not be delivered, of those with the minimum volume.",
@@ -457,6 +467,7 @@ fn status(thresholds: &Thresholds) -> Row {
             .unit("short")
             .from_zero()
             .neutral()
+            .no_value("No provider of these accounts tells a status.")
             .sized(8, 8)
             .links([link::same("Campaigns", "campaigns-campaign")]),
             table(
@@ -497,6 +508,7 @@ fn status(thresholds: &Thresholds) -> Row {
             )
             .query(&named(SCOPE, &timeline), "{{campaign_name}} ({{account}})")
             .unit("none")
+            .no_value("No provider of these accounts tells a status.")
             .links([link::series_to_campaign()]),
         ],
     )
@@ -539,6 +551,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             .query(&Scope::Account.of("campaign_account_credits"), "{{account}}")
             .unit("short")
             .from_zero()
+            .no_value("No provider of these accounts tells the credits left.")
             .sized(12, 7)
             .links([link::series_to_account(), link::series_to_exporter()]),
         ],

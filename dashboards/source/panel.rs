@@ -17,6 +17,7 @@ pub(crate) struct Panel {
     overrides: Vec<Value>,
     options: Value,
     transformations: Vec<Value>,
+    interval: Option<&'static str>,
 }
 
 /// One number, with its past.
@@ -39,7 +40,7 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
 
 /// Lines over time.
 pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
-    let mut panel = Panel::new("timeseries", title, description, (12, 8));
+    let mut panel = Panel::new("timeseries", title, description, (12, 10));
     panel.options = json!({
         "legend": {
             "displayMode": "table",
@@ -83,6 +84,7 @@ pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
         "maxVizHeight": 300,
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
+        "text": {"titleSize": 13, "valueSize": 16},
     });
     panel.set("color", json!({"mode": "thresholds"}));
     panel
@@ -90,7 +92,7 @@ pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
 
 /// What a dashboard is for.
 pub(crate) fn text(title: &'static str, description: &str, markdown: &str) -> Panel {
-    let mut panel = Panel::new("text", title, description, (24, 3));
+    let mut panel = Panel::new("text", title, description, (24, 4));
     panel.options = json!({"mode": "markdown", "content": markdown});
     panel
 }
@@ -122,7 +124,7 @@ pub(crate) fn state_timeline(
 
 /// How many of a histogram's observations fell where, over time. The unit is that of the buckets.
 pub(crate) fn heatmap(title: &'static str, description: &str, unit: &str) -> Panel {
-    let mut panel = Panel::new("heatmap", title, description, (12, 8));
+    let mut panel = Panel::new("heatmap", title, description, (12, 10));
     panel.options = json!({
         "calculate": false,
         "cellGap": 1,
@@ -164,6 +166,7 @@ impl Panel {
             overrides: Vec::new(),
             options: json!({}),
             transformations: Vec::new(),
+            interval: None,
         }
     }
 
@@ -175,6 +178,18 @@ impl Panel {
     /// Gives it another width and height.
     pub(crate) const fn sized(mut self, wide: u32, high: u32) -> Self {
         self.size = (wide, high);
+        self
+    }
+
+    /// Makes it one of three in a row, where a legend is best short.
+    pub(crate) fn third(self) -> Self {
+        let list = json!({"legend": {"displayMode": "list", "calcs": []}});
+        self.sized(8, 8).options(&list)
+    }
+
+    /// Reckons with steps of at least a few polls, so that a rate is none of single ones.
+    pub(crate) const fn over_polls(mut self) -> Self {
+        self.interval = Some("15m");
         self
     }
 
@@ -339,6 +354,9 @@ impl Panel {
         }
         if !self.transformations.is_empty() {
             merge(&mut json, &json!({"transformations": self.transformations}));
+        }
+        if let Some(interval) = self.interval {
+            merge(&mut json, &json!({"interval": interval}));
         }
         // a sparkline needs no more
         if self.kind == "stat" {

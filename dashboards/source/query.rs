@@ -98,39 +98,79 @@ pub(crate) fn settled(scope: Scope) -> String {
     )
 }
 
-/// Sum over sum, over the campaigns among those that report both.
-pub(crate) fn ratio(
-    scope: Scope,
-    by: &str,
-    (numerator, denominator): (&str, &str),
-    campaigns: &str,
-) -> String {
-    let part = |count: &str, other: &str| {
-        let both = among(&scope.of(count), &scope.of(other));
-        format!("sum {by}({})", among(&both, campaigns))
-    };
-    format!(
-        "{} / ({} > 0)",
-        part(numerator, denominator),
-        part(denominator, numerator)
-    )
+/// A count over another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    numerator: &'static str,
+    denominator: &'static str,
 }
 
 /// What is delivered of what is decided: attempted and no longer pending.
-pub(crate) const DELIVERED: (&str, &str) = ("campaign_deliveries", "campaign:decided:sum");
+pub(crate) const DELIVERED: Share = Share::new("campaign_deliveries", DECIDED);
 /// What bounced of what was attempted.
-pub(crate) const BOUNCED: (&str, &str) = ("campaign_bounces", "campaign_attempted");
+pub(crate) const BOUNCED: Share = Share::new("campaign_bounces", "campaign_attempted");
 /// Who opted out of those attempted.
-pub(crate) const OPTED_OUT: (&str, &str) = ("campaign_opt_outs", "campaign_attempted");
+pub(crate) const OPTED_OUT: Share = Share::new("campaign_opt_outs", "campaign_attempted");
 /// Who clicked of those attempted.
-pub(crate) const CLICKED: (&str, &str) = ("campaign_clicks", "campaign_attempted");
+pub(crate) const CLICKED: Share = Share::new("campaign_clicks", "campaign_attempted");
 /// What was read of what was delivered.
-pub(crate) const READ: (&str, &str) = ("campaign_reads", "campaign_deliveries");
+pub(crate) const READ: Share = Share::new("campaign_reads", "campaign_deliveries");
 
-/// Alerts that fire, of every label that chooses or of none: an alert about an exporter that is gone
-/// has no instance, one about an account no campaign. The value is when they began, in milliseconds.
+/// No metric, but what `campaign:decided:sum` records: that is up to three minutes old, too old for
+/// a campaign that is being sent.
+const DECIDED: &str = "decided";
+
+impl Share {
+    const fn new(numerator: &'static str, denominator: &'static str) -> Self {
+        Self {
+            numerator,
+            denominator,
+        }
+    }
+
+    fn count(scope: Scope, name: &str) -> String {
+        if name == DECIDED {
+            let attempted = scope.of("campaign_attempted");
+            let pending = scope.of("campaign_pending");
+            format!("({attempted} - {pending} or {attempted})")
+        } else {
+            scope.of(name)
+        }
+    }
+
+    /// Of each campaign.
+    pub(crate) fn each(self, scope: Scope) -> String {
+        let numerator = Self::count(scope, self.numerator);
+        format!(
+            "{numerator} / ({} > 0)",
+            Self::count(scope, self.denominator)
+        )
+    }
+
+    /// Sum over sum, over those of the campaigns that report both.
+    pub(crate) fn together(self, scope: Scope, by: &str, campaigns: &str) -> String {
+        let part = |name: &str, other: &str| {
+            let both = among(&Self::count(scope, name), &Self::count(scope, other));
+            format!("sum {by}({})", among(&both, campaigns))
+        };
+        format!(
+            "{} / ({} > 0)",
+            part(self.numerator, self.denominator),
+            part(self.denominator, self.numerator)
+        )
+    }
+}
+
+/// Alerts of what is chosen, or of nothing: an alert about an exporter that is gone has no instance,
+/// one about an account no channel.
+pub(crate) const fn chosen_or_none() -> &'static str {
+    r#"alertname=~"Campaign.*", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|""#
+}
+
+/// Alerts that fire, with the names of their campaigns. The value is when they began, in
+/// milliseconds.
 pub(crate) fn firing(matcher: &str) -> String {
-    let chosen = r#"alertname=~"Campaign.*", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|""#;
+    let chosen = chosen_or_none();
     let alerts = format!(
         r#"(ALERTS_FOR_STATE{{{chosen}{matcher}}} and ignoring (alertstate) ALERTS{{{chosen}{matcher}, alertstate="firing"}})"#
     );

@@ -1,0 +1,303 @@
+//! That the dashboards are whole: they are what their source says, and name only what is there.
+
+use std::collections::BTreeSet;
+
+use crate::dashboard::{Dashboard, FILES, Panel, Place, file};
+use crate::expression;
+use crate::linter::parsed_variable;
+use crate::metrics::{Labels, Metrics};
+use crate::source;
+
+/// What is said of every series, whatever program it is of.
+const OF_EVERY_PROGRAM: [&str; 3] = ["up", "scrape_", "process_"];
+
+#[test]
+fn the_files_are_what_the_source_says() {
+    let mut written = source::files().unwrap();
+    written.sort();
+    let names: Vec<&str> = written.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, FILES);
+    for (name, json) in written {
+        assert!(
+            json == file(&name),
+            "{name}: run cargo run --example dashboards"
+        );
+    }
+}
+
+#[test]
+fn a_dashboard_has_the_address_of_its_file_and_says_what_it_is_for() {
+    for name in FILES {
+        let dashboard = Dashboard::read(&file(name));
+        assert_eq!(format!("{}.json", dashboard.uid), name);
+        // Grafana's limit
+        assert!(dashboard.uid.len() <= 40);
+        assert!(!dashboard.description.is_empty());
+        assert!(dashboard.panels.iter().any(|panel| panel.kind == "text"));
+    }
+}
+
+#[test]
+fn panels_have_ids_of_their_own_and_places_of_their_own() {
+    for dashboard in Dashboard::all() {
+        assert_eq!(
+            misplaced(&dashboard.panels),
+            [] as [String; 0],
+            "{}",
+            dashboard.uid
+        );
+    }
+}
+
+/// Panels that share an id or a place with another one, or reach out of the grid.
+fn misplaced(panels: &[Panel]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, panel) in panels.iter().enumerate() {
+        let Place { x, w, h, .. } = panel.grid_pos;
+        if x + w > 24 || w == 0 || h == 0 {
+            found.push(format!("{} is not in the grid", panel.title));
+        }
+        for other in &panels[..index] {
+            if panel.id == other.id {
+                found.push(format!("{} has the id of {}", panel.title, other.title));
+            }
+            if overlap(panel.grid_pos, other.grid_pos) {
+                found.push(format!("{} lies on {}", panel.title, other.title));
+            }
+        }
+    }
+    found
+}
+
+const fn overlap(one: Place, other: Place) -> bool {
+    one.x < other.x + other.w
+        && other.x < one.x + one.w
+        && one.y < other.y + other.h
+        && other.y < one.y + one.h
+}
+
+#[test]
+fn a_panel_that_is_misplaced_is_found() {
+    let mut dashboards = Dashboard::all();
+    let panels = &mut dashboards[0].panels;
+    let (id, place) = (panels[1].id, panels[1].grid_pos);
+    panels[2].id = id;
+    panels[3].grid_pos = place;
+    panels[4].grid_pos.w = 25;
+    let found = misplaced(panels);
+    for problem in ["has the id of", "lies on", "is not in the grid"] {
+        assert!(found.iter().any(|line| line.contains(problem)), "{found:?}");
+    }
+}
+
+/// What is wrong with the queries of a dashboard, and with what shows their labels.
+fn unknown(dashboard: &Dashboard, metrics: &Metrics) -> Vec<String> {
+    let mut found = Vec::new();
+    let labels_of = |expr: &str| metrics.of(&dashboard.parse(expr)?);
+    for panel in &dashboard.panels {
+        let mut of_panel = Labels::new();
+        for target in &panel.targets {
+            let place = format!("{} {}", panel.title, target.ref_id);
+            match labels_of(&target.expr) {
+                Ok(labels) => {
+                    lacking(&place, shown(&target.legend_format), &labels, &mut found);
+                    of_panel.extend(labels);
+                }
+                Err(problem) => found.push(format!("{place}: {problem}")),
+            }
+        }
+        lacking(&panel.title, linked(panel), &of_panel, &mut found);
+        lacking(&panel.title, columns(panel), &of_panel, &mut found);
+    }
+    for annotation in &dashboard.annotations.list {
+        let Some(expr) = &annotation.expr else {
+            continue;
+        };
+        match labels_of(expr) {
+            Ok(labels) => {
+                let tags = annotation.tag_keys.split(',').map(str::to_owned);
+                let texts = [&annotation.title_format, &annotation.text_format];
+                let texts = texts.into_iter().flat_map(|text| shown(text));
+                lacking(&annotation.name, texts.chain(tags), &labels, &mut found);
+            }
+            Err(problem) => found.push(format!("{}: {problem}", annotation.name)),
+        }
+    }
+    for variable in &dashboard.templating.list {
+        if variable.kind != "query" {
+            continue;
+        }
+        let asked = parsed_variable(variable.asks());
+        let labels = asked.and_then(|(expr, label)| Ok((metrics.of(&expr)?, label)));
+        match labels {
+            Ok((labels, label)) => {
+                let label = label.into_iter().map(str::to_owned);
+                lacking(&variable.name, label, &labels, &mut found);
+            }
+            Err(problem) => found.push(format!("{}: {problem}", variable.name)),
+        }
+    }
+    found
+}
+
+fn lacking(
+    place: &str,
+    names: impl IntoIterator<Item = String>,
+    labels: &Labels,
+    found: &mut Vec<String>,
+) {
+    for name in names {
+        if !labels.contains_key(&name) {
+            found.push(format!("{place}: no label {name}"));
+        }
+    }
+}
+
+/// The labels between double braces.
+fn shown(text: &str) -> Vec<String> {
+    let parts = text.split("{{").skip(1);
+    let names = parts.filter_map(|part| Some(part.split_once("}}")?.0.trim().to_owned()));
+    // of a bucket
+    names.filter(|name| name != "le").collect()
+}
+
+/// The labels that the links of a panel carry on.
+fn linked(panel: &Panel) -> BTreeSet<String> {
+    let links = serde_json::to_string(&panel.field_config.defaults["links"]).unwrap();
+    let overrides = panel.field_config.overrides.iter();
+    let properties = overrides.flat_map(|over| &over.properties);
+    let texts = properties.map(|property| property.value.to_string());
+    let mut labels = BTreeSet::new();
+    for text in texts.chain([links]) {
+        for start in ["${__field.labels.", "${__data.fields."] {
+            for part in text.split(start).skip(1) {
+                labels.insert(part.split([':', '}']).next().unwrap().to_owned());
+            }
+        }
+    }
+    labels
+}
+
+/// The labels that a table has columns for.
+fn columns(panel: &Panel) -> Vec<String> {
+    let organize = panel
+        .transformations
+        .iter()
+        .filter(|transformation| transformation["id"] == "organize");
+    let columns = organize.flat_map(|organize| organize["options"]["renameByName"].as_object());
+    let names = columns.flat_map(|columns| columns.keys());
+    names
+        .filter(|name| !name.starts_with("Value"))
+        .cloned()
+        .collect()
+}
+
+#[tokio::test]
+async fn queries_and_what_shows_them_name_only_what_is_there() {
+    let metrics = Metrics::all().await;
+    for dashboard in Dashboard::all() {
+        let found = unknown(&dashboard, &metrics);
+        assert!(found.is_empty(), "{}: {found:#?}", dashboard.uid);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_found_wherever_it_stands() {
+    let metrics = Metrics::all().await;
+    let overview = file("campaigns-overview.json");
+    for (there, not_there, problem) in [
+        (
+            "campaign_bounce_ratio{",
+            "campaign_bounces_ratio{",
+            "no metric campaign_bounces_ratio",
+        ),
+        (
+            "account:delivery_ratio:recent{",
+            "account:delivery_ratio:now{",
+            "no metric",
+        ),
+        (
+            "{{account}} {{channel}}",
+            "{{account}} {{chanel}}",
+            "no label chanel",
+        ),
+        (
+            "{{campaign_name}} was sent",
+            "{{name}} was sent",
+            "no label name",
+        ),
+        ("account,channel\"", "account,chanel\"", "no label chanel"),
+        (
+            "campaign_account_up{job=~\\\"$job\\\", instance=~\\\"$instance\\\"}, provider)",
+            "campaign_account_up{job=~\\\"$job\\\", instance=~\\\"$instance\\\"}, company)",
+            "no label company",
+        ),
+        (
+            "${__data.fields.campaign_id:",
+            "${__data.fields.id:",
+            "no label id",
+        ),
+        (
+            "${__field.labels.account:",
+            "${__field.labels.acount:",
+            "no label acount",
+        ),
+        (
+            "\"alertname\": \"Alert\"",
+            "\"name\": \"Alert\"",
+            "no label name",
+        ),
+    ] {
+        assert!(overview.contains(there), "{there}");
+        let broken = Dashboard::read(&overview.replace(there, not_there));
+        let found = unknown(&broken, &metrics);
+        assert!(
+            found.iter().any(|line| line.contains(problem)),
+            "{not_there}: {found:#?}"
+        );
+    }
+}
+
+/// All is any job: what every program has must be narrowed to exporters of ours, or the dashboard
+/// shows the memory of everything that there is.
+#[test]
+fn what_every_program_has_is_narrowed_to_exporters() {
+    for dashboard in Dashboard::all() {
+        for (panel, target) in dashboard.targets() {
+            let expr = dashboard.parse(&target.expr).unwrap();
+            let selectors = expression::selectors(&expr);
+            let of_every_program = selectors.iter().any(|selected| {
+                let name = selected.name();
+                let mut starts = OF_EVERY_PROGRAM.iter();
+                starts.any(|start| name.starts_with(start))
+            });
+            let narrowed = selectors
+                .iter()
+                .any(|selected| selected.name().starts_with("campaign_exporter_"));
+            assert!(
+                !of_every_program || narrowed,
+                "{}: {}",
+                panel.title,
+                target.expr
+            );
+        }
+    }
+}
+
+/// A campaign of another exporter or account may have the same id: a join on less than everything
+/// would fail or mix them up.
+#[test]
+fn joins_with_names_are_on_all_labels_of_a_campaign() {
+    let whole = "on (job, instance, provider, account, channel, campaign_id) group_left";
+    for dashboard in Dashboard::all() {
+        for (panel, target) in dashboard.targets() {
+            let joins = target.expr.matches("group_left (campaign_name)").count();
+            assert_eq!(
+                target.expr.matches(whole).count().max(joins),
+                target.expr.matches(whole).count(),
+                "{}",
+                panel.title
+            );
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The links of dashboards: that they lead somewhere, and that what they carry is known there.
+
+use serde_json::Value;
+
+use crate::dashboard::{Dashboard, FILES, file};
+
+/// A link with the place where it stands.
+#[derive(Debug)]
+struct Link {
+    place: String,
+    url: String,
+}
+
+/// Every data link of a dashboard.
+fn links(dashboard: &Dashboard) -> Vec<Link> {
+    let mut found = Vec::new();
+    for panel in &dashboard.panels {
+        let overrides = panel.field_config.overrides.iter();
+        let properties = overrides.flat_map(|over| &over.properties);
+        let lists = properties
+            .filter(|property| property.id == "links")
+            .map(|property| &property.value);
+        for list in lists.chain([&panel.field_config.defaults["links"]]) {
+            for link in list.as_array().into_iter().flatten() {
+                found.push(Link {
+                    place: format!("{} / {}", dashboard.uid, panel.title),
+                    url: link["url"].as_str().unwrap().to_owned(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with a link: its target, or a variable that the target or this dashboard lacks.
+fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
+    let (path, query) = link.url.split_once('?')?;
+    let Some(target) = all
+        .iter()
+        .find(|dashboard| path == format!("/d/{}", dashboard.uid))
+    else {
+        return Some(format!("{path} leads nowhere"));
+    };
+    let has = |dashboard: &Dashboard, name: &str| {
+        let mut variables = dashboard.templating.list.iter();
+        variables.any(|variable| variable.name == name)
+    };
+    let mut parts = query.split('&');
+    if parts.next() != Some("${__url_time_range}") {
+        return Some("the time range is lost".to_owned());
+    }
+    for part in parts {
+        let kept = part
+            .strip_prefix("${")
+            .and_then(|part| part.strip_suffix(":queryparam}"));
+        let set = part
+            .strip_prefix("var-")
+            .and_then(|part| Some(part.split_once('=')?.0));
+        let Some(name) = kept.or(set) else {
+            return Some(format!("{part} is no variable"));
+        };
+        if !has(target, name) {
+            return Some(format!("{} has no variable {name}", target.uid));
+        }
+        if kept.is_some() && !has(from, name) {
+            return Some(format!("{} has no variable {name}", from.uid));
+        }
+    }
+    (!query.contains("datasource")).then(|| "the data source is lost".to_owned())
+}
+
+#[test]
+fn every_link_leads_to_a_dashboard_that_knows_what_it_carries() {
+    let all = Dashboard::all();
+    for dashboard in &all {
+        for link in links(dashboard) {
+            assert_eq!(problem(&link, dashboard, &all), None, "{link:?}");
+        }
+    }
+}
+
+#[test]
+fn a_link_that_leads_nowhere_or_loses_something_is_found() {
+    let all = Dashboard::all();
+    let kept = "${__url_time_range}&${datasource:queryparam}";
+    for (url, wanted) in [
+        (format!("/d/campaigns?{kept}"), "leads nowhere"),
+        (
+            format!("/d/campaigns-exporter?{kept}&var-campaign=1"),
+            "no variable campaign",
+        ),
+        (
+            format!("/d/campaigns-campaign?{kept}&${{campaign:queryparam}}"),
+            "campaigns-overview has no variable campaign",
+        ),
+        (
+            format!("/d/campaigns-exporter?{kept}&job=1"),
+            "job=1 is no variable",
+        ),
+        (
+            "/d/campaigns-exporter?${datasource:queryparam}".to_owned(),
+            "time range is lost",
+        ),
+        (
+            "/d/campaigns-exporter?${__url_time_range}".to_owned(),
+            "data source is lost",
+        ),
+    ] {
+        let place = String::new();
+        let overview = all
+            .iter()
+            .find(|dashboard| dashboard.uid == "campaigns-overview");
+        let found = problem(&Link { place, url }, overview.unwrap(), &all).unwrap();
+        assert!(found.contains(wanted), "{found}");
+    }
+}
+
+/// Every panel whose series or rows are of something leads on to it.
+#[test]
+fn there_is_a_link_from_every_table_and_bar_gauge() {
+    for dashboard in Dashboard::all() {
+        for panel in &dashboard.panels {
+            if ["table", "bargauge", "state-timeline"].contains(&panel.kind.as_str()) {
+                let place = format!("{} / {}", dashboard.uid, panel.title);
+                let found = links(&dashboard)
+                    .into_iter()
+                    .any(|link| link.place == place);
+                assert!(found, "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_menu_leads_to_the_other_dashboards_with_the_same_choices() {
+    for name in FILES {
+        let json: Value = serde_json::from_str(&file(name)).unwrap();
+        let [menu] = json["links"].as_array().unwrap().as_slice() else {
+            panic!("{name} has not one menu");
+        };
+        assert_eq!(menu["type"], "dashboards");
+        assert_eq!(menu["tags"], json["tags"]);
+        assert_eq!(menu["includeVars"], true);
+        assert_eq!(menu["keepTime"], true);
+    }
+}

@@ -1,0 +1,533 @@
+//! Which series there are, and which labels with which values they have: from the exporter itself,
+//! from the rules that record more, and from Prometheus. And what labels an expression yields.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Status};
+use campaign_exporter::config::Config;
+use campaign_exporter::exposition::{Format, Writer};
+use campaign_exporter::families;
+use campaign_exporter::poller::connect;
+use campaign_exporter::provider::Applications;
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::telemetry::Telemetry;
+use chrono::Utc;
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::token::{T_BOTTOMK, T_LOR, T_TOPK};
+use promql_parser::parser::{
+    AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
+};
+use tempfile::TempDir;
+
+use crate::expression;
+use crate::rules::{Rule, rules};
+use crate::strict;
+
+/// The labels that something can have, each with the values that are known.
+pub(crate) type Labels = BTreeMap<String, BTreeSet<String>>;
+
+/// Labels whose values are all known, since nobody outside this repository makes them.
+const CLOSED: [&str; 7] = [
+    "alertname",
+    "alertstate",
+    "reason",
+    "result",
+    "severity",
+    "status",
+    "threshold",
+];
+
+/// What Prometheus makes of every scrape.
+const OF_A_SCRAPE: [&str; 2] = ["up", "scrape_duration_seconds"];
+
+/// What a user may record for an account: `alerts/thresholds.yml` says how.
+const OF_A_USER: &str = "campaign_threshold";
+
+/// Each of the providers, once.
+const CONFIGURATION: &str = "
+accounts:
+  - {name: spring-us, provider: constant_contact, access_token_env: TOKEN}
+  - {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: '1', token_env: TOKEN}
+  - {name: shoes-ch, provider: smsup, token_env: TOKEN}
+";
+
+/// All series that there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics(BTreeMap<String, Labels>);
+
+impl Metrics {
+    /// What the exporter shows, what the rules record, what Prometheus adds.
+    pub(crate) async fn all() -> Self {
+        let mut metrics = Self::of_the_exporter().await;
+        for name in OF_A_SCRAPE {
+            metrics.add(name, BTreeMap::new());
+        }
+        // by Prometheus, from the target
+        for labels in metrics.0.values_mut() {
+            for name in ["job", "instance"] {
+                labels.insert(name.to_owned(), BTreeSet::new());
+            }
+        }
+        let of_a_user = ["threshold", "provider", "account"];
+        let of_a_user = of_a_user.map(|name| (name.to_owned(), BTreeSet::new()));
+        metrics.add(OF_A_USER, of_a_user.into());
+        let rules = rules();
+        metrics.record(&rules);
+        metrics.alert(&rules);
+        metrics
+    }
+
+    /// What the exporter shows of accounts whose providers report all that they can.
+    pub(crate) async fn of_the_exporter() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("campaign_exporter.yml");
+        std::fs::write(&path, CONFIGURATION).unwrap();
+        let accounts = Config::load(&path, None).unwrap().accounts;
+
+        let mut snapshot = Snapshot::default();
+        let configured = accounts.iter().map(|account| Configured {
+            generation: 1,
+            account: account.clone(),
+            poll_interval: account.polling.poll_interval,
+            restored: None,
+        });
+        snapshot.apply(Change::Configured {
+            number: 1,
+            accounts: configured.collect(),
+        });
+        let mut applications = Applications::new(None, String::new());
+        let settings = accounts.iter().map(|account| {
+            let limits = account.provider.limits(account.polling.limits());
+            (account.name.as_str(), &account.provider, limits)
+        });
+        applications.configure(settings).await;
+
+        let mut telemetries = Vec::new();
+        for account in &accounts {
+            let (telemetry, _) = connect(account, &applications, None).unwrap();
+            telemetry.request("200", Duration::from_secs(1));
+            telemetry.decode_problems("date", 1);
+            telemetries.push(telemetry);
+            snapshot.apply(Change::Polled(Box::new(polled(&account.name))));
+        }
+        let telemetry = Telemetry::new().unwrap();
+        telemetry.observe_process().unwrap();
+        telemetry.set_accounts(telemetries);
+
+        let mut writer = Writer::new(Format::Text);
+        writer.families(&telemetry.gather());
+        let text = families::render(&snapshot, Format::Text) + &writer.into_string();
+        let mut metrics = Self::default();
+        for family in strict::read(&text, Format::Text) {
+            for sample in family.samples {
+                let labels = sample.labels.into_iter();
+                let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
+                metrics.add(&sample.name, labels.collect());
+            }
+        }
+        metrics
+    }
+
+    fn add(&mut self, name: &str, labels: Labels) {
+        unite(self.0.entry(name.to_owned()).or_default(), labels);
+    }
+
+    /// What rules record. One may need another one that stands below, so they are tried again.
+    fn record(&mut self, rules: &[Rule]) {
+        let mut left: Vec<&Rule> = rules.iter().filter(|rule| rule.record.is_some()).collect();
+        loop {
+            let before = left.len();
+            let mut problems = Vec::new();
+            left.retain(|rule| match self.of_rule(rule) {
+                Ok(labels) => {
+                    self.add(rule.record.as_deref().unwrap(), labels);
+                    false
+                }
+                Err(problem) => {
+                    problems.push(problem);
+                    true
+                }
+            });
+            if left.is_empty() {
+                return;
+            }
+            assert!(left.len() < before, "{problems:#?}");
+        }
+    }
+
+    /// The series that Prometheus makes of alerts.
+    fn alert(&mut self, rules: &[Rule]) {
+        let mut labels = Labels::new();
+        for rule in rules {
+            let Some(name) = &rule.alert else { continue };
+            unite(&mut labels, self.of_rule(rule).unwrap());
+            let names = labels.entry("alertname".to_owned()).or_default();
+            names.insert(name.clone());
+        }
+        self.add("ALERTS_FOR_STATE", labels.clone());
+        let states = ["pending", "firing"].map(str::to_owned);
+        labels.insert("alertstate".to_owned(), states.into());
+        self.add("ALERTS", labels);
+    }
+
+    /// The labels that a rule gives, its own included.
+    pub(crate) fn of_rule(&self, rule: &Rule) -> Result<Labels, String> {
+        let mut labels = self.of(&expression::parse(&rule.expr)?)?;
+        for (name, value) in &rule.labels {
+            labels.insert(name.clone(), [value.clone()].into());
+        }
+        Ok(labels)
+    }
+
+    /// The labels that an expression may yield, or what it names that is not there.
+    pub(crate) fn of(&self, expr: &Expr) -> Result<Labels, String> {
+        match expr {
+            Expr::VectorSelector(selector) => self.of_selector(selector),
+            Expr::MatrixSelector(matrix) => self.of_selector(&matrix.vs),
+            Expr::Aggregate(aggregate) => self.of_aggregate(aggregate),
+            Expr::Binary(binary) => self.of_binary(binary),
+            Expr::Call(call) => self.of_call(call),
+            Expr::Paren(paren) => self.of(&paren.expr),
+            Expr::Unary(unary) => self.of(&unary.expr),
+            Expr::Subquery(subquery) => self.of(&subquery.expr),
+            Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(Labels::new()),
+            Expr::Extension(_) => Err(format!("not PromQL: {expr}")),
+        }
+    }
+
+    fn of_selector(&self, selector: &VectorSelector) -> Result<Labels, String> {
+        let name = selector.name.as_deref();
+        let name = name.ok_or_else(|| format!("no metric in {selector}"))?;
+        let labels = self.0.get(name);
+        let labels = labels.ok_or_else(|| format!("there is no metric {name}"))?;
+        for matcher in &selector.matchers.matchers {
+            let values = labels.get(&matcher.name);
+            let values = values.ok_or_else(|| format!("{name} has no label {}", matcher.name))?;
+            known(matcher, values).map_err(|problem| format!("{name}: {problem}"))?;
+        }
+        Ok(labels.clone())
+    }
+
+    fn of_aggregate(&self, aggregate: &AggregateExpr) -> Result<Labels, String> {
+        let mut labels = self.of(&aggregate.expr)?;
+        if let Some(parameter) = &aggregate.param {
+            self.of(parameter)?;
+        }
+        if let Some(modifier) = &aggregate.modifier {
+            has(&labels, modifier.labels().labels.iter(), &aggregate.expr)?;
+        }
+        // these choose among series, which stay what they are
+        if [T_TOPK, T_BOTTOMK].contains(&aggregate.op.id()) {
+            return Ok(labels);
+        }
+        match &aggregate.modifier {
+            Some(LabelModifier::Include(kept)) => {
+                labels.retain(|name, _| kept.labels.contains(name));
+            }
+            Some(LabelModifier::Exclude(dropped)) => {
+                labels.retain(|name, _| !dropped.labels.contains(name));
+            }
+            None => labels.clear(),
+        }
+        Ok(labels)
+    }
+
+    fn of_binary(&self, binary: &BinaryExpr) -> Result<Labels, String> {
+        let (left, right) = (self.of(&binary.lhs)?, self.of(&binary.rhs)?);
+        let (is_number, other_is) = (is_number(&binary.lhs), is_number(&binary.rhs));
+        if is_number || other_is {
+            return Ok(if is_number { right } else { left });
+        }
+        let modifier = binary.modifier.as_ref();
+        let matching = modifier.and_then(|modifier| modifier.matching.as_ref());
+        if let Some(LabelModifier::Include(on)) = matching {
+            has(&left, on.labels.iter(), &binary.lhs)?;
+            has(&right, on.labels.iter(), &binary.rhs)?;
+        }
+        let card = modifier.map(|modifier| &modifier.card);
+        match card {
+            Some(VectorMatchCardinality::ManyToMany) => {
+                let mut labels = left;
+                if binary.op.id() == T_LOR {
+                    unite(&mut labels, right);
+                }
+                Ok(labels)
+            }
+            Some(VectorMatchCardinality::ManyToOne(brought)) => {
+                has(&right, brought.labels.iter(), &binary.rhs)?;
+                Ok(with(left, &right, &brought.labels))
+            }
+            Some(VectorMatchCardinality::OneToMany(brought)) => {
+                has(&left, brought.labels.iter(), &binary.lhs)?;
+                Ok(with(right, &left, &brought.labels))
+            }
+            _ => {
+                let mut labels = left;
+                match matching {
+                    Some(LabelModifier::Include(on)) => {
+                        labels.retain(|name, _| on.labels.contains(name));
+                    }
+                    Some(LabelModifier::Exclude(ignored)) => {
+                        labels.retain(|name, _| !ignored.labels.contains(name));
+                    }
+                    None => {}
+                }
+                Ok(labels)
+            }
+        }
+    }
+
+    fn of_call(&self, call: &Call) -> Result<Labels, String> {
+        let mut labels = Labels::new();
+        for argument in &call.args.args {
+            unite(&mut labels, self.of(argument)?);
+        }
+        let texts = expression::texts(call);
+        match (call.func.name, texts.as_slice()) {
+            ("absent" | "vector" | "time" | "scalar", _) => labels.clear(),
+            ("histogram_quantile", _) => {
+                labels.remove("le");
+            }
+            ("label_join", [made, _, from @ ..]) => {
+                has(&labels, from.iter(), call)?;
+                labels.insert((*made).to_owned(), BTreeSet::new());
+            }
+            ("label_replace", [made, _, from, _]) => {
+                has(&labels, [from].into_iter(), call)?;
+                labels.insert((*made).to_owned(), BTreeSet::new());
+            }
+            _ => {}
+        }
+        Ok(labels)
+    }
+}
+
+/// A poll that found a campaign of each channel and each status, with all counts.
+fn polled(account: &str) -> Update {
+    let statuses = [
+        Status::Sent,
+        Status::Waiting,
+        Status::InProgress,
+        Status::InModeration,
+        Status::Denied,
+        Status::Other,
+    ];
+    let one = Some(1);
+    let counts = Counts {
+        recipients: one,
+        sends: one,
+        deliveries: one,
+        opens: one,
+        clicks: one,
+        bounces: one,
+        opt_outs: one,
+        reads: one,
+        replies: one,
+        pending: one,
+    };
+    let failures = Failures {
+        error: one,
+        expired: one,
+        network_error: one,
+        npai: one,
+    };
+    let now = Some(Utc::now());
+    let campaigns = statuses.into_iter().enumerate().map(|(number, status)| {
+        Arc::new(Campaign {
+            id: number.to_string(),
+            name: "Spring".to_owned(),
+            channel: [Channel::Sms, Channel::Whatsapp][number % 2].clone(),
+            status: Some(status),
+            last_sent: now,
+            scheduled: now,
+            created: now,
+            counts,
+            failures,
+            cost_credits: Some(1.0),
+            reported_delivery_ratio: Some(1.0),
+            ..Campaign::default()
+        })
+    });
+    Update {
+        account: account.to_owned(),
+        generation: 1,
+        at: Utc::now(),
+        ended: tokio::time::Instant::now(),
+        took: Duration::from_secs(1),
+        poll_interval: Duration::from_mins(5),
+        token_expiry: now,
+        data: Some(Data {
+            campaigns: campaigns.collect(),
+            dropped: 0,
+            credits: Some(1.0),
+            reported_ratios: vec![("deliver", 1.0)],
+        }),
+    }
+}
+
+/// Whether a matcher asks for values that there are. Only where all values are known and it asks for
+/// words; a variable's value is the user's choice.
+fn known(matcher: &Matcher, values: &BTreeSet<String>) -> Result<(), String> {
+    let words: Vec<&str> = match matcher.op {
+        MatchOp::Equal | MatchOp::NotEqual => vec![&matcher.value],
+        MatchOp::Re(_) | MatchOp::NotRe(_) => matcher.value.split('|').collect(),
+    };
+    if !CLOSED.contains(&matcher.name.as_str()) || values.is_empty() {
+        return Ok(());
+    }
+    for word in words {
+        let is_a_word = word
+            .chars()
+            .all(|char| char.is_alphanumeric() || char == '_');
+        if is_a_word && !word.is_empty() && !values.contains(word) {
+            return Err(format!("{} is never {word:?}", matcher.name));
+        }
+    }
+    Ok(())
+}
+
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::NumberLiteral(_) => true,
+        Expr::Paren(paren) => is_number(&paren.expr),
+        Expr::Unary(unary) => is_number(&unary.expr),
+        Expr::Call(call) => ["time", "scalar", "pi"].contains(&call.func.name),
+        Expr::Binary(binary) => is_number(&binary.lhs) && is_number(&binary.rhs),
+        _ => false,
+    }
+}
+
+/// Adds labels to others.
+fn unite(labels: &mut Labels, more: Labels) {
+    for (name, values) in more {
+        labels.entry(name).or_default().extend(values);
+    }
+}
+
+/// Labels, and some that the other side of an operator brings.
+fn with(mut labels: Labels, other: &Labels, brought: &[String]) -> Labels {
+    for name in brought {
+        labels.insert(name.clone(), other[name].clone());
+    }
+    labels
+}
+
+/// Whether all of these labels are there.
+fn has(
+    labels: &Labels,
+    mut names: impl Iterator<Item = impl AsRef<str>>,
+    expr: &impl std::fmt::Display,
+) -> Result<(), String> {
+    let missing = names.find(|name| !labels.contains_key(name.as_ref()));
+    missing.map_or(Ok(()), |name| {
+        Err(format!("no label {} in {expr}", name.as_ref()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(metrics: &Metrics, expr: &str) -> Result<String, String> {
+        let labels = metrics.of(&expression::parse(expr).unwrap())?;
+        Ok(labels.into_keys().collect::<Vec<_>>().join(" "))
+    }
+
+    #[tokio::test]
+    async fn an_expression_yields_the_labels_that_prometheus_would() {
+        let metrics = Metrics::all().await;
+        for (expr, wanted) in [
+            ("campaign_exporter_series", "instance job"),
+            (
+                "campaign_attempted",
+                "account campaign_id channel instance job provider",
+            ),
+            ("sum(campaign_attempted)", ""),
+            ("sum by (channel) (campaign_attempted)", "channel"),
+            (
+                "sum without (campaign_id, channel) (campaign_attempted)",
+                "account instance job provider",
+            ),
+            (
+                "topk by (channel) (3, campaign_account_campaigns)",
+                "account channel instance job provider",
+            ),
+            (
+                "campaign_cost_credits / on (job, account) campaign_cost_credits",
+                "account job",
+            ),
+            (
+                "campaign_account_up * on (job, instance) group_left (version) campaign_exporter_build_info",
+                "account instance job provider version",
+            ),
+            (
+                "count(up) or sum by (version) (campaign_exporter_build_info)",
+                "version",
+            ),
+            ("up and on (job) campaign_account_up", "instance job"),
+            (
+                "histogram_quantile(0.5, sum by (le, job) (rate(campaign_exporter_api_request_duration_seconds_bucket[5m])))",
+                "job",
+            ),
+            ("1 - campaign_exporter_series", "instance job"),
+            ("time() - campaign_exporter_series", "instance job"),
+            (
+                r#"label_join(up, "both", "-", "job", "instance")"#,
+                "both instance job",
+            ),
+            ("absent(up)", ""),
+            (
+                "account:delivery_ratio:recent",
+                "account channel instance job provider",
+            ),
+        ] {
+            assert_eq!(labels(&metrics, expr).as_deref(), Ok(wanted), "{expr}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_found() {
+        let metrics = Metrics::all().await;
+        for (expr, problem) in [
+            ("campaign_atempted", "no metric campaign_atempted"),
+            (r#"campaign_attempted{chanel="sms"}"#, "no label chanel"),
+            (
+                r#"campaign_status{status="done"}"#,
+                r#"status is never "done""#,
+            ),
+            (
+                r#"campaign_status{status=~"sent|done"}"#,
+                r#"status is never "done""#,
+            ),
+            (
+                r#"account:campaign_threshold:effective{threshold="delivery"}"#,
+                r#"threshold is never "delivery""#,
+            ),
+            (
+                "sum by (campaign_name) (campaign_attempted)",
+                "no label campaign_name",
+            ),
+            (
+                "campaign_attempted * on (campaign_id) group_left (name) campaign_info",
+                "no label name",
+            ),
+            (
+                "campaign_account_up and on (campaign_id) campaign_info",
+                "no label campaign_id",
+            ),
+            (
+                r#"label_join(up, "both", "-", "job", "host")"#,
+                "no label host",
+            ),
+            (
+                r#"ALERTS{alertname="CampaignDelayed"}"#,
+                r#"alertname is never "CampaignDelayed""#,
+            ),
+        ] {
+            let found = labels(&metrics, expr).unwrap_err();
+            assert!(found.contains(problem), "{expr}: {found}");
+        }
+    }
+}

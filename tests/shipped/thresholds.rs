@@ -1,0 +1,169 @@
+//! That panels and alerts speak of the same numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::dashboard::{Dashboard, Panel, Target};
+use crate::expression;
+use crate::rules;
+
+/// Measures that alerts judge: which metrics a query is of, and the thresholds of its panel. The
+/// first that fits counts.
+const GUARDED: &[(&[&str], &[&str])] = &[
+    (
+        &[
+            "account:delivery_ratio:recent",
+            "account:delivery_ratio:baseline",
+        ],
+        &[
+            "delivery_of_baseline_warning",
+            "delivery_of_baseline_critical",
+        ],
+    ),
+    (&["account:delivery_ratio:recent"], DELIVERY),
+    (&["channel:delivery_ratio:recent"], DELIVERY),
+    (&["campaign_delivery_ratio"], DELIVERY),
+    (&["campaign_deliveries", "campaign_pending"], DELIVERY),
+    (
+        &["campaign_bounce_ratio"],
+        &["bounce_ratio_warning", "bounce_ratio_critical"],
+    ),
+    (&["campaign_opt_out_ratio"], OPT_OUT),
+    (&["campaign_opt_outs", "campaign_attempted"], OPT_OUT),
+    (
+        &["campaign_click_ratio", "account:click_ratio:baseline"],
+        &["click_of_baseline_warning"],
+    ),
+    (
+        &["campaign_read_ratio", "account:read_ratio:baseline"],
+        &["read_of_baseline_warning"],
+    ),
+    (&["campaign_read_ratio"], &["read_ratio_warning"]),
+    (
+        &["campaign_reads", "campaign_deliveries"],
+        &["read_ratio_warning"],
+    ),
+    (
+        &["campaign_created_timestamp_seconds", "campaign_status"],
+        &["moderation_seconds"],
+    ),
+    (
+        &[
+            "campaign_account_last_success_timestamp_seconds",
+            "campaign_account_poll_interval_seconds",
+        ],
+        &["stale_intervals_warning", "stale_intervals_critical"],
+    ),
+    (
+        &[
+            "campaign_account_api_requests_remaining",
+            "campaign_account_api_requests_limit",
+        ],
+        &["requests_left_ratio"],
+    ),
+    (
+        &["campaign_account_token_expiry_timestamp_seconds"],
+        &["renewed_token_seconds"],
+    ),
+    (&["account:credits_left:days"], &["credits_days"]),
+];
+
+const DELIVERY: &[&str] = &["delivery_ratio_warning", "delivery_ratio_critical"];
+const OPT_OUT: &[&str] = &["opt_out_ratio_warning", "opt_out_ratio_critical"];
+
+/// The numbers of `alerts/thresholds.yml`.
+fn numbers() -> BTreeMap<String, String> {
+    let numbers = rules::thresholds().into_iter();
+    numbers
+        .map(|(name, number)| (name, number.to_string()))
+        .collect()
+}
+
+/// The numbers of the steps of thresholds.
+fn steps(thresholds: &Value) -> BTreeSet<String> {
+    let steps = thresholds["steps"].as_array().into_iter().flatten();
+    let numbers = steps.filter_map(|step| step["value"].as_f64());
+    numbers.map(|number| number.to_string()).collect()
+}
+
+/// The thresholds of what a query shows: those of its column in a table, else those of the panel.
+fn thresholds<'a>(panel: &'a Panel, target: &Target) -> Option<&'a Value> {
+    if panel.kind != "table" {
+        return panel.field_config.defaults.get("thresholds");
+    }
+    let organize = panel
+        .transformations
+        .iter()
+        .find(|step| step["id"] == "organize")?;
+    let column = &organize["options"]["renameByName"][format!("Value #{}", target.ref_id)];
+    let mut overrides = panel.field_config.overrides.iter();
+    let over = overrides.find(|over| over.matcher["options"] == *column)?;
+    let mut properties = over.properties.iter();
+    let property = properties.find(|property| property.id == "thresholds")?;
+    Some(&property.value)
+}
+
+/// What is wrong with the numbers of a dashboard, and how many are as they should be.
+fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<String>, usize) {
+    let (mut wrong, mut right) = (Vec::new(), 0);
+    for (panel, target) in dashboard.targets() {
+        let Some(thresholds) = thresholds(panel, target) else {
+            continue;
+        };
+        let expr = dashboard.parse(&target.expr).unwrap();
+        let selectors = expression::selectors(&expr);
+        let metrics: BTreeSet<&str> = selectors.iter().map(|selected| selected.name()).collect();
+        let mut guarded = GUARDED.iter();
+        let guarded = guarded.find(|(of, _)| of.iter().all(|name| metrics.contains(name)));
+        let steps = steps(thresholds);
+        let place = format!("{} {}", panel.title, target.ref_id);
+        match guarded {
+            Some((_, names)) => {
+                let wanted = names.iter().map(|name| numbers[*name].clone()).collect();
+                if steps == wanted {
+                    right += 1;
+                } else {
+                    wrong.push(format!("{place}: {steps:?} instead of {wanted:?}"));
+                }
+            }
+            None => {
+                // of what no alert judges: any at all, or an alert's other number
+                let other = steps
+                    .iter()
+                    .find(|step| *step != "1" && !numbers.values().any(|number| number == *step));
+                wrong.extend(other.map(|step| format!("{place}: no alert has {step}")));
+            }
+        }
+    }
+    (wrong, right)
+}
+
+#[test]
+fn what_turns_red_is_what_an_alert_fires_for() {
+    let numbers = numbers();
+    let mut compared = 0;
+    for dashboard in Dashboard::all() {
+        let (wrong, right) = compare(&dashboard, &numbers);
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", dashboard.uid);
+        compared += right;
+    }
+    assert!(compared > 20, "{compared}");
+}
+
+#[test]
+fn another_number_is_found() {
+    let mut numbers = numbers();
+    for name in [
+        "delivery_ratio_warning",
+        "credits_days",
+        "failed_polls_ratio",
+    ] {
+        let right = numbers.insert(name.to_owned(), "0.123".to_owned()).unwrap();
+        let found = Dashboard::all()
+            .iter()
+            .any(|dashboard| !compare(dashboard, &numbers).0.is_empty());
+        assert!(found, "{name}");
+        numbers.insert(name.to_owned(), right);
+    }
+}
