@@ -28,18 +28,25 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   // when it starts
   const options = { folder, port, ruleFiles, interval: '1h' };
   let server = await prometheus(options);
-  for (const level of levels(await rules(server.url), step)) {
-    say(`evaluating ${level.length} rules`);
-    const groups = [{ name: 'past', rules: level }];
-    const levelFile = join(folder, 'rules.yml');
-    await writeFile(levelFile, JSON.stringify({ groups }));
+  const all = await rules(server.url);
+  const alerts = all.filter((rule) => rule.type === 'alerting');
+  const evaluate = async (records, from) => {
+    say(`evaluating ${records.length} rules`);
+    const groups = [{ name: 'past', rules: records }];
+    const rulesFile = join(folder, 'rules.yml');
+    await writeFile(rulesFile, JSON.stringify({ groups }));
     await finish('promtool', [
-      ...['tsdb', 'create-blocks-from', 'rules', `--start=${begin}`, `--end=${end}`],
-      ...[`--eval-interval=${step}s`, `--url=${server.url}`, `--output-dir=${data}`, levelFile],
+      ...['tsdb', 'create-blocks-from', 'rules', `--start=${from}`, `--end=${end}`],
+      ...[`--eval-interval=${step}s`, `--url=${server.url}`, `--output-dir=${data}`, rulesFile],
     ]);
     await stop(server);
     server = await prometheus(options);
+  };
+  for (const level of levels(all)) {
+    await evaluate(level, begin);
   }
+  await evaluate(alerts.map((alert) => firing(alert, step)), begin);
+  await evaluate(alerts.map((alert) => since(alert, step)), end - step);
   await stop(server);
 }
 
@@ -51,12 +58,12 @@ export async function handOver(from, to) {
   }
 }
 
-/** Recording rules by how many others they build on, then the alerts. */
-function levels(all, step) {
+/** Recording rules by how many others they build on. */
+function levels(all) {
   const recording = all.filter((rule) => rule.type === 'recording');
   const names = new Set(recording.map((rule) => rule.name));
-  const sources = (rule) =>
-    (rule.query.match(/[a-zA-Z_:][\w:]*/g) ?? []).filter((word) => names.has(word) && word !== rule.name);
+  const sources = ({ name, query }) =>
+    (query.match(/[a-zA-Z_:][\w:]*/g) ?? []).filter((word) => names.has(word) && word !== name);
   const known = new Map();
   const levelOf = (name) => {
     if (!known.has(name)) {
@@ -70,20 +77,28 @@ function levels(all, step) {
     const { name: record, query: expr, labels } = rule;
     (found[levelOf(record)] ??= []).push({ record, expr, labels });
   }
-  const alerts = all.filter((rule) => rule.type === 'alerting');
-  return [...found, alerts.flatMap((alert) => states(alert, step))];
+  return found;
+}
+
+/** What Prometheus records while an alert fires. */
+function firing({ name, query, duration, labels }, step) {
+  const points = Math.max(Math.floor(duration / step), 1);
+  return {
+    record: 'ALERTS',
+    expr: `(count_over_time((${query})[${points * step}s:${step}s]) >= ${points}) ^ 0`,
+    labels: { ...labels, alertname: name, alertstate: 'firing' },
+  };
 }
 
 /**
- * What Prometheus records about an alert that fires: that it does, and since when it holds. From the
- * latter it goes on with the alert after a restart.
+ * Since when an alert holds, from which Prometheus goes on with it when it starts. One that came and
+ * went within the day is said to be as young as the time that it held.
  */
-function states({ name, query, duration, labels }, step) {
-  const points = Math.max(Math.floor(duration / step), 1);
-  const holds = `(count_over_time((${query})[${points * step}s:${step}s]) >= ${points})`;
-  const own = { ...labels, alertname: name };
-  return [
-    { record: 'ALERTS', expr: `${holds} ^ 0`, labels: { ...own, alertstate: 'firing' } },
-    { record: 'ALERTS_FOR_STATE', expr: `0 * ${holds} + (time() - ${duration})`, labels: own },
-  ];
+function since({ name, query, labels }, step) {
+  const held = `count_over_time((${query})[1d:${step}s])`;
+  return {
+    record: 'ALERTS_FOR_STATE',
+    expr: `time() - ${step} * (${held} and count_over_time((${query})[${step}s:${step}s]))`,
+    labels: { ...labels, alertname: name },
+  };
 }

@@ -25,7 +25,7 @@ const FRAME = { top: 40, side: 8 };
 /** The standard deviation of a colour below which a panel shows nothing. */
 const UNIFORM = 1;
 
-/** Takes a picture of each page, `{ name, url }`. Tells what is wrong. */
+/** Takes a picture of each page, `{ name, url }`. Returns what is wrong. */
 export async function pictures(pages, folder, executablePath) {
   await mkdir(folder, { recursive: true });
   const browser = await chromium.launch({ executablePath, args: BROWSER });
@@ -33,7 +33,10 @@ export async function pictures(pages, folder, executablePath) {
   try {
     for (const { name, url } of pages) {
       const found = await picture(browser, url, join(folder, `${name}.png`));
-      problems.push(...found.map((problem) => `${name}: ${problem}`));
+      problems.push(...found.problems.map((problem) => `${name}: ${problem}`));
+      if (found.emptyQueries.length > 0) {
+        console.log(`        ${name}: no data, which can be right: ${found.emptyQueries.join(', ')}`);
+      }
     }
   } finally {
     await browser.close();
@@ -65,9 +68,6 @@ async function picture(browser, url, file) {
   });
   const report = await page.evaluate(() => window.report);
   problems.push(...report.problems, ...report.empty.map((what) => `empty: ${what}`));
-  for (const query of report.emptyQueries) {
-    console.log(`  no data, which may be right: ${query}`);
-  }
   const panels = await page.$$eval('[data-panel]', (sections) =>
     sections.map((section) => {
       const { x, y, width, height } = section.getBoundingClientRect();
@@ -90,5 +90,5 @@ async function picture(browser, url, file) {
   // a palette is a third of the size
   await sharp(last).png({ palette: true, effort: 10 }).toFile(file);
   await page.close();
-  return problems;
+  return { problems, emptyQueries: report.emptyQueries };
 }

@@ -151,9 +151,9 @@ async function address(site, uid, prometheusUrl) {
   if (uid !== 'campaigns-campaign') {
     return `${site}/d/${uid}`;
   }
-  // something to be seen: sent in the afternoon of the graph, and not well
-  const query = `topk(1, campaign_attempted and campaign:decided_delivery:ratio < 0.8
-    and campaign:age:seconds < 64800) or topk(1, campaign_attempted)`;
+  // something to be seen: not well, not just now, and of the provider that tells most
+  const query = `topk(1, campaign_attempted{provider="smsup"} and campaign:decided_delivery:ratio < 0.8
+    and campaign:age:seconds < 64800) or topk(1, campaign_attempted{provider="smsup"})`;
   const { result } = await get(prometheusUrl, 'query', { query });
   const { provider, account, campaign_id } = result[0].metric;
   const chosen = { provider, account, campaign: campaign_id };

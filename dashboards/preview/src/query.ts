@@ -33,7 +33,7 @@ export async function frames(
     try {
       const found = await ask(target, panel, source, range, width);
       if (found.series.length === 0) {
-        report.emptyQueries.push(`${panel.title} ${target.refId}: ${found.expression}`);
+        report.emptyQueries.push(`${panel.title} ${target.refId}`);
       }
       return shape(target, found, tables > 1);
     } catch (error) {
@@ -45,7 +45,6 @@ export async function frames(
 }
 
 interface Found {
-  expression: string;
   series: Series[];
   /** The times in seconds that a range query was evaluated at; none for an instant one. */
   times: number[];
@@ -75,13 +74,12 @@ async function ask(
     throw new Error(`${left[0]} is not replaced in ${expression}`);
   }
   if (target.instant) {
-    return { expression, series: await prometheus.query(expression, to), times: [] };
+    return { series: await prometheus.query(expression, to), times: [] };
   }
   const start = Math.floor(from / interval) * interval;
   const end = Math.floor(to / interval) * interval;
   const count = Math.round((end - start) / interval) + 1;
   return {
-    expression,
     series: await prometheus.queryRange(expression, start, end, interval),
     times: Array.from({ length: count }, (_, index) => start + index * interval),
   };
