@@ -121,9 +121,7 @@ impl Query {
         if self.descending {
             shown.reverse();
         }
-        let items = shown
-            .iter()
-            .map(|campaign| item(campaign, state.time_zone, now));
+        let items = shown.iter().map(|campaign| item(campaign, state, now));
         let listed = state.listed(items);
         let displayed = listed.len();
         let rows: Vec<_> = listed
@@ -158,9 +156,12 @@ fn by_date(a: &Campaign, b: &Campaign) -> Ordering {
 }
 
 /// All numbers are strings.
-fn item(campaign: &Campaign, zone: Tz, now: DateTime<Utc>) -> Value {
+fn item(campaign: &Campaign, state: &State, now: DateTime<Utc>) -> Value {
     let counts = campaign.counts_at(now);
-    let local = |date: DateTime<Utc>| date.with_timezone(&zone).format(DATE).to_string();
+    let local = |date: DateTime<Utc>| {
+        let date = date.with_timezone(&state.time_zone);
+        date.format(DATE).to_string()
+    };
     let per_myriad = counts
         .deliveries
         .saturating_mul(10_000)
@@ -175,7 +176,7 @@ fn item(campaign: &Campaign, zone: Tz, now: DateTime<Utc>) -> Value {
         "cost": campaign.cost(now).to_string(),
         "lists": [{ "id": "5a0331bffc5886074551ce97" }],
         "status": campaign.status,
-        "delivery_rate": (per_myriad as f64 / 100.0).to_string(),
+        "delivery_rate": (per_myriad as f64 / 100.0 + state.percents_off_by).to_string(),
         "delivered": counts.deliveries.to_string(),
         "error": counts.error.to_string(),
         "expired": counts.expired.to_string(),
@@ -333,6 +334,15 @@ mod tests {
             "total": "800",
         }]);
         assert_eq!(body["campaigns"], expected);
+    }
+
+    #[tokio::test]
+    async fn the_delivery_rate_may_contradict_the_counts() {
+        let simulator = simulator().await;
+        simulator.update(|state| state.percents_off_by = -10.0);
+        let body = get(&simulator, "/campaigns", &[]).await;
+        assert_eq!(body["campaigns"][0]["delivery_rate"], "87.12");
+        assert_eq!(body["campaigns"][0]["delivered"], "777");
     }
 
     #[tokio::test]

@@ -35,7 +35,8 @@ pub struct State {
     pub items: Vec<Value>,
     /// The balance of an SMSUp account with fixed campaigns, or none if it is unlimited.
     pub credits: Option<u64>,
-    /// Added to Constant Contact's percents, to make them contradict its counts.
+    /// Added to Constant Contact's percents and SMSUp's delivery rate, to make them contradict the
+    /// counts.
     pub percents_off_by: f64,
     /// What is to go wrong with the API; the authorisation server has its own.
     pub fault: Option<FaultPlan>,
