@@ -14,6 +14,7 @@
 
 mod support;
 
+mod alerts;
 mod clock;
 mod exposition;
 mod failures;
@@ -26,6 +27,7 @@ mod quota;
 mod recent;
 mod reload;
 mod restart;
+mod routing;
 mod secrets;
 mod soak;
 mod tls;

@@ -20,6 +20,7 @@ use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
 use crate::support::prometheus::{Job, Prometheus};
+use crate::support::server::free_address;
 use crate::support::tokens::tokens_file;
 
 const UP: &str = "campaign_account_up";
@@ -1031,19 +1032,17 @@ async fn prometheus_sees_no_gap_where_the_exporter_was_killed() {
         account("shoes-ch", &simulators[1], Api::Smsup, &[]),
     ];
     let setup = Setup::new(&hourly(&accounts));
-    let address = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().to_string()
-    };
+    let address = free_address();
     let start = async |setup: Setup| -> Daemon {
         Daemon::start_at(&address, command(&setup), setup, &[]).await
     };
     let mut daemon = start(setup).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
     let prometheus = &Prometheus::running(Job {
-        target: &address,
+        targets: &[&address],
         scrape_interval: 3,
-        rules: Some(RULES),
+        rules: &[RULES.to_owned()],
+        alertmanager: None,
     })
     .await;
     until(

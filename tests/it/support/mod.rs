@@ -1,10 +1,14 @@
 //! What the tests share.
 
+pub(crate) mod alertmanager;
 pub(crate) mod daemon;
 pub(crate) mod faketime;
 pub(crate) mod faults;
 pub(crate) mod prometheus;
 pub(crate) mod promtool;
+pub(crate) mod rules;
+pub(crate) mod server;
 pub(crate) mod strict;
 pub(crate) mod tls;
 pub(crate) mod tokens;
+pub(crate) mod webhook;

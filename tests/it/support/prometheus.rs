@@ -1,39 +1,66 @@
 //! A real Prometheus as a process.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::process::Stdio;
-use std::time::Duration;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
 
 use super::daemon::{LIMIT, client};
+use super::server::{PAUSE, Program, Server};
 
-/// How often another port is tried when somebody else was faster.
-const ATTEMPTS: u32 = 5;
+/// The name of the job, which the shipped alerts know an exporter by.
+pub(crate) const JOB: &str = "campaign_exporter";
 
-/// Between two looks at something that is waited for.
-const PAUSE: Duration = Duration::from_millis(100);
+const PROGRAM: Program = Program {
+    name: "prometheus",
+    package: "prometheus",
+};
 
-/// A Prometheus that scrapes one target. Dropping it kills it.
+/// A Prometheus that scrapes exporters. Dropping it kills it.
 pub(crate) struct Prometheus {
-    _child: Child,
-    _folder: TempDir,
-    address: String,
+    server: Server,
     client: reqwest::Client,
 }
 
 /// What it does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Job<'a> {
     /// `HOST:PORT` of what it scrapes.
-    pub(crate) target: &'a str,
+    pub(crate) targets: &'a [&'a str],
     /// How often, in seconds.
     pub(crate) scrape_interval: u32,
-    /// The groups of a rule file, evaluated every second.
-    pub(crate) rules: Option<&'a str>,
+    /// Rule files, evaluated every second.
+    pub(crate) rules: &'a [String],
+    /// `HOST:PORT` of an Alertmanager.
+    pub(crate) alertmanager: Option<&'a str>,
+}
+
+impl Job<'_> {
+    fn write(&self, folder: &Path) {
+        for (number, rules) in self.rules.iter().enumerate() {
+            fs::write(folder.join(format!("{number}.rules")), rules).unwrap();
+        }
+        fs::write(folder.join("prometheus.yml"), self.config()).unwrap();
+    }
+
+    fn config(&self) -> String {
+        let seconds = self.scrape_interval;
+        let mut yaml = format!(
+            "global:\n  scrape_interval: {seconds}s\n  scrape_timeout: {seconds}s\n  \
+             evaluation_interval: 1s\nrule_files: ['*.rules']\nscrape_configs:\n  \
+             - job_name: {JOB}\n    static_configs:\n      - targets: {:?}\n",
+            self.targets
+        );
+        if let Some(alertmanager) = self.alertmanager {
+            let alerting = "alerting:\n  alertmanagers:\n    - static_configs:\n        ";
+            writeln!(yaml, "{alerting}- targets: ['{alertmanager}']").unwrap();
+        }
+        yaml
+    }
 }
 
 /// A result of an instant query: its labels and its value.
@@ -42,96 +69,43 @@ pub(crate) type Found = (BTreeMap<String, String>, f64);
 impl Prometheus {
     /// Starts one that scrapes every other second.
     pub(crate) async fn scraping(target: &str) -> Self {
-        let job = Job {
-            target,
+        Self::running(Job {
+            targets: &[target],
             scrape_interval: 2,
-            rules: None,
-        };
-        Self::running(job).await
+            ..Job::default()
+        })
+        .await
     }
 
     /// Starts it and waits until it is ready.
     pub(crate) async fn running(job: Job<'_>) -> Self {
-        for _ in 0..ATTEMPTS {
-            if let Some(started) = Self::start(job).await {
-                return started;
-            }
+        let folder = TempDir::new().unwrap();
+        job.write(folder.path());
+        let server = Server::start(PROGRAM, folder, |folder, address| {
+            vec![
+                format!("--config.file={}/prometheus.yml", folder.display()),
+                format!("--storage.tsdb.path={}/data", folder.display()),
+                format!("--web.listen-address={address}"),
+                // instead of a minute, since what an Alertmanager is told while the configuration is
+                // read anew gets lost
+                "--rules.alert.resend-delay=4s".to_owned(),
+            ]
+        });
+        Self {
+            server: server.await,
+            client: client(),
         }
-        panic!("prometheus ended at once, {ATTEMPTS} times");
     }
 
-    /// Nothing if it ends before it is ready, as it does when its port is taken.
-    async fn start(job: Job<'_>) -> Option<Self> {
-        let Job {
-            target,
-            scrape_interval: seconds,
-            rules,
-        } = job;
-        let folder = TempDir::new().unwrap();
-        let config = format!(
-            "global:\n  scrape_interval: {seconds}s\n  scrape_timeout: {seconds}s\n  \
-             evaluation_interval: 1s\nrule_files: ['*.rules']\nscrape_configs:\n  \
-             - job_name: campaigns\n    static_configs:\n      - targets: ['{target}']\n"
-        );
-        if let Some(rules) = rules {
-            std::fs::write(folder.path().join("test.rules"), rules).unwrap();
-        }
-        let config_file = folder.path().join("prometheus.yml");
-        std::fs::write(&config_file, config).unwrap();
-        // it cannot be asked for any free port, so the system is asked first
-        let address = {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().to_string()
-        };
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let spawned = Command::new("prometheus")
-            .arg(format!("--config.file={}", config_file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn();
-        let mut child = spawned.unwrap_or_else(|error| {
-            panic!("the tests need prometheus on the PATH (Debian: package prometheus): {error}")
-        });
-        let client = client();
-        let url = format!("http://{address}/-/ready");
-        let ready = async {
-            loop {
-                let answer = client.get(&url).send().await;
-                if answer.is_ok_and(|answer| answer.status() == 200) {
-                    return;
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            _ = child.wait() => {
-                let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-                assert!(log.contains("address already in use"), "prometheus ended:\n{log}");
-                None
-            }
-            ready = tokio::time::timeout(LIMIT, ready) => {
-                let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-                assert!(ready.is_ok(), "prometheus is never ready:\n{log}");
-                // who answers may be somebody else, who was faster to take the port
-                child.try_wait().unwrap().is_none().then_some(Self {
-                    _child: child,
-                    _folder: folder,
-                    address,
-                    client,
-                })
-            }
-        }
+    /// Makes it do something else, with as many rule files.
+    pub(crate) async fn reconfigure(&self, job: Job<'_>) {
+        job.write(self.server.folder());
+        self.server.reload().await;
     }
 
     /// The `data` of an answer of its HTTP API.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
-        let url = format!("http://{}/api/v1/{path}", self.address);
+        let url = format!("http://{}/api/v1/{path}", self.server.address());
         let answer = self.client.get(url).query(parameters).send().await.unwrap();
         let mut answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(
@@ -178,6 +152,24 @@ impl Prometheus {
         found.collect()
     }
 
+    /// Waits until all rules were evaluated again, and again, so that what follows from what is known
+    /// now has followed.
+    pub(crate) async fn wait_for_rules(&self) {
+        const SETTLED: TimeDelta = TimeDelta::seconds(2);
+        let settled = Utc::now() + SETTLED;
+        let waited = tokio::time::timeout(LIMIT, async {
+            loop {
+                let rules = self.api("rules", &[]).await;
+                let mut groups = rules["groups"].as_array().unwrap().iter();
+                if groups.all(|group| time(&group["lastEvaluation"]) > settled) {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "some rules are not evaluated");
+    }
+
     /// Asks until a query finds what is wanted.
     pub(crate) async fn wait_for(&self, query: &str, wanted: impl Fn(&[Found]) -> bool) {
         let mut last = Vec::new();
@@ -193,4 +185,8 @@ impl Prometheus {
         let found = found.await;
         assert!(found.is_ok(), "{query} is never as wanted, but {last:?}");
     }
+}
+
+fn time(text: &Value) -> DateTime<Utc> {
+    text.as_str().unwrap().parse().unwrap()
 }

@@ -1,0 +1,625 @@
+//! What goes wrong at a provider reaches whom it concerns: simulated providers, the exporter, a real
+//! Prometheus with the shipped rules and a real Alertmanager with the shipped example, both in a
+//! hurry.
+//!
+//! Nobody waits here for what a rule compares with an hour or a week ago. Those alerts, and the
+//! moments before and after each alert, are the matter of `alerts/tests`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Fault, Simulator};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+
+use crate::support::alertmanager::Alertmanager;
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
+use crate::support::faults::{break_down, repair, status};
+use crate::support::prometheus::{Found, Job, Prometheus};
+use crate::support::rules::{alerts, hurried};
+use crate::support::server::{PAUSE, free_address};
+use crate::support::webhook::{Message, Webhook};
+
+/// What a name can do to the texts of alerts.
+const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
+
+/// The alerts that need more time than a test has: to begin, or to end.
+const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
+    ("CampaignSendStalled", "no progress for an hour"),
+    ("CampaignCountsWentBackwards", "counts an hour ago"),
+    ("CampaignTokenExpiring", "a token of an hour or a day ago"),
+    ("CampaignCreditsRunningOut", "the credits of seven days"),
+    ("CampaignDecodeProblems", "ends an hour later"),
+    ("CampaignThresholdsMissing", "needs a part of the rules"),
+];
+
+/// What becomes of an alert that fires.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    /// A receiver is told.
+    Told(&'static str),
+    /// A receiver is told, and later something worse hides it.
+    ToldThenHidden(&'static str),
+    /// Something else hides it as long as it fires.
+    Hidden,
+}
+
+use Fate::{Hidden, Told, ToldThenHidden};
+
+/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
+type Expected = (&'static str, Fate);
+
+const FIGURES: &[Expected] = &[
+    (
+        "CampaignDeliveryRateLow critical spring-us low",
+        Told(MARKETING_PAGER),
+    ),
+    ("CampaignDeliveryRateLow warning spring-us low", Hidden),
+    (
+        "CampaignClickCollapse warning spring-us unclicked",
+        Told(MARKETING),
+    ),
+    (
+        "CampaignReadRateLow warning desk-hk unread",
+        Told(MARKETING),
+    ),
+    // only because of the account's own number: it was sent a quarter of an hour ago
+    (
+        "CampaignDeliveryRateLow critical desk-hk young",
+        Told(MARKETING_PAGER),
+    ),
+    ("CampaignDeliveryRateLow warning desk-hk young", Hidden),
+    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
+    ("CampaignBounceSpike warning shoes-ch 302", Told(MARKETING)),
+    (
+        "CampaignDeliveryRateLow warning shoes-ch 302",
+        Told(MARKETING),
+    ),
+    (
+        "CampaignStuckInModeration warning shoes-ch 303",
+        Told(MARKETING),
+    ),
+    ("CampaignOverdue warning shoes-ch 304", Told(MARKETING)),
+    ("CampaignDenied warning shoes-ch 305", Told(MARKETING)),
+    ("CampaignProviderFiguresDisagree info caps-es 4", Told(SRE)),
+    (
+        "CampaignCreditsBelowScheduled critical shoes-ch",
+        Told(MARKETING_PAGER),
+    ),
+    (
+        "CampaignAccountDeliveryBelowBaseline warning bags-fr",
+        Told(SRE),
+    ),
+    (
+        "CampaignAccountBounceRateHigh critical bags-fr",
+        Told(SRE_PAGER),
+    ),
+    ("CampaignAccountBounceRateHigh warning bags-fr", Hidden),
+    ("CampaignsDropped warning hats-it", Told(SRE)),
+];
+
+const ACCOUNTS: &[Expected] = &[
+    // what is not read any more hides what was read
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        ToldThenHidden(MARKETING),
+    ),
+    ("CampaignAuthFailed critical shoes-ch", Told(SRE_PAGER)),
+    ("CampaignPollsFailing warning shoes-ch", Hidden),
+    ("CampaignDataStale warning shoes-ch", Hidden),
+    ("CampaignDataStale critical shoes-ch", Hidden),
+    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
+    ("CampaignDataStale warning desk-hk", ToldThenHidden(SRE)),
+    ("CampaignDataStale critical desk-hk", Told(SRE_PAGER)),
+    ("CampaignQuotaNearlySpent warning spring-us", Told(SRE)),
+    ("CampaignAccountNeverRead warning bags-fr", Told(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
+    ("CampaignThresholdUnused info nobody", Told(SRE)),
+];
+
+/// The polls of the last hour have failed all the same.
+const READ_AGAIN: &[Expected] = &[
+    ("CampaignPollsFailing warning shoes-ch", Told(SRE)),
+    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
+    ("CampaignThresholdUnused info nobody", Told(SRE)),
+];
+
+const REFUSED_CONFIG: &[Expected] = &[
+    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
+    ("CampaignConfigReloadFailed warning", Told(SRE)),
+];
+
+const KILLED: &[Expected] = &[
+    // kept firing
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        ToldThenHidden(MARKETING),
+    ),
+    ("CampaignExporterDown critical", Told(SRE_PAGER)),
+];
+
+const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Told(SRE_PAGER))];
+
+const SRE: &str = "sre";
+const SRE_PAGER: &str = "sre-pager";
+const MARKETING: &str = "marketing-ops";
+const MARKETING_PAGER: &str = "marketing-ops-pager";
+
+/// Accounts' own numbers by which their data is not stale only because the machine that runs the
+/// tests is slow for a moment.
+fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
+    let thresholds = ["stale_intervals_warning", "stale_intervals_critical"];
+    let numbers = accounts
+        .iter()
+        .flat_map(|account| thresholds.map(|threshold| (*account, threshold, 3_600.0)));
+    numbers.collect()
+}
+
+/// An account, a threshold and the account's own number for it.
+type Number<'a> = ((&'a str, &'a str), &'a str, f64);
+
+/// The user's own rule file.
+fn own_numbers(numbers: &[Number<'_>]) -> String {
+    let rules = numbers
+        .iter()
+        .map(|((provider, account), threshold, number)| {
+            json!({
+                "record": "campaign_threshold",
+                "expr": format!("vector({number})"),
+                "labels": { "threshold": threshold, "provider": provider, "account": account },
+            })
+        });
+    let rules: Vec<_> = rules.collect();
+    json!({ "groups": [{ "name": "own", "rules": rules }] }).to_string()
+}
+
+fn ago(minutes: i64) -> DateTime<Utc> {
+    Utc::now() - TimeDelta::minutes(minutes)
+}
+
+/// Of a campaign that nobody has to hear of.
+const GOOD: Counts = Counts {
+    recipients: 1_000,
+    sends: 1_000,
+    deliveries: 970,
+    clicks: 100,
+    bounces: 20,
+    opt_outs: 5,
+    reads: 600,
+    replies: 20,
+    pending: 0,
+    error: 20,
+    expired: 0,
+    network_error: 0,
+    npai: 0,
+};
+
+/// A campaign by SMS of this morning.
+fn sms(id: &str, counts: Counts) -> Campaign {
+    Campaign::sms(id, HOSTILE, ago(8 * 60), counts)
+}
+
+/// Good campaigns of last week, and one of this morning.
+fn past() -> Vec<Campaign> {
+    let mut campaigns = vec![
+        sms("1", GOOD),
+        sms("2", GOOD),
+        sms("3", GOOD),
+        sms("4", GOOD),
+    ];
+    for (campaign, days) in campaigns.iter_mut().zip([5, 4, 3]) {
+        campaign.sent_at -= TimeDelta::days(days);
+    }
+    campaigns
+}
+
+/// One that seven of a hundred want no more of.
+fn annoying() -> Campaign {
+    let counts = Counts {
+        opt_outs: 70,
+        ..GOOD
+    };
+    sms("301", counts)
+}
+
+fn set(simulator: &Simulator, campaigns: Vec<Campaign>) {
+    simulator.update(|state| state.campaigns = campaigns.into());
+}
+
+/// Prometheus, Alertmanager and where its messages go.
+struct Watch {
+    prometheus: Prometheus,
+    alertmanager: Alertmanager,
+    webhook: Webhook,
+}
+
+impl Watch {
+    async fn start(targets: &[&str], rules: &[String]) -> Self {
+        let webhook = Webhook::start().await;
+        let alertmanager = Alertmanager::start(webhook.url()).await;
+        let job = job(targets, rules, &alertmanager);
+        Self {
+            prometheus: Prometheus::running(job).await,
+            alertmanager,
+            webhook,
+        }
+    }
+
+    /// Watches something else, or by other rules.
+    async fn reconfigure(&self, targets: &[&str], rules: &[String]) {
+        let job = job(targets, rules, &self.alertmanager);
+        self.prometheus.reconfigure(job).await;
+    }
+
+    /// Waits until these alerts fire and no others do or are about to.
+    async fn reach(&self, expected: &[Expected]) {
+        let expected = states(expected);
+        let mut found = self.states().await;
+        let reached = tokio::time::timeout(LIMIT, async {
+            while found != expected {
+                tokio::time::sleep(PAUSE).await;
+                found = self.states().await;
+            }
+        });
+        let missing = |all: &BTreeSet<_>, some| all.difference(some).cloned().collect::<Vec<_>>();
+        assert!(
+            reached.await.is_ok(),
+            "missing: {:#?}\nnot expected: {:#?}",
+            missing(&expected, &found),
+            missing(&found, &expected)
+        );
+    }
+
+    /// The same, and looks whether it stays so.
+    async fn expect(&self, expected: &[Expected]) {
+        self.reach(expected).await;
+        self.prometheus.wait_for_rules().await;
+        assert_eq!(self.states().await, states(expected), "it does not stay so");
+    }
+
+    /// The alerts that fire or are about to.
+    async fn states(&self) -> BTreeSet<String> {
+        let found = self.prometheus.query("ALERTS").await.into_iter();
+        let states = found.map(|(labels, _)| format!("{} {}", labels["alertstate"], name(&labels)));
+        states.collect()
+    }
+
+    /// Waits until exactly these alerts are hidden and the receivers were told of exactly the others.
+    async fn expect_told(&self, expected: &[Expected]) {
+        let hidden: BTreeSet<_> = expected
+            .iter()
+            .filter(|(_, fate)| !matches!(fate, Told(_)))
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
+        let waited = tokio::time::timeout(LIMIT, async {
+            loop {
+                let found = self.alertmanager.inhibited().await;
+                if found.iter().map(name).collect::<BTreeSet<_>>() == hidden {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+        if waited.await.is_err() {
+            let found = self.alertmanager.inhibited().await;
+            panic!("hidden are {found:#?}, and not {hidden:?}");
+        }
+        let told: BTreeSet<_> = expected
+            .iter()
+            .filter_map(|(name, fate)| match fate {
+                Told(receiver) | ToldThenHidden(receiver) => {
+                    Some(((*receiver).to_owned(), (*name).to_owned()))
+                }
+                Hidden => None,
+            })
+            .collect();
+        let all_told = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
+        self.webhook.wait_for("not all are told", all_told).await;
+    }
+
+    /// Waits until the receivers were told of the end of all that they were told of, in all these
+    /// sets, and looks at what they were told.
+    async fn expect_resolved(&self, sets: &[&[Expected]]) {
+        let told = |receiver: fn(&Fate) -> Option<&'static str>| -> BTreeSet<_> {
+            let all = sets.iter().flat_map(|set| set.iter());
+            all.filter_map(|(name, fate)| Some((receiver(fate)?.to_owned(), (*name).to_owned())))
+                .collect()
+        };
+        let visible = told(|fate| match fate {
+            Told(receiver) => Some(receiver),
+            _ => None,
+        });
+        let all_resolved =
+            |messages: &[Message]| visible.is_subset(&alerts_in(messages, "resolved"));
+        self.webhook
+            .wait_for("not all are resolved", all_resolved)
+            .await;
+
+        let messages = self.webhook.messages();
+        let all = told(|fate| match fate {
+            Told(receiver) | ToldThenHidden(receiver) => Some(receiver),
+            Hidden => None,
+        });
+        assert_eq!(alerts_in(&messages, "firing"), all);
+        for message in &messages {
+            check(message);
+        }
+    }
+}
+
+fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertmanager) -> Job<'a> {
+    Job {
+        targets,
+        scrape_interval: 1,
+        rules,
+        alertmanager: Some(alertmanager.address()),
+    }
+}
+
+/// Each of them fires.
+fn states(expected: &[Expected]) -> BTreeSet<String> {
+    let names = expected.iter().map(|(name, _)| format!("firing {name}"));
+    names.collect()
+}
+
+/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
+fn name(labels: &BTreeMap<String, String>) -> String {
+    let parts = ["alertname", "severity", "account", "campaign_id"];
+    let parts = parts.iter().filter_map(|part| labels.get(*part));
+    parts.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// The receivers and alerts in messages that have this status.
+fn alerts_in(messages: &[Message], status: &str) -> BTreeSet<(String, String)> {
+    let alerts = messages.iter().flat_map(|message| {
+        let with_status = message.alerts.iter().filter(|alert| alert.status == status);
+        with_status.map(|alert| (message.receiver.clone(), name(&alert.labels)))
+    });
+    alerts.collect()
+}
+
+/// A message is about one account, and its texts are in order.
+fn check(message: &Message) {
+    for alert in &message.alerts {
+        for label in ["provider", "account"] {
+            let own = alert.labels.get(label);
+            assert_eq!(own, message.group_labels.get(label), "{message:?}");
+        }
+        for annotation in ["summary", "description", "runbook_url", "dashboard_url"] {
+            let text = &alert.annotations[annotation];
+            let broken = ["<no value>", "<error", "{{ with", "%!"];
+            let broken = broken.iter().find(|broken| text.contains(**broken));
+            assert!(!text.is_empty() && broken.is_none(), "{alert:?}");
+        }
+        // a campaign that is gone has no name any more
+        if alert.status == "firing" && alert.labels.contains_key("campaign_id") {
+            assert!(
+                alert.annotations["summary"].contains("\"Spring\""),
+                "{alert:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_alert_is_tried_here_or_left_to_promtool() {
+    let sets = [FIGURES, ACCOUNTS, REFUSED_CONFIG, KILLED, FORGOTTEN];
+    let tried = sets.iter().flat_map(|set| set.iter());
+    let tried = tried.map(|(name, _)| name.split(' ').next().unwrap());
+    let left = LEFT_TO_PROMTOOL.iter().map(|(name, _)| *name);
+    let known: BTreeSet<_> = tried.chain(left).map(str::to_owned).collect();
+    let shipped = alerts();
+    let shipped = shipped.iter().map(|alert| alert["alert"].as_str().unwrap());
+    assert_eq!(known, shipped.map(str::to_owned).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_with_campaigns_reaches_marketing() {
+    let names = [
+        ("constant_contact", "spring-us", Api::ConstantContact),
+        ("cinnox", "desk-hk", Api::Cinnox),
+        ("smsup", "shoes-ch", Api::Smsup),
+        ("smsup", "bags-fr", Api::Smsup),
+        ("smsup", "caps-es", Api::Smsup),
+        ("smsup", "hats-it", Api::Smsup),
+    ];
+    let mut simulators = Vec::new();
+    let mut accounts = Vec::new();
+    for (_, name, api) in names {
+        let simulator = simulate(api, past()).await;
+        let more: &[&str] = if name == "hats-it" {
+            &["max_campaigns: 4"]
+        } else {
+            &[]
+        };
+        accounts.push(account(name, &simulator, api, more));
+        simulators.push(simulator);
+    }
+    let [spring, desk, shoes, bags, caps, hats] = simulators.try_into().unwrap();
+    let whatsapp = |id: &str, counts| Campaign {
+        channel: Channel::Whatsapp,
+        ..sms(id, counts)
+    };
+    let by_whatsapp = past().into_iter().map(|campaign| Campaign {
+        id: format!("w{}", campaign.id),
+        channel: Channel::Whatsapp,
+        ..campaign
+    });
+    let desks_past: Vec<_> = past().into_iter().chain(by_whatsapp).collect();
+    set(&desk, desks_past.clone());
+
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let known = names.map(|(provider, name, _)| (provider, name));
+    let mut numbers = never_stale(&known);
+    numbers.push((("cinnox", "desk-hk"), "sms_maturity_seconds", 60.0));
+    let rules = [hurried(600.0), vec![own_numbers(&numbers)]].concat();
+    let watch = Watch::start(&[daemon.address()], &rules).await;
+    let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
+    watch
+        .prometheus
+        .wait_for("count(campaign:age:seconds)", all_read)
+        .await;
+    watch.expect(&[]).await;
+
+    let undelivered = Counts {
+        deliveries: 500,
+        ..GOOD
+    };
+    let young = Campaign {
+        sent_at: ago(15),
+        ..sms("young", undelivered)
+    };
+    let unclicked = sms("unclicked", Counts { clicks: 0, ..GOOD });
+    let more = [sms("low", undelivered), unclicked, young.clone()];
+    set(&spring, [past(), more.to_vec()].concat());
+    let unread = whatsapp("unread", Counts { reads: 100, ..GOOD });
+    set(&desk, [desks_past.clone(), vec![unread, young]].concat());
+    let unsent = |id, status, created, planned| Campaign {
+        status,
+        created_at: ago(created),
+        sent_at: ago(planned),
+        ..sms(id, GOOD)
+    };
+    let more = [
+        annoying(),
+        sms(
+            "302",
+            Counts {
+                deliveries: 690,
+                error: 300,
+                ..GOOD
+            },
+        ),
+        unsent("303", "In moderation", 300, -60),
+        unsent("304", "Waiting", 120, 60),
+        unsent("305", "Denied", 120, 60),
+    ];
+    set(&shoes, [past(), more.to_vec()].concat());
+    shoes.update(|state| state.credits = Some(500));
+    let worse = Counts {
+        deliveries: 800,
+        error: 190,
+        ..GOOD
+    };
+    set(
+        &bags,
+        [past(), vec![sms("401", worse), sms("402", worse)]].concat(),
+    );
+    caps.update(|state| state.percents_off_by = -10.0);
+    set(&hats, [past(), vec![sms("5", GOOD)]].concat());
+    watch.expect(FIGURES).await;
+    watch.expect_told(FIGURES).await;
+
+    set(&desk, desks_past);
+    for simulator in [&spring, &shoes, &bags, &hats] {
+        set(simulator, past());
+    }
+    shoes.update(|state| state.credits = Some(44_690));
+    caps.update(|state| state.percents_off_by = 0.0);
+    watch.expect(&[]).await;
+    watch.expect_resolved(&[FIGURES]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_cannot_be_read_reaches_who_runs_the_exporter() {
+    let spring = simulate(Api::ConstantContact, past()).await;
+    let desk = simulate(Api::Cinnox, past()).await;
+    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let bags = simulate(Api::Smsup, past()).await;
+    break_down(&bags, status(500, None));
+    let accounts = [
+        account("spring-us", &spring, Api::ConstantContact, &[]),
+        account("desk-hk", &desk, Api::Cinnox, &[]),
+        account("shoes-ch", &shoes, Api::Smsup, &[]),
+        account("bags-fr", &bags, Api::Smsup, &[]),
+    ];
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let mut numbers = never_stale(&[("constant_contact", "spring-us")]);
+    // an account's alert can be switched off by a number, too
+    let never = (("constant_contact", "spring-us"), "failed_polls_ratio", 1.0);
+    numbers.push(never);
+    let others = [
+        ("cinnox", "desk-hk"),
+        ("smsup", "shoes-ch"),
+        ("smsup", "bags-fr"),
+    ];
+    let part_of_polls = |part| others.map(|account| (account, "failed_polls_ratio", part));
+    numbers.extend(others.map(|account| (account, "stale_intervals_warning", 5.0)));
+    numbers.extend(others.map(|account| (account, "stale_intervals_critical", 9.0)));
+    let rules = |more: &[Number<'_>]| {
+        let numbers = own_numbers(&[&numbers, more].concat());
+        [hurried(600.0), vec![numbers]].concat()
+    };
+    // few polls fail within a test
+    let mut more = part_of_polls(0.25).to_vec();
+    more.push((("smsup", "nobody"), "delivery_ratio_warning", 0.5));
+    let rules_in_force = rules(&more);
+    let targets = [daemon.address()];
+    let watch = Watch::start(&targets, &rules_in_force).await;
+    let spike = ("marketing-ops".to_owned(), ACCOUNTS[0].0.to_owned());
+    let spike_told = |messages: &[Message]| alerts_in(messages, "firing").contains(&spike);
+    watch.webhook.wait_for("no spike", spike_told).await;
+
+    break_down(&shoes, status(401, None));
+    break_down(&desk, status(503, None));
+    break_down(&spring, Fault::QuotaExceeded);
+    watch.expect(ACCOUNTS).await;
+    watch.expect_told(ACCOUNTS).await;
+
+    for simulator in [&desk, &shoes, &bags] {
+        repair(simulator);
+        set(simulator, past());
+    }
+    // a day whose requests are spent does not end within a test
+    daemon.setup.write_config(&config(&accounts[1..]));
+    daemon.signal("HUP").await;
+    watch.expect(READ_AGAIN).await;
+    watch.expect_told(READ_AGAIN).await;
+
+    // nor does the hour of the failed polls
+    watch
+        .reconfigure(&targets, &rules(&part_of_polls(1.0)))
+        .await;
+    watch.expect(&[]).await;
+    watch.expect_resolved(&[ACCOUNTS, READ_AGAIN]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exporter_that_is_gone_reaches_who_runs_it() {
+    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let setup = Setup::new(&config(&[account("shoes-ch", &shoes, Api::Smsup, &[])]));
+    let good = std::fs::read_to_string(setup.config_file()).unwrap();
+    let address = free_address();
+    let start = async |setup: Setup| {
+        let mut command = program();
+        command.arg("--config.file").arg(setup.config_file());
+        Daemon::start_at(&address, command, setup, &[]).await
+    };
+    let daemon = start(setup).await;
+    // not so fast that what is kept firing ends before it is known that the exporter is down
+    let numbers = own_numbers(&never_stale(&[("smsup", "shoes-ch")]));
+    let rules = [hurried(100.0), vec![numbers]].concat();
+    let watch = Watch::start(&[&address], &rules).await;
+    daemon.setup.write_config("accounts: none");
+    daemon.signal("HUP").await;
+    watch.expect(REFUSED_CONFIG).await;
+    watch.expect_told(REFUSED_CONFIG).await;
+
+    let setup = daemon.end_by("KILL").await;
+    watch.reach(KILLED).await;
+    watch.expect_told(KILLED).await;
+
+    // its service discovery knows it no more
+    watch.reconfigure(&[], &rules).await;
+    watch.expect(FORGOTTEN).await;
+    watch.expect_told(FORGOTTEN).await;
+
+    set(&shoes, past());
+    setup.write_config(&good);
+    let _daemon = start(setup).await;
+    watch.reconfigure(&[&address], &rules).await;
+    watch.expect(&[]).await;
+    watch
+        .expect_resolved(&[REFUSED_CONFIG, KILLED, FORGOTTEN])
+        .await;
+}

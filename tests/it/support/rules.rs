@@ -1,0 +1,69 @@
+//! The shipped rules, in a hurry.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// The folder with the shipped rule files.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts")
+}
+
+/// The shipped rule files, in which whatever has to last lasts so many times shorter. As JSON, which
+/// is YAML, too.
+pub(crate) fn hurried(times: f64) -> Vec<String> {
+    let files = shipped().into_iter();
+    let hurried = files.map(|mut file| {
+        for group in file["groups"].as_array_mut().unwrap() {
+            // instead of a group's own, the second of the tests' Prometheus
+            group.as_object_mut().unwrap().remove("interval");
+            for rule in group["rules"].as_array_mut().unwrap() {
+                for key in ["for", "keep_firing_for"] {
+                    if let Some(duration) = rule.get_mut(key) {
+                        let seconds = seconds(duration.as_str().unwrap()) / times;
+                        *duration = json!(format!("{:.0}ms", seconds * 1_000.0));
+                    }
+                }
+            }
+        }
+        file.to_string()
+    });
+    hurried.collect()
+}
+
+/// The alerts of the shipped rule files.
+pub(crate) fn alerts() -> Vec<Value> {
+    let files = shipped();
+    let groups = files
+        .iter()
+        .flat_map(|file| file["groups"].as_array().unwrap());
+    let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+    let alerts = rules.filter(|rule| rule.get("alert").is_some());
+    alerts.cloned().collect()
+}
+
+fn shipped() -> Vec<Value> {
+    let entries = fs::read_dir(folder()).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "yml"));
+    assert!(!files.is_empty());
+    files.sort();
+    files.iter().map(|file| yaml(file)).collect()
+}
+
+/// What a YAML file says.
+pub(crate) fn yaml(file: &Path) -> Value {
+    serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+/// A duration of one unit, as rules have them.
+fn seconds(text: &str) -> f64 {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
+    let number = text.trim_end_matches(char::is_alphabetic);
+    let unit = units
+        .iter()
+        .find(|(unit, _)| text[number.len()..] == **unit);
+    let (_, unit) = unit.unwrap_or_else(|| panic!("{text} is in no known unit"));
+    number.parse::<f64>().unwrap() * unit
+}
