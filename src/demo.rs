@@ -113,27 +113,26 @@ fn config(
     simulators: &[(Api, Simulator); 3],
 ) -> String {
     let labels: Vec<&str> = InfoLabel::WORDS.iter().map(|(word, _)| *word).collect();
-    let accounts = simulators.each_ref().map(|(api, simulator)| {
-        let mut account = match api {
-            Api::ConstantContact => json!({
-                "name": "spring-us",
-                "provider": "constant_contact",
-                "access_token_file": token_file,
-            }),
-            Api::Cinnox => json!({
-                "name": "desk-hk",
-                "provider": "cinnox",
-                "app_id": "demo-app",
-                "token_file": token_file,
-            }),
-            Api::Smsup => json!({
-                "name": "shoes-ch",
-                "provider": "smsup",
-                "token_file": token_file,
-            }),
-        };
-        account["base_url"] = simulator.base_url().into();
-        account
+    let accounts = simulators.each_ref().map(|(api, simulator)| match api {
+        Api::ConstantContact => json!({
+            "name": "spring-us",
+            "provider": "constant_contact",
+            "base_url": simulator.base_url(),
+            "access_token_file": token_file,
+        }),
+        Api::Cinnox => json!({
+            "name": "desk-hk",
+            "provider": "cinnox",
+            "base_url": simulator.base_url(),
+            "app_id": "demo-app",
+            "token_file": token_file,
+        }),
+        Api::Smsup => json!({
+            "name": "shoes-ch",
+            "provider": "smsup",
+            "base_url": simulator.base_url(),
+            "token_file": token_file,
+        }),
     });
     let config = json!({
         "global": {
