@@ -113,7 +113,7 @@ fn now(thresholds: &Thresholds) -> Row {
             .neutral()
             .no_value("not yet")
             .sized(3, 4)
-            .options(&serde_json::json!({"graphMode": "none"})),
+            .plain(),
             stat(
                 "Attempted",
                 "Messages: the sends where they are reported, else the recipients.",
@@ -203,9 +203,9 @@ fn chosen(thresholds: &Thresholds) -> Panel {
 
 fn alerts() -> Panel {
     let mut columns = vec![
-        label("alertname", "Alert").wide(260),
+        label("alertname", "Alert"),
         label("severity", "Severity").wide(90),
-        label("team", "Team").wide(120),
+        label("team", "Team").wide(130),
     ];
     columns.extend(campaign_columns());
     table(

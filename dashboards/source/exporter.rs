@@ -91,10 +91,12 @@ fn state(thresholds: &Thresholds) -> Row {
                     "exporters",
                 )
                 .unit("short")
+                .plain()
                 .levels(Levels::Zero),
             stat("Accounts failing", "Accounts whose last poll failed.")
                 .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
                 .unit("short")
+                .plain()
                 .levels(Levels::Zero),
             stat(
                 "Oldest data",
@@ -103,6 +105,7 @@ fn state(thresholds: &Thresholds) -> Row {
             .query(&format!("max({})", age_in_intervals()), "intervals")
             .unit("none")
             .decimals(1)
+            .plain()
             .levels(stale(thresholds)),
             stat(
                 "Configuration",
@@ -117,7 +120,7 @@ fn state(thresholds: &Thresholds) -> Row {
             )
             .unit("bool_yes_no")
             .levels(Levels::AtLeast(1.0))
-            .options(&json!({"graphMode": "none"})),
+            .plain(),
             stat("Up for", "The time since the last start of the exporter that started last.")
                 .query(
                     &format!("time() - max({})", of_exporters("process_start_time_seconds")),
@@ -125,7 +128,7 @@ fn state(thresholds: &Thresholds) -> Row {
                 )
                 .unit("s")
                 .neutral()
-                .options(&json!({"graphMode": "none"})),
+                .plain(),
             stat("Version", "The version and the commit of each exporter.")
                 .query(
                     &format!(
@@ -136,7 +139,8 @@ fn state(thresholds: &Thresholds) -> Row {
                 )
                 .unit("none")
                 .neutral()
-                .options(&json!({"textMode": "name", "graphMode": "none"})),
+                .plain()
+                .options(&json!({"textMode": "name"})),
             table(
                 "Accounts",
                 "Each account: whether its last poll succeeded, how old its data is, and how it is read.",

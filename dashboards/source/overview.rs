@@ -7,7 +7,7 @@ use super::link;
 use super::panel::{Panel, bargauge, stat, state_timeline, text, timeseries};
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    firing, named, sent, settled, sum_of_sent,
+    count_firing, firing, named, sent, settled, sum_of_sent,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -73,7 +73,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
     let to_exporter = || [link::same("Exporter and providers", "campaigns-exporter")];
     let firing_of = |severity: &str| {
         let matcher = format!(r#", severity="{severity}""#);
-        format!("count({}) or vector(0)", firing(&matcher))
+        format!("{} or vector(0)", count_firing(&matcher))
     };
     row(
         "Is the data good?",
@@ -85,6 +85,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
             .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
             .unit("short")
             .levels(Levels::Zero)
+            .plain()
             .links(to_exporter()),
             stat(
                 "Oldest data",
@@ -97,14 +98,17 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 warning: thresholds.stale_intervals_warning,
                 critical: thresholds.stale_intervals_critical,
             })
+            .plain()
             .links(to_exporter()),
             stat("Critical alerts", "Critical alerts that fire now.")
                 .query(&firing_of("critical"), "alerts")
                 .unit("short")
+                .plain()
                 .levels(Levels::Zero),
             stat("Warnings", "Warnings that fire now.")
                 .query(&firing_of("warning"), "alerts")
                 .unit("short")
+                .plain()
                 .levels(Levels::AboveWarning(1.0)),
             stat(
                 "Campaigns",
@@ -115,6 +119,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 "campaigns",
             )
             .unit("short")
+            .plain()
             .neutral(),
             stat("Exporter", "The version of each exporter.")
                 .query(
@@ -126,7 +131,8 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 )
                 .unit("none")
                 .neutral()
-                .options(&json!({"textMode": "name", "graphMode": "none"}))
+                .plain()
+                .options(&json!({"textMode": "name"}))
                 .links(to_exporter()),
             alerts(),
         ],
@@ -136,9 +142,9 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
 /// The alerts that fire, with what they are about.
 fn alerts() -> Panel {
     let mut columns = vec![
-        label("alertname", "Alert").wide(260),
+        label("alertname", "Alert"),
         label("severity", "Severity").wide(90),
-        label("team", "Team").wide(120),
+        label("team", "Team").wide(130),
     ];
     columns.extend(campaign_columns());
     table(
@@ -438,9 +444,11 @@ fn status(thresholds: &Thresholds) -> Row {
         "campaign_status",
         r#"status=~"waiting|in_moderation|denied""#,
     );
-    let of_unsent = |metric: &str| named(SCOPE, &among(&SCOPE.of(metric), &unsent));
+    let of_unsent = |metric: &str| with_status(&among(&SCOPE.of(metric), &unsent));
+    let waits = SCOPE.with("campaign_status", r#"status=~"waiting|in_moderation""#);
+    let in_moderation = SCOPE.with("campaign_status", r#"status="in_moderation""#);
     let mut columns = campaign_columns();
-    columns.insert(1, label("status", "Status"));
+    columns.insert(1, label("status", "Status").wide(120));
     // the campaigns that are drawn are chosen once, at the end, or lines would come and go
     let newest = format!(
         "topk(20, {} @ end() or {} @ end() or {} @ end())",
@@ -472,32 +480,39 @@ fn status(thresholds: &Thresholds) -> Row {
             .links([link::same("Campaigns", "campaigns-campaign")]),
             table(
                 "Not sent yet",
-                "Campaigns that wait for their time or for moderation, or were denied. In moderation for longer than the threshold is red.",
+                "Campaigns that wait for their time or for moderation, or were denied. Coloured are those in moderation, and those past their time, for longer than the thresholds.",
                 columns,
                 vec![
                     figure(
-                        "Waits for",
+                        "In moderation",
                         "s",
-                        &named_with_status(&format!(
-                            "(time() - {}) and on ({CAMPAIGN}) {unsent}",
-                            SCOPE.of("campaign_created_timestamp_seconds")
+                        &with_status(&among(
+                            &format!(
+                                "(time() - {})",
+                                SCOPE.of("campaign_created_timestamp_seconds")
+                            ),
+                            &in_moderation,
                         )),
                     )
                     .decimals(0)
                     .levels(Levels::AboveWarning(thresholds.moderation_seconds)),
                     figure(
-                        "Planned in",
+                        "Due in",
                         "s",
-                        &format!(
-                            "{} - time()",
-                            of_unsent("campaign_scheduled_timestamp_seconds")
-                        ),
+                        &with_status(&among(
+                            &format!(
+                                "({} - time())",
+                                SCOPE.of("campaign_scheduled_timestamp_seconds")
+                            ),
+                            &waits,
+                        )),
                     )
-                    .decimals(0),
+                    .decimals(0)
+                    .levels(Levels::BelowWarning(-thresholds.overdue_seconds)),
                     figure("Recipients", "short", &of_unsent("campaign_recipients")),
                     figure("Credits", "short", &of_unsent("campaign_cost_credits")),
                 ],
-                ("Waits for", true),
+                ("Due in", false),
             )
             .sized(16, 8)
             .no_value("No campaign waits."),
@@ -515,7 +530,7 @@ fn status(thresholds: &Thresholds) -> Row {
 }
 
 /// Campaigns with their names and their statuses.
-fn named_with_status(expression: &str) -> String {
+fn with_status(expression: &str) -> String {
     format!(
         "max by ({CAMPAIGN}, campaign_name, status) ({} * on ({CAMPAIGN}) group_left (status) topk by ({CAMPAIGN}) (1, {}))",
         named(SCOPE, expression),

@@ -181,6 +181,14 @@ impl Panel {
         self
     }
 
+    /// A number without its past, in the size of the others beside it.
+    pub(crate) fn plain(mut self) -> Self {
+        for target in &mut self.targets {
+            merge(target, &json!({"instant": true, "range": false}));
+        }
+        self.options(&json!({"graphMode": "none", "text": {"valueSize": 32}}))
+    }
+
     /// Makes it one of three in a row, where a legend is best short.
     pub(crate) fn third(self) -> Self {
         let list = json!({"legend": {"displayMode": "list", "calcs": []}});
@@ -358,9 +366,15 @@ impl Panel {
         if let Some(interval) = self.interval {
             merge(&mut json, &json!({"interval": interval}));
         }
-        // a sparkline needs no more
-        if self.kind == "stat" {
-            merge(&mut json, &json!({"maxDataPoints": 100}));
+        // a sparkline shows no more; each point is a look at all campaigns, of which there may be ten
+        // thousand
+        let points = match self.kind {
+            "stat" => Some(30),
+            "state-timeline" => Some(100),
+            _ => None,
+        };
+        if let Some(points) = points {
+            merge(&mut json, &json!({"maxDataPoints": points}));
         }
         json
     }

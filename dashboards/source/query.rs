@@ -167,6 +167,12 @@ pub(crate) const fn chosen_or_none() -> &'static str {
     r#"alertname=~"Campaign.*", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|""#
 }
 
+/// How many alerts fire.
+pub(crate) fn count_firing(matcher: &str) -> String {
+    let chosen = chosen_or_none();
+    format!(r#"count(ALERTS{{{chosen}{matcher}, alertstate="firing"}})"#)
+}
+
 /// Alerts that fire, with the names of their campaigns. The value is when they began, in
 /// milliseconds.
 pub(crate) fn firing(matcher: &str) -> String {

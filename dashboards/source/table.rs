@@ -1,10 +1,14 @@
-//! Tables: a row for each set of labels, a column for each label and each query.
+//! Tables: a row for each set of labels, a column for each label and each query. What a row is of
+//! comes first and takes the room that is left, then the figures, then what else there is to know.
 
 use serde_json::{Map, Value, json};
 
 use super::link;
 use super::panel::Panel;
 use super::thresholds::Levels;
+
+/// The width of a figure in pixels.
+const FIGURE: u32 = 100;
 
 /// A column that shows a label.
 pub(crate) struct Label {
@@ -94,12 +98,12 @@ impl Figure {
 /// The columns that name a campaign and lead to it.
 pub(crate) fn campaign_columns() -> Vec<Label> {
     vec![
-        label("campaign_name", "Campaign")
-            .wide(260)
-            .links([link::row_to_campaign()]),
-        label("account", "Account").links([link::row_to_account(), link::row_to_exporter()]),
-        label("provider", "Provider"),
-        label("channel", "Channel"),
+        label("campaign_name", "Campaign").links([link::row_to_campaign()]),
+        label("account", "Account")
+            .wide(110)
+            .links([link::row_to_account(), link::row_to_exporter()]),
+        label("channel", "Channel").wide(90),
+        label("provider", "Provider").hidden(),
         label("job", "Job").hidden(),
         label("instance", "Instance").hidden(),
         label("campaign_id", "Campaign id").hidden(),
@@ -110,8 +114,8 @@ pub(crate) fn campaign_columns() -> Vec<Label> {
 pub(crate) fn account_columns() -> Vec<Label> {
     vec![
         label("account", "Account").links([link::row_to_exporter(), link::row_to_account()]),
-        label("provider", "Provider"),
-        label("instance", "Instance"),
+        label("provider", "Provider").wide(130),
+        label("instance", "Instance").wide(150),
         label("job", "Job").hidden(),
     ]
 }
@@ -126,10 +130,15 @@ pub(crate) fn table(
 ) -> Panel {
     let mut panel = Panel::new("table", title, description, (24, 8)).unit("short");
     let mut names = Map::new();
+    let mut figure_names = Map::new();
     let mut order = Map::new();
-    for label in &labels {
+    let mut ordered = labels.iter();
+    let mut add = |label: &Label, order: &mut Map<String, Value>| {
         order.insert(label.name.to_owned(), json!(order.len()));
         names.insert(label.name.to_owned(), json!(label.title));
+    };
+    if let Some(first) = ordered.next() {
+        add(first, &mut order);
     }
     for figure in &figures {
         let more = json!({"format": "table", "instant": true, "range": false});
@@ -137,11 +146,15 @@ pub(crate) fn table(
         let field = format!("Value #{letter}");
         if letter == 'A' {
             // what Grafana calls it where no other query has an answer
-            names.insert("Value".to_owned(), json!(figure.title));
+            figure_names.insert("Value".to_owned(), json!(figure.title));
         }
         order.insert(field.clone(), json!(order.len()));
-        names.insert(field, json!(figure.title));
+        figure_names.insert(field, json!(figure.title));
     }
+    for label in ordered {
+        add(label, &mut order);
+    }
+    names.append(&mut figure_names);
     let organize = json!({
         "excludeByName": {"Time": true},
         "indexByName": order,
@@ -167,7 +180,10 @@ pub(crate) fn table(
         }
     }
     for figure in figures {
-        let mut properties = vec![("unit", json!(figure.unit))];
+        let mut properties = vec![
+            ("unit", json!(figure.unit)),
+            ("custom.width", json!(FIGURE)),
+        ];
         if let Some(levels) = figure.levels {
             properties.extend([
                 ("thresholds", levels.colours()),

@@ -23,6 +23,7 @@ pub(crate) struct Thresholds {
     pub(crate) read_of_baseline_warning: f64,
     pub(crate) read_ratio_warning: f64,
     pub(crate) moderation_seconds: f64,
+    pub(crate) overdue_seconds: f64,
     pub(crate) stale_intervals_warning: f64,
     pub(crate) stale_intervals_critical: f64,
     pub(crate) failed_polls_ratio: f64,

@@ -49,6 +49,10 @@ const GUARDED: &[(&[&str], &[&str])] = &[
         &["moderation_seconds"],
     ),
     (
+        &["campaign_scheduled_timestamp_seconds", "campaign_status"],
+        &["overdue_seconds"],
+    ),
+    (
         &[
             "campaign_account_last_success_timestamp_seconds",
             "campaign_account_poll_interval_seconds",
@@ -84,7 +88,8 @@ fn numbers() -> BTreeMap<String, String> {
 fn steps(thresholds: &Value) -> BTreeSet<String> {
     let steps = thresholds["steps"].as_array().into_iter().flatten();
     let numbers = steps.filter_map(|step| step["value"].as_f64());
-    numbers.map(|number| number.to_string()).collect()
+    // what is left until a time is below zero once it is past
+    numbers.map(|number| number.abs().to_string()).collect()
 }
 
 /// The thresholds of what a query shows: those of its column in a table, else those of the panel.
