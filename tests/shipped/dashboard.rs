@@ -152,9 +152,9 @@ impl Dashboard {
         serde_json::from_str(json).unwrap()
     }
 
-    /// What Grafana asks Prometheus, parsed, with something in the place of what is not PromQL.
-    /// A variable in quotes stays: it is a matcher's value.
-    pub(crate) fn parse(&self, expr: &str) -> Result<Expr, String> {
+    /// What Grafana asks Prometheus, with something in the place of what is not `PromQL`. A variable in
+    /// quotes stays: it is a matcher's value.
+    pub(crate) fn substituted(&self, expr: &str) -> String {
         let mut expr = expr
             .replace("$__rate_interval", RATE_INTERVAL)
             .replace("$__range_s", "86400")
@@ -165,7 +165,12 @@ impl Dashboard {
                 expr = expr.replace(&format!("${}", variable.name), value);
             }
         }
-        expression::parse(&expr)
+        expr
+    }
+
+    /// The same, parsed.
+    pub(crate) fn parse(&self, expr: &str) -> Result<Expr, String> {
+        expression::parse(&self.substituted(expr))
     }
 
     /// The panels that ask something, rows and texts left out.

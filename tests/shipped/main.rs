@@ -23,5 +23,6 @@ mod links;
 mod linter;
 mod metrics;
 mod promtool;
+mod queries;
 mod rules;
 mod thresholds;

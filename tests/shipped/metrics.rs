@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::expression;
 use crate::rules::{Rule, rules};
-use crate::strict;
+use crate::strict::{self, Sample};
 
 /// The labels that something can have, each with the values that are known.
 pub(crate) type Labels = BTreeMap<String, BTreeSet<String>>;
@@ -40,7 +40,7 @@ const CLOSED: [&str; 7] = [
 ];
 
 /// What Prometheus makes of every scrape.
-const OF_A_SCRAPE: [&str; 2] = ["up", "scrape_duration_seconds"];
+pub(crate) const OF_A_SCRAPE: [&str; 2] = ["up", "scrape_duration_seconds"];
 
 /// What a user may record for an account: `alerts/thresholds.yml` says how.
 const OF_A_USER: &str = "campaign_threshold";
@@ -60,7 +60,12 @@ pub(crate) struct Metrics(BTreeMap<String, Labels>);
 impl Metrics {
     /// What the exporter shows, what the rules record, what Prometheus adds.
     pub(crate) async fn all() -> Self {
-        let mut metrics = Self::of_the_exporter().await;
+        let mut metrics = Self::default();
+        for sample in exposition().await {
+            let labels = sample.labels.into_iter();
+            let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
+            metrics.add(&sample.name, labels.collect());
+        }
         for name in OF_A_SCRAPE {
             metrics.add(name, BTreeMap::new());
         }
@@ -76,57 +81,6 @@ impl Metrics {
         let rules = rules();
         metrics.record(&rules);
         metrics.alert(&rules);
-        metrics
-    }
-
-    /// What the exporter shows of accounts whose providers report all that they can.
-    pub(crate) async fn of_the_exporter() -> Self {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("campaign_exporter.yml");
-        std::fs::write(&path, CONFIGURATION).unwrap();
-        let accounts = Config::load(&path, None).unwrap().accounts;
-
-        let mut snapshot = Snapshot::default();
-        let configured = accounts.iter().map(|account| Configured {
-            generation: 1,
-            account: account.clone(),
-            poll_interval: account.polling.poll_interval,
-            restored: None,
-        });
-        snapshot.apply(Change::Configured {
-            number: 1,
-            accounts: configured.collect(),
-        });
-        let mut applications = Applications::new(None, String::new());
-        let settings = accounts.iter().map(|account| {
-            let limits = account.provider.limits(account.polling.limits());
-            (account.name.as_str(), &account.provider, limits)
-        });
-        applications.configure(settings).await;
-
-        let mut telemetries = Vec::new();
-        for account in &accounts {
-            let (telemetry, _) = connect(account, &applications, None).unwrap();
-            telemetry.request("200", Duration::from_secs(1));
-            telemetry.decode_problems("date", 1);
-            telemetries.push(telemetry);
-            snapshot.apply(Change::Polled(Box::new(polled(&account.name))));
-        }
-        let telemetry = Telemetry::new().unwrap();
-        telemetry.observe_process().unwrap();
-        telemetry.set_accounts(telemetries);
-
-        let mut writer = Writer::new(Format::Text);
-        writer.families(&telemetry.gather());
-        let text = families::render(&snapshot, Format::Text) + &writer.into_string();
-        let mut metrics = Self::default();
-        for family in strict::read(&text, Format::Text) {
-            for sample in family.samples {
-                let labels = sample.labels.into_iter();
-                let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
-                metrics.add(&sample.name, labels.collect());
-            }
-        }
         metrics
     }
 
@@ -302,6 +256,50 @@ impl Metrics {
         }
         Ok(labels)
     }
+}
+
+/// What the exporter shows of accounts whose providers report all that they can.
+pub(crate) async fn exposition() -> Vec<Sample> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("campaign_exporter.yml");
+    std::fs::write(&path, CONFIGURATION).unwrap();
+    let accounts = Config::load(&path, None).unwrap().accounts;
+
+    let mut snapshot = Snapshot::default();
+    let configured = accounts.iter().map(|account| Configured {
+        generation: 1,
+        account: account.clone(),
+        poll_interval: account.polling.poll_interval,
+        restored: None,
+    });
+    snapshot.apply(Change::Configured {
+        number: 1,
+        accounts: configured.collect(),
+    });
+    let mut applications = Applications::new(None, String::new());
+    let settings = accounts.iter().map(|account| {
+        let limits = account.provider.limits(account.polling.limits());
+        (account.name.as_str(), &account.provider, limits)
+    });
+    applications.configure(settings).await;
+
+    let mut telemetries = Vec::new();
+    for account in &accounts {
+        let (telemetry, _) = connect(account, &applications, None).unwrap();
+        telemetry.request("200", Duration::from_secs(1));
+        telemetry.decode_problems("date", 1);
+        telemetries.push(telemetry);
+        snapshot.apply(Change::Polled(Box::new(polled(&account.name))));
+    }
+    let telemetry = Telemetry::new().unwrap();
+    telemetry.observe_process().unwrap();
+    telemetry.set_accounts(telemetries);
+
+    let mut writer = Writer::new(Format::Text);
+    writer.families(&telemetry.gather());
+    let text = families::render(&snapshot, Format::Text) + &writer.into_string();
+    let families = strict::read(&text, Format::Text).into_iter();
+    families.flat_map(|family| family.samples).collect()
 }
 
 /// A poll that found a campaign of each channel and each status, with all counts.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::rules::{path, yaml_files};
 
-fn promtool(arguments: &[&str], files: &[String], folder: &Path) {
+pub(crate) fn promtool(arguments: &[&str], files: &[String], folder: &Path) {
     let mut command = Command::new("promtool");
     command.args(arguments).args(files).current_dir(folder);
     let output = command.output().unwrap_or_else(|error| {
