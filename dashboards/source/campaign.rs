@@ -240,7 +240,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_deliveries"), LEGEND)
             .query(&line("campaign_attempted"), &format!("{LEGEND} attempted"))
             .unit("short")
-            .from_zero()
+            .above_zero()
             .dashed("/ attempted$/")
             .no_value(NOT_TOLD)
             .links(to_campaign()),
@@ -264,7 +264,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_pending"), &format!("{LEGEND} pending"))
             .query(&line("campaign_bounces"), &format!("{LEGEND} bounced"))
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
@@ -273,7 +273,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             )
             .query(&line("campaign_opt_out_ratio"), LEGEND)
             .unit("percentunit")
-            .from_zero()
+            .above_zero()
             .levels(opt_out_levels(thresholds))
             .no_value(NOT_TOLD)
             .links(to_campaign()),
@@ -285,7 +285,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_reads"), &format!("{LEGEND} reads"))
             .query(&line("campaign_replies"), &format!("{LEGEND} replies"))
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value(NOT_TOLD)
             .links(to_campaign()),
             timeseries(
@@ -322,7 +322,7 @@ fn failures() -> Row {
                 "{{reason}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .neutral()
             .no_value("The provider tells no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
@@ -335,7 +335,7 @@ fn failures() -> Row {
                 "{{reason}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("The provider tells no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
         ],

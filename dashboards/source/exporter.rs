@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, row};
 use super::link;
-use super::panel::{heatmap, stat, text, timeseries};
+use super::panel::{Panel, heatmap, stat, text, timeseries};
 use super::query::{ACCOUNT, Scope};
 use super::table::{account_columns, figure, table};
 use super::thresholds::{Levels, Thresholds};
@@ -77,8 +77,6 @@ fn stale(thresholds: &Thresholds) -> Levels {
 
 fn state(thresholds: &Thresholds) -> Row {
     let up = SCOPE.of("campaign_account_up");
-    let of = |metric: &str| per_account(&SCOPE.of(metric));
-    let since = |metric: &str| format!("time() - {}", of(metric));
     row(
         "State",
         [
@@ -141,52 +139,65 @@ fn state(thresholds: &Thresholds) -> Row {
                 .neutral()
                 .plain()
                 .options(&json!({"textMode": "name"})),
-            table(
-                "Accounts",
-                "Each account: whether its last poll succeeded, how old its data is, and how it is read.",
-                account_columns(),
-                vec![
-                    figure("Up", "bool_yes_no", &of("campaign_account_up"))
-                        .levels(Levels::AtLeast(1.0)),
-                    figure(
-                        "Age in intervals",
-                        "none",
-                        &per_account(&age_in_intervals()),
-                    )
-                    .decimals(1)
-                    .levels(stale(thresholds)),
-                    figure(
-                        "Last good poll",
-                        "s",
-                        &since("campaign_account_last_success_timestamp_seconds"),
-                    )
-                    .decimals(0),
-                    figure(
-                        "Last poll",
-                        "s",
-                        &since("campaign_account_last_poll_timestamp_seconds"),
-                    )
-                    .decimals(0),
-                    figure("Interval", "s", &of("campaign_account_poll_interval_seconds")),
-                    figure("Took", "s", &of("campaign_account_poll_duration_seconds"))
-                        .decimals(1),
-                    figure("Lookback", "s", &of("campaign_account_lookback_seconds")),
-                    figure(
-                        "Campaigns",
-                        "short",
-                        &format!(
-                            "sum by ({ACCOUNT}) ({})",
-                            SCOPE.of("campaign_account_campaigns")
-                        ),
-                    ),
-                    figure("Left out", "short", &of("campaign_account_campaigns_dropped"))
-                        .levels(Levels::Zero),
-                ],
-                ("Age in intervals", true),
-            )
-            .sized(24, 7),
+            accounts(thresholds),
         ],
     )
+}
+
+/// Each account with how it is read.
+fn accounts(thresholds: &Thresholds) -> Panel {
+    let of = |metric: &str| per_account(&SCOPE.of(metric));
+    let since = |metric: &str| format!("time() - {}", of(metric));
+    table(
+        "Accounts",
+        "Each account: whether its last poll succeeded, how old its data is, and how it is read.",
+        account_columns(),
+        vec![
+            figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
+            figure(
+                "Age in intervals",
+                "none",
+                &per_account(&age_in_intervals()),
+            )
+            .decimals(1)
+            .levels(stale(thresholds)),
+            figure(
+                "Last good poll",
+                "s",
+                &since("campaign_account_last_success_timestamp_seconds"),
+            )
+            .decimals(0),
+            figure(
+                "Last poll",
+                "s",
+                &since("campaign_account_last_poll_timestamp_seconds"),
+            )
+            .decimals(0),
+            figure(
+                "Interval",
+                "s",
+                &of("campaign_account_poll_interval_seconds"),
+            ),
+            figure("Took", "s", &of("campaign_account_poll_duration_seconds")).decimals(1),
+            figure("Lookback", "s", &of("campaign_account_lookback_seconds")),
+            figure(
+                "Campaigns",
+                "short",
+                &format!(
+                    "sum by ({ACCOUNT}) ({})",
+                    SCOPE.of("campaign_account_campaigns")
+                ),
+            ),
+            figure(
+                "Left out",
+                "short",
+                &of("campaign_account_campaigns_dropped"),
+            )
+            .levels(Levels::Zero),
+        ],
+        ("Age in intervals", true),
+    )
+    .sized(24, 7)
 }
 
 fn polls(thresholds: &Thresholds) -> Row {
@@ -209,7 +220,7 @@ fn polls(thresholds: &Thresholds) -> Row {
                     "{{result}}",
                 )
                 .unit("short")
-                .from_zero()
+                .above_zero()
                 .over_polls()
                 .third(),
             timeseries(
@@ -235,7 +246,7 @@ fn polls(thresholds: &Thresholds) -> Row {
                 "{{reason}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No poll failed.")
             .over_polls()
             .third(),
@@ -246,7 +257,7 @@ fn polls(thresholds: &Thresholds) -> Row {
             .query(&per_account(&age_in_intervals()), "{{account}}")
             .unit("none")
             .decimals(1)
-            .from_zero()
+            .above_zero()
             .levels(stale(thresholds))
             .no_value("No account was read yet.")
             .links(to_account()),
@@ -263,7 +274,7 @@ fn polls(thresholds: &Thresholds) -> Row {
                 "{{account}} interval",
             )
             .unit("s")
-            .from_zero()
+            .above_zero()
             .dashed("/ interval$/")
             .links(to_account()),
         ],
@@ -290,7 +301,7 @@ fn requests() -> Row {
                 "{{code}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No request was made yet.")
             .over_polls()
             .third(),
@@ -306,7 +317,7 @@ fn requests() -> Row {
                 "{{account}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No request was made yet.")
             .over_polls()
             .third()
@@ -323,7 +334,7 @@ fn requests() -> Row {
                 "{{account}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .over_polls()
             .third()
             .links([link::series_to_exporter()]),
@@ -335,7 +346,7 @@ fn requests() -> Row {
             .query(&quantile("0.9"), "p90")
             .query(&quantile("0.99"), "p99")
             .unit("s")
-            .from_zero()
+            .above_zero()
             .no_value("No request was made.")
             .over_polls(),
             heatmap(
@@ -377,7 +388,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             )
             .query(&remaining, "{{account}}")
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No provider of these accounts has a daily limit.")
             .third()
             .links(to_account()),
@@ -400,7 +411,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             timeseries("Credits left", "The credits left by account; a step up is a top-up.")
                 .query(&SCOPE.of("campaign_account_credits"), "{{account}}")
                 .unit("short")
-                .from_zero()
+                .above_zero()
                 .no_value("No provider of these accounts tells the credits left.")
                 .links(to_account()),
             timeseries(
@@ -410,7 +421,7 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .query(&SCOPE.of("account:credits_left:days"), "{{account}}")
             .unit("d")
             .decimals(1)
-            .from_zero()
+            .above_zero()
             .levels(Levels::BelowWarning(thresholds.credits_days))
             .no_value("No credits were spent in the last seven days.")
             .links(to_account()),
@@ -436,7 +447,7 @@ fn data() -> Row {
                 "{{account}} {{field}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("Everything could be read.")
             .over_polls()
             .third()
@@ -453,7 +464,7 @@ fn data() -> Row {
                 "{{account}} {{rate}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No sum disagrees.")
             .over_polls()
             .third()
@@ -467,7 +478,7 @@ fn data() -> Row {
                 "{{account}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .levels(Levels::Zero)
             .third()
             .links(to_account()),
@@ -488,7 +499,7 @@ fn process() -> Row {
                 "{{instance}}",
             )
             .unit("short")
-            .from_zero()
+            .above_zero()
             .third(),
             timeseries(
                 "Duration of scrapes",
@@ -496,7 +507,7 @@ fn process() -> Row {
             )
             .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
             .unit("s")
-            .from_zero()
+            .above_zero()
             .third(),
             timeseries("CPU", "Seconds of CPU time a second: 1 is a whole core.")
                 .query(
@@ -508,7 +519,7 @@ fn process() -> Row {
                     "{{instance}}",
                 )
                 .unit("short")
-                .from_zero()
+                .above_zero()
                 .third(),
             timeseries("Memory", "Resident memory.")
                 .query(
@@ -516,7 +527,7 @@ fn process() -> Row {
                     "{{instance}}",
                 )
                 .unit("bytes")
-                .from_zero()
+                .above_zero()
                 .third(),
             timeseries(
                 "File descriptors",
@@ -525,7 +536,7 @@ fn process() -> Row {
             .query(&of_exporters("process_open_fds"), "{{instance}}")
             .query(&of_exporters("process_max_fds"), "{{instance}} limit")
             .unit("short")
-            .from_zero()
+            .above_zero()
             .dashed("/ limit$/")
             .third(),
             timeseries(
@@ -541,7 +552,7 @@ fn process() -> Row {
                 "{{instance}}",
             )
             .unit("s")
-            .from_zero()
+            .above_zero()
             .third(),
         ],
     )

@@ -5,8 +5,6 @@ use serde_json::{Value, json};
 /// The tag that all of these dashboards have.
 pub(crate) const TAG: &str = "campaign-exporter";
 
-const KEPT: &str = "${__url_time_range}&${datasource:queryparam}";
-
 fn link(title: &str, url: &str) -> Value {
     json!({"title": title, "url": url, "targetBlank": false})
 }
@@ -27,13 +25,18 @@ pub(crate) fn dropdown() -> Value {
     })
 }
 
+fn address(uid: &str, variables: impl Iterator<Item = String>) -> String {
+    let kept = ["${__url_time_range}", "${datasource:queryparam}"].map(str::to_owned);
+    let query: Vec<String> = kept.into_iter().chain(variables).collect();
+    format!("/d/{uid}?{}", query.join("&"))
+}
+
 /// Sets the variables of a dashboard to the labels of what was clicked.
 fn chosen(uid: &str, place: &str, labels: &[(&str, &str)]) -> String {
-    let variables: String = labels
+    let variables = labels
         .iter()
-        .map(|(variable, label)| format!("&var-{variable}=${{{place}.{label}:percentencode}}"))
-        .collect();
-    format!("/d/{uid}?{KEPT}{variables}")
+        .map(|(variable, label)| format!("var-{variable}=${{{place}.{label}:percentencode}}"));
+    address(uid, variables)
 }
 
 const ACCOUNT: [(&str, &str); 4] = [
@@ -107,9 +110,7 @@ pub(crate) fn series_to_exporter() -> Value {
 
 /// To a dashboard with what is chosen here.
 pub(crate) fn same(title: &str, uid: &str) -> Value {
-    let variables: String = ["job", "instance", "provider", "account", "channel"]
-        .iter()
-        .map(|name| format!("&${{{name}:queryparam}}"))
-        .collect();
-    link(title, &format!("/d/{uid}?{KEPT}{variables}"))
+    let variables = ["job", "instance", "provider", "account", "channel"].into_iter();
+    let variables = variables.map(|name| format!("${{{name}:queryparam}}"));
+    link(title, &address(uid, variables))
 }

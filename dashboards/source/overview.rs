@@ -333,7 +333,7 @@ fn messages() -> Panel {
     });
     panel
         .unit("short")
-        .from_zero()
+        .above_zero()
         .neutral()
         .no_value("No campaign was sent in the time range.")
         .links([link::same("Campaigns", "campaigns-campaign")])
@@ -473,7 +473,7 @@ fn status(thresholds: &Thresholds) -> Row {
             )
             .query(&format!("count by (status) ({statuses})"), "{{status}}")
             .unit("short")
-            .from_zero()
+            .above_zero()
             .neutral()
             .no_value("No provider of these accounts tells a status.")
             .sized(8, 8)
@@ -565,7 +565,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             )
             .query(&Scope::Account.of("campaign_account_credits"), "{{account}}")
             .unit("short")
-            .from_zero()
+            .above_zero()
             .no_value("No provider of these accounts tells the credits left.")
             .sized(12, 7)
             .links([link::series_to_account(), link::series_to_exporter()]),

@@ -234,26 +234,26 @@ impl Panel {
 
     /// What its values are measured in.
     pub(crate) fn unit(mut self, unit: &str) -> Self {
-        self.set("unit", json!(unit));
+        self.set("unit", unit);
         self
     }
 
     /// How many digits follow the point.
     pub(crate) fn decimals(mut self, decimals: u32) -> Self {
-        self.set("decimals", json!(decimals));
+        self.set("decimals", decimals);
         self
     }
 
     /// Where its scale ends.
     pub(crate) fn range(mut self, min: f64, max: f64) -> Self {
-        self.set("min", json!(min));
-        self.set("max", json!(max));
+        self.set("min", min);
+        self.set("max", max);
         self
     }
 
     /// Where its scale begins.
-    pub(crate) fn from_zero(mut self) -> Self {
-        self.set("min", json!(0));
+    pub(crate) fn above_zero(mut self) -> Self {
+        self.set("min", 0);
         self
     }
 
@@ -282,7 +282,7 @@ impl Panel {
 
     /// What is shown where there is nothing.
     pub(crate) fn no_value(mut self, text: &str) -> Self {
-        self.set("noValue", json!(text));
+        self.set("noValue", text);
         self
     }
 
@@ -301,7 +301,7 @@ impl Panel {
 
     /// Adds links to whatever is clicked.
     pub(crate) fn links(mut self, links: impl IntoIterator<Item = Value>) -> Self {
-        self.set("links", links.into_iter().collect());
+        self.set("links", links.into_iter().collect::<Value>());
         self
     }
 
@@ -339,8 +339,8 @@ impl Panel {
         merge(&mut self.defaults, &json!({"custom": custom}));
     }
 
-    fn set(&mut self, key: &str, value: Value) {
-        merge(&mut self.defaults, &json!({key: value}));
+    fn set(&mut self, key: &str, value: impl Into<Value>) {
+        merge(&mut self.defaults, &json!({key: value.into()}));
     }
 
     /// As Grafana reads it.

@@ -184,7 +184,7 @@ fn columns(panel: &Panel) -> Vec<String> {
         .transformations
         .iter()
         .filter(|transformation| transformation["id"] == "organize");
-    let columns = organize.flat_map(|organize| organize["options"]["renameByName"].as_object());
+    let columns = organize.filter_map(|organize| organize["options"]["renameByName"].as_object());
     let names = columns.flat_map(|columns| columns.keys());
     names
         .filter(|name| !name.starts_with("Value"))

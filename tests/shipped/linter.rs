@@ -380,114 +380,117 @@ fn the_linter_has_nothing_against_a_good_dashboard() {
     assert_eq!(lint(&Dashboard::read(GOOD)), []);
 }
 
+/// Mistakes: the rule that should find it, what stands in the good dashboard, and what instead.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "template-datasource-rule",
+        r#""type": "datasource""#,
+        r#""type": "textbox""#,
+    ),
+    (
+        "template-datasource-rule",
+        r#""name": "datasource""#,
+        r#""name": "source""#,
+    ),
+    (
+        "template-datasource-rule",
+        r#""label": "Data source""#,
+        r#""label": "Source""#,
+    ),
+    ("template-job-rule", r#""name": "job""#, r#""name": "jobs""#),
+    (
+        "template-job-rule",
+        r#""label": "Job""#,
+        r#""label": "job""#,
+    ),
+    (
+        "template-job-rule",
+        r#""allValue": ".+""#,
+        r#""allValue": ".*""#,
+    ),
+    (
+        "template-instance-rule",
+        r#""name": "instance""#,
+        r#""name": "host""#,
+    ),
+    (
+        "template-instance-rule",
+        r#""multi": true"#,
+        r#""multi": false"#,
+    ),
+    (
+        "template-label-promql-rule",
+        "label_values(up, job)",
+        "label_values(up{, job)",
+    ),
+    (
+        "template-label-promql-rule",
+        "label_values(up, job)",
+        "values(up, job)",
+    ),
+    (
+        "template-on-time-change-reload-rule",
+        r#""refresh": 2"#,
+        r#""refresh": 1"#,
+    ),
+    (
+        "panel-datasource-rule",
+        r#""datasource": {"uid": "${datasource}"}, "gridPos""#,
+        r#""datasource": {"uid": "abc"}, "gridPos""#,
+    ),
+    ("panel-title-description-rule", "A second.", ""),
+    (
+        "panel-title-description-rule",
+        r#""title": "Requests""#,
+        r#""title": """#,
+    ),
+    (
+        "panel-units-rule",
+        r#""unit": "reqps""#,
+        r#""unit": "requests""#,
+    ),
+    ("panel-units-rule", r#"{"unit": "reqps"}"#, "{}"),
+    ("panel-no-targets-rule", r#""targets": ["#, r#""others": ["#),
+    (
+        "target-logql-rule",
+        r#""query": "prometheus""#,
+        r#""query": "loki""#,
+    ),
+    (
+        "target-logql-auto-rule",
+        r#""query": "prometheus""#,
+        r#""query": "loki""#,
+    ),
+    (
+        "target-promql-rule",
+        "rate(requests_total",
+        "rate((requests_total",
+    ),
+    ("target-rate-interval-rule", "[$__rate_interval]", "[5m]"),
+    ("target-job-rule", r#"job=~\"$job\", instance"#, "instance"),
+    (
+        "target-job-rule",
+        r#"job=~\"$job\", instance"#,
+        r#"job=\"$job\", instance"#,
+    ),
+    ("target-instance-rule", r#", instance=~\"$instance\""#, ""),
+    (
+        "target-counter-agg-rule",
+        "rate(requests_total",
+        "max_over_time(requests_total",
+    ),
+    (
+        "uneditable-dashboard",
+        r#""editable": false"#,
+        r#""editable": true"#,
+    ),
+    ("uneditable-dashboard", r#""editable": false,"#, ""),
+];
+
 #[test]
 fn every_rule_finds_what_it_is_for() {
     let mut tried = BTreeSet::new();
-    for (rule, good, bad) in [
-        (
-            "template-datasource-rule",
-            r#""type": "datasource""#,
-            r#""type": "textbox""#,
-        ),
-        (
-            "template-datasource-rule",
-            r#""name": "datasource""#,
-            r#""name": "source""#,
-        ),
-        (
-            "template-datasource-rule",
-            r#""label": "Data source""#,
-            r#""label": "Source""#,
-        ),
-        ("template-job-rule", r#""name": "job""#, r#""name": "jobs""#),
-        (
-            "template-job-rule",
-            r#""label": "Job""#,
-            r#""label": "job""#,
-        ),
-        (
-            "template-job-rule",
-            r#""allValue": ".+""#,
-            r#""allValue": ".*""#,
-        ),
-        (
-            "template-instance-rule",
-            r#""name": "instance""#,
-            r#""name": "host""#,
-        ),
-        (
-            "template-instance-rule",
-            r#""multi": true"#,
-            r#""multi": false"#,
-        ),
-        (
-            "template-label-promql-rule",
-            "label_values(up, job)",
-            "label_values(up{, job)",
-        ),
-        (
-            "template-label-promql-rule",
-            "label_values(up, job)",
-            "values(up, job)",
-        ),
-        (
-            "template-on-time-change-reload-rule",
-            r#""refresh": 2"#,
-            r#""refresh": 1"#,
-        ),
-        (
-            "panel-datasource-rule",
-            r#""datasource": {"uid": "${datasource}"}, "gridPos""#,
-            r#""datasource": {"uid": "abc"}, "gridPos""#,
-        ),
-        ("panel-title-description-rule", "A second.", ""),
-        (
-            "panel-title-description-rule",
-            r#""title": "Requests""#,
-            r#""title": """#,
-        ),
-        (
-            "panel-units-rule",
-            r#""unit": "reqps""#,
-            r#""unit": "requests""#,
-        ),
-        ("panel-units-rule", r#"{"unit": "reqps"}"#, "{}"),
-        ("panel-no-targets-rule", r#""targets": ["#, r#""others": ["#),
-        (
-            "target-logql-rule",
-            r#""query": "prometheus""#,
-            r#""query": "loki""#,
-        ),
-        (
-            "target-logql-auto-rule",
-            r#""query": "prometheus""#,
-            r#""query": "loki""#,
-        ),
-        (
-            "target-promql-rule",
-            "rate(requests_total",
-            "rate((requests_total",
-        ),
-        ("target-rate-interval-rule", "[$__rate_interval]", "[5m]"),
-        ("target-job-rule", r#"job=~\"$job\", instance"#, "instance"),
-        (
-            "target-job-rule",
-            r#"job=~\"$job\", instance"#,
-            r#"job=\"$job\", instance"#,
-        ),
-        ("target-instance-rule", r#", instance=~\"$instance\""#, ""),
-        (
-            "target-counter-agg-rule",
-            "rate(requests_total",
-            "max_over_time(requests_total",
-        ),
-        (
-            "uneditable-dashboard",
-            r#""editable": false"#,
-            r#""editable": true"#,
-        ),
-        ("uneditable-dashboard", r#""editable": false,"#, ""),
-    ] {
+    for &(rule, good, bad) in MISTAKES {
         assert!(GOOD.contains(good), "{good}");
         let found = lint(&Dashboard::read(&GOOD.replace(good, bad)));
         let rules: Vec<&str> = found.iter().map(|finding| finding.rule).collect();

@@ -107,7 +107,6 @@ fn values(sample: &Sample, number: u32) -> String {
         _ if sample.value.fract() != 0.0 || name.ends_with("_ratio") => {
             return format!("0.5x{MINUTES}");
         }
-        "campaign_account_campaigns_dropped" => 1,
         "campaign_account_poll_interval_seconds" => 300,
         "campaign_account_api_requests_limit" => 10_000,
         "campaign_account_api_requests_remaining" => 5_000,

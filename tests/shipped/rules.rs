@@ -17,7 +17,7 @@ pub(crate) struct Rule {
     #[serde(rename = "for")]
     pub(crate) pending: Option<String>,
     #[serde(rename = "keep_firing_for")]
-    pub(crate) kept: Option<String>,
+    _kept: Option<String>,
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(default)]

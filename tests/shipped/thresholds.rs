@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::dashboard::{Dashboard, Panel, Target};
-use crate::expression;
+use crate::expression::{self, Selected};
 use crate::rules;
 
 /// Measures that alerts judge: which metrics a query is of, and the thresholds of its panel. The
@@ -118,27 +118,24 @@ fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<St
         };
         let expr = dashboard.parse(&target.expr).unwrap();
         let selectors = expression::selectors(&expr);
-        let metrics: BTreeSet<&str> = selectors.iter().map(|selected| selected.name()).collect();
+        let metrics: BTreeSet<&str> = selectors.iter().map(Selected::name).collect();
         let mut guarded = GUARDED.iter();
         let guarded = guarded.find(|(of, _)| of.iter().all(|name| metrics.contains(name)));
         let steps = steps(thresholds);
         let place = format!("{} {}", panel.title, target.ref_id);
-        match guarded {
-            Some((_, names)) => {
-                let wanted = names.iter().map(|name| numbers[*name].clone()).collect();
-                if steps == wanted {
-                    right += 1;
-                } else {
-                    wrong.push(format!("{place}: {steps:?} instead of {wanted:?}"));
-                }
+        if let Some((_, names)) = guarded {
+            let wanted = names.iter().map(|name| numbers[*name].clone()).collect();
+            if steps == wanted {
+                right += 1;
+            } else {
+                wrong.push(format!("{place}: {steps:?} instead of {wanted:?}"));
             }
-            None => {
-                // of what no alert judges: any at all, or an alert's other number
-                let other = steps
-                    .iter()
-                    .find(|step| *step != "1" && !numbers.values().any(|number| number == *step));
-                wrong.extend(other.map(|step| format!("{place}: no alert has {step}")));
-            }
+        } else {
+            // of what no alert judges: any at all, or an alert's other number
+            let other = steps
+                .iter()
+                .find(|step| *step != "1" && !numbers.values().any(|number| number == *step));
+            wrong.extend(other.map(|step| format!("{place}: no alert has {step}")));
         }
     }
     (wrong, right)
