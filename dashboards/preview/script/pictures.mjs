@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import sharp from 'sharp';
-import { until } from './processes.mjs';
+import { LIMIT, until } from './processes.mjs';
 
 const BROWSER = [
   '--no-sandbox',
@@ -55,7 +55,7 @@ async function picture(browser, url, file) {
   });
   page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
   await page.goto(url);
-  await page.waitForFunction(() => window.report?.done, undefined, { timeout: 60_000 });
+  await page.waitForFunction(() => window.report?.done, undefined, { timeout: LIMIT });
   // tables draw only what is in view
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   await page.setViewportSize({ width: WIDTH, height });

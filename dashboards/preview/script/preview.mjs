@@ -21,8 +21,8 @@ const STEP = 120;
 /** A day for the graphs, and what their first points look back at. */
 const HOURS = 26;
 
-/** How often what is alive is scraped. */
-const INTERVAL = '5s';
+/** How often what is alive is scraped and the rules are evaluated, in seconds. */
+const INTERVAL = 10;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -67,7 +67,7 @@ async function stage() {
   const live = {
     folder: join(folder, 'live'),
     port: prometheusPort,
-    interval: INTERVAL,
+    interval: `${INTERVAL}s`,
     scraped: instance,
   };
   say('starting the demo, a Prometheus that scrapes it, and Alertmanager');
@@ -101,10 +101,10 @@ async function stage() {
     const { activeTargets } = await get(server.url, 'targets');
     return activeTargets.length > 0 && activeTargets.every(({ health }) => health === 'up');
   });
-  // alerts go on with their past in the second evaluation, and are seen to in the third
+  // alerts go on with their past in the second one
   await until('all rules are evaluated', async () => {
     const { groups } = await get(server.url, 'rules');
-    return groups.every((group) => Date.parse(group.lastEvaluation) > started + 20_000);
+    return groups.every((group) => Date.parse(group.lastEvaluation) > started + 3 * INTERVAL * 1000);
   });
   return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
 }

@@ -4,6 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
+/** How long anything may take, on a machine that has much else to do. */
+export const LIMIT = 180_000;
+
 const running = new Set();
 
 /** Starts a program that is to run until it is stopped. */
@@ -44,7 +47,7 @@ export async function finish(program, args, options = {}) {
 }
 
 /** Waits until a condition holds: tells what it is given then, or fails after a while. */
-export async function until(what, condition, { limit = 60_000, of } = {}) {
+export async function until(what, condition, { limit = LIMIT, of } = {}) {
   const end = Date.now() + limit;
   for (;;) {
     const met = await condition().catch(() => undefined);
