@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::expression;
+use crate::metrics::Metrics;
 use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
 
 /// How an alert about a campaign finds its name.
@@ -194,6 +196,39 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
         assert!(chapters.insert(name.to_owned()), "{name} twice");
     }
     assert_eq!(chapters, names());
+}
+
+#[tokio::test]
+async fn the_texts_of_alerts_name_only_labels_that_they_have() {
+    let metrics = Metrics::all().await;
+    for (name, rule) in alerts() {
+        let labels = metrics.of_rule(&rule).unwrap();
+        for text in rule.annotations.values() {
+            for used in text.split("$labels.").skip(1) {
+                let end = used.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let label = &used[..end.unwrap()];
+                assert!(labels.contains_key(label), "{name} has no label {label}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_queries_of_runbooks_ask_for_what_is_there() {
+    let metrics = Metrics::all().await;
+    let document = text("docs/runbooks.md");
+    let mut queries = 0;
+    for block in document.split("```promql\n").skip(1) {
+        let (block, _) = block.split_once("```").unwrap();
+        for query in block.lines() {
+            // stands for any
+            let query = query.replace("FIGURE", "campaign_deliveries");
+            let labels = expression::parse(&query).and_then(|expr| metrics.of(&expr));
+            labels.unwrap_or_else(|problem| panic!("{query}: {problem}"));
+            queries += 1;
+        }
+    }
+    assert!(queries > 60, "{queries}");
 }
 
 #[derive(Deserialize)]
