@@ -40,7 +40,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
 }
 
 fn purpose() -> Row {
-    let markdown = "What became of the campaigns chosen under **Campaign**? Figures are as the provider counts them now; it keeps counting for days, and an empty cell is a figure that it does not report. If more than twenty are chosen, graphs draw the twenty that were sent last. Go back to all of them by **Campaign dashboards**, above.";
+    let markdown = "What became of the campaigns chosen under **Campaign**? Figures are as the provider counts them now; it keeps counting for days, and a dash is a figure that it does not report. If more than twenty are chosen, graphs draw the twenty that were sent last. Go back to all of them by **Campaign dashboards**, above.";
     row(
         "Purpose",
         [text(
@@ -324,6 +324,7 @@ fn failures() -> Row {
             .unit("short")
             .above_zero()
             .neutral()
+            .sized(12, 11)
             .no_value("The provider tells no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
             timeseries(

@@ -52,7 +52,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
 }
 
 fn purpose() -> Row {
-    let markdown = "Do messages arrive, and what do people make of them? **At a glance** and the tables are about the campaigns sent in the dashboard's **time range**; ratios leave out those whose receipts are still coming in (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio is always a sum over a sum, colours are the alerts' default thresholds, and an empty cell is a figure that the provider does not report. Follow a campaign's name to its own dashboard.";
+    let markdown = "Do messages arrive, and what do people make of them? **At a glance** and the tables are about the campaigns sent in the dashboard's **time range**; ratios leave out those whose receipts are still coming in (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio is always a sum over a sum, colours are the alerts' default thresholds, and a dash is a figure that the provider does not report. Follow a campaign's name to its own dashboard.";
     row(
         "Purpose",
         [text(
@@ -264,7 +264,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .levels(levels)
             .dashed("/baseline$/")
             .no_value("No campaign of the last day is settled.")
-            .sized(24, 10)
+            .sized(24, 11)
             .links([link::series_to_channel(), link::series_to_exporter()]),
             timeseries(
                 "Delivery as a part of the baseline",

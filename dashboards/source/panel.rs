@@ -40,7 +40,7 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
 
 /// Lines over time.
 pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
-    let mut panel = Panel::new("timeseries", title, description, (12, 10));
+    let mut panel = Panel::new("timeseries", title, description, (12, 11));
     panel.options = json!({
         "legend": {
             "displayMode": "table",
@@ -124,7 +124,7 @@ pub(crate) fn state_timeline(
 
 /// How many of a histogram's observations fell where, over time. The unit is that of the buckets.
 pub(crate) fn heatmap(title: &'static str, description: &str, unit: &str) -> Panel {
-    let mut panel = Panel::new("heatmap", title, description, (12, 10));
+    let mut panel = Panel::new("heatmap", title, description, (12, 11));
     panel.options = json!({
         "calculate": false,
         "cellGap": 1,

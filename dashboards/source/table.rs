@@ -8,7 +8,11 @@ use super::panel::Panel;
 use super::thresholds::Levels;
 
 /// The width of a figure in pixels.
-const FIGURE: u32 = 100;
+const FIGURE: u32 = 95;
+/// The least width of what a row is of.
+const FIRST: u32 = 200;
+/// The least width of any other column; Grafana's own is too wide for a table of half the page.
+const LEAST: u32 = 50;
 
 /// A column that shows a label.
 pub(crate) struct Label {
@@ -129,43 +133,39 @@ pub(crate) fn table(
     (sorted_by, descending): (&str, bool),
 ) -> Panel {
     let mut panel = Panel::new("table", title, description, (24, 8)).unit("short");
-    let mut names = Map::new();
-    let mut figure_names = Map::new();
-    let mut order = Map::new();
-    let mut ordered = labels.iter();
-    let mut add = |label: &Label, order: &mut Map<String, Value>| {
-        order.insert(label.name.to_owned(), json!(order.len()));
-        names.insert(label.name.to_owned(), json!(label.title));
-    };
-    if let Some(first) = ordered.next() {
-        add(first, &mut order);
-    }
+    // the answers' fields with the titles of their columns, in order
+    let mut columns: Vec<(String, &str)> = Vec::new();
+    let mut named = labels.iter().map(|it| (it.name.to_owned(), it.title));
+    columns.extend(named.next());
     for figure in &figures {
         let more = json!({"format": "table", "instant": true, "range": false});
         let letter = panel.target(&figure.expression, &more);
-        let field = format!("Value #{letter}");
         if letter == 'A' {
             // what Grafana calls it where no other query has an answer
-            figure_names.insert("Value".to_owned(), json!(figure.title));
+            columns.push(("Value".to_owned(), figure.title));
         }
-        order.insert(field.clone(), json!(order.len()));
-        figure_names.insert(field, json!(figure.title));
+        columns.push((format!("Value #{letter}"), figure.title));
     }
-    for label in ordered {
-        add(label, &mut order);
-    }
-    names.append(&mut figure_names);
-    let organize = json!({
-        "excludeByName": {"Time": true},
-        "indexByName": order,
-        "renameByName": names,
-    });
+    columns.extend(named);
+    let places = (0..).zip(&columns);
+    let places: Map<String, Value> = places
+        .map(|(place, (field, _))| (field.clone(), json!(place)))
+        .collect();
+    let titles: Map<String, Value> = columns
+        .into_iter()
+        .map(|(field, title)| (field, json!(title)))
+        .collect();
     panel = panel.transformed(vec![
         json!({"id": "merge", "options": {}}),
-        json!({"id": "organize", "options": organize}),
+        json!({"id": "organize", "options": {
+            "excludeByName": {"Time": true},
+            "indexByName": places,
+            "renameByName": titles,
+        }}),
     ]);
-    for label in labels {
-        let mut properties = Vec::new();
+    for (place, label) in labels.into_iter().enumerate() {
+        let least = if place == 0 { FIRST } else { LEAST };
+        let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
         if !label.links.is_empty() {
             properties.push(("links", Value::Array(label.links)));
         }
@@ -175,13 +175,13 @@ pub(crate) fn table(
         if label.hidden {
             properties.extend(hide());
         }
-        if !properties.is_empty() {
-            panel = panel.overridden("byName", label.title, &properties);
-        }
+        panel = panel.overridden("byName", label.title, &properties);
     }
     for figure in figures {
         let mut properties = vec![
+            absent(),
             ("unit", json!(figure.unit)),
+            ("custom.minWidth", json!(LEAST)),
             ("custom.width", json!(FIGURE)),
         ];
         if let Some(levels) = figure.levels {
@@ -201,6 +201,11 @@ pub(crate) fn table(
         "cellHeight": "sm",
         "sortBy": [{"displayName": sorted_by, "desc": descending}],
     }))
+}
+
+/// What an empty cell shows, or else it would be what an empty table says.
+fn absent() -> (&'static str, Value) {
+    ("noValue", json!("–"))
 }
 
 /// Out of sight, and still there for links: by the name of Grafana 12 and by that of those before.
