@@ -30,23 +30,23 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   let server = await prometheus(options);
   const all = await rules(server.url);
   const alerts = all.filter((rule) => rule.type === 'alerting');
-  const evaluate = async (records, from) => {
+  const evaluate = async (records) => {
     say(`evaluating ${records.length} rules`);
     const groups = [{ name: 'past', rules: records }];
     const rulesFile = join(folder, 'rules.yml');
     await writeFile(rulesFile, JSON.stringify({ groups }));
     await finish('promtool', [
-      ...['tsdb', 'create-blocks-from', 'rules', `--start=${from}`, `--end=${end}`],
+      ...['tsdb', 'create-blocks-from', 'rules', `--start=${begin}`, `--end=${end}`],
       ...[`--eval-interval=${step}s`, `--url=${server.url}`, `--output-dir=${data}`, rulesFile],
     ]);
     await stop(server);
     server = await prometheus(options);
   };
   for (const level of levels(all)) {
-    await evaluate(level, begin);
+    await evaluate(level);
   }
-  await evaluate(alerts.map((alert) => firing(alert, step)), begin);
-  await evaluate(alerts.map((alert) => since(alert, step)), end - step);
+  await evaluate(alerts.map((alert) => firing(alert, step)));
+  await evaluate(alerts.map((alert) => since(alert, step)));
   await stop(server);
 }
 
@@ -91,14 +91,16 @@ function firing({ name, query, duration, labels }, step) {
 }
 
 /**
- * Since when an alert holds, from which Prometheus goes on with it when it starts. One that came and
- * went within the day is said to be as young as the time that it held.
+ * Since when an alert has held, from which Prometheus goes on with it when it starts. One that came
+ * and went within the day is said to be as young as the time that it fired.
  */
-function since({ name, query, labels }, step) {
-  const held = `count_over_time((${query})[1d:${step}s])`;
+function since({ name, duration, labels }, step) {
+  const matchers = Object.entries({ ...labels, alertname: name, alertstate: 'firing' });
+  const fired = `ALERTS{${matchers.map(([label, value]) => `${label}="${value}"`).join(', ')}}`;
+  const points = `sum without (alertstate) (count_over_time(${fired}[1d]) and ${fired})`;
   return {
     record: 'ALERTS_FOR_STATE',
-    expr: `time() - ${step} * (${held} and count_over_time((${query})[${step}s:${step}s]))`,
+    expr: `time() - ${duration} - ${step} * ${points}`,
     labels: { ...labels, alertname: name },
   };
 }

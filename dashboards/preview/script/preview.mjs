@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { preview as servePage } from 'vite';
+import { build, preview } from 'vite';
 import { handOver, past } from './past.mjs';
 import { pictures } from './pictures.mjs';
 import { answers, freePorts, start, stop, stopAll, until } from './processes.mjs';
@@ -34,9 +34,17 @@ const { values: options, positionals } = parseArgs({
 });
 
 const folder = await mkdtemp(join(tmpdir(), 'campaign_preview_'));
+// so that what a program leaves there goes, too
+process.env.TMPDIR = folder;
 let page;
+let ending = false;
 
+/** Stops everything. What fails because of that has nothing more to say. */
 async function end(code) {
+  if (ending) {
+    return;
+  }
+  ending = true;
   await page?.close();
   await stopAll();
   await rm(folder, { recursive: true, force: true });
@@ -51,12 +59,21 @@ function say(what) {
   console.log(`${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s  ${what}`);
 }
 
-async function files() {
-  if (positionals.length > 0) {
-    return positionals.map((file) => resolve(process.env.INIT_CWD ?? '.', file));
-  }
+/** A path as the person means it who has called `run`. */
+function path(given) {
+  return resolve(process.env.INIT_CWD ?? '.', given);
+}
+
+/** The dashboards that were asked for, or all. */
+async function dashboards() {
   const all = await readdir(dirname(here));
-  return all.filter((file) => file.endsWith('.json')).map((file) => join(dirname(here), file));
+  const own = all.filter((file) => file.endsWith('.json')).map((file) => join(dirname(here), file));
+  const given = positionals.map(path);
+  const read = async (file) => {
+    const { uid } = JSON.parse(await readFile(file, 'utf8'));
+    return { uid, file, name: basename(file, '.json') };
+  };
+  return Promise.all((given.length > 0 ? given : own).map(read));
 }
 
 /** The programs, alive and with a past. */
@@ -129,20 +146,18 @@ async function startAlertmanager(port) {
 
 /** The page, which shows any of the dashboards. */
 async function serve(dashboards, addresses) {
-  const dist = join(here, 'dist');
-  await mkdir(join(dist, 'dashboards'), { recursive: true });
-  for (const file of dashboards) {
-    const { uid } = JSON.parse(await readFile(file, 'utf8'));
-    await copyFile(file, join(dist, 'dashboards', `${uid}.json`));
+  // not beside the sources: another preview may be running
+  const outDir = join(folder, 'site');
+  const site = { root: here, logLevel: 'error', build: { outDir } };
+  await build(site);
+  await mkdir(join(outDir, 'dashboards'));
+  for (const { uid, file } of dashboards) {
+    await copyFile(file, join(outDir, 'dashboards', `${uid}.json`));
   }
   const settings = { prometheus: addresses.prometheus, scrapeInterval: `${STEP}s` };
-  await writeFile(join(dist, 'settings.json'), JSON.stringify(settings));
+  await writeFile(join(outDir, 'settings.json'), JSON.stringify(settings));
   const [port] = await freePorts(1);
-  page = await servePage({
-    root: here,
-    logLevel: 'error',
-    preview: { host: '127.0.0.1', port, strictPort: true },
-  });
+  page = await preview({ ...site, preview: { host: '127.0.0.1', port, strictPort: true } });
   return `http://127.0.0.1:${port}`;
 }
 
@@ -151,27 +166,31 @@ async function address(site, uid, prometheusUrl) {
   if (uid !== 'campaigns-campaign') {
     return `${site}/d/${uid}`;
   }
+  const sent = 'campaign_attempted{provider="smsup"}';
   // something to be seen: not well, not just now, and of the provider that tells most
-  const query = `topk(1, campaign_attempted{provider="smsup"} and campaign:decided_delivery:ratio < 0.8
-    and campaign:age:seconds < 64800) or topk(1, campaign_attempted{provider="smsup"})`;
-  const { result } = await get(prometheusUrl, 'query', { query });
-  const { provider, account, campaign_id } = result[0].metric;
-  const chosen = { provider, account, campaign: campaign_id };
-  const parameters = Object.entries(chosen).map(([name, value]) => [`var-${name}`, value]);
-  return `${site}/d/${uid}?${new URLSearchParams(parameters)}`;
+  const bad = `${sent} and campaign:decided_delivery:ratio < 0.8 and campaign:age:seconds < 64800`;
+  for (const campaigns of [bad, sent]) {
+    const { result } = await get(prometheusUrl, 'query', { query: `topk(1, ${campaigns})` });
+    if (result.length > 0) {
+      const { provider, account, campaign_id: campaign } = result[0].metric;
+      const chosen = Object.entries({ provider, account, campaign });
+      const parameters = chosen.map(([name, value]) => [`var-${name}`, value]);
+      return `${site}/d/${uid}?${new URLSearchParams(parameters)}`;
+    }
+  }
+  throw new Error('SMSUp has no campaigns');
 }
 
 try {
-  const dashboards = await files();
+  const shown = await dashboards();
   const addresses = await stage();
-  const site = await serve(dashboards, addresses);
+  const site = await serve(shown, addresses);
   const pages = [];
-  for (const file of dashboards) {
-    const { uid } = JSON.parse(await readFile(file, 'utf8'));
-    pages.push({ name: basename(file, '.json'), url: await address(site, uid, addresses.prometheus) });
+  for (const { name, uid } of shown) {
+    pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
   say('taking pictures');
-  const problems = await pictures(pages, options.out, options.chromium);
+  const problems = await pictures(pages, path(options.out), options.chromium);
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }
@@ -187,6 +206,8 @@ ${pages.map(({ url }) => `  dashboard     ${url}`).join('\n')}
 
   Ctrl-C stops all of it.`);
 } catch (error) {
-  console.error(error.message);
+  if (!ending) {
+    console.error(error.message);
+  }
   await end(1);
 }

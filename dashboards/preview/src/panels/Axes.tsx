@@ -8,7 +8,7 @@ const FOOT = 20;
 const TEXT = { fill: theme.colors.text.secondary, fontSize: 12, dominantBaseline: 'middle' } as const;
 
 export interface Place {
-  /** Where a time in milliseconds lies. */
+  /** Where a time in milliseconds lies; what is outside the range is at its edge. */
   x: (time: number) => number;
   /** Where a row begins. */
   y: (row: number) => number;
@@ -29,7 +29,10 @@ export function Axes({ width, height, range, rows, children }: Props) {
   const longest = Math.max(...rows.map((row) => row.length));
   const left = Math.min(longest * 7 + 10, width / 4);
   const [from, to] = [range.from.valueOf(), range.to.valueOf()];
-  const x = (time: number) => left + ((time - from) / (to - from)) * (width - left);
+  const x = (time: number) => {
+    const part = (Math.min(Math.max(time, from), to) - from) / (to - from);
+    return left + part * (width - left);
+  };
   const rowHeight = (height - FOOT) / rows.length;
   const y = (row: number) => row * rowHeight;
   // rows may be too many for each to have its name
