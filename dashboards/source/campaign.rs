@@ -113,7 +113,8 @@ fn now(thresholds: &Thresholds) -> Row {
             .neutral()
             .no_value("not yet")
             .sized(3, 4)
-            .plain(),
+            .plain()
+            .options(&serde_json::json!({"text": {"valueSize": 24}})),
             stat(
                 "Attempted",
                 "Messages: the sends where they are reported, else the recipients.",
@@ -219,7 +220,7 @@ fn alerts() -> Panel {
         )],
         ("Since", true),
     )
-    .sized(24, 5)
+    .sized(24, 7)
     .no_value("No alert fires.")
 }
 

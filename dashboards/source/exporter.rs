@@ -138,7 +138,7 @@ fn state(thresholds: &Thresholds) -> Row {
                 .unit("none")
                 .neutral()
                 .plain()
-                .options(&json!({"textMode": "name"})),
+                .options(&json!({"textMode": "name", "text": {"valueSize": 16}})),
             accounts(thresholds),
         ],
     )
@@ -154,15 +154,11 @@ fn accounts(thresholds: &Thresholds) -> Panel {
         account_columns(),
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
+            figure("Intervals old", "none", &per_account(&age_in_intervals()))
+                .decimals(1)
+                .levels(stale(thresholds)),
             figure(
-                "Age in intervals",
-                "none",
-                &per_account(&age_in_intervals()),
-            )
-            .decimals(1)
-            .levels(stale(thresholds)),
-            figure(
-                "Last good poll",
+                "Good poll",
                 "s",
                 &since("campaign_account_last_success_timestamp_seconds"),
             )
@@ -195,7 +191,7 @@ fn accounts(thresholds: &Thresholds) -> Panel {
             )
             .levels(Levels::Zero),
         ],
-        ("Age in intervals", true),
+        ("Intervals old", true),
     )
     .sized(24, 7)
 }

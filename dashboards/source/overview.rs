@@ -383,7 +383,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 "The ten settled campaigns whose click ratio is the lowest part of their account's baseline, of those with the minimum volume.",
                 "bottomk",
                 &of_baseline("campaign_click_ratio", "account:click_ratio:baseline"),
-                figure("Clicks of baseline", "percentunit", "")
+                figure("Of baseline", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.click_of_baseline_warning)),
                 false,
             ),
@@ -392,7 +392,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 "The ten settled campaigns whose read ratio is the lowest part of their account's baseline, of those with the minimum volume. WhatsApp only.",
                 "bottomk",
                 &of_baseline("campaign_read_ratio", "account:read_ratio:baseline"),
-                figure("Reads of baseline", "percentunit", "")
+                figure("Of baseline", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.read_of_baseline_warning)),
                 false,
             ),
@@ -549,7 +549,7 @@ fn credits(thresholds: &Thresholds) -> Row {
                 account_columns(),
                 vec![
                     figure("Credits left", "short", &of_account("campaign_account_credits")),
-                    figure("Spent in 7 days", "short", &of_account("account:credits_spent:7d")),
+                    figure("Spent, 7 d", "short", &of_account("account:credits_spent:7d")),
                     figure("Planned", "short", &of_account("account:credits_scheduled:sum")),
                     figure("Last for", "d", &of_account("account:credits_left:days"))
                         .decimals(1)
@@ -557,7 +557,7 @@ fn credits(thresholds: &Thresholds) -> Row {
                 ],
                 ("Credits left", false),
             )
-            .sized(12, 7)
+            .sized(14, 7)
             .no_value("No provider of these accounts tells the credits left."),
             timeseries(
                 "Credits left",
@@ -567,7 +567,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             .unit("short")
             .above_zero()
             .no_value("No provider of these accounts tells the credits left.")
-            .sized(12, 7)
+            .sized(10, 7)
             .links([link::series_to_account(), link::series_to_exporter()]),
         ],
     )

@@ -8,9 +8,9 @@ use super::panel::Panel;
 use super::thresholds::Levels;
 
 /// The width of a figure in pixels.
-const FIGURE: u32 = 95;
+const FIGURE: u32 = 115;
 /// The least width of what a row is of.
-const FIRST: u32 = 200;
+const FIRST: u32 = 160;
 /// The least width of any other column; Grafana's own is too wide for a table of half the page.
 const LEAST: u32 = 50;
 
@@ -189,6 +189,7 @@ pub(crate) fn table(
                 ("thresholds", levels.colours()),
                 ("color", json!({"mode": "thresholds"})),
                 ("custom.cellOptions", json!({"type": "color-text"})),
+                ("mappings", json!([uncoloured()])),
             ]);
         }
         if let Some(decimals) = figure.decimals {
@@ -206,6 +207,12 @@ pub(crate) fn table(
 /// What an empty cell shows, or else it would be what an empty table says.
 fn absent() -> (&'static str, Value) {
     ("noValue", json!("–"))
+}
+
+/// What is not there is neither good nor bad.
+fn uncoloured() -> Value {
+    let result = json!({"text": "–", "color": "text", "index": 0});
+    json!({"type": "special", "options": {"match": "null", "result": result}})
 }
 
 /// Out of sight, and still there for links: by the name of Grafana 12 and by that of those before.
