@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 /// How long before the end SMSUp begins to refuse the token, and when it is good again: an outage
 /// shows what the dashboards make of one.
-const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_mins(500)];
+const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
 
 #[derive(Debug, Parser)]
 #[command(about = "Writes a past of the demo as OpenMetrics with timestamps")]
