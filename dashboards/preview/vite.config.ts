@@ -12,7 +12,9 @@ function icons(): Plugin {
       folder = resolve(root, build.outDir);
     },
     closeBundle: () =>
-      cpSync('node_modules/@grafana/ui/dist/public/img', join(folder, 'build/img'), { recursive: true }),
+      cpSync('node_modules/@grafana/ui/dist/public/img', join(folder, 'build/img'), {
+        recursive: true,
+      }),
   };
 }
 

@@ -35,7 +35,9 @@ export async function pictures(pages, folder, executablePath) {
       const found = await picture(browser, url, join(folder, `${name}.png`));
       problems.push(...found.problems.map((problem) => `${name}: ${problem}`));
       if (found.emptyQueries.length > 0) {
-        console.log(`        ${name}: no data, which can be right: ${found.emptyQueries.join(', ')}`);
+        console.log(
+          `        ${name}: no data, which can be right: ${found.emptyQueries.join(', ')}`,
+        );
       }
     }
   } finally {

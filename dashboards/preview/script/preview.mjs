@@ -121,7 +121,9 @@ async function stage() {
   // alerts go on with their past in the second one
   await until('all rules are evaluated', async () => {
     const { groups } = await get(server.url, 'rules');
-    return groups.every((group) => Date.parse(group.lastEvaluation) > started + 3 * INTERVAL * 1000);
+    return groups.every(
+      (group) => Date.parse(group.lastEvaluation) > started + 3 * INTERVAL * 1000,
+    );
   });
   return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
 }

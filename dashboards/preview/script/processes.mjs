@@ -12,7 +12,11 @@ const running = new Set();
 /** Starts a program that is to run until it is stopped. */
 export function start(program, args, options = {}) {
   // a group of its own, so that Ctrl-C reaches it only through `stopAll`
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...options });
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+    ...options,
+  });
   const started = { program, child, said: '' };
   const hear = (data) => (started.said = (started.said + data).slice(-10_000));
   child.stdout.on('data', hear);

@@ -8,12 +8,21 @@ import { answers, start } from './processes.mjs';
  * Starts one in a folder. `scraped` is what it scrapes, `ruleFiles` what it evaluates, `alertmanager`
  * whom it tells: if anything at all.
  */
-export async function prometheus({ folder, port, interval, scraped, ruleFiles = [], alertmanager }) {
+export async function prometheus({
+  folder,
+  port,
+  interval,
+  scraped,
+  ruleFiles = [],
+  alertmanager,
+}) {
   const targets = (address) => [{ targets: [address] }];
   const config = {
     global: { scrape_interval: interval, evaluation_interval: interval },
     rule_files: ruleFiles,
-    scrape_configs: scraped ? [{ job_name: 'campaign_exporter', static_configs: targets(scraped) }] : [],
+    scrape_configs: scraped
+      ? [{ job_name: 'campaign_exporter', static_configs: targets(scraped) }]
+      : [],
     alerting: { alertmanagers: alertmanager ? [{ static_configs: targets(alertmanager) }] : [] },
   };
   await mkdir(folder, { recursive: true });

@@ -75,7 +75,9 @@ function Framed({ panel, data, range, marks, replaceVariables, title }: Framed) 
   const outside = { position: 'absolute', ...place } as const;
   if (panel.type === 'row') {
     return (
-      <h2 style={{ ...theme.typography.h5, ...outside, margin: 0, lineHeight: `${place.height}px` }}>
+      <h2
+        style={{ ...theme.typography.h5, ...outside, margin: 0, lineHeight: `${place.height}px` }}
+      >
         ▾ {title}
       </h2>
     );
@@ -87,7 +89,12 @@ function Framed({ panel, data, range, marks, replaceVariables, title }: Framed) 
   }
   const isEmpty = panel.targets !== undefined && data.length === 0;
   return (
-    <section style={outside} data-panel={title || `panel ${panel.id}`} data-kind={panel.type} data-empty={isEmpty}>
+    <section
+      style={outside}
+      data-panel={title || `panel ${panel.id}`}
+      data-kind={panel.type}
+      data-empty={isEmpty}
+    >
       <PanelChrome
         width={place.width}
         height={place.height}
@@ -112,7 +119,15 @@ function Framed({ panel, data, range, marks, replaceVariables, title }: Framed) 
 function Nothing({ text, height }: { text: string; height: number }) {
   const { secondary } = theme.colors.text;
   return (
-    <div style={{ height, display: 'grid', placeContent: 'center', textAlign: 'center', color: secondary }}>
+    <div
+      style={{
+        height,
+        display: 'grid',
+        placeContent: 'center',
+        textAlign: 'center',
+        color: secondary,
+      }}
+    >
       {text}
     </div>
   );

@@ -82,8 +82,7 @@ export function forFields(values: Values, timeParameters: string) {
 /** `__value.raw`, `__field.labels.x`, `__data.fields.x`, `__data.fields["x"]` and the like. */
 function ofField(name: string, scope?: ScopedVars): string | undefined {
   const context = scope?.__dataContext?.value as
-    | { frame: DataFrame; field: Field; rowIndex?: number; calculatedValue?: any }
-    | undefined;
+    { frame: DataFrame; field: Field; rowIndex?: number; calculatedValue?: any } | undefined;
   if (!context) {
     return undefined;
   }

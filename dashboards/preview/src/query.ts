@@ -1,12 +1,6 @@
 // The queries of a panel, and the frames that Grafana's Prometheus data source makes of them.
 
-import {
-  type DataFrame,
-  FieldType,
-  type Labels,
-  type TimeRange,
-  toDataFrame,
-} from '@grafana/data';
+import { type DataFrame, FieldType, type Labels, type TimeRange, toDataFrame } from '@grafana/data';
 import type { Panel, Target } from './dashboard';
 import { query, type Values } from './interpolation';
 import type { Prometheus, Series } from './prometheus';
@@ -151,7 +145,8 @@ function table(target: Target, series: Series[], several: boolean): DataFrame {
 
 /** What fell into each bucket, which Prometheus counts into all that are greater, too. */
 function buckets(all: DataFrame[]): DataFrame[] {
-  const bound = (frame: DataFrame) => Number((frame.fields[1].labels?.le ?? '').replace('+Inf', 'Infinity'));
+  const bound = (frame: DataFrame) =>
+    Number((frame.fields[1].labels?.le ?? '').replace('+Inf', 'Infinity'));
   const sorted = [...all].sort((a, b) => bound(a) - bound(b));
   return sorted.map((frame, index) => {
     const below = sorted[index - 1]?.fields[1].values;
@@ -175,7 +170,9 @@ export async function marks(
   const text = query(expression, source.values);
   const found = await source.prometheus.queryRange(text, from, to, seconds(every));
   if (valueIsTime) {
-    const times = found.flatMap((series) => (series.values ?? []).map(([, value]) => Number(value)));
+    const times = found.flatMap((series) =>
+      (series.values ?? []).map(([, value]) => Number(value)),
+    );
     return [...new Set(times)].filter((time) => time >= from * 1000 && time <= to * 1000);
   }
   // where a series begins; what is there already at the left edge began before

@@ -22,7 +22,12 @@ export interface Step {
 }
 
 /** The step of a query in a panel of some width. */
-export function step(range: TimeRange, width: number, scrapeInterval: string, least?: string): Step {
+export function step(
+  range: TimeRange,
+  width: number,
+  scrapeInterval: string,
+  least?: string,
+): Step {
   const scrape = seconds(scrapeInterval);
   const shortest = least ? seconds(least.replace('>', '')) : scrape;
   const points = Math.min(Math.max(width, 1), MOST_POINTS);

@@ -5,7 +5,11 @@ import type { ReactNode } from 'react';
 import { theme } from '../fields';
 
 const FOOT = 20;
-const TEXT = { fill: theme.colors.text.secondary, fontSize: 12, dominantBaseline: 'middle' } as const;
+const TEXT = {
+  fill: theme.colors.text.secondary,
+  fontSize: 12,
+  dominantBaseline: 'middle',
+} as const;
 
 export interface Place {
   /** Where a time in milliseconds lies; what is outside the range is at its edge. */
@@ -41,7 +45,13 @@ export function Axes({ width, height, range, rows, children }: Props) {
     <svg width={width} height={height} style={{ display: 'block' }}>
       {rows.map((row, index) =>
         index % every === 0 ? (
-          <text key={row + index} x={left - 8} y={y(index) + rowHeight / 2} textAnchor="end" {...TEXT}>
+          <text
+            key={row + index}
+            x={left - 8}
+            y={y(index) + rowHeight / 2}
+            textAnchor="end"
+            {...TEXT}
+          >
             {row.length * 7 + 10 > left ? `${row.slice(0, Math.floor(left / 7) - 2)}…` : row}
           </text>
         ) : null,
@@ -57,7 +67,9 @@ export function Axes({ width, height, range, rows, children }: Props) {
 }
 
 const HOUR = 3_600_000;
-const SPACINGS = [1 / 60, 1 / 12, 1 / 6, 1 / 4, 1 / 2, 1, 2, 3, 4, 6, 12, 24, 48].map((n) => n * HOUR);
+const SPACINGS = [1 / 60, 1 / 12, 1 / 6, 1 / 4, 1 / 2, 1, 2, 3, 4, 6, 12, 24, 48].map(
+  (n) => n * HOUR,
+);
 
 /** Round times, each with 70 pixels for its text. */
 function ticks(from: number, to: number, width: number): number[] {

@@ -9,7 +9,9 @@ import type { View } from './view';
 
 export function Heatmap({ panel, data, width, height, range }: View) {
   const { color = {}, cellGap = 1, yAxis = {}, filterValues } = panel.options;
-  const scheme = (schemes as unknown as Record<string, (part: number) => string>)[`interpolate${color.scheme ?? 'Oranges'}`];
+  const scheme = (schemes as unknown as Record<string, (part: number) => string>)[
+    `interpolate${color.scheme ?? 'Oranges'}`
+  ];
   const rows = [...data].reverse();
   const counts = rows.flatMap((frame) => frame.fields[1].values.filter((each) => each > 0));
   const most = Math.max(...counts, 0);
@@ -20,7 +22,12 @@ export function Heatmap({ panel, data, width, height, range }: View) {
     return scheme(color.reverse === theme.isDark ? part : 1 - part);
   };
   return (
-    <Axes width={width} height={height} range={range} rows={rows.map((frame) => name(frame, yAxis.unit))}>
+    <Axes
+      width={width}
+      height={height}
+      range={range}
+      rows={rows.map((frame) => name(frame, yAxis.unit))}
+    >
       {({ x, y, rowHeight }) =>
         rows.map((frame, row) => {
           const times = frame.fields[0].values;

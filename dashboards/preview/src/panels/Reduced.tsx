@@ -1,7 +1,17 @@
 // Panels that show a value of each series: stat, gauge and bar gauge.
 
-import { type FieldDisplay, getDisplayValueAlignmentFactors, getFieldDisplayValues } from '@grafana/data';
-import { BarGauge, BigValue, DataLinksContextMenu, VizRepeater, type VizRepeaterRenderValueProps } from '@grafana/ui';
+import {
+  type FieldDisplay,
+  getDisplayValueAlignmentFactors,
+  getFieldDisplayValues,
+} from '@grafana/data';
+import {
+  BarGauge,
+  BigValue,
+  DataLinksContextMenu,
+  VizRepeater,
+  type VizRepeaterRenderValueProps,
+} from '@grafana/ui';
 import type { ReactElement } from 'react';
 import { theme } from '../fields';
 import type { View } from './view';
@@ -28,7 +38,9 @@ export function Stat(view: View) {
           graphMode={options.graphMode}
           justifyMode={options.justifyMode}
           // as Grafana's panel does: of a single value the title tells the name
-          textMode={options.textMode === 'auto' && count === 1 ? ('value' as any) : options.textMode}
+          textMode={
+            options.textMode === 'auto' && count === 1 ? ('value' as any) : options.textMode
+          }
           percentChangeColorMode={options.percentChangeColorMode}
         />
       )}
@@ -80,9 +92,7 @@ function Repeated(props: { view: View; autoGrid?: boolean; draw: (drawn: Drawn) 
   const linked = (drawn: Drawn) => {
     const { value } = drawn;
     return value.hasLinks && value.getLinks ? (
-      <DataLinksContextMenu links={value.getLinks}>
-        {() => props.draw(drawn)}
-      </DataLinksContextMenu>
+      <DataLinksContextMenu links={value.getLinks}>{() => props.draw(drawn)}</DataLinksContextMenu>
     ) : (
       props.draw(drawn)
     );

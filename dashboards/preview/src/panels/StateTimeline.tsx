@@ -17,7 +17,10 @@ export function StateTimeline({ panel, data, width, height, range }: View) {
   const rows = data.flatMap((frame) =>
     frame.fields
       .filter((field) => field.type !== FieldType.time)
-      .map((field) => ({ name: getFieldDisplayName(field, frame, data), spans: spans(frame, field) })),
+      .map((field) => ({
+        name: getFieldDisplayName(field, frame, data),
+        spans: spans(frame, field),
+      })),
   );
   const { rowHeight: filled = 0.9, showValue = 'auto' } = panel.options;
   const fillOpacity = (panel.fieldConfig?.defaults.custom?.fillOpacity ?? 70) / 100;
@@ -31,7 +34,14 @@ export function StateTimeline({ panel, data, width, height, range }: View) {
             const fits = high >= 12 && text.length * 6.5 + 6 < wide;
             return (
               <g key={`${index} ${from}`}>
-                <rect x={left} y={top} width={wide} height={high} fill={color} fillOpacity={fillOpacity} />
+                <rect
+                  x={left}
+                  y={top}
+                  width={wide}
+                  height={high}
+                  fill={color}
+                  fillOpacity={fillOpacity}
+                />
                 {fits && showValue !== 'never' && (
                   <text
                     x={left + 4}
