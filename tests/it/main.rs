@@ -16,6 +16,7 @@ mod support;
 
 mod alerts;
 mod clock;
+mod dashboards;
 mod exposition;
 mod failures;
 mod golden;

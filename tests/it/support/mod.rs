@@ -4,6 +4,7 @@ pub(crate) mod alertmanager;
 pub(crate) mod daemon;
 pub(crate) mod faketime;
 pub(crate) mod faults;
+pub(crate) mod grafana;
 pub(crate) mod prometheus;
 pub(crate) mod promtool;
 pub(crate) mod rules;

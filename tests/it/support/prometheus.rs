@@ -63,6 +63,15 @@ impl Job<'_> {
     }
 }
 
+/// The time that a query is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Span {
+    /// This moment.
+    Now,
+    /// Every other second of the last minute.
+    LastMinute,
+}
+
 /// A result of an instant query: its labels and its value.
 pub(crate) type Found = (BTreeMap<String, String>, f64);
 
@@ -105,14 +114,43 @@ impl Prometheus {
 
     /// The `data` of an answer of its HTTP API.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = self.try_api(path, parameters).await;
+        answer.unwrap_or_else(|error| panic!("{path} {parameters:?}: {error}"))
+    }
+
+    /// The same, or its error and its warnings.
+    async fn try_api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let url = format!("http://{}/api/v1/{path}", self.server.address());
         let answer = self.client.get(url).query(parameters).send().await.unwrap();
         let mut answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert_eq!(
-            answer["status"], "success",
-            "{path} {parameters:?}: {answer}"
-        );
-        answer["data"].take()
+        if answer["status"] != "success" || answer.get("warnings").is_some() {
+            return Err(answer.to_string());
+        }
+        Ok(answer["data"].take())
+    }
+
+    /// All values that a query finds, of whatever series.
+    pub(crate) async fn values(&self, query: &str, span: Span) -> Result<Vec<f64>, String> {
+        let data = match span {
+            Span::Now => self.try_api("query", &[("query", query)]).await?,
+            Span::LastMinute => {
+                let now = Utc::now().timestamp();
+                let (start, end) = ((now - 60).to_string(), now.to_string());
+                let range = [("start", start.as_str()), ("end", &end), ("step", "2")];
+                let parameters = [&[("query", query)], range.as_slice()].concat();
+                self.try_api("query_range", &parameters).await?
+            }
+        };
+        let samples = data["result"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|series| {
+                let one = series.get("value").into_iter();
+                one.chain(series["values"].as_array().into_iter().flatten())
+            });
+        let values = samples.map(|sample| sample[1].as_str().unwrap().parse().unwrap());
+        Ok(values.collect())
     }
 
     /// What an instant query finds.

@@ -1,0 +1,312 @@
+//! Whatever the shipped dashboards ask is answered: by a real Prometheus with the shipped rules,
+//! about two exporters of the same accounts, whatever is chosen.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Simulator};
+use chrono::{TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use crate::support::daemon::{Daemon, Setup, account, config, simulate};
+use crate::support::faults::{break_down, status};
+use crate::support::grafana::{Choice, Dashboard, Query};
+use crate::support::prometheus::{Found, Job, Prometheus};
+use crate::support::rules::hurried;
+
+/// A name with everything in it that a query or a regex could trip over.
+const HOSTILE: &str = "\"Spring\" \\ ($1.+|{x}) $job\n'é' 🎁";
+
+/// The queries that find nothing in a short life, and why.
+const MAY_BE_EMPTY: [(&str, &str); 4] = [
+    ("campaigns-exporter: Credits last for A", SPENT),
+    ("campaigns-overview: Credits last A", SPENT),
+    ("campaigns-overview: Credits by account B", SPENT),
+    ("campaigns-overview: Credits by account D", SPENT),
+];
+
+const SPENT: &str = "what was spent is told from the credits of an hour ago";
+
+/// The queries that find no number at times, and why.
+const MAY_BE_NAN: [(&str, &str); 3] = [
+    ("campaigns-exporter: Duration of requests A", NO_REQUESTS),
+    ("campaigns-exporter: Duration of requests B", NO_REQUESTS),
+    ("campaigns-exporter: Duration of requests C", NO_REQUESTS),
+];
+
+const NO_REQUESTS: &str = "a quantile of no requests, of the exporter that polls once an hour";
+
+/// Questions at the same time.
+const AT_ONCE: usize = 4;
+
+struct Stack {
+    prometheus: Prometheus,
+    _daemons: [Daemon; 2],
+    simulators: Vec<Simulator>,
+}
+
+const COUNTS: Counts = Counts {
+    recipients: 1_000,
+    sends: 1_000,
+    deliveries: 970,
+    clicks: 100,
+    bounces: 20,
+    opt_outs: 5,
+    reads: 600,
+    replies: 20,
+    pending: 4,
+    error: 14,
+    expired: 3,
+    network_error: 1,
+    npai: 2,
+};
+
+fn sms(id: &str, hours: i64) -> Campaign {
+    let sent_at = Utc::now() - TimeDelta::hours(hours);
+    Campaign::sms(id, HOSTILE, sent_at, COUNTS)
+}
+
+fn past() -> Vec<Campaign> {
+    let mut last_week = sms("1", 5 * 24);
+    last_week.counts.recipients = 5_000;
+    last_week.counts.sends = 5_000;
+    vec![last_week, sms("2", 30), sms("3", 8)]
+}
+
+impl Stack {
+    async fn start() -> Self {
+        let undelivered = |id: &str| {
+            let mut campaign = sms(id, 8);
+            campaign.counts.deliveries = 500;
+            campaign
+        };
+        let low = undelivered("a.b+(c|d)");
+        let spring = simulate(Api::ConstantContact, [past(), vec![low]].concat()).await;
+        let whatsapp = past().into_iter().map(|campaign| Campaign {
+            id: format!("w{}", campaign.id),
+            channel: Channel::Whatsapp,
+            ..campaign
+        });
+        let desk = simulate(Api::Cinnox, past().into_iter().chain(whatsapp).collect()).await;
+        let unsent = |id: &str, status, hours| Campaign {
+            status,
+            created_at: Utc::now() - TimeDelta::hours(30),
+            ..sms(id, hours)
+        };
+        let more = vec![
+            unsent("4", "In moderation", -2),
+            unsent("5", "Waiting", -3),
+            unsent("6", "In progress", 1),
+            unsent("7", "Denied", 2),
+            undelivered("8"),
+        ];
+        let shoes = simulate(Api::Smsup, [past(), more].concat()).await;
+        // without some of the counts, and one that is no campaign
+        let partial = json!({ "id": "9", "status": "Sent", "delivered": "7", "total": "x" });
+        shoes.update(|state| state.items = vec![partial, json!(null)]);
+        let bags = simulate(Api::Smsup, past()).await;
+        break_down(&bags, status(401, None));
+        // one that says when it runs out
+        let claims = json!({ "exp": Utc::now().timestamp() + 86_400 }).to_string();
+        let token = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims));
+        for simulator in [&spring, &desk, &shoes] {
+            simulator.update(|state| state.token.clone_from(&token));
+        }
+        spring.update(|state| state.percents_off_by = 10.0);
+        let accounts = [
+            account("spring-us", &spring, Api::ConstantContact, &[]),
+            account("desk-hk", &desk, Api::Cinnox, &[]),
+            account("shoes-ch", &shoes, Api::Smsup, &["max_campaigns: 8"]),
+            account("bags-fr", &bags, Api::Smsup, &[]),
+        ];
+        let often = config(&accounts);
+        let once = often.replacen("poll_interval: 1s", "poll_interval: 1h", 1);
+        let [often, once] = [often, once].map(|yaml| {
+            let setup = Setup::new(&yaml);
+            fs::write(setup.token_file(), &token).unwrap();
+            setup
+        });
+        let daemons = [
+            Daemon::start(often, &[]).await,
+            Daemon::start(once, &[]).await,
+        ];
+        for daemon in &daemons {
+            let polled = |metrics: &str| {
+                metrics
+                    .matches("\ncampaign_account_last_poll_timestamp_seconds{")
+                    .count()
+                    == 4
+            };
+            daemon.scrape_until(polled).await;
+        }
+        let prometheus = Prometheus::running(Job {
+            targets: &[daemons[0].address(), daemons[1].address()],
+            scrape_interval: 1,
+            rules: &hurried(600.0),
+            alertmanager: None,
+        })
+        .await;
+        let stack = Self {
+            prometheus,
+            _daemons: daemons,
+            simulators: vec![spring, desk, shoes, bags],
+        };
+        stack
+            .wait_for("count(campaign_info{campaign_id=\"1\"}) == 6")
+            .await;
+        // Prometheus knows either name of the one exporter, and the other has still the old one
+        stack.simulators[0].update(|state| {
+            let mut campaigns = state.campaigns.at(Utc::now()).into_owned();
+            "Renamed".clone_into(&mut campaigns[0].name);
+            state.campaigns = campaigns.into();
+        });
+        for query in [
+            "count(campaign_info{campaign_name=\"Renamed\"}) == 1",
+            "count(count by (alertname) (ALERTS{alertstate=\"firing\"})) >= 3",
+            "count(count_over_time(account:delivery_ratio:recent[1m]) > 2) >= 6",
+        ] {
+            stack.wait_for(query).await;
+        }
+        stack.prometheus.wait_for_rules().await;
+        stack
+    }
+
+    /// Waits until a query finds something.
+    async fn wait_for(&self, query: &str) {
+        let found = |found: &[Found]| !found.is_empty();
+        self.prometheus.wait_for(query, found).await;
+    }
+}
+
+/// What can be chosen.
+struct Choices {
+    /// Everything.
+    all: Choice,
+    /// One value of each variable.
+    single: Vec<Choice>,
+    /// Everything, with another value of a variable that has no All.
+    others: Vec<Choice>,
+}
+
+impl Choices {
+    async fn of(dashboard: &Dashboard, prometheus: &Prometheus) -> Self {
+        let all = dashboard.all();
+        let mut single = vec![all.clone()];
+        let mut others = Vec::new();
+        for variable in &dashboard.variables {
+            let chosen = |choice: &Choice, value| {
+                let mut longer = choice.clone();
+                longer.insert(variable.name.clone(), Some(vec![value]));
+                longer
+            };
+            if !variable.has_all() {
+                let values = variable.values(dashboard, &all, prometheus).await;
+                others.extend(values.into_iter().map(|value| chosen(&all, value)));
+                continue;
+            }
+            let mut longer = Vec::new();
+            for choice in &single {
+                let values = variable.values(dashboard, choice, prometheus).await;
+                longer.extend(values.into_iter().map(|value| chosen(choice, value)));
+            }
+            // of some choices there may be none: an account may have no campaigns
+            assert!(!longer.is_empty(), "{}: {}", dashboard.uid, variable.name);
+            single = longer;
+            let both = both(&single[0], &single[single.len() - 1]);
+            for choice in [&all, &both] {
+                let values = variable.values(dashboard, choice, prometheus).await;
+                assert!(!values.is_empty(), "{}: {choice:?}", variable.name);
+            }
+        }
+        Self {
+            all,
+            single,
+            others,
+        }
+    }
+}
+
+/// Each variable with the values of both.
+fn both(one: &Choice, other: &Choice) -> Choice {
+    let both = one.iter().map(|(name, values)| {
+        let values = values.iter().chain(&other[name]).flatten();
+        let values: BTreeSet<_> = values.cloned().collect();
+        let values = (!values.is_empty()).then(|| values.into_iter().collect());
+        (name.clone(), values)
+    });
+    both.collect()
+}
+
+/// Whether a query finds something.
+async fn finds(
+    query: &Query,
+    dashboard: &Dashboard,
+    choice: &Choice,
+    prometheus: &Prometheus,
+) -> Result<bool, String> {
+    let values = query.ask(dashboard, choice, prometheus).await?;
+    let name = query.name(dashboard);
+    let may_be_nan = MAY_BE_NAN.iter().any(|(query, _)| *query == name);
+    if may_be_nan || values.iter().all(|value| value.is_finite()) {
+        Ok(!values.is_empty())
+    } else {
+        Err(format!("{choice:?}: {values:?}"))
+    }
+}
+
+/// Asks a query whatever is chosen.
+async fn check(
+    query: &Query,
+    dashboard: &Dashboard,
+    choices: &Choices,
+    prometheus: &Prometheus,
+) -> Result<(), String> {
+    let finds = |choice| finds(query, dashboard, choice, prometheus);
+    for other in &choices.others {
+        finds(other).await?;
+    }
+    let name = query.name(dashboard);
+    if let Some((_, why)) = MAY_BE_EMPTY.iter().find(|(query, _)| *query == name) {
+        let finds = finds(&choices.all).await?;
+        return if finds {
+            Err(format!("not empty, although {why}"))
+        } else {
+            Ok(())
+        };
+    }
+    if !finds(&choices.all).await? {
+        return Err("empty".to_owned());
+    }
+    // of the other exporter than the first
+    let last = &choices.single[choices.single.len() - 1];
+    finds(last).await?;
+    for choice in &choices.single {
+        if finds(choice).await? {
+            return if finds(&both(choice, last)).await? {
+                Ok(())
+            } else {
+                Err("empty if two values are chosen".to_owned())
+            };
+        }
+    }
+    Err("empty whichever value is chosen".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_of_every_dashboard_is_answered_whatever_is_chosen() {
+    let Stack { prometheus, .. } = &Stack::start().await;
+    let mut problems = Vec::new();
+    for dashboard in &Dashboard::shipped() {
+        let choices = &Choices::of(dashboard, prometheus).await;
+        let checked = stream::iter(&dashboard.queries).map(async |query| {
+            let checked = check(query, dashboard, choices, prometheus).await;
+            checked.map_err(|problem| format!("{}: {problem}", query.name(dashboard)))
+        });
+        let checked: Vec<_> = checked.buffer_unordered(AT_ONCE).collect().await;
+        problems.extend(checked.into_iter().filter_map(Result::err));
+    }
+    assert!(problems.is_empty(), "{problems:#?}");
+}
