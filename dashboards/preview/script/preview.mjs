@@ -170,7 +170,8 @@ async function address(site, uid, prometheusUrl) {
   }
   const sent = 'campaign_attempted{provider="smsup"}';
   // something to be seen: not well, not just now, and of the provider that tells most
-  const bad = `${sent} and campaign:decided_delivery:ratio < 0.8 and campaign:age:seconds < 64800`;
+  const age = 'time() - campaign_last_sent_timestamp_seconds';
+  const bad = `${sent} and campaign_delivery_ratio < 0.8 and ${age} > 10800 < 64800`;
   for (const campaigns of [bad, sent]) {
     const { result } = await get(prometheusUrl, 'query', { query: `topk(1, ${campaigns})` });
     if (result.length > 0) {
