@@ -1,0 +1,487 @@
+//! What the exporter shows of a month, and what Prometheus scrapes of that.
+//!
+//! The snapshot, its rendering and the counters are the exporter's own code, so that no figure here
+//! can differ from the product's. Only the clock and the polls' results come from the month.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use campaign_exporter::campaign::{Campaign, Channel, Counts};
+use campaign_exporter::config::Config;
+use campaign_exporter::exposition::{Format, Writer};
+use campaign_exporter::families;
+use campaign_exporter::provider::Reason;
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use crate::chance::Chance;
+use crate::credits::Credits;
+use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Provider, Trouble, What};
+use crate::sending::{DAY, Sending};
+use crate::series::{Series, Timeline};
+
+/// Minutes between two polls of an account, the default.
+pub(crate) const POLL_INTERVAL: i64 = 5;
+
+/// When in a minute Prometheus scrapes; rules are evaluated when it is full.
+pub(crate) const SCRAPED_AT: i64 = 20;
+
+/// Requests of an ordinary poll, and those of a day.
+const REQUESTS: f64 = 2.0;
+pub(crate) const REQUESTS_A_DAY: f64 = 10_000.0;
+
+/// Life of a token that is renewed, and its age when it is, in minutes.
+const TOKEN_LIVES: i64 = DAY;
+const TOKEN_RENEWED: i64 = 19 * 60;
+
+/// When the month begins: a Monday.
+pub(crate) fn start() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::days(20_605)
+}
+
+/// The moment of a minute.
+fn moment(minute: i64) -> DateTime<Utc> {
+    start() + TimeDelta::minutes(minute)
+}
+
+/// The configuration of all accounts.
+const CONFIGURATION: &str = "\
+global: {lookback: 16d, requests_per_day: 10000}
+accounts:
+- {name: shoes-ch, provider: smsup, token_env: TOKEN}
+- {name: bank-fr, provider: smsup, token_env: TOKEN}
+- {name: club-de, provider: smsup, token_env: TOKEN}
+- {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: a, token_env: TOKEN}
+- {name: hotel-tw, provider: cinnox, base_url: 'https://tw.example.com', app_id: b, token_env: TOKEN, channels: [whatsapp]}
+- {name: spring-us, provider: constant_contact, client_id: c, access_token_env: TOKEN}
+- {name: shop-uk, provider: constant_contact, client_id: d, access_token_env: TOKEN}
+- {name: charity-us, provider: constant_contact, client_id: e, access_token_env: TOKEN}
+- {name: new-it, provider: smsup, token_env: TOKEN}
+- {name: pilot-sg, provider: cinnox, base_url: 'https://sg.example.com', app_id: f, token_env: TOKEN}
+";
+
+/// How a poll ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poll {
+    /// In seconds of the month.
+    pub(crate) ended: i64,
+    pub(crate) failed: Option<&'static str>,
+}
+
+/// What Prometheus gets in a month, and what only the exporter knows.
+pub(crate) struct Scraped {
+    pub(crate) series: Vec<Series>,
+    pub(crate) known: Vec<Known>,
+}
+
+/// What the exporter knows of an account.
+pub(crate) struct Known {
+    pub(crate) polls: Vec<Poll>,
+    /// Requests left of the day, at each minute.
+    pub(crate) requests_left: Vec<f64>,
+    /// When the token in use runs out, at each minute.
+    pub(crate) token_expiry: Vec<Option<i64>>,
+}
+
+/// The exporter's life in a month, as Prometheus sees it through the metrics called like this.
+pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(CONFIGURATION.as_bytes())?;
+    let config = Config::load(file.path(), None)?;
+    let clock = Instant::now();
+    let mut accounts = Vec::new();
+    for (place, account) in ACCOUNTS.iter().enumerate() {
+        let mut configured = config.accounts.iter();
+        let configured = configured.find(|configured| configured.name == account.name);
+        let configured = configured.context("an account without configuration")?;
+        accounts.push(Polled::new(
+            month,
+            place,
+            account,
+            configured.clone(),
+            clock,
+        )?);
+    }
+    let own = Telemetry::new()?;
+    let mut timeline = Timeline::new(wanted, accounts.len() + 2);
+    let (service, prometheus) = (accounts.len(), accounts.len() + 1);
+    let is_on = |minute, what: fn(&What) -> bool| {
+        let mut troubles = month.troubles.iter();
+        troubles.any(|trouble| what(&trouble.what) && trouble.is_on(None, minute))
+    };
+    let mut was_scraped = false;
+    for minute in 0..MONTH {
+        let running = !is_on(minute, |what| matches!(what, What::Down));
+        let known = !is_on(minute, |what| matches!(what, What::Absent));
+        let scraped = running && known;
+        for (place, polled) in accounts.iter_mut().enumerate() {
+            let changed = polled.minute(minute, running)?;
+            if !scraped {
+                timeline.scrape(place, minute, "");
+            } else if changed || !was_scraped {
+                timeline.scrape(place, minute, &polled.exposition(minute));
+            }
+        }
+        if is_on(minute, |what| matches!(what, What::ReloadFailed)) {
+            own.reload_failed();
+        } else {
+            own.reload_succeeded();
+        }
+        let service_text = if scraped {
+            written(&own)
+        } else {
+            String::new()
+        };
+        timeline.scrape(service, minute, &service_text);
+        let mut text = String::new();
+        if known {
+            text.push_str(if running { "up 1\n" } else { "up 0\n" });
+        }
+        if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
+            // a rule of the user's own, whose account's name has a mistake in it
+            text.push_str(UNUSED_THRESHOLD);
+        }
+        timeline.scrape(prometheus, minute, &text);
+        was_scraped = scraped;
+    }
+    Ok(Scraped {
+        series: timeline.finish(),
+        known: accounts.into_iter().map(|polled| polled.known).collect(),
+    })
+}
+
+const UNUSED_THRESHOLD: &str = "campaign_threshold{threshold=\"delivery_ratio_warning\",\
+                                provider=\"smsup\",account=\"shoes-hc\"} 0.95\n";
+
+fn written(telemetry: &Telemetry) -> String {
+    let mut writer = Writer::new(Format::Text);
+    writer.families(&telemetry.gather());
+    writer.into_string()
+}
+
+/// An account as it is polled.
+struct Polled<'a> {
+    place: usize,
+    account: &'a Account,
+    configured: campaign_exporter::config::Account,
+    troubles: Vec<&'a Trouble>,
+    sendings: Vec<&'a Sending>,
+    credits: Option<Credits>,
+    chance: Chance,
+    clock: Instant,
+    /// What the exporter shows. It has a store, so that a restart changes nothing here: what has
+    /// become stale in between leaves as it would have.
+    snapshot: Snapshot,
+    telemetry: Telemetry,
+    counters: AccountTelemetry,
+    was_running: bool,
+    was_configured: bool,
+    /// When it is polled within the interval, in seconds.
+    phase: i64,
+    /// Requests made on this day.
+    requests: f64,
+    token_expiry: Option<i64>,
+    known: Known,
+}
+
+impl<'a> Polled<'a> {
+    fn new(
+        month: &'a Month,
+        place: usize,
+        account: &'a Account,
+        configured: campaign_exporter::config::Account,
+        clock: Instant,
+    ) -> Result<Self> {
+        let troubles = month.troubles.iter();
+        let mut snapshot = Snapshot::default();
+        snapshot.apply(Change::Configured {
+            number: 1,
+            accounts: vec![Configured {
+                generation: 1,
+                poll_interval: configured.polling.poll_interval,
+                account: configured.clone(),
+                restored: None,
+            }],
+        });
+        Ok(Self {
+            place,
+            account,
+            troubles: troubles
+                .filter(|trouble| trouble.account == Some(place))
+                .collect(),
+            sendings: month.of(place).collect(),
+            credits: Credits::of(month, place),
+            chance: Chance::named(month.seed, &format!("polls of {}", account.name)),
+            clock,
+            snapshot,
+            telemetry: Telemetry::new()?,
+            counters: counters(&configured)?,
+            configured,
+            was_running: false,
+            was_configured: false,
+            phase: 11 + 29 * i64::try_from(place)?,
+            requests: 0.0,
+            token_expiry: None,
+            known: Known {
+                polls: Vec::new(),
+                requests_left: Vec::new(),
+                token_expiry: Vec::new(),
+            },
+        })
+    }
+
+    fn on(&self, minute: i64) -> impl Iterator<Item = What> {
+        let on = self.troubles.iter();
+        on.filter(move |trouble| trouble.is_on(Some(self.place), minute))
+            .map(|trouble| trouble.what)
+    }
+
+    fn has(&self, minute: i64, what: fn(&What) -> bool) -> bool {
+        self.on(minute).any(|trouble| what(&trouble))
+    }
+
+    /// What happens up to the scrape of a minute. Returns whether anything shows.
+    fn minute(&mut self, minute: i64, running: bool) -> Result<bool> {
+        let configured = !self.has(minute, |what| matches!(what, What::Unconfigured));
+        let mut changed = configured != self.was_configured;
+        self.was_configured = configured;
+        if minute % DAY == 0 {
+            self.requests = 0.0;
+            changed = true;
+        }
+        if running && !self.was_running {
+            self.counters = counters(&self.configured)?;
+            changed = true;
+        }
+        self.was_running = running;
+        let scrape = minute * 60 + SCRAPED_AT;
+        if running && configured {
+            // the poll that ends between the last scrape and this one, if one does
+            let number = (scrape - self.phase).div_euclid(POLL_INTERVAL * 60);
+            let ended = number * POLL_INTERVAL * 60 + self.phase;
+            if number >= 0 && ended > scrape - 60 {
+                self.poll(ended)?;
+                changed = true;
+            }
+            changed |= self.snapshot.expire(self.instant(scrape));
+        }
+        let left = (REQUESTS_A_DAY - self.requests).max(0.0);
+        self.known.requests_left.push(left);
+        self.known.token_expiry.push(self.token_expiry);
+        Ok(changed)
+    }
+
+    fn instant(&self, second: i64) -> Instant {
+        self.clock + Duration::from_secs(u64::try_from(second).unwrap_or_default())
+    }
+
+    fn poll(&mut self, ended: i64) -> Result<()> {
+        let minute = ended.div_euclid(60);
+        self.renew_token(minute);
+        let failed = self.failure(minute);
+        let data = failed.is_none().then(|| self.read(minute));
+        match failed {
+            None => self.counters.poll_succeeded(),
+            Some(reason) => self.counters.poll_failed(reason),
+        }
+        if failed.is_none() && self.has(minute, |what| matches!(what, What::Unreadable)) {
+            self.counters.decode_problems("delivered", 3);
+        }
+        if failed.is_none() && self.has(minute, |what| matches!(what, What::Contradicted)) {
+            let rates = self.configured.provider.reported_rates();
+            self.counters.mismatch(rates.first().context("no rates")?);
+        }
+        self.known.polls.push(Poll { ended, failed });
+        self.snapshot.apply(Change::Polled(Box::new(Update {
+            account: self.account.name.to_owned(),
+            generation: 1,
+            at: start() + TimeDelta::seconds(ended),
+            ended: self.instant(ended),
+            took: Duration::from_secs(3),
+            poll_interval: self.configured.polling.poll_interval,
+            token_expiry: self.token_expiry.map(moment),
+            data,
+        })));
+        Ok(())
+    }
+
+    /// A Constant Contact token is renewed after 19 of its 24 hours; one of SMSUp says itself when
+    /// it runs out and is renewed by a person.
+    fn renew_token(&mut self, minute: i64) {
+        let stuck = self.has(minute, |what| matches!(what, What::TokenNotRenewed));
+        match self.account.provider {
+            Provider::ConstantContact => {
+                let due = self
+                    .token_expiry
+                    .is_none_or(|expiry| minute >= expiry - TOKEN_LIVES + TOKEN_RENEWED);
+                if due && !stuck {
+                    self.token_expiry = Some(minute + TOKEN_LIVES);
+                }
+            }
+            Provider::Smsup => {
+                let mut troubles = self.troubles.iter();
+                let runs_out = troubles.find(|trouble| {
+                    matches!(trouble.what, What::TokenNotRenewed) && minute < trouble.until
+                });
+                let expiry = runs_out.map_or(MONTH + 90 * DAY, |trouble| trouble.from + 3 * DAY);
+                self.token_expiry = Some(expiry);
+            }
+            Provider::Cinnox => {}
+        }
+    }
+
+    /// Why a poll fails, if it does.
+    fn failure(&mut self, minute: i64) -> Option<&'static str> {
+        if self.token_expiry.is_some_and(|expiry| expiry <= minute) {
+            return Some("auth");
+        }
+        if self.account.provider == Provider::ConstantContact {
+            let many = self.on(minute).find_map(|what| match what {
+                What::Requests(requests) => Some(requests),
+                _ => None,
+            });
+            if self.requests >= REQUESTS_A_DAY {
+                return Some("quota");
+            }
+            self.requests += many.unwrap_or(REQUESTS).round();
+        }
+        let on: Vec<What> = self.on(minute).collect();
+        on.into_iter().find_map(|what| match what {
+            What::Fails { reason, part } if self.chance.happens(part) => Some(reason),
+            _ => None,
+        })
+    }
+
+    /// What the provider reports at a minute.
+    fn read(&self, minute: i64) -> Data {
+        let lists_planned = self.account.provider == Provider::Smsup;
+        let mut campaigns: Vec<_> = self
+            .sendings
+            .iter()
+            .filter(|sending| {
+                let listed = sending.listed_from(lists_planned);
+                let date = sending.sent.filter(|sent| *sent <= minute);
+                listed.is_some_and(|listed| listed <= minute)
+                    && sending.withdrawn.is_none_or(|withdrawn| minute < withdrawn)
+                    && date.unwrap_or(sending.scheduled) > minute - LOOKBACK
+            })
+            .map(|sending| Arc::new(self.reported(sending, minute)))
+            .collect();
+        campaigns.sort_by_key(|campaign| std::cmp::Reverse(campaign.date()));
+        let dropped = if self.has(minute, |what| matches!(what, What::Dropped)) {
+            let dropped = campaigns.len() / 10 + 1;
+            campaigns.truncate(campaigns.len() - dropped.min(campaigns.len()));
+            dropped
+        } else {
+            0
+        };
+        Data {
+            campaigns,
+            dropped,
+            credits: self.credits.as_ref().map(|credits| credits.left(minute)),
+            reported_ratios: Vec::new(),
+        }
+    }
+
+    /// A campaign as its provider reports it: what README.md's table says, and nothing else.
+    fn reported(&self, sending: &Sending, minute: i64) -> Campaign {
+        let counted = sending.counted(minute);
+        let begun = sending.age(minute).is_some();
+        let mut campaign = Campaign {
+            id: sending.id.clone(),
+            name: sending.id.clone(),
+            channel: sending.channel.clone(),
+            last_sent: sending.sent.filter(|_| begun).map(moment),
+            ..Campaign::default()
+        };
+        let deliveries = Some(counted.deliveries);
+        match self.account.provider {
+            Provider::ConstantContact => {
+                campaign.counts = Counts {
+                    sends: Some(counted.attempted),
+                    deliveries,
+                    clicks: Some(counted.clicks),
+                    bounces: Some(counted.bounces).filter(|_| self.account.reports_bounces),
+                    opt_outs: Some(counted.opt_outs),
+                    ..Counts::default()
+                };
+            }
+            Provider::Cinnox => {
+                campaign.counts = Counts {
+                    recipients: Some(sending.recipients),
+                    deliveries,
+                    ..Counts::default()
+                };
+                if sending.channel == Channel::Whatsapp {
+                    campaign.counts.bounces = Some(counted.bounces);
+                    campaign.counts.pending = Some(counted.pending);
+                    campaign.counts.reads = Some(counted.reads);
+                    campaign.counts.replies = Some(counted.replies);
+                }
+            }
+            Provider::Smsup => {
+                campaign.status = Some(counted.status);
+                campaign.scheduled = (!begun).then(|| moment(sending.scheduled));
+                campaign.created = (!begun).then(|| moment(sending.created));
+                campaign.counts = Counts {
+                    recipients: Some(sending.recipients),
+                    sends: Some(counted.attempted),
+                    deliveries,
+                    bounces: Some(counted.bounces),
+                    opt_outs: Some(counted.opt_outs),
+                    ..Counts::default()
+                };
+                campaign.cost_credits = Some(sending.recipients as f64);
+                let ratio = counted.deliveries as f64 / counted.attempted.max(1) as f64;
+                // in percent with two digits
+                let percent = ((ratio + sending.reported_off) * 10_000.0).round() / 100.0;
+                campaign.reported_delivery_ratio = begun.then_some(percent.max(0.0) / 100.0);
+            }
+        }
+        campaign
+    }
+
+    /// What a scrape gets of the account.
+    fn exposition(&self, minute: i64) -> String {
+        if self.has(minute, |what| matches!(what, What::Unconfigured)) {
+            return String::new();
+        }
+        self.telemetry.set_accounts(vec![self.counters.clone()]);
+        let rendered = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
+        // what is the exporter's and no account's is scraped once
+        let own = rendered.lines().filter(|line| line.contains("account="));
+        let mut text: String = own.flat_map(|line| [line, "\n"]).collect();
+        if self.account.provider == Provider::ConstantContact {
+            // the quotas' gauges hang on applications, which read the machine's clock
+            let labels = format!(
+                "{{provider=\"{}\",account=\"{}\"}}",
+                self.configured.provider.name(),
+                self.account.name
+            );
+            let left = (REQUESTS_A_DAY - self.requests).max(0.0);
+            for (metric, value) in [("remaining", left), ("limit", REQUESTS_A_DAY)] {
+                let metric = format!("campaign_account_api_requests_{metric}");
+                text.extend([metric, labels.clone(), format!(" {value}\n")]);
+            }
+        }
+        text
+    }
+}
+
+/// New counters of an account.
+fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTelemetry> {
+    let provider = &configured.provider;
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let rates = provider.reported_rates();
+    Ok(AccountTelemetry::new(
+        provider.name(),
+        &configured.name,
+        reasons,
+        rates,
+    )?)
+}

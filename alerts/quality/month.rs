@@ -1,0 +1,442 @@
+//! A month of some accounts: what is sent, and what goes on that must not alert anybody.
+
+use campaign_exporter::campaign::Channel;
+
+use crate::chance::{Chance, minutes, whole};
+use crate::sending::{DAY, Outcome, Recount, Sending};
+
+/// The days that are judged; the first is a Monday.
+pub(crate) const DAYS: i64 = 30;
+
+/// The minutes of the month.
+pub(crate) const MONTH: i64 = DAYS * DAY;
+
+/// The days that the exporter reads back, a day more than the rules look.
+pub(crate) const LOOKBACK: i64 = 16 * DAY;
+
+/// A provider, as far as its habits differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Provider {
+    ConstantContact,
+    Cinnox,
+    Smsup,
+}
+
+/// An account and how it sends.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) name: &'static str,
+    pub(crate) provider: Provider,
+    /// Campaigns on a day on which it sends.
+    per_day: f64,
+    /// The days of the week on which it sends, Monday first.
+    days: [bool; 7],
+    /// Its messages, from the smallest to the largest campaign.
+    volume: (f64, f64),
+    /// The part of its campaigns that is WhatsApp.
+    whatsapp: f64,
+    /// The part of its campaigns that has no link to click.
+    without_link: f64,
+    /// Constant Contact documents no bounces and reports them to some.
+    pub(crate) reports_bounces: bool,
+    usual: Usual,
+}
+
+/// What an account's campaigns usually come to.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    delivery: f64,
+    click: f64,
+    opt_out: f64,
+    read: f64,
+}
+
+const WEEKDAYS: [bool; 7] = [true, true, true, true, true, false, false];
+const ALL_WEEK: [bool; 7] = [true; 7];
+const TUESDAYS: [bool; 7] = [false, true, false, false, false, false, false];
+
+const USUAL: Usual = Usual {
+    delivery: 0.96,
+    click: 0.07,
+    opt_out: 0.006,
+    read: 0.65,
+};
+
+/// Every habit that an alert could stumble over: daily and weekly, large and tiny, one channel and
+/// two, with and without links, and an account in which nothing happens.
+pub(crate) const ACCOUNTS: [Account; 10] = [
+    Account {
+        name: "shoes-ch",
+        provider: Provider::Smsup,
+        per_day: 2.2,
+        days: [true, true, true, true, true, true, false],
+        volume: (1_000.0, 20_000.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: USUAL,
+    },
+    Account {
+        name: "bank-fr",
+        provider: Provider::Smsup,
+        per_day: 1.2,
+        days: WEEKDAYS,
+        volume: (5_000.0, 100_000.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: Usual {
+            delivery: 0.972,
+            opt_out: 0.003,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "club-de",
+        provider: Provider::Smsup,
+        per_day: 1.3,
+        days: ALL_WEEK,
+        volume: (20.0, 600.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: Usual {
+            delivery: 0.95,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "desk-hk",
+        provider: Provider::Cinnox,
+        per_day: 2.3,
+        days: [true, true, true, true, true, true, false],
+        volume: (400.0, 15_000.0),
+        whatsapp: 0.4,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: USUAL,
+    },
+    Account {
+        name: "hotel-tw",
+        provider: Provider::Cinnox,
+        per_day: 1.1,
+        days: ALL_WEEK,
+        volume: (400.0, 8_000.0),
+        whatsapp: 1.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: Usual {
+            delivery: 0.95,
+            read: 0.70,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "spring-us",
+        provider: Provider::ConstantContact,
+        per_day: 2.2,
+        days: ALL_WEEK,
+        volume: (1_000.0, 30_000.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: Usual {
+            click: 0.09,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "shop-uk",
+        provider: Provider::ConstantContact,
+        per_day: 1.4,
+        days: WEEKDAYS,
+        volume: (500.0, 10_000.0),
+        whatsapp: 0.0,
+        without_link: 0.2,
+        reports_bounces: false,
+        usual: Usual {
+            opt_out: 0.01,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "charity-us",
+        provider: Provider::ConstantContact,
+        per_day: 3.0,
+        days: TUESDAYS,
+        volume: (60.0, 20_000.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: Usual {
+            delivery: 0.97,
+            opt_out: 0.004,
+            ..USUAL
+        },
+    },
+    Account {
+        name: "new-it",
+        provider: Provider::Smsup,
+        per_day: 0.0,
+        days: ALL_WEEK,
+        volume: (1.0, 1.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: USUAL,
+    },
+    Account {
+        name: "pilot-sg",
+        provider: Provider::Cinnox,
+        per_day: 0.0,
+        days: ALL_WEEK,
+        volume: (1.0, 1.0),
+        whatsapp: 0.0,
+        without_link: 0.0,
+        reports_bounces: true,
+        usual: USUAL,
+    },
+];
+
+/// The account that is configured wrongly, once it is configured.
+pub(crate) const NEVER_READ: usize = 9;
+
+/// What goes wrong between the provider, the exporter and Prometheus for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// Whose; nothing where it is the exporter's.
+    pub(crate) account: Option<usize>,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+    pub(crate) what: What,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    /// This part of the polls fails for this reason.
+    Fails { reason: &'static str, part: f64 },
+    /// Each poll has values that cannot be read.
+    Unreadable,
+    /// Each poll's sums are not those of the campaigns.
+    Contradicted,
+    /// More campaigns than `max_campaigns`.
+    Dropped,
+    /// The token is not renewed.
+    TokenNotRenewed,
+    /// A poll takes as many requests.
+    Requests(f64),
+    /// The exporter does not run.
+    Down,
+    /// Prometheus does not know the exporter.
+    Absent,
+    /// The configuration is bad.
+    ReloadFailed,
+    /// The account is not configured.
+    Unconfigured,
+    /// Somebody has a number of their own for an account that does not exist.
+    UnusedThreshold,
+    /// Nobody buys credits.
+    NoTopUps,
+}
+
+impl Trouble {
+    /// Whether it happens at a minute to an account, or to the exporter.
+    pub(crate) fn is_on(&self, account: Option<usize>, minute: i64) -> bool {
+        self.account == account && (self.from..self.until).contains(&minute)
+    }
+}
+
+/// All that happens.
+#[derive(Debug)]
+pub(crate) struct Month {
+    pub(crate) seed: u64,
+    pub(crate) sendings: Vec<Sending>,
+    pub(crate) troubles: Vec<Trouble>,
+    /// The campaigns that go to a list that nobody has written to for long.
+    pub(crate) first_sends: Vec<String>,
+}
+
+impl Month {
+    /// A month in which nothing happens that anybody should be told.
+    pub(crate) fn ordinary(seed: u64) -> Self {
+        let mut sendings = Vec::new();
+        for (place, account) in ACCOUNTS.iter().enumerate() {
+            let mut chance = Chance::named(seed, account.name);
+            for day in -LOOKBACK / DAY..DAYS {
+                let weekday = usize::try_from(day.rem_euclid(7)).unwrap_or_default();
+                if account.days.get(weekday) != Some(&true) {
+                    continue;
+                }
+                let most = whole(account.per_day.ceil());
+                let today = chance.successes(most, account.per_day / most.max(1) as f64);
+                for number in 0..today {
+                    // at hours at which nobody is woken
+                    let scheduled = day * DAY + chance.minute((8 * 60, 18 * 60));
+                    let id = format!("{}-{}-{number}", account.name, day + LOOKBACK / DAY);
+                    sendings.push(account.sending(place, id, scheduled, &mut chance));
+                }
+            }
+        }
+        let mut month = Self {
+            seed,
+            sendings,
+            troubles: Vec::new(),
+            first_sends: Vec::new(),
+        };
+        month.first_sends();
+        month.restarts();
+        month
+    }
+
+    /// The campaigns of an account.
+    pub(crate) fn of(&self, account: usize) -> impl Iterator<Item = &Sending> {
+        let sendings = self.sendings.iter();
+        sendings.filter(move |sending| sending.account == account)
+    }
+
+    /// Some campaigns go to a list that nobody has written to for long: some 85 % arrive, the
+    /// others bounce, and more people than usual opt out (Burst SMS, help article 44001076747).
+    fn first_sends(&mut self) {
+        const HOW_MANY: usize = 8;
+        let mut chance = Chance::named(self.seed, "first sends");
+        let mut candidates: Vec<_> = self
+            .sendings
+            .iter_mut()
+            .filter(|sending| sending.scheduled > 0 && sending.recipients >= 1_000)
+            .collect();
+        chance.shuffle(&mut candidates);
+        for sending in candidates.into_iter().take(HOW_MANY) {
+            let delivery = chance.normal(0.85, 0.01);
+            sending.deliver(&mut chance, delivery, 0.95);
+            let opted_out = chance.between((0.02, 0.04));
+            sending.outcome.opt_outs = chance.successes(sending.recipients, opted_out);
+            self.first_sends.push(sending.id.clone());
+        }
+    }
+
+    /// The exporter is restarted now and then, which takes a minute or three, and single polls
+    /// fail.
+    fn restarts(&mut self) {
+        let mut chance = Chance::named(self.seed, "restarts");
+        for _ in 0..4 {
+            let from = chance.minute((DAY, MONTH - DAY));
+            self.troubles.push(Trouble {
+                account: None,
+                from,
+                until: from + chance.minute((1, 4)),
+                what: What::Down,
+            });
+        }
+        for account in 0..ACCOUNTS.len() {
+            self.troubles.push(Trouble {
+                account: Some(account),
+                from: 0,
+                until: MONTH,
+                what: What::Fails {
+                    reason: "timeout",
+                    part: 0.005,
+                },
+            });
+        }
+    }
+}
+
+impl Sending {
+    /// Lets so many arrive, and of the others so many bounce; the rest is never heard of.
+    pub(crate) fn deliver(&mut self, chance: &mut Chance, delivery: f64, bounced: f64) {
+        let deliveries = chance.successes(self.recipients, delivery);
+        self.outcome.deliveries = deliveries;
+        self.outcome.bounces = chance.successes(self.recipients - deliveries, bounced);
+    }
+}
+
+impl Account {
+    /// An ordinary campaign.
+    pub(crate) fn sending(
+        &self,
+        place: usize,
+        id: String,
+        scheduled: i64,
+        chance: &mut Chance,
+    ) -> Sending {
+        let channel = if chance.happens(self.whatsapp) {
+            Channel::Whatsapp
+        } else {
+            Channel::Sms
+        };
+        let recipients = whole(chance.log_between(self.volume));
+        let created = scheduled - chance.minute((30, 36 * 60));
+        // a person looks at some, which is over long before four hours
+        let moderated = chance
+            .happens(0.3)
+            .then(|| created + chance.minute((5, 180)));
+        // and the queue takes a while
+        let sent = scheduled.max(moderated.unwrap_or(created)) + chance.minute((0, 20));
+        let mut sending = Sending {
+            id,
+            account: place,
+            channel,
+            created,
+            scheduled,
+            moderated_until: moderated,
+            sent: Some(sent),
+            denied: None,
+            withdrawn: None,
+            recipients,
+            counts_recipients: self.provider == Provider::Cinnox,
+            takes: minutes(recipients as f64 / chance.between((500.0, 2_000.0))).max(1),
+            stall: None,
+            outcome: Outcome::default(),
+            slow: false,
+            recount: None,
+            reported_off: 0.0,
+        };
+        self.react(&mut sending, chance);
+        if self.provider != Provider::Smsup {
+            sending.moderated_until = None;
+        }
+        sending
+    }
+
+    /// What people usually make of a campaign.
+    pub(crate) fn react(&self, sending: &mut Sending, chance: &mut Chance) {
+        // the smaller, the more a list is a matter of luck
+        let delivery = if sending.recipients < 150 {
+            chance.between((0.5, 1.0))
+        } else {
+            chance.normal(self.usual.delivery, 0.012).min(0.995)
+        };
+        let bounced = match sending.channel {
+            Channel::Whatsapp => 1.0,
+            _ => 0.8,
+        };
+        sending.deliver(chance, delivery, bounced);
+        let (recipients, deliveries) = (sending.recipients, sending.outcome.deliveries);
+        let clicked = if chance.happens(self.without_link) {
+            0.0
+        } else {
+            self.usual.click * chance.normal(0.0, 0.3).exp()
+        };
+        let opted_out = self.usual.opt_out * chance.normal(0.0, 0.4).exp();
+        let read = chance.normal(self.usual.read, 0.05);
+        let replied = chance.between((0.03, 0.15));
+        let outcome = &mut sending.outcome;
+        outcome.clicks = chance.successes(recipients, clicked);
+        outcome.opt_outs = chance.successes(recipients, opted_out);
+        if sending.channel == Channel::Whatsapp {
+            outcome.reads = chance.successes(deliveries, read);
+            outcome.replies = chance.successes(deliveries, replied);
+            sending.slow = chance.happens(0.2);
+        }
+        // providers count anew, and come to a percent or two more or less
+        if let Some(sent) = sending.sent
+            && chance.happens(0.1)
+        {
+            sending.recount = Some(Recount {
+                minute: sent + chance.minute((180, 2 * DAY)),
+                factor: chance.between((0.98, 1.02)),
+            });
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A real Prometheus that is given a past and asked about it.
+
+use std::net::TcpListener;
+use std::ops::Range;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use prost::Message;
+use serde::Deserialize;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::exporter::{SCRAPED_AT, start};
+use crate::series::{Labels, Series};
+
+/// The label that a metric's name is.
+pub(crate) const NAME: &str = "__name__";
+
+/// What says that a series ends, instead of that nothing came:
+/// <https://prometheus.io/docs/specs/prw/remote_write_spec/#stale-markers>.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+/// Samples of one request: a few megabytes.
+const BATCH: usize = 200_000;
+
+/// How long it may take to start.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A Prometheus as a process. Dropping it kills it.
+pub(crate) struct Prometheus {
+    _child: Child,
+    _folder: TempDir,
+    address: String,
+    client: reqwest::Client,
+}
+
+// The messages of remote write 1.0: <https://prometheus.io/docs/specs/prw/remote_write_spec/>.
+
+#[derive(Clone, PartialEq, Message)]
+struct WriteRequest {
+    #[prost(message, repeated, tag = "1")]
+    series: Vec<WrittenSeries>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct WrittenSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Label {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Message)]
+struct Sample {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(int64, tag = "2")]
+    timestamp: i64,
+}
+
+/// The answer to a query.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    data: Found,
+}
+
+#[derive(Default, Deserialize)]
+struct Found {
+    #[serde(default)]
+    result: Vec<Row>,
+}
+
+/// A series of a result, and the minutes at which it has a value.
+#[derive(Deserialize)]
+struct Row {
+    metric: Labels,
+    values: Vec<(i64, String)>,
+}
+
+/// A series of a result.
+pub(crate) struct Points {
+    pub(crate) labels: Labels,
+    /// Minutes of the month, and the value then.
+    pub(crate) values: Vec<(i64, f64)>,
+}
+
+impl Prometheus {
+    /// Starts one that has no samples and scrapes nothing.
+    pub(crate) async fn start() -> Result<Self> {
+        let folder = TempDir::new()?;
+        let config = folder.path().join("prometheus.yml");
+        std::fs::write(&config, "global: {}\n")?;
+        // it cannot be asked for any free port, so the system is asked first
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        let mut child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--web.enable-remote-write-receiver")
+            .arg("--storage.tsdb.retention.time=100y")
+            // The whole month is one block in memory. What rules record is written after what they
+            // read, and Prometheus takes samples that are half a block older than its newest.
+            .arg("--storage.tsdb.min-block-duration=3000h")
+            .arg("--storage.tsdb.max-block-duration=3000h")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("prometheus is needed on the PATH (Debian: package prometheus)")?;
+        let client = reqwest::Client::new();
+        let url = format!("http://{address}/-/ready");
+        let ready = async {
+            loop {
+                let answer = client.get(&url).send().await;
+                if answer.is_ok_and(|answer| answer.status() == 200) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            _ = child.wait() => {
+                bail!("prometheus: {}", std::fs::read_to_string(folder.path().join("log"))?)
+            }
+            ready = tokio::time::timeout(LIMIT, ready) => ready.context("prometheus is not ready")?,
+        }
+        Ok(Self {
+            _child: child,
+            _folder: folder,
+            address,
+            client,
+        })
+    }
+
+    /// Writes what was scraped, each minute of it, hour by hour.
+    pub(crate) async fn scraped(&self, series: &[Series], minutes: i64) -> Result<()> {
+        const HOUR: i64 = 60;
+        let mut batch = Batch::default();
+        // where each series is in its changes
+        let mut cursors = vec![(0_usize, None::<f64>); series.len()];
+        for hour in (0..minutes).step_by(60) {
+            for (series, (cursor, value)) in series.iter().zip(&mut cursors) {
+                let mut samples = Vec::new();
+                for minute in hour..hour + HOUR {
+                    if let Some((at, changed)) = series.changes.get(*cursor)
+                        && *at == minute
+                    {
+                        if value.is_some() && changed.is_none() {
+                            samples.push(sample(minute, SCRAPED_AT, f64::from_bits(STALE)));
+                        }
+                        *value = *changed;
+                        *cursor += 1;
+                    }
+                    samples.extend(value.map(|value| sample(minute, SCRAPED_AT, value)));
+                }
+                batch.add(self, &series.labels, samples).await?;
+            }
+        }
+        batch.send(self).await
+    }
+
+    /// Writes what a rule recorded at an interval: the points, and where a series ends.
+    pub(crate) async fn recorded(
+        &self,
+        recorded: &[Points],
+        last: i64,
+        interval: i64,
+    ) -> Result<()> {
+        let mut batch = Batch::default();
+        for points in recorded {
+            let mut samples = Vec::new();
+            let mut values = points.values.iter().peekable();
+            while let Some((minute, value)) = values.next() {
+                samples.push(sample(*minute, 0, *value));
+                let next = values.peek().map_or(last, |(next, _)| *next);
+                if next > minute + interval {
+                    samples.push(sample(minute + interval, 0, f64::from_bits(STALE)));
+                }
+            }
+            batch.add(self, &points.labels, samples).await?;
+        }
+        batch.send(self).await
+    }
+
+    /// Evaluates an expression at minutes that are an interval apart.
+    pub(crate) async fn query(
+        &self,
+        query: &str,
+        minutes: Range<i64>,
+        interval: i64,
+    ) -> Result<Vec<Points>> {
+        let at = |minute: i64| (start().timestamp() + minute * 60).to_string();
+        let parameters = [
+            ("query", query),
+            ("start", &at(minutes.start)),
+            ("end", &at(minutes.end - 1)),
+            ("step", &format!("{interval}m")),
+            ("timeout", "10m"),
+        ];
+        let body: String = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let request = self
+            .client
+            .post(format!("http://{}/api/v1/query_range", self.address))
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .body(body);
+        let answer = request.send().await?.bytes().await?;
+        let answer: Answer = serde_json::from_slice(&answer)?;
+        if !answer.error.is_empty() {
+            bail!("{}\n{query}", answer.error);
+        }
+        let rows = answer.data.result.into_iter();
+        rows.map(|row| {
+            let values = row.values.iter().map(|(second, value)| {
+                let minute = (second - start().timestamp()) / 60;
+                Ok((minute, value.parse()?))
+            });
+            Ok(Points {
+                labels: row.metric,
+                values: values.collect::<Result<_>>()?,
+            })
+        })
+        .collect()
+    }
+}
+
+fn sample(minute: i64, second: i64, value: f64) -> Sample {
+    Sample {
+        value,
+        timestamp: start().timestamp_millis() + (minute * 60 + second) * 1_000,
+    }
+}
+
+/// Samples that are sent together.
+#[derive(Default)]
+struct Batch {
+    request: WriteRequest,
+    samples: usize,
+}
+
+impl Batch {
+    async fn add(
+        &mut self,
+        prometheus: &Prometheus,
+        labels: &Labels,
+        samples: Vec<Sample>,
+    ) -> Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.samples += samples.len();
+        let labels = labels.iter().map(|(name, value)| Label {
+            name: name.clone(),
+            value: value.clone(),
+        });
+        self.request.series.push(WrittenSeries {
+            labels: labels.collect(),
+            samples,
+        });
+        if self.samples >= BATCH {
+            self.send(prometheus).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, prometheus: &Prometheus) -> Result<()> {
+        let request = std::mem::take(self).request;
+        let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec())?;
+        let answer = prometheus
+            .client
+            .post(format!("http://{}/api/v1/write", prometheus.address))
+            .header("Content-Encoding", "snappy")
+            .header("Content-Type", "application/x-protobuf")
+            .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+            .body(body)
+            .send()
+            .await?;
+        if !answer.status().is_success() {
+            bail!("remote write: {}", answer.text().await?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Rules as Prometheus evaluates them, minute by minute.
+//!
+//! `promtool test rules` evaluates a month of these rules for about an hour, since it parses, selects
+//! and commits anew each minute. A range query evaluates the same expressions at the same minutes in
+//! a fraction of that. Prometheus evaluates; what is done here is what its rule manager does around
+//! it: recorded results are written back, and `for` and `keep_firing_for` are counted.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+
+use crate::prometheus::{NAME, Points, Prometheus};
+use crate::series::Labels;
+
+/// Minutes of one range query, a multiple of any interval: Prometheus gives 11,000 points of a
+/// series at most.
+const WINDOW: i64 = 10_800;
+
+#[derive(Deserialize)]
+struct File {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    interval: String,
+    rules: Vec<Rule>,
+}
+
+/// A rule.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Rule {
+    #[serde(default)]
+    record: String,
+    #[serde(default)]
+    pub(crate) alert: String,
+    pub(crate) expr: String,
+    #[serde(default, rename = "for")]
+    hold: String,
+    #[serde(default)]
+    keep_firing_for: String,
+    #[serde(default)]
+    pub(crate) labels: Labels,
+    /// Minutes between two evaluations; its group has it.
+    #[serde(skip)]
+    interval: i64,
+}
+
+/// An alert that fired, from a minute to before another.
+#[derive(Clone, Debug)]
+pub(crate) struct Firing {
+    pub(crate) alert: String,
+    pub(crate) labels: Labels,
+    pub(crate) from: i64,
+    pub(crate) until: i64,
+}
+
+/// The rules of some files, in the order in which they are evaluated.
+pub(crate) fn read(files: &[&Path]) -> Result<Vec<Rule>> {
+    let mut rules = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file)?;
+        let file: File = serde_saphyr::from_str(&text)
+            .with_context(|| format!("{} is no rule file", file.display()))?;
+        for group in file.groups {
+            let interval = in_minutes(&group.interval).max(1);
+            let of_group = group.rules.into_iter();
+            rules.extend(of_group.map(|rule| Rule { interval, ..rule }));
+        }
+    }
+    Ok(rules)
+}
+
+/// The alerts and what they read. The rest is for dashboards, and takes as long again.
+pub(crate) fn needed(rules: Vec<Rule>) -> Vec<Rule> {
+    let mut read = HashSet::new();
+    let mut needed: Vec<Rule> = Vec::new();
+    for rule in rules.into_iter().rev() {
+        if !rule.alert.is_empty() || read.contains(&rule.record) {
+            read.extend(words(std::slice::from_ref(&rule)));
+            needed.push(rule);
+        }
+    }
+    needed.reverse();
+    needed
+}
+
+/// The words of the expressions; what metrics are called that they read is among them.
+pub(crate) fn words(rules: &[Rule]) -> HashSet<String> {
+    let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == ':';
+    let words = rules
+        .iter()
+        .flat_map(|rule| rule.expr.split(move |char| !is_word(char)));
+    words.map(str::to_owned).collect()
+}
+
+impl Rule {
+    /// How long it waits, in minutes.
+    pub(crate) fn waits(&self) -> i64 {
+        in_minutes(&self.hold)
+    }
+
+    /// What it results in, in all minutes.
+    async fn evaluate(&self, prometheus: &Prometheus, minutes: i64) -> Result<Vec<Points>> {
+        let windows = (0..minutes).step_by(usize::try_from(WINDOW)?);
+        let queries = windows.map(|from| {
+            let until = (from + WINDOW).min(minutes);
+            prometheus.query(&self.expr, from..until, self.interval)
+        });
+        let mut series: BTreeMap<Labels, Vec<(i64, f64)>> = BTreeMap::new();
+        for points in try_join_all(queries).await?.into_iter().flatten() {
+            let mut labels = points.labels;
+            labels.remove(NAME);
+            labels.extend(self.labels.clone());
+            series.entry(labels).or_default().extend(points.values);
+        }
+        let series = series.into_iter();
+        Ok(series
+            .map(|(labels, values)| Points { labels, values })
+            .collect())
+    }
+}
+
+/// Evaluates all rules in all minutes. Returns the alerts that fired.
+pub(crate) async fn evaluate(
+    rules: &[Rule],
+    prometheus: &Prometheus,
+    minutes: i64,
+) -> Result<Vec<Firing>> {
+    let mut fired = Vec::new();
+    for rule in rules {
+        let mut result = rule.evaluate(prometheus, minutes).await?;
+        if rule.alert.is_empty() {
+            for points in &mut result {
+                points.labels.insert(NAME.to_owned(), rule.record.clone());
+            }
+            prometheus.recorded(&result, minutes, rule.interval).await?;
+            continue;
+        }
+        for points in result {
+            let on: HashSet<i64> = points.values.iter().map(|(minute, _)| *minute).collect();
+            let keeps = in_minutes(&rule.keep_firing_for);
+            let first = points.values.first().map_or(0, |(minute, _)| *minute);
+            let evaluated = (first..minutes).step_by(usize::try_from(rule.interval)?);
+            let active = evaluated.map(|minute| (minute, on.contains(&minute)));
+            let periods = firing(active, minutes, rule.waits(), keeps);
+            fired.extend(periods.into_iter().map(|(from, until)| Firing {
+                alert: rule.alert.clone(),
+                labels: points.labels.clone(),
+                from,
+                until,
+            }));
+        }
+    }
+    Ok(fired)
+}
+
+/// When an alert fires that is active at some evaluations and not at others, as Prometheus' rule
+/// manager has it: once it has been active for `waits` without a gap, and until it has not been for
+/// `keeps`.
+fn firing(
+    evaluations: impl Iterator<Item = (i64, bool)>,
+    end: i64,
+    waits: i64,
+    keeps: i64,
+) -> Vec<(i64, i64)> {
+    let mut periods = Vec::new();
+    let (mut active_since, mut fires, mut gone_since) = (None, None, None);
+    for (minute, active) in evaluations {
+        if active {
+            gone_since = None;
+            let since = *active_since.get_or_insert(minute);
+            if fires.is_none() && minute - since >= waits {
+                fires = Some(minute);
+            }
+        } else if let Some(from) = fires {
+            if minute - *gone_since.get_or_insert(minute) >= keeps {
+                periods.push((from, minute));
+                (active_since, fires, gone_since) = (None, None, None);
+            }
+        } else {
+            active_since = None;
+        }
+    }
+    periods.extend(fires.map(|from| (from, end)));
+    periods
+}
+
+/// A duration of one unit, as the rule files have them; none is none.
+fn in_minutes(duration: &str) -> i64 {
+    let unit = duration.trim_start_matches(|char: char| char.is_ascii_digit());
+    let number: i64 = duration.trim_end_matches(unit).parse().unwrap_or_default();
+    number
+        * match unit {
+            "d" => 1_440,
+            "h" => 60,
+            _ => 1,
+        }
+}
