@@ -97,7 +97,7 @@ fn state(thresholds: &Thresholds) -> Row {
                 .plain()
                 .levels(Levels::Zero),
             stat(
-                "Oldest data",
+                "Oldest data, in polls",
                 "The time since the last good poll of the account that waits longest, in its poll intervals.",
             )
             .query(&format!("max({})", age_in_intervals()), "intervals")
@@ -281,7 +281,7 @@ fn requests() -> Row {
     let rate = |metric: &str| format!("rate({}[$__rate_interval])", SCOPE.of(metric));
     let buckets = rate("campaign_exporter_api_request_duration_seconds_bucket");
     let quantile =
-        |quantile: &str| format!("histogram_quantile({quantile}, sum by (le) ({buckets}))");
+        |quantile: &str| format!("histogram_quantile({quantile}, sum by (le) ({buckets})) >= 0");
     row(
         "Requests to the providers",
         [

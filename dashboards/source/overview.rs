@@ -88,7 +88,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
             .plain()
             .links(to_exporter()),
             stat(
-                "Oldest data",
+                "Oldest data, in polls",
                 "The time since the last good poll of the account that waits longest, in its poll intervals.",
             )
             .query(&age, "intervals")

@@ -30,15 +30,6 @@ const MAY_BE_EMPTY: [(&str, &str); 4] = [
 
 const SPENT: &str = "what was spent is told from the credits of an hour ago";
 
-/// The queries that find no number at times, and why.
-const MAY_BE_NAN: [(&str, &str); 3] = [
-    ("campaigns-exporter: Duration of requests A", NO_REQUESTS),
-    ("campaigns-exporter: Duration of requests B", NO_REQUESTS),
-    ("campaigns-exporter: Duration of requests C", NO_REQUESTS),
-];
-
-const NO_REQUESTS: &str = "a quantile of no requests, of the exporter that polls once an hour";
-
 /// Questions at the same time.
 const AT_ONCE: usize = 4;
 
@@ -249,8 +240,7 @@ async fn finds(
 ) -> Result<bool, String> {
     let values = query.ask(dashboard, choice, prometheus).await?;
     let name = query.name(dashboard);
-    let may_be_nan = MAY_BE_NAN.iter().any(|(query, _)| *query == name);
-    if may_be_nan || values.iter().all(|value| value.is_finite()) {
+    if values.iter().all(|value| value.is_finite()) {
         Ok(!values.is_empty())
     } else {
         Err(format!("{choice:?}: {values:?}"))
