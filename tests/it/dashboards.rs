@@ -239,7 +239,6 @@ async fn finds(
     prometheus: &Prometheus,
 ) -> Result<bool, String> {
     let values = query.ask(dashboard, choice, prometheus).await?;
-    let name = query.name(dashboard);
     if values.iter().all(|value| value.is_finite()) {
         Ok(!values.is_empty())
     } else {
