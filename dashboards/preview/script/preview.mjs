@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { build, preview } from 'vite';
 import { handOver, past } from './past.mjs';
 import { pictures } from './pictures.mjs';
-import { answers, freePorts, start, stop, stopAll, until } from './processes.mjs';
+import { answers, freePorts, LIMIT, start, stop, stopAll, until } from './processes.mjs';
 import { get, prometheus } from './prometheus.mjs';
 
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -118,13 +118,15 @@ async function stage() {
     const { activeTargets } = await get(server.url, 'targets');
     return activeTargets.length > 0 && activeTargets.every(({ health }) => health === 'up');
   });
-  // alerts go on with their past in the second one
-  await until('all rules are evaluated', async () => {
+  // each once; alerts go on with their past in the second evaluation
+  const evaluated = async () => {
     const { groups } = await get(server.url, 'rules');
-    return groups.every(
-      (group) => Date.parse(group.lastEvaluation) > started + 3 * INTERVAL * 1000,
-    );
-  });
+    return groups.every(({ interval, lastEvaluation }) => {
+      const since = interval > INTERVAL ? 0 : 3 * INTERVAL;
+      return Date.parse(lastEvaluation) > started + since * 1000;
+    });
+  };
+  await until('all rules are evaluated', evaluated, { limit: 2 * LIMIT });
   return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
 }
 
