@@ -451,7 +451,7 @@ fn status(thresholds: &Thresholds) -> Row {
     columns.insert(1, label("status", "Status").wide(120));
     // the campaigns that are drawn are chosen once, at the end, or lines would come and go
     let newest = format!(
-        "topk(20, {} @ end() or {} @ end() or {} @ end())",
+        "topk(20, ({} @ end() or {} @ end() or {} @ end()) and on ({CAMPAIGN}) {statuses} @ end())",
         SCOPE.of("campaign_last_sent_timestamp_seconds"),
         SCOPE.of("campaign_scheduled_timestamp_seconds"),
         SCOPE.of("campaign_created_timestamp_seconds"),
