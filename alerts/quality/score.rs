@@ -69,7 +69,7 @@ impl Kind {
             Self::TokenNotRenewed | Self::TokenRunsOut => ("CampaignTokenExpiring", "warning"),
             Self::Quota => ("CampaignQuotaNearlySpent", "warning"),
             Self::Credits => ("CampaignCreditsRunningOut", "warning"),
-            Self::CreditsScheduled => ("CampaignCreditsBelowScheduled", "critical"),
+            Self::CreditsScheduled => ("CampaignCreditsBelowScheduled", "warning"),
             Self::Dropped => ("CampaignsDropped", "warning"),
             Self::Down => ("CampaignExporterDown", "critical"),
             Self::Absent => ("CampaignExporterAbsent", "critical"),

@@ -82,8 +82,8 @@ const FIGURES: &[Expected] = &[
     ("CampaignDenied warning shoes-ch 305", Told(MARKETING)),
     ("CampaignProviderFiguresDisagree info caps-es 4", Told(SRE)),
     (
-        "CampaignCreditsBelowScheduled critical shoes-ch",
-        Told(MARKETING_PAGER),
+        "CampaignCreditsBelowScheduled warning shoes-ch",
+        Told(MARKETING),
     ),
     (
         "CampaignAccountDeliveryBelowBaseline warning bags-fr",
@@ -545,7 +545,7 @@ async fn an_account_that_cannot_be_read_reaches_who_runs_the_exporter() {
     ];
     let part_of_polls = |part| others.map(|account| (account, "failed_polls_ratio", part));
     numbers.extend(others.map(|account| (account, "stale_intervals_warning", 5.0)));
-    numbers.extend(others.map(|account| (account, "stale_intervals_critical", 9.0)));
+    numbers.extend(others.map(|account| (account, "stale_intervals_critical", 15.0)));
     let rules = |more: &[Number<'_>]| {
         let numbers = own_numbers(&[&numbers, more].concat());
         [hurried(600.0), vec![numbers]].concat()
