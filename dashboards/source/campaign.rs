@@ -113,7 +113,6 @@ fn now(thresholds: &Thresholds) -> Row {
             .neutral()
             .no_value("not yet")
             .sized(3, 4)
-            .plain()
             .options(&serde_json::json!({"text": {"valueSize": 24}})),
             stat(
                 "Attempted",

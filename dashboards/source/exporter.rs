@@ -89,12 +89,10 @@ fn state(thresholds: &Thresholds) -> Row {
                     "exporters",
                 )
                 .unit("short")
-                .plain()
                 .levels(Levels::Zero),
             stat("Accounts failing", "Accounts whose last poll failed.")
                 .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
                 .unit("short")
-                .plain()
                 .levels(Levels::Zero),
             stat(
                 "Oldest data, in polls",
@@ -103,7 +101,6 @@ fn state(thresholds: &Thresholds) -> Row {
             .query(&format!("max({})", age_in_intervals()), "intervals")
             .unit("none")
             .decimals(1)
-            .plain()
             .levels(stale(thresholds)),
             stat(
                 "Configuration",
@@ -117,16 +114,14 @@ fn state(thresholds: &Thresholds) -> Row {
                 "configuration",
             )
             .unit("bool_yes_no")
-            .levels(Levels::AtLeast(1.0))
-            .plain(),
+            .levels(Levels::AtLeast(1.0)),
             stat("Up for", "The time since the last start of the exporter that started last.")
                 .query(
                     &format!("time() - max({})", of_exporters("process_start_time_seconds")),
                     "uptime",
                 )
                 .unit("s")
-                .neutral()
-                .plain(),
+                .neutral(),
             stat("Version", "The version and the commit of each exporter.")
                 .query(
                     &format!(
@@ -137,7 +132,6 @@ fn state(thresholds: &Thresholds) -> Row {
                 )
                 .unit("none")
                 .neutral()
-                .plain()
                 .options(&json!({"textMode": "name", "text": {"valueSize": 16}})),
             accounts(thresholds),
         ],

@@ -85,7 +85,6 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
             .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
             .unit("short")
             .levels(Levels::Zero)
-            .plain()
             .links(to_exporter()),
             stat(
                 "Oldest data, in polls",
@@ -98,17 +97,14 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 warning: thresholds.stale_intervals_warning,
                 critical: thresholds.stale_intervals_critical,
             })
-            .plain()
             .links(to_exporter()),
             stat("Critical alerts", "Critical alerts that fire now.")
                 .query(&firing_of("critical"), "alerts")
                 .unit("short")
-                .plain()
                 .levels(Levels::Zero),
             stat("Warnings", "Warnings that fire now.")
                 .query(&firing_of("warning"), "alerts")
                 .unit("short")
-                .plain()
                 .levels(Levels::AboveWarning(1.0)),
             stat(
                 "Campaigns",
@@ -119,7 +115,6 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 "campaigns",
             )
             .unit("short")
-            .plain()
             .neutral(),
             stat("Exporter", "The version of each exporter.")
                 .query(
@@ -131,7 +126,6 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
                 )
                 .unit("none")
                 .neutral()
-                .plain()
                 .options(&json!({"textMode": "name"}))
                 .links(to_exporter()),
             alerts(),

@@ -20,16 +20,19 @@ pub(crate) struct Panel {
     interval: Option<&'static str>,
 }
 
-/// One number, with its past.
+/// One number, as it is now. No past is drawn behind it: a query for that ends on a step of its own,
+/// and the number would be as old as the step is long.
 pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
     let mut panel = Panel::new("stat", title, description, (4, 4));
+    panel.instant = true;
     panel.options = json!({
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "orientation": "auto",
         "textMode": "auto",
         "colorMode": "value",
-        "graphMode": "area",
+        "graphMode": "none",
         "justifyMode": "auto",
+        "text": {"valueSize": 32},
         "wideLayout": true,
         "showPercentChange": false,
         "percentChangeColorMode": "standard",
@@ -179,14 +182,6 @@ impl Panel {
     pub(crate) const fn sized(mut self, wide: u32, high: u32) -> Self {
         self.size = (wide, high);
         self
-    }
-
-    /// A number without its past, in the size of the others beside it.
-    pub(crate) fn plain(mut self) -> Self {
-        for target in &mut self.targets {
-            merge(target, &json!({"instant": true, "range": false}));
-        }
-        self.options(&json!({"graphMode": "none", "text": {"valueSize": 32}}))
     }
 
     /// Makes it one of three in a row, where a legend is best short.
@@ -366,15 +361,9 @@ impl Panel {
         if let Some(interval) = self.interval {
             merge(&mut json, &json!({"interval": interval}));
         }
-        // a sparkline shows no more; each point is a look at all campaigns, of which there may be ten
-        // thousand
-        let points = match self.kind {
-            "stat" => Some(30),
-            "state-timeline" => Some(100),
-            _ => None,
-        };
-        if let Some(points) = points {
-            merge(&mut json, &json!({"maxDataPoints": points}));
+        // each point is a look at all campaigns, of which there may be ten thousand
+        if self.kind == "state-timeline" {
+            merge(&mut json, &json!({"maxDataPoints": 100}));
         }
         json
     }
