@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 
-use super::query::{Scope, named};
+use super::query::{Scope, drawn, named, named_among};
 use super::variable;
+
+/// When a campaign was sent.
+const SENT: &str = "campaign_last_sent_timestamp_seconds";
 
 /// Where campaigns are many, their starts would cover every graph, and so would their alerts: marks
 /// are there for critical alerts, and starts can be switched on.
 pub(crate) fn of_many() -> Vec<Value> {
     vec![
         own(),
-        starts(Scope::Channel, false),
+        starts(&named(Scope::Channel, &Scope::Channel.of(SENT)), false),
         alerts("Critical alerts", r#", severity="critical""#),
     ]
 }
@@ -21,11 +24,14 @@ pub(crate) fn of_exporters() -> Vec<Value> {
     vec![own(), alerts("Critical alerts", about_accounts)]
 }
 
-/// The starts of the campaigns in view, and their alerts.
+/// The starts of the campaigns that are drawn, and the alerts of those in view.
 pub(crate) fn of_campaigns() -> Vec<Value> {
     vec![
         own(),
-        starts(Scope::Campaign, true),
+        starts(
+            &named_among(Scope::Campaign, &Scope::Campaign.of(SENT), &drawn()),
+            true,
+        ),
         alerts("Alerts", r#", campaign_id=~"$campaign|""#),
     ]
 }
@@ -42,15 +48,14 @@ fn own() -> Value {
     })
 }
 
-fn starts(campaigns: Scope, enable: bool) -> Value {
-    let sent = campaigns.of("campaign_last_sent_timestamp_seconds");
+fn starts(sent: &str, enable: bool) -> Value {
     json!({
         "name": "Campaign starts",
         "datasource": variable::source(),
         "enable": enable,
         "hide": false,
         "iconColor": "blue",
-        "expr": format!("1000 * {}", named(campaigns, &sent)),
+        "expr": format!("1000 * {sent}"),
         "titleFormat": "{{campaign_name}} was sent",
         "textFormat": "{{provider}} account {{account}}, {{channel}}",
         "tagKeys": "account,channel",

@@ -4,7 +4,8 @@ use super::dashboard::{Dashboard, Row, row};
 use super::link;
 use super::panel::{Panel, bargauge, stat, text, timeseries};
 use super::query::{
-    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among, firing, named,
+    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, drawn, firing, named,
+    named_among,
 };
 use super::table::{Figure, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -51,17 +52,9 @@ fn purpose() -> Row {
     )
 }
 
-/// The twenty that were sent last, chosen once for the whole graph.
-fn drawn() -> String {
-    format!(
-        "topk(20, {} @ end())",
-        SCOPE.of("campaign_last_sent_timestamp_seconds")
-    )
-}
-
 /// A metric of the campaigns that are drawn.
 fn line(metric: &str) -> String {
-    named(SCOPE, &among(&SCOPE.of(metric), &drawn()))
+    named_among(SCOPE, &SCOPE.of(metric), &drawn())
 }
 
 fn delivery_levels(thresholds: &Thresholds) -> Levels {
@@ -293,12 +286,10 @@ fn over_time(thresholds: &Thresholds) -> Row {
                 "By how many messages the deliveries changed in the hour before. They fall below zero where the provider takes some back.",
             )
             .query(
-                &named(
+                &named_among(
                     SCOPE,
-                    &among(
-                        &format!("delta({}[1h])", SCOPE.of("campaign_deliveries")),
-                        &drawn(),
-                    ),
+                    &format!("delta({}[1h])", SCOPE.of("campaign_deliveries")),
+                    &drawn(),
                 ),
                 LEGEND,
             )
@@ -349,7 +340,7 @@ fn comparison(thresholds: &Thresholds) -> Row {
         Scope::Channel.of("campaign_last_sent_timestamp_seconds"),
         SCOPE.of("campaign_info"),
     );
-    let of = |metric: &str| named(Scope::Channel, &among(&Scope::Channel.of(metric), &others));
+    let of = |metric: &str| named_among(Scope::Channel, &Scope::Channel.of(metric), &others);
     row(
         "How it compares",
         [table(

@@ -7,7 +7,7 @@ use super::link;
 use super::panel::{Panel, bargauge, stat, state_timeline, text, timeseries};
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_firing, firing, named, sent, settled, sum_of_sent,
+    count_firing, firing, named, named_among, sent, settled, sum_of_sent,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -457,7 +457,7 @@ fn status(thresholds: &Thresholds) -> Row {
             format!("{number} * {}", SCOPE.with("campaign_status", &matcher))
         })
         .collect();
-    let timeline = among(&format!("({})", numbered.join(" or ")), &newest);
+    let timeline = format!("({})", numbered.join(" or "));
     row(
         "Status, where the provider tells it",
         [
@@ -515,7 +515,7 @@ fn status(thresholds: &Thresholds) -> Row {
                 "The status of the twenty newest campaigns of providers that tell one.",
                 &STATUSES,
             )
-            .query(&named(SCOPE, &timeline), "{{campaign_name}} ({{account}})")
+            .query(&named_among(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
             .unit("none")
             .no_value("No provider of these accounts tells a status.")
             .links([link::series_to_campaign()]),

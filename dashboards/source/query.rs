@@ -59,23 +59,46 @@ impl Scope {
     }
 }
 
-/// What each campaign is called. One name a campaign: after a crash, Prometheus may show a renamed
-/// one by both names for five minutes, which would fail every join.
-pub(crate) fn names(scope: Scope) -> String {
-    format!("topk by ({CAMPAIGN}) (1, {})", scope.of("campaign_info"))
+/// What each campaign of an expression for `campaign_info` is called. One name a campaign: after a
+/// crash, Prometheus may show a renamed one by both names for five minutes, which would fail every
+/// join.
+fn names(infos: &str) -> String {
+    format!("topk by ({CAMPAIGN}) (1, {infos})")
+}
+
+fn with_names(expression: &str, infos: &str) -> String {
+    format!(
+        "max by ({NAMED_CAMPAIGN}) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
+        names(infos)
+    )
 }
 
 /// An expression about campaigns, with their names.
 pub(crate) fn named(scope: Scope, expression: &str) -> String {
-    format!(
-        "max by ({NAMED_CAMPAIGN}) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
-        names(scope)
+    with_names(expression, &scope.of("campaign_info"))
+}
+
+/// Those of the campaigns of an expression that are in another one, with their names. Only theirs
+/// are looked up: a graph that looks up ten thousand for each of its points to show twenty keeps
+/// Prometheus busy for many seconds.
+pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
+    with_names(
+        &among(expression, campaigns),
+        &among(&scope.of("campaign_info"), campaigns),
     )
 }
 
 /// Those of the campaigns of an expression that are in another one.
 pub(crate) fn among(expression: &str, campaigns: &str) -> String {
     format!("{expression} and on ({CAMPAIGN}) ({campaigns})")
+}
+
+/// The twenty campaigns in view that were sent last, chosen once for a whole graph.
+pub(crate) fn drawn() -> String {
+    format!(
+        "topk(20, {} @ end())",
+        Scope::Campaign.of("campaign_last_sent_timestamp_seconds")
+    )
 }
 
 /// Campaigns sent in the time range of the dashboard.
@@ -183,6 +206,6 @@ pub(crate) fn firing(matcher: &str) -> String {
     let alert = format!("alertname, severity, team, {CAMPAIGN}");
     format!(
         "1000 * max by ({alert}, campaign_name) ({alerts} * on ({CAMPAIGN}) group_left (campaign_name) {} or on ({alert}) {alerts})",
-        names(Scope::Channel)
+        names(&Scope::Channel.of("campaign_info"))
     )
 }
