@@ -203,7 +203,7 @@ fn alerts() -> Panel {
     columns.extend(campaign_columns());
     table(
         "Alerts that fire",
-        "Alerts about these campaigns, and about their accounts and exporters.",
+        "Alerts about these campaigns, and about their accounts and exporters; one that is critical is not shown as a warning, too.",
         columns,
         vec![figure(
             "Since",

@@ -7,7 +7,7 @@ use super::link;
 use super::panel::{Panel, bargauge, stat, state_timeline, text, timeseries};
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_firing, firing, named, named_among, sent, settled, sum_of_sent,
+    count_critical, count_warnings, firing, named, named_among, sent, settled, sum_of_sent,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
@@ -71,10 +71,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
         Scope::Account.of("campaign_account_poll_interval_seconds"),
     );
     let to_exporter = || [link::same("Exporter and providers", "campaigns-exporter")];
-    let firing_of = |severity: &str| {
-        let matcher = format!(r#", severity="{severity}""#);
-        format!("{} or vector(0)", count_firing(&matcher))
-    };
+    let or_none = |count: String| format!("{count} or vector(0)");
     row(
         "Is the data good?",
         [
@@ -99,11 +96,11 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
             })
             .links(to_exporter()),
             stat("Critical alerts", "Critical alerts that fire now.")
-                .query(&firing_of("critical"), "alerts")
+                .query(&or_none(count_critical()), "alerts")
                 .unit("short")
                 .levels(Levels::Zero),
-            stat("Warnings", "Warnings that fire now.")
-                .query(&firing_of("warning"), "alerts")
+            stat("Warnings", "Warnings that fire now, but for those of what is critical already.")
+                .query(&or_none(count_warnings()), "alerts")
                 .unit("short")
                 .levels(Levels::AboveWarning(1.0)),
             stat(
@@ -143,7 +140,7 @@ fn alerts() -> Panel {
     columns.extend(campaign_columns());
     table(
         "Alerts that fire",
-        "Alerts of campaigns, accounts and exporters that fire now. An alert about an account has no campaign.",
+        "Alerts of campaigns, accounts and exporters that fire now; one that is critical is not shown as a warning, too. An alert about an account has no campaign.",
         columns,
         vec![figure("Since", "dateTimeFromNow", &firing(""))],
         ("Since", true),

@@ -190,18 +190,44 @@ pub(crate) const fn chosen_or_none() -> &'static str {
     r#"alertname=~"Campaign.*", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|""#
 }
 
-/// How many alerts fire.
-pub(crate) fn count_firing(matcher: &str) -> String {
-    let chosen = chosen_or_none();
-    format!(r#"count(ALERTS{{{chosen}{matcher}, alertstate="firing"}})"#)
+const CRITICAL: &str = r#", severity="critical""#;
+
+/// Alerts that fire.
+fn alerts(matcher: &str) -> String {
+    format!(
+        r#"ALERTS{{{}{matcher}, alertstate="firing"}}"#,
+        chosen_or_none()
+    )
 }
 
-/// Alerts that fire, with the names of their campaigns. The value is when they began, in
-/// milliseconds.
+/// How many critical alerts fire.
+pub(crate) fn count_critical() -> String {
+    format!("count({})", alerts(CRITICAL))
+}
+
+/// How many warnings fire.
+pub(crate) fn count_warnings() -> String {
+    format!("count({})", unless_critical(r#", severity="warning""#, ""))
+}
+
+/// Alerts that fire but for those that are critical as well: each of these is there as a warning,
+/// too, which Alertmanager keeps to itself by the same labels.
+fn unless_critical(severity: &str, matcher: &str) -> String {
+    format!(
+        "{} unless on (alertname, {CAMPAIGN}) {}",
+        alerts(&format!("{matcher}{severity}")),
+        alerts(&format!("{matcher}{CRITICAL}"))
+    )
+}
+
+/// Alerts that fire, with the names of their campaigns, and none a second time as a warning. The
+/// value is when they began, in milliseconds.
 pub(crate) fn firing(matcher: &str) -> String {
     let chosen = chosen_or_none();
     let alerts = format!(
-        r#"(ALERTS_FOR_STATE{{{chosen}{matcher}}} and ignoring (alertstate) ALERTS{{{chosen}{matcher}, alertstate="firing"}})"#
+        "(ALERTS_FOR_STATE{{{chosen}{matcher}}} and ignoring (alertstate) ({} or {}))",
+        alerts(&format!("{matcher}{CRITICAL}")),
+        unless_critical(r#", severity!="critical""#, matcher),
     );
     let alert = format!("alertname, severity, team, {CAMPAIGN}");
     format!(
