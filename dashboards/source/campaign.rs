@@ -106,7 +106,7 @@ fn now(thresholds: &Thresholds) -> Row {
             .neutral()
             .no_value("not yet")
             .sized(3, 4)
-            .options(&serde_json::json!({"text": {"valueSize": 24}})),
+            .options(&serde_json::json!({"text": {"valueSize": 18}})),
             stat(
                 "Attempted",
                 "Messages: the sends where they are reported, else the recipients.",
@@ -191,7 +191,7 @@ fn chosen(thresholds: &Thresholds) -> Panel {
         figures,
         ("Age", false),
     )
-    .sized(24, 7)
+    .sized(24, 5)
 }
 
 fn alerts() -> Panel {
@@ -212,7 +212,7 @@ fn alerts() -> Panel {
         )],
         ("Since", true),
     )
-    .sized(24, 7)
+    .sized(24, 9)
     .no_value("No alert fires.")
 }
 

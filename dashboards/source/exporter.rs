@@ -144,11 +144,11 @@ fn accounts(thresholds: &Thresholds) -> Panel {
     let since = |metric: &str| format!("time() - {}", of(metric));
     table(
         "Accounts",
-        "Each account: whether its last poll succeeded, how old its data is, and how it is read.",
+        "Each account: whether its last poll succeeded, how old its data is, in its poll intervals, and how it is read.",
         account_columns(),
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Intervals old", "none", &per_account(&age_in_intervals()))
+            figure("Polls old", "none", &per_account(&age_in_intervals()))
                 .decimals(1)
                 .levels(stale(thresholds)),
             figure(
@@ -185,7 +185,7 @@ fn accounts(thresholds: &Thresholds) -> Panel {
             )
             .levels(Levels::Zero),
         ],
-        ("Intervals old", true),
+        ("Polls old", true),
     )
     .sized(24, 7)
 }
@@ -246,7 +246,6 @@ fn polls(thresholds: &Thresholds) -> Row {
             )
             .query(&per_account(&age_in_intervals()), "{{account}}")
             .unit("none")
-            .decimals(1)
             .above_zero()
             .levels(stale(thresholds))
             .no_value("No account was read yet.")

@@ -374,7 +374,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 "The ten settled campaigns whose click ratio is the lowest part of their account's baseline, of those with the minimum volume.",
                 "bottomk",
                 &of_baseline("campaign_click_ratio", "account:click_ratio:baseline"),
-                figure("Of baseline", "percentunit", "")
+                figure("Of usual", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.click_of_baseline_warning)),
                 false,
             ),
@@ -383,7 +383,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 "The ten settled campaigns whose read ratio is the lowest part of their account's baseline, of those with the minimum volume. WhatsApp only.",
                 "bottomk",
                 &of_baseline("campaign_read_ratio", "account:read_ratio:baseline"),
-                figure("Of baseline", "percentunit", "")
+                figure("Of usual", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.read_of_baseline_warning)),
                 false,
             ),
@@ -475,7 +475,7 @@ fn status(thresholds: &Thresholds) -> Row {
                 columns,
                 vec![
                     figure(
-                        "In moderation",
+                        "Moderation",
                         "s",
                         &with_status(&among(
                             &format!(
@@ -539,16 +539,16 @@ fn credits(thresholds: &Thresholds) -> Row {
                 "Accounts whose provider tells the credits left: what they spent in seven days, what planned campaigns will cost, and how long the rest lasts at that pace.",
                 account_columns(),
                 vec![
-                    figure("Credits left", "short", &of_account("campaign_account_credits")),
+                    figure("Left", "short", &of_account("campaign_account_credits")),
                     figure("Spent, 7 d", "short", &of_account("account:credits_spent:7d")),
                     figure("Planned", "short", &of_account("account:credits_scheduled:sum")),
                     figure("Last for", "d", &of_account("account:credits_left:days"))
                         .decimals(1)
                         .levels(Levels::BelowWarning(thresholds.credits_days)),
                 ],
-                ("Credits left", false),
+                ("Left", false),
             )
-            .sized(14, 7)
+            .sized(16, 7)
             .no_value("No provider of these accounts tells the credits left."),
             timeseries(
                 "Credits left",
@@ -558,7 +558,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             .unit("short")
             .above_zero()
             .no_value("No provider of these accounts tells the credits left.")
-            .sized(10, 7)
+            .sized(8, 7)
             .links([link::series_to_account(), link::series_to_exporter()]),
         ],
     )
