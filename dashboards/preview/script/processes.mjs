@@ -21,15 +21,21 @@ export function start(program, args, options = {}) {
   const hear = (data) => (started.said = (started.said + data).slice(-10_000));
   child.stdout.on('data', hear);
   child.stderr.on('data', hear);
-  child.on('error', hear);
   running.add(started);
+  child.on('error', (error) => {
+    hear(error);
+    // what could not be started never ends
+    if (child.pid === undefined) {
+      running.delete(started);
+    }
+  });
   child.on('exit', () => running.delete(started));
   return started;
 }
 
 /** Lets one end in order. */
 export async function stop({ child }) {
-  if (child.exitCode === null && child.signalCode === null) {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
     child.kill('SIGTERM');
     const killer = setTimeout(() => child.kill('SIGKILL'), 10_000);
     await once(child, 'exit');
