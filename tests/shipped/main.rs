@@ -22,6 +22,7 @@ mod expression;
 mod links;
 mod linter;
 mod metrics;
+mod packages;
 mod promtool;
 mod queries;
 mod rules;
