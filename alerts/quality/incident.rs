@@ -427,11 +427,12 @@ impl Planter<'_> {
                 Kind::Moderation | Kind::Overdue | Kind::Denied | Kind::Stalled => sent + 20 * HOUR,
                 _ => sent + 26 * HOUR,
             };
-            self.take(
-                Some(place),
-                sending.created.min(sent).max(sent - 6 * HOUR),
-                until,
-            )?;
+            // a plan goes wrong before its time
+            let from = match kind {
+                Kind::Moderation | Kind::Denied => sending.created,
+                _ => sent - 6 * HOUR,
+            };
+            self.take(Some(place), from, until)?;
             let volume = if small { SMALL } else { VOLUME };
             sending.recipients = whole(self.chance.log_between(volume));
             account.react(&mut sending, &mut self.chance);
