@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long anything may take that a test waits for.
-pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
 /// The token that simulated providers accept.
 pub(crate) const TOKEN: &str = "s3cret-token-of-the-tests";
