@@ -1,8 +1,8 @@
 //! One campaign, or a few: what became of its messages, and how it compares.
 
-use super::dashboard::{Dashboard, Row, row};
+use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
-use super::panel::{Panel, bargauge, stat, text, timeseries};
+use super::panel::{Panel, bargauge, stat, timeseries};
 use super::query::{
     BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, drawn, firing, named,
     named_among,
@@ -19,6 +19,8 @@ const LEGEND: &str = "{{campaign_name}} ({{account}})";
 /// What is shown in the place of figures that are not there.
 const NOT_TOLD: &str = "Nothing was sent yet, or the provider does not tell.";
 
+const PURPOSE: &str = "What became of the campaigns chosen under **Campaign**? Figures are as the provider counts them now; it keeps counting for days, and a dash is a figure that it does not report. If more than twenty are chosen, graphs draw the twenty that were sent last. Go back to all of them by **Campaign dashboards**, above.";
+
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     let mut variables = variable::common();
@@ -31,25 +33,13 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         variables,
         annotations: annotation::of_campaigns(),
         rows: vec![
-            purpose(),
+            purpose(PURPOSE),
             now(thresholds),
             over_time(thresholds),
             failures(),
             comparison(thresholds),
         ],
     }
-}
-
-fn purpose() -> Row {
-    let markdown = "What became of the campaigns chosen under **Campaign**? Figures are as the provider counts them now; it keeps counting for days, and a dash is a figure that it does not report. If more than twenty are chosen, graphs draw the twenty that were sent last. Go back to all of them by **Campaign dashboards**, above.";
-    row(
-        "Purpose",
-        [text(
-            "About this dashboard",
-            "What this dashboard shows.",
-            markdown,
-        )],
-    )
 }
 
 /// A metric of the campaigns that are drawn.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::link;
-use super::panel::Panel;
+use super::panel::{Panel, text};
 
 /// The width of Grafana's grid.
 const COLUMNS: u32 = 24;
@@ -33,6 +33,18 @@ pub(crate) fn row(title: &'static str, panels: impl IntoIterator<Item = Panel>) 
         title,
         panels: panels.into_iter().collect(),
     }
+}
+
+/// What a dashboard is for, in Markdown, at its top.
+pub(crate) fn purpose(markdown: &str) -> Row {
+    row(
+        "Purpose",
+        [text(
+            "About this dashboard",
+            "What this dashboard shows.",
+            markdown,
+        )],
+    )
 }
 
 impl Dashboard {

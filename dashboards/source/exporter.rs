@@ -2,15 +2,17 @@
 
 use serde_json::json;
 
-use super::dashboard::{Dashboard, Row, row};
+use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
-use super::panel::{Panel, heatmap, stat, text, timeseries};
+use super::panel::{Panel, heatmap, stat, timeseries};
 use super::query::{ACCOUNT, Scope};
 use super::table::{account_columns, figure, table};
 use super::thresholds::{Levels, Thresholds};
-use super::{annotation, variable};
+use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Account;
+
+const PURPOSE: &str = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are those of the README, *When an account is down*. Colours and lines are the alerts' default thresholds.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -22,7 +24,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         variables: variable::common(),
         annotations: annotation::of_exporters(),
         rows: vec![
-            purpose(),
+            purpose(PURPOSE),
             state(thresholds),
             polls(thresholds),
             requests(),
@@ -31,18 +33,6 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
             process(),
         ],
     }
-}
-
-fn purpose() -> Row {
-    let markdown = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are those of the README, *When an account is down*. Colours and lines are the alerts' default thresholds.";
-    row(
-        "Purpose",
-        [text(
-            "About this dashboard",
-            "What this dashboard shows.",
-            markdown,
-        )],
-    )
 }
 
 /// A metric that other programs have, too, of the targets that were campaign exporters in the time
@@ -57,22 +47,6 @@ fn of_exporters(metric: &str) -> String {
 
 fn per_account(expression: &str) -> String {
     format!("max by ({ACCOUNT}) ({expression})")
-}
-
-/// The time since the last good poll, in poll intervals.
-fn age_in_intervals() -> String {
-    format!(
-        "(time() - {}) / on ({ACCOUNT}) {}",
-        SCOPE.of("campaign_account_last_success_timestamp_seconds"),
-        SCOPE.of("campaign_account_poll_interval_seconds")
-    )
-}
-
-fn stale(thresholds: &Thresholds) -> Levels {
-    Levels::Above {
-        warning: thresholds.stale_intervals_warning,
-        critical: thresholds.stale_intervals_critical,
-    }
 }
 
 fn state(thresholds: &Thresholds) -> Row {
@@ -94,14 +68,7 @@ fn state(thresholds: &Thresholds) -> Row {
                 .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
                 .unit("short")
                 .levels(Levels::Zero),
-            stat(
-                "Oldest data, in polls",
-                "The time since the last good poll of the account that waits longest, in its poll intervals.",
-            )
-            .query(&format!("max({})", age_in_intervals()), "intervals")
-            .unit("none")
-            .decimals(1)
-            .levels(stale(thresholds)),
+            freshness::oldest_data(thresholds),
             stat(
                 "Configuration",
                 "Whether the last reload of the configuration succeeded, of the exporter that did worst.",
@@ -148,9 +115,9 @@ fn accounts(thresholds: &Thresholds) -> Panel {
         account_columns(),
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Polls old", "none", &per_account(&age_in_intervals()))
+            figure("Polls old", "none", &per_account(&freshness::age_in_intervals()))
                 .decimals(1)
-                .levels(stale(thresholds)),
+                .levels(freshness::stale(thresholds)),
             figure(
                 "Good poll",
                 "s",
@@ -244,10 +211,10 @@ fn polls(thresholds: &Thresholds) -> Row {
                 "Time since the last good poll",
                 "In poll intervals of the account, so that one line holds for all.",
             )
-            .query(&per_account(&age_in_intervals()), "{{account}}")
+            .query(&per_account(&freshness::age_in_intervals()), "{{account}}")
             .unit("none")
             .above_zero()
-            .levels(stale(thresholds))
+            .levels(freshness::stale(thresholds))
             .no_value("No account was read yet.")
             .links(to_account()),
             timeseries(

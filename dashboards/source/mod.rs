@@ -7,6 +7,7 @@ mod annotation;
 mod campaign;
 mod dashboard;
 mod exporter;
+mod freshness;
 mod link;
 mod overview;
 mod panel;

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::dashboard::{Dashboard, Row, row};
+use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
-use super::panel::{Panel, bargauge, stat, state_timeline, text, timeseries};
+use super::panel::{Panel, bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
     count_critical, count_warnings, firing, named, named_among, sent, settled, sum_of_sent,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
-use super::{annotation, variable};
+use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -28,6 +28,8 @@ const STATUSES: [(&str, &str); 6] = [
     ("other", "purple"),
 ];
 
+const PURPOSE: &str = "Do messages arrive, and what do people make of them? **At a glance** and the tables are about the campaigns sent in the dashboard's **time range**; ratios leave out those whose receipts are still coming in (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio is always a sum over a sum, colours are the alerts' default thresholds, and a dash is a figure that the provider does not report. Follow a campaign's name to its own dashboard.";
+
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     let mut variables = variable::common();
@@ -40,7 +42,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         variables,
         annotations: annotation::of_many(),
         rows: vec![
-            purpose(),
+            purpose(PURPOSE),
             is_the_data_good(thresholds),
             at_a_glance(thresholds),
             delivery(thresholds),
@@ -51,25 +53,8 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     }
 }
 
-fn purpose() -> Row {
-    let markdown = "Do messages arrive, and what do people make of them? **At a glance** and the tables are about the campaigns sent in the dashboard's **time range**; ratios leave out those whose receipts are still coming in (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio is always a sum over a sum, colours are the alerts' default thresholds, and a dash is a figure that the provider does not report. Follow a campaign's name to its own dashboard.";
-    row(
-        "Purpose",
-        [text(
-            "About this dashboard",
-            "What this dashboard shows.",
-            markdown,
-        )],
-    )
-}
-
 fn is_the_data_good(thresholds: &Thresholds) -> Row {
     let up = Scope::Account.of("campaign_account_up");
-    let age = format!(
-        "max((time() - {}) / on ({ACCOUNT}) {})",
-        Scope::Account.of("campaign_account_last_success_timestamp_seconds"),
-        Scope::Account.of("campaign_account_poll_interval_seconds"),
-    );
     let to_exporter = || [link::same("Exporter and providers", "campaigns-exporter")];
     let or_none = |count: String| format!("{count} or vector(0)");
     row(
@@ -83,18 +68,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
             .unit("short")
             .levels(Levels::Zero)
             .links(to_exporter()),
-            stat(
-                "Oldest data, in polls",
-                "The time since the last good poll of the account that waits longest, in its poll intervals.",
-            )
-            .query(&age, "intervals")
-            .unit("none")
-            .decimals(1)
-            .levels(Levels::Above {
-                warning: thresholds.stale_intervals_warning,
-                critical: thresholds.stale_intervals_critical,
-            })
-            .links(to_exporter()),
+            freshness::oldest_data(thresholds).links(to_exporter()),
             stat("Critical alerts", "Critical alerts that fire now.")
                 .query(&or_none(count_critical()), "alerts")
                 .unit("short")
