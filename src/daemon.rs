@@ -15,19 +15,17 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::changes::{Changes, changes};
 use crate::config::{Account, Config, ConfigError};
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::poller::{Poller, Progress, connect};
 use crate::provider::{Access, Applications, TOKEN_TIMEOUT, shell_word};
-use crate::publisher::{self, Published};
+use crate::publisher;
 use crate::saved::{self, Restored};
 use crate::server::{self, Endpoints};
-use crate::snapshot::{Change, Configured, Generation, Known, Snapshot};
+use crate::snapshot::{Change, Configured, Generation, Known};
 use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
-
-/// Changes that wait for the publisher; pollers wait beyond it.
-const CHANGES: usize = 256;
 
 /// Reloads that wait for each other.
 const RELOADS: usize = 8;
@@ -90,9 +88,9 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     };
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
-    let (published, exposition) =
-        watch::channel(Arc::new(Published::new(&Snapshot::default(), false)?));
-    let (changes, inbox) = mpsc::channel(CHANGES);
+    let published = publisher::nothing()?;
+    let exposition = published.subscribe();
+    let (changes, inbox) = changes();
     let (reloads, mut reload_requests) = mpsc::channel(RELOADS);
     let (shown_config, config_in_force) = watch::channel(String::new());
     let (pulses, health) = watch::channel(Vec::new());
@@ -107,7 +105,6 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         client,
         telemetry: telemetry.clone(),
         changes,
-        published: exposition.clone(),
         shown_config,
         pulses,
         applications: Applications::new(store.clone(), options.flags()),
@@ -215,8 +212,7 @@ struct Accounts {
     generation: Generation,
     client: reqwest::Client,
     telemetry: Telemetry,
-    changes: mpsc::Sender<Change>,
-    published: watch::Receiver<Arc<Published>>,
+    changes: Changes,
     shown_config: watch::Sender<String>,
     pulses: watch::Sender<Vec<Pulse>>,
     applications: Applications,
@@ -291,7 +287,6 @@ impl Accounts {
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<()> {
         self.generation += 1;
-        let number = self.generation;
         let configured = config.accounts.iter().map(|account| {
             let limits = account.provider.limits(account.polling.limits());
             (account.name.as_str(), &account.provider, limits)
@@ -342,19 +337,9 @@ impl Accounts {
         let telemetries = running.clone().map(|running| running.telemetry.clone());
         let telemetries = telemetries.collect();
         let pulses = running.map(|running| running.pulse.clone()).collect();
-        let configured = Change::Configured {
-            number,
-            accounts: in_force,
-        };
-        self.changes
-            .send(configured)
-            .await
-            .map_err(|_| anyhow!("the publisher ended"))?;
-        let is_shown = |published: &Arc<Published>| published.configuration == number;
-        self.published
-            .wait_for(is_shown)
-            .await
-            .context("the publisher ended")?;
+        let configured = Change::Configured(in_force);
+        let shown = self.changes.make(configured).await;
+        shown.context("the publisher ended")?;
         self.telemetry.set_accounts(telemetries);
         self.pulses.send_replace(pulses);
         self.shown_config.send_replace(config_yaml);

@@ -42,7 +42,6 @@ impl Format {
 pub struct Writer {
     out: String,
     format: Format,
-    samples: usize,
 }
 
 impl Writer {
@@ -51,18 +50,12 @@ impl Writer {
         Self {
             out: String::new(),
             format,
-            samples: 0,
         }
     }
 
     /// What was written.
     pub fn into_string(self) -> String {
         self.out
-    }
-
-    /// How many samples were written.
-    pub const fn samples(&self) -> usize {
-        self.samples
     }
 
     /// Begins a family of gauges. Its samples must follow at once, and there must be one: an empty
@@ -96,14 +89,12 @@ impl Writer {
 
     /// A sample. `labels` is a block as [`labels`] makes it, without braces.
     pub fn sample(&mut self, name: &str, labels: &str, value: f64) {
-        self.samples += 1;
-        self.out.push_str(name);
-        if !labels.is_empty() {
-            self.push(["{", labels, "}"]);
-        }
-        self.out.push(' ');
-        write_number(&mut self.out, value);
-        self.out.push('\n');
+        sample(&mut self.out, name, labels, value);
+    }
+
+    /// Samples that [`sample`] wrote.
+    pub fn samples(&mut self, samples: &str) {
+        self.out.push_str(samples);
     }
 
     /// Families of the `prometheus` crate.
@@ -174,6 +165,20 @@ fn pairs(metric: &Metric) -> String {
     labels(pairs.map(|pair| (pair.name(), pair.value())))
 }
 
+/// Writes a sample of a gauge, which is the same in both formats. `labels` is a block as [`labels`]
+/// makes it, without braces.
+pub fn sample(out: &mut String, name: &str, labels: &str, value: f64) {
+    out.push_str(name);
+    if !labels.is_empty() {
+        out.push('{');
+        out.push_str(labels);
+        out.push('}');
+    }
+    out.push(' ');
+    write_number(out, value);
+    out.push('\n');
+}
+
 /// A block of labels, escaped, without braces.
 pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut block = String::new();
@@ -183,23 +188,41 @@ pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String
         }
         block.push_str(name);
         block.push_str("=\"");
-        for char in value.chars() {
-            match char {
-                '\\' => block.push_str("\\\\"),
-                '"' => block.push_str("\\\""),
-                '\n' => block.push_str("\\n"),
-                other => block.push(other),
-            }
-        }
+        escape(&mut block, value);
         block.push('"');
     }
     block
 }
 
+fn escape(out: &mut String, value: &str) {
+    if !value.contains(['\\', '"', '\n']) {
+        out.push_str(value);
+        return;
+    }
+    for char in value.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            other => out.push(other),
+        }
+    }
+}
+
+/// Whole numbers up to this are written as integers, which takes a fraction of the time.
+const MAX_INTEGER: f64 = (1_u64 << 53) as f64;
+
 /// A finite number in its shortest exact form, or `+Inf`.
 fn write_number(out: &mut String, value: f64) {
     if value == f64::INFINITY {
         out.push_str("+Inf");
+    } else if value.fract() == 0.0 && value.is_sign_positive() && value <= MAX_INTEGER {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked: whole, not negative and at most 2^53"
+        )]
+        out.push_str(itoa::Buffer::new().format(value as u64));
     } else {
         // a String takes all that is written to it
         write!(out, "{value}").unwrap_or_default();

@@ -1,64 +1,109 @@
-//! One gzip stream of a part that is compressed once and a part that is new at each scrape.
+//! One gzip stream of parts that are compressed once and a rest that is new at each scrape.
 //!
-//! Two gzip members one after another would be valid, too (RFC 1952, 2.2), but some readers stop
-//! after the first. So the first part is kept as raw deflate blocks that end at a byte boundary
-//! without ending the stream, and the checksums are combined.
+//! Several gzip members one after another would be valid, too (RFC 1952, 2.2), but some readers stop
+//! after the first. So each part is kept as raw deflate blocks that end at a byte boundary without
+//! ending the stream and look back at nothing before them, and the checksums are combined.
 
-use std::io::{self, Write};
+use std::io;
 
 use bytes::Bytes;
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
+use flate2::{Compress, Compression, Crc, FlushCompress};
 
 /// Magic number, deflate, no flags, no time, no extra flags, unknown system (RFC 1952, 2.3).
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-
-/// The part of a stream that is compressed once.
-#[derive(Debug)]
-pub struct Prefix {
-    bytes: Bytes,
-    checksum: Crc,
-}
-
-impl Prefix {
-    /// Compresses the beginning of a stream.
-    pub fn new(text: &[u8]) -> io::Result<Self> {
-        let mut out = Vec::with_capacity(HEADER.len() + text.len() / 8);
-        out.extend_from_slice(&HEADER);
-        let mut encoder = DeflateEncoder::new(out, Compression::new(LEVEL));
-        encoder.write_all(text)?;
-        // a sync flush: all is written, up to a whole byte, and more can follow
-        encoder.flush()?;
-        let bytes = std::mem::take(encoder.get_mut());
-        Ok(Self {
-            bytes: bytes.into(),
-            checksum: checksum(text),
-        })
-    }
-
-    /// The bytes that a stream with this beginning begins with.
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
-    }
-
-    /// The bytes that end a stream with this beginning and the given rest.
-    pub fn finish(&self, rest: &[u8]) -> io::Result<Bytes> {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(LEVEL));
-        encoder.write_all(rest)?;
-        let mut out = encoder.finish()?;
-        let mut whole = Crc::new();
-        whole.combine(&self.checksum);
-        whole.combine(&checksum(rest));
-        out.extend_from_slice(&whole.sum().to_le_bytes());
-        // the length modulo 2^32 (RFC 1952, 2.3.1)
-        out.extend_from_slice(&whole.amount().to_le_bytes());
-        Ok(out.into())
-    }
-}
+pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Exposition is repetitive: the fastest level already shrinks it to a tenth, and a higher one
 /// costs five times as long for the last few percent.
 const LEVEL: u32 = 1;
+
+/// By how much the memory for what is compressed grows, in bytes.
+const ROOM: usize = 16 * 1024;
+
+/// A text that is compressed by itself and can stand anywhere in a stream.
+#[derive(Debug)]
+pub struct Part {
+    /// As it is.
+    pub text: Bytes,
+    /// Compressed.
+    pub deflated: Bytes,
+    checksum: Crc,
+}
+
+/// Compresses one text after another in the same memory.
+#[derive(Debug)]
+pub struct Compressor {
+    compress: Compress,
+    out: Vec<u8>,
+}
+
+/// The checksum of a stream so far.
+#[derive(Debug, Default)]
+pub struct Checksum(Crc);
+
+impl Compressor {
+    /// One that has compressed nothing yet.
+    pub fn new() -> Self {
+        Self {
+            compress: Compress::new(Compression::new(LEVEL), false),
+            out: Vec::with_capacity(ROOM),
+        }
+    }
+
+    /// Compresses a part of a stream.
+    pub fn part(&mut self, text: &[u8]) -> io::Result<Part> {
+        // a sync flush: all is written, up to a whole byte, and more can follow
+        self.deflate(text, FlushCompress::Sync)?;
+        Ok(Part {
+            text: Bytes::copy_from_slice(text),
+            deflated: Bytes::copy_from_slice(&self.out),
+            checksum: checksum(text),
+        })
+    }
+
+    /// The end of a stream, after parts with the given checksum.
+    pub fn end(&mut self, before: &Checksum, rest: &[u8]) -> io::Result<Bytes> {
+        self.deflate(rest, FlushCompress::Finish)?;
+        let mut whole = Crc::new();
+        whole.combine(&before.0);
+        whole.combine(&checksum(rest));
+        self.out.extend_from_slice(&whole.sum().to_le_bytes());
+        // the length modulo 2^32 (RFC 1952, 2.3.1)
+        self.out.extend_from_slice(&whole.amount().to_le_bytes());
+        Ok(Bytes::copy_from_slice(&self.out))
+    }
+
+    /// Fills `out`. Nothing is looked back at that came before `text`.
+    fn deflate(&mut self, text: &[u8], flush: FlushCompress) -> io::Result<()> {
+        self.compress.reset();
+        self.out.clear();
+        let mut rest = text;
+        loop {
+            let before = self.compress.total_in();
+            self.compress.compress_vec(rest, &mut self.out, flush)?;
+            let taken = self.compress.total_in() - before;
+            let taken = usize::try_from(taken).map_err(io::Error::other)?;
+            rest = rest.get(taken..).unwrap_or_default();
+            // with room to spare there is nothing left that it wanted to write
+            if self.out.len() < self.out.capacity() {
+                return Ok(());
+            }
+            self.out.reserve(ROOM);
+        }
+    }
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Checksum {
+    /// Adds the next part.
+    pub fn add(&mut self, part: &Part) {
+        self.0.combine(&part.checksum);
+    }
+}
 
 fn checksum(bytes: &[u8]) -> Crc {
     let mut checksum = Crc::new();
@@ -77,17 +122,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stream_is_one_member_with_both_parts(
-            first in proptest::collection::vec(any::<u8>(), 0..5_000),
-            second in proptest::collection::vec(any::<u8>(), 0..500),
+        fn a_stream_is_one_member_with_all_parts_in_any_order(
+            texts in proptest::collection::vec(".{0,3000}|[ab]{0,9000}", 0..5),
+            reversed: bool,
+            rest in proptest::collection::vec(any::<u8>(), 0..500),
         ) {
-            let prefix = Prefix::new(&first).unwrap();
-            let stream = [prefix.bytes(), prefix.finish(&second).unwrap()].concat();
+            let mut compressor = Compressor::new();
+            let parts = texts.into_iter().map(|text| compressor.part(text.as_bytes()).unwrap());
+            let mut parts: Vec<_> = parts.collect();
+            if reversed {
+                parts.reverse();
+            }
+            let (mut stream, mut expected) = (HEADER.to_vec(), Vec::new());
+            let mut checksum = Checksum::default();
+            for part in &parts {
+                checksum.add(part);
+                stream.extend_from_slice(&part.deflated);
+                expected.extend_from_slice(&part.text);
+            }
+            stream.extend_from_slice(&compressor.end(&checksum, &rest).unwrap());
+            expected.extend_from_slice(&rest);
             let mut text = Vec::new();
             // reads one member and checks its checksum and length
             let mut decoder = GzDecoder::new(stream.as_slice());
             decoder.read_to_end(&mut text).unwrap();
-            prop_assert_eq!(text, [first, second].concat());
+            prop_assert_eq!(text, expected);
             prop_assert!(decoder.into_inner().is_empty());
         }
     }

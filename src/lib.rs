@@ -18,6 +18,7 @@ pub mod config;
 pub mod history;
 pub mod snapshot;
 
+pub mod changes;
 pub mod heartbeat;
 pub mod saved;
 
@@ -26,7 +27,9 @@ pub mod poller;
 pub mod exposition;
 pub mod families;
 pub mod gzip;
+pub mod pieces;
 pub mod publisher;
+pub mod rendering;
 
 pub mod negotiation;
 pub mod server;

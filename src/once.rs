@@ -30,9 +30,8 @@ pub async fn poll(
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
     let generation = 1;
-    snapshot.apply(Change::Configured {
-        number: generation,
-        accounts: accounts
+    snapshot.apply(Change::Configured(
+        accounts
             .iter()
             .map(|account| Configured {
                 generation,
@@ -41,7 +40,7 @@ pub async fn poll(
                 restored: None,
             })
             .collect(),
-    });
+    ));
     let mut applications = Applications::new(store.clone(), flags);
     let configured = accounts.iter().map(|account| {
         let limits = account.provider.limits(account.polling.limits());
@@ -71,6 +70,7 @@ pub async fn poll(
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll failed")?;
         all_good &= outcome.result.is_ok();
+        poller.count(outcome.failure());
         report(&poller.account, &outcome)?;
         let interval = poller.account.polling.poll_interval;
         let update = poller.update(outcome, Instant::now(), interval);

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::changes::Changes;
 use crate::config::Account;
 use crate::document::duration_text;
 use crate::heartbeat::Heartbeat;
@@ -109,6 +109,13 @@ pub struct Outcome {
     pub changed: bool,
 }
 
+impl Outcome {
+    /// Why it failed, if it did.
+    pub fn failure(&self) -> Option<Reason> {
+        self.result.as_ref().err().map(|error| error.reason)
+    }
+}
+
 /// The right to poll now.
 #[derive(Debug)]
 pub struct Turn {
@@ -126,7 +133,7 @@ pub enum Read {
 }
 
 impl Poller {
-    /// Polls once, when it is its turn, and counts it.
+    /// Polls once, when it is its turn. Counting it is left to [`Poller::count`].
     pub async fn poll(&mut self, turn: Turn) -> Outcome {
         let begin = Instant::now();
         let now = Utc::now();
@@ -179,18 +186,23 @@ impl Poller {
         });
         let ended = Utc::now();
         self.progress.last_poll = Some(ended);
-        match &result {
-            Ok(_) => {
-                self.progress.last_success = Some(ended);
-                self.telemetry.poll_succeeded();
-            }
-            Err(error) => self.telemetry.poll_failed(error.reason.as_str()),
+        if result.is_ok() {
+            self.progress.last_success = Some(ended);
         }
         Outcome {
             result,
             read,
             took: begin.elapsed(),
             changed,
+        }
+    }
+
+    /// Counts a poll by why it failed, if it did. This is done once its data is shown, so that no
+    /// scrape has the counter of one poll with the data of an earlier one.
+    pub fn count(&self, failure: Option<Reason>) {
+        match failure {
+            None => self.telemetry.poll_succeeded(),
+            Some(reason) => self.telemetry.poll_failed(reason.as_str()),
         }
     }
 
@@ -332,7 +344,7 @@ impl Poller {
     pub async fn run(
         mut self,
         delay: Duration,
-        changes: mpsc::Sender<Change>,
+        changes: Changes,
         heartbeat: Heartbeat,
         stop: CancellationToken,
     ) {
@@ -359,12 +371,7 @@ impl Poller {
         (known(&self.account, restored, interval), delay)
     }
 
-    async fn poll_for_ever(
-        &mut self,
-        delay: Duration,
-        changes: mpsc::Sender<Change>,
-        heartbeat: Heartbeat,
-    ) {
+    async fn poll_for_ever(&mut self, delay: Duration, changes: Changes, heartbeat: Heartbeat) {
         let spread = MAX_SPREAD.min(self.account.polling.poll_interval / 10);
         let spread = spread.mul_f64(fastrand::f64());
         let mut next = Instant::now() + delay + spread;
@@ -382,15 +389,16 @@ impl Poller {
             // a poll that takes longer than the interval is followed by the next one, not by a burst
             let interval = self.interval();
             next = begin + interval;
+            let failure = outcome.failure();
             let update = self.update(outcome, ended, interval);
             if changes
-                .send(Change::Polled(Box::new(update)))
+                .make(Change::Polled(Box::new(update)))
                 .await
                 .is_err()
             {
-                // nobody is left to tell: the program is about to stop
                 return;
             }
+            self.count(failure);
         }
     }
 
@@ -671,6 +679,7 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::changes::{Inbox, Pending, changes};
     use crate::config::Config;
     use crate::heartbeat::{Pulse, heartbeat};
     use crate::provider::Applications;
@@ -699,12 +708,9 @@ mod tests {
     }
 
     /// A running poller, its pulse, and where its changes arrive.
-    async fn running(
-        poller: Poller,
-        delay: Duration,
-    ) -> (JoinSet<()>, Pulse, mpsc::Receiver<Change>) {
+    async fn running(poller: Poller, delay: Duration) -> (JoinSet<()>, Pulse, Inbox) {
         let (heart, pulse) = heartbeat();
-        let (changes, inbox) = mpsc::channel(1);
+        let (changes, inbox) = changes();
         let mut tasks = JoinSet::new();
         tasks.spawn(poller.run(delay, changes, heart, CancellationToken::new()));
         tokio::task::yield_now().await;
@@ -717,10 +723,12 @@ mod tests {
         let begin = Instant::now();
         let mut polls = 0;
         while begin.elapsed() < HOUR {
-            let Some(Change::Polled(update)) = inbox.recv().await else {
+            let Pending { change, shown } = inbox.receive().await.remove(0);
+            let Change::Polled(update) = change else {
                 panic!("no poll")
             };
             assert!(update.data.is_none());
+            shown.tell();
             assert!(pulse.is_alive());
             polls += 1;
         }
@@ -732,7 +740,7 @@ mod tests {
         let (_tasks, pulse, inbox) = running(poller().await, Duration::ZERO).await;
         tokio::time::sleep(Duration::from_mins(2)).await;
         assert!(pulse.is_alive());
-        // nobody takes what the polls find, so the second one's is never sent
+        // nobody shows what the first poll found, so there is no second one
         tokio::time::sleep(HOUR).await;
         assert!(!pulse.is_alive());
         drop(inbox);
@@ -743,8 +751,9 @@ mod tests {
         let (_tasks, pulse, mut inbox) = running(poller().await, 3 * HOUR).await;
         tokio::time::sleep(2 * HOUR).await;
         assert!(pulse.is_alive());
-        assert!(inbox.try_recv().is_err());
-        inbox.recv().await.unwrap();
+        let early = tokio::time::timeout(HOUR / 2, inbox.receive()).await;
+        assert!(early.is_err(), "{early:?}");
+        assert_eq!(inbox.receive().await.len(), 1);
     }
 
     #[tokio::test]

@@ -3,56 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::changes::{Inbox, Pending};
 use crate::exposition::Format;
-use crate::families;
-use crate::gzip;
-use crate::snapshot::{Change, Generation, Snapshot};
-
-/// Changes that are rendered together when they come together.
-const MAX_BATCH: usize = 64;
+use crate::rendering::{Rendered, Renderer};
+use crate::snapshot::Snapshot;
 
 /// The campaign and account metrics as they are sent, and whether each account was polled.
 #[derive(Debug)]
 pub struct Published {
     text: Rendered,
     open_metrics: Rendered,
-    /// The number of the configuration that it shows.
-    pub configuration: Generation,
     /// Whether each account was polled at least once; it stays so.
     pub ready: bool,
 }
 
-/// One format, rendered and compressed once for all scrapes.
-#[derive(Debug)]
-pub struct Rendered {
-    /// As it is.
-    pub identity: Bytes,
-    /// Compressed, to be continued.
-    pub gzip: gzip::Prefix,
-}
-
 impl Published {
-    /// Renders a snapshot in all forms.
-    pub fn new(snapshot: &Snapshot, ready: bool) -> io::Result<Self> {
-        let render = |format| {
-            let identity = Bytes::from(families::render(snapshot, format));
-            io::Result::Ok(Rendered {
-                gzip: gzip::Prefix::new(&identity)?,
-                identity,
-            })
-        };
-        Ok(Self {
-            text: render(Format::Text)?,
-            open_metrics: render(Format::OpenMetrics)?,
-            configuration: snapshot.configuration(),
-            ready,
-        })
-    }
-
     /// The rendering in a format.
     pub const fn rendered(&self, format: Format) -> &Rendered {
         match format {
@@ -62,38 +30,70 @@ impl Published {
     }
 }
 
-/// Publishes each change until all senders are gone.
-pub async fn run(
-    mut changes: mpsc::Receiver<Change>,
-    published: watch::Sender<Arc<Published>>,
-) -> io::Result<()> {
-    let mut snapshot = Snapshot::default();
-    let mut batch = Vec::new();
+/// Owns the snapshot, and what was rendered of it.
+#[derive(Debug)]
+struct Owned {
+    snapshot: Snapshot,
+    renderer: Renderer,
+}
+
+impl Owned {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            snapshot: Snapshot::default(),
+            renderer: Renderer::new()?,
+        })
+    }
+
+    fn publish(&mut self, ready: bool) -> io::Result<Arc<Published>> {
+        let (text, open_metrics) = self.renderer.render(&self.snapshot)?;
+        Ok(Arc::new(Published {
+            text,
+            open_metrics,
+            ready,
+        }))
+    }
+}
+
+/// What is published before there is anything.
+pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
+    let nothing = Owned::new()?.publish(false)?;
+    Ok(watch::Sender::new(nothing))
+}
+
+/// Publishes each change until nobody is left to make any.
+pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
+    let mut owned = Owned::new()?;
     loop {
-        let expiry = snapshot.next_expiry();
+        let expiry = owned.snapshot.next_expiry();
         let mut different = false;
+        let mut waiting = Vec::new();
         tokio::select! {
-            received = changes.recv_many(&mut batch, MAX_BATCH) => {
-                if received == 0 {
+            pending = inbox.receive() => {
+                if pending.is_empty() {
                     return Ok(());
                 }
-                for change in batch.drain(..) {
-                    different |= snapshot.apply(change);
+                for Pending { change, shown } in pending {
+                    different |= owned.snapshot.apply(change);
+                    waiting.push(shown);
                 }
             }
             () = wait_until(expiry) => {}
         }
-        different |= snapshot.expire(Instant::now());
+        different |= owned.snapshot.expire(Instant::now());
         if different {
-            let ready = published.borrow().ready || snapshot.all_polled();
+            let ready = published.borrow().ready || owned.snapshot.all_polled();
             // off the workers that answer scrapes: large snapshots take a while
             let rendering = tokio::task::spawn_blocking(move || {
-                let rendered = Published::new(&snapshot, ready);
-                (snapshot, rendered)
+                let new = owned.publish(ready);
+                (owned, new)
             });
-            let (returned, rendered) = rendering.await.map_err(io::Error::other)?;
-            snapshot = returned;
-            published.send_replace(Arc::new(rendered?));
+            let new;
+            (owned, new) = rendering.await.map_err(io::Error::other)?;
+            published.send_replace(new?);
+        }
+        for shown in waiting {
+            shown.tell();
         }
     }
 }

@@ -6,10 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http_body_util::{BodyExt, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use bytes::Buf;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName,
     HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -28,6 +27,7 @@ use tracing::{debug, error, warn};
 use crate::exposition::Writer;
 use crate::heartbeat::Pulse;
 use crate::negotiation;
+use crate::pieces::Pieces;
 use crate::publisher::Published;
 use crate::telemetry::{REVISION, Telemetry, VERSION};
 
@@ -64,7 +64,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Asks for a reload; the answer is what went wrong.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
-type Body = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+type Body = Full<Pieces>;
 
 /// What the endpoints answer with.
 #[derive(Clone, Debug)]
@@ -196,29 +196,21 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
     let own = writer.into_string() + format.end();
     let published = Arc::clone(&endpoints.published.borrow());
     let rendered = published.rendered(format);
-    if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
-        return match rendered.gzip.finish(own.as_bytes()) {
-            Ok(rest) => {
-                let parts = vec![rendered.gzip.bytes(), rest];
-                let mut response = exposition(format.content_type(), parts);
-                let gzip = HeaderValue::from_static("gzip");
-                response.headers_mut().insert(CONTENT_ENCODING, gzip);
-                response
-            }
-            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    let content_type = format.content_type();
+    let mut response = if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
+        let body = match rendered.gzip(&own) {
+            Ok(body) => body,
+            Err(error) => return plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         };
-    }
-    exposition(
-        format.content_type(),
-        vec![rendered.identity.clone(), own.into()],
-    )
-}
-
-fn exposition(content_type: &'static str, parts: Vec<Bytes>) -> Response<Body> {
-    let mut response = respond(StatusCode::OK, content_type, parts);
-    response
-        .headers_mut()
-        .insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
+        response
+    } else {
+        respond(StatusCode::OK, content_type, rendered.identity(own))
+    };
+    let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+    response.headers_mut().insert(VARY, vary);
     response
 }
 
@@ -308,11 +300,7 @@ fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> 
          <li><a href=\"/-/ready\">Readiness</a></li>\n\
          <li><a href=\"/-/healthy\">Health</a></li>\n</ul>\n</body>\n</html>\n"
     );
-    let mut response = respond(
-        StatusCode::OK,
-        "text/html; charset=utf-8",
-        vec![Bytes::from(page)],
-    );
+    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
     response.headers_mut().insert(
         HeaderName::from_static("content-security-policy"),
         HeaderValue::from_static("default-src 'none'"),
@@ -334,17 +322,18 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
     response
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    respond(status, "text/plain; charset=utf-8", vec![text.into()])
+fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", text)
 }
 
-fn respond(status: StatusCode, content_type: &'static str, parts: Vec<Bytes>) -> Response<Body> {
-    let length: usize = parts.iter().map(Bytes::len).sum();
-    let frames: Vec<_> = parts
-        .into_iter()
-        .map(|part| Ok(Frame::data(part)))
-        .collect();
-    let mut response = Response::new(StreamBody::new(stream::iter(frames)));
+fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Pieces>,
+) -> Response<Body> {
+    let body = body.into();
+    let length = body.remaining();
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -359,14 +348,13 @@ mod tests {
 
     use super::*;
     use crate::heartbeat::heartbeat;
-    use crate::snapshot::Snapshot;
+    use crate::publisher;
 
     #[tokio::test]
     async fn it_is_healthy_while_each_loop_turns() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
-        let published = Published::new(&Snapshot::default(), false).unwrap();
-        let (_published, published) = watch::channel(Arc::new(published));
+        let published = publisher::nothing().unwrap().subscribe();
         let (_config, config) = watch::channel(String::new());
         let (pulses, health) = watch::channel(Vec::new());
         let (reloads, _requests) = mpsc::channel(1);

@@ -14,18 +14,16 @@ use crate::config::Account;
 /// of how it was before.
 pub type Generation = u64;
 
+/// Tells the state of an account from every other that any account was in before.
+pub type Revision = u64;
+
 /// What changes a snapshot.
 #[derive(Debug)]
 pub enum Change {
     /// An account was polled, well or badly.
     Polled(Box<Update>),
     /// These accounts are the ones now.
-    Configured {
-        /// The number of the configuration.
-        number: Generation,
-        /// The accounts.
-        accounts: Vec<Configured>,
-    },
+    Configured(Vec<Configured>),
 }
 
 /// An account as it is configured now.
@@ -98,6 +96,8 @@ pub struct AccountState {
     /// Its configuration.
     pub account: Account,
     generation: Generation,
+    /// Another one whenever anything is different.
+    pub revision: Revision,
     /// Whether the last poll succeeded.
     pub up: bool,
     /// When the last poll ended.
@@ -129,6 +129,7 @@ impl AccountState {
             poll_interval,
             account,
             generation,
+            revision: 0,
             up: false,
             last_poll: None,
             last_success: None,
@@ -193,7 +194,8 @@ impl AccountState {
 /// The state of all accounts.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    configuration: Generation,
+    /// How many changes there were.
+    revision: Revision,
     accounts: BTreeMap<String, AccountState>,
 }
 
@@ -207,8 +209,7 @@ impl Snapshot {
     pub fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Polled(update) => self.update(*update),
-            Change::Configured { number, accounts } => {
-                self.configuration = number;
+            Change::Configured(accounts) => {
                 self.configure(accounts);
                 true
             }
@@ -218,6 +219,7 @@ impl Snapshot {
     /// Puts a new set of accounts in force. One that is read at the same place as before keeps
     /// what is known about it.
     fn configure(&mut self, accounts: Vec<Configured>) {
+        self.revision += 1;
         let mut before = std::mem::take(&mut self.accounts);
         for configured in accounts {
             let Configured {
@@ -227,9 +229,12 @@ impl Snapshot {
                 restored,
             } = configured;
             let name = account.name.clone();
-            let state = match before.remove(&name) {
+            let mut state = match before.remove(&name) {
                 // goes on undisturbed
-                Some(state) if state.generation == generation && state.account == account => state,
+                Some(state) if state.generation == generation && state.account == account => {
+                    self.accounts.insert(name, state);
+                    continue;
+                }
                 Some(state) if state.account.provider.same_account(&account.provider) => {
                     AccountState {
                         account,
@@ -246,6 +251,7 @@ impl Snapshot {
                     state
                 }
             };
+            state.revision = self.revision;
             self.accounts.insert(name, state);
         }
     }
@@ -266,6 +272,8 @@ impl Snapshot {
         let Some(state) = state.filter(|state| state.generation == generation) else {
             return false;
         };
+        self.revision += 1;
+        state.revision = self.revision;
         state.up = data.is_some();
         state.last_poll = Some(at);
         state.poll_duration = Some(took);
@@ -287,6 +295,8 @@ impl Snapshot {
         let mut expired = false;
         for state in self.accounts.values_mut() {
             if state.expiry().is_some_and(|expiry| expiry <= now) {
+                self.revision += 1;
+                state.revision = self.revision;
                 state.data = None;
                 expired = true;
             }
@@ -300,11 +310,6 @@ impl Snapshot {
             .values()
             .filter_map(AccountState::expiry)
             .min()
-    }
-
-    /// The number of the configuration in force.
-    pub const fn configuration(&self) -> Generation {
-        self.configuration
     }
 
     /// Whether each account was polled, well or badly.
@@ -338,10 +343,7 @@ mod tests {
                 account,
                 restored: None,
             });
-        Change::Configured {
-            number: 1,
-            accounts: configured.collect(),
-        }
+        Change::Configured(configured.collect())
     }
 
     fn two_accounts() -> Vec<(Generation, Account)> {

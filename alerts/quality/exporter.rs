@@ -199,15 +199,12 @@ impl<'a> Polled<'a> {
     ) -> Result<Self> {
         let troubles = month.troubles.iter();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured {
-            number: 1,
-            accounts: vec![Configured {
-                generation: 1,
-                poll_interval: configured.polling.poll_interval,
-                account: configured.clone(),
-                restored: None,
-            }],
-        });
+        snapshot.apply(Change::Configured(vec![Configured {
+            generation: 1,
+            poll_interval: configured.polling.poll_interval,
+            account: configured.clone(),
+            restored: None,
+        }]));
         Ok(Self {
             place,
             account,

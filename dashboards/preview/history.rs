@@ -117,10 +117,7 @@ impl Exporter {
             poll_interval: account.polling.poll_interval,
             restored: None,
         });
-        snapshot.apply(Change::Configured {
-            number: generation,
-            accounts: configured.collect(),
-        });
+        snapshot.apply(Change::Configured(configured.collect()));
         let mut applications = Applications::new(None, String::new());
         let configured = accounts.iter().map(|account| {
             let limits = account.provider.limits(account.polling.limits());

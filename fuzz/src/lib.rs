@@ -141,15 +141,12 @@ fn check_exposition(account: &Account, data: Data) {
         .collect();
     expected.sort();
     let mut snapshot = Snapshot::default();
-    snapshot.apply(Change::Configured {
-        number: 1,
-        accounts: vec![Configured {
+    snapshot.apply(Change::Configured(vec![Configured {
             generation: 1,
             account: account.clone(),
             poll_interval: account.polling.poll_interval,
             restored: None,
-        }],
-    });
+        }]));
     let polled = snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
         generation: 1,

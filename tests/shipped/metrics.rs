@@ -272,10 +272,7 @@ pub(crate) async fn exposition() -> Vec<Sample> {
         poll_interval: account.polling.poll_interval,
         restored: None,
     });
-    snapshot.apply(Change::Configured {
-        number: 1,
-        accounts: configured.collect(),
-    });
+    snapshot.apply(Change::Configured(configured.collect()));
     let mut applications = Applications::new(None, String::new());
     let settings = accounts.iter().map(|account| {
         let limits = account.provider.limits(account.polling.limits());

@@ -1,0 +1,524 @@
+//! What scrapes are sent about campaigns and accounts: rendered and compressed once, and kept, so
+//! that a change costs what it changes.
+//!
+//! The samples of a family stand together, so those of an account are in as many places as there are
+//! families. Each is a [`Part`] that all expositions share while it stays the same: a sample of a
+//! gauge is written alike in both formats.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::campaign::{Campaign, InfoLabel};
+use crate::exposition::{Format, Writer};
+use crate::families::{
+    ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, CampaignRows, write_account, write_series,
+};
+use crate::gzip::{self, Checksum, Compressor, Part};
+use crate::pieces::Pieces;
+use crate::snapshot::{AccountState, Revision, Snapshot};
+
+/// How many campaigns share a part, on average. More make a change dearer, fewer the compression
+/// worse: each part begins without a memory of what stood before.
+const CHUNK: u64 = 256;
+
+/// Most campaigns that share a part, whatever their ids are like.
+const MAX_CHUNK: usize = 2048;
+
+/// The beginning of an exposition, without its end: the exporter's own metrics are new each time.
+#[derive(Debug)]
+pub struct Rendered {
+    identity: Arc<[Bytes]>,
+    identity_length: usize,
+    gzip: Arc<[Bytes]>,
+    gzip_length: usize,
+    checksum: Checksum,
+}
+
+impl Rendered {
+    /// The whole exposition as it is.
+    pub fn identity(&self, rest: String) -> Pieces {
+        let identity = Arc::clone(&self.identity);
+        Pieces::new(identity, self.identity_length, rest.into())
+    }
+
+    /// The whole exposition as one gzip stream.
+    pub fn gzip(&self, rest: &str) -> io::Result<Pieces> {
+        let end = Compressor::new().end(&self.checksum, rest.as_bytes())?;
+        Ok(Pieces::new(Arc::clone(&self.gzip), self.gzip_length, end))
+    }
+
+    fn of<'a>(parts: impl Iterator<Item = &'a Part>) -> Self {
+        let mut identity = Vec::new();
+        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
+        let mut checksum = Checksum::default();
+        for part in parts {
+            identity.push(part.text.clone());
+            gzip.push(part.deflated.clone());
+            checksum.add(part);
+        }
+        let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
+        Self {
+            identity_length: length(&identity),
+            gzip_length: length(&gzip),
+            identity: identity.into(),
+            gzip: gzip.into(),
+            checksum,
+        }
+    }
+}
+
+/// Renders snapshots, and remembers the last one.
+#[derive(Debug)]
+pub struct Renderer {
+    text_headers: Vec<Part>,
+    open_metrics_headers: Vec<Part>,
+    accounts: BTreeMap<String, AccountParts>,
+    compressor: Compressor,
+}
+
+impl Renderer {
+    /// One that has rendered nothing yet.
+    pub fn new() -> io::Result<Self> {
+        let mut compressor = Compressor::new();
+        Ok(Self {
+            text_headers: headers(Format::Text, &mut compressor)?,
+            open_metrics_headers: headers(Format::OpenMetrics, &mut compressor)?,
+            accounts: BTreeMap::new(),
+            compressor,
+        })
+    }
+
+    /// Everything about the campaigns and accounts of a snapshot, in text and in `OpenMetrics`.
+    pub fn render(&mut self, snapshot: &Snapshot) -> io::Result<(Rendered, Rendered)> {
+        let mut before = std::mem::take(&mut self.accounts);
+        for state in snapshot.accounts() {
+            let name = &state.account.name;
+            let parts = match before.remove(name) {
+                Some(parts) if parts.revision == state.revision => parts,
+                parts => AccountParts::new(state, parts, &mut self.compressor)?,
+            };
+            self.accounts.insert(name.clone(), parts);
+        }
+        drop(before);
+        Ok((
+            self.exposition(Format::Text)?,
+            self.exposition(Format::OpenMetrics)?,
+        ))
+    }
+
+    /// Puts the parts together, family by family.
+    fn exposition(&mut self, format: Format) -> io::Result<Rendered> {
+        let series = self.accounts.values().map(|account| account.series).sum();
+        let mut writer = Writer::new(format);
+        write_series(&mut writer, series);
+        let series = self.compressor.part(writer.into_string().as_bytes())?;
+        let headers = match format {
+            Format::Text => &self.text_headers,
+            Format::OpenMetrics => &self.open_metrics_headers,
+        };
+        let families = headers.iter().enumerate().flat_map(|(index, header)| {
+            let accounts = self.accounts.values();
+            let mut samples = accounts
+                .flat_map(move |account| account.family(index))
+                .peekable();
+            // a family without samples is legal and still noise
+            let header = samples.peek().is_some().then_some(header);
+            header.into_iter().chain(samples)
+        });
+        Ok(Rendered::of(families.chain([&series])))
+    }
+}
+
+/// What stands before the samples of each family: those of the campaigns, then those of the accounts.
+fn headers(format: Format, compressor: &mut Compressor) -> io::Result<Vec<Part>> {
+    let mut header = |begin: &dyn Fn(&mut Writer)| {
+        let mut writer = Writer::new(format);
+        begin(&mut writer);
+        compressor.part(writer.into_string().as_bytes())
+    };
+    let mut headers = Vec::new();
+    for family in CAMPAIGN_FAMILIES {
+        headers.push(header(&|writer| family.begin(writer))?);
+    }
+    for family in ACCOUNT_FAMILIES {
+        headers.push(header(&|writer| family.begin(writer))?);
+    }
+    Ok(headers)
+}
+
+/// Nothing, where a family has no samples. Shared with what was rendered before, where it is the same.
+type Samples = Option<Arc<Part>>;
+
+/// An account in parts.
+#[derive(Debug)]
+struct AccountParts {
+    revision: Revision,
+    /// What is in every sample, beside the name.
+    provider: &'static str,
+    info_labels: Vec<InfoLabel>,
+    /// How many series its campaigns have.
+    series: usize,
+    chunks: Vec<Chunk>,
+    /// Its samples in each of the [`ACCOUNT_FAMILIES`].
+    own: Vec<Samples>,
+}
+
+/// Campaigns that stand next to each other.
+#[derive(Debug)]
+struct Chunk {
+    campaigns: Box<[Arc<Campaign>]>,
+    series: usize,
+    /// Their samples in each of the [`CAMPAIGN_FAMILIES`].
+    parts: Vec<Samples>,
+}
+
+impl AccountParts {
+    fn new(
+        state: &AccountState,
+        before: Option<Self>,
+        compressor: &mut Compressor,
+    ) -> io::Result<Self> {
+        let (known, own_before) = match before {
+            Some(before)
+                if before.provider == state.account.provider.name()
+                    && before.info_labels == state.info_labels() =>
+            {
+                (before.chunks, before.own)
+            }
+            _ => (Vec::new(), Vec::new()),
+        };
+        let mut known: HashMap<_, _> = known
+            .into_iter()
+            .filter_map(|chunk| Some((chunk.campaigns.last()?.id.clone(), chunk)))
+            .collect();
+        let mut chunks = Vec::new();
+        for campaigns in chunked(state.campaigns()) {
+            let before = campaigns.last().and_then(|last| known.remove(&last.id));
+            let chunk = match before {
+                Some(chunk) if is_same(&chunk.campaigns, campaigns) => chunk,
+                before => Chunk::new(state, campaigns, before.as_ref(), compressor)?,
+            };
+            chunks.push(chunk);
+        }
+        let mut text = String::new();
+        let mut own = Vec::new();
+        for (index, family) in ACCOUNT_FAMILIES.iter().enumerate() {
+            text.clear();
+            write_account(&mut text, family, state);
+            own.push(part(&text, own_before.get(index), compressor)?);
+        }
+        Ok(Self {
+            revision: state.revision,
+            provider: state.account.provider.name(),
+            info_labels: state.info_labels().to_vec(),
+            series: chunks.iter().map(|chunk| chunk.series).sum(),
+            chunks,
+            own,
+        })
+    }
+
+    /// The samples of a family, counted as [`headers`] does.
+    fn family(&self, index: usize) -> impl Iterator<Item = &Part> {
+        let own = index.checked_sub(CAMPAIGN_FAMILIES.len());
+        let own = own.and_then(|index| self.own.get(index));
+        let chunks = self
+            .chunks
+            .iter()
+            .filter_map(move |chunk| chunk.parts.get(index));
+        chunks.chain(own).flatten().map(Arc::as_ref)
+    }
+}
+
+impl Chunk {
+    fn new(
+        state: &AccountState,
+        campaigns: &[Arc<Campaign>],
+        before: Option<&Self>,
+        compressor: &mut Compressor,
+    ) -> io::Result<Self> {
+        let rows = CampaignRows::new(state, campaigns);
+        let mut text = String::new();
+        let mut series = 0;
+        let mut parts = Vec::with_capacity(CAMPAIGN_FAMILIES.len());
+        for (index, family) in CAMPAIGN_FAMILIES.iter().enumerate() {
+            text.clear();
+            series += rows.write(&mut text, family);
+            let before = before.and_then(|before| before.parts.get(index));
+            parts.push(part(&text, before, compressor)?);
+        }
+        Ok(Self {
+            campaigns: campaigns.into(),
+            series,
+            parts,
+        })
+    }
+}
+
+/// The part that a text becomes: the one before where it is the same.
+fn part(text: &str, before: Option<&Samples>, compressor: &mut Compressor) -> io::Result<Samples> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match before.and_then(Option::as_ref) {
+        Some(before) if before.text == text.as_bytes() => Ok(Some(Arc::clone(before))),
+        _ => Ok(Some(Arc::new(compressor.part(text.as_bytes())?))),
+    }
+}
+
+/// Campaigns in chunks whose ends depend on the ids alone, so that one that comes or leaves changes
+/// the chunk that it is in and no other.
+fn chunked(campaigns: &[Arc<Campaign>]) -> impl Iterator<Item = &[Arc<Campaign>]> {
+    let chunks = campaigns.chunk_by(|campaign, _| {
+        let mut hasher = DefaultHasher::new();
+        campaign.id.hash(&mut hasher);
+        !hasher.finish().is_multiple_of(CHUNK)
+    });
+    chunks.flat_map(|chunk| chunk.chunks(MAX_CHUNK))
+}
+
+/// Whether they are the same, not only alike: what did not change is shared.
+fn is_same(before: &[Arc<Campaign>], now: &[Arc<Campaign>]) -> bool {
+    before.len() == now.len()
+        && before
+            .iter()
+            .zip(now)
+            .all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::time::Duration;
+
+    use bytes::Buf;
+    use chrono::DateTime;
+    use flate2::bufread::GzDecoder;
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::campaign::Counts;
+    use crate::config::Config;
+    use crate::families;
+    use crate::snapshot::{Change, Configured, Data, Update};
+
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    /// Puts some accounts in force.
+    fn configure(snapshot: &mut Snapshot, names: &[&str], info_labels: &str) {
+        let accounts = names
+            .iter()
+            .map(|name| format!("- {{name: {name}, provider: smsup, token_env: T}}\n"));
+        let accounts: String = accounts.collect();
+        let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        let accounts = Config::load(file.path(), None).unwrap().accounts;
+        let configured = accounts.into_iter().map(|account| Configured {
+            generation: 1,
+            poll_interval: account.polling.poll_interval,
+            account,
+            restored: None,
+        });
+        snapshot.apply(Change::Configured(configured.collect()));
+    }
+
+    fn poll(snapshot: &mut Snapshot, account: &str, campaigns: Vec<Arc<Campaign>>) {
+        let update = Update {
+            account: account.to_owned(),
+            generation: 1,
+            at: DateTime::UNIX_EPOCH,
+            ended: Instant::now(),
+            took: Duration::ZERO,
+            poll_interval: Duration::from_mins(5),
+            token_expiry: None,
+            data: Some(Data {
+                campaigns,
+                ..Data::default()
+            }),
+        };
+        snapshot.apply(Change::Polled(Box::new(update)));
+    }
+
+    fn campaign(id: usize, deliveries: u64) -> Arc<Campaign> {
+        Arc::new(Campaign {
+            id: id.to_string(),
+            name: "Spring \"sale\"".to_owned(),
+            counts: Counts {
+                recipients: Some(100),
+                deliveries: Some(deliveries),
+                ..Counts::default()
+            },
+            ..Campaign::default()
+        })
+    }
+
+    fn text(mut pieces: Pieces) -> String {
+        let bytes = pieces.copy_to_bytes(pieces.remaining());
+        String::from_utf8(bytes.into()).unwrap()
+    }
+
+    fn decompressed(pieces: Pieces) -> String {
+        let mut text = String::new();
+        GzDecoder::new(pieces.reader())
+            .read_to_string(&mut text)
+            .unwrap();
+        text
+    }
+
+    /// Renders, and holds all four variants against what is rendered in one go.
+    fn rendered(renderer: &mut Renderer, snapshot: &Snapshot) -> [Rendered; 2] {
+        let (text_format, open_metrics) = renderer.render(snapshot).unwrap();
+        for (rendered, format) in [
+            (&text_format, Format::Text),
+            (&open_metrics, Format::OpenMetrics),
+        ] {
+            let expected = families::render(snapshot, format) + "own 1\n";
+            assert_eq!(text(rendered.identity("own 1\n".to_owned())), expected);
+            assert_eq!(decompressed(rendered.gzip("own 1\n").unwrap()), expected);
+        }
+        [text_format, open_metrics]
+    }
+
+    /// How many pieces of one are not shared with the other.
+    fn new_pieces(now: &Rendered, before: &Rendered) -> usize {
+        let places = |rendered: &Rendered| -> Vec<_> {
+            rendered
+                .identity
+                .iter()
+                .map(|piece| piece.as_ptr())
+                .collect()
+        };
+        let before = places(before);
+        let now = places(now).into_iter();
+        now.filter(|place| !before.contains(place)).count()
+    }
+
+    #[test]
+    fn a_poll_costs_what_changed() {
+        let mut renderer = Renderer::new().unwrap();
+        let mut snapshot = Snapshot::default();
+        configure(&mut snapshot, &NAMES, "");
+        let mut campaigns: Vec<_> = (0..5_000).map(|id| campaign(id, 90)).collect();
+        for name in NAMES {
+            poll(&mut snapshot, name, campaigns.clone());
+        }
+        let [first, other_format] = rendered(&mut renderer, &snapshot);
+        let headers = |rendered: &Rendered| {
+            let pieces = rendered.identity.iter();
+            pieces.filter(|piece| piece.starts_with(b"# ")).count()
+        };
+        assert_eq!(new_pieces(&other_format, &first), headers(&first));
+        assert!(
+            first.identity.len() > 5 * headers(&first),
+            "several chunks each"
+        );
+
+        // what is there in any case: the number of series
+        let [again, _] = rendered(&mut renderer, &snapshot);
+        assert_eq!(new_pieces(&again, &first), 1);
+
+        // the same data once more: whatever the poll tells of itself stays, too
+        poll(&mut snapshot, "b", campaigns.clone());
+        let [same, _] = rendered(&mut renderer, &snapshot);
+        assert_eq!(new_pieces(&same, &again), 1);
+
+        // of one campaign: its deliveries and their ratio, and that of the account
+        campaigns[2_500] = campaign(2_500, 91);
+        poll(&mut snapshot, "b", campaigns.clone());
+        let [changed, _] = rendered(&mut renderer, &snapshot);
+        assert_eq!(new_pieces(&changed, &same), 1 + 3);
+
+        // of one that is new: its info, recipients, attempted, deliveries and ratio, those of the
+        // account, and how many there are
+        campaigns.insert(0, campaign(5_000, 90));
+        poll(&mut snapshot, "b", campaigns);
+        let [longer, _] = rendered(&mut renderer, &snapshot);
+        assert_eq!(new_pieces(&longer, &changed), 1 + 5 + 2);
+    }
+
+    #[test]
+    fn labels_of_another_configuration_are_in_all_samples() {
+        let mut renderer = Renderer::new().unwrap();
+        let mut snapshot = Snapshot::default();
+        configure(&mut snapshot, &NAMES, "");
+        let mut one = Campaign::clone(&campaign(1, 90));
+        one.info.sender = Some("Shoes".to_owned());
+        poll(&mut snapshot, "a", vec![Arc::new(one)]);
+        let [without, _] = rendered(&mut renderer, &snapshot);
+        assert!(!text(without.identity(String::new())).contains("Shoes"));
+        configure(&mut snapshot, &NAMES, "sender");
+        let [with, _] = rendered(&mut renderer, &snapshot);
+        assert!(text(with.identity(String::new())).contains("sender=\"Shoes\""));
+    }
+
+    #[test]
+    fn ids_that_end_no_chunk_make_none_without_an_end() {
+        let campaigns: Vec<_> = std::iter::repeat_n(campaign(1, 90), MAX_CHUNK + 1).collect();
+        let sizes: Vec<_> = chunked(&campaigns).map(<[_]>::len).collect();
+        assert!(sizes == [MAX_CHUNK, 1] || sizes.iter().all(|size| *size == 1));
+    }
+
+    /// What happens to an account.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Poll {
+            account: usize,
+            remove: usize,
+            add: usize,
+            change: usize,
+        },
+        Configure {
+            accounts: usize,
+            sender: bool,
+        },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0..3_usize, 0..400_usize, 0..400_usize, 1..50_usize).prop_map(
+                |(account, remove, add, change)| Step::Poll { account, remove, add, change }
+            ),
+            1 => (1..=3_usize, any::<bool>())
+                .prop_map(|(accounts, sender)| Step::Configure { accounts, sender }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn whatever_changes_all_variants_are_as_if_rendered_at_once(
+            steps in prop::collection::vec(step(), 1..8)
+        ) {
+            let mut renderer = Renderer::new().unwrap();
+            let mut snapshot = Snapshot::default();
+            configure(&mut snapshot, &NAMES, "");
+            let mut known = [const { Vec::new() }; 3];
+            let mut ids = 0..;
+            for step in steps {
+                match step {
+                    Step::Poll { account, remove, add, change } => {
+                        let campaigns: &mut Vec<Arc<Campaign>> = &mut known[account];
+                        campaigns.truncate(campaigns.len().saturating_sub(remove));
+                        let new = ids.by_ref().take(add).map(|id| campaign(id, 50));
+                        *campaigns = new.chain(campaigns.drain(..)).collect();
+                        for campaign in campaigns.iter_mut().step_by(change) {
+                            Arc::make_mut(campaign).counts.deliveries = Some(change as u64);
+                        }
+                        poll(&mut snapshot, NAMES[account], campaigns.clone());
+                    }
+                    Step::Configure { accounts, sender } => {
+                        let labels = if sender { "sender" } else { "" };
+                        configure(&mut snapshot, &NAMES[..accounts], labels);
+                    }
+                }
+                rendered(&mut renderer, &snapshot);
+            }
+        }
+    }
+}
