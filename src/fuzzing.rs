@@ -13,22 +13,13 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::document::Problem;
-use crate::provider::{self, Kept, PollError, Reading, Settings};
+use crate::provider::{self, Kept, PollError, Settings};
 use crate::saved::{DataRecord, PollRecord};
 use crate::store::{Kind, decode as unsealed, header};
 
 /// The configuration in a text, as if tokens could be kept.
 pub fn configuration(text: &str) -> Result<Config, Vec<Problem>> {
     Config::parse(text, Some(Path::new("/var/lib/campaign_exporter")))
-}
-
-/// What a poll makes of one page of a provider.
-pub fn decode(settings: &Settings, status: u16, body: &[u8]) -> Result<Reading, PollError> {
-    match settings {
-        Settings::ConstantContact(settings) => settings.decode(status, body),
-        Settings::Cinnox(settings) => settings.decode(status, body),
-        Settings::Smsup(settings) => settings.decode(status, body),
-    }
 }
 
 /// Where a link to a next page leads, at the provider that has such links.

@@ -1,7 +1,7 @@
-//! One gzip stream of parts that are compressed once and a rest that is new at each scrape.
+//! One gzip stream of pieces that are compressed once and a rest that is new at each scrape.
 //!
 //! Several gzip members one after another would be valid, too (RFC 1952, 2.2), but some readers stop
-//! after the first. So each part is kept as raw deflate blocks that end at a byte boundary without
+//! after the first. So each piece is kept as raw deflate blocks that end at a byte boundary without
 //! ending the stream and look back at nothing before them, and the checksums are combined.
 
 use std::io;
@@ -19,13 +19,11 @@ const LEVEL: u32 = 1;
 /// By how much the memory for what is compressed grows, in bytes.
 const ROOM: usize = 16 * 1024;
 
-/// A text that is compressed by itself and can stand anywhere in a stream.
+/// A text that was compressed by itself and can stand anywhere in a stream.
 #[derive(Debug)]
-pub struct Part {
-    /// As it is.
-    pub text: Bytes,
-    /// Compressed.
-    pub deflated: Bytes,
+pub struct Deflated {
+    /// The compressed bytes.
+    pub bytes: Bytes,
     checksum: Crc,
 }
 
@@ -49,33 +47,44 @@ impl Compressor {
         }
     }
 
-    /// Compresses a part of a stream.
-    pub fn part(&mut self, text: &[u8]) -> io::Result<Part> {
+    /// Compresses a piece of a stream, which may be given in parts.
+    pub fn piece<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<Deflated> {
+        self.begin();
+        let mut checksum = Crc::new();
+        for part in parts {
+            checksum.update(part);
+            self.deflate(part, FlushCompress::None)?;
+        }
         // a sync flush: all is written, up to a whole byte, and more can follow
-        self.deflate(text, FlushCompress::Sync)?;
-        Ok(Part {
-            text: Bytes::copy_from_slice(text),
-            deflated: Bytes::copy_from_slice(&self.out),
-            checksum: checksum(text),
+        self.deflate(&[], FlushCompress::Sync)?;
+        Ok(Deflated {
+            bytes: Bytes::copy_from_slice(&self.out),
+            checksum,
         })
     }
 
-    /// The end of a stream, after parts with the given checksum.
+    /// The end of a stream, after pieces with the given checksum.
     pub fn end(&mut self, before: &Checksum, rest: &[u8]) -> io::Result<Bytes> {
+        self.begin();
         self.deflate(rest, FlushCompress::Finish)?;
+        let mut of_rest = Crc::new();
+        of_rest.update(rest);
         let mut whole = Crc::new();
         whole.combine(&before.0);
-        whole.combine(&checksum(rest));
+        whole.combine(&of_rest);
         self.out.extend_from_slice(&whole.sum().to_le_bytes());
         // the length modulo 2^32 (RFC 1952, 2.3.1)
         self.out.extend_from_slice(&whole.amount().to_le_bytes());
         Ok(Bytes::copy_from_slice(&self.out))
     }
 
-    /// Fills `out`. Nothing is looked back at that came before `text`.
-    fn deflate(&mut self, text: &[u8], flush: FlushCompress) -> io::Result<()> {
+    /// Forgets what was compressed before, so that nothing of it is looked back at.
+    fn begin(&mut self) {
         self.compress.reset();
         self.out.clear();
+    }
+
+    fn deflate(&mut self, text: &[u8], flush: FlushCompress) -> io::Result<()> {
         let mut rest = text;
         loop {
             let before = self.compress.total_in();
@@ -99,16 +108,10 @@ impl Default for Compressor {
 }
 
 impl Checksum {
-    /// Adds the next part.
-    pub fn add(&mut self, part: &Part) {
-        self.0.combine(&part.checksum);
+    /// Adds the next piece.
+    pub fn add(&mut self, piece: &Deflated) {
+        self.0.combine(&piece.checksum);
     }
-}
-
-fn checksum(bytes: &[u8]) -> Crc {
-    let mut checksum = Crc::new();
-    checksum.update(bytes);
-    checksum
 }
 
 #[cfg(test)]
@@ -122,23 +125,28 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stream_is_one_member_with_all_parts_in_any_order(
+        fn a_stream_is_one_member_with_all_pieces_in_any_order(
             texts in proptest::collection::vec(".{0,3000}|[ab]{0,9000}", 0..5),
+            cut in 0..100_usize,
             reversed: bool,
             rest in proptest::collection::vec(any::<u8>(), 0..500),
         ) {
             let mut compressor = Compressor::new();
-            let parts = texts.into_iter().map(|text| compressor.part(text.as_bytes()).unwrap());
-            let mut parts: Vec<_> = parts.collect();
+            let pieces = texts.iter().map(|text| {
+                let (one, other) = text.as_bytes().split_at(cut.min(text.len()));
+                let piece = compressor.piece([one, other].into_iter()).unwrap();
+                (text, piece)
+            });
+            let mut pieces: Vec<_> = pieces.collect();
             if reversed {
-                parts.reverse();
+                pieces.reverse();
             }
             let (mut stream, mut expected) = (HEADER.to_vec(), Vec::new());
             let mut checksum = Checksum::default();
-            for part in &parts {
-                checksum.add(part);
-                stream.extend_from_slice(&part.deflated);
-                expected.extend_from_slice(&part.text);
+            for (text, piece) in &pieces {
+                checksum.add(piece);
+                stream.extend_from_slice(&piece.bytes);
+                expected.extend_from_slice(text.as_bytes());
             }
             stream.extend_from_slice(&compressor.end(&checksum, &rest).unwrap());
             expected.extend_from_slice(&rest);

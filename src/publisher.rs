@@ -31,20 +31,13 @@ impl Published {
 }
 
 /// Owns the snapshot, and what was rendered of it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Owned {
     snapshot: Snapshot,
     renderer: Renderer,
 }
 
 impl Owned {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            snapshot: Snapshot::default(),
-            renderer: Renderer::new()?,
-        })
-    }
-
     fn publish(&mut self, ready: bool) -> io::Result<Arc<Published>> {
         let (text, open_metrics) = self.renderer.render(&self.snapshot)?;
         Ok(Arc::new(Published {
@@ -57,13 +50,13 @@ impl Owned {
 
 /// What is published before there is anything.
 pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
-    let nothing = Owned::new()?.publish(false)?;
+    let nothing = Owned::default().publish(false)?;
     Ok(watch::Sender::new(nothing))
 }
 
 /// Publishes each change until nobody is left to make any.
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
-    let mut owned = Owned::new()?;
+    let mut owned = Owned::default();
     loop {
         let expiry = owned.snapshot.next_expiry();
         let mut different = false;

@@ -3,9 +3,11 @@
 //!
 //! The samples of a family stand together, so those of an account are in as many places as there are
 //! families. Each is a [`Part`] that all expositions share while it stays the same: a sample of a
-//! gauge is written alike in both formats.
+//! gauge is written alike in both formats. Parts that stand next to each other are compressed
+//! together where they are small.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
@@ -17,16 +19,22 @@ use crate::exposition::{Format, Writer};
 use crate::families::{
     ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, CampaignRows, write_account, write_series,
 };
-use crate::gzip::{self, Checksum, Compressor, Part};
+use crate::gzip::{self, Checksum, Compressor, Deflated};
 use crate::pieces::Pieces;
 use crate::snapshot::{AccountState, Revision, Snapshot};
 
-/// How many campaigns share a part, on average. More make a change dearer, fewer the compression
-/// worse: each part begins without a memory of what stood before.
+/// How many campaigns share a part, on average. More make a change dearer, fewer cost memory.
 const CHUNK: u64 = 256;
 
 /// Most campaigns that share a part, whatever their ids are like.
 const MAX_CHUNK: usize = 2048;
+
+/// Bytes from which on a part is compressed by itself. What is compressed begins without a memory of
+/// what stands before it, which makes smaller ones much larger than they need be.
+const LARGE: usize = 4096;
+
+/// How many smaller parts are compressed together, on average: all of them are anew if one changes.
+const RUN: u64 = 16;
 
 /// The beginning of an exposition, without its end: the exporter's own metrics are new each time.
 #[derive(Debug)]
@@ -50,46 +58,26 @@ impl Rendered {
         let end = Compressor::new().end(&self.checksum, rest.as_bytes())?;
         Ok(Pieces::new(Arc::clone(&self.gzip), self.gzip_length, end))
     }
-
-    fn of<'a>(parts: impl Iterator<Item = &'a Part>) -> Self {
-        let mut identity = Vec::new();
-        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
-        let mut checksum = Checksum::default();
-        for part in parts {
-            identity.push(part.text.clone());
-            gzip.push(part.deflated.clone());
-            checksum.add(part);
-        }
-        let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
-        Self {
-            identity_length: length(&identity),
-            gzip_length: length(&gzip),
-            identity: identity.into(),
-            gzip: gzip.into(),
-            checksum,
-        }
-    }
 }
 
 /// Renders snapshots, and remembers the last one.
 #[derive(Debug)]
 pub struct Renderer {
-    text_headers: Vec<Part>,
-    open_metrics_headers: Vec<Part>,
+    text_headers: Vec<Arc<Part>>,
+    open_metrics_headers: Vec<Arc<Part>>,
     accounts: BTreeMap<String, AccountParts>,
-    compressor: Compressor,
+    runs: Runs,
 }
 
 impl Renderer {
     /// One that has rendered nothing yet.
-    pub fn new() -> io::Result<Self> {
-        let mut compressor = Compressor::new();
-        Ok(Self {
-            text_headers: headers(Format::Text, &mut compressor)?,
-            open_metrics_headers: headers(Format::OpenMetrics, &mut compressor)?,
+    pub fn new() -> Self {
+        Self {
+            text_headers: headers(Format::Text),
+            open_metrics_headers: headers(Format::OpenMetrics),
             accounts: BTreeMap::new(),
-            compressor,
-        })
+            runs: Runs::default(),
+        }
     }
 
     /// Everything about the campaigns and accounts of a snapshot, in text and in `OpenMetrics`.
@@ -99,15 +87,17 @@ impl Renderer {
             let name = &state.account.name;
             let parts = match before.remove(name) {
                 Some(parts) if parts.revision == state.revision => parts,
-                parts => AccountParts::new(state, parts, &mut self.compressor)?,
+                parts => AccountParts::new(state, parts),
             };
             self.accounts.insert(name.clone(), parts);
         }
         drop(before);
-        Ok((
+        let rendered = (
             self.exposition(Format::Text)?,
             self.exposition(Format::OpenMetrics)?,
-        ))
+        );
+        self.runs.forget_unused();
+        Ok(rendered)
     }
 
     /// Puts the parts together, family by family.
@@ -115,7 +105,7 @@ impl Renderer {
         let series = self.accounts.values().map(|account| account.series).sum();
         let mut writer = Writer::new(format);
         write_series(&mut writer, series);
-        let series = self.compressor.part(writer.into_string().as_bytes())?;
+        let series = Arc::new(Part::new(&writer.into_string(), false));
         let headers = match format {
             Format::Text => &self.text_headers,
             Format::OpenMetrics => &self.open_metrics_headers,
@@ -129,25 +119,107 @@ impl Renderer {
             let header = samples.peek().is_some().then_some(header);
             header.into_iter().chain(samples)
         });
-        Ok(Rendered::of(families.chain([&series])))
+        let parts: Vec<_> = families.chain([&series]).cloned().collect();
+        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
+        let mut checksum = Checksum::default();
+        for run in parts.chunk_by(|part, next| !part.ends_run && !next.is_large()) {
+            let deflated = self.runs.deflated(run)?;
+            gzip.push(deflated.bytes.clone());
+            checksum.add(deflated);
+        }
+        let identity: Arc<[_]> = parts.iter().map(|part| part.text.clone()).collect();
+        let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
+        Ok(Rendered {
+            identity_length: length(&identity),
+            gzip_length: length(&gzip),
+            identity,
+            gzip: gzip.into(),
+            checksum,
+        })
+    }
+}
+
+impl Default for Renderer {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// What stands before the samples of each family: those of the campaigns, then those of the accounts.
-fn headers(format: Format, compressor: &mut Compressor) -> io::Result<Vec<Part>> {
-    let mut header = |begin: &dyn Fn(&mut Writer)| {
+fn headers(format: Format) -> Vec<Arc<Part>> {
+    let header = |begin: &dyn Fn(&mut Writer)| {
         let mut writer = Writer::new(format);
         begin(&mut writer);
-        compressor.part(writer.into_string().as_bytes())
+        Arc::new(Part::new(&writer.into_string(), false))
     };
-    let mut headers = Vec::new();
-    for family in CAMPAIGN_FAMILIES {
-        headers.push(header(&|writer| family.begin(writer))?);
+    let campaigns = CAMPAIGN_FAMILIES.iter();
+    let campaigns = campaigns.map(|family| header(&|writer| family.begin(writer)));
+    let accounts = ACCOUNT_FAMILIES.iter();
+    let accounts = accounts.map(|family| header(&|writer| family.begin(writer)));
+    campaigns.chain(accounts).collect()
+}
+
+/// A text that stands in an exposition as a whole.
+#[derive(Debug)]
+struct Part {
+    text: Bytes,
+    /// Whether what follows is compressed by itself.
+    ends_run: bool,
+}
+
+impl Part {
+    fn new(text: &str, ends_run: bool) -> Self {
+        Self {
+            text: Bytes::copy_from_slice(text.as_bytes()),
+            ends_run: ends_run || text.len() >= LARGE,
+        }
     }
-    for family in ACCOUNT_FAMILIES {
-        headers.push(header(&|writer| family.begin(writer))?);
+
+    fn is_large(&self) -> bool {
+        self.text.len() >= LARGE
     }
-    Ok(headers)
+}
+
+/// What is compressed, by the places of its parts.
+#[derive(Debug, Default)]
+struct Runs {
+    compressor: Compressor,
+    known: HashMap<Vec<usize>, Run>,
+}
+
+/// Parts that are compressed together.
+#[derive(Debug)]
+struct Run {
+    deflated: Deflated,
+    /// Kept, so that no other part is ever at the same place.
+    _parts: Vec<Arc<Part>>,
+    is_used: bool,
+}
+
+impl Runs {
+    /// Some parts, compressed, unless they were before.
+    fn deflated(&mut self, parts: &[Arc<Part>]) -> io::Result<&Deflated> {
+        let places = parts.iter().map(|part| Arc::as_ptr(part).addr()).collect();
+        let run = match self.known.entry(places) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let texts = parts.iter().map(|part| part.text.as_ref());
+                entry.insert(Run {
+                    deflated: self.compressor.piece(texts)?,
+                    _parts: parts.to_vec(),
+                    is_used: true,
+                })
+            }
+        };
+        run.is_used = true;
+        Ok(&run.deflated)
+    }
+
+    /// Forgets what was not asked for since the last time.
+    fn forget_unused(&mut self) {
+        let is_used = |run: &mut Run| std::mem::take(&mut run.is_used);
+        self.known.retain(|_, run| is_used(run));
+    }
 }
 
 /// Nothing, where a family has no samples. Shared with what was rendered before, where it is the same.
@@ -177,107 +249,98 @@ struct Chunk {
 }
 
 impl AccountParts {
-    fn new(
-        state: &AccountState,
-        before: Option<Self>,
-        compressor: &mut Compressor,
-    ) -> io::Result<Self> {
-        let (known, own_before) = match before {
-            Some(before)
-                if before.provider == state.account.provider.name()
-                    && before.info_labels == state.info_labels() =>
-            {
-                (before.chunks, before.own)
-            }
-            _ => (Vec::new(), Vec::new()),
-        };
+    fn new(state: &AccountState, before: Option<Self>) -> Self {
+        let name = state.account.name.as_str();
+        let (provider, info_labels) = (state.account.provider.name(), state.info_labels());
+        let before = before.filter(|before| {
+            before.provider == provider && before.info_labels.as_slice() == info_labels
+        });
+        let (known, own_before) = before
+            .map(|before| (before.chunks, before.own))
+            .unwrap_or_default();
         let mut known: HashMap<_, _> = known
             .into_iter()
             .filter_map(|chunk| Some((chunk.campaigns.last()?.id.clone(), chunk)))
             .collect();
-        let mut chunks = Vec::new();
-        for campaigns in chunked(state.campaigns()) {
+        let chunks = chunked(state.campaigns()).map(|campaigns| {
             let before = campaigns.last().and_then(|last| known.remove(&last.id));
-            let chunk = match before {
+            match before {
                 Some(chunk) if is_same(&chunk.campaigns, campaigns) => chunk,
-                before => Chunk::new(state, campaigns, before.as_ref(), compressor)?,
-            };
-            chunks.push(chunk);
-        }
+                before => Chunk::new(state, campaigns, before.as_ref()),
+            }
+        });
+        let chunks: Vec<_> = chunks.collect();
         let mut text = String::new();
-        let mut own = Vec::new();
-        for (index, family) in ACCOUNT_FAMILIES.iter().enumerate() {
+        let own = ACCOUNT_FAMILIES.iter().enumerate().map(|(index, family)| {
             text.clear();
             write_account(&mut text, family, state);
-            own.push(part(&text, own_before.get(index), compressor)?);
-        }
-        Ok(Self {
+            samples(&text, own_before.get(index), (name, index))
+        });
+        Self {
+            own: own.collect(),
             revision: state.revision,
-            provider: state.account.provider.name(),
-            info_labels: state.info_labels().to_vec(),
+            provider,
+            info_labels: info_labels.to_vec(),
             series: chunks.iter().map(|chunk| chunk.series).sum(),
             chunks,
-            own,
-        })
+        }
     }
 
     /// The samples of a family, counted as [`headers`] does.
-    fn family(&self, index: usize) -> impl Iterator<Item = &Part> {
+    fn family(&self, index: usize) -> impl Iterator<Item = &Arc<Part>> {
         let own = index.checked_sub(CAMPAIGN_FAMILIES.len());
         let own = own.and_then(|index| self.own.get(index));
-        let chunks = self
-            .chunks
-            .iter()
-            .filter_map(move |chunk| chunk.parts.get(index));
-        chunks.chain(own).flatten().map(Arc::as_ref)
+        let chunks = self.chunks.iter();
+        let chunks = chunks.filter_map(move |chunk| chunk.parts.get(index));
+        chunks.chain(own).flatten()
     }
 }
 
 impl Chunk {
-    fn new(
-        state: &AccountState,
-        campaigns: &[Arc<Campaign>],
-        before: Option<&Self>,
-        compressor: &mut Compressor,
-    ) -> io::Result<Self> {
+    fn new(state: &AccountState, campaigns: &[Arc<Campaign>], before: Option<&Self>) -> Self {
+        let name = state.account.name.as_str();
+        let last = campaigns.last().map(|campaign| campaign.id.as_str());
         let rows = CampaignRows::new(state, campaigns);
         let mut text = String::new();
         let mut series = 0;
-        let mut parts = Vec::with_capacity(CAMPAIGN_FAMILIES.len());
-        for (index, family) in CAMPAIGN_FAMILIES.iter().enumerate() {
+        let parts = CAMPAIGN_FAMILIES.iter().enumerate().map(|(index, family)| {
             text.clear();
             series += rows.write(&mut text, family);
             let before = before.and_then(|before| before.parts.get(index));
-            parts.push(part(&text, before, compressor)?);
-        }
-        Ok(Self {
+            samples(&text, before, (name, last, index))
+        });
+        Self {
+            parts: parts.collect(),
             campaigns: campaigns.into(),
             series,
-            parts,
-        })
+        }
     }
 }
 
-/// The part that a text becomes: the one before where it is the same.
-fn part(text: &str, before: Option<&Samples>, compressor: &mut Compressor) -> io::Result<Samples> {
+/// The part that a text becomes: the one before where it is the same. Whether a run ends with it
+/// depends on its `place` alone, so that a change moves no ends.
+fn samples(text: &str, before: Option<&Samples>, place: impl Hash) -> Samples {
     if text.is_empty() {
-        return Ok(None);
+        return None;
     }
     match before.and_then(Option::as_ref) {
-        Some(before) if before.text == text.as_bytes() => Ok(Some(Arc::clone(before))),
-        _ => Ok(Some(Arc::new(compressor.part(text.as_bytes())?))),
+        Some(before) if before.text == text.as_bytes() => Some(Arc::clone(before)),
+        _ => Some(Arc::new(Part::new(text, is_one_of(RUN, place)))),
     }
 }
 
 /// Campaigns in chunks whose ends depend on the ids alone, so that one that comes or leaves changes
 /// the chunk that it is in and no other.
 fn chunked(campaigns: &[Arc<Campaign>]) -> impl Iterator<Item = &[Arc<Campaign>]> {
-    let chunks = campaigns.chunk_by(|campaign, _| {
-        let mut hasher = DefaultHasher::new();
-        campaign.id.hash(&mut hasher);
-        !hasher.finish().is_multiple_of(CHUNK)
-    });
+    let chunks = campaigns.chunk_by(|campaign, _| !is_one_of(CHUNK, &campaign.id));
     chunks.flat_map(|chunk| chunk.chunks(MAX_CHUNK))
+}
+
+/// Picks one of so many, always the same ones.
+fn is_one_of(many: u64, value: impl Hash) -> bool {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish().is_multiple_of(many)
 }
 
 /// Whether they are the same, not only alike: what did not change is shared.
@@ -384,23 +447,22 @@ mod tests {
         [text_format, open_metrics]
     }
 
-    /// How many pieces of one are not shared with the other.
-    fn new_pieces(now: &Rendered, before: &Rendered) -> usize {
-        let places = |rendered: &Rendered| -> Vec<_> {
-            rendered
-                .identity
-                .iter()
-                .map(|piece| piece.as_ptr())
-                .collect()
+    /// How many pieces are not shared with what was before, as they are and compressed.
+    fn new_pieces(now: &Rendered, before: &Rendered) -> (usize, usize) {
+        let new = |now: &[Bytes], before: &[Bytes]| {
+            let before: Vec<_> = before.iter().map(|piece| piece.as_ptr()).collect();
+            let now = now.iter().filter(|piece| !before.contains(&piece.as_ptr()));
+            now.count()
         };
-        let before = places(before);
-        let now = places(now).into_iter();
-        now.filter(|place| !before.contains(place)).count()
+        (
+            new(&now.identity, &before.identity),
+            new(&now.gzip, &before.gzip),
+        )
     }
 
     #[test]
     fn a_poll_costs_what_changed() {
-        let mut renderer = Renderer::new().unwrap();
+        let mut renderer = Renderer::new();
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut campaigns: Vec<_> = (0..5_000).map(|id| campaign(id, 90)).collect();
@@ -412,7 +474,7 @@ mod tests {
             let pieces = rendered.identity.iter();
             pieces.filter(|piece| piece.starts_with(b"# ")).count()
         };
-        assert_eq!(new_pieces(&other_format, &first), headers(&first));
+        assert_eq!(new_pieces(&other_format, &first).0, headers(&first));
         assert!(
             first.identity.len() > 5 * headers(&first),
             "several chunks each"
@@ -420,30 +482,50 @@ mod tests {
 
         // what is there in any case: the number of series
         let [again, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&again, &first), 1);
+        assert_eq!(new_pieces(&again, &first), (1, 1));
 
         // the same data once more: whatever the poll tells of itself stays, too
         poll(&mut snapshot, "b", campaigns.clone());
         let [same, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&same, &again), 1);
+        assert_eq!(new_pieces(&same, &again), (1, 1));
 
         // of one campaign: its deliveries and their ratio, and that of the account
         campaigns[2_500] = campaign(2_500, 91);
         poll(&mut snapshot, "b", campaigns.clone());
         let [changed, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&changed, &same), 1 + 3);
+        let (pieces, compressed) = new_pieces(&changed, &same);
+        assert_eq!(pieces, 1 + 3);
+        assert!(compressed <= pieces, "{compressed}");
 
         // of one that is new: its info, recipients, attempted, deliveries and ratio, those of the
         // account, and how many there are
         campaigns.insert(0, campaign(5_000, 90));
         poll(&mut snapshot, "b", campaigns);
         let [longer, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&longer, &changed), 1 + 5 + 2);
+        let (pieces, compressed) = new_pieces(&longer, &changed);
+        assert_eq!(pieces, 1 + 5 + 2);
+        assert!(compressed <= pieces, "{compressed}");
+    }
+
+    #[test]
+    fn many_small_accounts_are_compressed_together() {
+        let names: Vec<_> = (0..200).map(|number| format!("account-{number}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut snapshot = Snapshot::default();
+        configure(&mut snapshot, &names, "");
+        for name in &names {
+            poll(&mut snapshot, name, vec![campaign(1, 90)]);
+        }
+        let [rendered, _] = rendered(&mut Renderer::new(), &snapshot);
+        let of_one = rendered.identity.len() as u64 / RUN;
+        let runs = rendered.gzip.len() as u64;
+        assert!((of_one / 2..of_one * 2).contains(&runs), "{runs} runs");
+        assert!(rendered.gzip_length < rendered.identity_length / 8);
     }
 
     #[test]
     fn labels_of_another_configuration_are_in_all_samples() {
-        let mut renderer = Renderer::new().unwrap();
+        let mut renderer = Renderer::new();
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut one = Campaign::clone(&campaign(1, 90));
@@ -495,7 +577,7 @@ mod tests {
         fn whatever_changes_all_variants_are_as_if_rendered_at_once(
             steps in prop::collection::vec(step(), 1..8)
         ) {
-            let mut renderer = Renderer::new().unwrap();
+            let mut renderer = Renderer::new();
             let mut snapshot = Snapshot::default();
             configure(&mut snapshot, &NAMES, "");
             let mut known = [const { Vec::new() }; 3];

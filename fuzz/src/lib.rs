@@ -50,7 +50,7 @@ pub fn page(provider: &str, data: &[u8]) -> Corpus {
         return Corpus::Reject;
     };
     for account in accounts(provider) {
-        match fuzzing::decode(&account.provider, status, body) {
+        match account.provider.decode(status, body) {
             Ok(reading) => check_reading(account, reading),
             Err(error) => check_error(error),
         }
@@ -142,11 +142,11 @@ fn check_exposition(account: &Account, data: Data) {
     expected.sort();
     let mut snapshot = Snapshot::default();
     snapshot.apply(Change::Configured(vec![Configured {
-            generation: 1,
-            account: account.clone(),
-            poll_interval: account.polling.poll_interval,
-            restored: None,
-        }]));
+        generation: 1,
+        account: account.clone(),
+        poll_interval: account.polling.poll_interval,
+        restored: None,
+    }]));
     let polled = snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
         generation: 1,

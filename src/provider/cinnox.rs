@@ -159,10 +159,9 @@ impl Settings {
     }
 }
 
-#[cfg(fuzzing)]
 impl Settings {
-    /// What a poll makes of an answer, for the fuzz targets.
-    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+    /// What a poll makes of an answer.
+    pub(super) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
         let page = self.read_page(&Answer::of(status, body))?;
         let wanted = page.campaigns.into_iter();
         let wanted = wanted.filter(|campaign| self.wants(&campaign.channel));

@@ -243,10 +243,9 @@ impl Settings {
     }
 }
 
-#[cfg(fuzzing)]
 impl Settings {
-    /// What a poll makes of an answer, for the fuzz targets.
-    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+    /// What a poll makes of an answer.
+    pub(super) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
         let page = read_page(&Answer::of(status, body))?;
         let mut reading = Reading {
             reported_ratios: page.ratios,

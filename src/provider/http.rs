@@ -349,8 +349,7 @@ pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
 }
 
 impl Answer {
-    /// An answer as a provider's test wants it.
-    #[cfg(any(test, fuzzing))]
+    /// An answer that did not come over HTTP.
     pub(super) fn of(status: u16, body: impl AsRef<[u8]>) -> Self {
         Self {
             status,

@@ -199,6 +199,16 @@ impl Settings {
         tokens::authorize(registration, account, store, &transport, show).await
     }
 
+    /// What a poll makes of one page, or of what came in its place: for those who want to know what
+    /// that takes, or what it does not take.
+    pub fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+        match self {
+            Self::ConstantContact(settings) => settings.decode(status, body),
+            Self::Cinnox(settings) => settings.decode(status, body),
+            Self::Smsup(settings) => settings.decode(status, body),
+        }
+    }
+
     /// Reads every campaign of the window: all pages or nothing.
     pub async fn read_campaigns(
         &self,

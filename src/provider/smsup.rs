@@ -137,11 +137,10 @@ impl Settings {
     }
 }
 
-#[cfg(fuzzing)]
 impl Settings {
-    /// What a poll makes of an answer, for the fuzz targets. Credits that stand in the same body are
+    /// What a poll makes of an answer. Credits that stand in the same body are
     /// read, too.
-    pub(crate) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
+    pub(super) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
         let answer = Answer::of(status, body);
         let page = read_page(&answer, self.time_zone)?;
         let mut reading = Reading::default();
