@@ -1,5 +1,7 @@
 //! What every provider's campaigns become: the model. It knows neither JSON nor Prometheus.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ pub struct Campaign {
     /// The provider's own id, unique within an account.
     pub id: String,
     /// The name, or what stands for it where campaigns have none.
-    pub name: String,
+    pub name: Arc<str>,
     /// What it was sent over.
     pub channel: Channel,
     /// The current status, where the provider has one.
@@ -33,7 +35,7 @@ pub struct Campaign {
     /// The provider's own delivery rate, as a ratio.
     pub reported_delivery_ratio: Option<f64>,
     /// What `campaign_info` can carry beside the name.
-    pub info: Info,
+    pub info: Arc<Info>,
 }
 
 /// What a campaign was sent over.
@@ -162,7 +164,7 @@ impl Failures {
 }
 
 /// What describes a campaign beside its name, where the provider reports it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Info {
     /// The number or name that recipients see.
     pub sender: Option<String>,

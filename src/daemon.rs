@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -96,9 +97,11 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     let (pulses, health) = watch::channel(Vec::new());
     let stop = CancellationToken::new();
     let mut tasks: JoinSet<Ended> = JoinSet::new();
-    tasks.spawn(
-        async move { Ended::Early("publisher", publisher::run(inbox, published).await.err()) },
-    );
+    let runtime = Handle::current();
+    tasks.spawn_blocking(move || {
+        let ended = runtime.block_on(publisher::run(inbox, published));
+        Ended::Early("publisher", ended.err())
+    });
     let mut accounts = Accounts {
         running: HashMap::new(),
         generation: 0,

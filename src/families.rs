@@ -403,7 +403,7 @@ impl<'a> CampaignRows<'a> {
 fn write_info(rows: &mut Rows<'_>, campaign: &Campaign) {
     let wanted = rows.account.info_labels().iter();
     let known = wanted.filter_map(|label| Some((label.as_str(), label.of(&campaign.info)?)));
-    let name = [("campaign_name", campaign.name.as_str())];
+    let name = [("campaign_name", campaign.name.as_ref())];
     rows.push(name.into_iter().chain(known), 1.0);
 }
 

@@ -2,13 +2,13 @@
 //! more often, of the recent ones. Pure: time is passed in.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Campaign;
+use crate::pool::Campaigns;
 use crate::provider::Window;
 
 /// The campaigns of an account, newest first.
@@ -20,19 +20,10 @@ pub struct History {
 }
 
 impl History {
-    /// What a full read of `window` found, after what was known `before`.
-    pub fn of_full_read(
-        read: HashMap<String, Campaign>,
-        window: Window,
-        before: Option<&Self>,
-    ) -> Self {
-        let before = before.map_or_else(HashMap::new, Self::by_id);
-        let campaigns = read
-            .into_values()
-            .map(|campaign| shared(campaign, &before))
-            .collect();
+    /// What a full read of `window` found.
+    pub fn of_full_read(read: Campaigns, window: Window) -> Self {
         Self {
-            campaigns: newest_first(campaigns),
+            campaigns: newest_first(read.into_vec()),
             full: window,
         }
     }
@@ -45,7 +36,7 @@ impl History {
     #[must_use]
     pub fn with_recent_read(
         &self,
-        read: HashMap<String, Campaign>,
+        read: Campaigns,
         complete_since: DateTime<Utc>,
         lookback_start: DateTime<Utc>,
     ) -> Self {
@@ -59,10 +50,9 @@ impl History {
         let kept = self
             .campaigns
             .iter()
-            .filter(|campaign| !read.contains_key(&campaign.id) && stays(campaign));
+            .filter(|campaign| read.get(&campaign.id).is_none() && stays(campaign));
         let mut campaigns: Vec<Arc<Campaign>> = kept.cloned().collect();
-        let before = self.by_id();
-        campaigns.extend(read.into_values().map(|campaign| shared(campaign, &before)));
+        campaigns.extend(read.into_vec());
         Self {
             campaigns: newest_first(campaigns),
             full: self.full,
@@ -90,7 +80,7 @@ impl History {
         dates.filter(|date| *date >= start).count() as f64 / self.campaigns.len() as f64
     }
 
-    /// Whether the same campaigns with the same values are known.
+    /// Whether the same campaigns with the same values are known, after a read that knew of these.
     pub fn is_same(&self, other: &Self) -> bool {
         // what did not change is shared, so comparing places is enough
         self.campaigns.len() == other.campaigns.len()
@@ -101,19 +91,9 @@ impl History {
                 .all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    fn by_id(&self) -> HashMap<&str, &Arc<Campaign>> {
-        let campaigns = self.campaigns.iter();
-        campaigns
-            .map(|campaign| (campaign.id.as_str(), campaign))
-            .collect()
-    }
-}
-
-/// A campaign, in the memory of what was known if it is the same.
-fn shared(campaign: Campaign, before: &HashMap<&str, &Arc<Campaign>>) -> Arc<Campaign> {
-    match before.get(campaign.id.as_str()) {
-        Some(known) if ***known == campaign => Arc::clone(known),
-        _ => Arc::new(campaign),
+    /// All of them.
+    pub fn by_id(&self) -> Campaigns {
+        self.campaigns.iter().cloned().collect()
     }
 }
 
@@ -133,6 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pool::Pool;
 
     fn at(hours: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::hours(hours)
@@ -141,22 +122,26 @@ mod tests {
     fn campaign(id: &str, hours: Option<i64>, name: &str) -> Campaign {
         Campaign {
             id: id.to_owned(),
-            name: name.to_owned(),
+            name: name.into(),
             last_sent: hours.map(at),
             ..Campaign::default()
         }
     }
 
-    fn read(campaigns: impl IntoIterator<Item = Campaign>) -> HashMap<String, Campaign> {
+    fn read(campaigns: impl IntoIterator<Item = Campaign>) -> Campaigns {
+        campaigns.into_iter().map(Arc::new).collect()
+    }
+
+    /// What is read when the campaigns of `before` are known.
+    fn read_after(before: &History, campaigns: impl IntoIterator<Item = Campaign>) -> Campaigns {
+        let mut pool = Pool::of(Arc::new(before.by_id()));
         let campaigns = campaigns.into_iter();
-        campaigns
-            .map(|campaign| (campaign.id.clone(), campaign))
-            .collect()
+        campaigns.map(|campaign| pool.share(campaign)).collect()
     }
 
     fn full(campaigns: impl IntoIterator<Item = Campaign>, start: i64, now: i64) -> History {
         let (start, now) = (at(start), at(now));
-        History::of_full_read(read(campaigns), Window { start, now }, None)
+        History::of_full_read(read(campaigns), Window { start, now })
     }
 
     fn ids(history: &History) -> Vec<&str> {
@@ -212,7 +197,7 @@ mod tests {
             campaign("same", Some(93), ""),
             campaign("just-before", Some(89), ""),
         ];
-        let after = before.with_recent_read(read(found), at(90), at(11));
+        let after = before.with_recent_read(read_after(&before, found), at(90), at(11));
         assert_eq!(
             ids(&after),
             [
@@ -225,7 +210,7 @@ mod tests {
                 "undated"
             ]
         );
-        assert_eq!(after.campaigns[1].name, "after");
+        assert_eq!(after.campaigns[1].name.as_ref(), "after");
         let same = |history: &History| {
             let campaigns = history.campaigns.iter();
             campaigns
@@ -250,9 +235,10 @@ mod tests {
             start: at(1),
             now: at(101),
         };
-        let again = History::of_full_read(read(campaigns()), window, Some(&before));
+        let again = History::of_full_read(read_after(&before, campaigns()), window);
         assert!(before.is_same(&again));
-        let recent = before.with_recent_read(read([campaigns()[0].clone()]), at(90), at(1));
+        let recent =
+            before.with_recent_read(read_after(&before, [campaigns()[0].clone()]), at(90), at(1));
         assert!(before.is_same(&recent));
     }
 
@@ -267,7 +253,7 @@ mod tests {
         campaigns
     }
 
-    fn found(provider: &[(u8, i64, u8)], start: i64) -> HashMap<String, Campaign> {
+    fn found(provider: &[(u8, i64, u8)], start: i64) -> Campaigns {
         let campaigns = provider.iter().filter(|(_, hours, _)| *hours >= start);
         read(campaigns.map(|(id, hours, version)| {
             campaign(&id.to_string(), Some(*hours), &version.to_string())
@@ -296,7 +282,7 @@ mod tests {
             };
             let before = found(&with(&recent_before), 0);
             let window = Window { start: at(0), now: at(200) };
-            let before = History::of_full_read(before, window, None);
+            let before = History::of_full_read(before, window);
             let provider = with(&recent_after);
             let merged = before.with_recent_read(
                 found(&provider, RECENT - margin),
@@ -304,7 +290,7 @@ mod tests {
                 at(hours),
             );
             let window = Window { start: at(hours), now: at(200 + hours) };
-            let whole = History::of_full_read(found(&provider, hours), window, None);
+            let whole = History::of_full_read(found(&provider, hours), window);
             prop_assert_eq!(&merged.campaigns, &whole.campaigns);
         }
     }

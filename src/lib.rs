@@ -6,6 +6,7 @@
 pub mod telemetry;
 
 pub mod campaign;
+pub mod pool;
 pub mod secret;
 pub mod store;
 

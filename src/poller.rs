@@ -156,10 +156,13 @@ impl Poller {
                 now,
             },
         };
+        let known = self.progress.data.as_ref();
+        let known = known.map(|data| data.history.by_id());
+        let known = Arc::new(known.unwrap_or_default());
         let reading = self
             .account
             .provider
-            .read_campaigns(&session, &self.access, window);
+            .read_campaigns(&session, &self.access, window, &known);
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         let reading = reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
@@ -275,7 +278,6 @@ impl Poller {
         let reported = reported
             .map(|(rate, ratio)| ((*rate).to_owned(), *ratio))
             .collect();
-        let known = before.as_ref().map(|before| &before.history);
         let (history, reported_ratios) = match (read, &before) {
             (Read::Recent, Some(before)) => {
                 let recent = self::window(window.now, polling.recent).start;
@@ -286,7 +288,7 @@ impl Poller {
             }
             (Read::Full | Read::Recent, _) => {
                 self.progress.last_full = Some(window.now);
-                (History::of_full_read(found, window, known), reported)
+                (History::of_full_read(found, window), reported)
             }
         };
         let mut record = DataRecord {

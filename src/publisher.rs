@@ -30,35 +30,21 @@ impl Published {
     }
 }
 
-/// Owns the snapshot, and what was rendered of it.
-#[derive(Debug, Default)]
-struct Owned {
-    snapshot: Snapshot,
-    renderer: Renderer,
-}
-
-impl Owned {
-    fn publish(&mut self, ready: bool) -> io::Result<Arc<Published>> {
-        let (text, open_metrics) = self.renderer.render(&self.snapshot)?;
-        Ok(Arc::new(Published {
-            text,
-            open_metrics,
-            ready,
-        }))
-    }
-}
-
 /// What is published before there is anything.
 pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
-    let nothing = Owned::default().publish(false)?;
+    let nothing = publish(&mut Renderer::new(), &Snapshot::default(), false)?;
     Ok(watch::Sender::new(nothing))
 }
 
 /// Publishes each change until nobody is left to make any.
+///
+/// Large snapshots take a while to render, so this needs a thread of its own, beside the workers that
+/// answer scrapes. Always the same one, too: allocators keep memory by thread.
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
-    let mut owned = Owned::default();
+    let mut snapshot = Snapshot::default();
+    let mut renderer = Renderer::new();
     loop {
-        let expiry = owned.snapshot.next_expiry();
+        let expiry = snapshot.next_expiry();
         let mut different = false;
         let mut waiting = Vec::new();
         tokio::select! {
@@ -67,28 +53,35 @@ pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> 
                     return Ok(());
                 }
                 for Pending { change, shown } in pending {
-                    different |= owned.snapshot.apply(change);
+                    different |= snapshot.apply(change);
                     waiting.push(shown);
                 }
             }
             () = wait_until(expiry) => {}
         }
-        different |= owned.snapshot.expire(Instant::now());
+        different |= snapshot.expire(Instant::now());
         if different {
-            let ready = published.borrow().ready || owned.snapshot.all_polled();
-            // off the workers that answer scrapes: large snapshots take a while
-            let rendering = tokio::task::spawn_blocking(move || {
-                let new = owned.publish(ready);
-                (owned, new)
-            });
-            let new;
-            (owned, new) = rendering.await.map_err(io::Error::other)?;
-            published.send_replace(new?);
+            let ready = published.borrow().ready || snapshot.all_polled();
+            let new = publish(&mut renderer, &snapshot, ready)?;
+            published.send_replace(new);
         }
         for shown in waiting {
             shown.tell();
         }
     }
+}
+
+fn publish(
+    renderer: &mut Renderer,
+    snapshot: &Snapshot,
+    ready: bool,
+) -> io::Result<Arc<Published>> {
+    let (text, open_metrics) = renderer.render(snapshot)?;
+    Ok(Arc::new(Published {
+        text,
+        open_metrics,
+        ready,
+    }))
 }
 
 async fn wait_until(time: Option<Instant>) {

@@ -410,7 +410,7 @@ mod tests {
     fn campaign(id: usize, deliveries: u64) -> Arc<Campaign> {
         Arc::new(Campaign {
             id: id.to_string(),
-            name: "Spring \"sale\"".to_owned(),
+            name: "Spring \"sale\"".into(),
             counts: Counts {
                 recipients: Some(100),
                 deliveries: Some(deliveries),
@@ -529,7 +529,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut one = Campaign::clone(&campaign(1, 90));
-        one.info.sender = Some("Shoes".to_owned());
+        Arc::make_mut(&mut one.info).sender = Some("Shoes".to_owned());
         poll(&mut snapshot, "a", vec![Arc::new(one)]);
         let [without, _] = rendered(&mut renderer, &snapshot);
         assert!(!text(without.identity(String::new())).contains("Shoes"));

@@ -391,7 +391,7 @@ impl<'a> Polled<'a> {
         let begun = sending.age(minute).is_some();
         let mut campaign = Campaign {
             id: sending.id.clone(),
-            name: sending.id.clone(),
+            name: sending.id.as_str().into(),
             channel: sending.channel.clone(),
             last_sent: sending.sent.filter(|_| begun).map(moment),
             ..Campaign::default()

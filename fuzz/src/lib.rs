@@ -74,7 +74,7 @@ fn check_reading(account: &Account, mut reading: Reading) {
         start: DateTime::UNIX_EPOCH,
         now: DateTime::UNIX_EPOCH,
     };
-    let history = History::of_full_read(reading.take_campaigns(), window, None);
+    let history = History::of_full_read(reading.take_campaigns(), window);
     let (campaigns, dropped) = history.newest(account.polling.max_campaigns);
     assert_eq!(dropped, 0, "more campaigns than an input has bytes");
     for campaign in &campaigns {
@@ -137,7 +137,7 @@ fn check_exposition(account: &Account, data: Data) {
     let mut expected: Vec<(String, String)> = data
         .campaigns
         .iter()
-        .map(|campaign| (campaign.id.clone(), campaign.name.clone()))
+        .map(|campaign| (campaign.id.clone(), campaign.name.to_string()))
         .collect();
     expected.sort();
     let mut snapshot = Snapshot::default();

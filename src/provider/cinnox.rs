@@ -3,6 +3,8 @@
 //! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>; the error table is on
 //! <https://docs.cinnox.com/docs/error-codes-and-rate-limit>.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::Url;
 use serde::Deserialize;
@@ -13,6 +15,7 @@ use super::lenient::{self, Scalar};
 use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
 use crate::campaign::{Campaign, Channel, Counts, Info};
 use crate::document::Section;
+use crate::pool::Campaigns;
 use crate::secret::SecretSource;
 
 /// The value of the `provider` label.
@@ -100,9 +103,10 @@ impl Settings {
         &self,
         session: &Session,
         window: Window,
+        known: &Arc<Campaigns>,
     ) -> Result<Reading, PollError> {
         let token = session.read_token(&self.token).await?;
-        let mut reading = Reading::default();
+        let mut reading = Reading::after(known);
         let mut endpoint = self.endpoint();
         // both or neither, and the same for all pages; there is no total, and no promised order
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -272,17 +276,18 @@ impl Item<'_> {
             name: self
                 .campaign_name
                 .text("campaignName", problems)
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into(),
             channel,
             last_sent: self.date.time("date", problems, lenient::rfc3339),
             counts,
-            info: Info {
+            info: Arc::new(Info {
                 sender: sender.phone.word("sender.phone", problems),
                 created_by: self.created_by.word("createdBy", problems),
                 template: self.subject.word("subject", problems),
                 channel_name: sender.channel_name.word("sender.channelName", problems),
                 ..Info::default()
-            },
+            }),
             ..Campaign::default()
         })
     }

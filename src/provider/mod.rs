@@ -13,7 +13,7 @@ mod oauth;
 mod smsup;
 mod tokens;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
+use crate::pool::{Campaigns, Pool};
 use crate::store::Store;
 
 pub use application::{Application, Applications, Budget, FullRead, Limits, Plan};
@@ -209,19 +210,23 @@ impl Settings {
         }
     }
 
-    /// Reads every campaign of the window: all pages or nothing.
+    /// Reads every campaign of the window: all pages or nothing. What it finds of the known ones is
+    /// not stored twice.
     pub async fn read_campaigns(
         &self,
         session: &Session,
         access: &Access,
         window: Window,
+        known: &Arc<Campaigns>,
     ) -> Result<Reading, PollError> {
         match self {
             Self::ConstantContact(settings) => {
-                settings.read_campaigns(session, access, window).await
+                settings
+                    .read_campaigns(session, access, window, known)
+                    .await
             }
-            Self::Cinnox(settings) => settings.read_campaigns(session, window).await,
-            Self::Smsup(settings) => settings.read_campaigns(session, window).await,
+            Self::Cinnox(settings) => settings.read_campaigns(session, window, known).await,
+            Self::Smsup(settings) => settings.read_campaigns(session, window, known).await,
         }
     }
 }
@@ -248,7 +253,8 @@ pub struct Window {
 /// What one good read found.
 #[derive(Debug, Default)]
 pub struct Reading {
-    campaigns: HashMap<String, Campaign>,
+    campaigns: Campaigns,
+    pool: Pool,
     /// The credits left, where the provider tells.
     pub credits: Option<f64>,
     /// The provider's own rates as ratios, where they speak of the whole result.
@@ -260,10 +266,19 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// An empty one. What it will find of these campaigns is not stored twice.
+    pub fn after(known: &Arc<Campaigns>) -> Self {
+        Self {
+            pool: Pool::of(Arc::clone(known)),
+            ..Self::default()
+        }
+    }
+
     /// Adds a campaign. Pages shift while they are read, so one may come twice: the later is the
     /// fresher.
     fn add(&mut self, campaign: Campaign) {
-        self.campaigns.insert(campaign.id.clone(), campaign);
+        let campaign = self.pool.share(campaign);
+        self.campaigns.insert(campaign);
     }
 
     /// Adds what a page has, and what of it could not be read.
@@ -274,8 +289,8 @@ impl Reading {
         self.problems.merge(problems);
     }
 
-    /// Takes the campaigns, by id.
-    pub fn take_campaigns(&mut self) -> HashMap<String, Campaign> {
+    /// Takes the campaigns.
+    pub fn take_campaigns(&mut self) -> Campaigns {
         std::mem::take(&mut self.campaigns)
     }
 }
@@ -432,7 +447,7 @@ mod tests {
     fn campaign(id: &str, seconds: Option<i64>, name: &str) -> Campaign {
         Campaign {
             id: id.to_owned(),
-            name: name.to_owned(),
+            name: name.into(),
             last_sent: seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
             ..Campaign::default()
         }
@@ -445,7 +460,7 @@ mod tests {
         reading.add(campaign("x", Some(1), "second"));
         let campaigns = reading.take_campaigns();
         assert_eq!(campaigns.len(), 1);
-        assert_eq!(campaigns["x"].name, "second");
+        assert_eq!(campaigns.get("x").unwrap().name.as_ref(), "second");
     }
 
     #[test]

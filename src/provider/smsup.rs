@@ -2,6 +2,8 @@
 //!
 //! <https://doc.smsup.ch/en/api/sms/>; campaigns made on the web platform are not listed there.
 
+use std::sync::Arc;
+
 use std::str::FromStr;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
@@ -17,6 +19,7 @@ use super::lenient::{self, Scalar};
 use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
 use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
 use crate::document::Section;
+use crate::pool::Campaigns;
 use crate::secret::SecretSource;
 
 /// The value of the `provider` label.
@@ -80,9 +83,10 @@ impl Settings {
         &self,
         session: &Session,
         window: Window,
+        known: &Arc<Campaigns>,
     ) -> Result<Reading, PollError> {
         let token = session.read_token(&self.token).await?;
-        let mut reading = Reading::default();
+        let mut reading = Reading::after(known);
         let date_start = window
             .start
             .with_timezone(&self.time_zone)
@@ -292,7 +296,7 @@ impl Item {
             name: self
                 .text
                 .text("text", problems)
-                .map_or_else(String::new, |text| name(&text)),
+                .map_or_else(Arc::default, |text| name(&text).into()),
             channel: Channel::Sms,
             status,
             last_sent: date.filter(|_| !nothing_sent_yet),
@@ -309,10 +313,10 @@ impl Item {
             failures,
             cost_credits: self.cost.number("cost", problems),
             reported_delivery_ratio: delivery_rate.map(|percent| percent / 100.0),
-            info: Info {
+            info: Arc::new(Info {
                 sender: self.sender.word("sender", problems),
                 ..Info::default()
-            },
+            }),
         })
     }
 }
@@ -380,7 +384,10 @@ mod tests {
             panic!("{:?}", page.campaigns)
         };
         assert_eq!(shoe.id, "18969398");
-        assert_eq!(shoe.name, "Special offer : Buy one shoe and get the…");
+        assert_eq!(
+            shoe.name.as_ref(),
+            "Special offer : Buy one shoe and get the…"
+        );
         assert_eq!(shoe.status, Some(Status::Sent));
         // 10:16:58 in Paris in summer
         assert_eq!(

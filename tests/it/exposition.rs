@@ -209,7 +209,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
             (counts, failures, times, cost_credits, reported_delivery_ratio),
         )| Campaign {
             id,
-            name,
+            name: name.into(),
             channel,
             status,
             last_sent: times[0],
@@ -219,7 +219,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
             failures,
             cost_credits,
             reported_delivery_ratio,
-            info,
+            info: Arc::new(info),
         },
     )
 }
@@ -311,7 +311,7 @@ fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool)
         }
     };
     let info = &campaign.info;
-    let mut described = vec![("campaign_name", campaign.name.as_str())];
+    let mut described = vec![("campaign_name", campaign.name.as_ref())];
     for (name, value) in [
         ("sender", &info.sender),
         ("campaign_type", &info.campaign_type),
@@ -567,7 +567,7 @@ fn hostile_campaigns() -> Vec<Campaign> {
     let texts = texts.into_iter().map(str::to_owned).chain([long]);
     let campaigns = texts.enumerate().map(|(index, text)| Campaign {
         id: format!("{index}{text}"),
-        name: text.clone(),
+        name: text.as_str().into(),
         channel: Channel::from_word(&format!("w{text}")),
         status: Some(Status::Sent),
         last_sent: Some(DateTime::UNIX_EPOCH),
@@ -593,10 +593,10 @@ fn hostile_campaigns() -> Vec<Campaign> {
         },
         cost_credits: Some(0.1 + 0.2),
         reported_delivery_ratio: Some(f64::MIN_POSITIVE),
-        info: Info {
+        info: Arc::new(Info {
             sender: Some(text),
             ..Info::default()
-        },
+        }),
     });
     campaigns.collect()
 }

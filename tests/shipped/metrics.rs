@@ -332,7 +332,7 @@ fn polled(account: &str) -> Update {
     let campaigns = statuses.into_iter().enumerate().map(|(number, status)| {
         Arc::new(Campaign {
             id: number.to_string(),
-            name: "Spring".to_owned(),
+            name: "Spring".into(),
             channel: [Channel::Sms, Channel::Whatsapp][number % 2].clone(),
             status: Some(status),
             last_sent: now,
