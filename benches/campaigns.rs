@@ -1,0 +1,324 @@
+//! From a provider's bytes to those of a scrape: what each step takes, at several sizes.
+//!
+//! `cargo bench` runs all of them, `cargo bench -- publish` some.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use campaign_exporter::campaign::Campaign;
+use campaign_exporter::config::{Account, Config};
+use campaign_exporter::exposition::Format;
+use campaign_exporter::families;
+use campaign_exporter::history::History;
+use campaign_exporter::negotiation;
+use campaign_exporter::pool::Campaigns;
+use campaign_exporter::provider::Window;
+use campaign_exporter::rendering::Renderer;
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use chrono::{DateTime, Utc};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
+
+/// Accounts beside the one that is polled, and campaigns of each.
+const ACCOUNTS: usize = 100;
+const OF_EACH: usize = 100;
+
+fn main() -> Result<()> {
+    let mut criterion = Criterion::default()
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    decode(&mut criterion)?;
+    for size in SIZES {
+        steps(&mut criterion, size)?;
+    }
+    one_of_many(&mut criterion)?;
+    negotiate(&mut criterion);
+    criterion.final_summary();
+    Ok(())
+}
+
+/// A page of each provider, as large as the exporter asks for.
+fn decode(criterion: &mut Criterion) -> Result<()> {
+    let mut group = criterion.benchmark_group("decode");
+    for (account, page) in [
+        (account("constant_contact")?, constant_contact_page()?),
+        (account("cinnox")?, cinnox_page()?),
+        (account("smsup")?, smsup_page(0, 1_000, 0)),
+    ] {
+        let page = serde_json::to_vec(&page)?;
+        account.provider.decode(200, &page)?;
+        group.throughput(Throughput::Bytes(page.len() as u64));
+        group.bench_function(account.provider.name(), |bencher| {
+            bencher.iter(|| account.provider.decode(200, black_box(&page)));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+/// What a poll of so many campaigns does, step by step and as a whole.
+fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
+    let account = account("smsup")?;
+    let pages = pages(size, 0)?;
+    let campaigns = campaigns(&account, &pages)?;
+    // the newest hundredth, as it is with campaigns that are under way
+    let mut changed = campaigns.clone();
+    for (campaign, other) in changed
+        .iter_mut()
+        .zip(campaigns_of(&account, size, 1)?)
+        .take(size / 100)
+    {
+        *campaign = other;
+    }
+    let mut snapshot = configured(&[account.clone()]);
+    polled(&mut snapshot, &account, &campaigns);
+    let mut renderer = Renderer::new();
+    renderer.render(&snapshot)?;
+
+    let mut group = criterion.benchmark_group("poll");
+    group.throughput(Throughput::Elements(size as u64));
+    let id = |step: &str| BenchmarkId::new(step, size);
+    group.bench_function(id("decode"), |bencher| {
+        bencher.iter_with_large_drop(|| self::campaigns(&account, &pages));
+    });
+    for format in Format::ALL {
+        group.bench_function(id(&format!("render {format:?}")), |bencher| {
+            bencher.iter_with_large_drop(|| families::render(&snapshot, format));
+        });
+    }
+    group.bench_function(id("publish all"), |bencher| {
+        bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
+    });
+    let mut versions = [&campaigns, &changed].into_iter().cycle();
+    group.bench_function(id("publish what changed"), |bencher| {
+        bencher.iter(|| {
+            polled(
+                &mut snapshot,
+                &account,
+                versions.next().unwrap_or(&campaigns),
+            );
+            renderer.render(&snapshot)
+        });
+    });
+    group.bench_function(id("publish the same"), |bencher| {
+        bencher.iter(|| {
+            polled(&mut snapshot, &account, &campaigns);
+            renderer.render(&snapshot)
+        });
+    });
+    group.bench_function(id("from bytes to published"), |bencher| {
+        bencher.iter_with_large_drop(|| {
+            let campaigns = self::campaigns(&account, &pages)?;
+            polled(&mut snapshot, &account, &campaigns);
+            let rendered = Renderer::new().render(&snapshot)?;
+            anyhow::Ok((campaigns, rendered))
+        });
+    });
+    group.finish();
+
+    let (text, _) = renderer.render(&snapshot)?;
+    let own = "campaign_exporter_polls_total{provider=\"smsup\"} 1\n".repeat(60);
+    let mut group = criterion.benchmark_group("scrape");
+    group.bench_function(id("identity"), |bencher| {
+        bencher.iter(|| text.identity(own.clone()));
+    });
+    group.bench_function(id("gzip"), |bencher| bencher.iter(|| text.gzip(&own)));
+    group.finish();
+    Ok(())
+}
+
+/// One account among others, all of the same size.
+fn one_of_many(criterion: &mut Criterion) -> Result<()> {
+    let names = (0..ACCOUNTS).map(|number| format!("account-{number}"));
+    let accounts = accounts("smsup", names)?;
+    let polled_one = accounts.get(ACCOUNTS / 2).context("no account")?;
+    let before = campaigns_of(polled_one, OF_EACH, 0)?;
+    let after = campaigns_of(polled_one, OF_EACH, 1)?;
+    let mut snapshot = configured(&accounts);
+    for account in &accounts {
+        polled(&mut snapshot, account, &before);
+    }
+    let mut renderer = Renderer::new();
+    renderer.render(&snapshot)?;
+    let mut group = criterion.benchmark_group("one of 100 accounts");
+    let mut versions = [&after, &before].into_iter().cycle();
+    group.bench_function("publish one", |bencher| {
+        bencher.iter(|| {
+            polled(
+                &mut snapshot,
+                polled_one,
+                versions.next().unwrap_or(&before),
+            );
+            renderer.render(&snapshot)
+        });
+    });
+    group.bench_function("publish all", |bencher| {
+        bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
+    });
+    group.bench_function("stitch", |bencher| {
+        bencher.iter(|| renderer.render(&snapshot))
+    });
+    group.finish();
+    Ok(())
+}
+
+/// The headers of a Prometheus 2 or 3.
+fn negotiate(criterion: &mut Criterion) {
+    let accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+        application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;\
+        escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+    criterion.bench_function("negotiate", |bencher| {
+        bencher.iter(|| {
+            let format = negotiation::format(black_box(accept));
+            (format, negotiation::accepts_gzip(black_box("gzip")))
+        });
+    });
+}
+
+fn account(provider: &str) -> Result<Account> {
+    let mut accounts = accounts(provider, ["one".to_owned()])?;
+    accounts.pop().context("no account")
+}
+
+fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<Vec<Account>> {
+    let accounts = names.into_iter().map(|name| match provider {
+        "constant_contact" => json!({
+            "name": name, "provider": provider, "client_id": "c", "access_token_env": "T",
+        }),
+        "cinnox" => json!({
+            "name": name, "provider": provider, "base_url": "https://localhost", "app_id": "1",
+            "token_env": "T",
+        }),
+        _ => json!({ "name": name, "provider": provider, "token_env": "T" }),
+    });
+    let accounts: Vec<_> = accounts.collect();
+    // JSON is YAML
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), json!({ "accounts": accounts }).to_string())?;
+    Ok(Config::load(file.path(), None)?.accounts)
+}
+
+/// A snapshot of accounts that were not polled yet.
+fn configured(accounts: &[Account]) -> Snapshot {
+    let configured = accounts.iter().map(|account| Configured {
+        generation: 1,
+        account: account.clone(),
+        poll_interval: account.polling.poll_interval,
+        restored: None,
+    });
+    let mut snapshot = Snapshot::default();
+    snapshot.apply(Change::Configured(configured.collect()));
+    snapshot
+}
+
+fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>]) {
+    snapshot.apply(Change::Polled(Box::new(Update {
+        account: account.name.clone(),
+        generation: 1,
+        at: Utc::now(),
+        ended: Instant::now(),
+        took: Duration::from_secs(1),
+        poll_interval: account.polling.poll_interval,
+        token_expiry: None,
+        data: Some(Data {
+            campaigns: campaigns.to_vec(),
+            ..Data::default()
+        }),
+    })));
+}
+
+/// What a full read makes of pages.
+fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<Campaign>>> {
+    let mut all = Campaigns::default();
+    for page in pages {
+        let mut reading = account.provider.decode(200, page)?;
+        ensure!(reading.problems.is_empty(), "{}", reading.problems);
+        for campaign in reading.take_campaigns().into_vec() {
+            all.insert(campaign);
+        }
+    }
+    let now = Utc::now();
+    let start = DateTime::UNIX_EPOCH;
+    let history = History::of_full_read(all, Window { start, now });
+    Ok(history.newest(usize::MAX).0)
+}
+
+fn campaigns_of(account: &Account, size: usize, version: usize) -> Result<Vec<Arc<Campaign>>> {
+    campaigns(account, &pages(size, version)?)
+}
+
+/// So many campaigns of `SMSUp` in pages of a thousand. Another version has other counts.
+fn pages(size: usize, version: usize) -> Result<Vec<Vec<u8>>> {
+    let starts = (0..size).step_by(1_000);
+    let pages = starts.map(|start| {
+        let page = smsup_page(start, (size - start).min(1_000), version);
+        Ok(serde_json::to_vec(&page)?)
+    });
+    pages.collect()
+}
+
+fn smsup_page(start: usize, length: usize, version: usize) -> Value {
+    let begin = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
+    let items = (start..start + length).map(|number| {
+        let date = begin + chrono::TimeDelta::minutes(i64::try_from(number).unwrap_or(0));
+        let date = date.format("%Y-%m-%d %H:%M:%S").to_string();
+        let total = 100 + number * 7_919 % 90_000;
+        let delivered = total * 9 / 10 + version;
+        json!({
+            "id": (18_000_000 + number).to_string(),
+            "sender": format!("Shop {}", number % 3),
+            "text": format!("Special offer {}: buy one pair and get the other one", number % 50),
+            "creation_date": date,
+            "date": date,
+            "cost": total.to_string(),
+            "lists": [{ "id": "5a0331bffc5886074551ce97" }],
+            "status": "sent",
+            "delivery_rate": "90",
+            "delivered": delivered.to_string(),
+            "error": (number % 7).to_string(),
+            "expired": (number % 5).to_string(),
+            "network_error": "0",
+            "stop": (number % 11 + version).to_string(),
+            "npai": (number % 3).to_string(),
+            "total": total.to_string(),
+        })
+    });
+    let items: Vec<_> = items.collect();
+    json!({ "status": 1, "message": "OK", "campaigns": items })
+}
+
+/// The document's own item, as often as a page holds, each time with an id of its own.
+fn repeated(example: &str, list: &[&str], id: &str, length: usize) -> Result<Value> {
+    let mut page: Value = serde_json::from_str(example)?;
+    let mut items = &mut page;
+    for name in list {
+        items = items.get_mut(name).with_context(|| format!("no {name}"))?;
+    }
+    let items = items.as_array_mut().context("no list")?;
+    let item = items.first().context("no item")?.clone();
+    let all = (0..length).map(|number| {
+        let mut item = item.clone();
+        if let Some(id) = item.get_mut(id) {
+            *id = json!(number.to_string());
+        }
+        item
+    });
+    *items = all.collect();
+    Ok(page)
+}
+
+fn constant_contact_page() -> Result<Value> {
+    let example = include_str!("../tests/fixtures/constant_contact_last_page.json");
+    repeated(example, &["bulk_sms_campaign_summaries"], "campaign_id", 50)
+}
+
+fn cinnox_page() -> Result<Value> {
+    let example = include_str!("../tests/fixtures/cinnox.json");
+    repeated(example, &["result"], "id", 200)
+}
