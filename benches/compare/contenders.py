@@ -1,0 +1,165 @@
+"""The programs that are measured, and the provider that the exporter polls."""
+
+import gzip
+import json
+import os
+import pathlib
+import pwd
+import socket
+import subprocess
+import sys
+
+from processes import LIMIT, Server, until
+from scrape import scrape
+
+HERE = pathlib.Path(__file__).parent
+PROMETHEUS_CLIENT = "prometheus_client==0.26.0"
+# longer than any run: an exporter that polls once
+ONCE = "12h"
+
+# As many workers as cores, as the exporter and hyper have. A connection is never closed, and the
+# kernel copies the file.
+NGINX = """\
+daemon off;
+user {user};
+worker_processes auto;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.error.log;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 1h;
+  client_body_temp_path {folder}/nginx.body;
+  proxy_temp_path {folder}/nginx.proxy;
+  fastcgi_temp_path {folder}/nginx.fastcgi;
+  uwsgi_temp_path {folder}/nginx.uwsgi;
+  scgi_temp_path {folder}/nginx.scgi;
+  server {{
+    listen {address};
+    root {folder}/nginx;
+    default_type "text/plain; version=0.0.4";
+    gzip_static on;
+  }}
+}}
+"""
+
+
+class Programs:
+    """Starts programs with what they need in a folder of their own."""
+
+    def __init__(self, folder, built):
+        self.folder = pathlib.Path(folder)
+        self.built = pathlib.Path(built)
+
+    def provider(self, campaigns, changing=0):
+        command = [self.built / "examples/provider", "--campaigns", campaigns]
+        return Server("provider", [*command, "--changing", changing], self.folder / "provider.log")
+
+    def configure(self, provider, poll_interval):
+        """Writes the configuration of an exporter that reads all of the provider's campaigns at each
+        poll."""
+        token = self.folder / "token"
+        token.write_text("token")
+        self.config.write_text(
+            json.dumps(
+                {
+                    "global": {
+                        "poll_interval": poll_interval,
+                        "stale_after": ONCE,
+                        # those that are recent are all of them, so that each poll is a full one
+                        "recent": "30d",
+                        "max_campaigns": 1_000_000,
+                        "requests_per_second": 1_000,
+                        "requests_per_day": 1_000_000_000,
+                    },
+                    "accounts": [
+                        {
+                            "name": "shoes-ch",
+                            "provider": "smsup",
+                            "base_url": f"http://{provider.address}",
+                            "token_file": str(token),
+                            "time_zone": "UTC",
+                        }
+                    ],
+                }
+            )
+        )
+
+    @property
+    def config(self):
+        return self.folder / "campaign_exporter.yml"
+
+    def exporter(self, provider, poll_interval=ONCE):
+        """The exporter, once it shows the campaigns of its first poll."""
+        self.configure(provider, poll_interval)
+        arguments = ["--config.file", self.config, "--web.listen-address", "127.0.0.1:0"]
+        server = Server(
+            "campaign_exporter",
+            [self.built / "campaign_exporter", *arguments],
+            self.folder / "campaign_exporter.log",
+        )
+        try:
+            until("campaigns are shown", lambda: _shows_campaigns(server), pause=0.5)
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    def nginx(self, raw_gzip):
+        """nginx with the very bytes that the exporter has sent, compressed and not."""
+        files = self.folder / "nginx"
+        files.mkdir()
+        (files / "metrics.gz").write_bytes(raw_gzip)
+        (files / "metrics").write_bytes(gzip.decompress(raw_gzip))
+        # its workers have to read them
+        self.folder.chmod(0o755)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = "{}:{}".format(*free.getsockname())
+        config = self.folder / "nginx.conf"
+        user = pwd.getpwuid(os.getuid()).pw_name
+        config.write_text(NGINX.format(folder=self.folder, address=address, user=user))
+        errors = self.folder / "nginx.error.log"
+        command = ["nginx", "-e", errors, "-c", config]
+        server = Server("nginx", command, self.folder / "nginx.log", address)
+        try:
+            until("nginx listens", lambda: server.check() and _accepts(address))
+        except BaseException:
+            server.stop()
+            raise
+        return server
+
+    def gauge_vec(self, families):
+        command = [self.built / "examples/gauge_vec", self._gauges(families)]
+        return Server("GaugeVec", command, self.folder / "gauge_vec.log")
+
+    def prometheus_client(self, families):
+        python = self.folder / "venv/bin/python"
+        if not python.exists():
+            for command in (
+                [sys.executable, "-m", "venv", self.folder / "venv"],
+                [python, "-m", "pip", "install", "--quiet", PROMETHEUS_CLIENT],
+            ):
+                subprocess.run(command, check=True, stdout=sys.stderr, timeout=LIMIT)
+        command = [python, "-B", HERE / "prometheus_client_server.py", self._gauges(families)]
+        return Server("prometheus_client", command, self.folder / "prometheus_client.log")
+
+    def _gauges(self, families):
+        file = self.folder / "gauges.json"
+        file.write_text(json.dumps(families))
+        return file
+
+
+def _shows_campaigns(exporter):
+    return exporter.check() and b"\ncampaign_deliveries{" in scrape(exporter, "gzip").body
+
+
+def _accepts(address):
+    host, port = address.split(":")
+    try:
+        with socket.create_connection((host, int(port)), 1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,72 @@
+"""Measures the exporter, and what else can serve its exposition. `run` is what starts this."""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import signal
+import sys
+import time
+
+import memory
+import throughput
+import under_poll
+from contenders import Programs
+
+MODES = {"throughput": throughput.run, "memory": memory.run, "under-poll": under_poll.run}
+# seconds for what is in hand when the limit is reached: after them, it is given up
+GRACE = 60
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/compare/run", description=__doc__)
+    parser.add_argument("mode", nargs="?", default="throughput", choices=MODES)
+    parser.add_argument(
+        "--campaigns",
+        type=int,
+        metavar="N",
+        help="campaigns of the account; 10000 if not given, under-poll has 100000, memory both",
+    )
+    parser.add_argument("--runs", type=int, default=5, metavar="K", help="runs, 5 if not given")
+    parser.add_argument(
+        "--duration",
+        type=int,
+        default=3,
+        metavar="SECONDS",
+        help="how long each is loaded at least, 3 if not given",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=540,
+        metavar="SECONDS",
+        help=f"no run is begun that would end later than this, and {GRACE} s later all is over; "
+        "540 if not given",
+    )
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the results go")
+    parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--programs", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def end(number, _):
+    """Lets the servers be stopped, as after any error."""
+    sys.exit(f"ended by {signal.Signals(number).name}")
+
+
+def main():
+    options = arguments()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, end)
+    signal.alarm(options.limit + GRACE)
+    over = time.monotonic() + options.limit
+    options.time_left = lambda: over - time.monotonic()
+    results = MODES[options.mode](Programs(options.folder, options.programs), options)
+    results["machine"] = {"cores": os.cpu_count(), "system": platform.platform()}
+    file = options.json or options.programs.parent / f"compare-{options.mode}.json"
+    file.write_text(json.dumps(results, indent=1))
+    print(f"Raw results: {file}")
+
+
+main()

@@ -1,0 +1,55 @@
+"""How much memory the exporter takes at most."""
+
+import sys
+import time
+
+from polls import polls
+from scrape import ENCODINGS, OPEN_METRICS, tail
+from table import markdown
+
+# the first poll is unlike the others: there is nothing yet that the new data replaces
+POLLS = 5
+CHANGING = (0, 0.01)
+
+
+def run(programs, options):
+    results = []
+    for campaigns in [options.campaigns] if options.campaigns else [10_000, 100_000]:
+        for changing in CHANGING:
+            results.append(measure(programs, campaigns, changing))
+            print(f"{campaigns} campaigns, {changing:.0%} changing: done", file=sys.stderr)
+    head = ["campaigns", "change at each poll", "peak memory, MB", "memory in the end, MB", "polls"]
+    rows = [
+        [
+            f"{of['campaigns']:,}",
+            f"{of['changing']:.0%}",
+            f"{of['peak'] / 1e6:.0f}",
+            f"{of['resident'] / 1e6:.0f}",
+            of["polls"],
+        ]
+        for of in results
+    ]
+    print(markdown(head, rows))
+    return {"results": results}
+
+
+def measure(programs, campaigns, changing):
+    """Polls and is scraped in all ways, at the same time."""
+    # a poll of 100,000 campaigns takes seconds
+    interval = "1s" if campaigns <= 10_000 else "5s"
+    with (
+        programs.provider(campaigns, changing) as provider,
+        programs.exporter(provider, interval) as exporter,
+    ):
+        while (count := polls(exporter)) < POLLS:
+            for accept in (None, OPEN_METRICS):
+                for encoding in ENCODINGS:
+                    tail(exporter, encoding, accept)
+            time.sleep(0.2)
+        return {
+            "campaigns": campaigns,
+            "changing": changing,
+            "polls": count,
+            "peak": exporter.memory("VmHWM"),
+            "resident": exporter.memory("VmRSS"),
+        }
