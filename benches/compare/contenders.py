@@ -17,34 +17,37 @@ PROMETHEUS_CLIENT = "prometheus_client==0.26.0"
 # longer than any run: an exporter that polls once
 ONCE = "12h"
 
-# As many workers as cores, as the exporter and hyper have. A connection is never closed, and the
-# kernel copies the file.
+# As many workers as cores, as the exporter and hyper have. A connection is never closed.
 NGINX = """\
 daemon off;
 user {user};
 worker_processes auto;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.error.log;
+pid {folder}/pid;
+error_log {folder}/error.log;
 events {{ worker_connections 64; }}
 http {{
   access_log off;
-  sendfile on;
-  tcp_nopush on;
+  {sending}
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
-  client_body_temp_path {folder}/nginx.body;
-  proxy_temp_path {folder}/nginx.proxy;
-  fastcgi_temp_path {folder}/nginx.fastcgi;
-  uwsgi_temp_path {folder}/nginx.uwsgi;
-  scgi_temp_path {folder}/nginx.scgi;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
   server {{
     listen {address};
-    root {folder}/nginx;
+    root {folder}/files;
     default_type "text/plain; version=0.0.4";
     gzip_static on;
   }}
 }}
 """
+
+# How nginx sends a file. The first is what is recommended. On loopback, though, it is the client that
+# pays for the copy which that saves, so there is the other one, too.
+SENDFILE = "sendfile on; tcp_nopush on;"
+COPYING = "sendfile off; output_buffers 4 1m;"
 
 
 class Programs:
@@ -108,22 +111,22 @@ class Programs:
             raise
         return server
 
-    def nginx(self, raw_gzip):
+    def nginx(self, name, sending, raw_gzip):
         """nginx with the very bytes that the exporter has sent, compressed and not."""
-        files = self.folder / "nginx"
-        files.mkdir()
+        folder = self.folder / name
+        files = folder / "files"
+        files.mkdir(parents=True)
         (files / "metrics.gz").write_bytes(raw_gzip)
         (files / "metrics").write_bytes(gzip.decompress(raw_gzip))
         # its workers have to read them
         self.folder.chmod(0o755)
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = "{}:{}".format(*free.getsockname())
-        config = self.folder / "nginx.conf"
+        config = folder / "nginx.conf"
         user = pwd.getpwuid(os.getuid()).pw_name
-        config.write_text(NGINX.format(folder=self.folder, address=address, user=user))
-        errors = self.folder / "nginx.error.log"
-        command = ["nginx", "-e", errors, "-c", config]
-        server = Server("nginx", command, self.folder / "nginx.log", address)
+        config.write_text(NGINX.format(folder=folder, address=address, user=user, sending=sending))
+        command = ["nginx", "-e", folder / "error.log", "-c", config]
+        server = Server(name, command, folder / "log", address)
         try:
             until("nginx listens", lambda: server.check() and _accepts(address))
         except BaseException:

@@ -93,13 +93,14 @@ fn pages(arguments: &Arguments, now: DateTime<Utc>, state: u64) -> Result<Vec<By
     let total = arguments.campaigns;
     let begin = now - TimeDelta::days(DAYS.into());
     let spacing = TimeDelta::days(DAYS.into()) / i32::try_from(total)?;
-    let changed = |number: usize| (number as f64 * arguments.changing).fract() < arguments.changing;
+    let changing =
+        |number: usize| (number as f64 * arguments.changing).fract() < arguments.changing;
     let mut random = Rng::with_seed(1);
     let mut sent_at = begin;
     let campaigns = (0..total).map(|number| {
-        let changes = if changed(number) { state } else { 0 };
+        let pending = if changing(number) { state } else { 0 };
         sent_at += spacing;
-        campaign(number, sent_at, &mut random, changes)
+        campaign(number, sent_at, &mut random, pending)
     });
     let campaigns: Vec<_> = campaigns.collect();
     let page = |campaigns: &[Value]| {
