@@ -16,7 +16,7 @@ from contenders import Programs
 
 MODES = {"throughput": throughput.run, "memory": memory.run, "under-poll": under_poll.run}
 # seconds for what is in hand when the limit is reached: after them, it is given up
-GRACE = 60
+GRACE = 40
 
 
 def arguments():
@@ -39,10 +39,10 @@ def arguments():
     parser.add_argument(
         "--limit",
         type=int,
-        default=540,
+        default=560,
         metavar="SECONDS",
         help=f"no run is begun that would end later than this, and {GRACE} s later all is over; "
-        "540 if not given",
+        "560 if not given",
     )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the results go")
     parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)

@@ -12,7 +12,7 @@ from table import markdown, spread
 
 CONNECTIONS = (1, 4)
 # a round of all connections takes longer than one scrape after the other would: by how much at most
-CROWDED = 1.7
+CROWDED = 1.5
 # who takes longer than these seconds for a scrape has a part in so many runs only
 SLOW = 1
 SLOW_RUNS = 2

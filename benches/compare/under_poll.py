@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import time
 
 from contenders import ONCE
 from polls import polls
@@ -21,19 +22,21 @@ POLLS = 2
 
 def run(programs, options):
     campaigns = options.campaigns or 100_000
-    runs = []
+    runs, last = [], 0
     with (
         programs.provider(campaigns, CHANGING) as provider,
         programs.exporter(provider) as exporter,
     ):
-        while len(runs) < options.runs and options.time_left() > 0:
+        while len(runs) < options.runs and options.time_left() > last:
+            began = time.monotonic()
             runs.append([])
             # the same process, so that nothing but its polls is different
             for interval in (BACK_TO_BACK, ONCE):
                 change(programs, provider, exporter, interval)
                 for encoding in ENCODINGS:
                     runs[-1].append(measure(exporter, encoding, interval, options))
-            print(f"run {len(runs)} of {options.runs}: done", file=sys.stderr)
+            last = time.monotonic() - began
+            print(f"run {len(runs)} took {last:.0f} s", file=sys.stderr)
     print(f"{campaigns:,} campaigns, of which {CHANGING:.0%} change at each poll\n")
     print(table(runs))
     return {"campaigns": campaigns, "runs": runs}
