@@ -76,7 +76,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     {
         *campaign = other;
     }
-    let mut snapshot = configured(&[account.clone()]);
+    let mut snapshot = configured(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &campaigns);
     let mut renderer = Renderer::new();
     renderer.render(&snapshot)?;
@@ -116,8 +116,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         bencher.iter_with_large_drop(|| {
             let campaigns = self::campaigns(&account, &pages)?;
             polled(&mut snapshot, &account, &campaigns);
-            let rendered = Renderer::new().render(&snapshot)?;
-            anyhow::Ok((campaigns, rendered))
+            anyhow::Ok((campaigns, Renderer::new().render(&snapshot)?))
         });
     });
     group.finish();
@@ -162,7 +161,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
         bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
     });
     group.bench_function("stitch", |bencher| {
-        bencher.iter(|| renderer.render(&snapshot))
+        bencher.iter(|| renderer.render(&snapshot));
     });
     group.finish();
     Ok(())

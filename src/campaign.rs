@@ -280,14 +280,57 @@ impl Ratio {
     /// The ratio of a group of campaigns: the sum of the numerators over the sum of the
     /// denominators of those that report both. Never clamped; nothing where the denominator is 0.
     pub fn of<'a>(self, campaigns: impl IntoIterator<Item = &'a Campaign>) -> Option<f64> {
-        // 128 bits, so that no sum of 64-bit counts can overflow
-        let (numerator, denominator) = campaigns
-            .into_iter()
-            .filter_map(|campaign| self.parts(campaign))
-            .fold((0_u128, 0_u128), |sums, parts| {
-                (sums.0 + u128::from(parts.0), sums.1 + u128::from(parts.1))
-            });
-        (denominator > 0).then(|| numerator as f64 / denominator as f64)
+        let mut sums = Sums::default();
+        for campaign in campaigns {
+            sums.add(self.parts(campaign));
+        }
+        sums.ratio()
+    }
+}
+
+/// Sums of numerators and denominators, in 128 bits, so that no sum of 64-bit counts can overflow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    numerator: u128,
+    denominator: u128,
+}
+
+impl Sums {
+    fn add(&mut self, parts: Option<(u64, u64)>) {
+        let (numerator, denominator) = parts.unwrap_or_default();
+        self.numerator += u128::from(numerator);
+        self.denominator += u128::from(denominator);
+    }
+
+    fn ratio(self) -> Option<f64> {
+        (self.denominator > 0).then(|| self.numerator as f64 / self.denominator as f64)
+    }
+}
+
+/// Some campaigns taken together.
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// How many they are.
+    pub campaigns: usize,
+    sums: [Sums; Self::RATIOS.len()],
+}
+
+impl Totals {
+    /// The ratios that are known of them.
+    const RATIOS: [Ratio; 4] = [Ratio::Delivery, Ratio::Click, Ratio::Bounce, Ratio::OptOut];
+
+    /// Adds a campaign.
+    pub fn add(&mut self, campaign: &Campaign) {
+        self.campaigns += 1;
+        for (sums, ratio) in self.sums.iter_mut().zip(Self::RATIOS) {
+            sums.add(ratio.parts(campaign));
+        }
+    }
+
+    /// Their delivery, click, bounce or opt-out ratio, as [`Ratio::of`] has it; nothing for another.
+    pub fn ratio(&self, ratio: Ratio) -> Option<f64> {
+        let mut all = self.sums.iter().zip(Self::RATIOS);
+        all.find(|(_, known)| *known == ratio)?.0.ratio()
     }
 }
 

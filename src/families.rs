@@ -422,15 +422,15 @@ fn write_failures(rows: &mut Rows<'_>, campaign: &Campaign) {
 }
 
 fn write_campaigns(rows: &mut Rows<'_>, account: &AccountState) {
-    for (channel, campaigns) in account.by_channel() {
-        rows.push([("channel", channel.as_str())], campaigns.len() as f64);
+    for (channel, totals) in account.by_channel() {
+        rows.push([("channel", channel.as_str())], totals.campaigns as f64);
     }
 }
 
 /// A ratio of all campaigns of a channel.
 fn write_ratio(rows: &mut Rows<'_>, account: &AccountState, ratio: Ratio) {
-    for (channel, campaigns) in account.by_channel() {
-        if let Some(ratio) = ratio.of(campaigns) {
+    for (channel, totals) in account.by_channel() {
+        if let Some(ratio) = totals.ratio(ratio) {
             rows.push([("channel", channel.as_str())], ratio);
         }
     }

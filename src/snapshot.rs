@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::campaign::{Campaign, Channel, InfoLabel};
+use crate::campaign::{Campaign, Channel, InfoLabel, Totals};
 use crate::config::Account;
 
 /// The number of a configuration; tells the polls of an account as it is configured now from those
@@ -112,6 +112,7 @@ pub struct AccountState {
     pub token_expiry: Option<DateTime<Utc>>,
     /// What the last good poll found, while it is not stale.
     data: Option<Aged>,
+    by_channel: BTreeMap<Channel, Totals>,
 }
 
 /// Data, and how old it is.
@@ -136,6 +137,7 @@ impl AccountState {
             poll_duration: None,
             token_expiry: None,
             data: None,
+            by_channel: BTreeMap::new(),
         }
     }
 
@@ -167,21 +169,29 @@ impl AccountState {
         &self.account.polling.info_labels
     }
 
-    /// The campaigns by channel: the channels that the account can have, and any other there is.
-    pub fn by_channel(&self) -> BTreeMap<Channel, Vec<&Campaign>> {
-        let mut channels: BTreeMap<Channel, Vec<&Campaign>> = BTreeMap::new();
-        for channel in self.account.provider.channels() {
-            channels.insert(channel.clone(), Vec::new());
-        }
+    /// The campaigns taken together by channel: the channels that the account can have, and any other
+    /// there is.
+    pub const fn by_channel(&self) -> &BTreeMap<Channel, Totals> {
+        &self.by_channel
+    }
+
+    /// Takes note that something is different.
+    fn changed(&mut self, revision: Revision) {
+        self.revision = revision;
+        let possible = self.account.provider.channels().iter();
+        let mut by_channel = possible
+            .map(|channel| (channel.clone(), Totals::default()))
+            .collect::<BTreeMap<_, _>>();
         for campaign in self.campaigns() {
-            match channels.get_mut(&campaign.channel) {
-                Some(campaigns) => campaigns.push(campaign.as_ref()),
-                None => {
-                    channels.insert(campaign.channel.clone(), vec![campaign.as_ref()]);
-                }
+            match by_channel.get_mut(&campaign.channel) {
+                Some(totals) => totals.add(campaign),
+                None => by_channel
+                    .entry(campaign.channel.clone())
+                    .or_default()
+                    .add(campaign),
             }
         }
-        channels
+        self.by_channel = by_channel;
     }
 
     fn expiry(&self) -> Option<Instant> {
@@ -251,7 +261,7 @@ impl Snapshot {
                     state
                 }
             };
-            state.revision = self.revision;
+            state.changed(self.revision);
             self.accounts.insert(name, state);
         }
     }
@@ -272,8 +282,6 @@ impl Snapshot {
         let Some(state) = state.filter(|state| state.generation == generation) else {
             return false;
         };
-        self.revision += 1;
-        state.revision = self.revision;
         state.up = data.is_some();
         state.last_poll = Some(at);
         state.poll_duration = Some(took);
@@ -287,6 +295,8 @@ impl Snapshot {
                 data,
             });
         }
+        self.revision += 1;
+        state.changed(self.revision);
         true
     }
 
@@ -295,9 +305,9 @@ impl Snapshot {
         let mut expired = false;
         for state in self.accounts.values_mut() {
             if state.expiry().is_some_and(|expiry| expiry <= now) {
-                self.revision += 1;
-                state.revision = self.revision;
                 state.data = None;
+                self.revision += 1;
+                state.changed(self.revision);
                 expired = true;
             }
         }
@@ -472,7 +482,11 @@ mod tests {
             .accounts()
             .find(|state| state.account.name == "b")
             .unwrap();
-        let channels: Vec<_> = b.by_channel().values().map(Vec::len).collect();
+        let channels: Vec<_> = b
+            .by_channel()
+            .values()
+            .map(|totals| totals.campaigns)
+            .collect();
         assert_eq!(channels, [2, 0]);
     }
 }
