@@ -2,7 +2,7 @@
 //! that a change costs what it changes.
 //!
 //! The samples of a family stand together, so those of an account are in as many places as there are
-//! families. Each is a [`Part`] that all expositions share while it stays the same: a sample of a
+//! families. Each is a `Part` that all expositions share while it stays the same: a sample of a
 //! gauge is written alike in both formats. Parts that stand next to each other are compressed
 //! together where they are small.
 
