@@ -398,6 +398,7 @@ impl Poller {
                 .await
                 .is_err()
             {
+                // nobody is left to tell: the program is about to stop
                 return;
             }
             self.count(failure);
