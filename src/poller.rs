@@ -686,6 +686,7 @@ mod tests {
     use crate::config::Config;
     use crate::heartbeat::{Pulse, heartbeat};
     use crate::provider::Applications;
+    use crate::telemetry::Telemetry;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -736,6 +737,30 @@ mod tests {
             polls += 1;
         }
         assert_eq!(polls, 13, "one at once, then one every five minutes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_is_counted_once_its_data_is_shown() {
+        let poller = poller().await;
+        let telemetry = Telemetry::new().unwrap();
+        telemetry.set_accounts(vec![poller.telemetry.clone()]);
+        let polls = || {
+            let families = telemetry.gather();
+            let mut families = families.iter();
+            let polls = families.find(|family| family.name() == "campaign_exporter_polls_total");
+            let polls = polls.unwrap().get_metric().iter();
+            polls
+                .map(|metric| metric.get_counter().get_value())
+                .sum::<f64>()
+        };
+        let (_tasks, _pulse, mut inbox) = running(poller, Duration::ZERO).await;
+        let Pending { shown, .. } = inbox.receive().await.remove(0);
+        // whatever else the loop could do before, it has done
+        tokio::time::sleep(HOUR).await;
+        assert!(polls() < 1.0);
+        shown.tell();
+        inbox.receive().await;
+        assert!((polls() - 1.0).abs() < f64::EPSILON);
     }
 
     #[tokio::test(start_paused = true)]
