@@ -18,12 +18,13 @@ use tracing::{error, info, warn};
 
 use crate::changes::{Changes, changes};
 use crate::config::{Account, Config, ConfigError};
+use crate::endpoints::Endpoints;
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::poller::{Poller, Progress, connect};
 use crate::provider::{Access, Applications, TOKEN_TIMEOUT, shell_word};
 use crate::publisher;
 use crate::saved::{self, Restored};
-use crate::server::{self, Endpoints};
+use crate::server;
 use crate::snapshot::{Change, Configured, Generation, Known};
 use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};

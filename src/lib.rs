@@ -33,6 +33,8 @@ pub mod publisher;
 pub mod rendering;
 
 pub mod negotiation;
+
+pub mod endpoints;
 pub mod server;
 
 pub mod authorize;
