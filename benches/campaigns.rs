@@ -1,12 +1,13 @@
 //! From a provider's bytes to those of a scrape: what each step takes, at several sizes.
 //!
-//! `cargo bench` runs all of them, `cargo bench -- publish` some.
+//! `cargo bench` runs all of them, `cargo bench -- publish` some. `--instructions STEP COUNT` does one
+//! step so many times and nothing else, for `benches/instructions`.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use campaign_exporter::campaign::Campaign;
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::Format;
@@ -29,6 +30,12 @@ const ACCOUNTS: usize = 100;
 const OF_EACH: usize = 100;
 
 fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [flag, step, count] = arguments.as_slice()
+        && flag == "--instructions"
+    {
+        return repeat(step, count.parse()?);
+    }
     let mut criterion = Criterion::default()
         .sample_size(10)
         .measurement_time(Duration::from_secs(3))
@@ -41,6 +48,49 @@ fn main() -> Result<()> {
     negotiate(&mut criterion);
     criterion.final_summary();
     Ok(())
+}
+
+/// Does a step of a poll of 10,000 campaigns so many times.
+fn repeat(step: &str, count: usize) -> Result<()> {
+    const SIZE: usize = 10_000;
+    let account = account("smsup")?;
+    let pages = pages(SIZE, 0)?;
+    let Versions { before, after } = Versions::new(&account, &pages, SIZE)?;
+    let mut snapshot = configured(std::slice::from_ref(&account));
+    polled(&mut snapshot, &account, &before);
+    let mut renderer = Renderer::new();
+    renderer.render(&snapshot)?;
+    for (_, version) in (0..count).zip([&after, &before].into_iter().cycle()) {
+        match step {
+            "decode" => drop(black_box(campaigns(&account, &pages)?)),
+            "publish all" => drop(black_box(Renderer::new().render(&snapshot)?)),
+            "publish what changed" => {
+                polled(&mut snapshot, &account, version);
+                black_box(renderer.render(&snapshot)?);
+            }
+            _ => bail!("there is no step {step}"),
+        }
+    }
+    Ok(())
+}
+
+/// An account's campaigns, and the same ones when the newest hundredth has changed, as it is with
+/// campaigns that are under way.
+struct Versions {
+    before: Vec<Arc<Campaign>>,
+    after: Vec<Arc<Campaign>>,
+}
+
+impl Versions {
+    fn new(account: &Account, pages: &[Vec<u8>], size: usize) -> Result<Self> {
+        let before = campaigns(account, pages)?;
+        let mut after = before.clone();
+        let others = campaigns_of(account, size, 1)?;
+        for (campaign, other) in after.iter_mut().zip(others).take(size / 100) {
+            *campaign = other;
+        }
+        Ok(Self { before, after })
+    }
 }
 
 /// A page of each provider, as large as the exporter asks for.
@@ -66,18 +116,9 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
 fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let account = account("smsup")?;
     let pages = pages(size, 0)?;
-    let campaigns = campaigns(&account, &pages)?;
-    // the newest hundredth, as it is with campaigns that are under way
-    let mut changed = campaigns.clone();
-    for (campaign, other) in changed
-        .iter_mut()
-        .zip(campaigns_of(&account, size, 1)?)
-        .take(size / 100)
-    {
-        *campaign = other;
-    }
+    let Versions { before, after } = Versions::new(&account, &pages, size)?;
     let mut snapshot = configured(std::slice::from_ref(&account));
-    polled(&mut snapshot, &account, &campaigns);
+    polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new();
     renderer.render(&snapshot)?;
 
@@ -85,7 +126,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     group.throughput(Throughput::Elements(size as u64));
     let id = |step: &str| BenchmarkId::new(step, size);
     group.bench_function(id("decode"), |bencher| {
-        bencher.iter_with_large_drop(|| self::campaigns(&account, &pages));
+        bencher.iter_with_large_drop(|| campaigns(&account, &pages));
     });
     for format in Format::ALL {
         group.bench_function(id(&format!("render {format:?}")), |bencher| {
@@ -95,26 +136,22 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     group.bench_function(id("publish all"), |bencher| {
         bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
     });
-    let mut versions = [&campaigns, &changed].into_iter().cycle();
+    let mut versions = [&after, &before].into_iter().cycle();
     group.bench_function(id("publish what changed"), |bencher| {
         bencher.iter(|| {
-            polled(
-                &mut snapshot,
-                &account,
-                versions.next().unwrap_or(&campaigns),
-            );
+            polled(&mut snapshot, &account, versions.next().unwrap_or(&before));
             renderer.render(&snapshot)
         });
     });
     group.bench_function(id("publish the same"), |bencher| {
         bencher.iter(|| {
-            polled(&mut snapshot, &account, &campaigns);
+            polled(&mut snapshot, &account, &before);
             renderer.render(&snapshot)
         });
     });
     group.bench_function(id("from bytes to published"), |bencher| {
         bencher.iter_with_large_drop(|| {
-            let campaigns = self::campaigns(&account, &pages)?;
+            let campaigns = campaigns(&account, &pages)?;
             polled(&mut snapshot, &account, &campaigns);
             anyhow::Ok((campaigns, Renderer::new().render(&snapshot)?))
         });

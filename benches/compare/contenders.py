@@ -61,9 +61,9 @@ class Programs:
         command = [self.built / "examples/provider", "--campaigns", campaigns]
         return Server("provider", [*command, "--changing", changing], self.folder / "provider.log")
 
-    def configure(self, provider, poll_interval):
+    def configure(self, provider, poll_interval, accounts=1):
         """Writes the configuration of an exporter that reads all of the provider's campaigns at each
-        poll."""
+        poll, for each of its accounts."""
         token = self.folder / "token"
         token.write_text("token")
         self.config.write_text(
@@ -80,12 +80,13 @@ class Programs:
                     },
                     "accounts": [
                         {
-                            "name": "shoes-ch",
+                            "name": f"shoes-{number}",
                             "provider": "smsup",
                             "base_url": f"http://{provider.address}",
                             "token_file": str(token),
                             "time_zone": "UTC",
                         }
+                        for number in range(accounts)
                     ],
                 }
             )
@@ -95,9 +96,9 @@ class Programs:
     def config(self):
         return self.folder / "campaign_exporter.yml"
 
-    def exporter(self, provider, poll_interval=ONCE):
+    def exporter(self, provider, poll_interval=ONCE, accounts=1):
         """The exporter, once it shows the campaigns of its first poll."""
-        self.configure(provider, poll_interval)
+        self.configure(provider, poll_interval, accounts)
         arguments = ["--config.file", self.config, "--web.listen-address", "127.0.0.1:0"]
         server = Server(
             "campaign_exporter",
@@ -139,20 +140,26 @@ class Programs:
         return Server("GaugeVec", command, self.folder / "gauge_vec.log")
 
     def prometheus_client(self, families):
-        python = self.folder / "venv/bin/python"
-        if not python.exists():
-            for command in (
-                [sys.executable, "-m", "venv", self.folder / "venv"],
-                [python, "-m", "pip", "install", "--quiet", PROMETHEUS_CLIENT],
-            ):
-                subprocess.run(command, check=True, stdout=sys.stderr, timeout=LIMIT)
-        command = [python, "-B", HERE / "prometheus_client_server.py", self._gauges(families)]
+        interpreter = python(self.folder, PROMETHEUS_CLIENT)
+        command = [interpreter, "-B", HERE / "prometheus_client_server.py"]
+        command += [self._gauges(families)]
         return Server("prometheus_client", command, self.folder / "prometheus_client.log")
 
     def _gauges(self, families):
         file = self.folder / "gauges.json"
         file.write_text(json.dumps(families))
         return file
+
+
+def python(folder, package):
+    """A Python that has a package."""
+    interpreter = folder / "venv/bin/python"
+    for command in (
+        [sys.executable, "-m", "venv", folder / "venv"],
+        [interpreter, "-m", "pip", "install", "--quiet", package],
+    ):
+        subprocess.run(command, check=True, stdout=sys.stderr, timeout=LIMIT)
+    return interpreter
 
 
 def _shows_campaigns(exporter):

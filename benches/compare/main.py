@@ -9,12 +9,18 @@ import signal
 import sys
 import time
 
+import growth
 import memory
 import throughput
 import under_poll
 from contenders import Programs
 
-MODES = {"throughput": throughput.run, "memory": memory.run, "under-poll": under_poll.run}
+MODES = {
+    "throughput": throughput.run,
+    "memory": memory.run,
+    "under-poll": under_poll.run,
+    "growth": growth.run,
+}
 # seconds for what is in hand when the limit is reached: after them, it is given up
 GRACE = 40
 
@@ -62,11 +68,14 @@ def main():
     signal.alarm(options.limit + GRACE)
     over = time.monotonic() + options.limit
     options.time_left = lambda: over - time.monotonic()
-    results = MODES[options.mode](Programs(options.folder, options.programs), options)
+    programs = Programs(options.folder, options.programs)
+    results = MODES[options.mode](programs, options)
     results["machine"] = {"cores": os.cpu_count(), "system": platform.platform()}
     file = options.json or options.programs.parent / f"compare-{options.mode}.json"
     file.write_text(json.dumps(results, indent=1))
     print(f"Raw results: {file}")
+    if options.mode == "growth":
+        growth.plot(programs, file)
 
 
 main()

@@ -8,6 +8,5 @@ POLLS = re.compile(rb'\ncampaign_exporter_polls_total\{[^}]*result="success"\} (
 
 
 def polls(exporter):
-    """How many polls went well; the exporter's own metrics come last."""
-    found = POLLS.search(tail(exporter, "identity"))
-    return int(found[1]) if found else 0
+    """How many polls went well, of all accounts; the exporter's own metrics come last."""
+    return sum(int(found[1]) for found in POLLS.finditer(tail(exporter, "identity")))

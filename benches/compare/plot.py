@@ -1,0 +1,49 @@
+"""Draws what `growth` has measured: a picture a quantity that was varied, both encodings in each."""
+
+import json
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("svg")
+# the same file for the same numbers, with text that can be read as text
+matplotlib.rcParams.update({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9})
+from matplotlib import pyplot
+
+TITLES = {
+    "campaigns": ("campaigns, one account", "campaigns"),
+    "accounts": ("10,000 campaigns in so many accounts", "accounts"),
+    "connections": ("10,000 campaigns, scrapes at the same time", "connections"),
+}
+COLOURS = {"identity": "#1f77b4", "gzip": "#d95f02"}
+
+file = pathlib.Path(sys.argv[1])
+results = json.loads(file.read_text())["results"]
+figure, rows = pyplot.subplots(2, 3, figsize=(11, 6), sharex="col", layout="constrained")
+for column, (varied, (title, label)) in enumerate(TITLES.items()):
+    for row, (quantity, name) in enumerate(
+        [("median", "median scrape, ms"), ("cpu", "CPU a scrape, ms")]
+    ):
+        axes = rows[row][column]
+        for encoding, colour in COLOURS.items():
+            points = [
+                of for of in results if of["varied"] == varied and of["encoding"] == encoding
+            ]
+            axes.plot(
+                [of["at"] for of in points],
+                [of[quantity] * 1e3 for of in points],
+                marker="o",
+                color=colour,
+                label=encoding,
+            )
+        axes.set(xscale="log", yscale="log")
+        axes.grid(visible=True, which="major", alpha=0.3)
+        if row == 0:
+            axes.set_title(title, fontsize=9)
+        else:
+            axes.set_xlabel(label)
+        if column == 0:
+            axes.set_ylabel(name)
+rows[0][0].legend()
+figure.savefig(file.with_suffix(".svg"), metadata={"Date": None})
