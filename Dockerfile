@@ -1,7 +1,7 @@
 # The exporter and what it needs of a system, and nothing else: no shell, no package manager.
 #
 #   docker build --build-arg REVISION="$(git rev-parse --short=12 HEAD)" --tag campaign_exporter .
-#   docker run --read-only --cap-drop=ALL --publish 10058:10058 campaign_exporter demo
+#   docker run --read-only --tmpfs /tmp --cap-drop=ALL --publish 10058:10058 campaign_exporter demo
 #
 # There is no HEALTHCHECK, which would need a program to ask with. Probes ask over HTTP:
 # /-/healthy tells whether to restart it, /-/ready whether every account was polled once.
@@ -45,8 +45,9 @@ RUN find src -type f -exec touch {} +; \
     echo 'campaign_exporter:x:65532:65532::/var/lib/campaign_exporter:/usr/sbin/nologin' > /image/etc/passwd; \
     echo 'campaign_exporter:x:65532:' > /image/etc/group; \
     echo 'hosts: files dns' > /image/etc/nsswitch.conf; \
-    install --directory --owner=65532 --group=65532 --mode=0700 /image/var/lib/campaign_exporter; \
-    find /image -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+    mkdir --mode=1777 /image/tmp; \
+    install --directory --mode=0700 /storage/campaign_exporter; \
+    find /image /storage -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 
 FROM scratch
 
@@ -59,6 +60,7 @@ LABEL org.opencontainers.image.title="campaign_exporter" \
       org.opencontainers.image.revision="$REVISION"
 
 COPY --from=build /image /
+COPY --from=build --chown=65532:65532 /storage/campaign_exporter /var/lib/campaign_exporter
 COPY LICENSE /usr/share/doc/campaign_exporter/LICENSE
 
 # A number, since Kubernetes' runAsNonRoot cannot tell by a name. With --storage.path, mount a volume
