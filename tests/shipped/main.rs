@@ -18,6 +18,7 @@ mod strict;
 mod alerts;
 mod dashboard;
 mod dashboards;
+mod deploy;
 mod expression;
 mod links;
 mod linter;
