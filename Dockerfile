@@ -60,7 +60,7 @@ LABEL org.opencontainers.image.title="campaign_exporter" \
       org.opencontainers.image.revision="$REVISION"
 
 COPY --from=build /image /
-COPY --from=build --chown=65532:65532 /storage/campaign_exporter /var/lib/campaign_exporter
+COPY --from=build --chown=65532:65532 /storage /var/lib
 COPY LICENSE /usr/share/doc/campaign_exporter/LICENSE
 
 # A number, since Kubernetes' runAsNonRoot cannot tell by a name. With --storage.path, mount a volume
