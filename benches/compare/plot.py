@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("svg")
 # the same file for the same numbers, with text that can be read as text
 matplotlib.rcParams.update({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9})
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 
 TITLES = {
     "campaigns": ("campaigns, one account", "campaigns"),
@@ -20,7 +20,7 @@ COLOURS = {"identity": "#1f77b4", "gzip": "#d95f02"}
 
 file = pathlib.Path(sys.argv[1])
 results = json.loads(file.read_text())["results"]
-figure, rows = pyplot.subplots(2, 3, figsize=(11, 6), sharex="col", layout="constrained")
+figure, rows = pyplot.subplots(2, 3, figsize=(11, 6), sharex="col", sharey="row", layout="constrained")
 for column, (varied, (title, label)) in enumerate(TITLES.items()):
     for row, (quantity, name) in enumerate(
         [("median", "median scrape, ms"), ("cpu", "CPU a scrape, ms")]
@@ -38,6 +38,9 @@ for column, (varied, (title, label)) in enumerate(TITLES.items()):
                 label=encoding,
             )
         axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+            axis.set_minor_locator(ticker.NullLocator())
         axes.grid(visible=True, which="major", alpha=0.3)
         if row == 0:
             axes.set_title(title, fontsize=9)
