@@ -7,6 +7,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::document::parse_duration;
+use crate::listeners::Listen;
 use crate::logging::{LogFormat, LogLevel};
 
 /// The port, next after the highest claimed in the list of Prometheus' default ports.
@@ -58,16 +59,38 @@ pub struct Options {
     )]
     pub config_check: bool,
 
-    /// Address to listen on; without a host, all addresses.
+    /// Address to listen on; without a host, all addresses. Can be given several times.
     #[arg(
         long = "web.listen-address",
         env = "CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS",
         default_value = LISTEN_ADDRESS,
         value_name = "[HOST]:PORT",
         value_parser = listen_address,
+        value_delimiter = ',',
+        action = ArgAction::Append,
         global = true
     )]
-    pub listen_address: String,
+    pub listen_addresses: Vec<String>,
+
+    /// Listen on the sockets that systemd passes instead.
+    #[arg(
+        long = "web.systemd-socket",
+        env = "CAMPAIGN_EXPORTER_WEB_SYSTEMD_SOCKET",
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+        global = true
+    )]
+    pub systemd_socket: bool,
+
+    /// File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus'
+    /// exporter toolkit [default: plain HTTP for everybody]
+    #[arg(
+        long = "web.config.file",
+        env = "CAMPAIGN_EXPORTER_WEB_CONFIG_FILE",
+        value_name = "PATH",
+        global = true
+    )]
+    pub web_config_file: Option<PathBuf>,
 
     /// Path of the metrics.
     #[arg(
@@ -151,6 +174,21 @@ pub enum Command {
 }
 
 impl Options {
+    /// What is listened on.
+    pub fn listen(&self) -> Listen {
+        if self.systemd_socket {
+            Listen::Systemd
+        } else {
+            Listen::Addresses(self.listen_addresses.clone())
+        }
+    }
+
+    /// The file of the web server's protection; an empty path is none, as in Prometheus' programs.
+    pub fn web_config(&self) -> Option<PathBuf> {
+        let given = self.web_config_file.clone();
+        given.filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// Where tokens and data can be kept.
     pub fn storage(&self) -> Option<PathBuf> {
         let given = self.storage_path.clone();

@@ -20,6 +20,7 @@ use crate::changes::{Changes, changes};
 use crate::config::{Account, Config, ConfigError};
 use crate::endpoints::Endpoints;
 use crate::heartbeat::{Heartbeat, Pulse, heartbeat};
+use crate::listeners::Listen;
 use crate::poller::{Poller, Progress, connect};
 use crate::provider::{Access, Applications, TOKEN_TIMEOUT, shell_word};
 use crate::publisher;
@@ -28,6 +29,8 @@ use crate::server;
 use crate::snapshot::{Change, Configured, Generation, Known};
 use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
+use crate::web::{self, InForce};
+use crate::web_config::WebConfig;
 
 /// Reloads that wait for each other.
 const RELOADS: usize = 8;
@@ -49,8 +52,10 @@ pub struct Options {
     pub config_file: PathBuf,
     /// Where tokens and data can be kept.
     pub storage: Option<PathBuf>,
-    /// `host:port`; without a host, all addresses.
-    pub listen_address: String,
+    /// What is listened on.
+    pub listen: Listen,
+    /// The file of the web server's protection.
+    pub web_config_file: Option<PathBuf>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
@@ -73,17 +78,16 @@ impl Options {
 }
 
 /// Runs until SIGTERM or SIGINT. An error means that a part of the program ended by itself.
-pub async fn run(options: Options, config: Config, client: reqwest::Client) -> anyhow::Result<()> {
+pub async fn run(
+    options: Options,
+    config: Config,
+    web_config: WebConfig,
+    client: reqwest::Client,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    let listener = listen(&options.listen_address)
-        .await
-        .with_context(|| format!("cannot listen on {}", options.listen_address))?;
-    let address = listener
-        .local_addr()
-        .context("cannot tell the address listened on")?;
-
+    let listeners = options.listen.bind().await?;
     let store = match &options.storage {
         Some(folder) => Some(Arc::new(Store::open(folder)?)),
         None => None,
@@ -100,6 +104,7 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let runtime = Handle::current();
     tasks.spawn_blocking(move || {
+        publisher::come_after_scrapes();
         let ended = runtime.block_on(publisher::run(inbox, published));
         Ended::Early("publisher", ended.err())
     });
@@ -126,12 +131,16 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
         health,
         reloads,
     };
-    let server = server::serve(listener, endpoints, stop.clone());
-    tasks.spawn(async move {
-        server.await;
-        Ended::Early("server", None)
-    });
-    info!(%address, path = options.telemetry_path, "listening");
+    for listener in &listeners {
+        let address = listener
+            .local_addr()
+            .context("cannot tell the address listened on")?;
+        let tls = web_config.tls.is_some();
+        info!(%address, path = options.telemetry_path, tls, "listening");
+    }
+    serve(
+        listeners, endpoints, web_config, &options, &stop, &mut tasks,
+    );
 
     let result = loop {
         tokio::select! {
@@ -167,6 +176,33 @@ pub async fn run(options: Options, config: Config, client: reqwest::Client) -> a
     let applications = accounts.end();
     drop(reload_requests);
     result.and(end(tasks, &applications).await)
+}
+
+/// Starts the server, and what keeps its protection as the file says.
+fn serve(
+    listeners: Vec<TcpListener>,
+    endpoints: Endpoints,
+    web_config: WebConfig,
+    options: &Options,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<Ended>,
+) {
+    let (suspending, in_force) = watch::channel(InForce {
+        config: Arc::new(web_config),
+        suspended: false,
+    });
+    if let Some(path) = options.web_config_file.clone() {
+        let following = web::follow(path, suspending, stop.clone());
+        tasks.spawn(async move {
+            following.await;
+            Ended::Stopped
+        });
+    }
+    let server = server::serve(listeners, endpoints, in_force, stop.clone());
+    tasks.spawn(async move {
+        server.await;
+        Ended::Early("server", None)
+    });
 }
 
 /// Waits for everything that has been told to stop.
@@ -444,20 +480,6 @@ pub fn log_warnings(config: &Config) {
     }
 }
 
-/// Listens on `host:port` or, without a host, on all addresses of both families.
-async fn listen(address: &str) -> io::Result<TcpListener> {
-    let Some(port) = address.strip_prefix(':') else {
-        return TcpListener::bind(address).await;
-    };
-    match TcpListener::bind(format!("[::]:{port}")).await {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            // a host without IPv6
-            TcpListener::bind(format!("0.0.0.0:{port}")).await
-        }
-        result => result,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -479,22 +501,6 @@ mod tests {
         assert!(
             panicked.starts_with("a task failed: ") && panicked.contains("a bug"),
             "{panicked}"
-        );
-    }
-
-    #[tokio::test]
-    async fn an_address_without_a_host_means_all_of_them() {
-        let address = listen(":0").await.unwrap().local_addr().unwrap();
-        assert!(
-            address.ip().is_unspecified() && address.port() > 0,
-            "{address}"
-        );
-        let listener = listen("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        assert!(address.ip().is_loopback(), "{address}");
-        assert!(
-            listen(&address.to_string()).await.is_err(),
-            "{address} is taken"
         );
     }
 }

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::daemon;
 use crate::document::duration_text;
 use crate::simulator::{Api, Simulator, State, World};
+use crate::web_config::WebConfig;
 
 /// What the simulated providers accept. It opens nothing else.
 const TOKEN: &str = "demo-token";
@@ -79,6 +80,7 @@ impl Providers {
 /// Runs until it is told to stop.
 pub async fn run(
     options: daemon::Options,
+    web_config: WebConfig,
     seed: u64,
     poll_interval: Duration,
 ) -> anyhow::Result<()> {
@@ -97,6 +99,7 @@ pub async fn run(
             ..options
         },
         config,
+        web_config,
         client,
     )
     .await

@@ -165,6 +165,17 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// A problem with what stands at a key.
+    pub fn at(key: &Spanned<String>, path: &str, message: &str) -> Self {
+        Self {
+            place: Some(Place::of(key)),
+            path: path.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
@@ -489,6 +500,45 @@ impl<'doc> Section<'doc> {
         let names = words.iter().filter(|(_, choice)| chosen.contains(choice));
         self.show(key, names.map(|(word, _)| *word).collect::<Vec<_>>());
         chosen
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key).map(|node| &node.value) {
+            None => default,
+            Some(Node::Bool(value)) => *value,
+            Some(other) => {
+                self.expected(key, "true or false", other);
+                default
+            }
+        }
+    }
+
+    /// A list of texts; none if there is no list.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let node = self.take(key)?;
+        let Node::List(items) = &node.value else {
+            self.expected(key, "a list", &node.value);
+            return None;
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match &item.value {
+                Node::Text(text) => texts.push(text.clone()),
+                other => self.problem_at(
+                    Place::of(item),
+                    key,
+                    format!("expected text, found {}", other.kind()),
+                ),
+            }
+        }
+        Some(texts)
+    }
+
+    /// All that stands here, where the keys are the user's own.
+    pub fn entries(&mut self) -> &'doc [(Spanned<String>, Spanned<Node>)] {
+        self.let_pass();
+        self.entries
     }
 
     /// Where the secret `name` is: `name_file` or `name_env`.

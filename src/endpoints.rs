@@ -211,7 +211,8 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
     response
 }
 
-fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
+/// An answer of plain text.
+pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", text)
 }
 

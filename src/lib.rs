@@ -35,6 +35,15 @@ pub mod rendering;
 pub mod negotiation;
 
 pub mod endpoints;
+
+pub mod authentication;
+pub mod tls;
+
+pub mod web_config;
+
+pub mod web;
+
+pub mod listeners;
 pub mod server;
 
 pub mod authorize;

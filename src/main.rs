@@ -1,5 +1,6 @@
 //! The program: parse, check, run, and say by the exit code how it went.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::config::Config;
 use campaign_exporter::store::Store;
-use campaign_exporter::{authorize, daemon, demo, logging, once, provider};
+use campaign_exporter::web_config::WebConfig;
+use campaign_exporter::{authorize, daemon, demo, logging, once, provider, web};
 use clap::Parser;
 use tracing::{error, info};
 
@@ -44,10 +46,19 @@ async fn run() -> ExitCode {
     let daemon_options = daemon::Options {
         config_file: options.config_file.clone(),
         storage: storage.clone(),
-        listen_address: options.listen_address,
+        listen: options.listen(),
+        web_config_file: options.web_config(),
         telemetry_path: options.telemetry_path,
         lifecycle: options.lifecycle,
     };
+    let web_config = match daemon_options.web_config_file.as_deref() {
+        None => WebConfig::default(),
+        Some(path) => match WebConfig::load(path) {
+            Ok(web_config) => web_config,
+            Err(problems) => return refuse(&problems),
+        },
+    };
+    web::log_warnings(&web_config);
     if let Some(Command::Demo {
         seed,
         poll_interval,
@@ -57,17 +68,12 @@ async fn run() -> ExitCode {
             error!("--config.check checks a configuration file, and the demo has none");
             return ExitCode::from(BAD_CONFIGURATION);
         }
-        return exit(demo::run(daemon_options, seed, poll_interval).await);
+        return exit(demo::run(daemon_options, web_config, seed, poll_interval).await);
     }
 
     let mut config = match Config::load(&options.config_file, storage.as_deref()) {
         Ok(config) => config,
-        Err(problems) => {
-            for problem in problems.to_string().lines() {
-                error!("{problem}");
-            }
-            return ExitCode::from(BAD_CONFIGURATION);
-        }
+        Err(problems) => return refuse(&problems),
     };
     daemon::log_warnings(&config);
     if options.config_check {
@@ -121,8 +127,15 @@ async fn run() -> ExitCode {
                 Err(error) => exit(Err(error.into())),
             }
         }
-        _ => exit(daemon::run(daemon_options, config, client).await),
+        _ => exit(daemon::run(daemon_options, config, web_config, client).await),
     }
+}
+
+fn refuse(problems: &dyn Error) -> ExitCode {
+    for problem in problems.to_string().lines() {
+        error!("{problem}");
+    }
+    ExitCode::from(BAD_CONFIGURATION)
 }
 
 fn exit(result: anyhow::Result<()>) -> ExitCode {

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::changes::{Inbox, Pending};
 use crate::exposition::Format;
 use crate::rendering::{Rendered, Renderer};
 use crate::snapshot::Snapshot;
+
+/// By how much publishing steps back, of 19: a fraction of a core that scrapes want, and all of one that
+/// nobody wants.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// The campaign and account metrics as they are sent, and whether each account was polled.
 #[derive(Debug)]
@@ -68,6 +74,15 @@ pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> 
         for shown in waiting {
             shown.tell();
         }
+    }
+}
+
+/// Lowers the priority of this thread, so that scrapes come first where there are few cores.
+pub fn come_after_scrapes() {
+    // Linux has a priority for each thread, other systems one for the whole process
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        debug!(%error, "cannot lower the priority of the publisher");
     }
 }
 

@@ -6,17 +6,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Body, Endpoints};
+use crate::tls::HTTP2;
+use crate::web::{self, InForce};
 
 /// Connections at the same time; more wait to be accepted. A Prometheus keeps one or two.
 const MAX_CONNECTIONS: usize = 256;
@@ -26,7 +32,7 @@ const MAX_CONNECTIONS: usize = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Largest head of a request in bytes.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
 /// How long a client may take nothing of its answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,28 +48,65 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after an error of `accept`, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Time limit for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests at the same time on one connection of HTTP/2. A Prometheus makes one at a time.
+const MAX_STREAMS: u32 = 8;
+
+/// How often a silent client of HTTP/2 is asked whether it is still there, and how long it may take to
+/// say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What every connection needs.
+struct Service {
+    endpoints: Endpoints,
+    in_force: watch::Receiver<InForce>,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
 /// Serves until `stop` is cancelled, then finishes what is running.
-pub async fn serve(listener: TcpListener, endpoints: Endpoints, stop: CancellationToken) {
-    let endpoints = Arc::new(endpoints);
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    endpoints: Endpoints,
+    in_force: watch::Receiver<InForce>,
+    stop: CancellationToken,
+) {
+    let service = Arc::new(Service {
+        endpoints,
+        in_force,
+        slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        stop,
+    });
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, Arc::clone(&service)));
+    }
+    while let Some(ended) = accepting.join_next().await {
+        log_panic(ended);
+    }
+}
+
+async fn accept(listener: TcpListener, service: Arc<Service>) {
     let mut connections = JoinSet::new();
     loop {
         let next = async {
-            let slot = Arc::clone(&slots)
+            let slot = Arc::clone(&service.slots)
                 .acquire_owned()
                 .await
                 .map_err(io::Error::other)?;
             let (stream, _) = listener.accept().await?;
             io::Result::Ok((slot, stream))
         };
-        match stop.run_until_cancelled(next).await {
+        match service.stop.run_until_cancelled(next).await {
             None => break,
             Some(Err(error)) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             Some(Ok((slot, stream))) => {
-                let connection = connection(stream, Arc::clone(&endpoints), stop.clone());
+                let connection = connection(stream, Arc::clone(&service));
                 connections.spawn(async move {
                     connection.await;
                     drop(slot);
@@ -87,38 +130,113 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
-/// Answers one client until it leaves, until `stop`, or until it has been there long enough.
-async fn connection(stream: TcpStream, endpoints: Arc<Endpoints>, stop: CancellationToken) {
+/// Answers one client, over TLS if that is configured.
+async fn connection(stream: TcpStream, service: Arc<Service>) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(endpoints.answer(request).await) });
+    let stream = Box::pin(stream);
+    let mut in_force = service.in_force.clone();
+    let InForce { config, suspended } = in_force.borrow_and_update().clone();
+    let Some(tls) = &config.tls else {
+        return requests(stream, in_force, service).await;
+    };
+    if suspended {
+        return debug!("no TLS: the web configuration cannot be used");
+    }
+    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
+    match service.stop.run_until_cancelled(handshake).await {
+        None => {}
+        Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+            requests_of_http2(stream, in_force, service).await;
+        }
+        Some(Ok(Ok(stream))) => requests(stream, in_force, service).await,
+        Some(Ok(Err(error))) => debug!(%error, "no TLS with a client"),
+        Some(Err(_)) => debug!("no TLS with a client in time"),
+    }
+}
+
+/// Answers what comes over HTTP/1.1.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
+    in_force: watch::Receiver<InForce>,
+    service: Arc<Service>,
+) {
+    let until = end(in_force.clone(), service.stop.clone());
+    let answer = service_fn(move |request| answer(request, in_force.clone(), Arc::clone(&service)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .max_buf_size(MAX_HEADER_BYTES as usize)
+        .serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
-        () = async {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
-            }
-        } => {
-            // the running answer is finished, and no other begun
+        () = until => {
             connection.as_mut().graceful_shutdown();
-            let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, connection).await else {
-                warn!("a connection did not end in time");
-                return;
-            };
-            served
+            drain(connection).await
         }
     };
+    log_end(served);
+}
+
+/// Answers what comes over HTTP/2.
+async fn requests_of_http2(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    in_force: watch::Receiver<InForce>,
+    service: Arc<Service>,
+) {
+    let until = end(in_force.clone(), service.stop.clone());
+    let answer = service_fn(move |request| answer(request, in_force.clone(), Arc::clone(&service)));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = until => {
+            connection.as_mut().graceful_shutdown();
+            drain(connection).await
+        }
+    };
+    log_end(served);
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    in_force: watch::Receiver<InForce>,
+    service: Arc<Service>,
+) -> Result<Response<Body>, Infallible> {
+    let in_force = in_force.borrow().clone();
+    Ok(web::answer(&in_force, &service.endpoints, request).await)
+}
+
+/// Waits until a connection has to end: at `stop`, with another web configuration, or after its time.
+async fn end(mut in_force: watch::Receiver<InForce>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        Ok(()) = in_force.changed() => {}
+        () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
+    }
+}
+
+/// Lets the running answer be finished; no other is begun.
+async fn drain(connection: impl Future<Output = hyper::Result<()>>) -> hyper::Result<()> {
+    let drained = tokio::time::timeout(DRAIN_TIMEOUT, connection).await;
+    drained.unwrap_or_else(|_| {
+        warn!("a connection did not end in time");
+        Ok(())
+    })
+}
+
+fn log_end(served: hyper::Result<()>) {
     if let Err(error) = served {
         debug!(%error, "a connection ended early");
     }
@@ -152,7 +270,9 @@ mod tests {
             reloads,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, endpoints, CancellationToken::new()));
+        let (_web, in_force) = watch::channel(InForce::default());
+        let stop = CancellationToken::new();
+        tasks.spawn(serve(vec![listener], endpoints, in_force, stop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let status = async || {
             let response = client.get(&url).send().await.unwrap();

@@ -1,0 +1,199 @@
+//! Who may ask: basic authentication against bcrypt hashes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bcrypt::HashParts;
+use hyper::header::HeaderValue;
+use quick_cache::sync::Cache;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use tracing::error;
+
+/// Right and wrong passwords that are remembered, of each.
+const REMEMBERED: usize = 256;
+
+/// Hashes that are computed at the same time: each takes a core for a tenth of a second, and scrapes
+/// need one, too.
+const HASHING: usize = 1;
+
+/// A user with a password, by a digest: the password itself is not kept.
+type Attempt = [u8; 32];
+
+/// The users and their hashes.
+pub struct Authentication {
+    users: BTreeMap<String, SecretString>,
+    /// What somebody who is no user is held against: the dearest hash there is.
+    decoy: SecretString,
+    /// In a cache of their own, so that nobody can drive them out with wrong ones.
+    right: Cache<Attempt, ()>,
+    wrong: Cache<Attempt, ()>,
+    hashing: Semaphore,
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let users = self.users.keys().collect::<Vec<_>>();
+        formatter
+            .debug_struct("Authentication")
+            .field("users", &users)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authentication {
+    /// None if there are no users, for then anybody may ask.
+    pub fn of(users: BTreeMap<String, SecretString>) -> Option<Self> {
+        let cost = |hash: &&SecretString| {
+            let parts = hash.expose_secret().parse::<HashParts>();
+            parts.map_or(0, |parts| parts.get_cost())
+        };
+        let decoy = users.values().max_by_key(cost)?.clone();
+        Some(Self {
+            users,
+            decoy,
+            right: Cache::new(REMEMBERED),
+            wrong: Cache::new(REMEMBERED),
+            hashing: Semaphore::new(HASHING),
+        })
+    }
+
+    /// Whether the value of an `Authorization` header names a user and the user's password.
+    ///
+    /// A user that does not exist takes as long as a wrong password.
+    pub async fn accepts(&self, authorization: &HeaderValue) -> bool {
+        let Some((user, password)) = credentials(authorization) else {
+            return false;
+        };
+        let known = self.users.get(&user);
+        let hash = known.unwrap_or(&self.decoy);
+        let attempt = attempt(&user, &password);
+        if let Some(verdict) = self.remembered(&attempt) {
+            return verdict;
+        }
+        // never closed
+        let Ok(_turn) = self.hashing.acquire().await else {
+            return false;
+        };
+        // the same may have been found out while this waited
+        if let Some(verdict) = self.remembered(&attempt) {
+            return verdict;
+        }
+        let right = match verify(password, hash.clone()).await {
+            Ok(right) => right && known.is_some(),
+            Err(error) => {
+                error!(%error, "a password could not be checked");
+                return false;
+            }
+        };
+        let cache = if right { &self.right } else { &self.wrong };
+        cache.insert(attempt, ());
+        right
+    }
+
+    fn remembered(&self, attempt: &Attempt) -> Option<bool> {
+        let right = self.right.get(attempt).map(|()| true);
+        right.or_else(|| self.wrong.get(attempt).map(|()| false))
+    }
+}
+
+fn credentials(authorization: &HeaderValue) -> Option<(String, SecretString)> {
+    let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (user, password) = decoded.split_once(':')?;
+    Some((user.to_owned(), SecretString::from(password)))
+}
+
+fn attempt(user: &str, password: &SecretString) -> Attempt {
+    let mut digest = Sha256::new();
+    // the length, since a name may end as another password begins
+    digest.update((user.len() as u64).to_le_bytes());
+    digest.update(user);
+    digest.update(password.expose_secret());
+    digest.finalize().into()
+}
+
+async fn verify(password: SecretString, hash: SecretString) -> Result<bool, JoinError> {
+    tokio::task::spawn_blocking(move || {
+        // a hash that is none was refused where it was read
+        bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or_default()
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the least cost, for tests have to be fast.
+    fn users(of: &[(&str, &str)]) -> Option<Authentication> {
+        let hash = |password: &str| SecretString::from(bcrypt::hash(password, 4).unwrap());
+        let users = of
+            .iter()
+            .map(|(user, password)| ((*user).to_owned(), hash(password)));
+        Authentication::of(users.collect())
+    }
+
+    fn header(user: &str, password: &str) -> HeaderValue {
+        let encoded = BASE64_STANDARD.encode(format!("{user}:{password}"));
+        HeaderValue::from_str(&format!("Basic {encoded}")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_a_user_with_the_own_password_is_accepted() {
+        let authentication = users(&[("alice", "a:b"), ("bob", "")]).unwrap();
+        for _ in 0..2 {
+            // the second time from memory
+            assert!(authentication.accepts(&header("alice", "a:b")).await);
+            assert!(authentication.accepts(&header("bob", "")).await);
+            assert!(!authentication.accepts(&header("alice", "")).await);
+            assert!(!authentication.accepts(&header("bob", "a:b")).await);
+            // the decoy is the hash of one of them
+            assert!(!authentication.accepts(&header("carol", "a:b")).await);
+            assert!(!authentication.accepts(&header("carol", "")).await);
+        }
+        for bad in [
+            "",
+            "Basic",
+            "Basic ",
+            "Basic %%%",
+            "Bearer YWxpY2U6YTpi",
+            "Basic YWxpY2U=",
+        ] {
+            let header = HeaderValue::from_str(bad).unwrap();
+            assert!(!authentication.accepts(&header).await, "{bad:?}");
+        }
+        let lower = HeaderValue::from_str("basic YWxpY2U6YTpi").unwrap();
+        assert!(authentication.accepts(&lower).await);
+    }
+
+    #[tokio::test]
+    async fn wrong_passwords_do_not_drive_out_the_right_one() {
+        let authentication = users(&[("alice", "secret")]).unwrap();
+        assert!(authentication.accepts(&header("alice", "secret")).await);
+        let right = attempt("alice", &SecretString::from("secret"));
+        for number in 0..2 * REMEMBERED {
+            let wrong = attempt("alice", &SecretString::from(number.to_string()));
+            authentication.wrong.insert(wrong, ());
+        }
+        assert_eq!(authentication.remembered(&right), Some(true));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let authentication = users(&[("alice", "secret")]).unwrap();
+        assert_eq!(
+            format!("{authentication:?}"),
+            r#"Authentication { users: ["alice"], .. }"#
+        );
+        assert!(users(&[]).is_none());
+    }
+}
