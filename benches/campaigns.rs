@@ -262,6 +262,8 @@ fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>
         took: Duration::from_secs(1),
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
+        requests_remaining: None,
+        failure: None,
         data: Some(Data {
             campaigns: campaigns.to_vec(),
             ..Data::default()

@@ -222,7 +222,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("must begin with a slash".to_owned());
     }
-    if text.starts_with("/-/") || text == "/config" {
+    if text.starts_with("/-/") || ["/config", "/status"].contains(&text) {
         return Err("is the path of another endpoint".to_owned());
     }
     // compared with what clients send, where everything else is escaped
@@ -266,7 +266,16 @@ mod tests {
         for good in ["/metrics", "/", "/a/b-c_d.e~"] {
             assert!(telemetry_path(good).is_ok(), "{good}");
         }
-        for bad in ["", "metrics", "/-/healthy", "/config", "/m?x", "/a b", "/é"] {
+        for bad in [
+            "",
+            "metrics",
+            "/-/healthy",
+            "/config",
+            "/status",
+            "/m?x",
+            "/a b",
+            "/é",
+        ] {
             assert!(telemetry_path(bad).is_err(), "{bad}");
         }
     }

@@ -104,7 +104,6 @@ pub async fn run(
     let mut tasks: JoinSet<Ended> = JoinSet::new();
     let runtime = Handle::current();
     tasks.spawn_blocking(move || {
-        publisher::come_after_scrapes();
         let ended = runtime.block_on(publisher::run(inbox, published));
         Ended::Early("publisher", ended.err())
     });

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
+use chrono::Utc;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName,
-    HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,9 +18,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::exposition::Writer;
 use crate::heartbeat::Pulse;
 use crate::negotiation;
+use crate::pages::{self, CONTENT_SECURITY_POLICY};
 use crate::pieces::Pieces;
 use crate::publisher::Published;
-use crate::telemetry::{REVISION, Telemetry, VERSION};
+use crate::telemetry::Telemetry;
 
 /// Largest body of a request in bytes: none is needed.
 const MAX_BODY_BYTES: usize = 1024;
@@ -68,6 +71,7 @@ impl Endpoints {
         match path.as_str() {
             path if path == self.telemetry_path => read(metrics),
             "/" => read(landing_page),
+            "/status" => read(status),
             "/-/healthy" => read(healthy),
             "/-/ready" => read(ready),
             "/config" => {
@@ -178,29 +182,37 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<B
 }
 
 fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
-    let path = escape(&endpoints.telemetry_path);
-    let page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Campaign exporter</title>\n</head>\n<body>\n<h1>Campaign exporter</h1>\n\
-         <p>SMS and WhatsApp campaigns for Prometheus. Version {VERSION}, revision {REVISION}.</p>\n\
-         <ul>\n<li><a href=\"{path}\">Metrics</a></li>\n\
-         <li><a href=\"/config\">Configuration in force</a></li>\n\
-         <li><a href=\"/-/ready\">Readiness</a></li>\n\
-         <li><a href=\"/-/healthy\">Health</a></li>\n</ul>\n</body>\n</html>\n"
-    );
-    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", page);
-    response.headers_mut().insert(
-        HeaderName::from_static("content-security-policy"),
-        HeaderValue::from_static("default-src 'none'"),
-    );
-    response
+    let published = Arc::clone(&endpoints.published.borrow());
+    page(pages::landing(&endpoints.telemetry_path, &published.status))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
+/// The status page, or what stands on it as JSON: a parameter and no `Accept`, so that a link can name
+/// it.
+fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    let published = Arc::clone(&endpoints.published.borrow());
+    let status = &published.status;
+    match request.uri().query() {
+        None => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
+        Some("format=json") => match serde_json::to_string(status) {
+            Ok(json) => respond(StatusCode::OK, "application/json", json),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        Some(_) => plain(
+            StatusCode::BAD_REQUEST,
+            "The only parameter is format=json.\n",
+        ),
+    }
+}
+
+fn page(html: String) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html);
+    if let Ok(policy) = HeaderValue::from_str(&CONTENT_SECURITY_POLICY) {
+        response.headers_mut().insert(CSP, policy);
+    }
+    // the address of the exporter is nobody else's business
+    let none = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(REFERRER_POLICY, none);
+    response
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Body> {

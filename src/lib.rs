@@ -18,6 +18,7 @@ pub mod config;
 
 pub mod history;
 pub mod snapshot;
+pub mod status;
 
 pub mod changes;
 pub mod heartbeat;
@@ -33,6 +34,7 @@ pub mod publisher;
 pub mod rendering;
 
 pub mod negotiation;
+pub mod pages;
 
 pub mod endpoints;
 

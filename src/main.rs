@@ -8,7 +8,7 @@ use std::time::Duration;
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::config::Config;
 use campaign_exporter::store::Store;
-use campaign_exporter::web_config::WebConfig;
+use campaign_exporter::web_config::{WebConfig, WebConfigError};
 use campaign_exporter::{authorize, daemon, demo, logging, once, provider, web};
 use clap::Parser;
 use tracing::{error, info};
@@ -51,14 +51,6 @@ async fn run() -> ExitCode {
         telemetry_path: options.telemetry_path,
         lifecycle: options.lifecycle,
     };
-    let web_config = match daemon_options.web_config_file.as_deref() {
-        None => WebConfig::default(),
-        Some(path) => match WebConfig::load(path) {
-            Ok(web_config) => web_config,
-            Err(problems) => return refuse(&problems),
-        },
-    };
-    web::log_warnings(&web_config);
     if let Some(Command::Demo {
         seed,
         poll_interval,
@@ -68,7 +60,12 @@ async fn run() -> ExitCode {
             error!("--config.check checks a configuration file, and the demo has none");
             return ExitCode::from(BAD_CONFIGURATION);
         }
-        return exit(demo::run(daemon_options, web_config, seed, poll_interval).await);
+        return match web_config(&daemon_options) {
+            Ok(web_config) => {
+                exit(demo::run(daemon_options, web_config, seed, poll_interval).await)
+            }
+            Err(problems) => refuse(&problems),
+        };
     }
 
     let mut config = match Config::load(&options.config_file, storage.as_deref()) {
@@ -77,6 +74,9 @@ async fn run() -> ExitCode {
     };
     daemon::log_warnings(&config);
     if options.config_check {
+        if let Err(problems) = web_config(&daemon_options) {
+            return refuse(&problems);
+        }
         info!(
             accounts = config.accounts.len(),
             "the configuration is good"
@@ -127,8 +127,21 @@ async fn run() -> ExitCode {
                 Err(error) => exit(Err(error.into())),
             }
         }
-        _ => exit(daemon::run(daemon_options, config, web_config, client).await),
+        _ => match web_config(&daemon_options) {
+            Ok(web_config) => exit(daemon::run(daemon_options, config, web_config, client).await),
+            Err(problems) => refuse(&problems),
+        },
     }
+}
+
+/// How the web server is protected, for the commands that have one.
+fn web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
+    let Some(path) = &options.web_config_file else {
+        return Ok(WebConfig::default());
+    };
+    let web_config = WebConfig::load(path)?;
+    web::log_warnings(&web_config);
+    Ok(web_config)
 }
 
 fn refuse(problems: &dyn Error) -> ExitCode {

@@ -451,6 +451,10 @@ impl Poller {
 
     /// What the outcome means for the snapshot.
     pub fn update(&self, outcome: Outcome, ended: Instant, poll_interval: Duration) -> Update {
+        let (data, failure) = match outcome.result {
+            Ok((data, _)) => (Some(data), None),
+            Err(error) => (None, Some(error)),
+        };
         Update {
             account: self.account.name.clone(),
             generation: self.generation,
@@ -459,7 +463,9 @@ impl Poller {
             took: outcome.took,
             poll_interval,
             token_expiry: self.progress.token_expiry,
-            data: outcome.result.ok().map(|(data, _)| data),
+            requests_remaining: self.access.application().remaining(),
+            failure,
+            data,
         }
     }
 }

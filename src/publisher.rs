@@ -5,23 +5,20 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::debug;
 
 use crate::changes::{Inbox, Pending};
 use crate::exposition::Format;
 use crate::rendering::{Rendered, Renderer};
 use crate::snapshot::Snapshot;
-
-/// By how much publishing steps back, of 19: a fraction of a core that scrapes want, and all of one that
-/// nobody wants.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+use crate::status::{Status, Summary};
 
 /// The campaign and account metrics as they are sent, and whether each account was polled.
 #[derive(Debug)]
 pub struct Published {
     text: Rendered,
     open_metrics: Rendered,
+    /// What the status page says.
+    pub status: Status,
     /// Whether each account was polled at least once; it stays so.
     pub ready: bool,
 }
@@ -38,7 +35,12 @@ impl Published {
 
 /// What is published before there is anything.
 pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
-    let nothing = publish(&mut Renderer::new(), &Snapshot::default(), false)?;
+    let nothing = publish(
+        &mut Renderer::new(),
+        &mut Summary::default(),
+        &Snapshot::default(),
+        false,
+    )?;
     Ok(watch::Sender::new(nothing))
 }
 
@@ -49,6 +51,7 @@ pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
     let mut snapshot = Snapshot::default();
     let mut renderer = Renderer::new();
+    let mut summary = Summary::default();
     loop {
         let expiry = snapshot.next_expiry();
         let mut different = false;
@@ -68,7 +71,7 @@ pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> 
         different |= snapshot.expire(Instant::now());
         if different {
             let ready = published.borrow().ready || snapshot.all_polled();
-            let new = publish(&mut renderer, &snapshot, ready)?;
+            let new = publish(&mut renderer, &mut summary, &snapshot, ready)?;
             published.send_replace(new);
         }
         for shown in waiting {
@@ -77,17 +80,9 @@ pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> 
     }
 }
 
-/// Lowers the priority of this thread, so that scrapes come first where there are few cores.
-pub fn come_after_scrapes() {
-    // Linux has a priority for each thread, other systems one for the whole process
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICE) {
-        debug!(%error, "cannot lower the priority of the publisher");
-    }
-}
-
 fn publish(
     renderer: &mut Renderer,
+    summary: &mut Summary,
     snapshot: &Snapshot,
     ready: bool,
 ) -> io::Result<Arc<Published>> {
@@ -95,6 +90,7 @@ fn publish(
     Ok(Arc::new(Published {
         text,
         open_metrics,
+        status: summary.of(snapshot),
         ready,
     }))
 }

@@ -399,6 +399,8 @@ mod tests {
             took: Duration::ZERO,
             poll_interval: Duration::from_mins(5),
             token_expiry: None,
+            requests_remaining: None,
+            failure: None,
             data: Some(Data {
                 campaigns,
                 ..Data::default()

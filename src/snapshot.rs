@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::campaign::{Campaign, Channel, InfoLabel, Totals};
 use crate::config::Account;
+use crate::provider::PollError;
 
 /// The number of a configuration; tells the polls of an account as it is configured now from those
 /// of how it was before.
@@ -73,8 +74,12 @@ pub struct Update {
     pub poll_interval: Duration,
     /// When the access token in use runs out.
     pub token_expiry: Option<DateTime<Utc>>,
+    /// The day's requests that were left then, where there is a limit.
+    pub requests_remaining: Option<u64>,
     /// What it found; nothing if it failed.
     pub data: Option<Data>,
+    /// Why it failed.
+    pub failure: Option<PollError>,
 }
 
 /// What one good poll found.
@@ -110,6 +115,10 @@ pub struct AccountState {
     pub poll_interval: Duration,
     /// When the access token in use runs out.
     pub token_expiry: Option<DateTime<Utc>>,
+    /// The day's requests that were left after the last poll, where there is a limit.
+    pub requests_remaining: Option<u64>,
+    /// Why the last poll failed.
+    pub failure: Option<PollError>,
     /// What the last good poll found, while it is not stale.
     data: Option<Aged>,
     by_channel: BTreeMap<Channel, Totals>,
@@ -136,6 +145,8 @@ impl AccountState {
             last_success: None,
             poll_duration: None,
             token_expiry: None,
+            requests_remaining: None,
+            failure: None,
             data: None,
             by_channel: BTreeMap::new(),
         }
@@ -276,7 +287,9 @@ impl Snapshot {
             took,
             poll_interval,
             token_expiry,
+            requests_remaining,
             data,
+            failure,
         } = update;
         let state = self.accounts.get_mut(&account);
         let Some(state) = state.filter(|state| state.generation == generation) else {
@@ -287,6 +300,8 @@ impl Snapshot {
         state.poll_duration = Some(took);
         state.poll_interval = poll_interval;
         state.token_expiry = token_expiry;
+        state.requests_remaining = requests_remaining;
+        state.failure = failure;
         if let Some(data) = data {
             state.last_success = Some(at);
             state.data = Some(Aged {
@@ -382,6 +397,8 @@ mod tests {
             took: Duration::ZERO,
             poll_interval: 5 * MINUTE,
             token_expiry: None,
+            requests_remaining: None,
+            failure: None,
             data: ids.map(|ids| Data {
                 campaigns: ids.iter().map(campaign).map(Arc::new).collect(),
                 ..Data::default()

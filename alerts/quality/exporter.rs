@@ -302,6 +302,8 @@ impl<'a> Polled<'a> {
             took: Duration::from_secs(3),
             poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
+            requests_remaining: None,
+            failure: None,
             data,
         })));
         Ok(())

@@ -359,6 +359,43 @@ impl Reason {
         }
     }
 
+    /// What a person can do about it, with code in backticks. The same words are in the README.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Auth => {
+                "the log says which: run the `authorize` command that it names, replace the token in \
+                 its file, or make the file readable; nothing has to be restarted"
+            }
+            Self::Forbidden => {
+                "let an Account Owner or Manager consent (Constant Contact), or give the token its \
+                 permission"
+            }
+            Self::Throttled => {
+                "usually nothing; if it stays, something else uses the same application: lower \
+                 `requests_per_second`"
+            }
+            Self::Quota => {
+                "it ends at 00:00 UTC; raise `poll_interval` or `full_poll_interval`, or find what \
+                 else uses the application"
+            }
+            Self::Timeout => {
+                "if it stays: the provider's status page, then a longer `request_timeout` or a \
+                 shorter `lookback`"
+            }
+            Self::Network => "DNS, proxy, firewall between exporter and provider",
+            Self::Tls => {
+                "CA certificates of the system (`SSL_CERT_FILE`), a proxy that intercepts, the clock"
+            }
+            Self::Server => "the provider's status page; it is tried again at each poll",
+            Self::Client => "`base_url`, `app_id`, `auth_url`",
+            Self::Decode => {
+                "a sign-in page of a proxy, or a changed API: `--log.level=debug`, and tell us"
+            }
+            Self::Pagination => "a shorter `lookback`; a gateway that rewrites addresses",
+            Self::TooLarge => "a shorter `lookback`; what answers may not be the provider",
+        }
+    }
+
     /// What an HTTP status other than 200 means where the body says nothing better.
     const fn of_status(status: u16) -> Self {
         match status {

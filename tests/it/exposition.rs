@@ -273,6 +273,8 @@ fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
             took: Duration::from_millis(1_500),
             poll_interval: account.polling.poll_interval,
             token_expiry: None,
+            requests_remaining: None,
+            failure: None,
             data: Some(Data {
                 campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
                 credits: Some(12.5),

@@ -353,6 +353,8 @@ fn polled(account: &str) -> Update {
         took: Duration::from_secs(1),
         poll_interval: Duration::from_mins(5),
         token_expiry: now,
+        requests_remaining: None,
+        failure: None,
         data: Some(Data {
             campaigns: campaigns.collect(),
             dropped: 0,

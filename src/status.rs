@@ -1,0 +1,229 @@
+//! What there is to say about the accounts to a person: the content of the status page.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::campaign::{Campaign, Ratio};
+use crate::snapshot::{AccountState, Revision, Snapshot};
+
+/// How many of the worst campaigns are named, of an account and of all.
+const WORST: usize = 10;
+
+/// Messages from which on a campaign's ratio says anything; the number from which on the alerts warn.
+pub const MIN_VOLUME: u64 = 200;
+
+/// How an account is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It was not polled yet.
+    Waiting,
+    /// The last poll succeeded.
+    Good,
+    /// The last poll failed; the campaigns of the last good one are shown.
+    Failing,
+    /// The last poll failed, and there are no campaigns that are not too old.
+    Down,
+}
+
+/// One account.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct AccountStatus {
+    /// Its name.
+    pub account: String,
+    /// Its provider.
+    pub provider: &'static str,
+    /// How it is doing.
+    pub state: State,
+    /// When the last good poll ended.
+    pub last_success: Option<DateTime<Utc>>,
+    /// When the last poll ended.
+    pub last_poll: Option<DateTime<Utc>>,
+    /// When the next one is due.
+    pub next_poll: Option<DateTime<Utc>>,
+    /// How many campaigns are shown.
+    pub campaigns: usize,
+    /// How many `max_campaigns` left out.
+    pub campaigns_dropped: usize,
+    /// The day's requests that were left after the last poll, where there is a limit.
+    pub requests_remaining: Option<u64>,
+    /// When the access token in use runs out.
+    pub token_expiry: Option<DateTime<Utc>>,
+    /// Why the last poll failed.
+    pub error: Option<Failure>,
+    /// Its worst campaigns, the worst first.
+    #[serde(skip)]
+    worst: Vec<WorstCampaign>,
+}
+
+/// Why a poll failed.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Failure {
+    /// The value of the `reason` label.
+    pub reason: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What a person can do about it.
+    pub advice: &'static str,
+}
+
+/// A campaign with a low delivery ratio.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct WorstCampaign {
+    /// The account's name.
+    pub account: String,
+    /// Its id.
+    pub campaign_id: String,
+    /// Its name.
+    pub campaign_name: String,
+    /// What it was sent over.
+    pub channel: String,
+    /// How many messages the provider tried to send.
+    pub attempted: u64,
+    /// How many were delivered.
+    pub deliveries: u64,
+    /// The one over the other.
+    pub delivery_ratio: f64,
+    /// When it was last sent.
+    pub last_sent: Option<DateTime<Utc>>,
+}
+
+/// All accounts at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Status(Vec<Arc<AccountStatus>>);
+
+/// Keeps what stays the same from one snapshot to the next.
+#[derive(Debug, Default)]
+pub struct Summary(BTreeMap<String, (Revision, Arc<AccountStatus>)>);
+
+impl Summary {
+    /// The status of a snapshot's accounts. Costs what changed.
+    pub fn of(&mut self, snapshot: &Snapshot) -> Status {
+        let mut before = std::mem::take(&mut self.0);
+        for state in snapshot.accounts() {
+            let name = &state.account.name;
+            let known = before.remove(name);
+            let status = match known {
+                Some((revision, status)) if revision == state.revision => status,
+                _ => Arc::new(AccountStatus::of(state)),
+            };
+            self.0.insert(name.clone(), (state.revision, status));
+        }
+        let accounts = self.0.values();
+        Status(accounts.map(|(_, status)| Arc::clone(status)).collect())
+    }
+}
+
+impl Serialize for Status {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("accounts", &self.accounts().collect::<Vec<_>>())?;
+        map.serialize_entry("worst_campaigns", &self.worst())?;
+        map.end()
+    }
+}
+
+impl Status {
+    /// The accounts, by name.
+    pub fn accounts(&self) -> impl ExactSizeIterator<Item = &AccountStatus> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// The campaigns with the lowest delivery ratios, the lowest first, of those with at least
+    /// [`MIN_VOLUME`] messages.
+    pub fn worst(&self) -> Vec<&WorstCampaign> {
+        let mut worst: Vec<_> = self.0.iter().flat_map(|account| &account.worst).collect();
+        worst.sort_by(|one, other| one.order(other));
+        worst.truncate(WORST);
+        worst
+    }
+}
+
+impl AccountStatus {
+    fn of(state: &AccountState) -> Self {
+        let data = state.data();
+        let account = &state.account.name;
+        let next_poll = state.last_poll.map(|ended| {
+            // polls are so far apart from beginning to beginning
+            let wait = state
+                .poll_interval
+                .saturating_sub(state.poll_duration.unwrap_or_default());
+            let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            ended.checked_add_signed(wait).unwrap_or(ended)
+        });
+        Self {
+            account: account.clone(),
+            provider: state.account.provider.name(),
+            state: match (state.last_poll, state.up, data) {
+                (None, _, None) => State::Waiting,
+                (None, _, Some(_)) | (_, true, _) => State::Good,
+                (_, false, Some(_)) => State::Failing,
+                (_, false, None) => State::Down,
+            },
+            last_success: state.last_success,
+            last_poll: state.last_poll,
+            next_poll,
+            campaigns: state.campaigns().len(),
+            campaigns_dropped: data.map_or(0, |data| data.dropped),
+            requests_remaining: state.requests_remaining,
+            token_expiry: state.token_expiry,
+            error: state.failure.as_ref().map(|failure| Failure {
+                reason: failure.reason.as_str(),
+                message: failure.message.clone(),
+                advice: failure.reason.advice(),
+            }),
+            worst: worst(account, state.campaigns()),
+        }
+    }
+}
+
+impl WorstCampaign {
+    /// The lowest ratio first, and of the same ones the larger campaign.
+    fn order(&self, other: &Self) -> Ordering {
+        let (one, other) = (
+            (self.delivery_ratio, self.attempted),
+            (other.delivery_ratio, other.attempted),
+        );
+        order(one, other)
+    }
+}
+
+fn order((one, of_one): (f64, u64), (other, of_other): (f64, u64)) -> Ordering {
+    one.total_cmp(&other).then(of_other.cmp(&of_one))
+}
+
+fn worst(account: &str, campaigns: &[Arc<Campaign>]) -> Vec<WorstCampaign> {
+    let large = campaigns.iter().filter_map(|campaign| {
+        let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
+        let ratio = deliveries as f64 / attempted as f64;
+        (attempted >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
+    });
+    let mut large: Vec<_> = large.collect();
+    // one pass over all of them, and only the few are put in order
+    if large.len() > WORST {
+        large.select_nth_unstable_by(WORST, |one, other| {
+            order((one.0, one.1), (other.0, other.1))
+        });
+        large.truncate(WORST);
+    }
+    let worst = large.into_iter();
+    let worst = worst.map(
+        |(delivery_ratio, attempted, deliveries, campaign)| WorstCampaign {
+            account: account.to_owned(),
+            campaign_id: campaign.id.clone(),
+            campaign_name: campaign.name.to_string(),
+            channel: campaign.channel.as_str().to_owned(),
+            attempted,
+            deliveries,
+            delivery_ratio,
+            last_sent: campaign.last_sent,
+        },
+    );
+    let mut worst: Vec<_> = worst.collect();
+    worst.sort_by(WorstCampaign::order);
+    worst
+}
