@@ -20,6 +20,9 @@ const REFRESH: u32 = 30;
 /// Longest name that is shown, in characters; the rest is at the provider.
 const MAX_NAME: usize = 200;
 
+/// What needs a person first.
+const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::Good];
+
 /// Where the documentation is, if the package says so.
 const DOCUMENTATION: &str = env!("CARGO_PKG_REPOSITORY");
 
@@ -40,7 +43,8 @@ code{font-family:ui-monospace,monospace}\
 table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.25rem 0}\
 th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;\
 border-bottom:1px solid var(--line)}\
-td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}\
+th{white-space:nowrap}\
+td.number,th.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
 article{border:1px solid var(--line);border-radius:.4rem;padding:.25rem 1rem;margin:1rem 0}\
 article h3{font-size:1.1rem;margin:.5rem 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1rem;margin:.5rem 0}\
@@ -83,7 +87,11 @@ pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> Stri
         &html! {
             p { (summary(status)) }
             h2 { "Accounts" }
-            @for account in status.accounts() { (self::account(account, now)) }
+            @for state in ORDER {
+                @for account in status.accounts().filter(|account| account.state == state) {
+                    (self::account(account, now))
+                }
+            }
             h2 { "Lowest delivery ratios" }
             @if worst.is_empty() {
                 p { "No campaign has " (MIN_VOLUME) " messages or more." }
@@ -152,8 +160,7 @@ fn summary(status: &Status) -> Markup {
             .filter(|account| account.state == wanted)
             .count()
     };
-    let order = [State::Good, State::Failing, State::Down, State::Waiting];
-    let counts = order.map(|state| (state, count(state)));
+    let counts = ORDER.map(|state| (state, count(state)));
     let campaigns: usize = status.accounts().map(|account| account.campaigns).sum();
     html! {
         (plural(status.accounts().len(), "account")) " with " (plural(campaigns, "campaign"))
@@ -176,13 +183,13 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                 (entry("Last success", &moment(account.last_success, now)))
                 (entry("Next poll", &moment(account.next_poll, now)))
                 (entry("Campaigns", &html! {
-                    (account.campaigns)
+                    (number(account.campaigns as u64))
                     @if account.campaigns_dropped > 0 {
                         " (" (account.campaigns_dropped) " more than max_campaigns)"
                     }
                 }))
                 @if let Some(requests) = account.requests_remaining {
-                    (entry("Requests left today", &html! { (requests) }))
+                    (entry("Requests left today", &html! { (number(requests)) }))
                 }
                 @if account.token_expiry.is_some() {
                     (entry("Token expires", &moment(account.token_expiry, now)))
@@ -217,8 +224,8 @@ fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
             }
             td data-label="Account" { bdi { (campaign.account) } }
             td data-label="Channel" { bdi { (shortened(&campaign.channel)) } }
-            td.number data-label="Delivered" { (campaign.deliveries) }
-            td.number data-label="Of" { (campaign.attempted) }
+            td.number data-label="Delivered" { (number(campaign.deliveries)) }
+            td.number data-label="Of" { (number(campaign.attempted)) }
             td.number data-label="Ratio" { (format!("{:.1} %", campaign.delivery_ratio * 100.0)) }
             td data-label="Last sent" { (moment(campaign.last_sent, now)) }
         }
@@ -258,13 +265,26 @@ fn distance(away: TimeDelta) -> String {
     }
 }
 
+/// A number with commas between its thousands.
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
 fn plural(count: usize, noun: &str) -> String {
     plural_u64(count as u64, noun)
 }
 
 fn plural_u64(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{ending}")
+    format!("{} {noun}{ending}", number(count))
 }
 
 fn shortened(text: &str) -> String {
@@ -291,5 +311,55 @@ const fn class(state: State) -> &'static str {
         State::Good => "good",
         State::Failing => "failing",
         State::Down => "down",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_and_numbers_are_readable() {
+        for (seconds, expected) in [
+            (0, "in 0 seconds"),
+            (-1, "1 second ago"),
+            (-119, "119 seconds ago"),
+            (120, "in 2 minutes"),
+            (-7_200, "2 hours ago"),
+            (172_800, "in 2 days"),
+            (-864_000_000, "10,000 days ago"),
+        ] {
+            assert_eq!(distance(TimeDelta::seconds(seconds)), expected);
+        }
+        for (value, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened_between_characters() {
+        let long = "é".repeat(MAX_NAME + 1);
+        assert_eq!(shortened(&long).chars().count(), MAX_NAME + 1);
+        assert!(shortened(&long).ends_with('…'));
+        assert_eq!(shortened(&"é".repeat(MAX_NAME)), "é".repeat(MAX_NAME));
+    }
+
+    #[test]
+    fn the_policy_lets_in_the_style_that_is_sent() {
+        let page = landing("/metrics", &Status::default());
+        let style = page
+            .split("<style>")
+            .nth(1)
+            .unwrap()
+            .split("</style>")
+            .next()
+            .unwrap();
+        let digest = BASE64_STANDARD.encode(Sha256::digest(style));
+        assert!(CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{digest}'")));
     }
 }

@@ -227,3 +227,65 @@ fn worst(account: &str, campaigns: &[Arc<Campaign>]) -> Vec<WorstCampaign> {
     worst.sort_by(WorstCampaign::order);
     worst
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Counts;
+    use crate::provider::Reason;
+
+    fn campaign(id: u64, sends: u64, deliveries: u64) -> Arc<Campaign> {
+        let campaign = Campaign {
+            id: id.to_string(),
+            counts: Counts {
+                sends: Some(sends),
+                deliveries: Some(deliveries),
+                ..Counts::default()
+            },
+            ..Campaign::default()
+        };
+        assert_eq!(campaign.attempted(), Some(sends));
+        Arc::new(campaign)
+    }
+
+    #[test]
+    fn the_worst_are_large_enough_and_in_order() {
+        let mut campaigns: Vec<_> = (0..40)
+            .map(|id| campaign(id, 1_000, 500 + id * 7 % 41))
+            .collect();
+        campaigns.push(campaign(100, MIN_VOLUME - 1, 0));
+        campaigns.push(campaign(101, MIN_VOLUME, 0));
+        campaigns.push(campaign(102, 2 * MIN_VOLUME, 0));
+        let worst = worst("a", &campaigns);
+        let ids: Vec<_> = worst
+            .iter()
+            .map(|worst| worst.campaign_id.as_str())
+            .collect();
+        // of the same ratio the larger first; then 500, 501, … delivered
+        assert_eq!(
+            ids,
+            ["102", "101", "0", "6", "12", "18", "24", "30", "36", "1"]
+        );
+        assert!(super::worst("a", &[]).is_empty());
+    }
+
+    /// Below it the alerts say nothing either.
+    #[test]
+    fn the_volume_is_that_of_the_alerts() {
+        let thresholds = include_str!("../alerts/thresholds.yml");
+        let (before, _) = thresholds.split_once("attempted_min_warning").unwrap();
+        let rule = before.rsplit_once("expr: ").unwrap().1;
+        assert!(rule.starts_with(&format!("{MIN_VOLUME} ")), "{rule}");
+    }
+
+    #[test]
+    fn the_readme_gives_the_same_advice() {
+        let readme = include_str!("../README.md");
+        for reason in Reason::ALL {
+            let row = format!("| `{}` | ", reason.as_str());
+            let mut rows = readme.lines().filter(|line| line.starts_with(&row));
+            let advice = format!(" | {} |", reason.advice());
+            assert!(rows.any(|row| row.ends_with(&advice)), "{row}{advice}");
+        }
+    }
+}

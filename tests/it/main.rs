@@ -22,6 +22,7 @@ mod failures;
 mod golden;
 mod lifecycle;
 mod matrix;
+mod pages;
 mod paging;
 mod prometheus;
 mod quota;

@@ -1,0 +1,178 @@
+//! The pages for people, as a real browser shows them.
+
+use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::support::browser::Browser;
+use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
+
+/// What a page must show as text, whatever it would be as HTML.
+const HOSTILE: [&str; 5] = [
+    "<script>document.title='broken'</script>",
+    "\"><img src=x onerror=\"document.title='broken'\">",
+    "</td></table><h1>broken</h1>",
+    "\u{202e}gnp.exe \u{202a}left",
+    "&lt;b&gt; & 'quoted' \"quoted\" `code`",
+];
+
+fn campaign(id: usize, name: &str, deliveries: u64) -> Campaign {
+    let counts = Counts {
+        recipients: 1_000,
+        sends: 1_000,
+        deliveries,
+        ..Counts::default()
+    };
+    let sent_at = Utc::now() - TimeDelta::days(1);
+    Campaign::sms(&format!("c-{id}"), name, sent_at, counts)
+}
+
+async fn hostile() -> Simulator {
+    let long = "long-".repeat(2_000);
+    let names = HOSTILE.iter().copied().chain([long.as_str()]);
+    let campaigns = names.enumerate();
+    let campaigns = campaigns.map(|(id, name)| campaign(id, name, 500 + id as u64));
+    let mut campaigns: Vec<_> = campaigns.collect();
+    campaigns.push(campaign(90, "perfect", 1_000));
+    // too few to say anything
+    let few = Counts {
+        recipients: 10,
+        sends: 10,
+        deliveries: 1,
+        ..Counts::default()
+    };
+    let sent_at = Utc::now() - TimeDelta::days(1);
+    campaigns.push(Campaign::sms("c-91", "tiny", sent_at, few));
+    simulate(Api::Cinnox, campaigns).await
+}
+
+/// An exporter with a good account, one that is refused, and one with a hostile name.
+async fn exporter() -> (Daemon, [Simulator; 3]) {
+    let simulators = [hostile().await, hostile().await, hostile().await];
+    let [good, refused, named] = &simulators;
+    let accounts = [
+        account("shoes-ch", good, Api::Cinnox, &[]),
+        account("refused", refused, Api::Cinnox, &[]).replace("TOKEN_FILE", "OTHER_FILE"),
+        account("'<b>bold</b>'", named, Api::Cinnox, &[]),
+    ];
+    let setup = Setup::new("");
+    let other = setup.folder().join("other");
+    std::fs::write(&other, "wr0ng-token").unwrap();
+    let yaml = config(&accounts).replace("OTHER_FILE", &other.display().to_string());
+    setup.write_config(&yaml);
+    let daemon = Daemon::start(setup, &[]).await;
+    let polled = |metrics: &str| {
+        let polls = |result: &str, account: &str| {
+            let labels = [
+                format!("result=\"{result}\""),
+                format!("account=\"{account}\""),
+            ];
+            let labels = labels.each_ref().map(String::as_str);
+            sample(metrics, "campaign_exporter_polls_total", &labels).unwrap_or_default()
+        };
+        polls("success", "shoes-ch") > 0.0
+            && polls("success", "<b>bold</b>") > 0.0
+            && polls("failure", "refused") > 0.0
+    };
+    daemon.scrape_until(polled).await;
+    (daemon, simulators)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_all_as_text_on_any_screen() {
+    let (daemon, _simulators) = exporter().await;
+    let browser = Browser::start().await;
+    for (width, dark) in [(360, false), (1280, false), (360, true), (1280, true)] {
+        for (path, name) in [("/", "landing"), ("/status", "status")] {
+            browser.open(&daemon.url(path), width, dark).await;
+            let page = browser
+                .run(
+                    "return {title: document.title, text: document.body.innerText, \
+                     wide: document.documentElement.scrollWidth, \
+                     foreign: document.querySelectorAll('img, script, b, iframe, object').length, \
+                     headings: document.querySelectorAll('h1').length, \
+                     back: getComputedStyle(document.documentElement).colorScheme, \
+                     bold: getComputedStyle(document.querySelector('.good')).fontWeight}",
+                )
+                .await;
+            let at = format!("{path} at {width}, dark: {dark}: {page}");
+            assert!(page["wide"].as_u64().unwrap() <= u64::from(width), "{at}");
+            assert_eq!(page["foreign"], 0, "{at}");
+            assert_eq!(page["headings"], 1, "{at}");
+            // its own style is let in
+            assert_eq!(page["bold"], "600", "{at}");
+            assert!(!page["title"].as_str().unwrap().contains("broken"), "{at}");
+            let text = page["text"].as_str().unwrap();
+            if path == "/status" {
+                for hostile in HOSTILE {
+                    assert!(text.contains(hostile), "{hostile}: {at}");
+                }
+                for shown in ["<b>bold</b>", "shoes-ch", "auth", "authorize", "50.0 %"] {
+                    assert!(text.contains(shown), "{shown}: {at}");
+                }
+                assert!(!text.contains("tiny"), "{at}");
+            }
+            let complaints: Vec<_> = browser.console().await;
+            let of_page = |complaint: &&String| !complaint.contains("favicon");
+            let complaints: Vec<_> = complaints.iter().filter(of_page).collect();
+            assert!(complaints.is_empty(), "{complaints:?}");
+            if let Some(folder) = std::env::var_os("CAMPAIGN_EXPORTER_SCREENSHOTS") {
+                let colours = if dark { "dark" } else { "light" };
+                let file = format!("{name}-{width}-{colours}.png");
+                let folder = std::path::PathBuf::from(folder);
+                std::fs::write(folder.join(file), browser.screenshot().await).unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_is_there_for_programs_too() {
+    let (daemon, _simulators) = exporter().await;
+    let text = daemon.get("/status?format=json").await;
+    let status: Value = serde_json::from_str(&text).unwrap();
+    let accounts = status["accounts"].as_array().unwrap();
+    let of = |name: &str| accounts.iter().find(|of| of["account"] == name).unwrap();
+    let good = of("shoes-ch");
+    assert_eq!(good["state"], "good");
+    assert_eq!(good["campaigns"], 8);
+    assert_eq!(good["error"], Value::Null);
+    let time = |value: &Value| {
+        value
+            .as_str()
+            .unwrap()
+            .parse::<chrono::DateTime<Utc>>()
+            .unwrap()
+    };
+    assert!(time(&good["next_poll"]) > time(&good["last_success"]));
+    let refused = of("refused");
+    assert_eq!(refused["state"], "down");
+    assert_eq!(refused["error"]["reason"], "auth");
+    assert_eq!(refused["last_success"], Value::Null);
+    assert!(!text.contains("wr0ng-token"), "{text}");
+    let worst = status["worst_campaigns"].as_array().unwrap();
+    let ratios: Vec<_> = worst
+        .iter()
+        .map(|worst| worst["delivery_ratio"].as_f64().unwrap())
+        .collect();
+    assert_eq!(worst.len(), 10);
+    assert!(ratios.is_sorted(), "{ratios:?}");
+    assert_eq!(worst[0]["campaign_name"], HOSTILE[0]);
+    assert_eq!(worst[0]["attempted"], 1_000);
+
+    let response = client().get(daemon.url("/status")).send().await.unwrap();
+    let policy = response.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-"),
+        "{policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let response = client()
+        .get(daemon.url("/status?format=xml"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.status(), 400);
+}
