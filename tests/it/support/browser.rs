@@ -1,4 +1,4 @@
-//! A real browser, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>).
+//! A real browser, driven by `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -116,7 +116,7 @@ async fn ask(client: &reqwest::Client, url: &str, parameters: &Value) -> Value {
         .post(url)
         .header("content-type", "application/json")
         .body(parameters.to_string())
-        .timeout(Duration::from_secs(60));
+        .timeout(LIMIT);
     let answer = request.send().await.unwrap();
     let status = answer.status();
     let mut answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
