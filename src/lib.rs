@@ -14,6 +14,8 @@ pub mod document;
 
 pub mod provider;
 
+pub mod sharding;
+
 pub mod config;
 
 pub mod history;
@@ -32,7 +34,9 @@ pub mod pieces;
 pub mod publisher;
 pub mod rendering;
 
+pub mod discovery;
 pub mod negotiation;
+pub mod selection;
 
 pub mod endpoints;
 pub mod server;

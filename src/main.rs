@@ -47,6 +47,7 @@ async fn run() -> ExitCode {
         listen_address: options.listen_address,
         telemetry_path: options.telemetry_path,
         lifecycle: options.lifecycle,
+        shard: options.shard,
     };
     if let Some(Command::Demo {
         seed,
@@ -57,11 +58,15 @@ async fn run() -> ExitCode {
             error!("--config.check checks a configuration file, and the demo has none");
             return ExitCode::from(BAD_CONFIGURATION);
         }
+        if options.shard.is_some() {
+            error!("--shard spreads the accounts of a configuration, and each demo has its own");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
         return exit(demo::run(daemon_options, seed, poll_interval).await);
     }
 
     let mut config = match Config::load(&options.config_file, storage.as_deref()) {
-        Ok(config) => config,
+        Ok(config) => config.of_shard(options.shard),
         Err(problems) => {
             for problem in problems.to_string().lines() {
                 error!("{problem}");
@@ -70,6 +75,10 @@ async fn run() -> ExitCode {
         }
     };
     daemon::log_warnings(&config);
+    if let Some(shard) = options.shard {
+        let (accounts, elsewhere) = (config.accounts.len(), config.elsewhere.len());
+        info!(%shard, accounts, elsewhere, "only the accounts of a shard are read");
+    }
     if options.config_check {
         info!(
             accounts = config.accounts.len(),
@@ -86,11 +95,7 @@ async fn run() -> ExitCode {
             if let Some(name) = account {
                 config.accounts.retain(|account| account.name == name);
                 if config.accounts.is_empty() {
-                    error!(
-                        account = name,
-                        "the configuration has no account of this name"
-                    );
-                    return ExitCode::from(BAD_CONFIGURATION);
+                    return not_here(&config, &name);
                 }
             }
             let flags = daemon_options.flags();
@@ -106,11 +111,7 @@ async fn run() -> ExitCode {
         }
         Some(Command::Authorize { account: name }) => {
             let Some(account) = config.accounts.iter().find(|account| account.name == name) else {
-                error!(
-                    account = name,
-                    "the configuration has no account of this name"
-                );
-                return ExitCode::from(BAD_CONFIGURATION);
+                return not_here(&config, &name);
             };
             let Some(folder) = storage else {
                 error!("authorize needs --storage.path, where the running exporter has its own");
@@ -123,6 +124,17 @@ async fn run() -> ExitCode {
         }
         _ => exit(daemon::run(daemon_options, config, client).await),
     }
+}
+
+/// Says why there is no such account.
+fn not_here(config: &Config, account: &str) -> ExitCode {
+    if let Some(owner) = config.elsewhere.get(account) {
+        // its tokens and the count of its requests belong into the other one's storage
+        error!(account, %owner, "another shard reads this account: run it there");
+    } else {
+        error!(account, "the configuration has no account of this name");
+    }
+    ExitCode::from(BAD_CONFIGURATION)
 }
 
 fn exit(result: anyhow::Result<()>) -> ExitCode {

@@ -8,21 +8,21 @@ use tokio::time::Instant;
 
 use crate::changes::{Inbox, Pending};
 use crate::exposition::Format;
-use crate::rendering::{Rendered, Renderer};
+use crate::rendering::{Exposition, Renderer};
 use crate::snapshot::Snapshot;
 
 /// The campaign and account metrics as they are sent, and whether each account was polled.
 #[derive(Debug)]
 pub struct Published {
-    text: Rendered,
-    open_metrics: Rendered,
+    text: Exposition,
+    open_metrics: Exposition,
     /// Whether each account was polled at least once; it stays so.
     pub ready: bool,
 }
 
 impl Published {
-    /// The rendering in a format.
-    pub const fn rendered(&self, format: Format) -> &Rendered {
+    /// The exposition in a format.
+    pub const fn exposition(&self, format: Format) -> &Exposition {
         match format {
             Format::Text => &self.text,
             Format::OpenMetrics => &self.open_metrics,
@@ -32,7 +32,7 @@ impl Published {
 
 /// What is published before there is anything.
 pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
-    let nothing = publish(&mut Renderer::new(), &Snapshot::default(), false)?;
+    let nothing = publish(&mut Renderer::new()?, &Snapshot::default(), false)?;
     Ok(watch::Sender::new(nothing))
 }
 
@@ -42,7 +42,7 @@ pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
 /// answer scrapes. Always the same one, too: allocators keep memory by thread.
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
     let mut snapshot = Snapshot::default();
-    let mut renderer = Renderer::new();
+    let mut renderer = Renderer::new()?;
     loop {
         let expiry = snapshot.next_expiry();
         let mut different = false;
