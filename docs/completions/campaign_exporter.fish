@@ -1,0 +1,82 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_campaign_exporter_global_optspecs
+    string join \n config.file= config.check web.listen-address= web.telemetry-path= web.enable-lifecycle storage.path= log.level= log.format= h/help V/version
+end
+
+function __fish_campaign_exporter_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_campaign_exporter_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_campaign_exporter_using_subcommand
+    set -l cmd (__fish_campaign_exporter_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; without a host, all addresses' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
+info\t'What changes'
+warn\t'What needs a look'
+error\t'What ends the program, or keeps it from doing as it was told'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object a line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file and exit'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -l version -d 'Print version'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process: no account is needed'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Let the exporter read an account of Constant Contact: prints an address and a code, waits for a person to consent there, and stores the tokens'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Makes the same campaigns for the same number' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'How often the accounts are read' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; without a host, all addresses' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path of the metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
+info\t'What changes'
+warn\t'What needs a look'
+error\t'What ends the program, or keeps it from doing as it was told'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object a line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; without a host, all addresses' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path of the metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
+info\t'What changes'
+warn\t'What needs a look'
+error\t'What ends the program, or keeps it from doing as it was told'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object a line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l account -d 'Only this account' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; without a host, all addresses' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path of the metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
+info\t'What changes'
+warn\t'What needs a look'
+error\t'What ends the program, or keeps it from doing as it was told'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object a line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -s h -l help -d 'Print help (see more with \'--help\')'
