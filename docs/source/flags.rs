@@ -19,7 +19,8 @@ pub(crate) fn text(mut command: Command) -> String {
         NOTICE.to_owned(),
         "# Flags".to_owned(),
         format!(
-            "All but {} can also stand after a command. A flag goes before its environment variable.",
+            "A flag goes before its environment variable. All but these may also stand after a \
+             command: {}.",
             codes(first.iter().map(String::as_str))
         ),
         arguments(&command, |_| true),
