@@ -1,18 +1,9 @@
-# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
-function __fish_campaign_exporter_global_optspecs
-    string join \n config.file= config.check web.listen-address= web.telemetry-path= web.enable-lifecycle storage.path= log.level= log.format= h/help V/version
-end
-
 function __fish_campaign_exporter_needs_command
-    # Figure out if the current invocation already has a command.
-    set -l cmd (commandline -opc)
-    set -e cmd[1]
-    argparse -s (__fish_campaign_exporter_global_optspecs) -- $cmd 2>/dev/null
-    or return
-    if set -q argv[1]
-        # Also print the command, so this can be used to figure out what it is.
-        echo $argv[1]
-        return 1
+    for word in (commandline -opc)[2..]
+        if contains -- $word demo authorize poll
+            echo $word
+            return 1
+        end
     end
     return 0
 end

@@ -72,3 +72,11 @@ fn bash_completes_flags_commands_and_values() {
     let file = offered(&[program, "--config.file", "config.ex"]);
     assert_eq!(file, ["config.example.yaml"]);
 }
+
+/// Fish's argparse refuses names with dots, and with them all that is to be completed.
+#[test]
+fn fish_is_not_told_to_parse_flags_with_dots() {
+    let script = std::fs::read_to_string(path("docs/completions/campaign_exporter.fish")).unwrap();
+    assert!(script.contains("-l web.listen-address "));
+    assert!(!script.contains("argparse"));
+}
