@@ -231,7 +231,8 @@ impl Config {
         Self::parse(&text, storage).map_err(fail)
     }
 
-    pub(crate) fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    /// Checks the text of a file.
+    pub fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
