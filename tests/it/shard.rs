@@ -1,6 +1,7 @@
 //! Parts of the metrics, targets for each account, and accounts spread over several exporters.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::io::Read;
 
 use campaign_exporter::exposition::Format;
@@ -250,7 +251,7 @@ fn scraping(daemons: &[Daemon]) -> String {
         if line.contains("http_sd_configs:") {
             for daemon in daemons {
                 let url = daemon.url("/sd");
-                config += &format!("      - {{url: \"{url}\", refresh_interval: 1s}}\n");
+                writeln!(config, "      - {{url: {url:?}, refresh_interval: 1s}}").unwrap();
             }
         }
     }
