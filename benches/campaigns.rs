@@ -162,9 +162,9 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let own = "campaign_exporter_polls_total{provider=\"smsup\"} 1\n".repeat(60);
     let mut group = criterion.benchmark_group("scrape");
     group.bench_function(id("identity"), |bencher| {
-        bencher.iter(|| text.identity(own.clone()));
+        bencher.iter(|| text.whole.identity(own.clone()));
     });
-    group.bench_function(id("gzip"), |bencher| bencher.iter(|| text.gzip(&own)));
+    group.bench_function(id("gzip"), |bencher| bencher.iter(|| text.whole.gzip(&own)));
     group.finish();
     Ok(())
 }

@@ -66,8 +66,11 @@ impl Metrics {
             let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
             metrics.add(&sample.name, labels.collect());
         }
+        // an account may be a target of its own
+        let of_a_target = ["provider", "account"];
+        let of_a_target = of_a_target.map(|name| (name.to_owned(), BTreeSet::new()));
         for name in OF_A_SCRAPE {
-            metrics.add(name, BTreeMap::new());
+            metrics.add(name, of_a_target.clone().into());
         }
         // by Prometheus, from the target
         for labels in metrics.0.values_mut() {
