@@ -464,7 +464,10 @@ mod tests {
                 "count(up) or sum by (version) (campaign_exporter_build_info)",
                 "version",
             ),
-            ("up and on (job) campaign_account_up", "instance job"),
+            (
+                "up and on (job) campaign_account_up",
+                "account instance job provider",
+            ),
             (
                 "histogram_quantile(0.5, sum by (le, job) (rate(campaign_exporter_api_request_duration_seconds_bucket[5m])))",
                 "job",
@@ -473,7 +476,7 @@ mod tests {
             ("time() - campaign_exporter_series", "instance job"),
             (
                 r#"label_join(up, "both", "-", "job", "instance")"#,
-                "both instance job",
+                "account both instance job provider",
             ),
             ("absent(up)", ""),
             (
