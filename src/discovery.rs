@@ -59,9 +59,11 @@ pub fn targets<'a>(
 /// The address that a request was sent to, if it is one: `HOST` or `HOST:PORT`.
 pub fn address(host: &str) -> Option<Authority> {
     let address: Authority = host.parse().ok()?;
-    // what stands after a colon may be no port
-    let port_is_good = address.port_u16().is_some() || address.port().is_none();
-    let is_good = !address.host().is_empty() && port_is_good && !host.contains('@');
+    // a name of a user may stand before the host, and anything after the colon
+    let rest = host.strip_prefix(address.host())?;
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let is_good = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    let is_good = is_good && !address.host().is_empty();
     is_good.then_some(address)
 }
 
@@ -100,6 +102,7 @@ mod tests {
             "a b",
             "a:80/path",
             "user@a:80",
+            "a@a:80",
             "a:http",
             "a:99999",
             "a:",

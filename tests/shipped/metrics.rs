@@ -47,8 +47,11 @@ impl Metrics {
             let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
             metrics.add(&sample.name, labels.collect());
         }
+        // an account may be a target of its own
+        let of_a_target = ["provider", "account"];
+        let of_a_target = of_a_target.map(|name| (name.to_owned(), BTreeSet::new()));
         for name in OF_A_SCRAPE {
-            metrics.add(name, BTreeMap::new());
+            metrics.add(name, of_a_target.clone().into());
         }
         // by Prometheus, from the target
         for labels in metrics.0.values_mut() {
@@ -344,7 +347,10 @@ mod tests {
                 "count(up) or sum by (version) (campaign_exporter_build_info)",
                 "version",
             ),
-            ("up and on (job) campaign_account_up", "instance job"),
+            (
+                "up and on (job) campaign_account_up",
+                "account instance job provider",
+            ),
             (
                 "histogram_quantile(0.5, sum by (le, job) (rate(campaign_exporter_api_request_duration_seconds_bucket[5m])))",
                 "job",
@@ -353,7 +359,7 @@ mod tests {
             ("time() - campaign_exporter_series", "instance job"),
             (
                 r#"label_join(up, "both", "-", "job", "instance")"#,
-                "both instance job",
+                "account both instance job provider",
             ),
             ("absent(up)", ""),
             (
