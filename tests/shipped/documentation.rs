@@ -80,3 +80,17 @@ fn fish_is_not_told_to_parse_flags_with_dots() {
     assert!(script.contains("-l web.listen-address "));
     assert!(!script.contains("argparse"));
 }
+
+#[test]
+fn the_example_has_every_key() {
+    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+    let (table, example) = (text("docs/configuration.md"), text("config.example.yaml"));
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+    let keys: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    assert!(keys.contains(&"poll_interval"));
+    for key in keys {
+        // a secret's other way is told at the top
+        let told = key.ends_with("_env") || example.contains(&format!("{key}: "));
+        assert!(told, "config.example.yaml lacks {key}");
+    }
+}
