@@ -33,3 +33,4 @@ mod secrets;
 mod soak;
 mod tls;
 mod tokens;
+mod web;
