@@ -9,6 +9,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,12 @@ use crate::tls::{self, ClientAuth, Settings};
 
 /// Largest file that is read, in bytes: certificates with a long chain have a few thousand.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// The longest duration of Go. What the bucket counts with overflows at twice of it.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
+
+/// The costs that bcrypt has.
+const COSTS: RangeInclusive<u32> = 4..=31;
 
 /// The headers that may be set, and the values that each may have; none means any.
 const HEADERS: [(&str, &[&str]); 5] = [
@@ -278,6 +285,8 @@ impl Reader<'_> {
             let names = names.join(", ");
             section.problem("client_auth_type", format!("is none of: {names}"));
         }
+        // an empty file is one that is just being written: no reason to do without TLS
+        let (has_certificate, has_key) = (certificate.is_some(), key.is_some());
         let settings = Settings {
             client_auth: chosen.unwrap_or(ClientAuth::None),
             client_allowed_sans: section.texts("client_allowed_sans"),
@@ -307,8 +316,6 @@ impl Reader<'_> {
                 );
             }
         }
-        let (has_certificate, has_key) =
-            (!settings.certificate.is_empty(), !settings.key.is_empty());
         if !has_certificate && !has_key && settings.client_ca.is_none() && client_auth.is_none() {
             self.warnings
                 .push("tls_server_config has no certificate: TLS is disabled".to_owned());
@@ -323,7 +330,7 @@ impl Reader<'_> {
         Some(settings)
     }
 
-    /// A text in PEM, in a file or in place.
+    /// A text in PEM, in a file or in place. One that cannot be read is empty, and a problem.
     fn pem(&mut self, section: &mut Section<'_>, name: &str) -> Option<Vec<u8>> {
         let file_key = format!("{name}_file");
         let file = optional_text(section, &file_key);
@@ -338,7 +345,7 @@ impl Reader<'_> {
             }
             Err(problem) => {
                 section.problem(&file_key, problem);
-                None
+                Some(Vec::new())
             }
         }
     }
@@ -393,10 +400,17 @@ impl Reader<'_> {
                 0
             }
         };
+        if interval > LONGEST.as_secs_f64() {
+            section.problem("interval", "is longer than 292 years");
+            return None;
+        }
         // zero means no limit, and so does what is less
         let interval = Duration::try_from_secs_f64(interval).ok()?;
         let quota = Quota::with_period(interval)?;
-        let burst = u32::try_from(burst.clamp(0, i128::from(u32::MAX))).unwrap_or_default();
+        // more than come in the longest time are as good as these
+        let most = (LONGEST.as_nanos() / interval.as_nanos()).min(u128::from(u32::MAX));
+        let burst = burst.clamp(0, i128::try_from(most).unwrap_or_default());
+        let burst = u32::try_from(burst).unwrap_or_default();
         let Some(burst) = NonZeroU32::new(burst) else {
             self.warnings
                 .push("rate_limit has no burst: no request will be answered".to_owned());
@@ -411,7 +425,7 @@ impl Reader<'_> {
         let mut users = BTreeMap::new();
         for (name, value) in section.entries() {
             match &value.value {
-                Node::Text(hash) if hash.parse::<HashParts>().is_ok() => {
+                Node::Text(hash) if is_hash(hash) => {
                     users.insert(name.value.clone(), SecretString::from(hash.as_str()));
                 }
                 // neither of both is shown: one may stand in the place of the other
@@ -424,6 +438,11 @@ impl Reader<'_> {
         }
         users
     }
+}
+
+fn is_hash(text: &str) -> bool {
+    let parts = text.parse::<HashParts>();
+    parts.is_ok_and(|parts| COSTS.contains(&parts.get_cost()))
 }
 
 fn version(section: &mut Section<'_>, key: &str, default: tls::Version) -> tls::Version {
@@ -499,4 +518,82 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
 fn add(digest: &mut Sha256, bytes: &[u8]) {
     digest.update((bytes.len() as u64).to_le_bytes());
     digest.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    fn load(yaml: &str) -> Result<WebConfig, String> {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), yaml).unwrap();
+        WebConfig::load(file.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        let cases = [
+            ("1s", Some(1.0)),
+            ("1m30s", Some(90.0)),
+            ("1.5h", Some(5400.0)),
+            ("+100ms", Some(0.1)),
+            ("-2s", Some(-2.0)),
+            ("0", Some(0.0)),
+            ("", None),
+            ("-", None),
+            ("1", None),
+            ("1d", None),
+            ("s", None),
+            (".s", None),
+            ("1s5", None),
+            ("1 s", None),
+        ];
+        for (text, seconds) in cases {
+            assert_eq!(go_duration(text), seconds, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn any_rate_limit_can_be_counted_with() {
+        let limit = |interval: &str, burst: &str| {
+            let yaml = format!("rate_limit:\n  interval: {interval}\n  burst: {burst}\n");
+            let limit = load(&yaml)?.rate_limit;
+            Ok::<_, String>(limit.map(|limit| limit.allows()))
+        };
+        let many = u64::MAX.to_string();
+        for (interval, burst, allows) in [
+            ("1h", "2", Some(true)),
+            ("1h", "0", Some(false)),
+            ("1h", "-1", Some(false)),
+            ("1h", &many, Some(true)),
+            ("2562047h", &many, Some(true)),
+            ("1ns", &many, Some(true)),
+            ("1", "1", Some(true)),
+            ("0", "1", None),
+            ("-1h", "1", None),
+        ] {
+            assert_eq!(limit(interval, burst), Ok(allows), "{interval} {burst}");
+        }
+        for interval in ["2562048h", &many, "soon", "[]", "1.5"] {
+            assert!(limit(interval, "1").is_err(), "{interval}");
+        }
+    }
+
+    #[test]
+    fn every_problem_has_its_place() {
+        let yaml = "rate_limit:\n  interval: soon\nbasic_auth_users:\n  anna: secret\n\
+                    tls_server_config:\n  min_version: TLS9\n  cert_file: /none\nmore: 1\n";
+        let problems = load(yaml).err().unwrap();
+        let places = ["2:13", "4:3", "6:3", "6:16", "7:14", "8:1"];
+        assert_eq!(problems.lines().count(), places.len(), "{problems}");
+        for (line, place) in problems.lines().zip(places) {
+            assert!(
+                line.contains(&format!(":{place}: ")),
+                "{place}:\n{problems}"
+            );
+        }
+        assert!(problems.contains("key_file"), "{problems}");
+    }
 }

@@ -350,6 +350,7 @@ fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertm
         targets,
         scrape_interval: 1,
         rules,
+        how: &[],
         alertmanager: Some(alertmanager.address()),
     }
 }

@@ -137,6 +137,7 @@ impl Stack {
             targets: &[daemons[0].address(), daemons[1].address()],
             scrape_interval: 1,
             rules: &hurried(600.0),
+            how: &[],
             alertmanager: None,
         })
         .await;

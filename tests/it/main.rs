@@ -36,3 +36,4 @@ mod shard;
 mod soak;
 mod tls;
 mod tokens;
+mod web;

@@ -1042,6 +1042,7 @@ async fn prometheus_sees_no_gap_where_the_exporter_was_killed() {
         targets: &[&address],
         scrape_interval: 3,
         rules: &[RULES.to_owned()],
+        how: &[],
         alertmanager: None,
     })
     .await;

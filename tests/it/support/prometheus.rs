@@ -35,6 +35,8 @@ pub(crate) struct Job<'a> {
     pub(crate) scrape_interval: u32,
     /// Rule files, evaluated every second.
     pub(crate) rules: &'a [String],
+    /// Lines about how it scrapes, such as `scheme: https`.
+    pub(crate) how: &'a [String],
     /// `HOST:PORT` of an Alertmanager.
     pub(crate) alertmanager: Option<&'a str>,
 }
@@ -55,6 +57,9 @@ impl Job<'_> {
              - job_name: {JOB}\n    static_configs:\n      - targets: {:?}\n",
             self.targets
         );
+        for line in self.how {
+            writeln!(yaml, "    {line}").unwrap();
+        }
         if let Some(alertmanager) = self.alertmanager {
             let alerting = "alerting:\n  alertmanagers:\n    - static_configs:\n        ";
             writeln!(yaml, "{alerting}- targets: ['{alertmanager}']").unwrap();
