@@ -58,12 +58,12 @@ fn repeat(step: &str, count: usize) -> Result<()> {
     let Versions { before, after } = Versions::new(&account, &pages, SIZE)?;
     let mut snapshot = configured(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
-    let mut renderer = Renderer::new();
+    let mut renderer = Renderer::new()?;
     renderer.render(&snapshot)?;
     for (_, version) in (0..count).zip([&after, &before].into_iter().cycle()) {
         match step {
             "decode" => drop(black_box(campaigns(&account, &pages)?)),
-            "publish all" => drop(black_box(Renderer::new().render(&snapshot)?)),
+            "publish all" => drop(black_box(Renderer::new()?.render(&snapshot)?)),
             "publish what changed" => {
                 polled(&mut snapshot, &account, version);
                 black_box(renderer.render(&snapshot)?);
@@ -119,7 +119,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let Versions { before, after } = Versions::new(&account, &pages, size)?;
     let mut snapshot = configured(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
-    let mut renderer = Renderer::new();
+    let mut renderer = Renderer::new()?;
     renderer.render(&snapshot)?;
 
     let mut group = criterion.benchmark_group("poll");
@@ -134,7 +134,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         });
     }
     group.bench_function(id("publish all"), |bencher| {
-        bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
+        bencher.iter_with_large_drop(|| Renderer::new()?.render(&snapshot));
     });
     let mut versions = [&after, &before].into_iter().cycle();
     group.bench_function(id("publish what changed"), |bencher| {
@@ -153,7 +153,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         bencher.iter_with_large_drop(|| {
             let campaigns = campaigns(&account, &pages)?;
             polled(&mut snapshot, &account, &campaigns);
-            anyhow::Ok((campaigns, Renderer::new().render(&snapshot)?))
+            anyhow::Ok((campaigns, Renderer::new()?.render(&snapshot)?))
         });
     });
     group.finish();
@@ -162,9 +162,9 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let own = "campaign_exporter_polls_total{provider=\"smsup\"} 1\n".repeat(60);
     let mut group = criterion.benchmark_group("scrape");
     group.bench_function(id("identity"), |bencher| {
-        bencher.iter(|| text.identity(own.clone()));
+        bencher.iter(|| text.whole.identity(own.clone()));
     });
-    group.bench_function(id("gzip"), |bencher| bencher.iter(|| text.gzip(&own)));
+    group.bench_function(id("gzip"), |bencher| bencher.iter(|| text.whole.gzip(&own)));
     group.finish();
     Ok(())
 }
@@ -180,7 +180,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     for account in &accounts {
         polled(&mut snapshot, account, &before);
     }
-    let mut renderer = Renderer::new();
+    let mut renderer = Renderer::new()?;
     renderer.render(&snapshot)?;
     let mut group = criterion.benchmark_group("one of 100 accounts");
     let mut versions = [&after, &before].into_iter().cycle();
@@ -195,7 +195,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
         });
     });
     group.bench_function("publish all", |bencher| {
-        bencher.iter_with_large_drop(|| Renderer::new().render(&snapshot));
+        bencher.iter_with_large_drop(|| Renderer::new()?.render(&snapshot));
     });
     group.bench_function("stitch", |bencher| {
         bencher.iter(|| renderer.render(&snapshot));

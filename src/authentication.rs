@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,7 +11,7 @@ use hyper::header::HeaderValue;
 use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tracing::error;
 
@@ -32,7 +33,7 @@ pub struct Authentication {
     /// In a cache of their own, so that nobody can drive them out with wrong ones.
     right: Cache<Attempt, ()>,
     wrong: Cache<Attempt, ()>,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Authentication {
@@ -58,7 +59,7 @@ impl Authentication {
             decoy,
             right: Cache::new(REMEMBERED),
             wrong: Cache::new(REMEMBERED),
-            hashing: Semaphore::new(HASHING),
+            hashing: Arc::new(Semaphore::new(HASHING)),
         })
     }
 
@@ -76,14 +77,14 @@ impl Authentication {
             return verdict;
         }
         // never closed
-        let Ok(_turn) = self.hashing.acquire().await else {
+        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else {
             return false;
         };
         // the same may have been found out while this waited
         if let Some(verdict) = self.remembered(&attempt) {
             return verdict;
         }
-        let right = match verify(password, hash.clone()).await {
+        let right = match verify(password, hash.clone(), turn).await {
             Ok(right) => right && known.is_some(),
             Err(error) => {
                 error!(%error, "a password could not be checked");
@@ -121,8 +122,14 @@ fn attempt(user: &str, password: &SecretString) -> Attempt {
     digest.finalize().into()
 }
 
-async fn verify(password: SecretString, hash: SecretString) -> Result<bool, JoinError> {
+async fn verify(
+    password: SecretString,
+    hash: SecretString,
+    turn: OwnedSemaphorePermit,
+) -> Result<bool, JoinError> {
     tokio::task::spawn_blocking(move || {
+        // it is not over when the client leaves
+        let _turn = turn;
         // a hash that is none was refused where it was read
         bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or_default()
     })
@@ -131,6 +138,8 @@ async fn verify(password: SecretString, hash: SecretString) -> Result<bool, Join
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     /// Of the least cost, for tests have to be fast.
@@ -185,6 +194,18 @@ mod tests {
             authentication.wrong.insert(wrong, ());
         }
         assert_eq!(authentication.remembered(&right), Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_make_room_for_another_check() {
+        let hash = SecretString::from(bcrypt::hash("secret", 10).unwrap());
+        let users = BTreeMap::from([("alice".to_owned(), hash)]);
+        let authentication = Authentication::of(users).unwrap();
+        let guess = header("alice", "guess");
+        assert_eq!(authentication.accepts(&guess).now_or_never(), None);
+        assert_eq!(authentication.hashing.available_permits(), 0);
+        assert!(authentication.accepts(&header("alice", "secret")).await);
+        assert_eq!(authentication.hashing.available_permits(), 1);
     }
 
     #[test]

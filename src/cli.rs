@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use crate::document::parse_duration;
 use crate::listeners::Listen;
 use crate::logging::{LogFormat, LogLevel};
+use crate::sharding::Shard;
 
 /// The port, next after the highest claimed in the list of Prometheus' default ports.
 const LISTEN_ADDRESS: &str = ":10058";
@@ -123,6 +124,16 @@ pub struct Options {
     )]
     pub storage_path: Option<PathBuf>,
 
+    /// Read only the accounts of one of N exporters with the same configuration: I counts from 0;
+    /// auto/N takes the number at the end of the host's name
+    #[arg(
+        long = "shard",
+        env = "CAMPAIGN_EXPORTER_SHARD",
+        value_name = "I/N",
+        global = true
+    )]
+    pub shard: Option<Shard>,
+
     /// What is logged.
     #[arg(
         long = "log.level",
@@ -222,7 +233,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("must begin with a slash".to_owned());
     }
-    if text.starts_with("/-/") || ["/config", "/status"].contains(&text) {
+    if text.starts_with("/-/") || ["/config", "/sd", "/status"].contains(&text) {
         return Err("is the path of another endpoint".to_owned());
     }
     // compared with what clients send, where everything else is escaped
@@ -245,7 +256,9 @@ mod tests {
     fn the_readme_has_every_flag_and_the_port() {
         let readme = include_str!("../README.md");
         for argument in Cli::command().get_arguments() {
-            if let Some(long) = argument.get_long().filter(|long| long.contains('.')) {
+            // the others are clap's own and those of commands
+            let is_ours = |long: &&str| long.contains('.') || *long == "shard";
+            if let Some(long) = argument.get_long().filter(is_ours) {
                 assert!(readme.contains(&format!("`--{long}`")), "--{long}");
                 let variable = long.to_uppercase().replace(['.', '-'], "_");
                 let variable = format!("CAMPAIGN_EXPORTER_{variable}");
@@ -272,6 +285,7 @@ mod tests {
             "/-/healthy",
             "/config",
             "/status",
+            "/sd",
             "/m?x",
             "/a b",
             "/é",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::campaign::InfoLabel;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider;
+use crate::sharding::Shard;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -31,6 +32,8 @@ pub struct Config {
     pub accounts: Vec<Account>,
     /// What is allowed and still worth a look, a sentence each.
     pub warnings: Vec<String>,
+    /// The accounts of other shards, by name.
+    pub elsewhere: BTreeMap<String, Shard>,
 }
 
 /// One account at one provider.
@@ -228,7 +231,8 @@ impl Config {
         Self::parse(&text, storage).map_err(fail)
     }
 
-    pub(crate) fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    /// Checks the text of a file.
+    pub fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
@@ -281,7 +285,29 @@ impl Config {
             return Err(problems);
         }
         let warnings = warnings(&accounts);
-        Ok(Self { accounts, warnings })
+        Ok(Self {
+            accounts,
+            warnings,
+            elsewhere: BTreeMap::new(),
+        })
+    }
+
+    /// What a shard reads of it: all of it, if there is but one exporter.
+    #[must_use]
+    pub fn of_shard(self, shard: Option<Shard>) -> Self {
+        let Some(shard) = shard else { return self };
+        let (mut accounts, mut elsewhere) = (Vec::new(), BTreeMap::new());
+        for account in self.accounts {
+            match shard.of(&account.provider.application(&account.name)) {
+                owner if owner == shard => accounts.push(account),
+                owner => drop(elsewhere.insert(account.name, owner)),
+            }
+        }
+        Self {
+            warnings: warnings(&accounts),
+            accounts,
+            elsewhere,
+        }
     }
 
     /// The configuration in force as YAML, defaults included. It holds no secret, only where each
@@ -641,6 +667,34 @@ template, channel_name
         );
         assert!(problem.contains("--storage.path"), "{problem}");
         assert!(Config::parse(yaml, Some(Path::new("/s"))).is_ok());
+    }
+
+    #[test]
+    fn what_shares_a_quota_is_read_by_one_shard() {
+        let accounts = (0..20).map(|number| {
+            let client = number % 4;
+            format!(
+                "- {{name: cc-{number}, provider: constant_contact, client_id: c-{client}, \
+                 access_token_env: T}}\n- {{name: sms-{number}, provider: smsup, token_env: T}}\n"
+            )
+        });
+        let yaml = format!("accounts:\n{}", accounts.collect::<String>());
+        let mut clients = HashSet::new();
+        let mut names = HashSet::new();
+        for shard in ["0/3", "1/3", "2/3"] {
+            let config = Config::parse(&yaml, None).unwrap();
+            let config = config.of_shard(shard.parse().ok());
+            assert_eq!(config.accounts.len() + config.elsewhere.len(), 40);
+            let mut here = HashSet::new();
+            for Account { name, provider, .. } in config.accounts {
+                assert!(!config.elsewhere.contains_key(&name), "{name}");
+                here.insert(provider.application(&name));
+                assert!(names.insert(name), "read twice");
+            }
+            assert!(here.is_disjoint(&clients), "{here:?}");
+            clients.extend(here);
+        }
+        assert_eq!((names.len(), clients.len()), (40, 4 + 20));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::provider::{Access, Applications, TOKEN_TIMEOUT, shell_word};
 use crate::publisher;
 use crate::saved::{self, Restored};
 use crate::server;
+use crate::sharding::Shard;
 use crate::snapshot::{Change, Configured, Generation, Known};
 use crate::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
@@ -60,6 +61,8 @@ pub struct Options {
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
+    /// Which of several exporters this is.
+    pub shard: Option<Shard>,
 }
 
 impl Options {
@@ -290,6 +293,7 @@ impl Accounts {
         let Options {
             config_file,
             storage,
+            shard,
             ..
         } = options.clone();
         let path = config_file.clone();
@@ -300,6 +304,7 @@ impl Accounts {
         };
         match loaded {
             Ok(config) => {
+                let config = config.of_shard(shard);
                 log_warnings(&config);
                 self.put_in_force(config, tasks).await?;
                 self.telemetry.reload_succeeded();

@@ -9,18 +9,20 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::exposition::Writer;
+use crate::discovery;
+use crate::exposition::{Format, Writer};
 use crate::heartbeat::Pulse;
 use crate::negotiation;
 use crate::pages::{self, CONTENT_SECURITY_POLICY};
 use crate::pieces::Pieces;
 use crate::publisher::Published;
+use crate::selection::Selection;
 use crate::telemetry::Telemetry;
 
 /// Largest body of a request in bytes: none is needed.
@@ -74,6 +76,7 @@ impl Endpoints {
             "/status" => read(status),
             "/-/healthy" => read(healthy),
             "/-/ready" => read(ready),
+            "/sd" => read(targets),
             "/config" => {
                 read(|endpoints, _| plain(StatusCode::OK, endpoints.config.borrow().clone()))
             }
@@ -83,12 +86,29 @@ impl Endpoints {
 }
 
 fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    let selection = match Selection::read(request.uri().query().unwrap_or_default()) {
+        Ok(selection) => selection,
+        Err(problem) => return plain(StatusCode::BAD_REQUEST, problem + "\n"),
+    };
     let format = negotiation::format(&header(request, ACCEPT));
     let mut writer = Writer::new(format);
-    writer.families(&endpoints.telemetry.gather());
-    let own = writer.into_string() + format.end();
     let published = Arc::clone(&endpoints.published.borrow());
-    let rendered = published.rendered(format);
+    let exposition = published.exposition(format);
+    let part = match &selection {
+        Selection::All | Selection::Own => {
+            writer.families(&endpoints.telemetry.gather());
+            (selection == Selection::Own).then(|| exposition.own())
+        }
+        Selection::Some(accounts) => {
+            let exists = |name: &str| exposition.accounts().any(|(known, _)| known == name);
+            if let Some(problem) = accounts.unknown(exists) {
+                return plain(StatusCode::NOT_FOUND, problem + "\n");
+            }
+            Some(exposition.some(|name, provider| accounts.have(name, provider)))
+        }
+    };
+    let own = writer.into_string() + format.end();
+    let rendered = part.as_ref().unwrap_or(&exposition.whole);
     let content_type = format.content_type();
     let mut response = if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
         let body = match rendered.gzip(&own) {
@@ -105,6 +125,27 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
     let vary = HeaderValue::from_static("Accept, Accept-Encoding");
     response.headers_mut().insert(VARY, vary);
     response
+}
+
+/// What Prometheus may scrape here, at the address that it has reached.
+fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    // HTTP/2 has the address in the request itself
+    let address = match request.uri().authority() {
+        Some(authority) => discovery::address(authority.as_str()),
+        None => discovery::address(&header(request, HOST)),
+    };
+    let Some(address) = address else {
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "The targets have the address of the Host header, which is none.\n",
+        );
+    };
+    let published = Arc::clone(&endpoints.published.borrow());
+    let accounts = published.exposition(Format::Text).accounts();
+    match discovery::targets(address.as_str(), &endpoints.telemetry_path, accounts) {
+        Ok(targets) => respond(StatusCode::OK, "application/json", targets),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
 }
 
 /// The values of a header that may come several times.

@@ -10,7 +10,7 @@ use crate::snapshot::{AccountState, Snapshot};
 
 /// What every campaign metric's HELP ends with, as the exporter guide of Prometheus asks of
 /// whatever is not read at the scrape.
-const BACKGROUND: &str = "Read from the provider in the background; \
+pub const BACKGROUND: &str = "Read from the provider in the background; \
     campaign_account_last_success_timestamp_seconds tells when.";
 
 /// A metric.

@@ -14,6 +14,8 @@ pub mod document;
 
 pub mod provider;
 
+pub mod sharding;
+
 pub mod config;
 
 pub mod history;
@@ -33,8 +35,10 @@ pub mod pieces;
 pub mod publisher;
 pub mod rendering;
 
+pub mod discovery;
 pub mod negotiation;
 pub mod pages;
+pub mod selection;
 
 pub mod endpoints;
 

@@ -50,6 +50,7 @@ async fn run() -> ExitCode {
         web_config_file: options.web_config(),
         telemetry_path: options.telemetry_path,
         lifecycle: options.lifecycle,
+        shard: options.shard,
     };
     if let Some(Command::Demo {
         seed,
@@ -58,6 +59,10 @@ async fn run() -> ExitCode {
     {
         if options.config_check {
             error!("--config.check checks a configuration file, and the demo has none");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+        if options.shard.is_some() {
+            error!("--shard spreads the accounts of a configuration, and each demo has its own");
             return ExitCode::from(BAD_CONFIGURATION);
         }
         return match web_config(&daemon_options) {
@@ -69,10 +74,14 @@ async fn run() -> ExitCode {
     }
 
     let mut config = match Config::load(&options.config_file, storage.as_deref()) {
-        Ok(config) => config,
+        Ok(config) => config.of_shard(options.shard),
         Err(problems) => return refuse(&problems),
     };
     daemon::log_warnings(&config);
+    if let Some(shard) = options.shard {
+        let (accounts, elsewhere) = (config.accounts.len(), config.elsewhere.len());
+        info!(%shard, accounts, elsewhere, "only the accounts of a shard are read");
+    }
     if options.config_check {
         if let Err(problems) = web_config(&daemon_options) {
             return refuse(&problems);
@@ -92,11 +101,7 @@ async fn run() -> ExitCode {
             if let Some(name) = account {
                 config.accounts.retain(|account| account.name == name);
                 if config.accounts.is_empty() {
-                    error!(
-                        account = name,
-                        "the configuration has no account of this name"
-                    );
-                    return ExitCode::from(BAD_CONFIGURATION);
+                    return not_here(&config, &name);
                 }
             }
             let flags = daemon_options.flags();
@@ -112,11 +117,7 @@ async fn run() -> ExitCode {
         }
         Some(Command::Authorize { account: name }) => {
             let Some(account) = config.accounts.iter().find(|account| account.name == name) else {
-                error!(
-                    account = name,
-                    "the configuration has no account of this name"
-                );
-                return ExitCode::from(BAD_CONFIGURATION);
+                return not_here(&config, &name);
             };
             let Some(folder) = storage else {
                 error!("authorize needs --storage.path, where the running exporter has its own");
@@ -147,6 +148,17 @@ fn web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
 fn refuse(problems: &dyn Error) -> ExitCode {
     for problem in problems.to_string().lines() {
         error!("{problem}");
+    }
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// Says why there is no such account.
+fn not_here(config: &Config, account: &str) -> ExitCode {
+    if let Some(owner) = config.elsewhere.get(account) {
+        // its tokens and the count of its requests belong into the other one's storage
+        error!(account, %owner, "another shard reads this account: run it there");
+    } else {
+        error!(account, "the configuration has no account of this name");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }

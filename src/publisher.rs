@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use crate::changes::{Inbox, Pending};
 use crate::exposition::Format;
-use crate::rendering::{Rendered, Renderer};
+use crate::rendering::{Exposition, Renderer};
 use crate::snapshot::Snapshot;
 use crate::status::{Status, Summary};
 
 /// The campaign and account metrics as they are sent, and whether each account was polled.
 #[derive(Debug)]
 pub struct Published {
-    text: Rendered,
-    open_metrics: Rendered,
+    text: Exposition,
+    open_metrics: Exposition,
     /// What the status page says.
     pub status: Status,
     /// Whether each account was polled at least once; it stays so.
@@ -24,8 +24,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// The rendering in a format.
-    pub const fn rendered(&self, format: Format) -> &Rendered {
+    /// The exposition in a format.
+    pub const fn exposition(&self, format: Format) -> &Exposition {
         match format {
             Format::Text => &self.text,
             Format::OpenMetrics => &self.open_metrics,
@@ -36,7 +36,7 @@ impl Published {
 /// What is published before there is anything.
 pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
     let nothing = publish(
-        &mut Renderer::new(),
+        &mut Renderer::new()?,
         &mut Summary::default(),
         &Snapshot::default(),
         false,
@@ -50,7 +50,7 @@ pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
 /// answer scrapes. Always the same one, too: allocators keep memory by thread.
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
     let mut snapshot = Snapshot::default();
-    let mut renderer = Renderer::new();
+    let mut renderer = Renderer::new()?;
     let mut summary = Summary::default();
     loop {
         let expiry = snapshot.next_expiry();

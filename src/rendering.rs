@@ -3,8 +3,9 @@
 //!
 //! The samples of a family stand together, so those of an account are in as many places as there are
 //! families. Each is a `Part` that all expositions share while it stays the same: a sample of a
-//! gauge is written alike in both formats. Parts that stand next to each other are compressed
-//! together where they are small.
+//! gauge is written alike in both formats. Each is compressed by itself, for the expositions of some
+//! accounts, which are put together when they are asked for; and small ones that stand next to each
+//! other are compressed together, too, for the exposition of all.
 
 use std::collections::BTreeMap;
 use std::collections::hash_map::{Entry, HashMap};
@@ -60,119 +61,192 @@ impl Rendered {
     }
 }
 
+impl Rendered {
+    fn new<'a>(parts: &[Arc<Part>], deflated: impl Iterator<Item = &'a Arc<Deflated>>) -> Self {
+        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
+        let mut checksum = Checksum::default();
+        for deflated in deflated {
+            gzip.push(deflated.bytes.clone());
+            checksum.add(deflated);
+        }
+        let identity: Arc<[_]> = parts.iter().map(|part| part.text.clone()).collect();
+        let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
+        Self {
+            identity_length: length(&identity),
+            gzip_length: length(&gzip),
+            identity,
+            gzip: gzip.into(),
+            checksum,
+        }
+    }
+}
+
+/// All accounts in one format, and what is needed for some of them.
+#[derive(Debug)]
+pub struct Exposition {
+    /// All of them.
+    pub whole: Rendered,
+    headers: Arc<[Arc<Part>]>,
+    accounts: Arc<[Arc<AccountParts>]>,
+    series: Arc<Part>,
+}
+
+impl Exposition {
+    /// The accounts, by name, each with its provider.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &'static str)> + Clone {
+        let accounts = self.accounts.iter();
+        accounts.map(|account| (account.name.as_str(), account.provider))
+    }
+
+    /// What it tells of itself alone.
+    pub fn own(&self) -> Rendered {
+        Rendered::new(
+            &[Arc::clone(&self.series)],
+            [&self.series.deflated].into_iter(),
+        )
+    }
+
+    /// Those accounts alone that are wanted, by name and provider. Nothing is rendered or compressed.
+    pub fn some(&self, wanted: impl Fn(&str, &str) -> bool) -> Rendered {
+        let accounts = self.accounts.iter();
+        let accounts: Vec<_> = accounts
+            .filter(|account| wanted(&account.name, account.provider))
+            .collect();
+        let families = families(&self.headers, accounts.iter().copied());
+        let parts: Vec<_> = families.cloned().collect();
+        Rendered::new(&parts, parts.iter().map(|part| &part.deflated))
+    }
+}
+
 /// Renders snapshots, and remembers the last one.
 #[derive(Debug)]
 pub struct Renderer {
-    text_headers: Vec<Arc<Part>>,
-    open_metrics_headers: Vec<Arc<Part>>,
-    accounts: BTreeMap<String, AccountParts>,
+    text_headers: Arc<[Arc<Part>]>,
+    open_metrics_headers: Arc<[Arc<Part>]>,
+    accounts: BTreeMap<String, Arc<AccountParts>>,
+    compressor: Compressor,
     runs: Runs,
 }
 
 impl Renderer {
     /// One that has rendered nothing yet.
-    pub fn new() -> Self {
-        Self {
-            text_headers: headers(Format::Text),
-            open_metrics_headers: headers(Format::OpenMetrics),
+    pub fn new() -> io::Result<Self> {
+        let mut compressor = Compressor::new();
+        Ok(Self {
+            text_headers: headers(Format::Text, &mut compressor)?,
+            open_metrics_headers: headers(Format::OpenMetrics, &mut compressor)?,
             accounts: BTreeMap::new(),
+            compressor,
             runs: Runs::default(),
-        }
+        })
     }
 
     /// Everything about the campaigns and accounts of a snapshot, in text and in `OpenMetrics`.
-    pub fn render(&mut self, snapshot: &Snapshot) -> io::Result<(Rendered, Rendered)> {
+    pub fn render(&mut self, snapshot: &Snapshot) -> io::Result<(Exposition, Exposition)> {
         let mut before = std::mem::take(&mut self.accounts);
         for state in snapshot.accounts() {
             let name = &state.account.name;
             let parts = match before.remove(name) {
                 Some(parts) if parts.revision == state.revision => parts,
-                parts => AccountParts::new(state, parts),
+                parts => {
+                    let parts = AccountParts::new(state, parts.as_deref(), &mut self.compressor)?;
+                    Arc::new(parts)
+                }
             };
             self.accounts.insert(name.clone(), parts);
         }
         drop(before);
+        let accounts: Arc<[_]> = self.accounts.values().cloned().collect();
         let rendered = (
-            self.exposition(Format::Text)?,
-            self.exposition(Format::OpenMetrics)?,
+            self.exposition(Format::Text, Arc::clone(&accounts))?,
+            self.exposition(Format::OpenMetrics, accounts)?,
         );
         self.runs.forget_unused();
         Ok(rendered)
     }
 
     /// Puts the parts together, family by family.
-    fn exposition(&mut self, format: Format) -> io::Result<Rendered> {
-        let series = self.accounts.values().map(|account| account.series).sum();
+    fn exposition(
+        &mut self,
+        format: Format,
+        accounts: Arc<[Arc<AccountParts>]>,
+    ) -> io::Result<Exposition> {
+        let series = accounts.iter().map(|account| account.series).sum();
         let mut writer = Writer::new(format);
         write_series(&mut writer, series);
-        let series = Arc::new(Part::new(&writer.into_string(), false));
+        let series = Arc::new(Part::new(
+            &writer.into_string(),
+            false,
+            &mut self.compressor,
+        )?);
         let headers = match format {
             Format::Text => &self.text_headers,
             Format::OpenMetrics => &self.open_metrics_headers,
         };
-        let families = headers.iter().enumerate().flat_map(|(index, header)| {
-            let accounts = self.accounts.values();
-            let mut samples = accounts
-                .flat_map(move |account| account.family(index))
-                .peekable();
-            // a family without samples is legal and still noise
-            let header = samples.peek().is_some().then_some(header);
-            header.into_iter().chain(samples)
-        });
+        let families = families(headers, accounts.iter());
         let parts: Vec<_> = families.chain([&series]).cloned().collect();
-        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
-        let mut checksum = Checksum::default();
-        for run in parts.chunk_by(|part, next| !part.ends_run && !next.is_large()) {
-            let deflated = self.runs.deflated(run)?;
-            gzip.push(deflated.bytes.clone());
-            checksum.add(deflated);
-        }
-        let identity: Arc<[_]> = parts.iter().map(|part| part.text.clone()).collect();
-        let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
-        Ok(Rendered {
-            identity_length: length(&identity),
-            gzip_length: length(&gzip),
-            identity,
-            gzip: gzip.into(),
-            checksum,
+        let runs = parts.chunk_by(|part, next| !part.ends_run && !next.is_large());
+        let deflated = runs.map(|run| self.runs.deflated(run, &mut self.compressor));
+        let deflated = deflated.collect::<io::Result<Vec<_>>>()?;
+        Ok(Exposition {
+            whole: Rendered::new(&parts, deflated.iter()),
+            headers: Arc::clone(headers),
+            accounts,
+            series,
         })
     }
 }
 
-impl Default for Renderer {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The parts of some accounts in the order in which they are sent.
+fn families<'a>(
+    headers: &'a [Arc<Part>],
+    accounts: impl Iterator<Item = &'a Arc<AccountParts>> + Clone,
+) -> impl Iterator<Item = &'a Arc<Part>> {
+    headers.iter().enumerate().flat_map(move |(index, header)| {
+        let accounts = accounts.clone();
+        let mut samples = accounts
+            .flat_map(move |account| account.family(index))
+            .peekable();
+        // a family without samples is legal and still noise
+        let header = samples.peek().is_some().then_some(header);
+        header.into_iter().chain(samples)
+    })
 }
 
 /// What stands before the samples of each family: those of the campaigns, then those of the accounts.
-fn headers(format: Format) -> Vec<Arc<Part>> {
-    let header = |begin: &dyn Fn(&mut Writer)| {
+fn headers(format: Format, compressor: &mut Compressor) -> io::Result<Arc<[Arc<Part>]>> {
+    let mut header = |begin: &dyn Fn(&mut Writer)| {
         let mut writer = Writer::new(format);
         begin(&mut writer);
-        Arc::new(Part::new(&writer.into_string(), false))
+        Part::new(&writer.into_string(), false, compressor).map(Arc::new)
     };
-    let campaigns = CAMPAIGN_FAMILIES.iter();
-    let campaigns = campaigns.map(|family| header(&|writer| family.begin(writer)));
-    let accounts = ACCOUNT_FAMILIES.iter();
-    let accounts = accounts.map(|family| header(&|writer| family.begin(writer)));
-    campaigns.chain(accounts).collect()
+    let mut headers = Vec::new();
+    for family in CAMPAIGN_FAMILIES {
+        headers.push(header(&|writer| family.begin(writer))?);
+    }
+    for family in ACCOUNT_FAMILIES {
+        headers.push(header(&|writer| family.begin(writer))?);
+    }
+    Ok(headers.into())
 }
 
 /// A text that stands in an exposition as a whole.
 #[derive(Debug)]
 struct Part {
     text: Bytes,
+    deflated: Arc<Deflated>,
     /// Whether what follows is compressed by itself.
     ends_run: bool,
 }
 
 impl Part {
-    fn new(text: &str, ends_run: bool) -> Self {
-        Self {
-            text: Bytes::copy_from_slice(text.as_bytes()),
+    fn new(text: &str, ends_run: bool, compressor: &mut Compressor) -> io::Result<Self> {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        Ok(Self {
+            deflated: Arc::new(compressor.piece([text.as_ref()].into_iter())?),
             ends_run: ends_run || text.len() >= LARGE,
-        }
+            text,
+        })
     }
 
     fn is_large(&self) -> bool {
@@ -180,17 +254,16 @@ impl Part {
     }
 }
 
-/// What is compressed, by the places of its parts.
+/// What is compressed together, by the places of its parts.
 #[derive(Debug, Default)]
 struct Runs {
-    compressor: Compressor,
     known: HashMap<Vec<usize>, Run>,
 }
 
 /// Parts that are compressed together.
 #[derive(Debug)]
 struct Run {
-    deflated: Deflated,
+    deflated: Arc<Deflated>,
     /// Kept, so that no other part is ever at the same place.
     _parts: Vec<Arc<Part>>,
     is_used: bool,
@@ -198,21 +271,28 @@ struct Run {
 
 impl Runs {
     /// Some parts, compressed, unless they were before.
-    fn deflated(&mut self, parts: &[Arc<Part>]) -> io::Result<&Deflated> {
+    fn deflated(
+        &mut self,
+        parts: &[Arc<Part>],
+        compressor: &mut Compressor,
+    ) -> io::Result<Arc<Deflated>> {
+        if let [part] = parts {
+            return Ok(Arc::clone(&part.deflated));
+        }
         let places = parts.iter().map(|part| Arc::as_ptr(part).addr()).collect();
         let run = match self.known.entry(places) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let texts = parts.iter().map(|part| part.text.as_ref());
                 entry.insert(Run {
-                    deflated: self.compressor.piece(texts)?,
+                    deflated: Arc::new(compressor.piece(texts)?),
                     _parts: parts.to_vec(),
                     is_used: true,
                 })
             }
         };
         run.is_used = true;
-        Ok(&run.deflated)
+        Ok(Arc::clone(&run.deflated))
     }
 
     /// Forgets what was not asked for since the last time.
@@ -228,13 +308,14 @@ type Samples = Option<Arc<Part>>;
 /// An account in parts.
 #[derive(Debug)]
 struct AccountParts {
+    name: String,
     revision: Revision,
     /// What is in every sample, beside the name.
     provider: &'static str,
     info_labels: Vec<InfoLabel>,
     /// How many series its campaigns have.
     series: usize,
-    chunks: Vec<Chunk>,
+    chunks: Vec<Arc<Chunk>>,
     /// Its samples in each of the [`ACCOUNT_FAMILIES`].
     own: Vec<Samples>,
 }
@@ -249,41 +330,50 @@ struct Chunk {
 }
 
 impl AccountParts {
-    fn new(state: &AccountState, before: Option<Self>) -> Self {
+    fn new(
+        state: &AccountState,
+        before: Option<&Self>,
+        compressor: &mut Compressor,
+    ) -> io::Result<Self> {
         let name = state.account.name.as_str();
         let (provider, info_labels) = (state.account.provider.name(), state.info_labels());
         let before = before.filter(|before| {
             before.provider == provider && before.info_labels.as_slice() == info_labels
         });
-        let (known, own_before) = before
-            .map(|before| (before.chunks, before.own))
-            .unwrap_or_default();
+        let known = before.map(|before| before.chunks.as_slice());
         let mut known: HashMap<_, _> = known
-            .into_iter()
-            .filter_map(|chunk| Some((chunk.campaigns.last()?.id.clone(), chunk)))
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|chunk| Some((chunk.campaigns.last()?.id.as_str(), chunk)))
             .collect();
         let chunks = chunked(state.campaigns()).map(|campaigns| {
-            let before = campaigns.last().and_then(|last| known.remove(&last.id));
+            let last = campaigns.last();
+            let before = last.and_then(|last| known.remove(last.id.as_str()));
             match before {
-                Some(chunk) if is_same(&chunk.campaigns, campaigns) => chunk,
-                before => Chunk::new(state, campaigns, before.as_ref()),
+                Some(chunk) if is_same(&chunk.campaigns, campaigns) => Ok(Arc::clone(chunk)),
+                before => {
+                    let before = before.map(AsRef::as_ref);
+                    Chunk::new(state, campaigns, before, compressor).map(Arc::new)
+                }
             }
         });
-        let chunks: Vec<_> = chunks.collect();
+        let chunks = chunks.collect::<io::Result<Vec<_>>>()?;
         let mut text = String::new();
         let own = ACCOUNT_FAMILIES.iter().enumerate().map(|(index, family)| {
             text.clear();
             write_account(&mut text, family, state);
-            samples(&text, own_before.get(index), (name, index))
+            let before = before.and_then(|before| before.own.get(index));
+            samples(&text, before, (name, index), compressor)
         });
-        Self {
-            own: own.collect(),
+        Ok(Self {
+            own: own.collect::<io::Result<_>>()?,
+            name: name.to_owned(),
             revision: state.revision,
             provider,
             info_labels: info_labels.to_vec(),
             series: chunks.iter().map(|chunk| chunk.series).sum(),
             chunks,
-        }
+        })
     }
 
     /// The samples of a family, counted as [`headers`] does.
@@ -297,7 +387,12 @@ impl AccountParts {
 }
 
 impl Chunk {
-    fn new(state: &AccountState, campaigns: &[Arc<Campaign>], before: Option<&Self>) -> Self {
+    fn new(
+        state: &AccountState,
+        campaigns: &[Arc<Campaign>],
+        before: Option<&Self>,
+        compressor: &mut Compressor,
+    ) -> io::Result<Self> {
         let name = state.account.name.as_str();
         let last = campaigns.last().map(|campaign| campaign.id.as_str());
         let rows = CampaignRows::new(state, campaigns);
@@ -307,26 +402,32 @@ impl Chunk {
             text.clear();
             series += rows.write(&mut text, family);
             let before = before.and_then(|before| before.parts.get(index));
-            samples(&text, before, (name, last, index))
+            samples(&text, before, (name, last, index), compressor)
         });
-        Self {
-            parts: parts.collect(),
+        Ok(Self {
+            parts: parts.collect::<io::Result<_>>()?,
             campaigns: campaigns.into(),
             series,
-        }
+        })
     }
 }
 
 /// The part that a text becomes: the one before where it is the same. Whether a run ends with it
 /// depends on its `place` alone, so that a change moves no ends.
-fn samples(text: &str, before: Option<&Samples>, place: impl Hash) -> Samples {
+fn samples(
+    text: &str,
+    before: Option<&Samples>,
+    place: impl Hash,
+    compressor: &mut Compressor,
+) -> io::Result<Samples> {
     if text.is_empty() {
-        return None;
+        return Ok(None);
     }
-    match before.and_then(Option::as_ref) {
-        Some(before) if before.text == text.as_bytes() => Some(Arc::clone(before)),
-        _ => Some(Arc::new(Part::new(text, is_one_of(RUN, place)))),
-    }
+    let part = match before.and_then(Option::as_ref) {
+        Some(before) if before.text == text.as_bytes() => Arc::clone(before),
+        _ => Arc::new(Part::new(text, is_one_of(RUN, place), compressor)?),
+    };
+    Ok(Some(part))
 }
 
 /// Campaigns in chunks whose ends depend on the ids alone, so that one that comes or leaves changes
@@ -438,15 +539,44 @@ mod tests {
     /// Renders, and holds all four variants against what is rendered in one go.
     fn rendered(renderer: &mut Renderer, snapshot: &Snapshot) -> [Rendered; 2] {
         let (text_format, open_metrics) = renderer.render(snapshot).unwrap();
-        for (rendered, format) in [
+        for (exposition, format) in [
             (&text_format, Format::Text),
             (&open_metrics, Format::OpenMetrics),
         ] {
-            let expected = families::render(snapshot, format) + "own 1\n";
-            assert_eq!(text(rendered.identity("own 1\n".to_owned())), expected);
-            assert_eq!(decompressed(rendered.gzip("own 1\n").unwrap()), expected);
+            let whole = families::render(snapshot, format);
+            let expected = whole.clone() + "own 1\n";
+            let all = &exposition.whole;
+            assert_eq!(text(all.identity("own 1\n".to_owned())), expected);
+            assert_eq!(decompressed(all.gzip("own 1\n").unwrap()), expected);
+            for wanted in [&["a"][..], &["c", "a"], &["b", "c"], &[]] {
+                let some = exposition.some(|name, _| wanted.contains(&name));
+                let expected = of_accounts(&whole, wanted) + "own 1\n";
+                assert_eq!(text(some.identity("own 1\n".to_owned())), expected);
+                assert_eq!(decompressed(some.gzip("own 1\n").unwrap()), expected);
+            }
         }
-        [text_format, open_metrics]
+        [text_format.whole, open_metrics.whole]
+    }
+
+    /// The lines about some accounts, each family's under its header.
+    fn of_accounts(whole: &str, accounts: &[&str]) -> String {
+        let (mut lines, mut header) = (String::new(), String::new());
+        for line in whole.split_inclusive('\n') {
+            if line.starts_with("# ") {
+                // the one before has no samples
+                if line.starts_with("# HELP") {
+                    header.clear();
+                }
+                header.push_str(line);
+            } else if accounts
+                .iter()
+                .any(|name| line.contains(&format!("account=\"{name}\"")))
+            {
+                lines.push_str(&std::mem::take(&mut header));
+                lines.push_str(line);
+            }
+        }
+        lines
     }
 
     /// How many pieces are not shared with what was before, as they are and compressed.
@@ -464,7 +594,7 @@ mod tests {
 
     #[test]
     fn a_poll_costs_what_changed() {
-        let mut renderer = Renderer::new();
+        let mut renderer = Renderer::new().unwrap();
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut campaigns: Vec<_> = (0..5_000).map(|id| campaign(id, 90)).collect();
@@ -518,7 +648,7 @@ mod tests {
         for name in &names {
             poll(&mut snapshot, name, vec![campaign(1, 90)]);
         }
-        let [rendered, _] = rendered(&mut Renderer::new(), &snapshot);
+        let [rendered, _] = rendered(&mut Renderer::new().unwrap(), &snapshot);
         let of_one = rendered.identity.len() as u64 / RUN;
         let runs = rendered.gzip.len() as u64;
         assert!((of_one / 2..of_one * 2).contains(&runs), "{runs} runs");
@@ -527,7 +657,7 @@ mod tests {
 
     #[test]
     fn labels_of_another_configuration_are_in_all_samples() {
-        let mut renderer = Renderer::new();
+        let mut renderer = Renderer::new().unwrap();
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut one = Campaign::clone(&campaign(1, 90));
@@ -579,7 +709,7 @@ mod tests {
         fn whatever_changes_all_variants_are_as_if_rendered_at_once(
             steps in prop::collection::vec(step(), 1..8)
         ) {
-            let mut renderer = Renderer::new();
+            let mut renderer = Renderer::new().unwrap();
             let mut snapshot = Snapshot::default();
             configure(&mut snapshot, &NAMES, "");
             let mut known = [const { Vec::new() }; 3];

@@ -23,6 +23,7 @@ use tracing::{debug, error, warn};
 use crate::endpoints::{Body, Endpoints};
 use crate::tls::HTTP2;
 use crate::web::{self, InForce};
+use crate::web_config::WebConfig;
 
 /// Connections at the same time; more wait to be accepted. A Prometheus keeps one or two.
 const MAX_CONNECTIONS: usize = 256;
@@ -64,6 +65,14 @@ struct Service {
     in_force: watch::Receiver<InForce>,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
+}
+
+/// One that is connected.
+#[derive(Clone)]
+struct Client {
+    let_in_by: Arc<WebConfig>,
+    in_force: watch::Receiver<InForce>,
+    service: Arc<Service>,
 }
 
 /// Serves until `stop` is cancelled, then finishes what is running.
@@ -140,8 +149,13 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
     let stream = Box::pin(stream);
     let mut in_force = service.in_force.clone();
     let InForce { config, suspended } = in_force.borrow_and_update().clone();
+    let client = Client {
+        let_in_by: Arc::clone(&config),
+        in_force,
+        service: Arc::clone(&service),
+    };
     let Some(tls) = &config.tls else {
-        return requests(stream, in_force, service).await;
+        return requests(stream, client).await;
     };
     if suspended {
         return debug!("no TLS: the web configuration cannot be used");
@@ -151,22 +165,18 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
     match service.stop.run_until_cancelled(handshake).await {
         None => {}
         Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
-            requests_of_http2(stream, in_force, service).await;
+            requests_of_http2(stream, client).await;
         }
-        Some(Ok(Ok(stream))) => requests(stream, in_force, service).await,
+        Some(Ok(Ok(stream))) => requests(stream, client).await,
         Some(Ok(Err(error))) => debug!(%error, "no TLS with a client"),
         Some(Err(_)) => debug!("no TLS with a client in time"),
     }
 }
 
 /// Answers what comes over HTTP/1.1.
-async fn requests(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin,
-    in_force: watch::Receiver<InForce>,
-    service: Arc<Service>,
-) {
-    let until = end(in_force.clone(), service.stop.clone());
-    let answer = service_fn(move |request| answer(request, in_force.clone(), Arc::clone(&service)));
+async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin, client: Client) {
+    let until = end(client.in_force.clone(), client.service.stop.clone());
+    let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -186,11 +196,10 @@ async fn requests(
 /// Answers what comes over HTTP/2.
 async fn requests_of_http2(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    in_force: watch::Receiver<InForce>,
-    service: Arc<Service>,
+    client: Client,
 ) {
-    let until = end(in_force.clone(), service.stop.clone());
-    let answer = service_fn(move |request| answer(request, in_force.clone(), Arc::clone(&service)));
+    let until = end(client.in_force.clone(), client.service.stop.clone());
+    let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
@@ -209,13 +218,10 @@ async fn requests_of_http2(
     log_end(served);
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    in_force: watch::Receiver<InForce>,
-    service: Arc<Service>,
-) -> Result<Response<Body>, Infallible> {
-    let in_force = in_force.borrow().clone();
-    Ok(web::answer(&in_force, &service.endpoints, request).await)
+async fn answer(request: Request<Incoming>, client: Client) -> Result<Response<Body>, Infallible> {
+    let in_force = client.in_force.borrow().clone();
+    let endpoints = &client.service.endpoints;
+    Ok(web::answer(&in_force, &client.let_in_by, endpoints, request).await)
 }
 
 /// Waits until a connection has to end: at `stop`, with another web configuration, or after its time.

@@ -58,7 +58,7 @@ pub async fn follow(path: PathBuf, in_force: watch::Sender<InForce>, stop: Cance
             Err(error) => Err(error.to_string()),
         };
         match changed {
-            Ok(None) if problem.is_none() => {}
+            Ok(None) if !in_force.borrow().suspended => {}
             Ok(new) => {
                 if let Some(new) = new {
                     log_warnings(&new);
@@ -117,9 +117,11 @@ pub fn log_warnings(config: &WebConfig) {
     }
 }
 
-/// Answers a request if the web configuration lets it pass.
+/// Answers a request if the web configuration lets it pass, which has to be the one that let its
+/// connection in: TLS is what another may ask for.
 pub async fn answer(
     in_force: &InForce,
+    let_in_by: &Arc<WebConfig>,
     endpoints: &Endpoints,
     request: Request<Incoming>,
 ) -> Response<Body> {
@@ -130,6 +132,12 @@ pub async fn answer(
         );
     }
     let config = &in_force.config;
+    if !Arc::ptr_eq(config, let_in_by) {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The web configuration has changed: connect anew.\n",
+        );
+    }
     if config
         .rate_limit
         .as_ref()

@@ -52,6 +52,8 @@ pub struct WebConfig {
     pub warnings: Vec<String>,
     /// Whether clients need a certificate that is verified.
     verifies_clients: bool,
+    /// Whether it needs one of certain names.
+    allows_names: bool,
     digest: Contents,
 }
 
@@ -133,6 +135,8 @@ impl WebConfig {
             Some("TLS")
         } else if lost(self.verifies_clients, other.verifies_clients) {
             Some("verified client certificates")
+        } else if lost(self.allows_names, other.allows_names) {
+            Some("client_allowed_sans")
         } else if lost(
             self.authentication.is_some(),
             other.authentication.is_some(),
@@ -200,11 +204,12 @@ impl Parsed {
     }
 
     fn into_config(mut self, path: &Path) -> Result<WebConfig, WebConfigError> {
-        let mut verifies_clients = false;
+        let (mut verifies_clients, mut allows_names) = (false, false);
         let tls = match self.tls {
             None => None,
             Some(settings) => {
                 verifies_clients = settings.client_auth == ClientAuth::RequireAndVerify;
+                allows_names = settings.client_allowed_sans.is_some();
                 let server = tls::server(&settings, self.http2, &mut self.warnings);
                 let server = server.map_err(|problem| {
                     WebConfigError(vec![format!(
@@ -222,6 +227,7 @@ impl Parsed {
             rate_limit: self.rate_limit,
             warnings: self.warnings,
             verifies_clients,
+            allows_names,
             digest: self.digest,
         })
     }

@@ -57,7 +57,7 @@ fn state(thresholds: &Thresholds) -> Row {
             stat("Exporters down", "Exporters of the time range that Prometheus cannot scrape now.")
                 .query(
                     &format!(
-                        "count(({0}) == 0) or 0 * count({0})",
+                        "count(min by (job, instance) ({0}) == 0) or 0 * count({0})",
                         of_exporters("up")
                     ),
                     "exporters",

@@ -140,7 +140,7 @@ impl Settings {
 
     /// What shares a quota with the account called `account`: at Constant Contact all accounts of
     /// one client, elsewhere the account alone.
-    fn application(&self, account: &str) -> String {
+    pub fn application(&self, account: &str) -> String {
         let (provider, base_url, own) = self.identity();
         let own = match self {
             Self::ConstantContact(_) => own.unwrap_or(account),

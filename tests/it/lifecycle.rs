@@ -160,11 +160,13 @@ async fn each_endpoint_answers_get_and_head_and_refuses_the_rest() {
         ("/-/ready", "text/plain", "ready"),
         ("/config", "text/plain", "name: one"),
         // a query is no part of the path
+        ("/config?a=b", "text/plain", "name: one"),
         (
-            "/metrics?a=b",
+            "/metrics?account=one",
             "text/plain; version=0.0.4",
             "campaign_deliveries{",
         ),
+        ("/sd", "application/json", r#""__param_account":"one""#),
     ] {
         let ask = async |method| {
             let request = client().request(method, daemon.url(path));

@@ -24,7 +24,7 @@ fn campaign(id: usize, name: &str, deliveries: u64) -> Campaign {
         ..Counts::default()
     };
     let sent_at = Utc::now() - TimeDelta::days(1);
-    Campaign::sms(&format!("c-{id}"), name, sent_at, counts)
+    Campaign::sms(format!("c-{id}"), name, sent_at, counts)
 }
 
 async fn hostile() -> Simulator {

@@ -7,18 +7,18 @@
     reason = "a test that panics fails"
 )]
 
+/// The manual's own source.
+#[path = "../../docs/source/mod.rs"]
+mod manual;
 /// The dashboards' own source.
 #[path = "../../dashboards/source/mod.rs"]
 mod source;
-/// The reader of expositions of the live tests, which need more of it.
-#[expect(dead_code, reason = "only its samples are needed here")]
-#[path = "../it/support/strict.rs"]
-mod strict;
 
 mod alerts;
 mod dashboard;
 mod dashboards;
 mod deploy;
+mod documentation;
 mod expression;
 mod links;
 mod linter;

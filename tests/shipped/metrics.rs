@@ -2,28 +2,17 @@
 //! from the rules that record more, and from Prometheus. And what labels an expression yields.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 
-use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Status};
-use campaign_exporter::config::Config;
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families;
-use campaign_exporter::poller::connect;
-use campaign_exporter::provider::Applications;
-use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
-use campaign_exporter::telemetry::Telemetry;
-use chrono::Utc;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::token::{T_BOTTOMK, T_LOR, T_TOPK};
 use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
-use tempfile::TempDir;
 
 use crate::expression;
+use crate::manual::exposition::exposition;
+use crate::manual::strict::Sample;
 use crate::rules::{Rule, rules};
-use crate::strict::{self, Sample};
 
 /// The labels that something can have, each with the values that are known.
 pub(crate) type Labels = BTreeMap<String, BTreeSet<String>>;
@@ -45,14 +34,6 @@ pub(crate) const OF_A_SCRAPE: [&str; 2] = ["up", "scrape_duration_seconds"];
 /// What a user may record for an account: `alerts/thresholds.yml` says how.
 const OF_A_USER: &str = "campaign_threshold";
 
-/// Each of the providers, once.
-const CONFIGURATION: &str = "
-accounts:
-  - {name: spring-us, provider: constant_contact, access_token_env: TOKEN}
-  - {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: '1', token_env: TOKEN}
-  - {name: shoes-ch, provider: smsup, token_env: TOKEN}
-";
-
 /// All series that there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(BTreeMap<String, Labels>);
@@ -61,7 +42,7 @@ impl Metrics {
     /// What the exporter shows, what the rules record, what Prometheus adds.
     pub(crate) async fn all() -> Self {
         let mut metrics = Self::default();
-        for sample in exposition().await {
+        for sample in samples().await {
             let labels = sample.labels.into_iter();
             let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
             metrics.add(&sample.name, labels.collect());
@@ -258,110 +239,10 @@ impl Metrics {
     }
 }
 
-/// What the exporter shows of accounts whose providers report all that they can.
-pub(crate) async fn exposition() -> Vec<Sample> {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("campaign_exporter.yml");
-    std::fs::write(&path, CONFIGURATION).unwrap();
-    let accounts = Config::load(&path, None).unwrap().accounts;
-
-    let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| Configured {
-        generation: 1,
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    snapshot.apply(Change::Configured(configured.collect()));
-    let mut applications = Applications::new(None, String::new());
-    let settings = accounts.iter().map(|account| {
-        let limits = account.provider.limits(account.polling.limits());
-        (account.name.as_str(), &account.provider, limits)
-    });
-    applications.configure(settings).await;
-
-    let mut telemetries = Vec::new();
-    for account in &accounts {
-        let (telemetry, _) = connect(account, &applications, None).unwrap();
-        telemetry.request("200", Duration::from_secs(1));
-        telemetry.decode_problems("date", 1);
-        telemetries.push(telemetry);
-        snapshot.apply(Change::Polled(Box::new(polled(&account.name))));
-    }
-    let telemetry = Telemetry::new().unwrap();
-    telemetry.observe_process().unwrap();
-    telemetry.set_accounts(telemetries);
-
-    let mut writer = Writer::new(Format::Text);
-    writer.families(&telemetry.gather());
-    let text = families::render(&snapshot, Format::Text) + &writer.into_string();
-    let families = strict::read(&text, Format::Text).into_iter();
+/// What the exporter shows.
+pub(crate) async fn samples() -> Vec<Sample> {
+    let families = exposition().await.unwrap().into_iter();
     families.flat_map(|family| family.samples).collect()
-}
-
-/// A poll that found a campaign of each channel and each status, with all counts.
-fn polled(account: &str) -> Update {
-    let statuses = [
-        Status::Sent,
-        Status::Waiting,
-        Status::InProgress,
-        Status::InModeration,
-        Status::Denied,
-        Status::Other,
-    ];
-    let one = Some(1);
-    let counts = Counts {
-        recipients: one,
-        sends: one,
-        deliveries: one,
-        opens: one,
-        clicks: one,
-        bounces: one,
-        opt_outs: one,
-        reads: one,
-        replies: one,
-        pending: one,
-    };
-    let failures = Failures {
-        error: one,
-        expired: one,
-        network_error: one,
-        npai: one,
-    };
-    let now = Some(Utc::now());
-    let campaigns = statuses.into_iter().enumerate().map(|(number, status)| {
-        Arc::new(Campaign {
-            id: number.to_string(),
-            name: "Spring".into(),
-            channel: [Channel::Sms, Channel::Whatsapp][number % 2].clone(),
-            status: Some(status),
-            last_sent: now,
-            scheduled: now,
-            created: now,
-            counts,
-            failures,
-            cost_credits: Some(1.0),
-            reported_delivery_ratio: Some(1.0),
-            ..Campaign::default()
-        })
-    });
-    Update {
-        account: account.to_owned(),
-        generation: 1,
-        at: Utc::now(),
-        ended: tokio::time::Instant::now(),
-        took: Duration::from_secs(1),
-        poll_interval: Duration::from_mins(5),
-        token_expiry: now,
-        requests_remaining: None,
-        failure: None,
-        data: Some(Data {
-            campaigns: campaigns.collect(),
-            dropped: 0,
-            credits: Some(1.0),
-            reported_ratios: vec![("deliver", 1.0)],
-        }),
-    }
 }
 
 /// Whether a matcher asks for values that there are. Only where all values are known and it asks for

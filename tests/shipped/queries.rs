@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::dashboard::Dashboard;
+use crate::manual::strict::Sample;
 use crate::metrics::{self, OF_A_SCRAPE};
 use crate::promtool::promtool;
 use crate::rules::{path, yaml_files};
-use crate::strict::Sample;
 
 /// How many minutes there are before the queries: credits are looked at hour by hour.
 const MINUTES: u32 = 180;
@@ -124,7 +124,7 @@ fn asked(dashboard: &Dashboard, expr: &str, choice: [&str; 6]) -> String {
 
 #[tokio::test]
 async fn every_query_is_answered_whatever_there_is() {
-    let samples = metrics::exposition().await;
+    let samples = metrics::samples().await;
     let mut tests = Vec::new();
     for dashboard in Dashboard::all() {
         let targets = dashboard.targets().map(|(_, target)| &target.expr);

@@ -1,7 +1,6 @@
 //! A real browser, driven by `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

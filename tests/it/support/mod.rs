@@ -3,6 +3,7 @@
 pub(crate) mod alertmanager;
 pub(crate) mod browser;
 pub(crate) mod daemon;
+pub(crate) mod documents;
 pub(crate) mod faketime;
 pub(crate) mod faults;
 pub(crate) mod grafana;

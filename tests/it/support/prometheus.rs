@@ -15,7 +15,7 @@ use super::server::{PAUSE, Program, Server};
 /// The name of the job, which the shipped alerts know an exporter by.
 pub(crate) const JOB: &str = "campaign_exporter";
 
-const PROGRAM: Program = Program {
+pub(crate) const PROGRAM: Program = Program {
     name: "prometheus",
     package: "prometheus",
 };
@@ -90,20 +90,55 @@ impl Prometheus {
     pub(crate) async fn running(job: Job<'_>) -> Self {
         let folder = TempDir::new().unwrap();
         job.write(folder.path());
+        // instead of a minute, since what an Alertmanager is told while the configuration is read
+        // anew gets lost
+        Self::start(
+            folder,
+            "--storage.tsdb.path",
+            &["--rules.alert.resend-delay=4s"],
+        )
+        .await
+    }
+
+    /// Starts it with a configuration of its own.
+    pub(crate) async fn configured(yaml: &str, flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("prometheus.yml"), yaml).unwrap();
+        Self::start(folder, "--storage.tsdb.path", flags).await
+    }
+
+    /// Starts one that only passes on what it scrapes. `flag` makes it one.
+    pub(crate) async fn agent(yaml: &str, flag: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("prometheus.yml"), yaml).unwrap();
+        Self::start(folder, "--storage.agent.path", &[flag]).await
+    }
+
+    async fn start(folder: TempDir, storage: &str, flags: &[&str]) -> Self {
         let server = Server::start(PROGRAM, folder, |folder, address| {
-            vec![
+            let own = [
                 format!("--config.file={}/prometheus.yml", folder.display()),
-                format!("--storage.tsdb.path={}/data", folder.display()),
+                format!("{storage}={}/data", folder.display()),
                 format!("--web.listen-address={address}"),
-                // instead of a minute, since what an Alertmanager is told while the configuration is
-                // read anew gets lost
-                "--rules.alert.resend-delay=4s".to_owned(),
-            ]
+            ];
+            let flags = flags.iter().map(|&flag| flag.to_owned());
+            own.into_iter().chain(flags).collect()
         });
         Self {
             server: server.await,
             client: client(),
         }
+    }
+
+    /// `HOST:PORT`
+    pub(crate) fn address(&self) -> &str {
+        self.server.address()
+    }
+
+    /// Gives it another configuration of its own.
+    pub(crate) async fn configure(&self, yaml: &str) {
+        fs::write(self.server.folder().join("prometheus.yml"), yaml).unwrap();
+        self.server.reload().await;
     }
 
     /// Makes it do something else, with as many rule files.

@@ -322,6 +322,7 @@ fn is_name(text: &str, colons: bool) -> bool {
             .all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,131 @@
+//! What the exporter shows of accounts whose providers report all that they can.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Status};
+use campaign_exporter::config::{Account, Config};
+use campaign_exporter::exposition::{Format, Writer};
+use campaign_exporter::families;
+use campaign_exporter::poller::connect;
+use campaign_exporter::provider::Applications;
+use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::telemetry::Telemetry;
+use chrono::Utc;
+
+use super::strict::{self, Family};
+
+/// Each of the providers, once.
+const CONFIGURATION: &str = "
+accounts:
+  - {name: spring-us, provider: constant_contact, access_token_env: TOKEN}
+  - {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: '1', token_env: TOKEN}
+  - {name: shoes-ch, provider: smsup, token_env: TOKEN}
+";
+
+/// Every family with all its samples.
+pub(crate) async fn exposition() -> anyhow::Result<Vec<Family>> {
+    let config = Config::parse(CONFIGURATION, None);
+    let accounts = config.map_err(|problems| anyhow!("{problems:?}"))?.accounts;
+
+    let mut snapshot = Snapshot::default();
+    let configured = accounts.iter().map(|account| Configured {
+        generation: 1,
+        account: account.clone(),
+        poll_interval: account.polling.poll_interval,
+        restored: None,
+    });
+    snapshot.apply(Change::Configured(configured.collect()));
+    let mut applications = Applications::new(None, String::new());
+    let settings = accounts.iter().map(|account| {
+        let limits = account.provider.limits(account.polling.limits());
+        (account.name.as_str(), &account.provider, limits)
+    });
+    applications.configure(settings).await;
+
+    let mut telemetries = Vec::new();
+    for account in &accounts {
+        let (telemetry, _) = connect(account, &applications, None)?;
+        telemetry.request("200", Duration::from_secs(1));
+        telemetry.decode_problems("date", 1);
+        telemetries.push(telemetry);
+        snapshot.apply(Change::Polled(Box::new(polled(account))));
+    }
+    let telemetry = Telemetry::new()?;
+    telemetry.observe_process()?;
+    telemetry.set_accounts(telemetries);
+
+    let mut writer = Writer::new(Format::Text);
+    writer.families(&telemetry.gather());
+    let text = families::render(&snapshot, Format::Text) + &writer.into_string();
+    strict::parse(&text, Format::Text).map_err(|problem| anyhow!(problem))
+}
+
+/// A poll that found a campaign of each channel and each status, with all counts.
+fn polled(account: &Account) -> Update {
+    let statuses = [
+        Status::Sent,
+        Status::Waiting,
+        Status::InProgress,
+        Status::InModeration,
+        Status::Denied,
+        Status::Other,
+    ];
+    let one = Some(1);
+    let counts = Counts {
+        recipients: one,
+        sends: one,
+        deliveries: one,
+        opens: one,
+        clicks: one,
+        bounces: one,
+        opt_outs: one,
+        reads: one,
+        replies: one,
+        pending: one,
+    };
+    let failures = Failures {
+        error: one,
+        expired: one,
+        network_error: one,
+        npai: one,
+    };
+    let rates = account.provider.reported_rates();
+    let now = Some(Utc::now());
+    let channels = [Channel::Sms, Channel::Whatsapp].into_iter().cycle();
+    let campaigns = statuses.into_iter().zip(channels).enumerate();
+    let campaigns = campaigns.map(|(number, (status, channel))| {
+        Arc::new(Campaign {
+            id: number.to_string(),
+            name: "Spring".into(),
+            channel,
+            status: Some(status),
+            last_sent: now,
+            scheduled: now,
+            created: now,
+            counts,
+            failures,
+            cost_credits: Some(1.0),
+            reported_delivery_ratio: Some(1.0),
+            ..Campaign::default()
+        })
+    });
+    Update {
+        account: account.name.clone(),
+        generation: 1,
+        at: Utc::now(),
+        ended: tokio::time::Instant::now(),
+        took: Duration::from_secs(1),
+        poll_interval: Duration::from_mins(5),
+        token_expiry: now,
+        requests_remaining: None,
+        failure: None,
+        data: Some(Data {
+            campaigns: campaigns.collect(),
+            dropped: 0,
+            credits: Some(1.0),
+            reported_ratios: rates.iter().map(|rate| (*rate, 1.0)).collect(),
+        }),
+    }
+}

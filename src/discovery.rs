@@ -1,0 +1,111 @@
+//! Prometheus' HTTP service discovery: each account as a target of its own.
+//!
+//! <https://prometheus.io/docs/prometheus/latest/http_sd/>
+
+use hyper::http::uri::Authority;
+use serde::Serialize;
+
+/// A target group with its one target.
+#[derive(Debug, Serialize)]
+struct Group<'a> {
+    targets: [&'a str; 1],
+    labels: Labels<'a>,
+}
+
+/// The labels of a target. Those of an account are what its series have, too, so that they stay as
+/// they are with `honor_labels`.
+#[derive(Debug, Serialize)]
+struct Labels<'a> {
+    #[serde(rename = "__metrics_path__")]
+    metrics_path: &'a str,
+    #[serde(rename = "__param_own", skip_serializing_if = "Option::is_none")]
+    own: Option<&'static str>,
+    #[serde(rename = "__param_account", skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'static str>,
+}
+
+/// The targets at an address: the exporter itself, then each account by name and provider.
+pub fn targets<'a>(
+    address: &'a str,
+    metrics_path: &'a str,
+    accounts: impl Iterator<Item = (&'a str, &'static str)>,
+) -> serde_json::Result<String> {
+    let of = |account: Option<(&'a str, &'static str)>| {
+        let name = account.map(|(name, _)| name);
+        let labels = Labels {
+            metrics_path,
+            own: account.is_none().then_some("true"),
+            parameter: name,
+            account: name,
+            provider: account.map(|(_, provider)| provider),
+        };
+        Group {
+            targets: [address],
+            labels,
+        }
+    };
+    let groups: Vec<_> = [None]
+        .into_iter()
+        .chain(accounts.map(Some))
+        .map(of)
+        .collect();
+    serde_json::to_string(&groups)
+}
+
+/// The address that a request was sent to, if it is one: `HOST` or `HOST:PORT`.
+pub fn address(host: &str) -> Option<Authority> {
+    let address: Authority = host.parse().ok()?;
+    // what stands after a colon may be no port
+    let port_is_good = address.port_u16().is_some() || address.port().is_none();
+    let is_good = !address.host().is_empty() && port_is_good && !host.contains('@');
+    is_good.then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_exporter_and_each_account_are_targets() {
+        let accounts = [("a \"b\"", "smsup"), ("c", "cinnox")].into_iter();
+        let found = targets("[::1]:10058", "/m", accounts).unwrap();
+        let found: Value = serde_json::from_str(&found).unwrap();
+        let account = |name: &str, provider: &str| {
+            json!({"targets": ["[::1]:10058"], "labels": {
+                "__metrics_path__": "/m", "__param_account": name,
+                "account": name, "provider": provider,
+            }})
+        };
+        let own = json!({"targets": ["[::1]:10058"], "labels": {
+            "__metrics_path__": "/m", "__param_own": "true",
+        }});
+        let expected = json!([own, account("a \"b\"", "smsup"), account("c", "cinnox")]);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_address_is_a_host_and_perhaps_a_port() {
+        for good in ["localhost", "a.example:10058", "10.0.0.1:80", "[::1]:10058"] {
+            assert_eq!(address(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            ":80",
+            "a b",
+            "a:80/path",
+            "user@a:80",
+            "a:http",
+            "a:99999",
+            "a:",
+            "<script>",
+        ] {
+            assert!(address(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! That the manual is what the program says.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use campaign_exporter::cli::Cli;
+use clap::CommandFactory;
+
+use crate::manual;
+use crate::rules::path;
+
+#[tokio::test]
+async fn the_files_are_what_the_program_says() {
+    for (name, written) in manual::files().await.unwrap() {
+        let there = std::fs::read_to_string(path("docs").join(&name)).unwrap_or_default();
+        assert!(
+            there == written,
+            "docs/{name}: run cargo run --example manual"
+        );
+    }
+}
+
+/// What a command that is gone leaves behind.
+#[tokio::test]
+async fn there_are_no_other_files() {
+    let files = manual::files().await.unwrap();
+    let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
+    for folder in ["manual", "completions"] {
+        for entry in std::fs::read_dir(path("docs").join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let name = format!("{folder}/{name}");
+            assert!(written.contains(&name), "docs/{name}");
+        }
+    }
+}
+
+/// What bash offers for the last of these words.
+fn offered(words: &[&str]) -> Vec<String> {
+    let script = r#"
+        source "$1"
+        shift
+        COMP_WORDS=("$@")
+        COMP_CWORD=$(($# - 1))
+        _campaign_exporter "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let mut bash = Command::new("bash");
+    bash.args([
+        "-euc",
+        script,
+        "bash",
+        "docs/completions/campaign_exporter.bash",
+    ]);
+    let output = bash.args(words).current_dir(path(".")).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words:?}: {error}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_flags_commands_and_values() {
+    let program = "campaign_exporter";
+    let flags = offered(&[program, "--"]);
+    for argument in Cli::command().get_arguments() {
+        let flag = format!("--{}", argument.get_long().unwrap());
+        assert!(flags.contains(&flag), "{flag} is not in {flags:?}");
+    }
+    assert_eq!(offered(&[program, "au"]), ["authorize"]);
+    assert_eq!(offered(&[program, "poll", "--a"]), ["--account"]);
+    assert_eq!(offered(&[program, "--log.format", ""]), ["logfmt", "json"]);
+    let file = offered(&[program, "--config.file", "config.ex"]);
+    assert_eq!(file, ["config.example.yaml"]);
+}
+
+/// Fish's argparse refuses names with dots, and with them all that is to be completed.
+#[test]
+fn fish_is_not_told_to_parse_flags_with_dots() {
+    let script = std::fs::read_to_string(path("docs/completions/campaign_exporter.fish")).unwrap();
+    assert!(script.contains("-l web.listen-address "));
+    assert!(!script.contains("argparse"));
+}
