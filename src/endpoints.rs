@@ -233,7 +233,7 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> 
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
     match request.uri().query() {
-        None => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
+        None | Some("") => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
         Some("format=json") => match serde_json::to_string(status) {
             Ok(json) => respond(StatusCode::OK, "application/json", json),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),

@@ -72,6 +72,11 @@ pub fn landing(telemetry_path: &str, status: &Status) -> String {
         &html! {
             p { "SMS and WhatsApp campaigns for Prometheus." }
             p { (summary(status)) }
+            p {
+                "Every flag is told by " code { "campaign_exporter --help" } ", every metric by "
+                a href=(telemetry_path) { "its help" } ", everything else by README.md and docs/ of \
+                 the source."
+            }
             p.dim { "Version " (VERSION) ", revision " (REVISION) "." }
         },
     )
@@ -181,7 +186,7 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
             dl {
                 (entry("Provider", &html! { (account.provider) }))
                 (entry("Last success", &moment(account.last_success, now)))
-                (entry("Next poll", &moment(account.next_poll, now)))
+                (entry("Next poll", &next(account.next_poll, now)))
                 (entry("Campaigns", &html! {
                     (number(account.campaigns as u64))
                     @if account.campaigns_dropped > 0 {
@@ -203,7 +208,7 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
 fn failure(error: &Failure) -> Markup {
     html! {
         div.error {
-            p { strong { (error.reason) } ": " (shortened(&error.message)) }
+            p { strong { (error.reason) } ": " bdi { (visible(&error.message)) } }
             p {
                 "What to do: "
                 @for (index, text) in error.advice.split('`').enumerate() {
@@ -243,6 +248,14 @@ fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
             None => "never",
             Some(at) => { (time(at)) " " span.dim { "(" (distance(at - now)) ")" } }
         }
+    }
+}
+
+/// When the next poll is due: the first one is at once.
+fn next(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    match at {
+        None => html! { "soon" },
+        at => moment(at, now),
     }
 }
 
@@ -288,12 +301,16 @@ fn plural_u64(count: u64, noun: &str) -> String {
 }
 
 fn shortened(text: &str) -> String {
-    let mut chars = text.chars();
-    let mut shown: String = chars.by_ref().take(MAX_NAME).collect();
-    if chars.next().is_some() {
-        shown.push('…');
+    let end = text.char_indices().nth(MAX_NAME);
+    match end.and_then(|(end, _)| text.get(..end)) {
+        Some(beginning) => visible(beginning) + "…",
+        None => visible(text),
     }
-    shown
+}
+
+/// A text with a sign in place of each control character, most of which HTML has no way to write.
+fn visible(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 const fn word(state: State) -> &'static str {
@@ -301,7 +318,7 @@ const fn word(state: State) -> &'static str {
         State::Waiting => "not polled yet",
         State::Good => "good",
         State::Failing => "failing, with the last good data",
-        State::Down => "failing, without data",
+        State::Down => "without data",
     }
 }
 
@@ -347,6 +364,29 @@ mod tests {
         assert_eq!(shortened(&long).chars().count(), MAX_NAME + 1);
         assert!(shortened(&long).ends_with('…'));
         assert_eq!(shortened(&"é".repeat(MAX_NAME)), "é".repeat(MAX_NAME));
+    }
+
+    #[test]
+    fn an_error_is_told_as_a_whole() {
+        let command = format!("run campaign_exporter authorize a{}", " --flag".repeat(100));
+        let failure = Failure {
+            reason: "auth",
+            message: format!("<i>\u{0}\u{1b}[2J: {command}"),
+            advice: "run `this` or that",
+        };
+        let shown = super::failure(&failure).into_string();
+        assert!(shown.contains(&command), "{shown}");
+        assert!(shown.contains("&lt;i&gt;\u{fffd}\u{fffd}[2J"), "{shown}");
+        assert!(shown.contains("run <code>this</code> or that."), "{shown}");
+    }
+
+    #[test]
+    fn what_has_not_happened_is_told_as_such() {
+        let now = DateTime::UNIX_EPOCH;
+        assert_eq!(next(None, now).into_string(), "soon");
+        assert_eq!(moment(None, now).into_string(), "never");
+        let later = Some(now + TimeDelta::minutes(5));
+        assert!(next(later, now).into_string().contains("in 5 minutes"));
     }
 
     #[test]

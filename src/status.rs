@@ -26,7 +26,7 @@ pub enum State {
     Good,
     /// The last poll failed; the campaigns of the last good one are shown.
     Failing,
-    /// The last poll failed, and there are no campaigns that are not too old.
+    /// There are no campaigns, or none that are not too old.
     Down,
 }
 
@@ -160,9 +160,10 @@ impl AccountStatus {
             provider: state.account.provider.name(),
             state: match (state.last_poll, state.up, data) {
                 (None, _, None) => State::Waiting,
-                (None, _, Some(_)) | (_, true, _) => State::Good,
+                (None, _, Some(_)) | (_, true, Some(_)) => State::Good,
                 (_, false, Some(_)) => State::Failing,
-                (_, false, None) => State::Down,
+                // a poll that takes too long leaves none behind a good one either
+                (_, _, None) => State::Down,
             },
             last_success: state.last_success,
             last_poll: state.last_poll,
@@ -232,7 +233,76 @@ fn worst(account: &str, campaigns: &[Arc<Campaign>]) -> Vec<WorstCampaign> {
 mod tests {
     use super::*;
     use crate::campaign::Counts;
-    use crate::provider::Reason;
+    use crate::config::Config;
+    use crate::provider::{PollError, Reason};
+    use crate::snapshot::{Change, Configured, Data, Update};
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    /// An account after polls that went well or badly, at once or when its data is too old.
+    fn after(polls: &[bool], is_late: bool) -> AccountStatus {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let yaml = "global: {stale_after: 10m}\n\
+                    accounts: [{name: a, provider: smsup, token_env: T}]\n";
+        std::fs::write(file.path(), yaml).unwrap();
+        let mut accounts = Config::load(file.path(), None).unwrap().accounts;
+        let now = Instant::now();
+        let mut snapshot = Snapshot::default();
+        snapshot.apply(Change::Configured(vec![Configured {
+            generation: 1,
+            account: accounts.remove(0),
+            poll_interval: 5 * MINUTE,
+            restored: None,
+        }]));
+        for succeeds in polls {
+            snapshot.apply(Change::Polled(Box::new(Update {
+                account: "a".to_owned(),
+                generation: 1,
+                at: DateTime::UNIX_EPOCH,
+                ended: now,
+                took: MINUTE,
+                poll_interval: 5 * MINUTE,
+                token_expiry: None,
+                requests_remaining: Some(7),
+                failure: (!succeeds).then(|| PollError::new(Reason::Forbidden, "no")),
+                data: succeeds.then(Data::default),
+            })));
+        }
+        if is_late {
+            snapshot.expire(now + 10 * MINUTE);
+        }
+        let status = Summary::default().of(&snapshot);
+        status.accounts().next().unwrap().clone()
+    }
+
+    #[test]
+    fn the_state_tells_whether_to_worry() {
+        for (polls, is_late, expected) in [
+            (&[] as &[bool], false, State::Waiting),
+            (&[true], false, State::Good),
+            (&[false], false, State::Down),
+            (&[true, false], false, State::Failing),
+            (&[true, false, true], false, State::Good),
+            (&[true, false], true, State::Down),
+            // a poll that hangs
+            (&[true], true, State::Down),
+        ] {
+            let status = after(polls, is_late);
+            assert_eq!(status.state, expected, "{polls:?}, late: {is_late}");
+            let failed = polls.last() == Some(&false);
+            assert_eq!(status.error.is_some(), failed, "{polls:?}");
+            assert_eq!(status.last_success.is_some(), polls.contains(&true));
+        }
+    }
+
+    #[test]
+    fn the_next_poll_is_an_interval_after_the_beginning_of_the_last() {
+        assert_eq!(after(&[], false).next_poll, None);
+        let due = DateTime::UNIX_EPOCH + TimeDelta::minutes(4);
+        assert_eq!(after(&[false], false).next_poll, Some(due));
+    }
 
     fn campaign(id: u64, sends: u64, deliveries: u64) -> Arc<Campaign> {
         let campaign = Campaign {

@@ -149,6 +149,13 @@ async fn each_endpoint_answers_get_and_head_and_refuses_the_rest() {
             "campaign_deliveries{",
         ),
         ("/", "text/html", r#"<a href="/metrics">"#),
+        ("/status", "text/html", "Lowest delivery ratios"),
+        ("/status?", "text/html", "Lowest delivery ratios"),
+        (
+            "/status?format=json",
+            "application/json",
+            "\"account\":\"one\"",
+        ),
         ("/-/healthy", "text/plain", "healthy"),
         ("/-/ready", "text/plain", "ready"),
         ("/config", "text/plain", "name: one"),

@@ -540,7 +540,7 @@ async fn others_go_on(daemon: &Daemon, names: &[String]) {
         assert_eq!((own.all_errors(), own.retries()), (0.0, 0.0), "{name}");
         assert_eq!(own.problem_fields(), BTreeSet::new(), "{name}");
     }
-    for page in ["/-/healthy", "/-/ready", "/config", "/"] {
+    for page in ["/-/healthy", "/-/ready", "/config", "/", "/status"] {
         assert!(!daemon.get(page).await.contains(TOKEN), "{page}");
     }
 }

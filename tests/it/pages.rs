@@ -176,3 +176,24 @@ async fn the_status_is_there_for_programs_too() {
         .unwrap();
     assert_eq!(response.status(), 400);
 }
+
+#[tokio::test]
+async fn each_link_leads_somewhere() {
+    let simulator = hostile().await;
+    let yaml = config(&[account("shoes-ch", &simulator, Api::Cinnox, &[])]);
+    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    // until then it is not ready
+    daemon
+        .scrape_until(|metrics| metrics.contains("campaign_deliveries{"))
+        .await;
+    for page in ["/", "/status"] {
+        let html = daemon.get(page).await;
+        let links = html.split("<a href=\"").skip(1);
+        let links: Vec<_> = links.filter_map(|link| link.split('"').next()).collect();
+        assert!(links.contains(&"/metrics"), "{links:?}");
+        for link in links.iter().filter(|link| link.starts_with('/')) {
+            let response = client().get(daemon.url(link)).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{link}");
+        }
+    }
+}

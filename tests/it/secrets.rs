@@ -215,7 +215,7 @@ async fn a_reload_that_is_refused_shows_no_secret() {
         let response = client().post(daemon.url("/-/reload")).send().await.unwrap();
         assert_eq!(response.status(), 500, "{what}");
         is_not_in(&secret, &response.text().await.unwrap(), what);
-        for page in ["/", "/config", "/metrics"] {
+        for page in ["/", "/status", "/config", "/metrics"] {
             is_not_in(&secret, &daemon.get(page).await, what);
         }
         is_not_in(&secret, &daemon.log(), what);
@@ -367,7 +367,7 @@ async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
     let last_poll = "campaign_account_last_poll_timestamp_seconds{";
     let all_polled = |metrics: &str| count(metrics, last_poll) == tokens.len();
     let mut said = vec![daemon.scrape_until(all_polled).await];
-    for page in ["/metrics", "/config", "/"] {
+    for page in ["/metrics", "/config", "/", "/status", "/status?format=json"] {
         said.push(daemon.get(page).await);
     }
     for format in Format::ALL {
@@ -440,7 +440,14 @@ async fn good_tokens_in_files_and_variables_are_used_and_never_shown() {
         };
         daemon.scrape_until(up).await;
         let mut pages = Vec::new();
-        for page in ["/", "/config", "/metrics", "/-/ready", "/-/healthy"] {
+        for page in [
+            "/",
+            "/config",
+            "/metrics",
+            "/-/ready",
+            "/-/healthy",
+            "/status",
+        ] {
             pages.push(daemon.get(page).await);
         }
         assert!(pages[1].contains("TOKEN_OF_1"), "{}", pages[1]);

@@ -1206,7 +1206,7 @@ async fn nothing_shows_a_secret(format: &str) {
         })
         .await;
     let mut said = vec![metrics];
-    for page in ["/", "/config", "/metrics"] {
+    for page in ["/", "/status", "/status?format=json", "/config", "/metrics"] {
         said.push(daemon.get(page).await);
     }
     let setup = Setup::new(&yaml);
