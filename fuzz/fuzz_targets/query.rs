@@ -1,0 +1,33 @@
+//! What else a request says: its query in the first line, its `Host` in the rest.
+
+#![no_main]
+
+use campaign_exporter::discovery;
+use campaign_exporter::selection::Selection;
+use libfuzzer_sys::{Corpus, fuzz_target};
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let Ok(text) = str::from_utf8(data) else {
+        return Corpus::Reject;
+    };
+    let (query, host) = text.split_once('\n').unwrap_or((text, ""));
+
+    match Selection::read(query) {
+        Ok(Selection::All) => assert!(!query.contains('='), "a parameter is ignored"),
+        Ok(Selection::Own) => assert!(query.contains("own")),
+        Ok(Selection::Some(accounts)) => {
+            let named = query.contains("account") || query.contains("provider");
+            assert!(named || query.contains('%'));
+            // an account that nobody names is one of all that a provider has
+            let stranger = accounts.have("\u{0}", "\u{0}");
+            assert!(!stranger || query.contains("%00"), "more than was asked for");
+        }
+        Err(problem) => assert!(!problem.is_empty()),
+    }
+
+    if let Some(address) = discovery::address(host) {
+        assert_eq!(address.as_str(), host, "another address");
+        assert!(!host.contains(['@', '/', '?', '#', ' ']), "more than an address");
+    }
+    Corpus::Keep
+});
