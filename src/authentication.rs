@@ -22,6 +22,10 @@ const REMEMBERED: usize = 256;
 /// need one, too.
 const HASHING: usize = 1;
 
+/// Passwords that wait to be checked. More would wait longer than a scrape does, and whoever guesses
+/// passwords must not make everybody wait.
+const MAX_WAITING: usize = 16;
+
 /// A user with a password, by a digest: the password itself is not kept.
 type Attempt = [u8; 32];
 
@@ -34,6 +38,18 @@ pub struct Authentication {
     right: Cache<Attempt, ()>,
     wrong: Cache<Attempt, ()>,
     hashing: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// What there is to say about an `Authorization` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It names a user and the user's password.
+    Accepted,
+    /// It does not.
+    Refused,
+    /// Too many others wait to be checked.
+    Busy,
 }
 
 impl fmt::Debug for Authentication {
@@ -49,26 +65,40 @@ impl fmt::Debug for Authentication {
 impl Authentication {
     /// None if there are no users, for then anybody may ask.
     pub fn of(users: BTreeMap<String, SecretString>) -> Option<Self> {
-        let cost = |hash: &&SecretString| {
-            let parts = hash.expose_secret().parse::<HashParts>();
-            parts.map_or(0, |parts| parts.get_cost())
-        };
-        let decoy = users.values().max_by_key(cost)?.clone();
+        let decoy = users.values().max_by_key(|hash| cost(hash))?.clone();
         Some(Self {
             users,
             decoy,
             right: Cache::new(REMEMBERED),
             wrong: Cache::new(REMEMBERED),
             hashing: Arc::new(Semaphore::new(HASHING)),
+            waiting: Semaphore::new(MAX_WAITING),
         })
     }
 
-    /// Whether the value of an `Authorization` header names a user and the user's password.
+    /// Whether these are its users, with these hashes.
+    pub fn is_of(&self, users: &BTreeMap<String, SecretString>) -> bool {
+        let pairs = self.users.iter().zip(users);
+        self.users.len() == users.len()
+            && pairs.into_iter().all(|((one, hash), (other, other_hash))| {
+                one == other && hash.expose_secret() == other_hash.expose_secret()
+            })
+    }
+
+    /// Whether some hashes are dearer than others, and it takes less time to refuse some users than
+    /// one that does not exist.
+    pub fn costs_differ(&self) -> bool {
+        let mut costs = self.users.values().map(cost);
+        let first = costs.next();
+        costs.any(|cost| Some(cost) != first)
+    }
+
+    /// Checks the value of an `Authorization` header.
     ///
-    /// A user that does not exist takes as long as a wrong password.
-    pub async fn accepts(&self, authorization: &HeaderValue) -> bool {
+    /// A user that does not exist takes as long as a wrong password for the dearest hash.
+    pub async fn verdict(&self, authorization: &HeaderValue) -> Verdict {
         let Some((user, password)) = credentials(authorization) else {
-            return false;
+            return Verdict::Refused;
         };
         let known = self.users.get(&user);
         let hash = known.unwrap_or(&self.decoy);
@@ -76,9 +106,12 @@ impl Authentication {
         if let Some(verdict) = self.remembered(&attempt) {
             return verdict;
         }
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return Verdict::Busy;
+        };
         // never closed
         let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else {
-            return false;
+            return Verdict::Refused;
         };
         // the same may have been found out while this waited
         if let Some(verdict) = self.remembered(&attempt) {
@@ -88,18 +121,28 @@ impl Authentication {
             Ok(right) => right && known.is_some(),
             Err(error) => {
                 error!(%error, "a password could not be checked");
-                return false;
+                return Verdict::Refused;
             }
         };
-        let cache = if right { &self.right } else { &self.wrong };
-        cache.insert(attempt, ());
-        right
+        let (memory, verdict) = if right {
+            (&self.right, Verdict::Accepted)
+        } else {
+            (&self.wrong, Verdict::Refused)
+        };
+        memory.insert(attempt, ());
+        verdict
     }
 
-    fn remembered(&self, attempt: &Attempt) -> Option<bool> {
-        let right = self.right.get(attempt).map(|()| true);
-        right.or_else(|| self.wrong.get(attempt).map(|()| false))
+    fn remembered(&self, attempt: &Attempt) -> Option<Verdict> {
+        let right = self.right.get(attempt).map(|()| Verdict::Accepted);
+        right.or_else(|| self.wrong.get(attempt).map(|()| Verdict::Refused))
     }
+}
+
+fn cost(hash: &SecretString) -> u32 {
+    let parts = hash.expose_secret().parse::<HashParts>();
+    // a hash that is none was refused where it was read
+    parts.map_or(0, |parts| parts.get_cost())
 }
 
 fn credentials(authorization: &HeaderValue) -> Option<(String, SecretString)> {
@@ -156,18 +199,22 @@ mod tests {
         HeaderValue::from_str(&format!("Basic {encoded}")).unwrap()
     }
 
+    async fn is_accepted(authentication: &Authentication, header: &HeaderValue) -> bool {
+        authentication.verdict(header).await == Verdict::Accepted
+    }
+
     #[tokio::test]
     async fn only_a_user_with_the_own_password_is_accepted() {
         let authentication = users(&[("alice", "a:b"), ("bob", "")]).unwrap();
         for _ in 0..2 {
             // the second time from memory
-            assert!(authentication.accepts(&header("alice", "a:b")).await);
-            assert!(authentication.accepts(&header("bob", "")).await);
-            assert!(!authentication.accepts(&header("alice", "")).await);
-            assert!(!authentication.accepts(&header("bob", "a:b")).await);
+            assert!(is_accepted(&authentication, &header("alice", "a:b")).await);
+            assert!(is_accepted(&authentication, &header("bob", "")).await);
+            assert!(!is_accepted(&authentication, &header("alice", "")).await);
+            assert!(!is_accepted(&authentication, &header("bob", "a:b")).await);
             // the decoy is the hash of one of them
-            assert!(!authentication.accepts(&header("carol", "a:b")).await);
-            assert!(!authentication.accepts(&header("carol", "")).await);
+            assert!(!is_accepted(&authentication, &header("carol", "a:b")).await);
+            assert!(!is_accepted(&authentication, &header("carol", "")).await);
         }
         for bad in [
             "",
@@ -178,22 +225,22 @@ mod tests {
             "Basic YWxpY2U=",
         ] {
             let header = HeaderValue::from_str(bad).unwrap();
-            assert!(!authentication.accepts(&header).await, "{bad:?}");
+            assert!(!is_accepted(&authentication, &header).await, "{bad:?}");
         }
         let lower = HeaderValue::from_str("basic YWxpY2U6YTpi").unwrap();
-        assert!(authentication.accepts(&lower).await);
+        assert!(is_accepted(&authentication, &lower).await);
     }
 
     #[tokio::test]
     async fn wrong_passwords_do_not_drive_out_the_right_one() {
         let authentication = users(&[("alice", "secret")]).unwrap();
-        assert!(authentication.accepts(&header("alice", "secret")).await);
+        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
         let right = attempt("alice", &SecretString::from("secret"));
         for number in 0..2 * REMEMBERED {
             let wrong = attempt("alice", &SecretString::from(number.to_string()));
             authentication.wrong.insert(wrong, ());
         }
-        assert_eq!(authentication.remembered(&right), Some(true));
+        assert_eq!(authentication.remembered(&right), Some(Verdict::Accepted));
     }
 
     #[tokio::test]
@@ -202,9 +249,9 @@ mod tests {
         let users = BTreeMap::from([("alice".to_owned(), hash)]);
         let authentication = Authentication::of(users).unwrap();
         let guess = header("alice", "guess");
-        assert_eq!(authentication.accepts(&guess).now_or_never(), None);
+        assert_eq!(authentication.verdict(&guess).now_or_never(), None);
         assert_eq!(authentication.hashing.available_permits(), 0);
-        assert!(authentication.accepts(&header("alice", "secret")).await);
+        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
         assert_eq!(authentication.hashing.available_permits(), 1);
     }
 
@@ -216,5 +263,18 @@ mod tests {
             r#"Authentication { users: ["alice"], .. }"#
         );
         assert!(users(&[]).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_is_remembered_does_not_wait_behind_those_who_guess() {
+        let authentication = users(&[("alice", "secret")]).unwrap();
+        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
+        let places = (0..MAX_WAITING).map(|_| authentication.waiting.try_acquire().unwrap());
+        let places: Vec<_> = places.collect();
+        let stranger = header("alice", "guess");
+        assert_eq!(authentication.verdict(&stranger).await, Verdict::Busy);
+        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
+        drop(places);
+        assert_eq!(authentication.verdict(&stranger).await, Verdict::Refused);
     }
 }

@@ -51,7 +51,7 @@ pub struct Options {
     )]
     pub config_file: PathBuf,
 
-    /// Check the configuration file and exit.
+    /// Check the configuration file, and that of the web server, and exit.
     #[arg(
         long = "config.check",
         env = "CAMPAIGN_EXPORTER_CONFIG_CHECK",
@@ -60,7 +60,8 @@ pub struct Options {
     )]
     pub config_check: bool,
 
-    /// Address to listen on; without a host, all addresses. Can be given several times.
+    /// Address to listen on; without a host, all addresses. Can be given several times; in the
+    /// environment, with commas between them.
     #[arg(
         long = "web.listen-address",
         env = "CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS",
@@ -129,7 +130,7 @@ pub struct Options {
     #[arg(
         long = "shard",
         env = "CAMPAIGN_EXPORTER_SHARD",
-        value_name = "I/N",
+        value_name = "I/N|auto/N",
         global = true
     )]
     pub shard: Option<Shard>,

@@ -275,12 +275,17 @@ impl<'doc> Section<'doc> {
         self.problem_at(place, key, message);
     }
 
-    fn problem_at(&mut self, place: Place, key: &str, message: impl Into<String>) {
-        let path = match (self.path.as_str(), key) {
+    /// Where `key` stands in the document.
+    pub fn path_of(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
             ("", key) => key.to_owned(),
             (path, "") => path.to_owned(),
             (path, key) => format!("{path}.{key}"),
-        };
+        }
+    }
+
+    fn problem_at(&mut self, place: Place, key: &str, message: impl Into<String>) {
+        let path = self.path_of(key);
         self.problems.push(Problem {
             place: Some(place),
             path,
@@ -297,7 +302,9 @@ impl<'doc> Section<'doc> {
 
     /// The value of `key`; a key without a value counts as left out.
     pub fn take(&mut self, key: &str) -> Option<&'doc Spanned<Node>> {
-        self.known.push(key.to_owned());
+        if !self.known.iter().any(|known| known == key) {
+            self.known.push(key.to_owned());
+        }
         self.entry(key)
             .filter(|node| !matches!(node.value, Node::Null))
     }

@@ -23,9 +23,6 @@ const MAX_NAME: usize = 200;
 /// What needs a person first.
 const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::Good];
 
-/// Where the documentation is, if the package says so.
-const DOCUMENTATION: &str = env!("CARGO_PKG_REPOSITORY");
-
 const STYLE: &str = "\
 :root{color-scheme:light dark;--good:light-dark(#1a7f37,#4ac26b);\
 --bad:light-dark(#b3261e,#ff8a80);--wait:light-dark(#7a5c00,#e3b341);\
@@ -146,9 +143,6 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
                         li { a href="/sd" { "Service discovery" } }
                         li { a href="/-/ready" { "Readiness" } }
                         li { a href="/-/healthy" { "Health" } }
-                        @if !DOCUMENTATION.is_empty() {
-                            li { a href=(DOCUMENTATION) { "Documentation" } }
-                        }
                     } }
                 }
                 main { (content) }
@@ -194,13 +188,17 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                     }
                 }))
                 @if let Some(requests) = account.requests_remaining {
-                    (entry("Requests left today", &html! { (number(requests)) }))
+                    (entry("Requests left after the last poll", &html! { (number(requests)) }))
                 }
                 @if account.token_expiry.is_some() {
                     (entry("Token expires", &moment(account.token_expiry, now)))
                 }
             }
-            @if let Some(error) = &account.error { (failure(error)) }
+            @if let Some(error) = &account.error {
+                (failure(error))
+            } @else if account.failed_before {
+                div.error { p { "The last poll failed before this start; the log of then says why." } }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -174,7 +175,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
 }
 
 /// Answers what comes over HTTP/1.1.
-async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin, client: Client) {
+async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
     let until = end(client.in_force.clone(), client.service.stop.clone());
     let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http1::Builder::new()
@@ -182,15 +183,7 @@ async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin, client: Cl
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES as usize)
         .serve_connection(TokioIo::new(stream), answer);
-    let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = until => {
-            connection.as_mut().graceful_shutdown();
-            drain(connection).await
-        }
-    };
-    log_end(served);
+    serve_until(connection, until).await;
 }
 
 /// Answers what comes over HTTP/2.
@@ -207,15 +200,7 @@ async fn requests_of_http2(
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), answer);
-    let mut connection = pin!(connection);
-    let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = until => {
-            connection.as_mut().graceful_shutdown();
-            drain(connection).await
-        }
-    };
-    log_end(served);
+    serve_until(connection, until).await;
 }
 
 async fn answer(request: Request<Incoming>, client: Client) -> Result<Response<Body>, Infallible> {
@@ -233,16 +218,24 @@ async fn end(mut in_force: watch::Receiver<InForce>, stop: CancellationToken) {
     }
 }
 
-/// Lets the running answer be finished; no other is begun.
-async fn drain(connection: impl Future<Output = hyper::Result<()>>) -> hyper::Result<()> {
-    let drained = tokio::time::timeout(DRAIN_TIMEOUT, connection).await;
-    drained.unwrap_or_else(|_| {
-        warn!("a connection did not end in time");
-        Ok(())
-    })
-}
-
-fn log_end(served: hyper::Result<()>) {
+/// Serves a connection until its client leaves or `end`, and then what is still running.
+async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
+    connection: C,
+    end: impl Future<Output = ()>,
+) {
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = end => {
+            // the running answer is finished, and no other begun
+            connection.as_mut().graceful_shutdown();
+            let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, connection).await else {
+                warn!("a connection did not end in time");
+                return;
+            };
+            served
+        }
+    };
     if let Err(error) = served {
         debug!(%error, "a connection ended early");
     }

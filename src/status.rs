@@ -55,6 +55,9 @@ pub struct AccountStatus {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Why the last poll failed.
     pub error: Option<Failure>,
+    /// Whether it failed before this start, and nobody remembers why.
+    #[serde(skip)]
+    pub failed_before: bool,
     /// Its worst campaigns, the worst first.
     #[serde(skip)]
     worst: Vec<WorstCampaign>,
@@ -177,6 +180,7 @@ impl AccountStatus {
                 message: failure.message.clone(),
                 advice: failure.reason.advice(),
             }),
+            failed_before: state.last_poll.is_some() && !state.up && state.failure.is_none(),
             worst: worst(account, state.campaigns()),
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::authentication::Verdict;
 use crate::endpoints::{Body, Endpoints, plain};
 use crate::web_config::{WebConfig, WebConfigError};
 
@@ -138,20 +139,18 @@ pub async fn answer(
             "The web configuration has changed: connect anew.\n",
         );
     }
-    if config
-        .rate_limit
-        .as_ref()
-        .is_some_and(|limit| !limit.allows())
-    {
-        return plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n");
-    }
-    let mut response = if authorized(config, &request).await {
-        endpoints.answer(request).await
+    let limit = config.rate_limit.as_ref();
+    let mut response = if limit.is_some_and(|limit| !limit.allows()) {
+        plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n")
     } else {
-        let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
-        let basic = HeaderValue::from_static("Basic realm=\"campaign_exporter\"");
-        response.headers_mut().insert(WWW_AUTHENTICATE, basic);
-        response
+        match verdict(config, &request).await {
+            Verdict::Accepted => endpoints.answer(request).await,
+            Verdict::Refused => unauthorized(),
+            Verdict::Busy => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many passwords wait to be checked.\n",
+            ),
+        }
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name.clone(), value.clone());
@@ -159,12 +158,19 @@ pub async fn answer(
     response
 }
 
-async fn authorized(config: &WebConfig, request: &Request<Incoming>) -> bool {
+async fn verdict(config: &WebConfig, request: &Request<Incoming>) -> Verdict {
     let Some(authentication) = &config.authentication else {
-        return true;
+        return Verdict::Accepted;
     };
     match request.headers().get(AUTHORIZATION) {
-        Some(authorization) => authentication.accepts(authorization).await,
-        None => false,
+        Some(authorization) => authentication.verdict(authorization).await,
+        None => Verdict::Refused,
     }
+}
+
+fn unauthorized() -> Response<Body> {
+    let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
+    let basic = HeaderValue::from_static("Basic realm=\"campaign_exporter\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, basic);
+    response
 }

@@ -50,8 +50,8 @@ pub struct WebConfig {
     /// The TLS that is spoken; none means plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Who may ask; none means anybody.
-    pub authentication: Option<Authentication>,
-    /// What each answer has beside its own headers.
+    pub authentication: Option<Arc<Authentication>>,
+    /// What each answer to a request that it lets in has beside its own headers.
     pub headers: HeaderMap,
     /// How often anybody may ask.
     pub rate_limit: Option<RateLimit>,
@@ -120,7 +120,7 @@ struct Parsed {
 impl WebConfig {
     /// Reads and checks a file and those that it names.
     pub fn load(path: &Path) -> Result<Self, WebConfigError> {
-        Parsed::read(path)?.into_config(path)
+        Parsed::read(path)?.into_config(path, None)
     }
 
     /// The same if anything in them has changed.
@@ -129,7 +129,8 @@ impl WebConfig {
         if parsed.digest == self.digest {
             return Ok(None);
         }
-        parsed.into_config(path).map(Some)
+        let known = self.authentication.as_ref();
+        parsed.into_config(path, known).map(Some)
     }
 
     /// What of this protection `other` has not.
@@ -210,7 +211,12 @@ impl Parsed {
         Ok(parsed)
     }
 
-    fn into_config(mut self, path: &Path) -> Result<WebConfig, WebConfigError> {
+    /// Of users who are the same as before, what is `known` is not forgotten.
+    fn into_config(
+        mut self,
+        path: &Path,
+        known: Option<&Arc<Authentication>>,
+    ) -> Result<WebConfig, WebConfigError> {
         let (mut verifies_clients, mut allows_names) = (false, false);
         let tls = match self.tls {
             None => None,
@@ -227,9 +233,20 @@ impl Parsed {
                 Some(Arc::new(server))
             }
         };
+        let authentication = match known {
+            Some(known) if known.is_of(&self.users) => Some(Arc::clone(known)),
+            _ => Authentication::of(self.users).map(Arc::new),
+        };
+        if authentication.as_ref().is_some_and(|it| it.costs_differ()) {
+            self.warnings.push(
+                "basic_auth_users: hashes of different costs tell by the time that they take who is \
+                 a user"
+                    .to_owned(),
+            );
+        }
         Ok(WebConfig {
             tls,
-            authentication: Authentication::of(self.users),
+            authentication,
             headers: self.headers,
             rate_limit: self.rate_limit,
             warnings: self.warnings,
@@ -256,7 +273,7 @@ impl Reader<'_> {
         key: &str,
         read: fn(&mut Self, &mut Section<'_>) -> T,
     ) -> Option<T> {
-        match Section::new(key, root.take(key)?) {
+        match Section::new(&root.path_of(key), root.take(key)?) {
             Ok(mut section) => {
                 let value = read(self, &mut section);
                 self.problems.extend(section.finish().1);
@@ -595,5 +612,44 @@ mod tests {
             );
         }
         assert!(problems.contains("key_file"), "{problems}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_the_known_ones_once() {
+        let yaml = "http_server_config:\n  headers:\n    X-Frame-Option: deny\n";
+        let problems = load(yaml).err().unwrap().to_string();
+        let known = "http_server_config.headers: unknown key; known here: Content-Security-Policy, \
+                     Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, \
+                     X-XSS-Protection";
+        assert!(problems.ends_with(known), "{problems}");
+    }
+
+    #[test]
+    fn what_is_known_of_users_lasts_while_they_are_the_same() {
+        let of = |password: &str| {
+            format!(
+                "basic_auth_users: {{anna: {}}}\n",
+                bcrypt::hash(password, 4).unwrap()
+            )
+        };
+        let (users, others) = (of("secret"), of("other"));
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("web.yml");
+        let changed = |before: &WebConfig, yaml: &str| {
+            std::fs::write(&file, yaml).unwrap();
+            before.load_changed(&file).unwrap().unwrap()
+        };
+        std::fs::write(&file, &users).unwrap();
+        let first = WebConfig::load(&file).unwrap();
+        let limited = changed(
+            &first,
+            &format!("{users}rate_limit: {{interval: 1s, burst: 5}}\n"),
+        );
+        let is_same = |one: &WebConfig, other: &WebConfig| {
+            let [one, other] = [one, other].map(|it| it.authentication.as_ref().unwrap());
+            Arc::ptr_eq(one, other)
+        };
+        assert!(is_same(&first, &limited));
+        assert!(!is_same(&first, &changed(&limited, &others)));
     }
 }

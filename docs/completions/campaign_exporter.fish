@@ -16,7 +16,7 @@ function __fish_campaign_exporter_using_subcommand
 end
 
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
@@ -27,7 +27,7 @@ warn\t'What needs a look'
 error\t'What ends the program, or keeps it from doing as it was told'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object a line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file and exit'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file, and that of the web server, and exit'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.systemd-socket -d 'Listen on the sockets that systemd passes instead'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Allow POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -38,7 +38,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a 
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Makes the same campaigns for the same number' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'How often the accounts are read' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path of the metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
@@ -53,7 +53,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.enable-lifecycle -d 'Allow POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path of the metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
@@ -69,7 +69,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand auth
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l account -d 'Only this account' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path of the metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F

@@ -197,7 +197,7 @@ async fn each_account_is_a_target_until_a_reload_drops_it() {
         }))
     };
     assert_eq!(targets(&daemon).await, json!([own, of("a"), of("b")]));
-    for host in ["user@exporter:1", "exporter:http", "a/b"] {
+    for host in ["user@host:1", "host:http", "a/b"] {
         let request = client().get(daemon.url("/sd")).header("host", host);
         assert_eq!(request.send().await.unwrap().status(), 400, "{host}");
     }
