@@ -617,7 +617,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_told_the_known_ones_once() {
         let yaml = "http_server_config:\n  headers:\n    X-Frame-Option: deny\n";
-        let problems = load(yaml).err().unwrap().to_string();
+        let problems = load(yaml).err().unwrap().clone();
         let known = "http_server_config.headers: unknown key; known here: Content-Security-Policy, \
                      Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, \
                      X-XSS-Protection";
