@@ -680,7 +680,9 @@ async fn a_part_of_an_exporter_that_cannot_be_scraped_reaches_who_runs_it() {
     let watch = Watch::scraping(&[], &how, &rules).await;
     let all_up = |found: &[Found]| found.len() == 3 && found.iter().all(|(_, up)| *up == 1.0);
     watch.prometheus.wait_for("up", all_up).await;
-    watch.expect(&PART[..1]).await;
+    let spike = [(PART[0].0, Told(MARKETING))];
+    watch.expect(&spike).await;
+    watch.expect_told(&spike).await;
 
     let many = (1_000..1_200).map(|id| sms(&id.to_string(), GOOD));
     set(&shoes, [past(), many.collect()].concat());
