@@ -138,6 +138,22 @@ const KILLED: &[Expected] = &[
     ("CampaignExporterDown critical", Told(SRE_PAGER)),
 ];
 
+/// An account that is a target of its own.
+const PART: &[Expected] = &[
+    // kept firing
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        ToldThenHidden(MARKETING),
+    ),
+    (
+        "CampaignAccountTargetDown critical shoes-ch",
+        Told(SRE_PAGER),
+    ),
+];
+
+/// And all its parts with it.
+const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Told(SRE_PAGER))];
+
 const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Told(SRE_PAGER))];
 
 const SRE: &str = "sre";
@@ -235,9 +251,17 @@ struct Watch {
 
 impl Watch {
     async fn start(targets: &[&str], rules: &[String]) -> Self {
+        Self::scraping(targets, &[], rules).await
+    }
+
+    /// Scrapes in a way of its own.
+    async fn scraping(targets: &[&str], how: &[String], rules: &[String]) -> Self {
         let webhook = Webhook::start().await;
         let alertmanager = Alertmanager::start(webhook.url()).await;
-        let job = job(targets, rules, &alertmanager);
+        let job = Job {
+            how,
+            ..job(targets, rules, &alertmanager)
+        };
         Self {
             prometheus: Prometheus::running(job).await,
             alertmanager,
@@ -404,7 +428,15 @@ fn check(messages: &[Message]) {
 
 #[test]
 fn every_alert_is_tried_here_or_left_to_promtool() {
-    let sets = [FIGURES, ACCOUNTS, REFUSED_CONFIG, KILLED, FORGOTTEN];
+    let sets = [
+        FIGURES,
+        ACCOUNTS,
+        REFUSED_CONFIG,
+        KILLED,
+        FORGOTTEN,
+        PART,
+        WHOLE,
+    ];
     let tried = sets.iter().flat_map(|set| set.iter());
     let tried = tried.map(|(name, _)| name.split(' ').next().unwrap());
     let left = LEFT_TO_PROMTOOL.iter().map(|(name, _)| *name);
@@ -623,4 +655,48 @@ async fn an_exporter_that_is_gone_reaches_who_runs_it() {
     watch
         .expect_resolved(&[REFUSED_CONFIG, KILLED, FORGOTTEN])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_an_exporter_that_cannot_be_scraped_reaches_who_runs_it() {
+    /// The exporter's own metrics and a few campaigns have fewer samples, and many campaigns more.
+    const SAMPLES: usize = 1_000;
+    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let desk = simulate(Api::Cinnox, past()).await;
+    let accounts = [
+        account("shoes-ch", &shoes, Api::Smsup, &[]),
+        account("desk-hk", &desk, Api::Cinnox, &[]),
+    ];
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
+    // not so fast that what is kept firing ends before it is known that the target is down
+    let rules = [hurried(50.0), vec![own_numbers(&numbers)]].concat();
+    let how = [
+        "honor_labels: true".to_owned(),
+        format!("sample_limit: {SAMPLES}"),
+        "http_sd_configs:".to_owned(),
+        format!("  - {{url: {:?}, refresh_interval: 1s}}", daemon.url("/sd")),
+    ];
+    let watch = Watch::scraping(&[], &how, &rules).await;
+    let all_up = |found: &[Found]| found.len() == 3 && found.iter().all(|(_, up)| *up == 1.0);
+    watch.prometheus.wait_for("up", all_up).await;
+    let spike = [(PART[0].0, Told(MARKETING))];
+    watch.expect(&spike).await;
+    watch.expect_told(&spike).await;
+
+    let many = (1_000..1_200).map(|id| sms(&id.to_string(), GOOD));
+    set(&shoes, [past(), many.collect()].concat());
+    watch.reach(PART).await;
+    watch.expect_told(PART).await;
+    let scraped = r#"scrape_samples_scraped{account="shoes-ch"}"#;
+    let scraped = watch.prometheus.value(scraped).await.unwrap();
+    assert!(scraped > SAMPLES as f64, "{scraped}");
+
+    set(&shoes, past());
+    watch.expect(&[]).await;
+    watch.expect_resolved(&[PART]).await;
+
+    daemon.end_by("KILL").await;
+    watch.expect(WHOLE).await;
+    watch.expect_told(WHOLE).await;
 }

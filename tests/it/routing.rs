@@ -100,7 +100,7 @@ fn routes_look_at_team_and_severity_only() {
 fn no_alert_hides_those_of_another_exporter_or_account() {
     let config = shipped();
     let rules = config["inhibit_rules"].as_array().unwrap();
-    assert_eq!(rules.len(), 4);
+    assert_eq!(rules.len(), 5);
     for rule in rules {
         let equal: Vec<String> = serde_json::from_value(rule["equal"].clone()).unwrap();
         for label in ["job", "instance"] {

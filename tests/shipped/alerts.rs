@@ -144,6 +144,14 @@ fn the_document_lists_the_alerts_as_they_are() {
 }
 
 #[test]
+fn the_documents_count_the_alerts() {
+    for document in ["README.md", "CHANGELOG.md"] {
+        let count = format!(" {} alerts", names().len());
+        assert!(text(document).contains(&count), "{document} has not{count}");
+    }
+}
+
+#[test]
 fn the_document_lists_the_numbers_as_they_are() {
     let document = text("docs/alerts.md");
     let listed: BTreeMap<_, _> = table(&document, "threshold")

@@ -29,7 +29,8 @@ const CLOSED: [&str; 7] = [
 ];
 
 /// What Prometheus makes of every scrape.
-pub(crate) const OF_A_SCRAPE: [&str; 2] = ["up", "scrape_duration_seconds"];
+pub(crate) const OF_A_SCRAPE: [&str; 3] =
+    ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
 /// What a user may record for an account: `alerts/thresholds.yml` says how.
 const OF_A_USER: &str = "campaign_threshold";
