@@ -66,7 +66,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// What a person adds to a command so that it finds the same files, wherever it is run.
+    /// What a person adds to a command so that it finds the same files and accounts, wherever it is
+    /// run.
     pub fn flags(&self) -> String {
         let word = |path: &Path| {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
@@ -75,6 +76,9 @@ impl Options {
         let mut flags = format!(" --config.file {}", word(&self.config_file));
         if let Some(storage) = &self.storage {
             flags = format!("{flags} --storage.path {}", word(storage));
+        }
+        if let Some(shard) = self.shard {
+            flags = format!("{flags} --shard {shard}");
         }
         flags
     }
@@ -487,6 +491,48 @@ pub fn log_warnings(config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_finds_what_the_daemon_has() {
+        let alone = Options {
+            config_file: PathBuf::from("/etc/campaign exporter.yml"),
+            storage: None,
+            listen: Listen::Addresses(Vec::new()),
+            web_config_file: None,
+            telemetry_path: "/metrics".to_owned(),
+            lifecycle: false,
+            shard: None,
+        };
+        assert_eq!(alone.flags(), " --config.file '/etc/campaign exporter.yml'");
+        let one_of_three = Options {
+            config_file: PathBuf::from("/etc/ce.yml"),
+            storage: Some(PathBuf::from("/var/lib/ce")),
+            shard: Some("1/3".parse().unwrap()),
+            ..alone
+        };
+        let flags = " --config.file /etc/ce.yml --storage.path /var/lib/ce --shard 1/3";
+        assert_eq!(one_of_three.flags(), flags);
+    }
+
+    #[test]
+    fn whoever_stops_it_waits_until_a_token_is_kept() {
+        let readme = include_str!("../README.md");
+        let base = include_str!("../deploy/kubernetes/base/statefulset.yaml");
+        let chart = include_str!("../deploy/helm/campaign-exporter/templates/statefulset.yaml");
+        for (text, before) in [
+            (readme, "--stop-timeout="),
+            (base, "terminationGracePeriodSeconds: "),
+            (chart, "terminationGracePeriodSeconds: "),
+        ] {
+            let (_, rest) = text.split_once(before).unwrap();
+            let seconds = rest.split_whitespace().next().unwrap().parse().unwrap();
+            let granted = Duration::from_secs(seconds);
+            assert!(
+                granted > RENEWAL_TIMEOUT + STOP_TIMEOUT,
+                "{before}{seconds}"
+            );
+        }
+    }
 
     async fn end(task: impl Future<Output = Ended> + Send + 'static) -> Option<String> {
         let mut tasks = JoinSet::new();

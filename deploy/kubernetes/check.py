@@ -1,6 +1,7 @@
 """Whether Kubernetes would take what is shipped for it, and whether mistakes would be found."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import kubernetes_validate
 import yaml
 from cloudcoil.models.prometheus_operator import v1 as operator
 
-KUBERNETES = ["1.28", "1.37"]
-"""The oldest that has the ordinal's label, and the newest that there are schemas of."""
+KUBERNETES = ["1.25", "1.37"]
+"""The oldest and the newest that there are schemas of."""
 FOLDER = Path(__file__).parent
 CHART = FOLDER.parent / "helm" / "campaign-exporter"
 OPERATORS = {"ServiceMonitor": operator.ServiceMonitor, "PrometheusRule": operator.PrometheusRule}
@@ -67,11 +68,16 @@ def rendered(values):
     return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
 
 
+def container(stateful_set):
+    """The exporter's."""
+    return stateful_set["spec"]["template"]["spec"]["containers"][0]
+
+
 def shard(stateful_set):
-    """The argument that tells the shard, and how many there are."""
-    container = stateful_set["spec"]["template"]["spec"]["containers"][0]
-    arguments = [it for it in container["args"] if it.startswith("--shard")]
-    return arguments, stateful_set["spec"]["replicas"]
+    """What tells the shard to whatever is run in a pod, and how many there are."""
+    variables = {it["name"]: it["value"] for it in container(stateful_set)["env"]}
+    assert variables["CAMPAIGN_EXPORTER_STORAGE_PATH"].startswith("/var/lib/campaign_exporter/")
+    return variables.get("CAMPAIGN_EXPORTER_SHARD"), stateful_set["spec"]["replicas"]
 
 
 def refused(what, attempt):
@@ -83,8 +89,8 @@ def refused(what, attempt):
     raise AssertionError(f"not found: {what}")
 
 
-ALONE = ([], 1)
-ONE_OF_THREE = (["--shard=auto/3"], 3)
+ALONE = (None, 1)
+ONE_OF_THREE = ("auto/3", 3)
 base = kustomized("base")
 assert shard(check("base", base, KINDS)) == ALONE
 assert shard(check("sharded", kustomized("sharded"), KINDS)) == ONE_OF_THREE
@@ -95,6 +101,44 @@ assert not problems and not report["errors"], report
 chart = rendered({})
 assert shard(check("chart", chart, KINDS)) == ALONE
 assert shard(check("chart in shards", rendered({"shards": 3}), KINDS)) == ONE_OF_THREE
+kubernetes = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
+assert kubernetes == f">={KUBERNETES[0]}.0-0", f"the chart wants Kubernetes {kubernetes}"
+
+# Which configuration, the image says.
+image = (FOLDER.parent.parent / "Dockerfile").read_text()
+config = Path(re.search("^ENV CAMPAIGN_EXPORTER_CONFIG_FILE=(.+)$", image, re.MULTILINE)[1])
+for manifest in base + chart:
+    if manifest["kind"] == "ConfigMap":
+        assert list(manifest["data"]) == [config.name], f"the image reads {config}"
+    if manifest["kind"] == "StatefulSet":
+        mounts = {it["name"]: it["mountPath"] for it in container(manifest)["volumeMounts"]}
+        assert mounts["config"] == str(config.parent), f"the image reads {config}"
+
+# Protected by --web.config.file.
+tcp = {"tcpSocket": {"port": "http-metrics"}}
+endpoint = {
+    "scheme": "https",
+    "tlsConfig": {"ca": {"secret": {"name": "campaign-exporter-ca", "key": "ca.crt"}}},
+    "basicAuth": {
+        "username": {"name": "campaign-exporter-user", "key": "username"},
+        "password": {"name": "campaign-exporter-user", "key": "password"},
+    },
+}
+values = {
+    "extraArgs": ["--web.config.file=/run/secrets/campaign_exporter/web.yml"],
+    "livenessProbe": tcp,
+    "readinessProbe": tcp,
+    "serviceMonitor": {"endpoint": endpoint},
+}
+protected = rendered(values)
+stateful_set = check("protected chart", protected, KINDS)
+assert container(stateful_set)["args"] == values["extraArgs"]
+for probe in ["livenessProbe", "readinessProbe"]:
+    assert container(stateful_set)[probe] == tcp, f"another {probe}"
+monitor = next(it for it in protected if it["kind"] == "ServiceMonitor")
+scraped = {"port": "http-metrics", "interval": "1m", **endpoint}
+assert monitor["spec"]["endpoints"] == [scraped], "another endpoint is scraped"
+
 off = {kind[0].lower() + kind[1:]: {"enabled": False} for kind in OPTIONAL}
 check("chart without what is optional", rendered(off), KINDS - OPTIONAL)
 
@@ -105,7 +149,10 @@ for manifest in base:
         assert specs["PrometheusRule"] == manifest["spec"], "the chart has other rules"
     if manifest["kind"] == "StatefulSet":
         theirs, ours = specs["StatefulSet"]["template"]["spec"], manifest["spec"]["template"]["spec"]
-        assert theirs["securityContext"] == ours["securityContext"]
+        for key in ["securityContext", "terminationGracePeriodSeconds"]:
+            assert theirs[key] == ours[key], f"the chart has another {key}"
+        secrets = [it["volumes"][1]["secret"] for it in [theirs, ours]]
+        assert secrets[0] == secrets[1], "the chart has another Secret"
         theirs, ours = theirs["containers"][0], ours["containers"][0]
         for key in ours:
             same = key == "image" or theirs[key] == ours[key]
@@ -131,6 +178,14 @@ mistakes = [
 ]
 for kind, change in mistakes:
     refused(f"a mistake in the {kind}", mistaken(kind, change))
-for values in [{"shards": 0}, {"shard": 2}, {"config": {"accounts": [{}]}}, {"extraArgs": ["demo"]}]:
+wrong = [
+    {"shards": 0},
+    {"shard": 2},
+    {"config": {"accounts": [{}]}},
+    {"extraArgs": ["demo"]},
+    {"livenessProbe": "tcpSocket"},
+    {"serviceMonitor": {"endpoint": {"port": "http"}}},
+]
+for values in wrong:
     refused(f"values {values}", lambda values=values: rendered(values))
 print("mistakes are found")
