@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::status::{AccountStatus, Failure, MIN_VOLUME, State, Status, WorstCampaign};
+use crate::status::{AccountStatus, Failure, MATURITY, MIN_VOLUME, State, Status, WorstCampaign};
 use crate::telemetry::{REVISION, VERSION};
 
 /// How often the status page asks for itself again, in seconds.
@@ -96,12 +96,12 @@ pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> Stri
             }
             h2 { "Lowest delivery ratios" }
             @if worst.is_empty() {
-                p { "No campaign has " (MIN_VOLUME) " messages or more." }
+                p { "There is no campaign large and old enough for its ratio to say anything." }
             } @else {
                 table {
                     caption {
-                        "Of the campaigns with at least " (MIN_VOLUME) " messages. Those sent a short \
-                         while ago are still being delivered."
+                        "Of the campaigns with at least " (MIN_VOLUME) " messages that were sent at \
+                         least " (MATURITY.as_secs() / 3600) " hours ago."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -15,6 +16,10 @@ const WORST: usize = 10;
 
 /// Messages from which on a campaign's ratio says anything; the number from which on the alerts warn.
 pub const MIN_VOLUME: u64 = 200;
+
+/// How long ago a campaign was sent for its ratio to say anything: until then receipts come in, over
+/// WhatsApp for the longest time. The alerts wait as long.
+pub const MATURITY: Duration = Duration::from_hours(6);
 
 /// How an account is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -181,7 +186,7 @@ impl AccountStatus {
                 advice: failure.reason.advice(),
             }),
             failed_before: state.last_poll.is_some() && !state.up && state.failure.is_none(),
-            worst: worst(account, state.campaigns()),
+            worst: worst(account, state.campaigns(), state.last_success),
         }
     }
 }
@@ -201,8 +206,20 @@ fn order((one, of_one): (f64, u64), (other, of_other): (f64, u64)) -> Ordering {
     one.total_cmp(&other).then(of_other.cmp(&of_one))
 }
 
-fn worst(account: &str, campaigns: &[Arc<Campaign>]) -> Vec<WorstCampaign> {
+fn worst(
+    account: &str,
+    campaigns: &[Arc<Campaign>],
+    read: Option<DateTime<Utc>>,
+) -> Vec<WorstCampaign> {
+    let mature = read.and_then(|read| read.checked_sub_signed(TimeDelta::from_std(MATURITY).ok()?));
     let large = campaigns.iter().filter_map(|campaign| {
+        if campaign
+            .last_sent
+            .zip(mature)
+            .is_some_and(|(sent, mature)| sent > mature)
+        {
+            return None;
+        }
         let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
         let ratio = deliveries as f64 / attempted as f64;
         (attempted >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
@@ -330,17 +347,24 @@ mod tests {
         campaigns.push(campaign(100, MIN_VOLUME - 1, 0));
         campaigns.push(campaign(101, MIN_VOLUME, 0));
         campaigns.push(campaign(102, 2 * MIN_VOLUME, 0));
-        let worst = worst("a", &campaigns);
+        let now = Utc::now();
+        let sent = |id, hours| {
+            let sent = Campaign {
+                last_sent: Some(now - TimeDelta::hours(hours)),
+                ..(*campaign(id, 3 * MIN_VOLUME, 0)).clone()
+            };
+            Arc::new(sent)
+        };
+        campaigns.push(sent(103, 5));
+        campaigns.push(sent(104, 7));
+        let worst = worst("a", &campaigns, Some(now));
         let ids: Vec<_> = worst
             .iter()
             .map(|worst| worst.campaign_id.as_str())
             .collect();
         // of the same ratio the larger first; then 500, 501, … delivered
-        assert_eq!(
-            ids,
-            ["102", "101", "0", "6", "12", "18", "24", "30", "36", "1"]
-        );
-        assert!(super::worst("a", &[]).is_empty());
+        assert_eq!(ids, ["102", "101", "0", "6", "12", "18", "24", "30", "36"]);
+        assert!(super::worst("a", &[], None).is_empty());
     }
 
     /// Below it the alerts say nothing either.
@@ -350,6 +374,12 @@ mod tests {
         let (before, _) = thresholds.split_once("attempted_min_warning").unwrap();
         let rule = before.rsplit_once("expr: ").unwrap().1;
         assert!(rule.starts_with(&format!("{MIN_VOLUME} ")), "{rule}");
+        let (before, _) = thresholds.split_once("whatsapp_maturity_seconds").unwrap();
+        let rule = before.rsplit_once("expr: ").unwrap().1;
+        assert!(
+            rule.starts_with(&format!("{} ", MATURITY.as_secs())),
+            "{rule}"
+        );
     }
 
     #[test]
