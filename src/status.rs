@@ -363,7 +363,10 @@ mod tests {
             .map(|worst| worst.campaign_id.as_str())
             .collect();
         // of the same ratio the larger first; then 500, 501, … delivered
-        assert_eq!(ids, ["102", "101", "0", "6", "12", "18", "24", "30", "36"]);
+        assert_eq!(
+            ids,
+            ["104", "102", "101", "0", "6", "12", "18", "24", "30", "36"]
+        );
         assert!(super::worst("a", &[], None).is_empty());
     }
 
