@@ -20,14 +20,20 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             assert!(named || query.contains('%'));
             // an account that nobody names is one of all that a provider has
             let stranger = accounts.have("\u{0}", "\u{0}");
-            assert!(!stranger || query.contains("%00"), "more than was asked for");
+            assert!(
+                !stranger || query.contains("%00"),
+                "more than was asked for"
+            );
         }
         Err(problem) => assert!(!problem.is_empty()),
     }
 
     if let Some(address) = discovery::address(host) {
         assert_eq!(address.as_str(), host, "another address");
-        assert!(!host.contains(['@', '/', '?', '#', ' ']), "more than an address");
+        assert!(
+            !host.contains(['@', '/', '?', '#', ' ']),
+            "more than an address"
+        );
     }
     Corpus::Keep
 });
