@@ -155,6 +155,8 @@ fn check_exposition(account: &Account, data: Data) {
         took: Duration::from_secs(1),
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
+        requests_remaining: None,
+        failure: None,
         data: Some(data),
     })));
     assert!(polled, "the snapshot took the data");
