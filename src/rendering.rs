@@ -59,9 +59,7 @@ impl Rendered {
         let end = Compressor::new().end(&self.checksum, rest.as_bytes())?;
         Ok(Pieces::new(Arc::clone(&self.gzip), self.gzip_length, end))
     }
-}
 
-impl Rendered {
     fn new<'a>(parts: &[Arc<Part>], deflated: impl Iterator<Item = &'a Arc<Deflated>>) -> Self {
         let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
         let mut checksum = Checksum::default();

@@ -9,22 +9,6 @@ use crate::support::prometheus::{PROGRAM, Prometheus};
 
 const DOCUMENT: &str = "docs/remote-write.md";
 
-const COUNTS: Counts = Counts {
-    recipients: 100,
-    sends: 100,
-    deliveries: 90,
-    clicks: 30,
-    bounces: 8,
-    opt_outs: 2,
-    reads: 0,
-    replies: 0,
-    pending: 0,
-    error: 0,
-    expired: 0,
-    network_error: 0,
-    npai: 0,
-};
-
 /// What is written in the document, replaced by what is there in the test. All of it has to be found.
 fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
     replacements
@@ -38,7 +22,14 @@ fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
 #[tokio::test]
 async fn an_agent_pushes_all_series_and_their_ends_to_a_store() {
     let sent_at = Utc::now() - TimeDelta::days(1);
-    let campaigns = ["1", "2"].map(|id| Campaign::sms(id, "Spring", sent_at, COUNTS));
+    let counts = Counts {
+        recipients: 100,
+        sends: 100,
+        deliveries: 90,
+        clicks: 30,
+        ..Counts::default()
+    };
+    let campaigns = ["1", "2"].map(|id| Campaign::sms(id, "Spring", sent_at, counts));
     let simulator = simulate(Api::Smsup, campaigns.to_vec()).await;
     let accounts = [account("shoes-ch", &simulator, Api::Smsup, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;

@@ -20,25 +20,16 @@ use crate::support::server::PAUSE;
 /// How many accounts are spread.
 const ACCOUNTS: usize = 12;
 
-const COUNTS: Counts = Counts {
-    recipients: 100,
-    sends: 100,
-    deliveries: 90,
-    clicks: 30,
-    bounces: 0,
-    opt_outs: 0,
-    reads: 0,
-    replies: 0,
-    pending: 0,
-    error: 0,
-    expired: 0,
-    network_error: 0,
-    npai: 0,
-};
-
 async fn provider(api: Api) -> Simulator {
     let sent_at = Utc::now() - TimeDelta::days(1);
-    simulate(api, vec![Campaign::sms("1", "Spring", sent_at, COUNTS)]).await
+    let counts = Counts {
+        recipients: 100,
+        sends: 100,
+        deliveries: 90,
+        clicks: 30,
+        ..Counts::default()
+    };
+    simulate(api, vec![Campaign::sms("1", "Spring", sent_at, counts)]).await
 }
 
 /// Two accounts of SMSUp and one of CINNOX that are polled once.

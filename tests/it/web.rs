@@ -10,9 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use campaign_exporter::simulator::{Api, Simulator};
 use campaign_exporter::web_config::WebConfig;
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use reqwest::{StatusCode, Version};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,28 +26,14 @@ use crate::support::daemon::{
 };
 use crate::support::prometheus::{Job, Prometheus};
 use crate::support::server::{PAUSE, Program};
+use crate::support::tls::Authority;
 
 const PASSWORD: &str = "open-sesame";
 
 /// Its hash, of the least cost.
 static HASH: LazyLock<String> = LazyLock::new(|| bcrypt::hash(PASSWORD, 4).unwrap());
 
-/// Signs certificates.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
 impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        Self { issuer, pem }
-    }
-
     /// A certificate and its key, both in PEM.
     fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
         let key = KeyPair::generate().unwrap();

@@ -116,13 +116,14 @@ impl Certificate {
     }
 }
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
+/// Signs certificates.
+pub(crate) struct Authority {
+    pub(crate) issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
