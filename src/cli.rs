@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
+use crate::config::sharding::Shard;
 use crate::document::parse_duration;
-use crate::listeners::Listen;
 use crate::logging::{LogFormat, LogLevel};
-use crate::sharding::Shard;
+use crate::web::listeners::Listen;
 
 /// The port, next after the highest claimed in the list of Prometheus' default ports.
 const LISTEN_ADDRESS: &str = ":10058";

@@ -13,9 +13,12 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::document::Problem;
-use crate::provider::{self, Kept, PollError, Settings};
-use crate::saved::{DataRecord, PollRecord};
-use crate::store::{Kind, decode as unsealed, header};
+use crate::provider::Settings;
+use crate::storage::record::{DataRecord, PollRecord};
+use crate::storage::store::{Kind, decode as unsealed, header};
+use crate::upstream::PollError;
+use crate::upstream::auth::tokens::Kept;
+use crate::upstream::http;
 
 /// The configuration in a text, as if tokens could be kept.
 pub fn configuration(text: &str) -> Result<Config, Vec<Problem>> {
@@ -32,12 +35,12 @@ pub fn next_url(settings: &Settings, href: &str) -> Option<Result<Url, PollError
 
 /// An error as it leaves the HTTP session whose requests carry `token`.
 pub fn presentable(error: PollError, token: &str) -> PollError {
-    provider::presentable(error, &SecretString::from(token))
+    http::presentable(error, &SecretString::from(token))
 }
 
 /// How long a `Retry-After` header asks to wait.
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
-    provider::retry_after(value, now)
+    http::retry_after(value, now)
 }
 
 /// What a file of the store holds, written again; or why it is refused.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::cli::{Cli, Command};
+use campaign_exporter::commands::{authorize, daemon, demo, poll};
 use campaign_exporter::config::Config;
-use campaign_exporter::store::Store;
-use campaign_exporter::web_config::{WebConfig, WebConfigError};
-use campaign_exporter::{authorize, daemon, demo, logging, once, provider, web};
+use campaign_exporter::logging;
+use campaign_exporter::storage::store::Store;
+use campaign_exporter::upstream::http;
+use campaign_exporter::web::gate;
+use campaign_exporter::web::protection::configuration::{WebConfig, WebConfigError};
 use clap::Parser;
 use tracing::{error, info};
 
@@ -92,7 +95,7 @@ async fn run() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let client = match provider::client(reqwest::Client::builder()) {
+    let client = match http::client(reqwest::Client::builder()) {
         Ok(client) => client,
         Err(error) => return exit(Err(error.into())),
     };
@@ -109,7 +112,7 @@ async fn run() -> ExitCode {
                 Ok(store) => store,
                 Err(error) => return exit(Err(error.into())),
             };
-            match once::poll(config.accounts, client, store.map(Arc::new), flags).await {
+            match poll::poll(config.accounts, client, store.map(Arc::new), flags).await {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(FAILED),
                 Err(error) => exit(Err(error)),
@@ -141,7 +144,7 @@ fn web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
         return Ok(WebConfig::default());
     };
     let web_config = WebConfig::load(path)?;
-    web::log_warnings(&web_config);
+    gate::log_warnings(&web_config);
     Ok(web_config)
 }
 

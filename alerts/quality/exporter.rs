@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use campaign_exporter::campaign::{Campaign, Channel, Counts};
 use campaign_exporter::config::Config;
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families;
-use campaign_exporter::provider::Reason;
-use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::exposition::families;
+use campaign_exporter::exposition::format::{Format, Writer};
+use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
+use campaign_exporter::upstream::Reason;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 

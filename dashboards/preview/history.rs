@@ -10,15 +10,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use campaign_exporter::demo::Providers;
+use campaign_exporter::commands::demo::Providers;
 use campaign_exporter::document::parse_duration;
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families;
-use campaign_exporter::poller::{Poller, Progress, connect};
-use campaign_exporter::provider::Applications;
+use campaign_exporter::exposition::families;
+use campaign_exporter::exposition::format::{Format, Writer};
+use campaign_exporter::polling::poller::{Poller, Progress, connect};
 use campaign_exporter::simulator::{Api, Fault, FaultPlan};
-use campaign_exporter::snapshot::{Change, Configured, Snapshot};
+use campaign_exporter::state::snapshot::{Change, Configured, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
+use campaign_exporter::upstream::quota::application::Applications;
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use futures_util::future::join_all;
@@ -121,7 +121,11 @@ impl Exporter {
         let mut applications = Applications::new(None, String::new());
         let configured = accounts.iter().map(|account| {
             let limits = account.provider.limits(account.polling.limits());
-            (account.name.as_str(), &account.provider, limits)
+            (
+                account.name.as_str(),
+                account.provider.application(&account.name),
+                limits,
+            )
         });
         applications.configure(configured).await;
         let telemetry = Telemetry::new()?;

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail, ensure};
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::Problem;
-use campaign_exporter::provider::{Limits, Settings};
+use campaign_exporter::provider::Settings;
+use campaign_exporter::upstream::quota::application::Limits;
 use serde::Deserialize;
 use serde_json::Value;
 

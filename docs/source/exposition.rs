@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::anyhow;
 use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Status};
 use campaign_exporter::config::{Account, Config};
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families;
-use campaign_exporter::poller::connect;
-use campaign_exporter::provider::Applications;
-use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::exposition::families;
+use campaign_exporter::exposition::format::{Format, Writer};
+use campaign_exporter::polling::poller::connect;
+use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use campaign_exporter::telemetry::Telemetry;
+use campaign_exporter::upstream::quota::application::Applications;
 use chrono::Utc;
 
 use super::strict::{self, Family};
@@ -40,7 +40,11 @@ pub(crate) async fn exposition() -> anyhow::Result<Vec<Family>> {
     let mut applications = Applications::new(None, String::new());
     let settings = accounts.iter().map(|account| {
         let limits = account.provider.limits(account.polling.limits());
-        (account.name.as_str(), &account.provider, limits)
+        (
+            account.name.as_str(),
+            account.provider.application(&account.name),
+            limits,
+        )
     });
     applications.configure(settings).await;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
+use campaign_exporter::exposition::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
+use campaign_exporter::exposition::format::{Format, Writer};
 
 use super::NOTICE;
 use super::exposition::exposition;

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use campaign_exporter::exposition::Format;
-use campaign_exporter::negotiation::{accepts_gzip, format};
+use campaign_exporter::exposition::format::Format;
+use campaign_exporter::web::negotiation::{accepts_gzip, format};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {

@@ -2,8 +2,8 @@
 
 #![no_main]
 
-use campaign_exporter::discovery;
-use campaign_exporter::selection::Selection;
+use campaign_exporter::web::discovery;
+use campaign_exporter::web::selection::Selection;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {

@@ -6,7 +6,7 @@
 #![no_main]
 
 use campaign_exporter::fuzzing::{sealed, stored};
-use campaign_exporter::store::Kind;
+use campaign_exporter::storage::store::Kind;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -4,11 +4,11 @@ use std::sync::LazyLock;
 
 use campaign_exporter::campaign::{Campaign, MAX_COUNT, Ratio};
 use campaign_exporter::config::Account;
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
-use campaign_exporter::history::History;
+use campaign_exporter::campaign::history::History;
 use campaign_exporter::provider::{PollError, Reading, Window};
-use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::DateTime;
 use libfuzzer_sys::Corpus;
 use tokio::time::{Duration, Instant};
@@ -161,7 +161,7 @@ fn check_exposition(account: &Account, data: Data) {
     })));
     assert!(polled, "the snapshot took the data");
     for format in Format::ALL {
-        let text = campaign_exporter::families::render(&snapshot, format);
+        let text = campaign_exporter::exposition::families::render(&snapshot, format);
         let families = strict::read(&format!("{text}{}", format.end()), format);
         let info = families
             .iter()

@@ -10,13 +10,15 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::http::{Answer, Session};
 use super::lenient::{self, Scalar};
-use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
+use super::{Pages, Problems, Reading, check_items};
+use crate::campaign::pool::Campaigns;
+use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Counts, Info};
 use crate::document::Section;
-use crate::pool::Campaigns;
-use crate::secret::SecretSource;
+use crate::document::secret::SecretSource;
+use crate::upstream::http::{Answer, Session};
+use crate::upstream::{PollError, Reason};
 
 /// The value of the `provider` label.
 pub(super) const NAME: &str = "cinnox";

@@ -12,16 +12,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-use super::application::Limits;
-use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
-use super::oauth::Registration;
-use super::tokens::{Access, access_token};
-use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
+use super::{Pages, Problems, Reading, check_items};
+use crate::campaign::pool::Campaigns;
+use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Counts, Info, Ratio};
 use crate::document::Section;
-use crate::pool::Campaigns;
-use crate::secret::SecretSource;
+use crate::document::secret::SecretSource;
+use crate::upstream::auth::oauth::Registration;
+use crate::upstream::auth::tokens::{Access, access_token};
+use crate::upstream::http::{Answer, Session, endpoint};
+use crate::upstream::quota::application::Limits;
+use crate::upstream::{PollError, Reason};
 
 /// The value of the `provider` label.
 pub(super) const NAME: &str = "constant_contact";

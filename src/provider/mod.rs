@@ -4,38 +4,31 @@
 //! [`Settings::NAMES`], its arm in [`Settings::read`], and what the compiler asks for once the
 //! variant of [`Settings`] is there.
 
-mod application;
 mod cinnox;
 mod constant_contact;
-mod http;
 mod lenient;
-mod oauth;
 mod smsup;
-mod tokens;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
 
+use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
-use crate::pool::{Campaigns, Pool};
-use crate::store::Store;
+use crate::storage::store::Store;
 
-pub use application::{Application, Applications, Budget, FullRead, Limits, Plan};
-pub use http::{Session, TOKEN_TIMEOUT, TokenInUse, client};
-#[cfg(fuzzing)]
-pub(crate) use http::{presentable, retry_after};
+use crate::campaign::window::Window;
+use crate::upstream::auth::oauth::DeviceCode;
+use crate::upstream::auth::tokens::{self, Access};
+use crate::upstream::http::{self, Session};
+use crate::upstream::quota::application::Limits;
+use crate::upstream::{PollError, Reason};
+
 pub use lenient::Problems;
-pub use oauth::DeviceCode;
-#[cfg(fuzzing)]
-pub(crate) use tokens::Kept;
-pub use tokens::{Access, shell_word};
 
 /// Most pages of one read: at the smallest page size, Constant Contact's 50, 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
@@ -241,15 +234,6 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// The times that a read covers. Campaigns that are to be sent later than now belong to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// Campaigns sent earlier are not read.
-    pub start: DateTime<Utc>,
-    /// When the read began.
-    pub now: DateTime<Utc>,
-}
-
 /// What one good read found.
 #[derive(Debug, Default)]
 pub struct Reading {
@@ -295,154 +279,6 @@ impl Reading {
     }
 }
 
-/// Why a poll failed: the closed set of the `reason` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The credentials were refused, or could not be read.
-    Auth,
-    /// The credentials are good and lack the permission.
-    Forbidden,
-    /// Too many requests for the moment.
-    Throttled,
-    /// The day's requests are used up.
-    Quota,
-    /// No answer, or no whole answer, in time.
-    Timeout,
-    /// No connection, or it broke.
-    Network,
-    /// No trust in the other side.
-    Tls,
-    /// The provider failed.
-    Server,
-    /// The provider does not accept the request.
-    Client,
-    /// The answer is not what the provider documents.
-    Decode,
-    /// The pages have no end, or lead elsewhere.
-    Pagination,
-    /// An answer is larger than any good one.
-    TooLarge,
-}
-
-impl Reason {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Auth,
-        Self::Forbidden,
-        Self::Throttled,
-        Self::Quota,
-        Self::Timeout,
-        Self::Network,
-        Self::Tls,
-        Self::Server,
-        Self::Client,
-        Self::Decode,
-        Self::Pagination,
-        Self::TooLarge,
-    ];
-
-    /// The value of the `reason` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Forbidden => "forbidden",
-            Self::Throttled => "throttled",
-            Self::Quota => "quota",
-            Self::Timeout => "timeout",
-            Self::Network => "network",
-            Self::Tls => "tls",
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::Decode => "decode",
-            Self::Pagination => "pagination",
-            Self::TooLarge => "too_large",
-        }
-    }
-
-    /// What a person can do about it, with code in backticks. The same words are in the README.
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::Auth => {
-                "the log says which: run the `authorize` command that it names, replace the token in \
-                 its file, or make the file readable; nothing has to be restarted"
-            }
-            Self::Forbidden => {
-                "let an Account Owner or Manager consent (Constant Contact), or give the token its \
-                 permission"
-            }
-            Self::Throttled => {
-                "usually nothing; if it stays, something else uses the same application: lower \
-                 `requests_per_second`"
-            }
-            Self::Quota => {
-                "it ends at 00:00 UTC; raise `poll_interval` or `full_poll_interval`, or find what \
-                 else uses the application"
-            }
-            Self::Timeout => {
-                "if it stays: the provider's status page, then a longer `request_timeout` or a \
-                 shorter `lookback`"
-            }
-            Self::Network => "DNS, proxy, firewall between exporter and provider",
-            Self::Tls => {
-                "CA certificates of the system (`SSL_CERT_FILE`), a proxy that intercepts, the clock"
-            }
-            Self::Server => "the provider's status page; it is tried again at each poll",
-            Self::Client => "`base_url`, `app_id`, `auth_url`",
-            Self::Decode => {
-                "a sign-in page of a proxy, or a changed API: `--log.level=debug`, and tell us"
-            }
-            Self::Pagination => "a shorter `lookback`; a gateway that rewrites addresses",
-            Self::TooLarge => "a shorter `lookback`; what answers may not be the provider",
-        }
-    }
-
-    /// What an HTTP status other than 200 means where the body says nothing better.
-    const fn of_status(status: u16) -> Self {
-        match status {
-            401 => Self::Auth,
-            403 => Self::Forbidden,
-            408 => Self::Timeout,
-            429 => Self::Throttled,
-            500..=599 => Self::Server,
-            // a success without the documented body
-            200..=299 => Self::Decode,
-            // redirects too: they are never followed, so the address is wrong
-            _ => Self::Client,
-        }
-    }
-
-    /// Whether the same request may succeed in a moment.
-    const fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Network | Self::Timeout | Self::Server | Self::Throttled
-        )
-    }
-}
-
-/// A failed poll.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PollError {
-    /// What kind of failure.
-    pub reason: Reason,
-    /// What happened, for a person; without any secret.
-    pub message: String,
-    /// How long the provider asks to wait.
-    pub retry_after: Option<Duration>,
-}
-
-impl PollError {
-    /// An error with a message.
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            retry_after: None,
-        }
-    }
-}
-
 /// Refuses a page that has more items than any good one.
 fn check_items(items: usize) -> Result<(), PollError> {
     if items > MAX_PAGE_ITEMS {
@@ -479,6 +315,8 @@ impl Pages {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     fn campaign(id: &str, seconds: Option<i64>, name: &str) -> Campaign {

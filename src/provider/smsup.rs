@@ -14,13 +14,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::debug;
 
-use super::http::{Answer, Session, endpoint};
 use super::lenient::{self, Scalar};
-use super::{Pages, PollError, Problems, Reading, Reason, Window, check_items};
+use super::{Pages, Problems, Reading, check_items};
+use crate::campaign::pool::Campaigns;
+use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
 use crate::document::Section;
-use crate::pool::Campaigns;
-use crate::secret::SecretSource;
+use crate::document::secret::SecretSource;
+use crate::upstream::http::{Answer, Session, endpoint};
+use crate::upstream::{PollError, Reason};
 
 /// The value of the `provider` label.
 pub(super) const NAME: &str = "smsup";

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Info, InfoLabel, Status};
 use campaign_exporter::config::{Account, Config};
-use campaign_exporter::exposition::{Format, Writer};
-use campaign_exporter::families;
+use campaign_exporter::exposition::families;
+use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::simulator::{self, Api, Simulator, State};
-use campaign_exporter::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
 use prometheus::proto::{

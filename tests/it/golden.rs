@@ -1,6 +1,6 @@
 //! What the providers' own documented examples become, through real HTTP and the real program.
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
 use serde_json::Value;
 

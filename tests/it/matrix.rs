@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use tokio::io::copy_bidirectional;

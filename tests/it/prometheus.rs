@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 

@@ -9,9 +9,9 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campaign_exporter::saved::{DataRecord, PollRecord};
 use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator, State};
-use campaign_exporter::store::{Kind, Store};
+use campaign_exporter::storage::record::{DataRecord, PollRecord};
+use campaign_exporter::storage::store::{Kind, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::process::Command;

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Output;
 
 use campaign_exporter::config::Config;
-use campaign_exporter::exposition::Format;
-use campaign_exporter::secret::SecretSource;
+use campaign_exporter::document::secret::SecretSource;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::Read;
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;

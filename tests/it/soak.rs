@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;

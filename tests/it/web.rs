@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
 
 use campaign_exporter::simulator::{Api, Simulator};
-use campaign_exporter::web_config::WebConfig;
+use campaign_exporter::web::protection::configuration::WebConfig;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use reqwest::{StatusCode, Version};
 use tempfile::TempDir;

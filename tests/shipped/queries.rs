@@ -2,7 +2,7 @@
 //! read the same accounts, a campaign that has two names for a moment, names of any characters,
 //! campaigns without most counts. Where all is chosen, each has an answer.
 
-use campaign_exporter::exposition::labels;
+use campaign_exporter::exposition::format::labels;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use campaign_exporter::exposition::Format;
+use campaign_exporter::exposition::format::Format;
 
 /// Labels by name.
 pub(crate) type Labels = BTreeMap<String, String>;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use campaign_exporter::simulator::{
     Api, Authorization, Campaign, Counts, Request, Simulator, State,
 };
-use campaign_exporter::store::{Kind, Store};
+use campaign_exporter::storage::store::{Kind, Store};
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,0 +1,124 @@
+//! The `poll` command: every account once, the exposition on standard output.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::config::Account;
+use crate::exposition::families;
+use crate::exposition::format::{Format, Writer};
+use crate::polling::poller::{Outcome, Poller, Progress, connect};
+use crate::state::snapshot::{Change, Configured, Snapshot};
+use crate::storage::store::Store;
+use crate::telemetry::Telemetry;
+use crate::upstream::quota::application::Applications;
+
+/// Polls the accounts side by side, each as a whole. `flags` is what a person adds to a command so
+/// that it finds the exporter's files. Returns whether all polls were good.
+pub async fn poll(
+    accounts: Vec<Account>,
+    client: reqwest::Client,
+    store: Option<Arc<Store>>,
+    flags: String,
+) -> anyhow::Result<bool> {
+    let telemetry = Telemetry::new()?;
+    let mut snapshot = Snapshot::default();
+    let mut polls = JoinSet::new();
+    let mut telemetries = Vec::new();
+    let generation = 1;
+    snapshot.apply(Change::Configured(
+        accounts
+            .iter()
+            .map(|account| Configured {
+                generation,
+                account: account.clone(),
+                poll_interval: account.polling.poll_interval,
+                restored: None,
+            })
+            .collect(),
+    ));
+    let mut applications = Applications::new(store.clone(), flags);
+    let configured = accounts.iter().map(|account| {
+        let limits = account.provider.limits(account.polling.limits());
+        let key = account.provider.application(&account.name);
+        (account.name.as_str(), key, limits)
+    });
+    applications.configure(configured).await;
+    for account in accounts {
+        let (telemetry, access) = connect(&account, &applications, store.clone())?;
+        telemetries.push(telemetry.clone());
+        let mut poller = Poller {
+            account,
+            generation,
+            client: client.clone(),
+            telemetry,
+            access,
+            progress: Progress::default(),
+        };
+        polls.spawn(async move {
+            let turn = poller.turn().await;
+            let outcome = poller.poll(turn).await;
+            (poller, outcome)
+        });
+    }
+    telemetry.set_accounts(telemetries);
+
+    let mut all_good = true;
+    while let Some(ended) = polls.join_next().await {
+        let (poller, outcome) = ended.context("a poll failed")?;
+        all_good &= outcome.result.is_ok();
+        poller.count(outcome.failure());
+        report(&poller.account, &outcome)?;
+        let interval = poller.account.polling.poll_interval;
+        let update = poller.update(outcome, Instant::now(), interval);
+        snapshot.apply(Change::Polled(Box::new(update)));
+    }
+
+    applications.finish().await;
+
+    let mut writer = Writer::new(Format::Text);
+    writer.families(&telemetry.gather());
+    let exposition = families::render(&snapshot, Format::Text) + &writer.into_string();
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(exposition.as_bytes())
+        .and_then(|()| stdout.flush());
+    written.context("cannot write to standard output")?;
+    Ok(all_good)
+}
+
+/// A line for a person who waits, or log lines for whoever reads the logs.
+fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
+    let name = &account.name;
+    if !io::stderr().is_terminal() {
+        match &outcome.result {
+            Ok((_, problems)) if problems.is_empty() => {}
+            Ok((_, problems)) => warn!(account = name, %problems, "values could not be read"),
+            Err(error) => {
+                let reason = error.reason.as_str();
+                warn!(account = name, reason, %error, "poll failed");
+            }
+        }
+        return Ok(());
+    }
+    let took = outcome.took.as_secs_f64();
+    let line = match &outcome.result {
+        Ok((data, problems)) => {
+            let campaigns = data.campaigns.len();
+            let mut line = format!("{name}: {campaigns} campaigns in {took:.1} s");
+            if !problems.is_empty() {
+                line = format!("{line}; could not read {problems}");
+            }
+            line
+        }
+        Err(error) => format!(
+            "{name}: failed after {took:.1} s ({}): {error}",
+            error.reason.as_str()
+        ),
+    };
+    writeln!(io::stderr(), "{line}").context("cannot write to standard error")
+}

@@ -1,0 +1,743 @@
+//! The configuration: read whole, checked whole, every problem reported at once.
+
+pub mod sharding;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::campaign::InfoLabel;
+use crate::config::sharding::Shard;
+use crate::document::{Effective, Node, Problem, Section, duration_text};
+use crate::provider;
+
+/// Largest configuration file in bytes; thousands of accounts fit.
+const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Longest account name in bytes: it stands in every series of the account.
+const MAX_NAME_BYTES: usize = 200;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+/// Longest duration that any key takes. Providers keep campaigns for two years or so.
+const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The accounts, in the order of the file.
+    pub accounts: Vec<Account>,
+    /// What is allowed and still worth a look, a sentence each.
+    pub warnings: Vec<String>,
+    /// The accounts of other shards, by name.
+    pub elsewhere: BTreeMap<String, Shard>,
+}
+
+/// One account at one provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// The value of the `account` label.
+    pub name: String,
+    /// The settings that every account has.
+    pub polling: Polling,
+    /// The settings of its provider.
+    pub provider: provider::Settings,
+    effective: Effective,
+}
+
+/// The keys that may stand in `global` and in an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Polling {
+    /// How often the account is read.
+    pub poll_interval: Duration,
+    /// Campaigns sent longer ago are not read.
+    pub lookback: Duration,
+    /// Campaign series vanish when the last good poll is older; 3 × `poll_interval` if not given.
+    stale_after: Option<Duration>,
+    /// Time limit of one request, its body included.
+    pub request_timeout: Duration,
+    /// How young a campaign is that is read at every poll.
+    pub recent: Duration,
+    /// How often the whole lookback is read.
+    pub full_poll_interval: Duration,
+    /// How many campaigns are kept, the newest first.
+    pub max_campaigns: usize,
+    /// Requests a second of an application; the provider's published limit if not given.
+    pub requests_per_second: Option<f64>,
+    /// Requests a day of an application, from 00:00 UTC; likewise.
+    pub requests_per_day: Option<u64>,
+    /// What `campaign_info` carries beside the name.
+    pub info_labels: Vec<InfoLabel>,
+}
+
+impl Default for Polling {
+    fn default() -> Self {
+        Self {
+            poll_interval: 5 * MINUTE,
+            lookback: 30 * DAY,
+            stale_after: None,
+            request_timeout: 30 * SECOND,
+            recent: 3 * DAY,
+            full_poll_interval: HOUR,
+            max_campaigns: 10_000,
+            requests_per_second: None,
+            requests_per_day: None,
+            info_labels: Vec::new(),
+        }
+    }
+}
+
+impl Polling {
+    fn read(section: &mut Section<'_>, default: &Self) -> Self {
+        Self {
+            poll_interval: section.duration(
+                "poll_interval",
+                default.poll_interval,
+                SECOND..=MAX_DURATION,
+            ),
+            lookback: section.duration("lookback", default.lookback, MINUTE..=MAX_DURATION),
+            stale_after: section.optional_duration(
+                "stale_after",
+                default.stale_after,
+                SECOND..=MAX_DURATION,
+            ),
+            request_timeout: section.duration(
+                "request_timeout",
+                default.request_timeout,
+                Duration::from_millis(100)..=10 * MINUTE,
+            ),
+            recent: section.duration("recent", default.recent, MINUTE..=MAX_DURATION),
+            full_poll_interval: section.duration(
+                "full_poll_interval",
+                default.full_poll_interval,
+                SECOND..=MAX_DURATION,
+            ),
+            max_campaigns: section
+                .integer(
+                    "max_campaigns",
+                    Some(default.max_campaigns as u64),
+                    1..=provider::MAX_CAMPAIGNS as u64,
+                )
+                .and_then(|number| usize::try_from(number).ok())
+                .unwrap_or(default.max_campaigns),
+            requests_per_second: section.positive_number(
+                "requests_per_second",
+                default.requests_per_second,
+                10_000.0,
+            ),
+            requests_per_day: section.integer(
+                "requests_per_day",
+                default.requests_per_day,
+                1..=1_000_000_000,
+            ),
+            info_labels: section.choices("info_labels", &default.info_labels, InfoLabel::WORDS),
+        }
+    }
+
+    /// Shows what depends on other keys once those of the account are known.
+    fn shown(self, section: &mut Section<'_>) -> Self {
+        if self.stale_after.is_none() {
+            section.show(
+                "stale_after",
+                duration_text(self.stale_after(self.poll_interval)),
+            );
+        }
+        self
+    }
+
+    /// Campaign series vanish when the last good poll is older than this. `poll_interval` is how
+    /// often the account is polled at present, which may be less often than configured.
+    pub fn stale_after(&self, poll_interval: Duration) -> Duration {
+        self.stale_after.unwrap_or(3 * poll_interval)
+    }
+
+    /// The limits that are configured.
+    pub const fn limits(&self) -> crate::upstream::quota::application::Limits {
+        crate::upstream::quota::application::Limits {
+            per_second: self.requests_per_second,
+            per_day: self.requests_per_day,
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let interval = duration_text(self.poll_interval);
+        if self.poll_interval < MINUTE {
+            warnings.push(format!(
+                "poll_interval {interval} is under a minute: for trials only, it spends the \
+                 provider's quota"
+            ));
+        }
+        let stale_after = self.stale_after(self.poll_interval);
+        if stale_after < self.poll_interval {
+            let stale_after = duration_text(stale_after);
+            warnings.push(format!(
+                "stale_after {stale_after} is shorter than poll_interval {interval}: campaign \
+                 series will vanish between two polls"
+            ));
+        }
+        warnings
+    }
+}
+
+impl Account {
+    fn read(
+        section: &mut Section<'_>,
+        global: &Polling,
+        storage: Option<&Path>,
+        names: &mut HashSet<String>,
+    ) -> Option<(String, Polling, provider::Settings)> {
+        let name = section.required_text("name");
+        if let Some(name) = &name {
+            if !names.insert(name.clone()) {
+                section.problem("name", format!("{name:?} is the name of another account"));
+            }
+            if name.len() > MAX_NAME_BYTES {
+                section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
+            }
+            if name.chars().any(char::is_control) {
+                section.problem("name", "holds a control character");
+            }
+        }
+        let provider = section.required_text("provider");
+        let provider = if let Some(word) = provider {
+            provider::Settings::read(&word, section, storage.is_some())
+        } else {
+            section.let_pass();
+            None
+        };
+        let polling = Polling::read(section, global).shown(section);
+        Some((name?, polling, provider?))
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. `storage` is where tokens can be kept.
+    pub fn load(path: &Path, storage: Option<&Path>) -> Result<Self, ConfigError> {
+        let fail = |problems| ConfigError {
+            path: path.to_path_buf(),
+            problems,
+        };
+        let text = read_text(path).map_err(|message| {
+            fail(vec![Problem {
+                place: None,
+                path: String::new(),
+                message,
+            }])
+        })?;
+        Self::parse(&text, storage).map_err(fail)
+    }
+
+    /// Checks the text of a file.
+    pub fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        let root = Node::parse(text).map_err(|problem| vec![problem])?;
+        let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
+        let mut problems = Vec::new();
+
+        let mut global = Polling::default();
+        if let Some(node) = section.take("global") {
+            match Section::new("global", node) {
+                Ok(mut section) => {
+                    global = Polling::read(&mut section, &global);
+                    problems.extend(section.finish().1);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+
+        let mut accounts: Vec<Account> = Vec::new();
+        // of all accounts, also of those that are bad for another reason
+        let mut names = HashSet::new();
+        let no_nodes = Vec::new();
+        let nodes = match section.take("accounts").map(|node| &node.value) {
+            Some(Node::List(nodes)) if !nodes.is_empty() => nodes,
+            _ => {
+                section.problem("accounts", "a list of at least one account is needed");
+                &no_nodes
+            }
+        };
+        for (index, node) in nodes.iter().enumerate() {
+            let mut section = match Section::new(&format!("accounts[{index}]"), node) {
+                Ok(section) => section,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
+            let account = Account::read(&mut section, &global, storage, &mut names);
+            let (effective, found) = section.finish();
+            problems.extend(found);
+            if let Some((name, polling, provider)) = account {
+                accounts.push(Account {
+                    name,
+                    polling,
+                    provider,
+                    effective,
+                });
+            }
+        }
+        problems.extend(section.finish().1);
+        if !problems.is_empty() {
+            problems.sort_by_key(|problem| problem.place);
+            return Err(problems);
+        }
+        let warnings = warnings(&accounts);
+        Ok(Self {
+            accounts,
+            warnings,
+            elsewhere: BTreeMap::new(),
+        })
+    }
+
+    /// What a shard reads of it: all of it, if there is but one exporter.
+    #[must_use]
+    pub fn of_shard(self, shard: Option<Shard>) -> Self {
+        let Some(shard) = shard else { return self };
+        let (mut accounts, mut elsewhere) = (Vec::new(), BTreeMap::new());
+        for account in self.accounts {
+            match shard.of(&account.provider.application(&account.name)) {
+                owner if owner == shard => accounts.push(account),
+                owner => drop(elsewhere.insert(account.name, owner)),
+            }
+        }
+        Self {
+            warnings: warnings(&accounts),
+            accounts,
+            elsewhere,
+        }
+    }
+
+    /// The configuration in force as YAML, defaults included. It holds no secret, only where each
+    /// one is read from.
+    pub fn to_yaml(&self) -> String {
+        let accounts: Vec<&Effective> = self
+            .accounts
+            .iter()
+            .map(|account| &account.effective)
+            .collect();
+        let document = BTreeMap::from([("accounts", accounts)]);
+        serde_saphyr::to_string(&document)
+            .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+    }
+}
+
+/// Each warning once, with the accounts that it is about.
+fn warnings(accounts: &[Account]) -> Vec<String> {
+    let mut warnings: Vec<(String, Vec<&str>)> = Vec::new();
+    for account in accounts {
+        for warning in account
+            .polling
+            .warnings()
+            .into_iter()
+            .chain(account.provider.warnings())
+        {
+            match warnings.iter_mut().find(|(known, _)| *known == warning) {
+                Some((_, names)) => names.push(&account.name),
+                None => warnings.push((warning, vec![&account.name])),
+            }
+        }
+    }
+    let about = |(warning, names): (String, Vec<&str>)| {
+        let accounts = if names.len() == 1 {
+            "account"
+        } else {
+            "accounts"
+        };
+        format!("{accounts} {}: {warning}", names.join(", "))
+    };
+    warnings.into_iter().map(about).collect()
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(MAX_CONFIG_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > MAX_CONFIG_BYTES {
+        return Err(format!("is larger than {MAX_CONFIG_BYTES} bytes"));
+    }
+    Ok(text)
+}
+
+/// Everything that is wrong with a configuration file.
+#[derive(Debug)]
+pub struct ConfigError {
+    path: PathBuf,
+    problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// The file did not come within the time limit.
+    pub fn hangs(path: &Path, limit: Duration) -> Self {
+        let message = format!("cannot be read within {}", duration_text(limit));
+        let problem = Problem {
+            place: None,
+            path: String::new(),
+            message,
+        };
+        Self {
+            path: path.to_path_buf(),
+            problems: vec![problem],
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            // file:line:column, as compilers write it, so that editors can jump there
+            let separator = if problem.place.is_some() { ":" } else { ": " };
+            write!(formatter, "{}{separator}{problem}", self.path.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../config.example.yaml");
+
+    fn problems(yaml: &str) -> Vec<String> {
+        match Config::parse(yaml, None) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn account(more: &str) -> String {
+        format!("accounts:\n- name: a\n  provider: smsup\n  token_env: T\n{more}")
+    }
+
+    fn only(yaml: &str) -> Account {
+        let config = Config::parse(yaml, None).unwrap();
+        let [account] = config.accounts.as_slice() else {
+            panic!("{:?}", config.accounts)
+        };
+        account.clone()
+    }
+
+    #[test]
+    fn the_example_is_good_and_shows_the_defaults() {
+        let storage = Some(Path::new("/var/lib/campaign_exporter"));
+        let config = Config::parse(EXAMPLE, storage).unwrap();
+        let names: Vec<&str> = config
+            .accounts
+            .iter()
+            .map(|account| account.name.as_str())
+            .collect();
+        assert_eq!(names, ["spring-us", "desk-hk", "shoes-ch"]);
+        for account in &config.accounts {
+            let defaults = Polling {
+                stale_after: Some(15 * MINUTE),
+                ..Polling::default()
+            };
+            assert_eq!(account.polling, defaults);
+        }
+    }
+
+    #[test]
+    fn the_configuration_in_the_readme_is_good() {
+        let readme = include_str!("../../README.md");
+        let (_, rest) = readme
+            .split_once("```yaml\n# campaign_exporter.yml\n")
+            .unwrap();
+        let (yaml, _) = rest.split_once("```").unwrap();
+        let config = Config::parse(yaml, Some(Path::new("/var/lib"))).unwrap();
+        assert_eq!(config.accounts.len(), provider::Settings::NAMES.len());
+        assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn what_is_in_force_can_be_read_again() {
+        let storage = Some(Path::new("/var/lib/campaign_exporter"));
+        let config = Config::parse(EXAMPLE, storage).unwrap();
+        let again = Config::parse(&config.to_yaml(), storage).unwrap();
+        assert_eq!(again.accounts, config.accounts);
+    }
+
+    #[test]
+    fn an_account_overrides_what_is_global() {
+        let yaml = "global: {poll_interval: 10m, lookback: 90d, info_labels: [sender]}\n"
+            .to_owned()
+            + &account("  poll_interval: 2m\n  info_labels: []\n");
+        let polling = only(&yaml).polling;
+        assert_eq!(polling.poll_interval, 2 * MINUTE);
+        assert_eq!(polling.lookback, 90 * DAY);
+        assert_eq!(polling.info_labels, []);
+        assert_eq!(polling.stale_after(polling.poll_interval), 6 * MINUTE);
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
+        let yaml = "\
+global:
+  poll_interval: 5
+  lookback: soon
+  max_campaign: 3
+accounts:
+- name: one
+  provider: cinnox
+  token: hunter2
+- name: two
+  provider: nope
+  request_timeout: 50ms
+- name: two
+  provider: smsup
+  token_file: /t
+  token_env: T
+  time_zone: Mars/Olympus
+  info_labels: [sender, mood]
+more: 1
+";
+        let expected = "\
+2:18: global.poll_interval: 5 has no unit: write for example 5s
+3:13: global.lookback: \"soon\" is not a duration: write for example 30s, 5m, 12h or 30d
+4:3: global: unknown key \"max_campaign\"; known here: poll_interval, lookback, stale_after, \
+request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
+requests_per_day, info_labels
+6:3: accounts[0].base_url: is missing
+6:3: accounts[0].app_id: is missing
+6:3: accounts[0]: token_file or token_env is missing
+8:3: accounts[0]: a secret is never given inline: write token_file or token_env
+10:13: accounts[1].provider: \"nope\" is none of: constant_contact, cinnox, smsup
+11:20: accounts[1].request_timeout: 50ms is not between 100ms and 10m
+12:9: accounts[2].name: \"two\" is the name of another account
+15:14: accounts[2].token_env: stands beside token_file: give one of the two
+16:14: accounts[2].time_zone: \"Mars/Olympus\" is no time zone such as Europe/Zurich
+17:25: accounts[2].info_labels: \"mood\" is none of: sender, campaign_type, created_by, \
+template, channel_name
+18:1: unknown key \"more\"; known here: global, accounts";
+        assert_eq!(problems(yaml).join("\n"), expected);
+    }
+
+    #[test]
+    fn each_mistake_has_its_message() {
+        for (more, message) in [
+            (
+                "  poll_interval: 500ms\n",
+                "5:18: accounts[0].poll_interval: 500ms is not between 1s and 3650d",
+            ),
+            (
+                "  poll_interval: [5m]\n",
+                "5:18: accounts[0].poll_interval: expected a duration, found a list",
+            ),
+            (
+                "  max_campaigns: 0\n",
+                "5:18: accounts[0].max_campaigns: 0 is not between 1 and 1000000",
+            ),
+            (
+                "  max_campaigns: many\n",
+                "5:18: accounts[0].max_campaigns: expected a whole number, found text",
+            ),
+            (
+                "  requests_per_second: 0\n",
+                "5:24: accounts[0].requests_per_second: 0 is not above 0 and at most 10000",
+            ),
+            (
+                "  requests_per_day: 1.5\n",
+                "5:21: accounts[0].requests_per_day: expected a whole number, found a number",
+            ),
+            (
+                "  info_labels: sender\n",
+                "5:16: accounts[0].info_labels: expected a list, found text",
+            ),
+            (
+                "  info_labels: [sender, sender]\n",
+                "5:25: accounts[0].info_labels: sender stands here twice",
+            ),
+            (
+                "  base_url: ftp://x\n",
+                "5:13: accounts[0].base_url: must begin with https:// or http://",
+            ),
+            (
+                "  base_url: https://u:hunter2@x\n",
+                "5:13: accounts[0].base_url: must not hold a user name or password",
+            ),
+            (
+                "  base_url: https://x/?token=hunter2\n",
+                "5:13: accounts[0].base_url: must not hold a query or fragment",
+            ),
+            (
+                "  base_url: hunter2\n",
+                "5:13: accounts[0].base_url: is not an address: relative URL without a base",
+            ),
+            ("  name: b\n", "5:3: accounts[0]: stands here twice"),
+            (
+                "  time_zone: 5\n",
+                "5:14: accounts[0].time_zone: expected text: put the value in quotes",
+            ),
+            ("- x\n", "5:3: accounts[1]: expected a mapping, found text"),
+        ] {
+            assert_eq!(problems(&account(more)), [message], "{more}");
+        }
+        let long = "x".repeat(201);
+        for (name, message) in [
+            ("''", "2:9: accounts[0].name: is empty"),
+            (
+                "2024",
+                "2:9: accounts[0].name: expected text: put the value in quotes",
+            ),
+            (
+                "\"a\\nb\"",
+                "2:9: accounts[0].name: holds a control character",
+            ),
+            (
+                long.as_str(),
+                "2:9: accounts[0].name: is longer than 200 bytes",
+            ),
+        ] {
+            let yaml = format!("accounts:\n- name: {name}\n  provider: smsup\n  token_env: T\n");
+            assert_eq!(problems(&yaml), [message], "{name}");
+        }
+        for (yaml, message) in [
+            ("", "1:1: expected a mapping, found nothing"),
+            (
+                "accounts: []",
+                "1:11: accounts: a list of at least one account is needed",
+            ),
+            (
+                "global: {}",
+                "1:1: accounts: a list of at least one account is needed",
+            ),
+            ("[1]", "1:1: expected a mapping, found a list"),
+        ] {
+            assert_eq!(problems(yaml), [message], "{yaml}");
+        }
+    }
+
+    #[test]
+    fn two_accounts_cannot_have_one_name() {
+        let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
+        let problem = "5:9: accounts[1].name: \"a\" is the name of another account";
+        assert_eq!(problems(&yaml), [problem]);
+        // nor when the first has another mistake, too
+        let yaml = yaml.replacen("token_env: T", "token_env: '?'", 1);
+        assert_eq!(problems(&yaml).last().map(String::as_str), Some(problem));
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_has_a_place_and_shows_nothing_of_itself() {
+        let found = problems("accounts:\n- name: [\n  token: hunter2\n");
+        let [problem] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(
+            problem.contains("not valid YAML") && problem.starts_with(char::is_numeric),
+            "{problem}"
+        );
+        assert!(!problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn no_message_shows_what_may_be_a_secret() {
+        for more in [
+            "  token: hunter2\n",
+            "  token:hunter2: x\n",
+            "  hunter2: \n",
+            "  token_env: hunter2.x\n",
+            "  token_file: [hunter2]\n",
+            "  base_url: hunter2://x\n",
+            "  base_url: [hunter2]\n",
+            "  poll_interval: 5\n  token: {x: hunter2}\n",
+        ] {
+            let text = problems(&account(more)).join("\n");
+            assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_needs_a_place_to_keep_its_successors() {
+        let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
+                    refresh_token_env: R\n";
+        let [problem] = problems(yaml).try_into().unwrap();
+        assert!(
+            problem.starts_with("5:22: accounts[0].refresh_token_env: "),
+            "{problem}"
+        );
+        assert!(problem.contains("--storage.path"), "{problem}");
+        assert!(Config::parse(yaml, Some(Path::new("/s"))).is_ok());
+    }
+
+    #[test]
+    fn what_shares_a_quota_is_read_by_one_shard() {
+        let accounts = (0..20).map(|number| {
+            let client = number % 4;
+            format!(
+                "- {{name: cc-{number}, provider: constant_contact, client_id: c-{client}, \
+                 access_token_env: T}}\n- {{name: sms-{number}, provider: smsup, token_env: T}}\n"
+            )
+        });
+        let yaml = format!("accounts:\n{}", accounts.collect::<String>());
+        let mut clients = HashSet::new();
+        let mut names = HashSet::new();
+        for shard in ["0/3", "1/3", "2/3"] {
+            let config = Config::parse(&yaml, None).unwrap();
+            let config = config.of_shard(shard.parse().ok());
+            assert_eq!(config.accounts.len() + config.elsewhere.len(), 40);
+            let mut here = HashSet::new();
+            for Account { name, provider, .. } in config.accounts {
+                assert!(!config.elsewhere.contains_key(&name), "{name}");
+                here.insert(provider.application(&name));
+                assert!(names.insert(name), "read twice");
+            }
+            assert!(here.is_disjoint(&clients), "{here:?}");
+            clients.extend(here);
+        }
+        assert_eq!((names.len(), clients.len()), (40, 4 + 20));
+    }
+
+    #[test]
+    fn a_warning_about_several_accounts_is_one() {
+        let yaml = "global: {poll_interval: 1s}\n".to_owned()
+            + &account("- {name: b, provider: smsup, token_env: T}\n");
+        let [warning] = Config::parse(&yaml, None)
+            .unwrap()
+            .warnings
+            .try_into()
+            .unwrap();
+        assert!(
+            warning.starts_with("accounts a, b: poll_interval 1s"),
+            "{warning}"
+        );
+    }
+
+    #[test]
+    fn what_is_allowed_and_odd_is_a_warning() {
+        for (more, warning) in [
+            ("", None),
+            ("  poll_interval: 30s\n", Some("is under a minute")),
+            (
+                "  stale_after: 1m\n",
+                Some("stale_after 1m is shorter than poll_interval 5m"),
+            ),
+            ("  base_url: http://api.example\n", Some("base_url is http")),
+            ("  base_url: http://127.0.0.1:8080\n", None),
+        ] {
+            let config = Config::parse(&account(more), None).unwrap();
+            match warning {
+                None => assert_eq!(config.warnings, [""; 0], "{more}"),
+                Some(text) => {
+                    assert!(config.warnings[0].starts_with("account a: "), "{more}");
+                    assert!(
+                        config.warnings[0].contains(text),
+                        "{more}: {:?}",
+                        config.warnings
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What is known about all accounts now, and how it changes.
+
+pub mod changes;
+pub mod snapshot;
+pub mod status;

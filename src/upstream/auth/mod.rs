@@ -1,0 +1,4 @@
+//! How requests are authenticated.
+
+pub mod oauth;
+pub mod tokens;

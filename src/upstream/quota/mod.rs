@@ -1,0 +1,3 @@
+//! How many requests may be made.
+
+pub mod application;

@@ -1,0 +1,286 @@
+//! What each path answers. Knows no campaign, only bytes that are ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use chrono::Utc;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
+    VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::exposition::format::{Format, Writer};
+use crate::exposition::pieces::Pieces;
+use crate::exposition::publisher::Published;
+use crate::polling::heartbeat::Pulse;
+use crate::telemetry::Telemetry;
+use crate::web::discovery;
+use crate::web::negotiation;
+use crate::web::pages::{self, CONTENT_SECURITY_POLICY};
+use crate::web::selection::Selection;
+
+/// Largest body of a request in bytes: none is needed.
+const MAX_BODY_BYTES: usize = 1024;
+
+/// Time limit for the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks for a reload; the answer is what went wrong.
+pub type Reload = oneshot::Sender<Result<(), String>>;
+
+/// The body of an answer.
+pub type Body = Full<Pieces>;
+
+/// What the endpoints answer with.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// Path of the metrics.
+    pub telemetry_path: String,
+    /// Whether `POST /-/reload` is allowed.
+    pub lifecycle: bool,
+    /// Metrics of campaigns and accounts.
+    pub published: watch::Receiver<Arc<Published>>,
+    /// The exporter's own metrics.
+    pub telemetry: Telemetry,
+    /// The configuration in force.
+    pub config: watch::Receiver<String>,
+    /// The poll loops.
+    pub health: watch::Receiver<Vec<Pulse>>,
+    /// Where reloads are asked for.
+    pub reloads: mpsc::Sender<Reload>,
+}
+
+impl Endpoints {
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path().to_owned();
+        if path == "/-/reload" {
+            return reload(self, request).await;
+        }
+        let read = |answer: fn(&Endpoints, &Request<Incoming>) -> Response<Body>| {
+            if matches!(*request.method(), Method::GET | Method::HEAD) {
+                answer(self, &request)
+            } else {
+                not_allowed("GET, HEAD")
+            }
+        };
+        match path.as_str() {
+            path if path == self.telemetry_path => read(metrics),
+            "/" => read(landing_page),
+            "/status" => read(status),
+            "/-/healthy" => read(healthy),
+            "/-/ready" => read(ready),
+            "/sd" => read(targets),
+            "/config" => {
+                read(|endpoints, _| plain(StatusCode::OK, endpoints.config.borrow().clone()))
+            }
+            _ => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+        }
+    }
+}
+
+fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    let selection = match Selection::read(request.uri().query().unwrap_or_default()) {
+        Ok(selection) => selection,
+        Err(problem) => return plain(StatusCode::BAD_REQUEST, problem + "\n"),
+    };
+    let format = negotiation::format(&header(request, ACCEPT));
+    let mut writer = Writer::new(format);
+    let published = Arc::clone(&endpoints.published.borrow());
+    let exposition = published.exposition(format);
+    let part = match &selection {
+        Selection::All | Selection::Own => {
+            writer.families(&endpoints.telemetry.gather());
+            (selection == Selection::Own).then(|| exposition.own())
+        }
+        Selection::Some(accounts) => {
+            let exists = |name: &str| exposition.accounts().any(|(known, _)| known == name);
+            if let Some(problem) = accounts.unknown(exists) {
+                return plain(StatusCode::NOT_FOUND, problem + "\n");
+            }
+            Some(exposition.some(|name, provider| accounts.have(name, provider)))
+        }
+    };
+    let own = writer.into_string() + format.end();
+    let rendered = part.as_ref().unwrap_or(&exposition.whole);
+    let content_type = format.content_type();
+    let mut response = if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
+        let body = match rendered.gzip(&own) {
+            Ok(body) => body,
+            Err(error) => return plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        };
+        let mut response = respond(StatusCode::OK, content_type, body);
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
+        response
+    } else {
+        respond(StatusCode::OK, content_type, rendered.identity(own))
+    };
+    let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+    response.headers_mut().insert(VARY, vary);
+    response
+}
+
+/// What Prometheus may scrape here, at the address that it has reached.
+fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    // HTTP/2 has the address in the request itself
+    let address = match request.uri().authority() {
+        Some(authority) => discovery::address(authority.as_str()),
+        None => discovery::address(&header(request, HOST)),
+    };
+    let Some(address) = address else {
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "The targets have the address of the Host header, which is none.\n",
+        );
+    };
+    let published = Arc::clone(&endpoints.published.borrow());
+    let accounts = published.exposition(Format::Text).accounts();
+    match discovery::targets(address.as_str(), &endpoints.telemetry_path, accounts) {
+        Ok(targets) => respond(StatusCode::OK, "application/json", targets),
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+/// The values of a header that may come several times.
+fn header(request: &Request<Incoming>, name: HeaderName) -> String {
+    let values = request.headers().get_all(name).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// A dead man's switch of the poll loops: what the providers do is no reason to be restarted.
+fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    if endpoints.health.borrow().iter().all(Pulse::is_alive) {
+        plain(StatusCode::OK, "Campaign exporter is healthy.\n")
+    } else {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The polling of some account has stopped.\n",
+        )
+    }
+}
+
+fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    if endpoints.published.borrow().ready {
+        plain(StatusCode::OK, "Campaign exporter is ready.\n")
+    } else {
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Some account has not been polled yet.\n",
+        )
+    }
+}
+
+async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
+    if request.method() != Method::POST {
+        return not_allowed("POST");
+    }
+    if !endpoints.lifecycle {
+        return plain(
+            StatusCode::FORBIDDEN,
+            "Reloading over HTTP needs --web.enable-lifecycle. SIGHUP always works.\n",
+        );
+    }
+    // no body is expected; one that is small is let pass
+    let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Err(_) => {
+            return plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come in time.\n",
+            );
+        }
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "No body is expected.\n"),
+        Ok(Ok(_)) => {}
+    }
+    let (reply, result) = oneshot::channel();
+    if endpoints.reloads.send(reply).await.is_err() {
+        return plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The exporter is stopping.\n",
+        );
+    }
+    match result.await {
+        Ok(Ok(())) => plain(StatusCode::OK, "Reloaded.\n"),
+        Ok(Err(problem)) => plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("The configuration was not reloaded; the old one stays in force.\n{problem}\n"),
+        ),
+        Err(_) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The exporter is stopping.\n",
+        ),
+    }
+}
+
+fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+    let published = Arc::clone(&endpoints.published.borrow());
+    page(pages::landing(&endpoints.telemetry_path, &published.status))
+}
+
+/// The status page, or what stands on it as JSON: a parameter and no `Accept`, so that a link can name
+/// it.
+fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+    let published = Arc::clone(&endpoints.published.borrow());
+    let status = &published.status;
+    match request.uri().query() {
+        None | Some("") => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
+        Some("format=json") => match serde_json::to_string(status) {
+            Ok(json) => respond(StatusCode::OK, "application/json", json),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        },
+        Some(_) => plain(
+            StatusCode::BAD_REQUEST,
+            "The only parameter is format=json.\n",
+        ),
+    }
+}
+
+fn page(html: String) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html);
+    if let Ok(policy) = HeaderValue::from_str(&CONTENT_SECURITY_POLICY) {
+        response.headers_mut().insert(CSP, policy);
+    }
+    // the address of the exporter is nobody else's business
+    let none = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(REFERRER_POLICY, none);
+    response
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// An answer of plain text.
+pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", text)
+}
+
+fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Pieces>,
+) -> Response<Body> {
+    let body = body.into();
+    let length = body.remaining();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

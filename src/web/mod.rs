@@ -1,0 +1,11 @@
+//! The HTTP server: listeners, connections, who may ask, and what each path answers.
+
+pub mod discovery;
+pub mod endpoints;
+pub mod gate;
+pub mod listeners;
+pub mod negotiation;
+pub mod pages;
+pub mod protection;
+pub mod selection;
+pub mod server;

@@ -1,0 +1,173 @@
+//! Which format and encoding a scrape gets (RFC 9110, 12.5;
+//! <https://prometheus.io/docs/instrumenting/content_negotiation/>).
+
+use crate::exposition::format::Format;
+
+/// The format for an `Accept` header: OpenMetrics if it is asked for by name and not less than
+/// text, else text, also for a client that accepts neither: it can still be read.
+pub fn format(accept: &str) -> Format {
+    // of the ranges that fit text, the most specific one counts
+    let (mut open_metrics, mut text) = (0.0, (0, 0.0));
+    for range in ranges(accept) {
+        let version = range.parameter("version");
+        let specific = match range.name.as_str() {
+            "application/openmetrics-text" if matches!(version, None | Some("1.0.0")) => {
+                open_metrics = range.quality.max(open_metrics);
+                continue;
+            }
+            "text/plain" if matches!(version, None | Some("0.0.4")) => 3,
+            "text/*" => 2,
+            "*/*" => 1,
+            _ => continue,
+        };
+        if specific > text.0 || (specific == text.0 && range.quality > text.1) {
+            text = (specific, range.quality);
+        }
+    }
+    if open_metrics > 0.0 && open_metrics >= text.1 {
+        Format::OpenMetrics
+    } else {
+        Format::Text
+    }
+}
+
+/// Whether an `Accept-Encoding` header asks for gzip.
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
+    let (mut gzip, mut any) = (None, None);
+    for range in ranges(accept_encoding) {
+        match range.name.as_str() {
+            "gzip" | "x-gzip" => gzip = Some(range.quality),
+            "*" => any = Some(range.quality),
+            _ => {}
+        }
+    }
+    gzip.or(any).is_some_and(|quality| quality > 0.0)
+}
+
+struct Range {
+    name: String,
+    parameters: Vec<(String, String)>,
+    quality: f64,
+}
+
+impl Range {
+    fn parameter(&self, name: &str) -> Option<&str> {
+        let mut parameters = self.parameters.iter();
+        parameters
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// The comma-separated ranges of a header. One with a quality that is no number counts as refused.
+fn ranges(header: &str) -> impl Iterator<Item = Range> {
+    header.split(',').filter_map(|range| {
+        let mut parts = range
+            .split(';')
+            .map(|part| part.trim().to_ascii_lowercase());
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let parameters: Vec<(String, String)> = parts
+            .filter_map(|part| {
+                let (key, value) = part.split_once('=')?;
+                Some((
+                    key.trim().to_owned(),
+                    value.trim().trim_matches('"').to_owned(),
+                ))
+            })
+            .collect();
+        let quality = parameters
+            .iter()
+            .find(|(key, _)| key == "q")
+            .map_or(1.0, |(_, value)| {
+                value
+                    .parse()
+                    .ok()
+                    .filter(|q| (0.0..=1.0).contains(q))
+                    .unwrap_or(0.0)
+            });
+        Some(Range {
+            name,
+            parameters,
+            quality,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn prometheus_gets_open_metrics() {
+        for accept in [
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;\
+             version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;\
+             escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5",
+            "Application/OpenMetrics-Text; Version=\"1.0.0\"",
+            "application/openmetrics-text",
+            "text/plain, application/openmetrics-text",
+            "text/plain;q=0.1, application/openmetrics-text;q=0.5, */*;q=0.9",
+        ] {
+            assert_eq!(format(accept), Format::OpenMetrics, "{accept}");
+        }
+    }
+
+    #[test]
+    fn everybody_else_gets_text() {
+        for accept in [
+            "",
+            "*/*",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-text;version=0.0.1",
+            "application/openmetrics-text;version=2.0.0",
+            "application/openmetrics-text;q=0",
+            "application/openmetrics-text;q=0.4,text/plain;q=0.5",
+            "application/openmetrics-text;q=lots",
+            "image/png",
+            ",;=,;q=",
+        ] {
+            assert_eq!(format(accept), Format::Text, "{accept}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_sent_to_those_who_ask_for_it() {
+        for header in [
+            "gzip",
+            "deflate, gzip;q=0.5",
+            "GZIP",
+            "x-gzip",
+            "*",
+            "br;q=1.0, *;q=0.1",
+        ] {
+            assert!(accepts_gzip(header), "{header}");
+        }
+        for header in [
+            "",
+            "identity",
+            "br",
+            "gzip;q=0",
+            "gzip;q=0, *",
+            "*;q=0",
+            "gzip;q=x",
+        ] {
+            assert!(!accepts_gzip(header), "{header}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_is_too_strange(header in "\\PC*") {
+            let format = format(&header);
+            prop_assert!(format == Format::Text || header.to_lowercase().contains("openmetrics"));
+            prop_assert!(!accepts_gzip(&header) || header.to_lowercase().contains("gzip") || header.contains('*'));
+        }
+    }
+}

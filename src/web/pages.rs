@@ -1,0 +1,405 @@
+//! The pages for people: plain HTML without scripts and without anything from elsewhere.
+//!
+//! maud escapes every value. Names come from whoever writes campaigns, so each also stands in a `bdi`,
+//! which keeps marks of writing direction within it.
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use crate::state::status::{
+    AccountStatus, Failure, MATURITY, MIN_VOLUME, State, Status, WorstCampaign,
+};
+use crate::telemetry::{REVISION, VERSION};
+
+/// How often the status page asks for itself again, in seconds.
+const REFRESH: u32 = 30;
+
+/// Longest name that is shown, in characters; the rest is at the provider.
+const MAX_NAME: usize = 200;
+
+/// What needs a person first.
+const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::Good];
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--good:light-dark(#1a7f37,#4ac26b);\
+--bad:light-dark(#b3261e,#ff8a80);--wait:light-dark(#7a5c00,#e3b341);\
+--line:light-dark(#d0d7de,#3d444d);--dim:light-dark(#57606a,#9da7b1)}\
+*{box-sizing:border-box}\
+body{font:1rem/1.5 system-ui,sans-serif;max-width:75rem;margin:0 auto;padding:1rem;\
+overflow-wrap:anywhere}\
+h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2rem}\
+nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;list-style:none;padding:0}\
+nav a{display:inline-block;padding:.25rem 0}\
+.dim,caption{color:var(--dim)}.good{color:var(--good)}.failing,.down{color:var(--bad)}\
+.waiting{color:var(--wait)}\
+.good,.failing,.down,.waiting{font-weight:600}\
+code{font-family:ui-monospace,monospace}\
+table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.25rem 0}\
+th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;\
+border-bottom:1px solid var(--line)}\
+th{white-space:nowrap}\
+td.number,th.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
+article{border:1px solid var(--line);border-radius:.4rem;padding:.25rem 1rem;margin:1rem 0}\
+article h3{font-size:1.1rem;margin:.5rem 0}\
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1rem;margin:.5rem 0}\
+dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
+.error{border-left:.25rem solid var(--bad);padding-left:.75rem}\
+@media(max-width:40rem){thead{display:none}tr,td,td.number{display:block;text-align:left}\
+tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
+td::before{content:attr(data-label) \" \";color:var(--dim)}}";
+
+/// The `Content-Security-Policy` of the pages: their own style, and nothing else.
+pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'"
+    )
+});
+
+/// The landing page.
+pub fn landing(telemetry_path: &str, status: &Status) -> String {
+    page(
+        "Campaign exporter",
+        false,
+        telemetry_path,
+        &html! {
+            p { "SMS and WhatsApp campaigns for Prometheus." }
+            p { (summary(status)) }
+            p {
+                "Every flag is told by " code { "campaign_exporter --help" } ", every metric by "
+                a href=(telemetry_path) { "its help" } ", everything else by README.md and docs/ of \
+                 the source."
+            }
+            p.dim { "Version " (VERSION) ", revision " (REVISION) "." }
+        },
+    )
+}
+
+/// The status page.
+pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> String {
+    let worst = status.worst();
+    page(
+        "Status – Campaign exporter",
+        true,
+        telemetry_path,
+        &html! {
+            p { (summary(status)) }
+            h2 { "Accounts" }
+            @for state in ORDER {
+                @for account in status.accounts().filter(|account| account.state == state) {
+                    (self::account(account, now))
+                }
+            }
+            h2 { "Lowest delivery ratios" }
+            @if worst.is_empty() {
+                p { "There is no campaign large and old enough for its ratio to say anything." }
+            } @else {
+                table {
+                    caption {
+                        "Of the campaigns with at least " (MIN_VOLUME) " messages that were sent at \
+                         least " (MATURITY.as_secs() / 3600) " hours ago."
+                    }
+                    thead { tr {
+                        th scope="col" { "Campaign" }
+                        th scope="col" { "Account" }
+                        th scope="col" { "Channel" }
+                        th.number scope="col" { "Delivered" }
+                        th.number scope="col" { "Of" }
+                        th.number scope="col" { "Ratio" }
+                        th scope="col" { "Last sent" }
+                    } }
+                    tbody { @for campaign in worst { (row(campaign, now)) } }
+                }
+            }
+            p.dim { "As of " (time(now)) ". This page loads itself again every " (REFRESH) " seconds." }
+        },
+    )
+}
+
+fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                @if refreshes { meta http-equiv="refresh" content=(REFRESH); }
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "Campaign exporter" }
+                    nav aria-label="Pages" { ul {
+                        li { a href="/" { "Home" } }
+                        li { a href="/status" { "Status" } }
+                        li { a href="/status?format=json" { "Status as JSON" } }
+                        li { a href=(telemetry_path) { "Metrics" } }
+                        li { a href="/config" { "Configuration in force" } }
+                        li { a href="/sd" { "Service discovery" } }
+                        li { a href="/-/ready" { "Readiness" } }
+                        li { a href="/-/healthy" { "Health" } }
+                    } }
+                }
+                main { (content) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn summary(status: &Status) -> Markup {
+    let count = |wanted| {
+        status
+            .accounts()
+            .filter(|account| account.state == wanted)
+            .count()
+    };
+    let counts = ORDER.map(|state| (state, count(state)));
+    let campaigns: usize = status.accounts().map(|account| account.campaigns).sum();
+    html! {
+        (plural(status.accounts().len(), "account")) " with " (plural(campaigns, "campaign"))
+        @for (state, count) in counts {
+            @if count > 0 { ", " span class=(class(state)) { (count) " " (word(state)) } }
+        }
+        "."
+    }
+}
+
+fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
+    html! {
+        article {
+            h3 {
+                bdi { (account.account) } " "
+                span class=(class(account.state)) { (word(account.state)) }
+            }
+            dl {
+                (entry("Provider", &html! { (account.provider) }))
+                (entry("Last success", &moment(account.last_success, now)))
+                (entry("Next poll", &next(account.next_poll, now)))
+                (entry("Campaigns", &html! {
+                    (number(account.campaigns as u64))
+                    @if account.campaigns_dropped > 0 {
+                        " (" (account.campaigns_dropped) " more than max_campaigns)"
+                    }
+                }))
+                @if let Some(requests) = account.requests_remaining {
+                    (entry("Requests left after the last poll", &html! { (number(requests)) }))
+                }
+                @if account.token_expiry.is_some() {
+                    (entry("Token expires", &moment(account.token_expiry, now)))
+                }
+            }
+            @if let Some(error) = &account.error {
+                (failure(error))
+            } @else if account.failed_before {
+                div.error { p { "The last poll failed before this start; the log of then says why." } }
+            }
+        }
+    }
+}
+
+fn failure(error: &Failure) -> Markup {
+    html! {
+        div.error {
+            p { strong { (error.reason) } ": " bdi { (visible(&error.message)) } }
+            p {
+                "What to do: "
+                @for (index, text) in error.advice.split('`').enumerate() {
+                    @if index % 2 == 1 { code { (text) } } @else { (text) }
+                }
+                "."
+            }
+        }
+    }
+}
+
+fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
+    html! {
+        tr {
+            td data-label="Campaign" {
+                bdi { (shortened(&campaign.campaign_name)) } " "
+                span.dim { bdi { (shortened(&campaign.campaign_id)) } }
+            }
+            td data-label="Account" { bdi { (campaign.account) } }
+            td data-label="Channel" { bdi { (shortened(&campaign.channel)) } }
+            td.number data-label="Delivered" { (number(campaign.deliveries)) }
+            td.number data-label="Of" { (number(campaign.attempted)) }
+            td.number data-label="Ratio" { (format!("{:.1} %", campaign.delivery_ratio * 100.0)) }
+            td data-label="Last sent" { (moment(campaign.last_sent, now)) }
+        }
+    }
+}
+
+fn entry(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// A time as it is, and how far away.
+fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    html! {
+        @match at {
+            None => "never",
+            Some(at) => { (time(at)) " " span.dim { "(" (distance(at - now)) ")" } }
+        }
+    }
+}
+
+/// When the next poll is due: the first one is at once.
+fn next(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+    match at {
+        None => html! { "soon" },
+        at => moment(at, now),
+    }
+}
+
+fn time(at: DateTime<Utc>) -> Markup {
+    html! { time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M:%S UTC")) } }
+}
+
+fn distance(away: TimeDelta) -> String {
+    let seconds = away.num_seconds().unsigned_abs();
+    let far = match seconds {
+        0..120 => plural_u64(seconds, "second"),
+        120..7_200 => plural_u64(seconds / 60, "minute"),
+        7_200..172_800 => plural_u64(seconds / 3_600, "hour"),
+        _ => plural_u64(seconds / 86_400, "day"),
+    };
+    if away < TimeDelta::zero() {
+        format!("{far} ago")
+    } else {
+        format!("in {far}")
+    }
+}
+
+/// A number with commas between its thousands.
+fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    plural_u64(count as u64, noun)
+}
+
+fn plural_u64(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", number(count))
+}
+
+fn shortened(text: &str) -> String {
+    let end = text.char_indices().nth(MAX_NAME);
+    match end.and_then(|(end, _)| text.get(..end)) {
+        Some(beginning) => visible(beginning) + "…",
+        None => visible(text),
+    }
+}
+
+/// A text with a sign in place of each control character, most of which HTML has no way to write.
+fn visible(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Waiting => "not polled yet",
+        State::Good => "good",
+        State::Failing => "failing, with the last good data",
+        State::Down => "without data",
+    }
+}
+
+const fn class(state: State) -> &'static str {
+    match state {
+        State::Waiting => "waiting",
+        State::Good => "good",
+        State::Failing => "failing",
+        State::Down => "down",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_and_numbers_are_readable() {
+        for (seconds, expected) in [
+            (0, "in 0 seconds"),
+            (-1, "1 second ago"),
+            (-119, "119 seconds ago"),
+            (120, "in 2 minutes"),
+            (-7_200, "2 hours ago"),
+            (172_800, "in 2 days"),
+            (-864_000_000, "10,000 days ago"),
+        ] {
+            assert_eq!(distance(TimeDelta::seconds(seconds)), expected);
+        }
+        for (value, expected) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
+            assert_eq!(number(value), expected);
+        }
+    }
+
+    #[test]
+    fn long_names_are_shortened_between_characters() {
+        let long = "é".repeat(MAX_NAME + 1);
+        assert_eq!(shortened(&long).chars().count(), MAX_NAME + 1);
+        assert!(shortened(&long).ends_with('…'));
+        assert_eq!(shortened(&"é".repeat(MAX_NAME)), "é".repeat(MAX_NAME));
+    }
+
+    #[test]
+    fn an_error_is_told_as_a_whole() {
+        let command = format!("run campaign_exporter authorize a{}", " --flag".repeat(100));
+        let failure = Failure {
+            reason: "auth",
+            message: format!("<i>\u{0}\u{1b}[2J: {command}"),
+            advice: "run `this` or that",
+        };
+        let shown = super::failure(&failure).into_string();
+        assert!(shown.contains(&command), "{shown}");
+        assert!(shown.contains("&lt;i&gt;\u{fffd}\u{fffd}[2J"), "{shown}");
+        assert!(shown.contains("run <code>this</code> or that."), "{shown}");
+    }
+
+    #[test]
+    fn what_has_not_happened_is_told_as_such() {
+        let now = DateTime::UNIX_EPOCH;
+        assert_eq!(next(None, now).into_string(), "soon");
+        assert_eq!(moment(None, now).into_string(), "never");
+        let later = Some(now + TimeDelta::minutes(5));
+        assert!(next(later, now).into_string().contains("in 5 minutes"));
+    }
+
+    #[test]
+    fn the_policy_lets_in_the_style_that_is_sent() {
+        let page = landing("/metrics", &Status::default());
+        let style = page
+            .split("<style>")
+            .nth(1)
+            .unwrap()
+            .split("</style>")
+            .next()
+            .unwrap();
+        let digest = BASE64_STANDARD.encode(Sha256::digest(style));
+        assert!(CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{digest}'")));
+    }
+}
