@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::config::Config;
 use crate::document::Problem;
 use crate::provider::Settings;
+use crate::provider::native;
 use crate::storage::record::{DataRecord, PollRecord};
 use crate::storage::store::{Kind, decode as unsealed, header};
 use crate::upstream::PollError;
@@ -22,7 +23,11 @@ use crate::upstream::http;
 
 /// The configuration in a text, as if tokens could be kept.
 pub fn configuration(text: &str) -> Result<Config, Vec<Problem>> {
-    Config::parse(text, Some(Path::new("/var/lib/campaign_exporter")))
+    Config::parse(
+        text,
+        &native(),
+        Some(Path::new("/var/lib/campaign_exporter")),
+    )
 }
 
 /// Where a link to a next page leads, at the provider that has such links.

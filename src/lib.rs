@@ -3,6 +3,7 @@
 //! Data flows down this list. A module imports only from those above it; `tests/shipped/layers.rs`
 //! checks that.
 
+pub mod redaction;
 pub mod telemetry;
 
 pub mod campaign;

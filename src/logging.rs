@@ -1,11 +1,15 @@
 //! Logs on standard error.
 
+use std::io;
+
 use clap::ValueEnum;
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, fmt};
+
+use crate::redaction::RedactingWriter;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -43,13 +47,13 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
         LogFormat::Logfmt => tracing_logfmt::builder()
             .with_target(false)
             .layer()
-            .with_writer(std::io::stderr)
+            .with_writer(|| RedactingWriter(io::stderr()))
             .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .flatten_event(true)
             .with_target(false)
-            .with_writer(std::io::stderr)
+            .with_writer(|| RedactingWriter(io::stderr()))
             .boxed(),
     };
     tracing_subscriber::registry()

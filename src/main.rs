@@ -8,11 +8,11 @@ use std::time::Duration;
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::commands::{authorize, daemon, demo, poll};
 use campaign_exporter::config::Config;
-use campaign_exporter::logging;
 use campaign_exporter::storage::store::Store;
-use campaign_exporter::upstream::http;
+use campaign_exporter::upstream::transport;
 use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::{WebConfig, WebConfigError};
+use campaign_exporter::{logging, provider};
 use clap::Parser;
 use tracing::{error, info};
 
@@ -46,7 +46,9 @@ async fn run() -> ExitCode {
         return ExitCode::from(FAILED);
     }
     let storage = options.storage();
+    let kinds = provider::native();
     let daemon_options = daemon::Options {
+        kinds: kinds.clone(),
         config_file: options.config_file.clone(),
         storage: storage.clone(),
         listen: options.listen(),
@@ -76,7 +78,7 @@ async fn run() -> ExitCode {
         };
     }
 
-    let mut config = match Config::load(&options.config_file, storage.as_deref()) {
+    let mut config = match Config::load(&options.config_file, &kinds, storage.as_deref()) {
         Ok(config) => config.of_shard(options.shard),
         Err(problems) => return refuse(&problems),
     };
@@ -95,7 +97,7 @@ async fn run() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     }
-    let client = match http::client(reqwest::Client::builder()) {
+    let client = match transport::client(reqwest::Client::builder()) {
         Ok(client) => client,
         Err(error) => return exit(Err(error.into())),
     };

@@ -2,6 +2,7 @@
 //! leaves the configuration takes its series along.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -39,7 +40,7 @@ impl AccountTelemetry {
         provider: &str,
         account: &str,
         reasons: impl IntoIterator<Item = &'static str>,
-        rates: &[&str],
+        rates: &[Arc<str>],
     ) -> prometheus::Result<Self> {
         let labels = [("provider", provider), ("account", account)];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use campaign_exporter::campaign::{Campaign, Channel, Counts};
+use campaign_exporter::campaign::counts::{Count, Counts};
+use campaign_exporter::campaign::{Campaign, Channel};
 use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
+use campaign_exporter::provider::native;
 use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
 use campaign_exporter::upstream::Reason;
@@ -92,7 +94,7 @@ pub(crate) struct Known {
 pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(CONFIGURATION.as_bytes())?;
-    let config = Config::load(file.path(), None)?;
+    let config = Config::load(file.path(), &native(), None)?;
     let clock = Instant::now();
     let mut accounts = Vec::new();
     for (place, account) in ACCOUNTS.iter().enumerate() {
@@ -401,40 +403,40 @@ impl<'a> Polled<'a> {
         let deliveries = Some(counted.deliveries);
         match self.account.provider {
             Provider::ConstantContact => {
-                campaign.counts = Counts {
-                    sends: Some(counted.attempted),
-                    deliveries,
-                    clicks: Some(counted.clicks),
-                    bounces: Some(counted.bounces).filter(|_| self.account.reports_bounces),
-                    opt_outs: Some(counted.opt_outs),
-                    ..Counts::default()
-                };
+                campaign.counts = Counts::from([
+                    (Count::Sends, Some(counted.attempted)),
+                    (Count::Deliveries, deliveries),
+                    (Count::Clicks, Some(counted.clicks)),
+                    (
+                        Count::Bounces,
+                        Some(counted.bounces).filter(|_| self.account.reports_bounces),
+                    ),
+                    (Count::OptOuts, Some(counted.opt_outs)),
+                ]);
             }
             Provider::Cinnox => {
-                campaign.counts = Counts {
-                    recipients: Some(sending.recipients),
-                    deliveries,
-                    ..Counts::default()
-                };
+                campaign.counts = Counts::from([
+                    (Count::Recipients, Some(sending.recipients)),
+                    (Count::Deliveries, deliveries),
+                ]);
                 if sending.channel == Channel::Whatsapp {
-                    campaign.counts.bounces = Some(counted.bounces);
-                    campaign.counts.pending = Some(counted.pending);
-                    campaign.counts.reads = Some(counted.reads);
-                    campaign.counts.replies = Some(counted.replies);
+                    campaign.counts.set(Count::Bounces, Some(counted.bounces));
+                    campaign.counts.set(Count::Pending, Some(counted.pending));
+                    campaign.counts.set(Count::Reads, Some(counted.reads));
+                    campaign.counts.set(Count::Replies, Some(counted.replies));
                 }
             }
             Provider::Smsup => {
                 campaign.status = Some(counted.status);
                 campaign.scheduled = (!begun).then(|| moment(sending.scheduled));
                 campaign.created = (!begun).then(|| moment(sending.created));
-                campaign.counts = Counts {
-                    recipients: Some(sending.recipients),
-                    sends: Some(counted.attempted),
-                    deliveries,
-                    bounces: Some(counted.bounces),
-                    opt_outs: Some(counted.opt_outs),
-                    ..Counts::default()
-                };
+                campaign.counts = Counts::from([
+                    (Count::Recipients, Some(sending.recipients)),
+                    (Count::Sends, Some(counted.attempted)),
+                    (Count::Deliveries, deliveries),
+                    (Count::Bounces, Some(counted.bounces)),
+                    (Count::OptOuts, Some(counted.opt_outs)),
+                ]);
                 campaign.cost_credits = Some(sending.recipients as f64);
                 let ratio = counted.deliveries as f64 / counted.attempted.max(1) as f64;
                 // in percent with two digits

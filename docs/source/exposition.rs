@@ -4,29 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Status};
+use campaign_exporter::campaign::counts::{Count, Counts, Failures};
+use campaign_exporter::campaign::{Campaign, Channel, Status};
 use campaign_exporter::config::{Account, Config};
+use campaign_exporter::document::keys::{Default, Key, Takes};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::polling::poller::connect;
+use campaign_exporter::provider::{Kind, Kinds};
 use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
 use chrono::Utc;
+use serde_json::{Value, json};
 
 use super::strict::{self, Family};
 
-/// Each of the providers, once.
-const CONFIGURATION: &str = "
-accounts:
-  - {name: spring-us, provider: constant_contact, access_token_env: TOKEN}
-  - {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: '1', token_env: TOKEN}
-  - {name: shoes-ch, provider: smsup, token_env: TOKEN}
-";
-
 /// Every family with all its samples.
-pub(crate) async fn exposition() -> anyhow::Result<Vec<Family>> {
-    let config = Config::parse(CONFIGURATION, None);
+pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
+    let accounts = kinds.iter().map(|kind| account(kind));
+    let config = Config::parse(
+        &json!({ "accounts": accounts.collect::<Vec<_>>() }).to_string(),
+        kinds,
+        None,
+    );
     let accounts = config.map_err(|problems| anyhow!("{problems:?}"))?.accounts;
 
     let mut snapshot = Snapshot::default();
@@ -66,6 +67,32 @@ pub(crate) async fn exposition() -> anyhow::Result<Vec<Family>> {
     strict::parse(&text, Format::Text).map_err(|problem| anyhow!(problem))
 }
 
+/// The least that an account at a provider needs.
+fn account(kind: &Kind) -> Value {
+    let mut account = json!({ "name": &*kind.name, "provider": &*kind.name });
+    // a token for a trial, if the provider requires none
+    let secrets = kind.keys.iter().filter(|key| key.takes == Takes::Secret);
+    let needed = |key: &&Key| key.default == Default::Required;
+    let secret = secrets
+        .clone()
+        .find(needed)
+        .or_else(|| secrets.clone().find(|key| key.name == "access_token"));
+    let others = kind
+        .keys
+        .iter()
+        .filter(needed)
+        .filter(|key| key.takes != Takes::Secret);
+    for key in secret.into_iter().chain(others) {
+        let (name, value) = match key.takes {
+            Takes::Secret => (format!("{}_env", key.name), "TOKEN"),
+            Takes::Url => (key.name.to_string(), "https://api.example.com"),
+            _ => (key.name.to_string(), "x"),
+        };
+        account[name] = json!(value);
+    }
+    account
+}
+
 /// A poll that found a campaign of each channel and each status, with all counts.
 fn polled(account: &Account) -> Update {
     let statuses = [
@@ -76,25 +103,16 @@ fn polled(account: &Account) -> Update {
         Status::Denied,
         Status::Other,
     ];
-    let one = Some(1);
-    let counts = Counts {
-        recipients: one,
-        sends: one,
-        deliveries: one,
-        opens: one,
-        clicks: one,
-        bounces: one,
-        opt_outs: one,
-        reads: one,
-        replies: one,
-        pending: one,
-    };
-    let failures = Failures {
-        error: one,
-        expired: one,
-        network_error: one,
-        npai: one,
-    };
+    let kind = account.provider.kind();
+    let mut counts = Counts::default();
+    for count in Count::ALL {
+        counts.set(*count, Some(1));
+    }
+    let failures: Failures = kind
+        .failures
+        .iter()
+        .map(|reason| (Arc::clone(reason), 1))
+        .collect();
     let rates = account.provider.reported_rates();
     let now = Some(Utc::now());
     let channels = [Channel::Sms, Channel::Whatsapp].into_iter().cycle();
@@ -109,7 +127,7 @@ fn polled(account: &Account) -> Update {
             scheduled: now,
             created: now,
             counts,
-            failures,
+            failures: failures.clone(),
             cost_credits: Some(1.0),
             reported_delivery_ratio: Some(1.0),
             ..Campaign::default()
@@ -129,7 +147,7 @@ fn polled(account: &Account) -> Update {
             campaigns: campaigns.collect(),
             dropped: 0,
             credits: Some(1.0),
-            reported_ratios: rates.iter().map(|rate| (*rate, 1.0)).collect(),
+            reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
         }),
     }
 }

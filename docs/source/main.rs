@@ -7,9 +7,10 @@ use std::path::Path;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::create_dir_all(root.join("docs/providers"))?;
     for (name, text) in manual::files().await? {
-        std::fs::write(docs.join(name), text)?;
+        std::fs::write(root.join(name), text)?;
     }
     Ok(())
 }

@@ -6,6 +6,8 @@ use anyhow::ensure;
 use campaign_exporter::exposition::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
 use campaign_exporter::exposition::format::{Format, Writer};
 
+use campaign_exporter::provider::Kinds;
+
 use super::NOTICE;
 use super::exposition::exposition;
 use super::strict::Family;
@@ -20,8 +22,8 @@ const OF_ACCOUNT: [&str; 2] = ["provider", "account"];
 const CLOSED: [&str; 4] = ["reason", "result", "status", "rate"];
 
 /// The file.
-pub(crate) async fn text() -> anyhow::Result<String> {
-    let families = exposition().await?;
+pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
+    let families = exposition(kinds).await?;
     let mut declared = Writer::new(Format::Text);
     for family in CAMPAIGN_FAMILIES {
         family.begin(&mut declared);

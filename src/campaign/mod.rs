@@ -1,5 +1,6 @@
 //! What every provider's campaigns become: the model. It knows neither JSON nor Prometheus.
 
+pub mod counts;
 pub mod history;
 pub mod pool;
 pub mod window;
@@ -9,8 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// The largest count that a gauge (a 64-bit float) still holds exactly: 2^53.
-pub const MAX_COUNT: u64 = 1 << 53;
+use self::counts::{Count, Counts, Failures};
 
 /// One campaign as its provider reports it now. `None` is what the provider does not report:
 /// absent is never zero.
@@ -110,123 +110,33 @@ impl Status {
     }
 }
 
-/// How many messages, recipients or reactions, as the provider counts them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// People or numbers that it was made for.
-    pub recipients: Option<u64>,
-    /// Messages sent.
-    pub sends: Option<u64>,
-    /// Messages delivered.
-    pub deliveries: Option<u64>,
-    /// Messages opened.
-    pub opens: Option<u64>,
-    /// Recipients who followed a link.
-    pub clicks: Option<u64>,
-    /// Messages that could not be delivered.
-    pub bounces: Option<u64>,
-    /// Recipients who opted out.
-    pub opt_outs: Option<u64>,
-    /// Messages read.
-    pub reads: Option<u64>,
-    /// Replies; one recipient may give several.
-    pub replies: Option<u64>,
-    /// Messages sent and not yet confirmed.
-    pub pending: Option<u64>,
-}
-
-/// Failed messages by the provider's reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failures {
-    /// Refused by an operator.
-    pub error: Option<u64>,
-    /// Not delivered in time.
-    pub expired: Option<u64>,
-    /// Lost in an operator's network.
-    pub network_error: Option<u64>,
-    /// Numbers that do not exist ("n'habite pas à l'adresse indiquée").
-    pub npai: Option<u64>,
-}
-
-impl Failures {
-    /// The failures with the value of their `reason` label.
-    pub const fn by_reason(&self) -> [(&'static str, Option<u64>); 4] {
-        [
-            ("error", self.error),
-            ("expired", self.expired),
-            ("network_error", self.network_error),
-            ("npai", self.npai),
-        ]
-    }
-
-    /// The sum of those that are there; nothing where no gauge would hold it exactly.
-    pub fn total(&self) -> Option<u64> {
-        let known = self.by_reason().into_iter().filter_map(|(_, count)| count);
-        let total = known.reduce(u64::saturating_add);
-        total.filter(|total| *total <= MAX_COUNT)
-    }
-}
-
-/// What describes a campaign beside its name, where the provider reports it.
+/// Descriptive labels that `campaign_info` can carry besides the name, in the order of the
+/// provider's kind, which names them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Info {
-    /// The number or name that recipients see.
-    pub sender: Option<String>,
-    /// The provider's type of campaign.
-    pub campaign_type: Option<String>,
-    /// The person who made it.
-    pub created_by: Option<String>,
-    /// The message template.
-    pub template: Option<String>,
-    /// The provider's name of the channel that it was sent over.
-    pub channel_name: Option<String>,
-}
+pub struct Info(Box<[(Arc<str>, String)]>);
 
-/// A label that `campaign_info` can carry on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InfoLabel {
-    /// [`Info::sender`]
-    Sender,
-    /// [`Info::campaign_type`]
-    CampaignType,
-    /// [`Info::created_by`]
-    CreatedBy,
-    /// [`Info::template`]
-    Template,
-    /// [`Info::channel_name`]
-    ChannelName,
-}
-
-impl InfoLabel {
-    /// All of them with their names.
-    pub const WORDS: &[(&'static str, Self)] = &[
-        (Self::Sender.as_str(), Self::Sender),
-        (Self::CampaignType.as_str(), Self::CampaignType),
-        (Self::CreatedBy.as_str(), Self::CreatedBy),
-        (Self::Template.as_str(), Self::Template),
-        (Self::ChannelName.as_str(), Self::ChannelName),
-    ];
-
-    /// The label's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sender => "sender",
-            Self::CampaignType => "campaign_type",
-            Self::CreatedBy => "created_by",
-            Self::Template => "template",
-            Self::ChannelName => "channel_name",
-        }
+impl Info {
+    /// The value of a label, if the provider reports it.
+    pub fn get(&self, label: &str) -> Option<&str> {
+        let mut all = self.0.iter();
+        all.find(|(name, _)| **name == *label)
+            .map(|(_, value)| value.as_str())
     }
 
-    /// The label's value, where the provider reports it.
-    pub fn of(self, info: &Info) -> Option<&str> {
-        match self {
-            Self::Sender => info.sender.as_deref(),
-            Self::CampaignType => info.campaign_type.as_deref(),
-            Self::CreatedBy => info.created_by.as_deref(),
-            Self::Template => info.template.as_deref(),
-            Self::ChannelName => info.channel_name.as_deref(),
-        }
+    /// The values.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, value)| value.as_str())
+    }
+
+    /// The values, to be redacted.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+}
+
+impl FromIterator<(Arc<str>, String)> for Info {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, String)>>(labels: I) -> Self {
+        Self(labels.into_iter().collect())
     }
 }
 
@@ -237,7 +147,8 @@ impl Campaign {
         if self.status.is_some_and(Status::nothing_sent_yet) {
             return None;
         }
-        self.counts.sends.or(self.counts.recipients)
+        let sends = self.counts.get(Count::Sends);
+        sends.or_else(|| self.counts.get(Count::Recipients))
     }
 
     /// When it was sent or is going to be: what the newest campaigns are chosen by.
@@ -265,19 +176,61 @@ pub enum Ratio {
     Reply,
 }
 
+/// What a [`Ratio`] divides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denominator {
+    /// [`Campaign::attempted`]
+    Attempted,
+    /// [`Count::Deliveries`]
+    Deliveries,
+}
+
 impl Ratio {
+    /// Every ratio.
+    pub const ALL: &[Self] = &[
+        Self::Delivery,
+        Self::Click,
+        Self::Bounce,
+        Self::OptOut,
+        Self::Open,
+        Self::Read,
+        Self::Reply,
+    ];
+
+    /// The numerator and the denominator.
+    pub const fn counts(self) -> (Count, Denominator) {
+        match self {
+            Self::Delivery => (Count::Deliveries, Denominator::Attempted),
+            Self::Click => (Count::Clicks, Denominator::Attempted),
+            Self::Bounce => (Count::Bounces, Denominator::Attempted),
+            Self::OptOut => (Count::OptOuts, Denominator::Attempted),
+            Self::Open => (Count::Opens, Denominator::Deliveries),
+            Self::Read => (Count::Reads, Denominator::Deliveries),
+            Self::Reply => (Count::Replies, Denominator::Deliveries),
+        }
+    }
+
+    /// The name, which the metric carries between `campaign_` and `_ratio`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivery => "delivery",
+            Self::Click => "click",
+            Self::Bounce => "bounce",
+            Self::OptOut => "opt_out",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Reply => "reply",
+        }
+    }
+
     /// Numerator and denominator, where a campaign reports both.
     pub fn parts(self, campaign: &Campaign) -> Option<(u64, u64)> {
-        let counts = &campaign.counts;
-        let (numerator, denominator) = match self {
-            Self::Delivery => (counts.deliveries, campaign.attempted()),
-            Self::Click => (counts.clicks, campaign.attempted()),
-            Self::Bounce => (counts.bounces, campaign.attempted()),
-            Self::OptOut => (counts.opt_outs, campaign.attempted()),
-            Self::Open => (counts.opens, counts.deliveries),
-            Self::Read => (counts.reads, counts.deliveries),
-            Self::Reply => (counts.replies, counts.deliveries),
+        let (numerator, denominator) = self.counts();
+        let denominator = match denominator {
+            Denominator::Attempted => campaign.attempted(),
+            Denominator::Deliveries => campaign.counts.get(Count::Deliveries),
         };
+        let numerator = campaign.counts.get(numerator);
         numerator.zip(denominator)
     }
 
@@ -341,14 +294,14 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::counts::MAX_COUNT;
 
     fn campaign(sends: Option<u64>, recipients: Option<u64>, deliveries: Option<u64>) -> Campaign {
-        let counts = Counts {
-            recipients,
-            sends,
-            deliveries,
-            ..Counts::default()
-        };
+        let counts = Counts::from([
+            (Count::Recipients, recipients),
+            (Count::Sends, sends),
+            (Count::Deliveries, deliveries),
+        ]);
         Campaign {
             counts,
             ..Campaign::default()
@@ -410,25 +363,6 @@ mod tests {
             campaign(Some(MAX_COUNT), None, None),
         ];
         assert_eq!(Ratio::Delivery.of(&group), Some(0.875));
-    }
-
-    #[test]
-    fn failures_add_up_those_that_are_there() {
-        let some = Failures {
-            error: Some(1),
-            npai: Some(4),
-            ..Failures::default()
-        };
-        assert_eq!(some.total(), Some(5));
-        assert_eq!(Failures::default().total(), None);
-        let mut most = Failures {
-            error: Some(MAX_COUNT - 1),
-            expired: Some(1),
-            ..Failures::default()
-        };
-        assert_eq!(most.total(), Some(MAX_COUNT));
-        most.npai = Some(1);
-        assert_eq!(most.total(), None);
     }
 
     #[test]

@@ -121,10 +121,7 @@ mod tests {
         Campaign {
             id: id.to_owned(),
             name: name.into(),
-            info: Arc::new(Info {
-                sender: Some(sender.to_owned()),
-                ..Info::default()
-            }),
+            info: Arc::new([("sender".into(), sender.to_owned())].into_iter().collect()),
             ..Campaign::default()
         }
     }

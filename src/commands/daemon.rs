@@ -21,14 +21,15 @@ use crate::config::{Account, Config, ConfigError};
 use crate::exposition::publisher;
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::{Poller, Progress, connect};
+use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
 use crate::state::snapshot::{Change, Configured, Generation, Known};
 use crate::storage::record::{self, Restored};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::auth::tokens::{Access, shell_word};
-use crate::upstream::http::TOKEN_TIMEOUT;
 use crate::upstream::quota::application::Applications;
+use crate::upstream::transport::TOKEN_TIMEOUT;
 use crate::web::endpoints::Endpoints;
 use crate::web::gate::{self, InForce};
 use crate::web::listeners::Listen;
@@ -51,6 +52,8 @@ const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The providers that accounts can be at.
+    pub kinds: Kinds,
     /// The configuration file.
     pub config_file: PathBuf,
     /// Where tokens and data can be kept.
@@ -137,6 +140,7 @@ pub async fn run(
         telemetry: telemetry.clone(),
         config: config_in_force,
         health,
+        kinds: options.kinds.clone(),
         reloads,
     };
     for listener in &listeners {
@@ -298,12 +302,14 @@ impl Accounts {
     ) -> anyhow::Result<Result<(), ConfigError>> {
         let Options {
             config_file,
+            kinds,
             storage,
             shard,
             ..
         } = options.clone();
         let path = config_file.clone();
-        let load = tokio::task::spawn_blocking(move || Config::load(&path, storage.as_deref()));
+        let load =
+            tokio::task::spawn_blocking(move || Config::load(&path, &kinds, storage.as_deref()));
         let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
             Ok(loaded) => loaded.context("cannot load the configuration")?,
             Err(_) => Err(ConfigError::hangs(&config_file, LOAD_TIMEOUT)),
@@ -498,6 +504,7 @@ mod tests {
     #[test]
     fn a_command_finds_what_the_daemon_has() {
         let alone = Options {
+            kinds: crate::provider::native(),
             config_file: PathBuf::from("/etc/campaign exporter.yml"),
             storage: None,
             listen: Listen::Addresses(Vec::new()),

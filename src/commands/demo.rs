@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::campaign::InfoLabel;
 use crate::commands::daemon;
 use crate::config::Config;
 use crate::document::duration_text;
+use crate::provider;
 use crate::simulator::{Api, Simulator, State, World};
 use crate::web::protection::configuration::WebConfig;
 
@@ -64,14 +64,14 @@ impl Providers {
             .context("cannot write the demo's configuration")?;
 
         // not logged: that a poll interval is short is the point of the demo
-        let config = Config::load(&config_file(&folder), None)?;
+        let config = Config::load(&config_file(&folder), &provider::native(), None)?;
         // a proxy from the environment leads away from this machine, and without TLS there is no
         // need for the certificates that a small image lacks
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         Ok(Self {
             simulators,
             config,
-            client: crate::upstream::http::client(client)?,
+            client: crate::upstream::transport::client(client)?,
             folder,
         })
     }
@@ -115,7 +115,11 @@ fn config(
     poll_interval: Duration,
     simulators: &[(Api, Simulator); 3],
 ) -> String {
-    let labels: Vec<&str> = InfoLabel::WORDS.iter().map(|(word, _)| *word).collect();
+    let labels: Vec<String> = provider::native()
+        .info_labels()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let accounts = simulators.each_ref().map(|(api, simulator)| match api {
         Api::ConstantContact => json!({
             "name": "spring-us",

@@ -1,22 +1,25 @@
-//! The configuration: read whole, checked whole, every problem reported at once.
+//! The configuration: checked as a whole, with every problem reported at once.
 
 pub mod sharding;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::campaign::InfoLabel;
 use crate::config::sharding::Shard;
+use crate::document::keys::{Key, Takes, Values};
 use crate::document::{Effective, Node, Problem, Section, duration_text};
-use crate::provider;
+use crate::provider::{self, Kinds, Provider};
+use crate::upstream::quota::application::Limits;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Longest account name in bytes: it stands in every series of the account.
+/// Longest account name in bytes: every series of the account carries it.
 const MAX_NAME_BYTES: usize = 200;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,7 +27,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Longest duration that any key takes. Providers keep campaigns for two years or so.
+/// Longest duration that any key takes. Providers keep campaigns for about two years.
 const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A checked configuration.
@@ -32,7 +35,7 @@ const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
 pub struct Config {
     /// The accounts, in the order of the file.
     pub accounts: Vec<Account>,
-    /// What is allowed and still worth a look, a sentence each.
+    /// What is valid but deserves a warning, one sentence each.
     pub warnings: Vec<String>,
     /// The accounts of other shards, by name.
     pub elsewhere: BTreeMap<String, Shard>,
@@ -43,103 +46,152 @@ pub struct Config {
 pub struct Account {
     /// The value of the `account` label.
     pub name: String,
-    /// The settings that every account has.
+    /// When and how much is read.
     pub polling: Polling,
-    /// The settings of its provider.
-    pub provider: provider::Settings,
+    /// Its provider.
+    pub provider: Provider,
     effective: Effective,
 }
 
-/// The keys that may stand in `global` and in an account.
+/// The settings that `global` and every account take.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Polling {
     /// How often the account is read.
     pub poll_interval: Duration,
     /// Campaigns sent longer ago are not read.
     pub lookback: Duration,
-    /// Campaign series vanish when the last good poll is older; 3 × `poll_interval` if not given.
+    /// Age of the last successful poll at which campaign series vanish; 3 × `poll_interval` by default.
     stale_after: Option<Duration>,
-    /// Time limit of one request, its body included.
+    /// Time limit of one request, body included.
     pub request_timeout: Duration,
-    /// How young a campaign is that is read at every poll.
+    /// Age of the campaigns that every poll reads.
     pub recent: Duration,
     /// How often the whole lookback is read.
     pub full_poll_interval: Duration,
-    /// How many campaigns are kept, the newest first.
+    /// Number of campaigns that are kept, the newest first.
     pub max_campaigns: usize,
-    /// Requests a second of an application; the provider's published limit if not given.
+    /// Requests per second of an application; the provider's published limit by default.
     pub requests_per_second: Option<f64>,
-    /// Requests a day of an application, from 00:00 UTC; likewise.
+    /// Requests per day of an application, from 00:00 UTC; likewise.
     pub requests_per_day: Option<u64>,
-    /// What `campaign_info` carries beside the name.
-    pub info_labels: Vec<InfoLabel>,
+    /// Labels of `campaign_info` besides the name.
+    pub info_labels: Vec<Arc<str>>,
 }
 
-impl Default for Polling {
-    fn default() -> Self {
-        Self {
-            poll_interval: 5 * MINUTE,
-            lookback: 30 * DAY,
-            stale_after: None,
-            request_timeout: 30 * SECOND,
-            recent: 3 * DAY,
-            full_poll_interval: HOUR,
-            max_campaigns: 10_000,
-            requests_per_second: None,
-            requests_per_day: None,
-            info_labels: Vec::new(),
-        }
-    }
+/// The keys that `global` and every account take.
+pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
+    let duration = |name, least, most, meaning, default: Duration| {
+        Key::optional(name, Takes::Duration(least, most), meaning).or(default)
+    };
+    let labels = kinds.info_labels();
+    let labels = labels.iter().map(|label| Cow::from(label.to_string()));
+    vec![
+        duration(
+            "poll_interval",
+            SECOND,
+            MAX_DURATION,
+            "How often the account is read. Use less than a minute for trials only: it spends the \
+             provider's quota.",
+            5 * MINUTE,
+        ),
+        duration(
+            "lookback",
+            MINUTE,
+            MAX_DURATION,
+            "Campaigns sent longer ago are not read.",
+            30 * DAY,
+        ),
+        Key::optional(
+            "stale_after",
+            Takes::Duration(SECOND, MAX_DURATION),
+            "Age of the last successful poll at which the account's campaign series vanish.",
+        )
+        .or_else("3 × the poll interval in effect"),
+        duration(
+            "request_timeout",
+            Duration::from_millis(100),
+            10 * MINUTE,
+            "Time limit of one request, body included.",
+            30 * SECOND,
+        ),
+        duration(
+            "recent",
+            MINUTE,
+            MAX_DURATION,
+            "Age of the campaigns that every poll reads.",
+            3 * DAY,
+        ),
+        duration(
+            "full_poll_interval",
+            SECOND,
+            MAX_DURATION,
+            "How often the whole `lookback` is read.",
+            HOUR,
+        ),
+        Key::optional(
+            "max_campaigns",
+            Takes::Integer(1, provider::MAX_CAMPAIGNS as u64),
+            "Number of campaigns that are kept per account, the newest first.",
+        )
+        .or(10_000),
+        Key::optional(
+            "requests_per_second",
+            Takes::Number(10_000.0),
+            "Requests per second of the application.",
+        )
+        .or_else("the provider's published limit, if any"),
+        Key::optional(
+            "requests_per_day",
+            Takes::Integer(1, 1_000_000_000),
+            "Requests of the application from 00:00 to 00:00 UTC.",
+        )
+        .or_else("the provider's published limit, if any"),
+        Key::optional(
+            "info_labels",
+            Takes::Words(labels.collect()),
+            "Labels that `campaign_info` carries besides the name, if the provider reports them.",
+        )
+        .or(Vec::new()),
+    ]
+}
+
+/// The keys of an account that come before those of its provider.
+pub fn account_keys(kinds: &Kinds) -> Vec<Key> {
+    let names = kinds.names().join(", ");
+    let meaning = format!("The provider: one of {names}. It decides which further keys there are.");
+    vec![
+        Key::required(
+            "name",
+            Takes::Text,
+            "The value of the `account` label, unique among all accounts.",
+        ),
+        Key {
+            meaning: meaning.into(),
+            ..Key::required("provider", Takes::Text, "")
+        },
+    ]
 }
 
 impl Polling {
-    fn read(section: &mut Section<'_>, default: &Self) -> Self {
-        Self {
-            poll_interval: section.duration(
-                "poll_interval",
-                default.poll_interval,
-                SECOND..=MAX_DURATION,
-            ),
-            lookback: section.duration("lookback", default.lookback, MINUTE..=MAX_DURATION),
-            stale_after: section.optional_duration(
-                "stale_after",
-                default.stale_after,
-                SECOND..=MAX_DURATION,
-            ),
-            request_timeout: section.duration(
-                "request_timeout",
-                default.request_timeout,
-                Duration::from_millis(100)..=10 * MINUTE,
-            ),
-            recent: section.duration("recent", default.recent, MINUTE..=MAX_DURATION),
-            full_poll_interval: section.duration(
-                "full_poll_interval",
-                default.full_poll_interval,
-                SECOND..=MAX_DURATION,
-            ),
-            max_campaigns: section
-                .integer(
-                    "max_campaigns",
-                    Some(default.max_campaigns as u64),
-                    1..=provider::MAX_CAMPAIGNS as u64,
-                )
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(default.max_campaigns),
-            requests_per_second: section.positive_number(
-                "requests_per_second",
-                default.requests_per_second,
-                10_000.0,
-            ),
-            requests_per_day: section.integer(
-                "requests_per_day",
-                default.requests_per_day,
-                1..=1_000_000_000,
-            ),
-            info_labels: section.choices("info_labels", &default.info_labels, InfoLabel::WORDS),
-        }
+    /// The settings of checked values, which have all defaults. `None` if one is missing, and then a
+    /// problem says so.
+    fn of(values: &Values) -> Option<Self> {
+        let info_labels = values.words("info_labels").iter();
+        Some(Self {
+            poll_interval: values.duration("poll_interval")?,
+            lookback: values.duration("lookback")?,
+            stale_after: values.duration("stale_after"),
+            request_timeout: values.duration("request_timeout")?,
+            recent: values.duration("recent")?,
+            full_poll_interval: values.duration("full_poll_interval")?,
+            max_campaigns: usize::try_from(values.integer("max_campaigns")?).ok()?,
+            requests_per_second: values.number("requests_per_second"),
+            requests_per_day: values.integer("requests_per_day"),
+            info_labels: info_labels.map(|label| label.as_str().into()).collect(),
+        })
     }
 
-    /// Shows what depends on other keys once those of the account are known.
+    /// Shows the default that depends on another key.
     fn shown(self, section: &mut Section<'_>) -> Self {
         if self.stale_after.is_none() {
             section.show(
@@ -150,15 +202,15 @@ impl Polling {
         self
     }
 
-    /// Campaign series vanish when the last good poll is older than this. `poll_interval` is how
-    /// often the account is polled at present, which may be less often than configured.
+    /// Age of the last successful poll at which campaign series vanish. `poll_interval` is the interval
+    /// in effect, which can be longer than the configured one.
     pub fn stale_after(&self, poll_interval: Duration) -> Duration {
         self.stale_after.unwrap_or(3 * poll_interval)
     }
 
-    /// The limits that are configured.
-    pub const fn limits(&self) -> crate::upstream::quota::application::Limits {
-        crate::upstream::quota::application::Limits {
+    /// The configured limits.
+    pub const fn limits(&self) -> Limits {
+        Limits {
             per_second: self.requests_per_second,
             per_day: self.requests_per_day,
         }
@@ -169,7 +221,7 @@ impl Polling {
         let interval = duration_text(self.poll_interval);
         if self.poll_interval < MINUTE {
             warnings.push(format!(
-                "poll_interval {interval} is under a minute: for trials only, it spends the \
+                "poll_interval {interval} is under a minute: for trials only, since it spends the \
                  provider's quota"
             ));
         }
@@ -188,37 +240,60 @@ impl Polling {
 impl Account {
     fn read(
         section: &mut Section<'_>,
-        global: &Polling,
+        global: &Values,
+        keys: &Keys<'_>,
         storage: Option<&Path>,
         names: &mut HashSet<String>,
-    ) -> Option<(String, Polling, provider::Settings)> {
-        let name = section.required_text("name");
+    ) -> Option<(String, Polling, Provider)> {
+        let account = Values::read(section, &keys.account, &Values::default());
+        let name = account.text("name").map(str::to_owned);
         if let Some(name) = &name {
-            if !names.insert(name.clone()) {
-                section.problem("name", format!("{name:?} is the name of another account"));
-            }
-            if name.len() > MAX_NAME_BYTES {
-                section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
-            }
-            if name.chars().any(char::is_control) {
-                section.problem("name", "holds a control character");
-            }
+            check_name(section, name, names);
         }
-        let provider = section.required_text("provider");
-        let provider = if let Some(word) = provider {
-            provider::Settings::read(&word, section, storage.is_some())
-        } else {
-            section.let_pass();
-            None
+        let provider = account.text("provider").and_then(|word| {
+            let kind = keys.kinds.get(word);
+            if kind.is_none() {
+                let names = keys.kinds.names().join(", ");
+                let message = format!("unknown provider {word:?}; expected one of: {names}");
+                section.problem("provider", message);
+            }
+            kind
+        });
+        let provider = match provider {
+            Some(kind) => Provider::read(kind, section, storage.is_some()),
+            None => {
+                section.accept_any();
+                None
+            }
         };
-        let polling = Polling::read(section, global).shown(section);
-        Some((name?, polling, provider?))
+        let polling = Values::read(section, &keys.polling, global);
+        let polling = Polling::of(&polling).map(|polling| polling.shown(section));
+        Some((name?, polling?, provider?))
     }
 }
 
+fn check_name(section: &mut Section<'_>, name: &str, names: &mut HashSet<String>) {
+    if !names.insert(name.to_owned()) {
+        section.problem("name", format!("duplicate account name {name:?}"));
+    }
+    if name.len() > MAX_NAME_BYTES {
+        section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
+    }
+    if name.chars().any(char::is_control) {
+        section.problem("name", "contains a control character");
+    }
+}
+
+/// The tables that a configuration is checked against.
+struct Keys<'a> {
+    kinds: &'a Kinds,
+    account: Vec<Key>,
+    polling: Vec<Key>,
+}
+
 impl Config {
-    /// Reads and checks a file. `storage` is where tokens can be kept.
-    pub fn load(path: &Path, storage: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads and checks a file with accounts at `kinds`. `storage` is where tokens can be stored.
+    pub fn load(path: &Path, kinds: &Kinds, storage: Option<&Path>) -> Result<Self, ConfigError> {
         let fail = |problems| ConfigError {
             path: path.to_path_buf(),
             problems,
@@ -230,57 +305,30 @@ impl Config {
                 message,
             }])
         })?;
-        Self::parse(&text, storage).map_err(fail)
+        Self::parse(&text, kinds, storage).map_err(fail)
     }
 
     /// Checks the text of a file.
-    pub fn parse(text: &str, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
+    pub fn parse(text: &str, kinds: &Kinds, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
-
-        let mut global = Polling::default();
+        let keys = Keys {
+            kinds,
+            account: account_keys(kinds),
+            polling: polling_keys(kinds),
+        };
+        let mut global = Values::default();
         if let Some(node) = section.take("global") {
             match Section::new("global", node) {
                 Ok(mut section) => {
-                    global = Polling::read(&mut section, &global);
+                    global = Values::read(&mut section, &keys.polling, &global);
                     problems.extend(section.finish().1);
                 }
                 Err(problem) => problems.push(problem),
             }
         }
-
-        let mut accounts: Vec<Account> = Vec::new();
-        // of all accounts, also of those that are bad for another reason
-        let mut names = HashSet::new();
-        let no_nodes = Vec::new();
-        let nodes = match section.take("accounts").map(|node| &node.value) {
-            Some(Node::List(nodes)) if !nodes.is_empty() => nodes,
-            _ => {
-                section.problem("accounts", "a list of at least one account is needed");
-                &no_nodes
-            }
-        };
-        for (index, node) in nodes.iter().enumerate() {
-            let mut section = match Section::new(&format!("accounts[{index}]"), node) {
-                Ok(section) => section,
-                Err(problem) => {
-                    problems.push(problem);
-                    continue;
-                }
-            };
-            let account = Account::read(&mut section, &global, storage, &mut names);
-            let (effective, found) = section.finish();
-            problems.extend(found);
-            if let Some((name, polling, provider)) = account {
-                accounts.push(Account {
-                    name,
-                    polling,
-                    provider,
-                    effective,
-                });
-            }
-        }
+        let accounts = read_accounts(&mut section, &global, &keys, storage, &mut problems);
         problems.extend(section.finish().1);
         if !problems.is_empty() {
             problems.sort_by_key(|problem| problem.place);
@@ -294,7 +342,7 @@ impl Config {
         })
     }
 
-    /// What a shard reads of it: all of it, if there is but one exporter.
+    /// The part that a shard reads: all of it without shards.
     #[must_use]
     pub fn of_shard(self, shard: Option<Shard>) -> Self {
         let Some(shard) = shard else { return self };
@@ -312,8 +360,8 @@ impl Config {
         }
     }
 
-    /// The configuration in force as YAML, defaults included. It holds no secret, only where each
-    /// one is read from.
+    /// The configuration in effect as YAML, defaults included. It contains no secret, only the place of
+    /// each.
     pub fn to_yaml(&self) -> String {
         let accounts: Vec<&Effective> = self
             .accounts
@@ -324,6 +372,47 @@ impl Config {
         serde_saphyr::to_string(&document)
             .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
+}
+
+/// Reads the list of accounts. The good ones are returned, the problems of the others collected.
+fn read_accounts(
+    section: &mut Section<'_>,
+    global: &Values,
+    keys: &Keys<'_>,
+    storage: Option<&Path>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Account> {
+    let nodes = match section.take("accounts").map(|node| &node.value) {
+        Some(Node::List(nodes)) if !nodes.is_empty() => nodes.as_slice(),
+        _ => {
+            section.problem("accounts", "a list of at least one account is required");
+            &[]
+        }
+    };
+    let mut accounts = Vec::new();
+    // of all accounts, including those that are bad for another reason
+    let mut names = HashSet::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let mut section = match Section::new(&format!("accounts[{index}]"), node) {
+            Ok(section) => section,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        let account = Account::read(&mut section, global, keys, storage, &mut names);
+        let (effective, found) = section.finish();
+        problems.extend(found);
+        if let Some((name, polling, provider)) = account {
+            accounts.push(Account {
+                name,
+                polling,
+                provider,
+                effective,
+            });
+        }
+    }
+    accounts
 }
 
 /// Each warning once, with the accounts that it is about.
@@ -365,7 +454,7 @@ fn read_text(path: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Everything that is wrong with a configuration file.
+/// All problems of a configuration file.
 #[derive(Debug)]
 pub struct ConfigError {
     path: PathBuf,
@@ -373,7 +462,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The file did not come within the time limit.
+    /// The file could not be read within the time limit.
     pub fn hangs(path: &Path, limit: Duration) -> Self {
         let message = format!("cannot be read within {}", duration_text(limit));
         let problem = Problem {
@@ -394,7 +483,7 @@ impl fmt::Display for ConfigError {
             if index > 0 {
                 formatter.write_str("\n")?;
             }
-            // file:line:column, as compilers write it, so that editors can jump there
+            // file:line:column, where editors can jump to
             let separator = if problem.place.is_some() { ":" } else { ": " };
             write!(formatter, "{}{separator}{problem}", self.path.display())?;
         }
@@ -407,11 +496,12 @@ impl std::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::native;
 
     const EXAMPLE: &str = include_str!("../../config.example.yaml");
 
     fn problems(yaml: &str) -> Vec<String> {
-        match Config::parse(yaml, None) {
+        match Config::parse(yaml, &native(), None) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         }
@@ -422,7 +512,7 @@ mod tests {
     }
 
     fn only(yaml: &str) -> Account {
-        let config = Config::parse(yaml, None).unwrap();
+        let config = Config::parse(yaml, &native(), None).unwrap();
         let [account] = config.accounts.as_slice() else {
             panic!("{:?}", config.accounts)
         };
@@ -432,7 +522,7 @@ mod tests {
     #[test]
     fn the_example_is_good_and_shows_the_defaults() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
-        let config = Config::parse(EXAMPLE, storage).unwrap();
+        let config = Config::parse(EXAMPLE, &native(), storage).unwrap();
         let names: Vec<&str> = config
             .accounts
             .iter()
@@ -440,10 +530,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["spring-us", "desk-hk", "shoes-ch"]);
         for account in &config.accounts {
-            let defaults = Polling {
-                stale_after: Some(15 * MINUTE),
-                ..Polling::default()
-            };
+            let defaults = only(&self::account("  stale_after: 15m")).polling;
             assert_eq!(account.polling, defaults);
         }
     }
@@ -455,16 +542,16 @@ mod tests {
             .split_once("```yaml\n# campaign_exporter.yml\n")
             .unwrap();
         let (yaml, _) = rest.split_once("```").unwrap();
-        let config = Config::parse(yaml, Some(Path::new("/var/lib"))).unwrap();
-        assert_eq!(config.accounts.len(), provider::Settings::NAMES.len());
+        let config = Config::parse(yaml, &native(), Some(Path::new("/var/lib"))).unwrap();
+        assert_eq!(config.accounts.len(), native().iter().count());
         assert_eq!(config.warnings, [""; 0]);
     }
 
     #[test]
     fn what_is_in_force_can_be_read_again() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
-        let config = Config::parse(EXAMPLE, storage).unwrap();
-        let again = Config::parse(&config.to_yaml(), storage).unwrap();
+        let config = Config::parse(EXAMPLE, &native(), storage).unwrap();
+        let again = Config::parse(&config.to_yaml(), &native(), storage).unwrap();
         assert_eq!(again.accounts, config.accounts);
     }
 
@@ -503,23 +590,23 @@ accounts:
 more: 1
 ";
         let expected = "\
-2:18: global.poll_interval: 5 has no unit: write for example 5s
-3:13: global.lookback: \"soon\" is not a duration: write for example 30s, 5m, 12h or 30d
-4:3: global: unknown key \"max_campaign\"; known here: poll_interval, lookback, stale_after, \
+2:18: global.poll_interval: 5 has no unit: use for example 5s
+3:13: global.lookback: \"soon\" is not a duration: use for example 30s, 5m, 12h or 30d
+4:3: global: unknown key \"max_campaign\"; expected one of: poll_interval, lookback, stale_after, \
 request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
 requests_per_day, info_labels
 6:3: accounts[0].base_url: is missing
 6:3: accounts[0].app_id: is missing
 6:3: accounts[0]: token_file or token_env is missing
-8:3: accounts[0]: a secret is never given inline: write token_file or token_env
-10:13: accounts[1].provider: \"nope\" is none of: constant_contact, cinnox, smsup
+8:3: accounts[0]: secrets are never inline: use token_file or token_env
+10:13: accounts[1].provider: unknown provider \"nope\"; expected one of: constant_contact, cinnox, smsup
 11:20: accounts[1].request_timeout: 50ms is not between 100ms and 10m
-12:9: accounts[2].name: \"two\" is the name of another account
-15:14: accounts[2].token_env: stands beside token_file: give one of the two
-16:14: accounts[2].time_zone: \"Mars/Olympus\" is no time zone such as Europe/Zurich
-17:25: accounts[2].info_labels: \"mood\" is none of: sender, campaign_type, created_by, \
+12:9: accounts[2].name: duplicate account name \"two\"
+15:14: accounts[2].token_env: conflicts with token_file; set only one
+16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
+17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: campaign_type, sender, created_by, \
 template, channel_name
-18:1: unknown key \"more\"; known here: global, accounts";
+18:1: unknown key \"more\"; expected one of: global, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
 
@@ -556,7 +643,7 @@ template, channel_name
             ),
             (
                 "  info_labels: [sender, sender]\n",
-                "5:25: accounts[0].info_labels: sender stands here twice",
+                "5:25: accounts[0].info_labels: duplicate word \"sender\"",
             ),
             (
                 "  base_url: ftp://x\n",
@@ -564,17 +651,17 @@ template, channel_name
             ),
             (
                 "  base_url: https://u:hunter2@x\n",
-                "5:13: accounts[0].base_url: must not hold a user name or password",
+                "5:13: accounts[0].base_url: must not contain a user name or password",
             ),
             (
                 "  base_url: https://x/?token=hunter2\n",
-                "5:13: accounts[0].base_url: must not hold a query or fragment",
+                "5:13: accounts[0].base_url: must not contain a query or fragment",
             ),
             (
                 "  base_url: hunter2\n",
                 "5:13: accounts[0].base_url: is not an address: relative URL without a base",
             ),
-            ("  name: b\n", "5:3: accounts[0]: stands here twice"),
+            ("  name: b\n", "5:3: accounts[0]: duplicate key \"name\""),
             (
                 "  time_zone: 5\n",
                 "5:14: accounts[0].time_zone: expected text: put the value in quotes",
@@ -621,7 +708,7 @@ template, channel_name
     #[test]
     fn two_accounts_cannot_have_one_name() {
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
-        let problem = "5:9: accounts[1].name: \"a\" is the name of another account";
+        let problem = "5:9: accounts[1].name: duplicate account name \"a\"";
         assert_eq!(problems(&yaml), [problem]);
         // nor when the first has another mistake, too
         let yaml = yaml.replacen("token_env: T", "token_env: '?'", 1);
@@ -668,7 +755,7 @@ template, channel_name
             "{problem}"
         );
         assert!(problem.contains("--storage.path"), "{problem}");
-        assert!(Config::parse(yaml, Some(Path::new("/s"))).is_ok());
+        assert!(Config::parse(yaml, &native(), Some(Path::new("/s"))).is_ok());
     }
 
     #[test]
@@ -684,7 +771,7 @@ template, channel_name
         let mut clients = HashSet::new();
         let mut names = HashSet::new();
         for shard in ["0/3", "1/3", "2/3"] {
-            let config = Config::parse(&yaml, None).unwrap();
+            let config = Config::parse(&yaml, &native(), None).unwrap();
             let config = config.of_shard(shard.parse().ok());
             assert_eq!(config.accounts.len() + config.elsewhere.len(), 40);
             let mut here = HashSet::new();
@@ -703,7 +790,7 @@ template, channel_name
     fn a_warning_about_several_accounts_is_one() {
         let yaml = "global: {poll_interval: 1s}\n".to_owned()
             + &account("- {name: b, provider: smsup, token_env: T}\n");
-        let [warning] = Config::parse(&yaml, None)
+        let [warning] = Config::parse(&yaml, &native(), None)
             .unwrap()
             .warnings
             .try_into()
@@ -726,7 +813,7 @@ template, channel_name
             ("  base_url: http://api.example\n", Some("base_url is http")),
             ("  base_url: http://127.0.0.1:8080\n", None),
         ] {
-            let config = Config::parse(&account(more), None).unwrap();
+            let config = Config::parse(&account(more), &native(), None).unwrap();
             match warning {
                 None => assert_eq!(config.warnings, [""; 0], "{more}"),
                 Some(text) => {

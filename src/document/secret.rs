@@ -9,6 +9,8 @@ use secrecy::SecretString;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use crate::redaction;
+
 /// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
 /// 1,200; a larger file is the wrong file.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -92,7 +94,9 @@ impl SecretSource {
         {
             return Err(SecretError::NotPrintable(place));
         }
-        Ok(SecretString::from(secret))
+        let secret = SecretString::from(secret);
+        redaction::register(&secret);
+        Ok(secret)
     }
 }
 

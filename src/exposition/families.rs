@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::campaign::counts::Count;
 use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample};
 use crate::state::snapshot::{AccountState, Snapshot};
@@ -63,6 +64,11 @@ impl Family<AccountState> {
 }
 
 impl<T> Family<T> {
+    /// The name of the metric.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Writes the samples of a campaign or account, which all have these labels. Returns how many
     /// there are.
     fn write(&self, out: &mut String, labels: &str, account: &AccountState, of: &T) -> usize {
@@ -124,7 +130,7 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_recipients",
         help: "Recipients that the campaign was made for.",
-        samples: Samples::Value(|campaign| count(campaign.counts.recipients)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Recipients))),
     },
     Family {
         name: "campaign_attempted",
@@ -135,47 +141,47 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_sends",
         help: "Messages sent.",
-        samples: Samples::Value(|campaign| count(campaign.counts.sends)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Sends))),
     },
     Family {
         name: "campaign_deliveries",
         help: "Messages delivered.",
-        samples: Samples::Value(|campaign| count(campaign.counts.deliveries)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Deliveries))),
     },
     Family {
         name: "campaign_opens",
         help: "Messages opened.",
-        samples: Samples::Value(|campaign| count(campaign.counts.opens)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Opens))),
     },
     Family {
         name: "campaign_clicks",
         help: "Recipients who followed a link.",
-        samples: Samples::Value(|campaign| count(campaign.counts.clicks)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Clicks))),
     },
     Family {
         name: "campaign_bounces",
         help: "Messages that could not be delivered.",
-        samples: Samples::Value(|campaign| count(campaign.counts.bounces)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Bounces))),
     },
     Family {
         name: "campaign_opt_outs",
         help: "Recipients who opted out.",
-        samples: Samples::Value(|campaign| count(campaign.counts.opt_outs)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::OptOuts))),
     },
     Family {
         name: "campaign_reads",
         help: "Messages read.",
-        samples: Samples::Value(|campaign| count(campaign.counts.reads)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Reads))),
     },
     Family {
         name: "campaign_replies",
         help: "Replies; one recipient may give several, so there may be more than recipients.",
-        samples: Samples::Value(|campaign| count(campaign.counts.replies)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Replies))),
     },
     Family {
         name: "campaign_pending",
         help: "Messages sent whose delivery is not confirmed yet.",
-        samples: Samples::Value(|campaign| count(campaign.counts.pending)),
+        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Pending))),
     },
     Family {
         name: "campaign_cost_credits",
@@ -362,7 +368,7 @@ pub fn write_account(out: &mut String, family: &Family<AccountState>, account: &
 
 fn account_labels(account: &AccountState) -> String {
     labels([
-        ("provider", account.account.provider.name()),
+        ("provider", &**account.account.provider.name()),
         ("account", account.account.name.as_str()),
     ])
 }
@@ -402,7 +408,7 @@ impl<'a> CampaignRows<'a> {
 
 fn write_info(rows: &mut Rows<'_>, campaign: &Campaign) {
     let wanted = rows.account.info_labels().iter();
-    let known = wanted.filter_map(|label| Some((label.as_str(), label.of(&campaign.info)?)));
+    let known = wanted.filter_map(|label| Some((&**label, campaign.info.get(label)?)));
     let name = [("campaign_name", campaign.name.as_ref())];
     rows.push(name.into_iter().chain(known), 1.0);
 }
@@ -414,10 +420,8 @@ fn write_status(rows: &mut Rows<'_>, campaign: &Campaign) {
 }
 
 fn write_failures(rows: &mut Rows<'_>, campaign: &Campaign) {
-    for (reason, failures) in campaign.failures.by_reason() {
-        if let Some(failures) = count(failures) {
-            rows.push([("reason", reason)], failures);
-        }
+    for (reason, failures) in campaign.failures.iter() {
+        rows.push([("reason", reason)], failures as f64);
     }
 }
 
@@ -439,7 +443,7 @@ fn write_ratio(rows: &mut Rows<'_>, account: &AccountState, ratio: Ratio) {
 fn write_reported_ratios(rows: &mut Rows<'_>, account: &AccountState) {
     let reported = account.data().into_iter();
     for (rate, ratio) in reported.flat_map(|data| &data.reported_ratios) {
-        rows.push([("rate", *rate)], *ratio);
+        rows.push([("rate", &**rate)], *ratio);
     }
 }
 

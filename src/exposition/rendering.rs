@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::campaign::{Campaign, InfoLabel};
+use crate::campaign::Campaign;
 use crate::exposition::families::{
     ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, CampaignRows, write_account, write_series,
 };
@@ -91,9 +91,9 @@ pub struct Exposition {
 
 impl Exposition {
     /// The accounts, by name, each with its provider.
-    pub fn accounts(&self) -> impl Iterator<Item = (&str, &'static str)> + Clone {
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let accounts = self.accounts.iter();
-        accounts.map(|account| (account.name.as_str(), account.provider))
+        accounts.map(|account| (account.name.as_str(), &*account.provider))
     }
 
     /// What it tells of itself alone.
@@ -108,7 +108,7 @@ impl Exposition {
     pub fn some(&self, wanted: impl Fn(&str, &str) -> bool) -> Rendered {
         let accounts = self.accounts.iter();
         let accounts: Vec<_> = accounts
-            .filter(|account| wanted(&account.name, account.provider))
+            .filter(|account| wanted(&account.name, &account.provider))
             .collect();
         let families = families(&self.headers, accounts.iter().copied());
         let parts: Vec<_> = families.cloned().collect();
@@ -309,8 +309,8 @@ struct AccountParts {
     name: String,
     revision: Revision,
     /// What is in every sample, beside the name.
-    provider: &'static str,
-    info_labels: Vec<InfoLabel>,
+    provider: Arc<str>,
+    info_labels: Vec<Arc<str>>,
     /// How many series its campaigns have.
     series: usize,
     chunks: Vec<Arc<Chunk>>,
@@ -336,7 +336,7 @@ impl AccountParts {
         let name = state.account.name.as_str();
         let (provider, info_labels) = (state.account.provider.name(), state.info_labels());
         let before = before.filter(|before| {
-            before.provider == provider && before.info_labels.as_slice() == info_labels
+            before.provider == *provider && before.info_labels.as_slice() == info_labels
         });
         let known = before.map(|before| before.chunks.as_slice());
         let mut known: HashMap<_, _> = known
@@ -367,7 +367,7 @@ impl AccountParts {
             own: own.collect::<io::Result<_>>()?,
             name: name.to_owned(),
             revision: state.revision,
-            provider,
+            provider: Arc::clone(provider),
             info_labels: info_labels.to_vec(),
             series: chunks.iter().map(|chunk| chunk.series).sum(),
             chunks,
@@ -463,9 +463,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::campaign::Counts;
+    use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::exposition::families;
+    use crate::provider::native;
     use crate::state::snapshot::{Change, Configured, Data, Update};
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -479,7 +480,7 @@ mod tests {
         let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
-        let accounts = Config::load(file.path(), None).unwrap().accounts;
+        let accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
         let configured = accounts.into_iter().map(|account| Configured {
             generation: 1,
             poll_interval: account.polling.poll_interval,
@@ -512,11 +513,10 @@ mod tests {
         Arc::new(Campaign {
             id: id.to_string(),
             name: "Spring \"sale\"".into(),
-            counts: Counts {
-                recipients: Some(100),
-                deliveries: Some(deliveries),
-                ..Counts::default()
-            },
+            counts: Counts::from([
+                (Count::Recipients, Some(100)),
+                (Count::Deliveries, Some(deliveries)),
+            ]),
             ..Campaign::default()
         })
     }
@@ -659,7 +659,11 @@ mod tests {
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut one = Campaign::clone(&campaign(1, 90));
-        Arc::make_mut(&mut one.info).sender = Some("Shoes".to_owned());
+        one.info = Arc::new(
+            [("sender".into(), "Shoes".to_owned())]
+                .into_iter()
+                .collect(),
+        );
         poll(&mut snapshot, "a", vec![Arc::new(one)]);
         let [without, _] = rendered(&mut renderer, &snapshot);
         assert!(!text(without.identity(String::new())).contains("Shoes"));
@@ -720,7 +724,9 @@ mod tests {
                         let new = ids.by_ref().take(add).map(|id| campaign(id, 50));
                         *campaigns = new.chain(campaigns.drain(..)).collect();
                         for campaign in campaigns.iter_mut().step_by(change) {
-                            Arc::make_mut(campaign).counts.deliveries = Some(change as u64);
+                            Arc::make_mut(campaign)
+                                .counts
+                                .set(Count::Deliveries, Some(change as u64));
                         }
                         poll(&mut snapshot, NAMES[account], campaigns.clone());
                     }

@@ -22,8 +22,8 @@ use crate::storage::record::{DataRecord, PollRecord, Restored};
 use crate::storage::store::{Kind, Store, StoreError};
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::http::{Session, TokenInUse};
 use crate::upstream::quota::application::{Applications, Budget, FullRead, Plan};
+use crate::upstream::session::{Session, TokenInUse};
 use crate::upstream::{PollError, Reason};
 
 /// Longest poll with all its pages and retries. At Constant Contact's 4 requests a second, 2,000
@@ -270,15 +270,15 @@ impl Poller {
         for (field, count) in reading.problems.iter() {
             self.telemetry.decode_problems(field, count);
         }
-        for rate in &reading.mismatches {
+        for rate in &reading.account.mismatches {
             self.telemetry.mismatch(rate);
         }
         let polling = &self.account.polling;
         let found = reading.take_campaigns();
         let before = self.progress.data.take();
-        let reported = reading.reported_ratios.iter();
+        let reported = reading.account.reported_ratios.iter();
         let reported = reported
-            .map(|(rate, ratio)| ((*rate).to_owned(), *ratio))
+            .map(|(rate, ratio)| (rate.to_string(), *ratio))
             .collect();
         let (history, reported_ratios) = match (read, &before) {
             (Read::Recent, Some(before)) => {
@@ -297,7 +297,7 @@ impl Poller {
             source: self.account.provider.source(),
             saved: Utc::now(),
             history,
-            credits: reading.credits,
+            credits: reading.account.credits,
             reported_ratios,
         };
         let changed = before.is_none_or(|before| {
@@ -545,8 +545,8 @@ fn data(account: &Account, record: &DataRecord) -> Data {
     let rates = account.provider.reported_rates().iter();
     let reported_ratios = rates.filter_map(|rate| {
         let mut known = record.reported_ratios.iter();
-        let (_, ratio) = known.find(|(name, _)| name == rate)?;
-        Some((*rate, *ratio))
+        let (_, ratio) = known.find(|(name, _)| **name == **rate)?;
+        Some((Arc::clone(rate), *ratio))
     });
     Data {
         campaigns,
@@ -589,7 +589,7 @@ const REMINDER: Duration = Duration::from_hours(1);
 
 impl Log {
     fn outcome(&mut self, account: &Account, outcome: &Outcome) {
-        let provider = account.provider.name();
+        let provider = &**account.provider.name();
         let name = &account.name;
         let took = format!("{:.3}s", outcome.took.as_secs_f64());
         match &outcome.result {
@@ -692,6 +692,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
+    use crate::provider::native;
     use crate::state::changes::{Inbox, Pending, changes};
     use crate::telemetry::Telemetry;
     use crate::upstream::quota::application::Applications;
@@ -703,7 +704,10 @@ mod tests {
         let yaml = "accounts:\n- {name: a, provider: smsup, token_env: NO_SUCH_VARIABLE_}\n";
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
-        let account = Config::load(file.path(), None).unwrap().accounts.remove(0);
+        let account = Config::load(file.path(), &native(), None)
+            .unwrap()
+            .accounts
+            .remove(0);
         let mut applications = Applications::new(None, String::new());
         let limits = account.provider.limits(account.polling.limits());
         let accounts = [("a", account.provider.application("a"), limits)];

@@ -1,78 +1,171 @@
 //! CINNOX Open API: summaries of sent campaigns.
 //!
-//! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>; the error table is on
+//! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>. The error table is on
 //! <https://docs.cinnox.com/docs/error-codes-and-rate-limit>.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lenient::{self, Scalar};
-use super::{Pages, Problems, Reading, check_items};
-use crate::campaign::pool::Campaigns;
+use super::kind::{Connection, Kind, QuotaScope};
+use super::lenient::{self, Problems, Scalar};
+use super::source::{Ask, Found, Page, Source, path};
+use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
-use crate::campaign::{Campaign, Channel, Counts, Info};
+use crate::campaign::{Campaign, Channel, Info};
 use crate::document::Section;
-use crate::document::secret::SecretSource;
-use crate::upstream::http::{Answer, Session};
+use crate::document::keys::{Key, Takes, Values};
+use crate::upstream::answer::Answer;
+use crate::upstream::auth::Auth;
+use crate::upstream::quota::application::Limits;
 use crate::upstream::{PollError, Reason};
-
-/// The value of the `provider` label.
-pub(super) const NAME: &str = "cinnox";
 
 /// Campaigns per page: the endpoint's maximum.
 const LIMIT: usize = 200;
 
-/// How far `endAt` lies ahead of the clock: what was just sent must not be missed because this
-/// clock is behind the provider's.
+/// How far `endAt` lies ahead of the clock, so that no campaign is missed if this clock is behind the
+/// provider's.
 const END_MARGIN: TimeDelta = TimeDelta::days(1);
 
-/// An account at CINNOX.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    base_url: Url,
-    app_id: String,
-    token: SecretSource,
-    channels: Vec<Channel>,
+/// The members under which the API explains errors.
+const ERROR_MEMBERS: [&str; 3] = ["error", "message", "details"];
+
+/// Labels of `campaign_info`, with the fields that they come from.
+const INFO_LABELS: [(&str, &str); 4] = [
+    ("sender", "sender.phone"),
+    ("created_by", "createdBy"),
+    ("template", "subject"),
+    ("channel_name", "sender.channelName"),
+];
+
+pub(super) fn kind() -> Kind {
+    let channels = ["sms", "whatsapp"];
+    Kind {
+        name: "cinnox".into(),
+        title: "CINNOX".into(),
+        channels: channels.map(Channel::from_word).into(),
+        counts: vec![
+            (Count::Recipients, "totalRecipients"),
+            (Count::Deliveries, "delivered"),
+            (Count::Bounces, "failed, of WhatsApp campaigns"),
+            (Count::Reads, "read, of WhatsApp campaigns"),
+            (Count::Replies, "replied, of WhatsApp campaigns"),
+            (Count::Pending, "pending, of WhatsApp campaigns"),
+        ],
+        statuses: Vec::new(),
+        failures: Vec::new(),
+        info_labels: INFO_LABELS
+            .map(|(label, field)| (label.into(), field))
+            .into(),
+        rates: Vec::new(),
+        extras: vec![("campaign_last_sent_timestamp_seconds", "date")],
+        // the number is not published
+        limits: Limits::default(),
+        quota: QuotaScope::Account,
+        keys: vec![
+            Key::required(
+                "base_url",
+                Takes::Url,
+                "The address of your service, which the documented paths of the API are appended to.",
+            ),
+            Key::required(
+                "app_id",
+                Takes::Text,
+                "The id of the app that the token belongs to, in quotes.",
+            ),
+            Key::required("token", Takes::Secret, "The app's token."),
+            Key::optional(
+                "channels",
+                Takes::Words(channels.map(Into::into).into()),
+                "The channels whose campaigns are read, at least one.",
+            )
+            .or(channels.map(str::to_owned).to_vec()),
+        ],
+        open,
+        notes: NOTES,
+    }
 }
 
-impl Settings {
-    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        // every service has its own address, so there is no default
-        let base_url = section.url("base_url", None);
-        let app_id = section.required_text("app_id");
-        let token = section.required_secret("token");
-        let known = [Channel::Sms, Channel::Whatsapp];
-        let words = [("sms", Channel::Sms), ("whatsapp", Channel::Whatsapp)];
-        let mut channels = section.choices("channels", &known, &words);
-        if channels.is_empty() {
-            section.problem("channels", "needs at least one of: sms, whatsapp");
-        }
-        channels.sort();
-        Some(Self {
-            base_url: base_url?,
-            app_id: app_id?,
-            token: token?,
+fn open(values: &Values, section: &mut Section<'_>, _storage: bool) -> Option<Connection> {
+    let words = values.words("channels");
+    if words.is_empty() {
+        section.problem("channels", "needs at least one of: sms, whatsapp");
+        return None;
+    }
+    let mut channels: Vec<_> = words.iter().map(|word| Channel::from_word(word)).collect();
+    channels.sort();
+    let app_id = values.text("app_id")?.to_owned();
+    Some(Connection {
+        base_url: values.url("base_url")?.clone(),
+        auth: Auth::Bearer(values.secret("token")?.clone()),
+        channels: channels.clone(),
+        identity: Some(app_id.clone()),
+        variant: String::new(),
+        source: Arc::new(Cinnox {
+            app_id,
             channels,
-        })
+            labels: INFO_LABELS.map(|(label, _)| label.into()),
+        }),
+    })
+}
+
+/// Reads the summaries of sent campaigns.
+#[derive(Debug)]
+struct Cinnox {
+    app_id: String,
+    channels: Vec<Channel>,
+    labels: [Arc<str>; INFO_LABELS.len()],
+}
+
+impl Source for Cinnox {
+    fn begin(&self, window: Window) -> Vec<Ask> {
+        let path = path([
+            "v1",
+            "api",
+            "apps",
+            &self.app_id,
+            "data",
+            "sent-campaigns-summary",
+        ]);
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        // both times or neither, the same for all pages; there is no total, and no promised order
+        let mut ask = Ask::path(path)
+            .with("startAt", time(window.start))
+            .with("endAt", time(window.now + END_MARGIN))
+            .with("limit", LIMIT.to_string());
+        if let Some(channel) = self.filter() {
+            ask = ask.with("channel", channel);
+        }
+        vec![ask.with("offset", "0")]
     }
 
-    pub(super) const fn base_url(&self) -> &Url {
-        &self.base_url
+    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        check_success(answer)?;
+        let list: List<'_> = answer.json()?;
+        let mut page = Page::of(list.result.len())?;
+        for json in list.result {
+            let item = lenient::item::<Item<'_>>(json, "result", &mut page.problems);
+            let campaign = item.and_then(|item| self.campaign(item, &mut page.problems));
+            page.found.extend(campaign.map(Found::Campaign));
+        }
+        if page.items >= LIMIT {
+            page.mark = page.first_id();
+            let offset = ask.offset + LIMIT;
+            let next = ask.clone().replacing("offset", offset.to_string());
+            page.then.push(next.at(offset));
+        }
+        page.found.retain(|found| match found {
+            Found::Campaign(campaign) => self.wants(&campaign.channel),
+            Found::Counts(..) => true,
+        });
+        Ok(page)
     }
+}
 
-    pub(super) fn app_id(&self) -> &str {
-        &self.app_id
-    }
-
-    pub(super) fn channels(&self) -> &[Channel] {
-        &self.channels
-    }
-
-    /// The one channel that the account has; nothing if it has all.
+impl Cinnox {
+    /// The only channel of the account; `None` if it has all.
     fn only(&self) -> Option<&Channel> {
         match self.channels.as_slice() {
             [channel] => Some(channel),
@@ -80,7 +173,7 @@ impl Settings {
         }
     }
 
-    /// The one channel that is asked for, in the API's spelling; nothing asks for all.
+    /// The only channel that is asked for, in the API's spelling; `None` asks for all.
     fn filter(&self) -> Option<&'static str> {
         match self.only()? {
             Channel::Sms => Some("sms"),
@@ -89,103 +182,69 @@ impl Settings {
         }
     }
 
-    fn endpoint(&self) -> Url {
-        let mut url = self.base_url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            // segment by segment, so that no app id can change the path
-            path.pop_if_empty()
-                .extend(["v1", "api", "apps", &self.app_id, "data"]);
-            path.push("sent-campaigns-summary");
-        }
-        url
-    }
-
-    /// Reads the campaigns of the window.
-    pub(super) async fn read_campaigns(
-        &self,
-        session: &Session,
-        window: Window,
-        known: &Arc<Campaigns>,
-    ) -> Result<Reading, PollError> {
-        let token = session.read_token(&self.token).await?;
-        let mut reading = Reading::after(known);
-        let mut endpoint = self.endpoint();
-        // both or neither, and the same for all pages; there is no total, and no promised order
-        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
-        endpoint
-            .query_pairs_mut()
-            .append_pair("startAt", &time(window.start))
-            .append_pair("endAt", &time(window.now + END_MARGIN))
-            .append_pair("limit", &LIMIT.to_string());
-        if let Some(channel) = self.filter() {
-            endpoint.query_pairs_mut().append_pair("channel", channel);
-        }
-        let mut pages = Pages::default();
-        for offset in (0..).step_by(LIMIT) {
-            let mut url = endpoint.clone();
-            url.query_pairs_mut()
-                .append_pair("offset", &offset.to_string());
-            let interpret = |answer: &Answer| self.read_page(answer);
-            let page = session.get(&url, &token, interpret).await?;
-            let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
-            let wanted = page.campaigns.into_iter();
-            let wanted = wanted.filter(|campaign| self.wants(&campaign.channel));
-            reading.add_page(wanted, page.problems);
-            if page.items < LIMIT {
-                break;
-            }
-            pages.more(&reading, first_id)?;
-        }
-        Ok(reading)
-    }
-
-    /// Decodes a page. What has no channel has the one that was asked for.
-    fn read_page(&self, answer: &Answer) -> Result<Page, PollError> {
-        check_success(answer)?;
-        let page: WirePage<'_> = answer.json()?;
-        let mut problems = Problems::default();
-        let items = page.result.len();
-        check_items(items)?;
-        let mut campaigns = Vec::new();
-        for json in page.result {
-            let item = lenient::item::<Item<'_>>(json, "result", &mut problems);
-            campaigns.extend(item.and_then(|item| item.translate(self.only(), &mut problems)));
-        }
-        Ok(Page {
-            items,
-            campaigns,
-            problems,
-        })
-    }
-
-    /// Whether a campaign belongs to the account: all do but those on the known channel that it
+    /// Whether a campaign belongs to the account: all but those on the known channel that the account
     /// does not have.
     fn wants(&self, channel: &Channel) -> bool {
         self.channels.contains(channel) || matches!(channel, Channel::Other(_))
     }
-}
 
-impl Settings {
-    /// What a poll makes of an answer.
-    pub(super) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
-        let page = self.read_page(&Answer::of(status, body))?;
-        let wanted = page.campaigns.into_iter();
-        let wanted = wanted.filter(|campaign| self.wants(&campaign.channel));
-        let mut reading = Reading::default();
-        reading.add_page(wanted, page.problems);
-        Ok(reading)
+    fn campaign(&self, item: Item<'_>, problems: &mut Problems) -> Option<Campaign> {
+        let id = item.id.id("id", problems)?;
+        // no series may lack this label; an answer without it is about the channel asked for
+        let channel = match (item.channel.id("channel", problems), self.only()) {
+            (Some(word), _) => Channel::from_word(&word),
+            (None, Some(channel)) => channel.clone(),
+            (None, None) => Channel::Other("unknown".to_owned()),
+        };
+        let mut counts = Counts::from([
+            (
+                Count::Recipients,
+                item.total_recipients.count("totalRecipients", problems),
+            ),
+            (
+                Count::Deliveries,
+                item.delivered.count("delivered", problems),
+            ),
+        ]);
+        // the API counts these for WhatsApp only, so in an SMS campaign they mean nothing
+        if channel != Channel::Sms {
+            counts.set(Count::Reads, item.read.count("read", problems));
+            counts.set(Count::Replies, item.replied.count("replied", problems));
+            counts.set(Count::Pending, item.pending.count("pending", problems));
+            counts.set(Count::Bounces, item.failed.count("failed", problems));
+        }
+        let sender = item.sender;
+        let sender: Sender = sender
+            .and_then(|json| lenient::item(json, "sender", problems))
+            .unwrap_or_default();
+        let name = item.campaign_name.text("campaignName", problems);
+        Some(Campaign {
+            id,
+            name: name.unwrap_or_default().into(),
+            channel,
+            last_sent: item.date.time("date", problems, lenient::rfc3339),
+            counts,
+            info: Arc::new(self.info([
+                sender.phone.word("sender.phone", problems),
+                item.created_by.word("createdBy", problems),
+                item.subject.word("subject", problems),
+                sender.channel_name.word("sender.channelName", problems),
+            ])),
+            ..Campaign::default()
+        })
+    }
+
+    /// The values of the labels, in their order.
+    fn info(&self, values: [Option<String>; INFO_LABELS.len()]) -> Info {
+        let labels = self.labels.iter().zip(values);
+        labels
+            .filter_map(|(label, value)| Some((Arc::clone(label), value?)))
+            .collect()
     }
 }
 
-/// A decoded page. An item that is none counts as one all the same: it fills its place.
-struct Page {
-    items: usize,
-    campaigns: Vec<Campaign>,
-    problems: Problems,
-}
-
 #[derive(Deserialize)]
-struct WirePage<'a> {
+struct List<'a> {
     #[serde(borrow)]
     result: Vec<&'a RawValue>,
 }
@@ -228,7 +287,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     let code = match (envelope, answer.status) {
         (Ok(envelope), _) => envelope.code.count("code", &mut Problems::default()),
         (Err(error), 200) => return Err(error),
-        (Err(_), _) => return Err(answer.status_error()),
+        (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
     };
     let reason = match (code, answer.status) {
         (Some(0 | 200), 200) => return Ok(()),
@@ -244,101 +303,140 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
         (Some(code), 200) => u16::try_from(code).map_or(Reason::Client, Reason::of_status),
         (_, status) => Reason::of_status(status),
     };
-    Err(answer.error(reason, code.and_then(|code| i64::try_from(code).ok())))
+    let code = code.and_then(|code| i64::try_from(code).ok());
+    Err(answer.error(reason, code, &ERROR_MEMBERS))
 }
 
-impl Item<'_> {
-    /// `asked_for` is the channel that the request named, if it named one.
-    fn translate(self, asked_for: Option<&Channel>, problems: &mut Problems) -> Option<Campaign> {
-        let id = self.id.id("id", problems)?;
-        // a label that no series may lack
-        let channel = match (self.channel.id("channel", problems), asked_for) {
-            (Some(word), _) => Channel::from_word(&word),
-            (None, Some(channel)) => channel.clone(),
-            (None, None) => Channel::Other("unknown".to_owned()),
-        };
-        let mut counts = Counts {
-            recipients: self.total_recipients.count("totalRecipients", problems),
-            deliveries: self.delivered.count("delivered", problems),
-            ..Counts::default()
-        };
-        // what an SMS campaign has of these means nothing: the API counts them for WhatsApp only
-        if channel != Channel::Sms {
-            counts.reads = self.read.count("read", problems);
-            counts.replies = self.replied.count("replied", problems);
-            counts.pending = self.pending.count("pending", problems);
-            counts.bounces = self.failed.count("failed", problems);
-        }
-        let sender: Sender = self
-            .sender
-            .and_then(|json| lenient::item(json, "sender", problems))
-            .unwrap_or_default();
-        Some(Campaign {
-            id,
-            name: self
-                .campaign_name
-                .text("campaignName", problems)
-                .unwrap_or_default()
-                .into(),
-            channel,
-            last_sent: self.date.time("date", problems, lenient::rfc3339),
-            counts,
-            info: Arc::new(Info {
-                sender: sender.phone.word("sender.phone", problems),
-                created_by: self.created_by.word("createdBy", problems),
-                template: self.subject.word("subject", problems),
-                channel_name: sender.channel_name.word("sender.channelName", problems),
-                ..Info::default()
-            }),
-            ..Campaign::default()
-        })
-    }
-}
+/// What the provider's page says besides its tables.
+const NOTES: &str = r#"`provider: cinnox` reads the [sent campaigns summary](https://docs.cinnox.com/reference/get-sent-campaigns-summary) of the Open API.
+
+## How to get credentials
+
+You need the plan Omnichannel Contact Centre or above. An administrator opens *Administration > Service Integration > API > API LIST > Create App*. The page then shows the values for `base_url`, `app_id` and, as the App Token, for the file that `token_file` names.
+
+The lifetime of the token is not documented. A revoked token fails as `auth`.
+
+## What is counted, and what is not
+
+- SMS and WhatsApp campaigns, and only sent ones: the API reports no status, no schedule and no credits.
+- Recipients count phone numbers. They are the denominator of the delivery ratio, since sends are not reported.
+- `delivered` is documented as "successfully sent to recipients". For SMS it may mean sent rather than received.
+- Reads, replies, pending and failed messages are reported for WhatsApp only. If an SMS campaign has them anyway, zero or not, they are ignored.
+- Replies are not unique. A button counts once per recipient, but every click on a link counts again, so there can be more replies than recipients.
+- A pending message was sent by CINNOX and has no delivery receipt yet.
+- Clicks, opt-outs and cost are not reported.
+- `channels` selects the channels to read. Campaigns on a channel the exporter does not know are exported as well, with the provider's word in lower case.
+
+## Limits
+
+- The provider limits the request rate (error 6451010, which the exporter reports as `throttled`), but does not publish the number. Set `requests_per_second` and `requests_per_day` if you know yours. Each account has its own quota.
+- 200 campaigns per page.
+- The API gives no total: the exporter reads until a page is not full.
+
+## Not confirmed by a live account
+
+- The value of `code` on success: the exporter accepts 200 and 0.
+- Whether counts are numbers or strings: it accepts both.
+- The order of the results, and whether a page can shift while it is read: campaigns are deduplicated by id.
+- The request limit, and the longest time span for one query. Another data type of the API allows 90 days.
+- Whether `delivered` of SMS is delivery to the handset.
+- Whether delivered, pending and failed add up to the recipients.
+"#;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::source::Target;
 
-    fn settings(app_id: &str, channels: &[Channel]) -> Settings {
-        Settings {
-            base_url: Url::parse("https://hk.example.com/gateway").unwrap(),
+    fn source(app_id: &str, channels: &[Channel]) -> Cinnox {
+        Cinnox {
             app_id: app_id.to_owned(),
-            token: SecretSource::Env("UNUSED".to_owned()),
             channels: channels.to_vec(),
+            labels: INFO_LABELS.map(|(label, _)| label.into()),
         }
+    }
+
+    fn begin(source: &Cinnox) -> Ask {
+        let now = "2022-11-08T12:00:00Z".parse().unwrap();
+        let start = "2022-11-01T12:00:00Z".parse().unwrap();
+        source.begin(Window { start, now }).remove(0)
+    }
+
+    fn take(source: &Cinnox, status: u16, body: &str) -> Result<Page, PollError> {
+        source.take(&begin(source), &Answer::of(status, body))
+    }
+
+    fn campaigns(page: &Page) -> Vec<&Campaign> {
+        let found = page.found.iter();
+        found
+            .map(|found| match found {
+                Found::Campaign(campaign) => campaign,
+                Found::Counts(..) => panic!("counts"),
+            })
+            .collect()
     }
 
     fn translate(json: &str) -> (Option<Campaign>, String) {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
-        (item.translate(None, &mut problems), problems.to_string())
+        let source = source("1", &[Channel::Sms, Channel::Whatsapp]);
+        (source.campaign(item, &mut problems), problems.to_string())
     }
 
     #[test]
     fn an_app_id_cannot_change_the_path() {
-        let url = settings("../../admin?x=#y", &[Channel::Sms]).endpoint();
-        assert_eq!(
-            url.as_str(),
-            "https://hk.example.com/gateway/v1/api/apps/..%2F..%2Fadmin%3Fx=%23y/data/sent-campaigns-summary"
-        );
-        let url = settings("4711", &[Channel::Sms]).endpoint();
-        assert_eq!(
-            url.path(),
-            "/gateway/v1/api/apps/4711/data/sent-campaigns-summary"
-        );
+        let ask = begin(&source("../../admin?x=#y", &[Channel::Sms]));
+        let path = "/v1/api/apps/..%2F..%2Fadmin%3Fx=%23y/data/sent-campaigns-summary";
+        assert_eq!(ask.target, Target::Path(path.to_owned()));
     }
 
     #[test]
     fn a_single_channel_is_asked_for_in_the_apis_spelling() {
-        assert_eq!(settings("1", &[Channel::Sms]).filter(), Some("sms"));
-        assert_eq!(
-            settings("1", &[Channel::Whatsapp]).filter(),
-            Some("whatsApp")
+        let filter = |channels: &[Channel]| {
+            let ask = begin(&source("1", channels));
+            let mut query = ask.query.into_iter();
+            query
+                .find(|(name, _)| *name == "channel")
+                .map(|(_, value)| value)
+        };
+        assert_eq!(filter(&[Channel::Sms]).as_deref(), Some("sms"));
+        assert_eq!(filter(&[Channel::Whatsapp]).as_deref(), Some("whatsApp"));
+        assert_eq!(filter(&[Channel::Sms, Channel::Whatsapp]), None);
+    }
+
+    #[test]
+    fn a_full_page_is_followed_by_another() {
+        let source = source("1", &[Channel::Sms]);
+        let body = |items: usize| {
+            let items = (0..items).map(|id| format!(r#"{{"id":"{id}","channel":"sms"}}"#));
+            let items = items.collect::<Vec<_>>().join(",");
+            format!(r#"{{"code":200,"result":[{items}]}}"#)
+        };
+        let page = take(&source, 200, &body(LIMIT)).unwrap();
+        let next = &page.then[0];
+        assert_eq!(next.offset, LIMIT);
+        assert!(next.query.contains(&("offset", LIMIT.to_string())));
+        assert_eq!(page.mark.as_deref(), Some("0"));
+        assert!(
+            take(&source, 200, &body(LIMIT - 1))
+                .unwrap()
+                .then
+                .is_empty()
         );
-        assert_eq!(
-            settings("1", &[Channel::Sms, Channel::Whatsapp]).filter(),
-            None
-        );
+    }
+
+    #[test]
+    fn a_campaign_on_another_channel_is_left_out() {
+        let source = source("1", &[Channel::Sms]);
+        let body = r#"{"code":200,"result":[{"id":"a","channel":"WhatsApp"},
+            {"id":"b","channel":"sms"},{"id":"c","channel":"viber"}]}"#;
+        let page = take(&source, 200, body).unwrap();
+        assert_eq!(page.items, 3);
+        let ids: Vec<_> = campaigns(&page)
+            .iter()
+            .map(|found| found.id.as_str())
+            .collect();
+        assert_eq!(ids, ["b", "c"]);
     }
 
     #[test]
@@ -353,19 +451,18 @@ mod tests {
         assert_eq!(problems, "");
         assert_eq!(campaign.channel, Channel::Whatsapp);
         assert_eq!(campaign.last_sent.unwrap().timestamp(), 1_667_779_200);
-        let counts = Counts {
-            recipients: Some(100),
-            deliveries: Some(90),
-            bounces: Some(6),
-            reads: Some(60),
-            replies: Some(130),
-            pending: Some(4),
-            ..Counts::default()
-        };
+        let counts = Counts::from([
+            (Count::Recipients, Some(100)),
+            (Count::Deliveries, Some(90)),
+            (Count::Bounces, Some(6)),
+            (Count::Reads, Some(60)),
+            (Count::Replies, Some(130)),
+            (Count::Pending, Some(4)),
+        ]);
         assert_eq!(campaign.counts, counts);
-        assert_eq!(campaign.info.created_by.as_deref(), Some("Ann"));
-        assert_eq!(campaign.info.template.as_deref(), Some("tpl"));
-        assert_eq!(campaign.info.channel_name.as_deref(), Some("Main"));
+        assert_eq!(campaign.info.get("created_by"), Some("Ann"));
+        assert_eq!(campaign.info.get("template"), Some("tpl"));
+        assert_eq!(campaign.info.get("channel_name"), Some("Main"));
     }
 
     #[test]
@@ -374,11 +471,7 @@ mod tests {
             r#"{"id":"c2","channel":"SMS","totalRecipients":10,"delivered":9,
                 "read":0,"replied":0,"pending":0,"failed":"n/a"}"#,
         );
-        let counts = Counts {
-            recipients: Some(10),
-            deliveries: Some(9),
-            ..Counts::default()
-        };
+        let counts = Counts::from([(Count::Recipients, Some(10)), (Count::Deliveries, Some(9))]);
         assert_eq!(campaign.unwrap().counts, counts);
         assert_eq!(problems, "");
     }
@@ -389,12 +482,11 @@ mod tests {
         assert_eq!(campaign.unwrap().channel.as_str(), "unknown");
         assert_eq!(problems, "channel (1 times)");
         let page = r#"{"code":200,"result":[{"id":"c3"},{"id":"c5","sender":"+852"}]}"#;
-        let page = settings("1", &[Channel::Sms])
-            .read_page(&Answer::of(200, page))
-            .unwrap();
-        assert_eq!(page.campaigns.len(), 2);
+        let page = take(&source("1", &[Channel::Sms]), 200, page).unwrap();
+        let campaigns = campaigns(&page);
+        assert_eq!(campaigns.len(), 2);
         assert!(
-            page.campaigns
+            campaigns
                 .iter()
                 .all(|campaign| campaign.channel == Channel::Sms)
         );
@@ -410,10 +502,8 @@ mod tests {
     #[test]
     fn what_is_no_campaign_takes_no_room() {
         let body = r#"{"code":200,"result":[0,0,0,0]}"#;
-        let page = settings("1", &[Channel::Sms])
-            .read_page(&Answer::of(200, body))
-            .unwrap();
-        assert_eq!((page.items, page.campaigns.capacity()), (4, 0));
+        let page = take(&source("1", &[Channel::Sms]), 200, body).unwrap();
+        assert_eq!((page.items, page.found.capacity()), (4, 0));
     }
 
     #[test]
@@ -424,9 +514,7 @@ mod tests {
             r#"{"code":"200","result":[],"cid":"x"}"#,
         ] {
             assert!(
-                settings("1", &[Channel::Sms])
-                    .read_page(&Answer::of(200, body))
-                    .is_ok(),
+                take(&source("1", &[Channel::Sms]), 200, body).is_ok(),
                 "{body}"
             );
         }
@@ -474,8 +562,7 @@ mod tests {
             (200, "[200,[]]", Reason::Decode),
             (200, "", Reason::Decode),
         ] {
-            let error = settings("1", &[Channel::Sms])
-                .read_page(&Answer::of(status, body))
+            let error = take(&source("1", &[Channel::Sms]), status, body)
                 .err()
                 .unwrap();
             assert_eq!(error.reason, reason, "{status} {body}");
@@ -485,8 +572,7 @@ mod tests {
     #[test]
     fn an_error_says_what_the_provider_says() {
         let body = r#"{"code":6451000,"message":"missing one of startAt, endAt"}"#;
-        let error = settings("1", &[Channel::Sms])
-            .read_page(&Answer::of(400, body))
+        let error = take(&source("1", &[Channel::Sms]), 400, body)
             .err()
             .unwrap();
         assert_eq!(

@@ -1,5 +1,6 @@
-//! Lenient values: a bad date or count costs that one value, never the campaign around it.
+//! Lenient values: a bad date or count costs that value, never its campaign.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -7,33 +8,33 @@ use chrono::{DateTime, Utc};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::campaign::MAX_COUNT;
+use crate::campaign::counts::MAX_COUNT;
 
-/// How many values of each field could not be read, by the field's name at the provider.
+/// The number of values that could not be read, by the field's name at the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(BTreeMap<&'static str, u64>);
+pub struct Problems(BTreeMap<Cow<'static, str>, u64>);
 
 impl Problems {
-    /// Counts one.
-    pub(super) fn add(&mut self, field: &'static str) {
-        *self.0.entry(field).or_default() += 1;
+    /// Counts a value that could not be read.
+    pub fn add(&mut self, field: impl Into<Cow<'static, str>>) {
+        *self.0.entry(field.into()).or_default() += 1;
     }
 
-    /// Counts all of `other`, too.
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: Self) {
         for (field, count) in other.0 {
             *self.0.entry(field).or_default() += count;
         }
     }
 
-    /// Whether everything could be read.
+    /// Whether every value could be read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The fields and how often each could not be read.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.0.iter().map(|(field, count)| (*field, *count))
+    /// The fields and their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(field, count)| (&**field, *count))
     }
 }
 
@@ -47,10 +48,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// A value of an item, of whatever JSON type the provider sends today.
+/// A value of an item, of any JSON type.
 #[derive(Debug, Default, PartialEq)]
-pub(super) enum Scalar {
-    /// Left out or `null`.
+pub enum Scalar {
+    /// Missing or `null`.
     #[default]
     Absent,
     /// A whole number, not negative.
@@ -61,13 +62,13 @@ pub(super) enum Scalar {
     Text(String),
     /// `true` or `false`.
     Bool(bool),
-    /// Something that no value can be: an array, an object.
+    /// An array or an object, which no value can be.
     Other,
 }
 
 impl Scalar {
-    /// A count: not negative, without a fraction, and small enough to be exact in a gauge.
-    pub(super) fn count(self, field: &'static str, problems: &mut Problems) -> Option<u64> {
+    /// A count: a whole number from 0 to [`MAX_COUNT`].
+    pub fn count(self, field: &'static str, problems: &mut Problems) -> Option<u64> {
         let count = match self {
             Self::Absent => return None,
             Self::Whole(number) => Some(number),
@@ -86,7 +87,7 @@ impl Scalar {
     }
 
     /// A finite number, not negative.
-    pub(super) fn number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+    pub fn number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
         let number = self.signed_number(field, problems)?;
         noted(
             Some(number).filter(|number| *number >= 0.0),
@@ -96,7 +97,7 @@ impl Scalar {
     }
 
     /// A finite number.
-    pub(super) fn signed_number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+    pub fn signed_number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
         let number = match self {
             Self::Absent => return None,
             Self::Whole(number) => Some(number as f64),
@@ -114,8 +115,8 @@ impl Scalar {
         )
     }
 
-    /// Text; a whole number is passed on as it is written.
-    pub(super) fn text(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    /// Text, or a whole number as text.
+    pub fn text(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         match self {
             Self::Absent => None,
             Self::Whole(number) => Some(number.to_string()),
@@ -124,8 +125,8 @@ impl Scalar {
         }
     }
 
-    /// An id, without which an item is none: text that is not empty, or a whole number.
-    pub(super) fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    /// An id, which no item may lack: text that is not empty, or a whole number.
+    pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
             Self::Text(text) => Some(text).filter(|text| !text.trim().is_empty()),
@@ -135,13 +136,13 @@ impl Scalar {
     }
 
     /// Text that is not empty.
-    pub(super) fn word(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    pub fn word(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         self.text(field, problems)
             .filter(|text| !text.trim().is_empty())
     }
 
-    /// Whether it is a yes: `true` or 1, as such or as text.
-    pub(super) fn is_true(&self) -> bool {
+    /// Whether the value is `true` or 1, or either as text.
+    pub fn is_true(&self) -> bool {
         match self {
             Self::Bool(value) => *value,
             Self::Whole(number) => *number == 1,
@@ -150,8 +151,8 @@ impl Scalar {
         }
     }
 
-    /// A point in time, written as `parse` reads it.
-    pub(super) fn time(
+    /// A time, as `parse` reads it.
+    pub fn time(
         self,
         field: &'static str,
         problems: &mut Problems,
@@ -169,15 +170,15 @@ impl Scalar {
     }
 }
 
-/// A point in time with its offset, as in RFC 3339.
-pub(super) fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
+/// A time with its offset, as in RFC 3339.
+pub fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .ok()
         .map(|time| time.to_utc())
 }
 
-/// One item of a list, which costs only itself when it is not what the provider documents.
-pub(super) fn item<'a, T: Deserialize<'a>>(
+/// An item of a list. One that is not what the provider documents costs only itself.
+pub fn item<'a, T: Deserialize<'a>>(
     json: &'a RawValue,
     field: &'static str,
     problems: &mut Problems,

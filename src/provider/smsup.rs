@@ -1,184 +1,263 @@
 //! SMSUp, a white label of SMSFactor: campaigns made through the API.
 //!
-//! <https://doc.smsup.ch/en/api/sms/>; campaigns made on the web platform are not listed there.
-
-use std::sync::Arc;
+//! <https://doc.smsup.ch/en/api/sms/>. Campaigns made on the web platform are not listed there.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
-use reqwest::Url;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tracing::debug;
 
-use super::lenient::{self, Scalar};
-use super::{Pages, Problems, Reading, check_items};
-use crate::campaign::pool::Campaigns;
+use super::kind::{Connection, Kind, QuotaScope};
+use super::lenient::{self, Problems, Scalar};
+use super::source::{AccountFacts, Ask, Found, Page, Source};
+use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::window::Window;
-use crate::campaign::{Campaign, Channel, Counts, Failures, Info, Status};
+use crate::campaign::{Campaign, Channel, Status};
 use crate::document::Section;
-use crate::document::secret::SecretSource;
-use crate::upstream::http::{Answer, Session, endpoint};
+use crate::document::keys::{Key, Takes, Values};
+use crate::upstream::answer::Answer;
+use crate::upstream::auth::Auth;
+use crate::upstream::quota::application::Limits;
 use crate::upstream::{PollError, Reason};
 
-/// The value of the `provider` label.
-pub(super) const NAME: &str = "smsup";
-
-/// The API has SMS campaigns only.
-pub(super) const CHANNELS: [Channel; 1] = [Channel::Sms];
-
-const DEFAULT_BASE_URL: &str = "https://api.smsup.ch";
-
-/// `/account` gives this zone and the documents name it for sending; none says which zone `date`
-/// is in.
+/// The zone that `/account` reports and that the documents name for sending. None says which zone
+/// `date` is in.
 const DEFAULT_TIME_ZONE: &str = "Europe/Paris";
+
+const CAMPAIGNS: &str = "/campaigns";
+const CREDITS: &str = "/credits";
 
 /// Campaigns per page: the endpoint's maximum.
 const LENGTH: usize = 1_000;
 
-/// How the API writes a time.
+/// The format of times.
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// How much of its text stands for the name of a campaign, in characters.
+/// Length of the part of the text that serves as the name, in characters.
 const NAME_CHARS: usize = 40;
 
-/// An account at SMSUp.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    base_url: Url,
-    token: SecretSource,
-    time_zone: Tz,
+/// The members under which the API explains errors.
+const ERROR_MEMBERS: [&str; 3] = ["error", "message", "details"];
+
+/// Reasons of failed messages, each a count of an item.
+const FAILURES: [&str; 4] = ["error", "expired", "network_error", "npai"];
+
+pub(super) fn kind() -> Kind {
+    Kind {
+        name: "smsup".into(),
+        title: "SMSUp".into(),
+        channels: vec![Channel::Sms],
+        counts: vec![
+            (Count::Recipients, "total"),
+            (Count::Sends, "sent"),
+            (Count::Deliveries, "delivered"),
+            (Count::Bounces, "error + expired + network_error + npai"),
+            (Count::OptOuts, "stop"),
+        ],
+        statuses: vec![
+            Status::Sent,
+            Status::Waiting,
+            Status::InProgress,
+            Status::InModeration,
+            Status::Denied,
+            Status::Other,
+        ],
+        failures: FAILURES.map(Arc::from).into(),
+        info_labels: vec![("sender".into(), "sender")],
+        rates: Vec::new(),
+        extras: vec![
+            (
+                "campaign_last_sent_timestamp_seconds",
+                "date, once sending began",
+            ),
+            (
+                "campaign_scheduled_timestamp_seconds",
+                "date, before sending begins",
+            ),
+            (
+                "campaign_created_timestamp_seconds",
+                "creation_date, before sending begins",
+            ),
+            ("campaign_cost_credits", "cost"),
+            ("campaign_reported_delivery_ratio", "delivery_rate / 100"),
+            ("campaign_account_credits", "credits of /credits"),
+        ],
+        // none is published
+        limits: Limits::default(),
+        quota: QuotaScope::Account,
+        keys: vec![
+            Key::optional(
+                "base_url",
+                Takes::Url,
+                "The address that the documented paths of the API are appended to; \
+                 `https://api.smsfactor.com` for SMSFactor.",
+            )
+            .or("https://api.smsup.ch"),
+            Key::required("token", Takes::Secret, "The API token."),
+            Key::optional(
+                "time_zone",
+                Takes::Text,
+                "The time zone of the dates in answers, by its name in the IANA database.",
+            )
+            .or(DEFAULT_TIME_ZONE),
+        ],
+        open,
+        notes: NOTES,
+    }
 }
 
-impl Settings {
-    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let base_url = section.url("base_url", Some(DEFAULT_BASE_URL));
-        let token = section.required_secret("token");
-        let name = section.text_or("time_zone", DEFAULT_TIME_ZONE);
-        let time_zone = Tz::from_str(&name);
-        if time_zone.is_err() {
-            section.problem(
-                "time_zone",
-                format!("{name:?} is no time zone such as Europe/Zurich"),
-            );
+fn open(values: &Values, section: &mut Section<'_>, _storage: bool) -> Option<Connection> {
+    let name = values.text("time_zone").unwrap_or(DEFAULT_TIME_ZONE);
+    let Ok(time_zone) = Tz::from_str(name) else {
+        let message = format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
+        section.problem("time_zone", message);
+        return None;
+    };
+    Some(Connection {
+        base_url: values.url("base_url")?.clone(),
+        auth: Auth::Bearer(values.secret("token")?.clone()),
+        channels: vec![Channel::Sms],
+        identity: None,
+        variant: time_zone.name().to_owned(),
+        source: Arc::new(Smsup {
+            time_zone,
+            failures: FAILURES.map(Arc::from),
+            sender: "sender".into(),
+        }),
+    })
+}
+
+/// Reads `/campaigns`, then `/credits`.
+#[derive(Debug)]
+struct Smsup {
+    time_zone: Tz,
+    failures: [Arc<str>; FAILURES.len()],
+    sender: Arc<str>,
+}
+
+impl Source for Smsup {
+    fn begin(&self, window: Window) -> Vec<Ask> {
+        let date_start = window.start.with_timezone(&self.time_zone);
+        let campaigns = Ask::path(CAMPAIGNS)
+            .with("start", "0")
+            .with("length", LENGTH.to_string())
+            .with("date_start", date_start.format(DATE_FORMAT).to_string())
+            // the oldest first: a campaign made during the read comes last and shifts no page
+            .with("sort", "id");
+        vec![campaigns, Ask::path(CREDITS).or_problem("credits")]
+    }
+
+    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        if ask.optional.is_some() {
+            read_credits(answer)
+        } else {
+            self.read_campaigns(ask, answer)
         }
-        Some(Self {
-            base_url: base_url?,
-            token: token?,
-            time_zone: time_zone.ok()?,
+    }
+}
+
+impl Smsup {
+    fn read_campaigns(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        check_success(answer, None)?;
+        let list: List<'_> = answer.json()?;
+        let mut page = Page::of(list.campaigns.len())?;
+        let problems = &mut page.problems;
+        for json in list.campaigns {
+            let item = lenient::item::<Item>(json, "campaigns", problems);
+            let campaign = item.and_then(|item| self.campaign(item, problems));
+            page.found.extend(campaign.map(Found::Campaign));
+        }
+        let total = list.total_records.count("totalRecords", problems);
+        let display = list.total_display_records;
+        let display = display.count("totalDisplayRecords", problems);
+        // more items than requested do not move the next page
+        let received = ask.offset + page.items.min(LENGTH);
+        if !is_last(page.items, received, [total, display]) {
+            page.mark = page.first_id();
+            let next = ask.clone().replacing("start", received.to_string());
+            page.then.push(next.at(received));
+        }
+        Ok(page)
+    }
+
+    fn campaign(&self, item: Item, problems: &mut Problems) -> Option<Campaign> {
+        let id = item.id.id("id", problems)?;
+        let status = item.status.word("status", problems);
+        let status = status.map(|word| read_status(&word));
+        let time = |text: &str| local_time(text, self.time_zone);
+        let date = item.date.time("date", problems, time);
+        let created = item.creation_date.time("creation_date", problems, time);
+        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
+        let failures = [item.error, item.expired, item.network_error, item.npai];
+        let failures: Failures = self
+            .failures
+            .iter()
+            .zip(FAILURES)
+            .zip(failures)
+            .filter_map(|((reason, field), count)| {
+                Some((Arc::clone(reason), count.count(field, problems)?))
+            })
+            .collect();
+        let delivery_rate = item.delivery_rate.number("delivery_rate", problems);
+        let sender = item.sender.word("sender", problems);
+        let name = item.text.text("text", problems);
+        Some(Campaign {
+            id,
+            name: name.map_or_else(Arc::default, |text| first_characters(&text).into()),
+            channel: Channel::Sms,
+            status,
+            last_sent: date.filter(|_| !nothing_sent_yet),
+            scheduled: date.filter(|_| nothing_sent_yet),
+            created: created.filter(|_| nothing_sent_yet),
+            counts: Counts::from([
+                (Count::Recipients, item.total.count("total", problems)),
+                (Count::Sends, item.sent.count("sent", problems)),
+                (
+                    Count::Deliveries,
+                    item.delivered.count("delivered", problems),
+                ),
+                (Count::Bounces, failures.total()),
+                (Count::OptOuts, item.stop.count("stop", problems)),
+            ]),
+            failures,
+            cost_credits: item.cost.number("cost", problems),
+            reported_delivery_ratio: delivery_rate.map(|percent| percent / 100.0),
+            info: Arc::new(
+                sender
+                    .map(|sender| (Arc::clone(&self.sender), sender))
+                    .into_iter()
+                    .collect(),
+            ),
         })
     }
+}
 
-    pub(super) const fn base_url(&self) -> &Url {
-        &self.base_url
-    }
+/// Whether a page was the last one, with `received` items in all. Of the two totals, one is before
+/// and one after filtering. The documents do not say which, so the larger one counts until a page is
+/// short, and then the smaller one.
+fn is_last(items: usize, received: usize, totals: [Option<u64>; 2]) -> bool {
+    let known = totals.into_iter().flatten();
+    let is_short = items < LENGTH;
+    let enough = if is_short { known.min() } else { known.max() };
+    items == 0 || enough.map_or(is_short, |enough| received as u64 >= enough)
+}
 
-    pub(super) const fn time_zone(&self) -> Tz {
-        self.time_zone
-    }
-
-    /// Reads the campaigns of the window and the credits.
-    pub(super) async fn read_campaigns(
-        &self,
-        session: &Session,
-        window: Window,
-        known: &Arc<Campaigns>,
-    ) -> Result<Reading, PollError> {
-        let token = session.read_token(&self.token).await?;
-        let mut reading = Reading::after(known);
-        let date_start = window
-            .start
-            .with_timezone(&self.time_zone)
-            .format(DATE_FORMAT)
-            .to_string();
-        let mut received = 0;
-        let mut pages = Pages::default();
-        loop {
-            let mut url = endpoint(&self.base_url, "/campaigns");
-            url.query_pairs_mut()
-                .append_pair("start", &received.to_string())
-                .append_pair("length", &LENGTH.to_string())
-                .append_pair("date_start", &date_start)
-                // the oldest first: a campaign made meanwhile comes last and shifts no page
-                .append_pair("sort", "id");
-            let interpret = |answer: &Answer| read_page(answer, self.time_zone);
-            let page = session.get(&url, &token, interpret).await?;
-            // whatever comes beyond that, the next page begins where this one was to end
-            received += page.items.min(LENGTH);
-            let is_last = page.is_last(received);
-            let first_id = page.campaigns.first().map(|campaign| campaign.id.clone());
-            reading.add_page(page.campaigns, page.problems);
-            if is_last {
-                break;
-            }
-            pages.more(&reading, first_id)?;
-        }
-        self.read_credits(session, &token, &mut reading).await;
-        Ok(reading)
-    }
-
-    /// Reads the credits. Whatever is wrong with them must not cost the campaigns, nor the time of
-    /// a second try.
-    async fn read_credits(&self, session: &Session, token: &SecretString, reading: &mut Reading) {
-        let interpret = |answer: &Answer| {
-            // older answers have no status
-            check_success(answer, Some(1))?;
-            answer.json::<Credits>()
+fn read_credits(answer: &Answer) -> Result<Page, PollError> {
+    // older answers have no status
+    check_success(answer, Some(1))?;
+    let credits: Credits = answer.json()?;
+    let mut page = Page::default();
+    // the number means nothing for an account that is billed afterwards
+    if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
+        page.account = AccountFacts {
+            credits: credits.left.signed_number("credits", &mut page.problems),
+            ..AccountFacts::default()
         };
-        let url = endpoint(&self.base_url, "/credits");
-        match session.get_once(&url, token, interpret).await {
-            // an account that is billed afterwards has a number there that means nothing
-            Ok(credits) if credits.unlimited.is_true() || credits.postpaid.is_true() => {}
-            Ok(credits) => {
-                reading.credits = credits.left.signed_number("credits", &mut reading.problems);
-            }
-            Err(error) => {
-                debug!(reason = error.reason.as_str(), %error, "the credits could not be read");
-                reading.problems.add("credits");
-            }
-        }
     }
-}
-
-impl Settings {
-    /// What a poll makes of an answer. Credits that stand in the same body are
-    /// read, too.
-    pub(super) fn decode(&self, status: u16, body: &[u8]) -> Result<Reading, PollError> {
-        let answer = Answer::of(status, body);
-        let page = read_page(&answer, self.time_zone)?;
-        let mut reading = Reading::default();
-        reading.add_page(page.campaigns, page.problems);
-        let credits: Credits = answer.json()?;
-        reading.credits = credits.left.signed_number("credits", &mut reading.problems);
-        Ok(reading)
-    }
-}
-
-/// A decoded page. An item that is none counts as one all the same: it fills its place.
-struct Page {
-    items: usize,
-    campaigns: Vec<Campaign>,
-    problems: Problems,
-    /// How many campaigns there are, before filtering and after it. Which is which is not documented,
-    /// so the larger one is believed until a page is short, and then the smaller one.
-    totals: [Option<u64>; 2],
-}
-
-impl Page {
-    /// Whether this was the last page, with `received` items in all.
-    fn is_last(&self, received: usize) -> bool {
-        let known = || self.totals.into_iter().flatten();
-        let is_short = self.items < LENGTH;
-        let enough = if is_short {
-            known().min()
-        } else {
-            known().max()
-        };
-        self.items == 0 || enough.map_or(is_short, |enough| received as u64 >= enough)
-    }
+    Ok(page)
 }
 
 #[derive(Deserialize)]
@@ -189,7 +268,7 @@ struct Envelope {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WirePage<'a> {
+struct List<'a> {
     #[serde(borrow)]
     campaigns: Vec<&'a RawValue>,
     #[serde(default)]
@@ -229,29 +308,6 @@ struct Item {
     sent: Scalar,
 }
 
-fn read_page(answer: &Answer, time_zone: Tz) -> Result<Page, PollError> {
-    check_success(answer, None)?;
-    let page: WirePage<'_> = answer.json()?;
-    let mut problems = Problems::default();
-    let items = page.campaigns.len();
-    check_items(items)?;
-    let mut campaigns = Vec::new();
-    for json in page.campaigns {
-        let item = lenient::item::<Item>(json, "campaigns", &mut problems);
-        campaigns.extend(item.and_then(|item| item.translate(time_zone, &mut problems)));
-    }
-    let total = page.total_records.count("totalRecords", &mut problems);
-    let display = page
-        .total_display_records
-        .count("totalDisplayRecords", &mut problems);
-    Ok(Page {
-        items,
-        campaigns,
-        problems,
-        totals: [total, display],
-    })
-}
-
 /// Success is HTTP 200 with `status` 1. Errors often come with HTTP 200 and a negative `status`,
 /// which says more than the HTTP status.
 fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), PollError> {
@@ -259,7 +315,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
     let status = match (envelope, answer.status) {
         (Ok(envelope), _) => envelope.status.or(default_status),
         (Err(error), 200) => return Err(error),
-        (Err(_), _) => return Err(answer.status_error()),
+        (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
     };
     let reason = match (status, answer.status) {
         (Some(1), 200) => return Ok(()),
@@ -272,55 +328,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
         (_, 200) => Reason::Decode,
         (_, http_status) => Reason::of_status(http_status),
     };
-    Err(answer.error(reason, status))
-}
-
-impl Item {
-    fn translate(self, time_zone: Tz, problems: &mut Problems) -> Option<Campaign> {
-        let id = self.id.id("id", problems)?;
-        let status = self
-            .status
-            .word("status", problems)
-            .map(|word| read_status(&word));
-        let time = |text: &str| local_time(text, time_zone);
-        let date = self.date.time("date", problems, time);
-        let created = self.creation_date.time("creation_date", problems, time);
-        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
-        let failures = Failures {
-            error: self.error.count("error", problems),
-            expired: self.expired.count("expired", problems),
-            network_error: self.network_error.count("network_error", problems),
-            npai: self.npai.count("npai", problems),
-        };
-        let delivery_rate = self.delivery_rate.number("delivery_rate", problems);
-        Some(Campaign {
-            id,
-            name: self
-                .text
-                .text("text", problems)
-                .map_or_else(Arc::default, |text| name(&text).into()),
-            channel: Channel::Sms,
-            status,
-            last_sent: date.filter(|_| !nothing_sent_yet),
-            scheduled: date.filter(|_| nothing_sent_yet),
-            created: created.filter(|_| nothing_sent_yet),
-            counts: Counts {
-                recipients: self.total.count("total", problems),
-                sends: self.sent.count("sent", problems),
-                deliveries: self.delivered.count("delivered", problems),
-                bounces: failures.total(),
-                opt_outs: self.stop.count("stop", problems),
-                ..Counts::default()
-            },
-            failures,
-            cost_credits: self.cost.number("cost", problems),
-            reported_delivery_ratio: delivery_rate.map(|percent| percent / 100.0),
-            info: Arc::new(Info {
-                sender: self.sender.word("sender", problems),
-                ..Info::default()
-            }),
-        })
-    }
+    Err(answer.error(reason, status, &ERROR_MEMBERS))
 }
 
 fn read_status(word: &str) -> Status {
@@ -335,8 +343,8 @@ fn read_status(word: &str) -> Status {
     }
 }
 
-/// The beginning of a text, marked where it is cut.
-fn name(text: &str) -> String {
+/// The first characters of a text, with an ellipsis if it is cut.
+fn first_characters(text: &str) -> String {
     let mut name: String = text.chars().take(NAME_CHARS).collect();
     if text.chars().nth(NAME_CHARS).is_some() {
         name.push('…');
@@ -344,15 +352,14 @@ fn name(text: &str) -> String {
     name
 }
 
-/// A local time. Of the two that an autumn night has, the earlier; one that a spring night lacks
-/// is read as if the clock had not been put forward yet.
+/// A local time: the earlier one if clocks go back and it occurs twice. One that clocks skip is read
+/// with the offset before.
 fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
     let local = NaiveDateTime::parse_from_str(text, DATE_FORMAT).ok()?;
     let zoned = match time_zone.from_local_datetime(&local) {
         LocalResult::Single(time) => time,
         LocalResult::Ambiguous(earlier, _) => earlier,
         LocalResult::None => {
-            // an hour before, the offset of the winter still holds
             let before = local.checked_sub_signed(TimeDelta::hours(1))?;
             let before = time_zone.from_local_datetime(&before).earliest()?;
             before.checked_add_signed(TimeDelta::hours(1))?
@@ -361,15 +368,87 @@ fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
     Some(zoned.to_utc())
 }
 
+/// What the provider's page says besides its tables.
+const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor and has the same API: for SMSFactor, set `base_url: https://api.smsfactor.com`.
+
+## How to get credentials
+
+Create a token on the account page, or with `POST /token`, which takes a `name`, a `ttl` in seconds (unlimited if omitted) and `allowed_ips`. Write it to the file that `token_file` names.
+
+Any token of an account can list the account's other tokens with their values. Give the exporter its own token, restricted to its address with `allowed_ips`. If the exporter's address changes, such a token fails as `auth`.
+
+## What is counted, and what is not
+
+- **Only campaigns created through the API are listed**, not those created on the web platform, nor simulated ones. An empty list is often correct.
+- A campaign has no name: `campaign_name` is the first 40 characters of its text, with `…` if it is cut.
+- `cost` is in credits. A message of more than 160 characters costs at least two.
+- Recipients are the phone numbers provided, before filtering. The documentation explains `sent`, the numbers left after filtering, but its sample response does not contain it. If it is present, it is the denominator of the delivery ratio; otherwise the recipients are.
+- Bounces are the sum of the failures reported: `error`, `expired` and `network_error` from the operators, and `npai`, invalid numbers.
+- Opt-outs are the replies with STOP.
+- While the status is `waiting`, `in_moderation` or `denied`, nothing has been sent: the campaign has recipients, cost, and the times when it was created and is to be sent, but no `campaign_attempted` and no ratio over it. Campaigns with a date in the future are read too.
+- A status the exporter does not know is exported as `other`.
+- `campaign_reported_delivery_ratio` is the provider's own `delivery_rate`. Its denominator is not documented.
+- Credits are absent for accounts that are unlimited or billed afterwards. If the credits cannot be read, the poll still succeeds and `campaign_exporter_decode_problems_total{field="credits"}` counts it.
+- Clicks, opens, reads, replies and pending messages are not reported: clicks are available by webhook only.
+
+## Limits
+
+- The provider publishes no request limit. Set `requests_per_second` and `requests_per_day` if you know yours. Each account has its own quota.
+- 1,000 campaigns per page. Every poll needs one more request for the credits.
+- The provider deletes campaigns after a retention period: 14 months by default, 26 at most.
+- Errors often come with HTTP 200 and a negative `status` in the body: -1 is reported as `auth`, -2 to -8 as `client`, -99 as `server`.
+
+## Not confirmed by a live account
+
+- The time zone of the dates. The documentation names Europe/Paris for sending, so that is the default of `time_zone`. If all campaigns seem early or late by whole hours, set the zone of your provider's account.
+- Whether the start date of a query is inclusive.
+- The language of `status`, which may follow the account. Unknown words become `other`.
+- Whether credits are charged when a campaign is scheduled or when it is sent.
+- The HTTP status of errors with a negative `status`, and the request limit.
+- Whether the list ever contains `sent`. Older servers may return campaigns without any counts.
+
+A local time that occurs twice, when daylight saving time ends, is read as the earlier one; one that does not exist is read as if the clock had not been put forward yet.
+"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn source(time_zone: Tz) -> Smsup {
+        Smsup {
+            time_zone,
+            failures: FAILURES.map(Arc::from),
+            sender: "sender".into(),
+        }
+    }
+
     fn translate(json: &str) -> (Campaign, String) {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
-        let campaign = item.translate(Tz::Europe__Paris, &mut problems).unwrap();
-        (campaign, problems.to_string())
+        let campaign = source(Tz::Europe__Paris).campaign(item, &mut problems);
+        (campaign.unwrap(), problems.to_string())
+    }
+
+    fn first_ask() -> Ask {
+        let now = "2024-11-20T12:00:00Z".parse().unwrap();
+        let start = "2024-10-27T00:30:00Z".parse().unwrap();
+        source(Tz::Europe__Paris)
+            .begin(Window { start, now })
+            .remove(0)
+    }
+
+    fn read_page(status: u16, body: impl AsRef<[u8]>) -> Result<Page, PollError> {
+        source(Tz::Europe__Paris).take(&first_ask(), &Answer::of(status, body))
+    }
+
+    fn campaigns(page: Page) -> Vec<Campaign> {
+        let found = page.found.into_iter();
+        found
+            .map(|found| match found {
+                Found::Campaign(campaign) => campaign,
+                Found::Counts(..) => panic!("counts"),
+            })
+            .collect()
     }
 
     fn paris(text: &str) -> Option<String> {
@@ -379,12 +458,14 @@ mod tests {
     #[test]
     fn the_documents_example_is_read_whole() {
         let body = include_str!("../../tests/fixtures/smsup.json");
-        let page = read_page(&Answer::of(200, body), Tz::Europe__Paris).unwrap();
-        assert_eq!((page.items, page.totals), (2, [Some(2), Some(2)]));
+        let page = read_page(200, body).unwrap();
+        assert_eq!((page.items, page.then.len()), (2, 0));
         assert_eq!(page.problems.to_string(), "");
-        let [shoe, _] = page.campaigns.as_slice() else {
-            panic!("{:?}", page.campaigns)
+        let campaigns = campaigns(page);
+        let [shoe, _] = campaigns.as_slice() else {
+            panic!("{campaigns:?}")
         };
+        let count = |count| shoe.counts.get(count);
         assert_eq!(shoe.id, "18969398");
         assert_eq!(
             shoe.name.as_ref(),
@@ -397,11 +478,11 @@ mod tests {
             "2024-10-21T08:16:58+00:00"
         );
         assert_eq!((shoe.scheduled, shoe.created), (None, None));
-        assert_eq!(shoe.counts.recipients, Some(1958));
-        assert_eq!(shoe.counts.sends, None);
-        assert_eq!(shoe.counts.deliveries, Some(1958));
-        assert_eq!(shoe.counts.bounces, Some(0));
-        assert_eq!(shoe.counts.opt_outs, Some(0));
+        assert_eq!(count(Count::Recipients), Some(1958));
+        assert_eq!(count(Count::Sends), None);
+        assert_eq!(count(Count::Deliveries), Some(1958));
+        assert_eq!(count(Count::Bounces), Some(0));
+        assert_eq!(count(Count::OptOuts), Some(0));
         assert_eq!(shoe.cost_credits, Some(2128.0));
         assert_eq!(shoe.reported_delivery_ratio, Some(1.0));
     }
@@ -409,8 +490,8 @@ mod tests {
     #[test]
     fn what_is_no_campaign_takes_no_room() {
         let body = r#"{"status":1,"campaigns":[0,0,0,0]}"#;
-        let page = read_page(&Answer::of(200, body), Tz::UTC).unwrap();
-        assert_eq!((page.items, page.campaigns.capacity()), (4, 0));
+        let page = read_page(200, body).unwrap();
+        assert_eq!((page.items, page.found.capacity()), (4, 0));
     }
 
     #[test]
@@ -418,12 +499,10 @@ mod tests {
         let (campaign, problems) = translate(r#"{"id":1,"error":"2","npai":"3"}"#);
         assert_eq!(problems, "");
         assert_eq!(campaign.id, "1");
-        let counts = Counts {
-            bounces: Some(5),
-            ..Counts::default()
-        };
+        let counts = Counts::from([(Count::Bounces, Some(5))]);
         assert_eq!(campaign.counts, counts);
-        assert_eq!(campaign.failures.expired, None);
+        let failures: Vec<_> = campaign.failures.iter().collect();
+        assert_eq!(failures, [("error", 2), ("npai", 3)]);
         assert_eq!((campaign.status, campaign.cost_credits), (None, None));
     }
 
@@ -442,7 +521,7 @@ mod tests {
             );
             assert!(campaign.created.is_some(), "{word}");
             assert_eq!(campaign.attempted(), None, "{word}");
-            assert_eq!(campaign.counts.recipients, Some(9), "{word}");
+            assert_eq!(campaign.counts.get(Count::Recipients), Some(9), "{word}");
             assert_eq!(campaign.cost_credits, Some(18.0), "{word}");
         }
     }
@@ -464,9 +543,12 @@ mod tests {
 
     #[test]
     fn a_name_is_cut_between_characters() {
-        assert_eq!(name(&"é".repeat(40)), "é".repeat(40));
-        assert_eq!(name(&"é".repeat(41)), format!("{}…", "é".repeat(40)));
-        assert_eq!(name(""), "");
+        assert_eq!(first_characters(&"é".repeat(40)), "é".repeat(40));
+        assert_eq!(
+            first_characters(&"é".repeat(41)),
+            format!("{}…", "é".repeat(40))
+        );
+        assert_eq!(first_characters(""), "");
     }
 
     #[test]
@@ -500,12 +582,6 @@ mod tests {
 
     #[test]
     fn pages_end_where_the_totals_say() {
-        let page = |items, totals| Page {
-            items,
-            campaigns: Vec::new(),
-            problems: Problems::default(),
-            totals,
-        };
         for (totals, items, received, is_last) in [
             ([Some(2500), None], 1000, 1000, false),
             ([None, Some(2500)], 500, 2500, true),
@@ -522,34 +598,68 @@ mod tests {
             ([None, None], 999, 1999, true),
             ([None, None], 0, 2000, true),
         ] {
-            assert_eq!(
-                page(items, totals).is_last(received),
-                is_last,
-                "{totals:?} {items}"
-            );
+            let found = super::is_last(items, received, totals);
+            assert_eq!(found, is_last, "{totals:?} {items}");
         }
     }
 
     #[test]
     fn totals_may_be_text_or_missing() {
-        for (text, totals) in [
-            (
-                r#""totalRecords":"9000","totalDisplayRecords":300"#,
-                [Some(9000), Some(300)],
-            ),
-            (r#""totalDisplayRecords":7"#, [None, Some(7)]),
-            (r#""totalRecords":null"#, [None, None]),
+        for (text, goes_on) in [
+            (r#""totalRecords":"9000","totalDisplayRecords":300"#, true),
+            (r#""totalDisplayRecords":1"#, false),
+            (r#""totalRecords":null"#, false),
         ] {
-            let body = format!(r#"{{"status":1,"campaigns":[],{text}}}"#);
-            let page = read_page(&Answer::of(200, &body), Tz::UTC).unwrap();
-            assert_eq!(page.totals, totals, "{text}");
+            let body = format!(r#"{{"status":1,"campaigns":[{{"id":"1"}}],{text}}}"#);
+            let page = read_page(200, &body).unwrap();
+            assert_eq!(!page.then.is_empty(), goes_on, "{text}");
         }
+    }
+
+    #[test]
+    fn the_next_page_begins_where_this_one_ends() {
+        let value = |ask: &Ask, name| {
+            let mut all = ask.query.iter().filter(|(own, _)| *own == name);
+            let (_, value) = all.next().unwrap();
+            assert_eq!(all.next(), None);
+            value.clone()
+        };
+        let first = first_ask();
+        assert_eq!(value(&first, "start"), "0");
+        // a zone with the winter offset by now
+        assert_eq!(value(&first, "date_start"), "2024-10-27 02:30:00");
+        let body = r#"{"status":1,"campaigns":[{"id":"1"},{"id":"2"}],"totalRecords":9}"#;
+        let next = read_page(200, body).unwrap().then.remove(0);
+        assert_eq!((value(&next, "start").as_str(), next.offset), ("2", 2));
+        assert_eq!(value(&next, "date_start"), value(&first, "date_start"));
+    }
+
+    #[test]
+    fn credits_without_a_meaning_are_absent() {
+        let ask = Ask::path(CREDITS).or_problem("credits");
+        let credits = |body: &str| {
+            let page = source(Tz::UTC).take(&ask, &Answer::of(200, body)).unwrap();
+            (page.account.credits, page.problems.to_string())
+        };
+        assert_eq!(
+            credits(r#"{"credits":"-2.5"}"#),
+            (Some(-2.5), String::new())
+        );
+        assert_eq!(
+            credits(r#"{"status":1,"credits":7,"unlimited":true}"#).0,
+            None
+        );
+        assert_eq!(
+            credits(r#"{"status":1,"credits":7,"postpaid":"1"}"#).0,
+            None
+        );
+        assert_eq!(credits(r#"{"credits":"n/a"}"#).1, "credits (1 times)");
     }
 
     #[test]
     fn success_is_a_status_in_the_body_and_one_of_http() {
         let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
-        assert!(read_page(&Answer::of(200, page), Tz::UTC).is_ok());
+        assert!(read_page(200, page).is_ok());
         for (status, body, reason) in [
             (
                 200,
@@ -578,7 +688,7 @@ mod tests {
             (429, r#"{"status":-99}"#, Reason::Throttled),
             (403, "<html>", Reason::Forbidden),
         ] {
-            let error = read_page(&Answer::of(status, body), Tz::UTC).err().unwrap();
+            let error = read_page(status, body).err().unwrap();
             assert_eq!(error.reason, reason, "{status} {body}");
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::campaign::{Campaign, Channel, InfoLabel, Totals};
+use crate::campaign::{Campaign, Channel, Totals};
 use crate::config::Account;
 use crate::upstream::PollError;
 
@@ -92,7 +92,7 @@ pub struct Data {
     /// The credits left.
     pub credits: Option<f64>,
     /// The provider's own rates as ratios.
-    pub reported_ratios: Vec<(&'static str, f64)>,
+    pub reported_ratios: Vec<(Arc<str>, f64)>,
 }
 
 /// An account and what is known about it.
@@ -176,7 +176,7 @@ impl AccountState {
     }
 
     /// The labels that `campaign_info` carries beside the name.
-    pub fn info_labels(&self) -> &[InfoLabel] {
+    pub fn info_labels(&self) -> &[Arc<str>] {
         &self.account.polling.info_labels
     }
 
@@ -349,13 +349,14 @@ impl Snapshot {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::provider::native;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
     fn accounts(yaml: &str) -> Vec<(Generation, Account)> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
-        let config = Config::load(file.path(), None).unwrap();
+        let config = Config::load(file.path(), &native(), None).unwrap();
         (1..).zip(config.accounts).collect()
     }
 

@@ -41,7 +41,7 @@ pub struct AccountStatus {
     /// Its name.
     pub account: String,
     /// Its provider.
-    pub provider: &'static str,
+    pub provider: Arc<str>,
     /// How it is doing.
     pub state: State,
     /// When the last good poll ended.
@@ -165,7 +165,7 @@ impl AccountStatus {
         });
         Self {
             account: account.clone(),
-            provider: state.account.provider.name(),
+            provider: Arc::clone(state.account.provider.name()),
             state: match (state.last_poll, state.up, data) {
                 (None, _, None) => State::Waiting,
                 (None, _, Some(_)) | (_, true, Some(_)) => State::Good,
@@ -253,8 +253,9 @@ fn worst(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::Counts;
+    use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
+    use crate::provider::native;
     use crate::state::snapshot::{Change, Configured, Data, Update};
     use crate::upstream::{PollError, Reason};
     use std::time::Duration;
@@ -268,7 +269,7 @@ mod tests {
         let yaml = "global: {stale_after: 10m}\n\
                     accounts: [{name: a, provider: smsup, token_env: T}]\n";
         std::fs::write(file.path(), yaml).unwrap();
-        let mut accounts = Config::load(file.path(), None).unwrap().accounts;
+        let mut accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
         let now = Instant::now();
         let mut snapshot = Snapshot::default();
         snapshot.apply(Change::Configured(vec![Configured {
@@ -328,11 +329,10 @@ mod tests {
     fn campaign(id: u64, sends: u64, deliveries: u64) -> Arc<Campaign> {
         let campaign = Campaign {
             id: id.to_string(),
-            counts: Counts {
-                sends: Some(sends),
-                deliveries: Some(deliveries),
-                ..Counts::default()
-            },
+            counts: Counts::from([
+                (Count::Sends, Some(sends)),
+                (Count::Deliveries, Some(deliveries)),
+            ]),
             ..Campaign::default()
         };
         assert_eq!(campaign.attempted(), Some(sends));

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use crate::redaction;
+
+/// Longest error message, in characters: a provider's own text can be long.
+const MAX_MESSAGE_CHARS: usize = 200;
+
 /// Why a poll failed: the closed set of the `reason` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -147,5 +152,50 @@ impl PollError {
             message: message.into(),
             retry_after: None,
         }
+    }
+
+    /// The error with a message of one line and bounded length, without any secret in use, which a
+    /// provider can repeat.
+    #[must_use]
+    pub fn presentable(mut self) -> Self {
+        // before the message is cut: part of a secret would not be recognized
+        let redacted = redaction::redact(&self.message);
+        let mut chars = redacted.chars();
+        let mut message: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
+        if chars.next().is_some() {
+            message.push('…');
+        }
+        self.message = message.replace(char::is_control, " ");
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_short_line_without_secrets() {
+        redaction::register(&SecretString::from("hun\\ter2"));
+        let present = |message: &str| {
+            PollError::new(Reason::Server, message)
+                .presentable()
+                .message
+        };
+        assert_eq!(present("a\nb\u{1b}[31mc"), "a b [31mc");
+        let x = "x".repeat(MAX_MESSAGE_CHARS);
+        assert_eq!(present(&x), x);
+        assert_eq!(present(&format!("{x}x")), format!("{x}…"));
+        assert_eq!(present("bad token hun\\ter2!"), "bad token [redacted]!");
+        // as serde shows it
+        assert_eq!(
+            present("invalid type: \"hun\\\\ter2\""),
+            "invalid type: \"[redacted]\""
+        );
+        // where the message is cut
+        let cut = present(&format!("{}hun\\ter2", "x".repeat(MAX_MESSAGE_CHARS - 3)));
+        assert!(cut.ends_with("x[re…"), "{cut}");
     }
 }

@@ -1,8 +1,11 @@
-//! HTTP to providers: requests with their bounds and retries, credentials, quotas, and why a poll failed.
+//! HTTP to providers: requests within bounds and quotas, credentials, retries, and why a poll
+//! failed.
 
+pub mod answer;
 pub mod auth;
 pub mod error;
-pub mod http;
 pub mod quota;
+pub mod session;
+pub mod transport;
 
 pub use error::{PollError, Reason};

@@ -25,16 +25,16 @@ struct Labels<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<&'static str>,
+    provider: Option<&'a str>,
 }
 
 /// The targets at an address: the exporter itself, then each account by name and provider.
 pub fn targets<'a>(
     address: &'a str,
     metrics_path: &'a str,
-    accounts: impl Iterator<Item = (&'a str, &'static str)>,
+    accounts: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> serde_json::Result<String> {
-    let of = |account: Option<(&'a str, &'static str)>| {
+    let of = |account: Option<(&'a str, &'a str)>| {
         let name = account.map(|(name, _)| name);
         let labels = Labels {
             metrics_path,

@@ -19,6 +19,7 @@ use crate::exposition::format::{Format, Writer};
 use crate::exposition::pieces::Pieces;
 use crate::exposition::publisher::Published;
 use crate::polling::heartbeat::Pulse;
+use crate::provider::Kinds;
 use crate::telemetry::Telemetry;
 use crate::web::discovery;
 use crate::web::negotiation;
@@ -52,6 +53,8 @@ pub struct Endpoints {
     pub config: watch::Receiver<String>,
     /// The poll loops.
     pub health: watch::Receiver<Vec<Pulse>>,
+    /// The providers that accounts can be at.
+    pub kinds: Kinds,
     /// Where reloads are asked for.
     pub reloads: mpsc::Sender<Reload>,
 }
@@ -101,7 +104,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
         }
         Selection::Some(accounts) => {
             let exists = |name: &str| exposition.accounts().any(|(known, _)| known == name);
-            if let Some(problem) = accounts.unknown(exists) {
+            if let Some(problem) = accounts.unknown(&endpoints.kinds, exists) {
                 return plain(StatusCode::NOT_FOUND, problem + "\n");
             }
             Some(exposition.some(|name, provider| accounts.have(name, provider)))

@@ -1,6 +1,6 @@
 //! Which part of the metrics a scrape asks for by its query.
 
-use crate::provider::Settings;
+use crate::provider::Kinds;
 
 /// Most parameters of a scrape: each is held against each account.
 const MAX_PARAMETERS: usize = 100;
@@ -31,12 +31,12 @@ impl Accounts {
     }
 
     /// What is asked for and does not exist.
-    pub fn unknown(&self, exists: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn unknown(&self, kinds: &Kinds, exists: impl Fn(&str) -> bool) -> Option<String> {
         if let Some(name) = self.names.iter().find(|name| !exists(name)) {
             return Some(format!("There is no account {name:?} here."));
         }
         let mut providers = self.providers.iter();
-        let provider = providers.find(|name| !Settings::NAMES.contains(&name.as_str()))?;
+        let provider = providers.find(|name| kinds.get(name).is_none())?;
         Some(format!("There is no provider {provider:?}."))
     }
 }
@@ -121,7 +121,11 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_named() {
-        let unknown = |query| some(query).unknown(|name| ["a", "b"].contains(&name));
+        let unknown = |query| {
+            some(query).unknown(&crate::provider::native(), |name| {
+                ["a", "b"].contains(&name)
+            })
+        };
         assert_eq!(unknown("account=a&account=b&provider=cinnox"), None);
         let problem = "There is no account \"c\" here.";
         assert_eq!(unknown("account=a&account=c").as_deref(), Some(problem));

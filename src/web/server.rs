@@ -266,6 +266,7 @@ mod tests {
             telemetry: Telemetry::new().unwrap(),
             config,
             health,
+            kinds: crate::provider::native(),
             reloads,
         };
         let mut tasks = JoinSet::new();

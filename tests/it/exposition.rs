@@ -6,10 +6,12 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campaign_exporter::campaign::{Campaign, Channel, Counts, Failures, Info, InfoLabel, Status};
+use campaign_exporter::campaign::counts::{Count, Counts, Failures};
+use campaign_exporter::campaign::{Campaign, Channel, Info, Status};
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
+use campaign_exporter::provider::native;
 use campaign_exporter::simulator::{self, Api, Simulator, State};
 use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,6 +71,18 @@ const RATIOS: [(&str, &str, &str); 7] = [
         "campaign_deliveries",
     ),
 ];
+
+/// Labels of `campaign_info`.
+const INFO_LABELS: [&str; 5] = [
+    "sender",
+    "campaign_type",
+    "created_by",
+    "template",
+    "channel_name",
+];
+
+/// Reasons of failed messages.
+const FAILURES: [&str; 4] = ["error", "expired", "network_error", "npai"];
 
 // Snapshots from arbitrary campaigns
 
@@ -130,33 +144,14 @@ fn time() -> impl Strategy<Value = Option<DateTime<Utc>>> {
 }
 
 fn counts() -> impl Strategy<Value = Counts> {
-    prop::array::uniform10(count()).prop_map(
-        |[
-            recipients,
-            sends,
-            deliveries,
-            opens,
-            clicks,
-            bounces,
-            opt_outs,
-            reads,
-            replies,
-            pending,
-        ]| {
-            Counts {
-                recipients,
-                sends,
-                deliveries,
-                opens,
-                clicks,
-                bounces,
-                opt_outs,
-                reads,
-                replies,
-                pending,
-            }
-        },
-    )
+    let values = prop::collection::vec(count(), Count::ALL.len());
+    values.prop_map(|values| {
+        let mut counts = Counts::default();
+        for (count, value) in Count::ALL.iter().zip(values) {
+            counts.set(*count, value);
+        }
+        counts
+    })
 }
 
 fn channel() -> impl Strategy<Value = Channel> {
@@ -168,15 +163,22 @@ fn channel() -> impl Strategy<Value = Channel> {
 }
 
 fn info() -> impl Strategy<Value = Info> {
-    prop::array::uniform5(prop::option::of(hostile_text())).prop_map(
-        |[sender, campaign_type, created_by, template, channel_name]| Info {
-            sender,
-            campaign_type,
-            created_by,
-            template,
-            channel_name,
-        },
-    )
+    let values = prop::array::uniform5(prop::option::of(hostile_text()));
+    values.prop_map(|values| {
+        let labels = INFO_LABELS.into_iter().zip(values);
+        labels
+            .filter_map(|(label, value)| Some((label.into(), value?)))
+            .collect()
+    })
+}
+
+fn failures() -> impl Strategy<Value = Failures> {
+    prop::array::uniform4(count()).prop_map(|counts| {
+        let counts = FAILURES.into_iter().zip(counts);
+        counts
+            .filter_map(|(reason, count)| Some((reason.into(), count?)))
+            .collect()
+    })
 }
 
 fn campaign() -> impl Strategy<Value = Campaign> {
@@ -188,13 +190,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
         Status::Denied,
         Status::Other,
     ]));
-    let failures =
-        prop::array::uniform4(count()).prop_map(|[error, expired, network_error, npai]| Failures {
-            error,
-            expired,
-            network_error,
-            npai,
-        });
+    let failures = failures();
     let texts = (hostile_text(), hostile_text(), channel(), status, info());
     let numbers = (
         counts(),
@@ -235,7 +231,7 @@ fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
 
 /// The accounts of a configuration: CINNOX, with every info label, and `SMSUp`, with none.
 fn accounts(names: [&str; 2]) -> Vec<Account> {
-    let labels: Vec<&str> = InfoLabel::WORDS.iter().map(|(word, _)| *word).collect();
+    let labels = INFO_LABELS;
     // JSON is YAML
     let yaml = json!({ "accounts": [
         {
@@ -251,7 +247,7 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("config.yml");
     std::fs::write(&path, yaml.to_string()).unwrap();
-    Config::load(&path, None).unwrap().accounts
+    Config::load(&path, &native(), None).unwrap().accounts
 }
 
 /// Both accounts with the campaigns of a good poll.
@@ -314,19 +310,9 @@ fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool)
     };
     let info = &campaign.info;
     let mut described = vec![("campaign_name", campaign.name.as_ref())];
-    for (name, value) in [
-        ("sender", &info.sender),
-        ("campaign_type", &info.campaign_type),
-        ("created_by", &info.created_by),
-        ("template", &info.template),
-        ("channel_name", &info.channel_name),
-    ] {
-        described.extend(
-            value
-                .iter()
-                .filter(|_| with_info)
-                .map(|value| (name, value.as_str())),
-        );
+    if with_info {
+        let known = |label| Some((label, info.get(label)?));
+        described.extend(INFO_LABELS.into_iter().filter_map(known));
     }
     add("campaign_info", &described, Some(1.0));
     if let Some(status) = campaign.status {
@@ -355,36 +341,29 @@ fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool)
         campaign.status,
         Some(Status::Waiting | Status::InModeration | Status::Denied)
     );
-    let attempted = counts.sends.or(counts.recipients);
+    let attempted = counts.get(Count::Sends).or(counts.get(Count::Recipients));
+    let attempted = attempted.filter(|_| !nothing_sent_yet);
     let counted = BTreeMap::from([
-        ("campaign_recipients", counts.recipients),
-        (
-            "campaign_attempted",
-            attempted.filter(|_| !nothing_sent_yet),
-        ),
-        ("campaign_sends", counts.sends),
-        ("campaign_deliveries", counts.deliveries),
-        ("campaign_opens", counts.opens),
-        ("campaign_clicks", counts.clicks),
-        ("campaign_bounces", counts.bounces),
-        ("campaign_opt_outs", counts.opt_outs),
-        ("campaign_reads", counts.reads),
-        ("campaign_replies", counts.replies),
-        ("campaign_pending", counts.pending),
+        ("campaign_attempted", attempted),
+        ("campaign_recipients", counts.get(Count::Recipients)),
+        ("campaign_sends", counts.get(Count::Sends)),
+        ("campaign_deliveries", counts.get(Count::Deliveries)),
+        ("campaign_opens", counts.get(Count::Opens)),
+        ("campaign_clicks", counts.get(Count::Clicks)),
+        ("campaign_bounces", counts.get(Count::Bounces)),
+        ("campaign_opt_outs", counts.get(Count::OptOuts)),
+        ("campaign_reads", counts.get(Count::Reads)),
+        ("campaign_replies", counts.get(Count::Replies)),
+        ("campaign_pending", counts.get(Count::Pending)),
     ]);
     for (name, count) in &counted {
         add(name, &[], count.map(|count| count as f64));
     }
-    for (reason, count) in [
-        ("error", campaign.failures.error),
-        ("expired", campaign.failures.expired),
-        ("network_error", campaign.failures.network_error),
-        ("npai", campaign.failures.npai),
-    ] {
+    for (reason, count) in campaign.failures.iter() {
         add(
             "campaign_failures",
             &[("reason", reason)],
-            count.map(|count| count as f64),
+            Some(count as f64),
         );
     }
     add("campaign_cost_credits", &[], campaign.cost_credits);
@@ -575,30 +554,26 @@ fn hostile_campaigns() -> Vec<Campaign> {
         last_sent: Some(DateTime::UNIX_EPOCH),
         scheduled: Some(DateTime::UNIX_EPOCH),
         created: Some(DateTime::UNIX_EPOCH),
-        counts: Counts {
-            recipients: Some(MAX_COUNT),
-            sends: Some(MAX_COUNT),
-            deliveries: Some(MAX_COUNT - 1),
-            opens: Some(3),
-            clicks: Some(2),
-            bounces: Some(1),
-            opt_outs: Some(0),
-            reads: Some(5),
-            replies: Some(6),
-            pending: Some(7),
-        },
-        failures: Failures {
-            error: Some(1),
-            expired: Some(2),
-            network_error: Some(3),
-            npai: Some(4),
-        },
+        counts: Counts::from([
+            (Count::Recipients, Some(MAX_COUNT)),
+            (Count::Sends, Some(MAX_COUNT)),
+            (Count::Deliveries, Some(MAX_COUNT - 1)),
+            (Count::Opens, Some(3)),
+            (Count::Clicks, Some(2)),
+            (Count::Bounces, Some(1)),
+            (Count::OptOuts, Some(0)),
+            (Count::Reads, Some(5)),
+            (Count::Replies, Some(6)),
+            (Count::Pending, Some(7)),
+        ]),
+        failures: FAILURES
+            .into_iter()
+            .zip(1..)
+            .map(|(reason, count)| (reason.into(), count))
+            .collect(),
         cost_credits: Some(0.1 + 0.2),
         reported_delivery_ratio: Some(f64::MIN_POSITIVE),
-        info: Arc::new(Info {
-            sender: Some(text),
-            ..Info::default()
-        }),
+        info: Arc::new([("sender".into(), text)].into_iter().collect()),
     });
     campaigns.collect()
 }

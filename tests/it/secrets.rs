@@ -7,6 +7,7 @@ use std::process::Output;
 use campaign_exporter::config::Config;
 use campaign_exporter::document::secret::SecretSource;
 use campaign_exporter::exposition::format::Format;
+use campaign_exporter::provider::native;
 use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
 use tempfile::TempDir;
 
@@ -198,7 +199,7 @@ async fn no_complaint_about_a_configuration_shows_a_secret_of_it() {
             assert!(said.contains("campaign_exporter.yml"), "{what}: {said}");
             is_not_in(&secret, &said, what);
         }
-        let error = Config::load(&setup.config_file(), None).unwrap_err();
+        let error = Config::load(&setup.config_file(), &native(), None).unwrap_err();
         is_not_in(&secret, &format!("{error} {error:?}"), what);
     }
 }
@@ -499,7 +500,7 @@ async fn debug_output_of_what_handles_secrets_shows_none() {
     );
     let config_file = folder.path().join("config.yml");
     std::fs::write(&config_file, yaml).unwrap();
-    let config = Config::load(&config_file, None).unwrap();
+    let config = Config::load(&config_file, &native(), None).unwrap();
     is_not_in(&secret, &format!("{config:?} {config:#?}"), "Config");
     is_not_in(&secret, &config.to_yaml(), "the configuration in force");
 

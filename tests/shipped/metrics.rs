@@ -245,7 +245,10 @@ impl Metrics {
 
 /// What the exporter shows.
 pub(crate) async fn samples() -> Vec<Sample> {
-    let families = exposition().await.unwrap().into_iter();
+    let families = exposition(&campaign_exporter::provider::native())
+        .await
+        .unwrap()
+        .into_iter();
     families.flat_map(|family| family.samples).collect()
 }
 

@@ -2,3 +2,216 @@
 
 pub mod oauth;
 pub mod tokens;
+
+use std::sync::Arc;
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use chrono::{DateTime, Utc};
+use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::{Client, RequestBuilder, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::transport::Transport;
+use super::{PollError, Reason};
+use crate::document::secret::SecretSource;
+use crate::redaction::Redactor;
+use oauth::Registration;
+use tokens::Access;
+
+/// How an account's requests are authenticated. It holds where secrets are, never a secret.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Auth {
+    /// `Authorization: Bearer` with a fixed token.
+    Bearer(SecretSource),
+    /// `Authorization: Basic` (RFC 7617).
+    Basic {
+        /// The user name, or what the provider documents in its place.
+        user: String,
+        /// The password.
+        password: SecretSource,
+    },
+    /// A header of the provider's own.
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// Its value.
+        value: SecretSource,
+    },
+    /// A query parameter.
+    Query {
+        /// The parameter.
+        name: Arc<str>,
+        /// Its value.
+        value: SecretSource,
+    },
+    /// `Authorization: Bearer` with access tokens that the exporter renews.
+    OAuth(Registration),
+}
+
+impl Auth {
+    /// The credential that requests carry: a secret that is read now, or an access token that is
+    /// renewed if necessary. `refused` is a credential that the provider no longer accepts.
+    pub(super) async fn credential(
+        &self,
+        access: &Access,
+        transport: &Transport,
+        refused: Option<&Credential>,
+    ) -> Result<Credential, PollError> {
+        let (place, source, name) = match self {
+            Self::Bearer(source) => (Place::Bearer, source, "token"),
+            Self::Basic { user, password } => (Place::Basic(user.clone()), password, "password"),
+            Self::Header { name, value } => (Place::Header(name.clone()), value, "token"),
+            Self::Query { name, value } => (Place::Query(Arc::clone(name)), value, "token"),
+            Self::OAuth(registration) => {
+                let refused = refused.map(|credential| &credential.secret);
+                return tokens::access_token(registration, access, transport, refused).await;
+            }
+        };
+        let secret = source.read().await;
+        let secret =
+            secret.map_err(|error| PollError::new(Reason::Auth, format!("{name}: {error}")))?;
+        let expiry = jwt_expiry(secret.expose_secret());
+        Ok(Credential {
+            place,
+            secret,
+            expiry,
+        })
+    }
+
+    /// Whether a refused credential can be renewed.
+    pub const fn is_renewable(&self) -> bool {
+        matches!(self, Self::OAuth(_))
+    }
+}
+
+/// What requests carry.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    place: Place,
+    pub(super) secret: SecretString,
+    /// When the credential expires, if that is known.
+    pub expiry: Option<DateTime<Utc>>,
+}
+
+/// Where requests carry a credential.
+#[derive(Clone, Debug)]
+enum Place {
+    Bearer,
+    Basic(String),
+    Header(HeaderName),
+    Query(Arc<str>),
+}
+
+impl Credential {
+    /// An access token.
+    pub(super) const fn bearer(secret: SecretString, expiry: Option<DateTime<Utc>>) -> Self {
+        Self {
+            place: Place::Bearer,
+            secret,
+            expiry,
+        }
+    }
+
+    /// A GET request that carries the credential.
+    pub(super) fn get(&self, client: &Client, url: &Url) -> Result<RequestBuilder, PollError> {
+        let secret = self.secret.expose_secret();
+        Ok(match &self.place {
+            Place::Bearer => client.get(url.clone()).bearer_auth(secret),
+            Place::Basic(user) => client.get(url.clone()).basic_auth(user, Some(secret)),
+            Place::Header(name) => {
+                let mut value = HeaderValue::from_str(secret).map_err(|_| {
+                    PollError::new(Reason::Auth, "token: cannot be sent in an HTTP header")
+                })?;
+                value.set_sensitive(true);
+                client.get(url.clone()).header(name, value)
+            }
+            Place::Query(name) => {
+                let mut url = url.clone();
+                url.query_pairs_mut().append_pair(name, secret);
+                client.get(url)
+            }
+        })
+    }
+
+    /// Removes the credential from labels.
+    pub fn redactor(&self) -> Redactor {
+        let mut redactor = Redactor::new();
+        redactor.add(&self.secret);
+        redactor
+    }
+}
+
+/// When a token expires, if it is a JSON Web Token that says so (RFC 7519, 4.1.4). Its signature is
+/// the provider's business.
+fn jwt_expiry(token: &str) -> Option<DateTime<Utc>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    let mut parts = token.split('.');
+    let claims = parts.nth(1).filter(|_| parts.count() == 1)?;
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let claims: Claims = serde_json::from_slice(&claims).ok()?;
+    DateTime::from_timestamp(claims.exp, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jwt_tells_when_it_expires() {
+        let jwt = |claims: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims));
+        let expiry = |token: &str| jwt_expiry(token).map(|time| time.timestamp());
+        assert_eq!(
+            expiry(&jwt(r#"{"sub":"x","exp":1800000000}"#)),
+            Some(1_800_000_000)
+        );
+        for token in [
+            &jwt(r#"{"sub":"x","iat":1}"#),
+            &jwt(r#"{"exp":"soon"}"#),
+            &jwt(r#"{"exp":9223372036854775807}"#),
+            &jwt("[]"),
+            "opaque",
+            "",
+            "a.b.c",
+            "a.b",
+            "..",
+        ] {
+            assert_eq!(expiry(token), None, "{token}");
+        }
+    }
+
+    #[test]
+    fn a_credential_travels_where_its_provider_wants_it() {
+        let client = Client::new();
+        let url = Url::parse("https://api.example.com/x?a=1").unwrap();
+        let request = |place| {
+            let secret = SecretString::from("hunter2 &");
+            let credential = Credential {
+                place,
+                secret,
+                expiry: None,
+            };
+            credential.get(&client, &url).unwrap().build().unwrap()
+        };
+        let header = |request: &reqwest::Request, name: &str| {
+            request.headers()[name].to_str().unwrap().to_owned()
+        };
+        assert_eq!(
+            header(&request(Place::Bearer), "authorization"),
+            "Bearer hunter2 &"
+        );
+        assert_eq!(
+            header(&request(Place::Basic("ann".to_owned())), "authorization"),
+            "Basic YW5uOmh1bnRlcjIgJg=="
+        );
+        let name = HeaderName::from_static("x-api-key");
+        let own = request(Place::Header(name));
+        assert_eq!(header(&own, "x-api-key"), "hunter2 &");
+        assert!(!format!("{own:?}").contains("hunter2"));
+        let query = request(Place::Query("key".into()));
+        assert_eq!(query.url().query(), Some("a=1&key=hunter2+%26"));
+    }
+}

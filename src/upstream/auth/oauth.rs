@@ -1,206 +1,93 @@
-//! Constant Contact's OAuth 2.0, as it travels: access tokens that last a day, and the refresh tokens
-//! that renew them, each of which may replace itself when it is used.
-//!
-//! <https://developer.constantcontact.com/api_guide/auth_overview.html>, RFC 6749 and RFC 8628. The
-//! crate `oauth2` builds the requests and reads the answers; they travel as all others do.
+//! OAuth 2.0: access tokens, and the refresh tokens that renew them (RFC 6749), and consent on
+//! another device (RFC 8628).
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use oauth2::basic::{
-    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
-    BasicTokenIntrospectionResponse, BasicTokenType,
-};
-use oauth2::{
-    AccessToken, AsyncHttpClient, AuthType, ClientId, ClientSecret, DeviceAuthorizationUrl,
-    DeviceCodeErrorResponse, DeviceCodeErrorResponseType, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, RefreshToken, RequestTokenError, Scope, StandardDeviceAuthorizationResponse,
-    StandardRevocableToken, TokenResponse, TokenUrl,
-};
 use reqwest::Url;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::super::http::{Answer, Transport, endpoint, presentable};
-use super::super::quota::application::TOKEN_PERIOD;
-use super::super::{PollError, Reason};
 use crate::document::secret::SecretSource;
+use crate::redaction;
+use crate::upstream::answer::Answer;
+use crate::upstream::quota::application::TOKEN_PERIOD;
+use crate::upstream::transport::{Transport, endpoint};
+use crate::upstream::{PollError, Reason};
 
-/// How long an access token lives where the answer does not say: the documented day.
-const DEFAULT_LIFETIME: Duration = Duration::from_hours(24);
+/// Lifetime of a device code if the answer does not state it.
+const DEFAULT_DEVICE_CODE_SECONDS: u64 = 600;
 
-/// How long a device code lives where the answer does not say.
-const DEFAULT_DEVICE_CODE_LIFETIME: u64 = 600;
+/// Time between two requests for the tokens of a device code if the answer does not state it (RFC
+/// 8628, 3.2); also what `slow_down` adds.
+const DEFAULT_DEVICE_INTERVAL_SECONDS: u64 = 5;
 
-/// The time between two questions whether a person has consented, where the answer does not say (RFC
-/// 8628).
-const DEFAULT_DEVICE_INTERVAL: u64 = 5;
-
-/// Most seconds of either: nobody waits in front of a terminal for longer than a day.
+/// Longest lifetime and interval of a device code: nobody waits at a terminal for more than a day.
 const MAX_DEVICE_SECONDS: u64 = 24 * 60 * 60;
 
-/// What the exporter asks consent for: to read reports, and to go on doing so.
-const SCOPES: [&str; 2] = ["campaign_data", "offline_access"];
+/// Longest time between two requests for the tokens of a device code after failed ones.
+const MAX_DEVICE_BACKOFF: Duration = Duration::from_secs(10);
 
-/// An application as it is registered at the provider.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Registration {
-    /// Where the authorisation server is, without the documented path.
-    pub(crate) auth_url: Url,
-    /// The provider's portal calls it API key.
-    pub(crate) client_id: String,
-    /// None of an application that cannot keep one.
-    pub(crate) client_secret: Option<SecretSource>,
-    /// The first one; the store has the later ones.
-    pub(crate) refresh_token: Option<SecretSource>,
+/// The members under which an authorization server explains errors.
+const ERROR_MEMBERS: [&str; 5] = [
+    "error",
+    "error_message",
+    "message",
+    "details",
+    "error_description",
+];
+
+/// A provider's OAuth 2.0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OAuth {
+    /// Path of the token endpoint, below the account's `auth_url`.
+    pub token_path: &'static str,
+    /// Path of the device authorization endpoint, likewise.
+    pub device_path: &'static str,
+    /// Scopes that the exporter asks consent for.
+    pub scopes: &'static [&'static str],
+    /// Lifetime of an access token if the answer does not state it.
+    pub lifetime: Duration,
 }
 
-/// What the authorisation server grants.
+/// An application as registered at the provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    /// The provider's OAuth 2.0.
+    pub oauth: OAuth,
+    /// The authorization server, without the documented path.
+    pub auth_url: Url,
+    /// The application's id.
+    pub client_id: String,
+    /// The application's secret; `None` for a public client.
+    pub client_secret: Option<SecretSource>,
+    /// The first refresh token. The store has the later ones.
+    pub refresh_token: Option<SecretSource>,
+}
+
+/// Tokens that the authorization server grants.
 #[derive(Debug)]
-pub(crate) struct Grant {
-    pub(crate) access_token: SecretString,
-    pub(crate) refresh_token: Option<SecretString>,
-    pub(crate) lifetime: Duration,
-    /// When it was asked for. Its life begins at some moment between that and the answer.
-    pub(crate) asked_at: DateTime<Utc>,
-    /// The same on the clock that never jumps.
-    pub(crate) asked: Instant,
+pub(super) struct Grant {
+    pub(super) access_token: SecretString,
+    pub(super) refresh_token: Option<SecretString>,
+    pub(super) lifetime: Duration,
+    /// When the tokens were requested. The lifetime begins between that and the answer.
+    pub(super) asked_at: DateTime<Utc>,
+    /// The same on the monotonic clock.
+    pub(super) asked: Instant,
 }
 
 /// Why a refresh gave no tokens.
 #[derive(Debug)]
-pub(crate) enum Refused {
-    /// The refresh token is good for nothing any more.
+pub(super) enum Refused {
+    /// The refresh token is no longer valid.
     Revoked(String),
-    /// Something that says nothing about the token.
+    /// An error that says nothing about the refresh token.
     Otherwise(PollError),
-}
-
-impl Registration {
-    /// A client of the authorisation server, and the secret that it knows.
-    async fn client(&self) -> Result<(Client, Option<SecretString>), PollError> {
-        let url = |path: &str| endpoint(&self.auth_url, path).to_string();
-        let bad = |error| PollError::new(Reason::Client, format!("auth_url: {error}"));
-        let token_url = TokenUrl::new(url("/v1/token")).map_err(bad)?;
-        let device_url = DeviceAuthorizationUrl::new(url("/v1/device/authorize")).map_err(bad)?;
-        let mut client = oauth2::Client::new(ClientId::new(self.client_id.clone()))
-            // without a secret the id goes into the body
-            .set_auth_type(AuthType::BasicAuth)
-            .set_token_uri(token_url)
-            .set_device_authorization_url(device_url);
-        let mut secret = None;
-        if let Some(source) = &self.client_secret {
-            let read = source
-                .read()
-                .await
-                .map_err(|error| PollError::new(Reason::Auth, format!("client secret: {error}")))?;
-            client = client.set_client_secret(ClientSecret::new(read.expose_secret().to_owned()));
-            secret = Some(read);
-        }
-        Ok((client, secret))
-    }
-
-    /// The error without the client's secret and another one, in all forms in which they travel and
-    /// a server may repeat them.
-    fn hide(
-        &self,
-        mut error: PollError,
-        client_secret: Option<&SecretString>,
-        other: Option<&SecretString>,
-    ) -> PollError {
-        let encoded =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let mut forms = Vec::new();
-        for secret in client_secret.into_iter().chain(other) {
-            let secret = secret.expose_secret();
-            let shown = format!("{secret:?}");
-            forms.extend([secret.to_owned(), encoded(secret)]);
-            forms.push(shown.trim_matches('"').to_owned());
-        }
-        if let Some(secret) = client_secret {
-            let pair = [self.client_id.as_str(), secret.expose_secret()].map(encoded);
-            forms.push(BASE64_STANDARD.encode(pair.join(":")));
-        }
-        // one may be a part of another
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        for form in forms {
-            error.message = error.message.replace(&form, "[redacted]");
-        }
-        // at last, since it cuts the message, and nothing would tell a secret that is cut
-        match other.or(client_secret) {
-            Some(secret) => presentable(error, secret),
-            None => error,
-        }
-    }
-
-    /// Asks for new tokens once.
-    pub(crate) async fn refresh(
-        &self,
-        transport: &Transport,
-        refresh_token: &SecretString,
-    ) -> Result<Grant, Refused> {
-        let (client, secret) = self.client().await.map_err(Refused::Otherwise)?;
-        let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-        let request = client.exchange_refresh_token(&token);
-        let (asked_at, asked) = (Utc::now(), Instant::now());
-        let answer = request.request_async(transport).await;
-        let hide = |error| self.hide(error, secret.as_ref(), Some(refresh_token));
-        answer
-            .map(|answer| answer.grant(asked_at, asked))
-            .map_err(|error| match error {
-                RequestTokenError::ServerResponse(said)
-                    if *said.error() == BasicErrorResponseType::InvalidGrant =>
-                {
-                    let said = hide(PollError::new(Reason::Auth, said.to_string()));
-                    Refused::Revoked(said.message)
-                }
-                error => Refused::Otherwise(hide(request_error(error))),
-            })
-    }
-
-    /// Lets a person consent elsewhere. `show` is given the address and the code, as soon as there
-    /// are any.
-    pub(crate) async fn authorize_device(
-        &self,
-        transport: &Transport,
-        show: impl FnOnce(&DeviceCode),
-    ) -> Result<Grant, PollError> {
-        let (client, secret) = self.client().await?;
-        let scopes = SCOPES.map(|scope| Scope::new(scope.to_owned()));
-        let mut request = client.exchange_device_code().add_scopes(scopes);
-        if secret.is_some() {
-            // required whether or not the client authenticates otherwise, too
-            request = request.add_extra_param("client_id", self.client_id.clone());
-        }
-        let details: StandardDeviceAuthorizationResponse =
-            request
-                .request_async(transport)
-                .await
-                .map_err(|error| self.hide(request_error(error), secret.as_ref(), None))?;
-        let device_code = SecretString::from(details.device_code().secret().clone());
-        show(&DeviceCode {
-            address: details.verification_uri().to_string(),
-            code: details.user_code().secret().clone(),
-            complete_address: details
-                .verification_uri_complete()
-                .map(|uri| uri.secret().clone()),
-            lifetime: details.expires_in(),
-        });
-        let mut request = client.exchange_device_access_token(&details);
-        if secret.is_some() {
-            request = request.add_extra_param("client_id", self.client_id.clone());
-        }
-        let pause = |asked: Duration| tokio::time::sleep(asked.max(TOKEN_PERIOD));
-        let answer = request.request_async(transport, pause, None).await;
-        answer
-            .map(|answer| answer.grant(Utc::now(), Instant::now()))
-            .map_err(|error| self.hide(device_error(error), secret.as_ref(), Some(&device_code)))
-    }
 }
 
 /// Where a person consents, and with which code.
@@ -210,176 +97,284 @@ pub struct DeviceCode {
     pub address: String,
     /// The code to enter there.
     pub code: String,
-    /// The address that has the code in it.
+    /// The address that includes the code.
     pub complete_address: Option<String>,
-    /// How long both are good for.
+    /// How long both are valid.
     pub lifetime: Duration,
 }
 
-type Client = oauth2::Client<
-    BasicErrorResponse,
-    TokenAnswer,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointSet,
->;
-
-/// The answer of the token endpoint: some servers write `expires_in` as text.
-#[derive(Debug, Serialize, Deserialize)]
-struct TokenAnswer {
-    access_token: AccessToken,
-    #[serde(default, deserialize_with = "seconds")]
-    expires_in: Option<u64>,
-    #[serde(default)]
-    refresh_token: Option<RefreshToken>,
+/// What the authorization server reports instead of a grant (RFC 6749, 5.2).
+#[derive(Debug)]
+struct OAuthError {
+    error: String,
+    description: Option<String>,
+    uri: Option<String>,
 }
 
-impl TokenAnswer {
-    fn grant(self, asked_at: DateTime<Utc>, asked: Instant) -> Grant {
-        let refresh_token = self.refresh_token.map(RefreshToken::into_secret);
-        Grant {
-            access_token: SecretString::from(self.access_token.into_secret()),
-            // one that is empty is none
-            refresh_token: refresh_token
-                .filter(|token| !token.is_empty())
-                .map(SecretString::from),
-            lifetime: self
-                .expires_in
-                .map_or(DEFAULT_LIFETIME, Duration::from_secs),
-            asked_at,
-            asked,
+impl fmt::Display for OAuthError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.error)?;
+        if let Some(description) = &self.description {
+            write!(formatter, ": {description}")?;
         }
+        if let Some(uri) = &self.uri {
+            write!(formatter, " (see {uri})")?;
+        }
+        Ok(())
     }
 }
 
-fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = Option::<Value>::deserialize(deserializer)?;
-    Ok(value.as_ref().and_then(whole_seconds))
+impl From<OAuthError> for PollError {
+    fn from(error: OAuthError) -> Self {
+        let message =
+            format!("the authorization server says {error}: check client_id and client_secret");
+        Self::new(Reason::Auth, message)
+    }
 }
 
-fn whole_seconds(value: &Value) -> Option<u64> {
+impl Registration {
+    /// Refreshes the tokens once.
+    pub(super) async fn refresh(
+        &self,
+        transport: &Transport,
+        refresh_token: &SecretString,
+    ) -> Result<Grant, Refused> {
+        let client = Client::of(self, transport).await;
+        let client = client.map_err(Refused::Otherwise)?;
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose_secret()),
+        ];
+        let (asked_at, asked) = (Utc::now(), Instant::now());
+        let answer = client.post(self.oauth.token_path, &form, false).await;
+        match answer.map_err(Refused::Otherwise)? {
+            Ok(answer) => self
+                .grant(&answer, asked_at, asked)
+                .map_err(Refused::Otherwise),
+            Err(error) if error.error == "invalid_grant" => Err(Refused::Revoked(
+                redaction::redact(&error.to_string()).into_owned(),
+            )),
+            Err(error) => Err(Refused::Otherwise(PollError::from(error).presentable())),
+        }
+    }
+
+    /// Asks a person for consent on another device. `show` is called with the address and the code.
+    pub(super) async fn authorize_device(
+        &self,
+        transport: &Transport,
+        show: impl FnOnce(&DeviceCode),
+    ) -> Result<Grant, PollError> {
+        let client = Client::of(self, transport).await?;
+        let scope = self.oauth.scopes.join(" ");
+        let answer = client
+            .post(self.oauth.device_path, &[("scope", &scope)], true)
+            .await?
+            .map_err(|error| PollError::from(error).presentable())?;
+        let device_code = SecretString::from(text(&answer, "device_code")?);
+        redaction::register(&device_code);
+        let bounded = |name, default| {
+            let seconds = answer.get(name).and_then(seconds).unwrap_or(default);
+            Duration::from_secs(seconds.min(MAX_DEVICE_SECONDS))
+        };
+        let lifetime = bounded("expires_in", DEFAULT_DEVICE_CODE_SECONDS);
+        let interval = bounded("interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
+        let optional = |name| answer.get(name).and_then(Value::as_str).map(str::to_owned);
+        show(&DeviceCode {
+            address: text(&answer, "verification_uri")?,
+            code: text(&answer, "user_code")?,
+            complete_address: optional("verification_uri_complete"),
+            lifetime,
+        });
+        self.poll_device(&client, &device_code, lifetime, interval)
+            .await
+            .map_err(PollError::presentable)
+    }
+
+    /// Asks for the tokens of a device code until a person has consented (RFC 8628, 3.5).
+    async fn poll_device(
+        &self,
+        client: &Client<'_>,
+        device_code: &SecretString,
+        lifetime: Duration,
+        mut interval: Duration,
+    ) -> Result<Grant, PollError> {
+        let expired = || {
+            let message = "nobody consented in time: run the command again";
+            PollError::new(Reason::Auth, message)
+        };
+        let form = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
+            ("device_code", device_code.expose_secret()),
+        ];
+        let deadline = Instant::now() + lifetime;
+        while Instant::now() < deadline {
+            let (asked_at, asked) = (Utc::now(), Instant::now());
+            let error = match client.post(self.oauth.token_path, &form, true).await {
+                Ok(Ok(answer)) => return self.grant(&answer, asked_at, asked),
+                Ok(Err(error)) => error,
+                // the person may be consenting right now
+                Err(error) if error.reason.is_transient() => {
+                    interval = (2 * interval).min(MAX_DEVICE_BACKOFF.max(interval));
+                    tokio::time::sleep(interval.max(TOKEN_PERIOD)).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            match error.error.as_str() {
+                "authorization_pending" => {}
+                "slow_down" => interval += Duration::from_secs(DEFAULT_DEVICE_INTERVAL_SECONDS),
+                "access_denied" => {
+                    return Err(PollError::new(Reason::Auth, "the consent was refused"));
+                }
+                "expired_token" => return Err(expired()),
+                _ => {
+                    let message = format!("the authorization server says {error}");
+                    return Err(PollError::new(Reason::Auth, message));
+                }
+            }
+            tokio::time::sleep(interval.max(TOKEN_PERIOD)).await;
+        }
+        Err(expired())
+    }
+
+    /// The tokens of a good answer. No message repeats a value of it: it may be a token.
+    fn grant(
+        &self,
+        answer: &Value,
+        asked_at: DateTime<Utc>,
+        asked: Instant,
+    ) -> Result<Grant, PollError> {
+        let access_token = SecretString::from(text(answer, "access_token")?);
+        let refresh_token = answer.get("refresh_token").and_then(Value::as_str);
+        let refresh_token = refresh_token
+            .filter(|token| !token.is_empty())
+            .map(SecretString::from);
+        for token in refresh_token.iter().chain([&access_token]) {
+            redaction::register(token);
+        }
+        let lifetime = answer.get("expires_in").and_then(seconds);
+        Ok(Grant {
+            access_token,
+            refresh_token,
+            lifetime: lifetime.map_or(self.oauth.lifetime, Duration::from_secs),
+            asked_at,
+            asked,
+        })
+    }
+}
+
+/// A client of the authorization server.
+struct Client<'a> {
+    registration: &'a Registration,
+    transport: &'a Transport,
+    secret: Option<SecretString>,
+}
+
+impl<'a> Client<'a> {
+    async fn of(
+        registration: &'a Registration,
+        transport: &'a Transport,
+    ) -> Result<Self, PollError> {
+        let mut secret = None;
+        if let Some(source) = &registration.client_secret {
+            let read = source.read().await;
+            secret = Some(read.map_err(|error| {
+                PollError::new(Reason::Auth, format!("client secret: {error}"))
+            })?);
+        }
+        Ok(Self {
+            registration,
+            transport,
+            secret,
+        })
+    }
+
+    /// Posts a form. A public client puts its id into the form; `with_id` asks for that even if the
+    /// client authenticates with its secret.
+    async fn post(
+        &self,
+        path: &str,
+        form: &[(&str, &str)],
+        with_id: bool,
+    ) -> Result<Result<Value, OAuthError>, PollError> {
+        let Registration {
+            auth_url,
+            client_id,
+            ..
+        } = self.registration;
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, form_type);
+        if let Some(secret) = &self.secret {
+            headers.insert(AUTHORIZATION, basic(client_id, secret)?);
+        }
+        let with_id = with_id || self.secret.is_none();
+        let id = with_id.then_some(("client_id", client_id.as_str()));
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .extend_pairs(id)
+            .finish();
+        let url = endpoint(auth_url, path);
+        let answer = self.transport.post(url, headers, body).await;
+        answer
+            .and_then(|answer| read(&answer))
+            .map_err(PollError::presentable)
+    }
+}
+
+/// HTTP Basic authentication of a client (RFC 6749, 2.3.1).
+fn basic(client_id: &str, secret: &SecretString) -> Result<HeaderValue, PollError> {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = [client_id, secret.expose_secret()].map(encoded).join(":");
+    let pair = SecretString::from(BASE64_STANDARD.encode(pair));
+    redaction::register(&pair);
+    let value = HeaderValue::from_str(&format!("Basic {}", pair.expose_secret()));
+    let mut value = value.map_err(|_| {
+        PollError::new(
+            Reason::Auth,
+            "client secret: cannot be sent in an HTTP header",
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A good answer, or the error of RFC 6749 that it reports.
+fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
+    if (400..=401).contains(&answer.status)
+        && let Ok(value) = answer.json::<Value>()
+        && let Some(error) = value.get("error").and_then(Value::as_str)
+    {
+        let optional = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        return Ok(Err(OAuthError {
+            error: error.to_owned(),
+            description: optional("error_description"),
+            uri: optional("error_uri"),
+        }));
+    }
+    if answer.status != 200 {
+        return Err(answer.status_error(&ERROR_MEMBERS));
+    }
+    answer.json().map(Ok)
+}
+
+/// A member that has to be text.
+fn text(answer: &Value, name: &str) -> Result<String, PollError> {
+    let text = answer.get(name).and_then(Value::as_str);
+    let text = text.filter(|text| !text.is_empty()).map(str::to_owned);
+    let missing = || {
+        let message = format!("the authorization server's answer has no {name}");
+        PollError::new(Reason::Decode, message)
+    };
+    text.ok_or_else(missing)
+}
+
+/// A number of seconds, which some servers write as text.
+fn seconds(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
-    }
-}
-
-impl TokenResponse for TokenAnswer {
-    type TokenType = BasicTokenType;
-
-    fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-
-    fn token_type(&self) -> &BasicTokenType {
-        // whatever the answer says: no other type is known here
-        &BasicTokenType::Bearer
-    }
-
-    fn expires_in(&self) -> Option<Duration> {
-        self.expires_in.map(Duration::from_secs)
-    }
-
-    fn refresh_token(&self) -> Option<&RefreshToken> {
-        self.refresh_token.as_ref()
-    }
-
-    fn scopes(&self) -> Option<&Vec<Scope>> {
-        None
-    }
-}
-
-impl<'c> AsyncHttpClient<'c> for Transport {
-    type Error = PollError;
-    type Future = BoxFuture<'c, Result<HttpResponse, PollError>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        self.exchange(request).boxed()
-    }
-}
-
-impl Transport {
-    /// Carries a request of the `oauth2` crate. What is no answer of OAuth is an error here.
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, PollError> {
-        let (head, body) = request.into_parts();
-        let answer = self.post(&head.uri.to_string(), head.headers, body).await?;
-        let body = oauth_body(&answer)?;
-        let mut response = HttpResponse::new(body);
-        *response.status_mut() = oauth2::http::StatusCode::from_u16(answer.status)
-            .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
-        Ok(response)
-    }
-}
-
-/// The body, if it is one that RFC 6749 or RFC 8628 knows.
-fn oauth_body(answer: &Answer) -> Result<Vec<u8>, PollError> {
-    let is_error = (400..=401).contains(&answer.status)
-        && answer
-            .json::<Value>()
-            .is_ok_and(|value| value.get("error").is_some_and(Value::is_string));
-    if is_error {
-        return Ok(answer.body.to_vec());
-    }
-    if answer.status != 200 {
-        return Err(answer.status_error());
-    }
-    let mut value: Value = answer.json()?;
-    // the one is required by the RFC, and neither is in the provider's guide
-    if let Some(object) = value.as_object_mut()
-        && object.contains_key("device_code")
-    {
-        for (name, default) in [
-            ("expires_in", DEFAULT_DEVICE_CODE_LIFETIME),
-            ("interval", DEFAULT_DEVICE_INTERVAL),
-        ] {
-            let seconds = object.get(name).and_then(whole_seconds);
-            let seconds = seconds.unwrap_or(default).min(MAX_DEVICE_SECONDS);
-            object.insert(name.to_owned(), seconds.into());
-        }
-    }
-    Ok(value.to_string().into_bytes())
-}
-
-fn request_error(error: RequestTokenError<PollError, BasicErrorResponse>) -> PollError {
-    match error {
-        RequestTokenError::Request(error) => error,
-        // the client itself is refused, or asks for what it may not have
-        RequestTokenError::ServerResponse(said) => PollError::new(
-            Reason::Auth,
-            format!("the authorisation server says {said}: check client_id and client_secret"),
-        ),
-        // not what could not be parsed: it may hold tokens
-        RequestTokenError::Parse(error, _) => PollError::new(
-            Reason::Decode,
-            format!("the authorisation server's answer: {}", error.path()),
-        ),
-        RequestTokenError::Other(said) => PollError::new(Reason::Decode, said),
-    }
-}
-
-fn device_error(error: RequestTokenError<PollError, DeviceCodeErrorResponse>) -> PollError {
-    match error {
-        RequestTokenError::Request(error) => error,
-        RequestTokenError::ServerResponse(said) => {
-            let message = match said.error() {
-                DeviceCodeErrorResponseType::AccessDenied => "the consent was refused".to_owned(),
-                DeviceCodeErrorResponseType::ExpiredToken => {
-                    "nobody consented in time: run the command again".to_owned()
-                }
-                _ => format!("the authorisation server says {said}"),
-            };
-            PollError::new(Reason::Auth, message)
-        }
-        RequestTokenError::Parse(error, _) => PollError::new(
-            Reason::Decode,
-            format!("the authorisation server's answer: {}", error.path()),
-        ),
-        RequestTokenError::Other(said) => PollError::new(Reason::Decode, said),
     }
 }

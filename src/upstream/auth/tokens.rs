@@ -1,7 +1,7 @@
 //! Which access token of an account is used, and when it is renewed.
 //!
-//! A refresh token that was used and whose successor was lost needs a person. So its successor is on
-//! disk before anything else is done with an answer, and no poll that is given up gives up a renewal.
+//! Losing the successor of a used refresh token requires a new consent. The successor is therefore on
+//! disk before anything else is done with an answer, and a renewal outlives the poll that wanted it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,26 +17,29 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::super::http::{Transport, delays, wait};
-use super::super::quota::application::{Application, MAX_HOLD};
-use super::super::{PollError, Reason};
+use super::Credential;
 use super::oauth::{DeviceCode, Grant, Refused, Registration};
+use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
+use crate::upstream::quota::application::{Application, MAX_HOLD};
+use crate::upstream::session::{delays, wait};
+use crate::upstream::transport::Transport;
+use crate::upstream::{PollError, Reason};
 
-/// The part of its life after which an access token is renewed. Of a day it leaves five hours: for a
-/// clock that is wrong, or an authorisation server that is down for a while.
+/// Share of its lifetime after which an access token is renewed. Of a day that leaves five hours for a
+/// wrong clock or an authorization server that is down.
 const RENEWED_AFTER: f64 = 0.8;
 
-/// How long a renewal that failed is not tried again while the old token is good.
+/// Wait after a failed renewal while the old token is valid.
 const RENEWAL_PAUSE: Duration = Duration::from_mins(10);
 
-/// The same as a part of what is left of the old token's life, which may be short.
+/// The same as a share of the old token's remaining lifetime, which can be short.
 const RENEWAL_PAUSE_SHARE: f64 = 0.05;
 
-/// How long another process may keep the tokens of an account while it renews them.
+/// How long another process can hold the lock on an account's tokens while it renews them.
 const LOCK_PATIENCE: Duration = Duration::from_mins(2);
 
-/// What an account has at its provider beside its settings. It outlives polls and reloads.
+/// An account's tokens and quota. Outlives polls and reloads.
 #[derive(Clone, Debug)]
 pub struct Access {
     account: String,
@@ -46,7 +49,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The access of an account that was not read yet.
+    /// The access of an account that has not been polled yet.
     pub fn new(account: &str, application: Arc<Application>, store: Option<Arc<Store>>) -> Self {
         Self {
             account: account.to_owned(),
@@ -56,49 +59,48 @@ impl Access {
         }
     }
 
-    /// What shares a quota with the account.
+    /// The application whose quota the account uses.
     pub const fn application(&self) -> &Arc<Application> {
         &self.application
     }
 
-    /// Where something of the account can be kept.
+    /// The store, if the exporter has one.
     pub const fn store(&self) -> Option<&Arc<Store>> {
         self.store.as_ref()
     }
 
-    /// Takes note that the provider took the access token: if it refuses it later, another one may
-    /// help again.
-    pub(crate) fn token_works(&self) {
-        // whoever holds it is renewing, and takes note of more
+    /// Notes that the provider accepted the access token. If it is refused later, renewing it can help
+    /// again.
+    pub fn token_works(&self) {
+        // held during a renewal, which notes more than this
         if let Ok(mut memory) = self.memory.try_lock() {
             memory.replacement = None;
         }
     }
 }
 
-/// What a process knows about the tokens of an account beyond what is kept.
+/// What the process knows about an account's tokens beyond what is stored.
 #[derive(Debug, Default)]
 struct Memory {
-    /// Tokens that could not be written. Nothing is done with them before they are.
+    /// Tokens that could not be written, and are not used before they are.
     unsaved: Option<Unsaved>,
-    /// The access token that this process obtained, by its fingerprint, and when on the clock that
-    /// never jumps.
+    /// Fingerprint of the access token that this process obtained, and when on the monotonic clock.
     obtained: Option<(String, Instant)>,
-    /// Refresh tokens that were refused for good, by their fingerprint.
+    /// Refresh tokens that are no longer valid, by fingerprint.
     revoked: BTreeMap<String, Revoked>,
-    /// The access token, by its fingerprint, that replaced a refused one and was not taken yet. Where
-    /// it is refused as well, another one would be, too.
+    /// Fingerprint of the access token that replaced a refused one and was not accepted yet. If it is
+    /// refused too, a third one would be as well.
     replacement: Option<String>,
-    /// Why tokens are not renewed for a while.
+    /// Until when tokens are not renewed, and why.
     pause: Option<(Instant, PollError)>,
-    /// Whether the log knows that tokens cannot be renewed for now.
+    /// Whether the log says already that tokens cannot be renewed.
     complained: bool,
 }
 
 #[derive(Debug)]
 struct Unsaved {
-    tokens: Kept,
-    /// The fingerprint of the refresh token that they came for, and which is kept.
+    tokens: StoredTokens,
+    /// Fingerprint of the stored refresh token that these replace.
     instead_of: Option<String>,
 }
 
@@ -114,46 +116,46 @@ impl Memory {
         (Instant::now() < *until).then_some(error)
     }
 
-    fn freshness(&self, kept: &Kept) -> Freshness {
-        let Some(token) = &kept.access_token else {
+    fn freshness(&self, stored: &StoredTokens) -> Freshness {
+        let Some(token) = &stored.access_token else {
             return Freshness::Expired;
         };
         let mark = fingerprint(token.expose_secret());
         let age = match &self.obtained {
             Some((obtained, at)) if *obtained == mark => at.elapsed(),
-            // of another process; a clock that went back makes it young, and a refusal tells
-            _ => (Utc::now() - kept.obtained).to_std().unwrap_or_default(),
+            // obtained by another process; after the clock went back, a refusal shows the true age
+            _ => (Utc::now() - stored.obtained).to_std().unwrap_or_default(),
         };
-        if age < kept.lifetime.mul_f64(RENEWED_AFTER) {
+        if age < stored.lifetime.mul_f64(RENEWED_AFTER) {
             Freshness::Fresh
-        } else if age < kept.lifetime {
+        } else if age < stored.lifetime {
             Freshness::Due
         } else {
             Freshness::Expired
         }
     }
 
-    /// What was said when a kept refresh token was refused for good. A later consent may bring the
-    /// same one again.
-    fn revoked(&self, token: &SecretString, kept: Option<&Kept>) -> Option<&str> {
+    /// What the server said when it refused a refresh token as no longer valid. A later consent can
+    /// grant the same token again.
+    fn revoked(&self, token: &SecretString, stored: Option<&StoredTokens>) -> Option<&str> {
         let revoked = self.revoked.get(&fingerprint(token.expose_secret()))?;
-        let is_newer = kept.is_some_and(|kept| {
-            same(Some(token), kept.refresh_token.as_ref()) && kept.obtained > revoked.at
+        let is_newer = stored.is_some_and(|stored| {
+            same(Some(token), stored.refresh_token.as_ref()) && stored.obtained > revoked.at
         });
         (!is_newer).then_some(revoked.said.as_str())
     }
 }
 
-/// The tokens of an account at an application, as they are kept.
+/// An account's tokens as they are stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub struct StoredTokens {
     #[serde(serialize_with = "expose_optional")]
     refresh_token: Option<SecretString>,
     #[serde(serialize_with = "expose_optional")]
     access_token: Option<SecretString>,
     obtained: DateTime<Utc>,
     lifetime: Duration,
-    /// The fingerprint of the configured refresh token that was there when these came.
+    /// Fingerprint of the refresh token that was configured when these were granted.
     configured: Option<String>,
 }
 
@@ -168,10 +170,10 @@ fn expose_optional<S: Serializer>(
         .serialize(serializer)
 }
 
-impl Kept {
+impl StoredTokens {
     fn of(grant: Grant, used: Option<&SecretString>, configured: Option<String>) -> Self {
         Self {
-            // where the answer has none, the one that was used goes on
+            // an answer without a refresh token leaves the used one valid
             refresh_token: grant.refresh_token.or_else(|| used.cloned()),
             access_token: Some(grant.access_token),
             obtained: grant.asked_at,
@@ -180,18 +182,16 @@ impl Kept {
         }
     }
 
-    fn token(&self) -> Option<Token> {
-        Some(Token {
-            secret: self.access_token.clone()?,
-            expiry: TimeDelta::from_std(self.lifetime)
-                .ok()
-                .and_then(|lifetime| self.obtained.checked_add_signed(lifetime)),
-        })
+    fn token(&self) -> Option<Credential> {
+        let expiry = TimeDelta::from_std(self.lifetime)
+            .ok()
+            .and_then(|lifetime| self.obtained.checked_add_signed(lifetime));
+        Some(Credential::bearer(self.access_token.clone()?, expiry))
     }
 }
 
-/// Tokens of one account at one application of one server: with another one configured these are
-/// left alone, and are there again when that is undone.
+/// Name of the stored tokens: of one account at one application of one server. Tokens of an earlier
+/// configuration are stored, and used again if the configuration is reverted.
 fn file(account: &str, registration: &Registration) -> String {
     let Registration {
         auth_url,
@@ -201,33 +201,26 @@ fn file(account: &str, registration: &Registration) -> String {
     format!("{account} {auth_url} {client_id}")
 }
 
-/// An access token, and when it runs out.
-#[derive(Clone, Debug)]
-pub(crate) struct Token {
-    pub(crate) secret: SecretString,
-    pub(crate) expiry: Option<DateTime<Utc>>,
-}
-
-/// How good an access token still is.
+/// How long an access token remains valid.
 #[derive(Debug, PartialEq, Eq)]
 enum Freshness {
     Fresh,
-    /// Valid, and to be renewed.
+    /// Valid, and due for renewal.
     Due,
     Expired,
 }
 
-/// The access token that requests carry, renewed if need be. `refused` is one that the provider no
-/// longer takes.
-pub(crate) async fn access_token(
+/// The access token that requests carry, renewed if necessary. `refused` is one that the provider no
+/// longer accepts.
+pub(super) async fn access_token(
     registration: &Registration,
     access: &Access,
     transport: &Transport,
     refused: Option<&SecretString>,
-) -> Result<Token, PollError> {
-    // the configuration is refused without one
+) -> Result<Credential, PollError> {
+    // the configuration is rejected without a store
     let Some(store) = access.store.clone() else {
-        let message = "refresh tokens cannot be kept without --storage.path";
+        let message = "refresh tokens cannot be stored without --storage.path";
         return Err(PollError::new(Reason::Auth, message));
     };
     let renewal = Renewal {
@@ -238,7 +231,7 @@ pub(crate) async fn access_token(
         refused: refused.cloned(),
         store,
     };
-    // a task of its own, so that the end of the poll is not the end of a token
+    // in its own task: canceling the poll must not lose a token
     let tasks = &access.application.renewals.tasks;
     match tasks.spawn(async move { renewal.token().await }).await {
         Ok(result) => result,
@@ -249,7 +242,7 @@ pub(crate) async fn access_token(
     }
 }
 
-/// One look for a good access token.
+/// One attempt to get a valid access token.
 struct Renewal {
     registration: Registration,
     access: Access,
@@ -262,22 +255,22 @@ struct Renewal {
 /// The configured refresh token, or why it cannot be read.
 type Configured = Result<Option<SecretString>, PollError>;
 
-/// How an account stands.
+/// Whether an account needs a new access token.
 enum Standing {
-    /// It has a good access token.
-    Good(Token),
-    /// It needs another one. What is kept, and what is good for a while.
-    ToRenew(Option<Kept>, Option<Token>),
+    /// The stored access token is valid.
+    Valid(Credential),
+    /// A new one is needed: the stored tokens, and the access token that can be used meanwhile.
+    Due(Option<StoredTokens>, Option<Credential>),
 }
 
 impl Renewal {
-    async fn token(&self) -> Result<Token, PollError> {
+    async fn token(&self) -> Result<Credential, PollError> {
         let mut memory = self.access.memory.lock().await;
         self.save_unsaved(&mut memory).await?;
         let configured = read_configured(&self.registration).await;
         let spare = match self.standing(&memory, &configured).await? {
-            Standing::Good(token) => return Ok(token),
-            Standing::ToRenew(_, spare) => spare,
+            Standing::Valid(token) => return Ok(token),
+            Standing::Due(_, spare) => spare,
         };
         if let Some(error) = memory.pause().filter(|_| spare.is_none()) {
             return Err(error.clone());
@@ -285,24 +278,25 @@ impl Renewal {
         let application = &self.access.application;
         let _one_at_a_time = match (application.refreshing.try_lock(), spare) {
             (Ok(turn), _) => turn,
-            // it can wait, and its polls need not
+            // the old token is still valid, so the poll need not wait
             (Err(_), Some(spare)) => return Ok(spare),
             (Err(_), None) => self.unless_stopped(application.refreshing.lock()).await?,
         };
         let lock = self.lock().await?;
-        // whoever was first may have renewed them
+        // another poll or process may have renewed them meanwhile
         match self.standing(&memory, &configured).await? {
-            Standing::Good(token) => Ok(token),
-            Standing::ToRenew(kept, spare) => {
-                self.renew(&mut memory, configured, kept, spare, lock).await
+            Standing::Valid(token) => Ok(token),
+            Standing::Due(stored, spare) => {
+                self.renew(&mut memory, configured, stored, spare, lock)
+                    .await
             }
         }
     }
 
-    /// Waits for something that need not be finished when the exporter stops.
+    /// Waits, unless the exporter stops.
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, PollError> {
         let stop = &self.access.application.renewals.stop;
-        let stopped = || PollError::new(Reason::Auth, "the exporter stops");
+        let stopped = || PollError::new(Reason::Auth, "the exporter is stopping");
         if stop.is_cancelled() {
             return Err(stopped());
         }
@@ -312,7 +306,7 @@ impl Renewal {
     async fn lock(&self) -> Result<Arc<File>, PollError> {
         let lock = self.store.lock(Kind::Tokens, &self.file, LOCK_PATIENCE);
         let lock = self.unless_stopped(lock).await?;
-        lock.map(Arc::new).map_err(not_kept)
+        lock.map(Arc::new).map_err(not_stored)
     }
 
     async fn standing(
@@ -320,60 +314,62 @@ impl Renewal {
         memory: &Memory,
         configured: &Configured,
     ) -> Result<Standing, PollError> {
-        let Some(kept) = self.kept().await? else {
-            return Ok(Standing::ToRenew(None, None));
+        let Some(stored) = self.stored().await? else {
+            return Ok(Standing::Due(None, None));
         };
-        let is_refused = same(self.refused.as_ref(), kept.access_token.as_ref());
+        let is_refused = same(self.refused.as_ref(), stored.access_token.as_ref());
         if is_refused && memory.replacement == mark(self.refused.as_ref()) {
             return Err(PollError::new(
                 Reason::Auth,
-                "the provider refuses an access token that was just renewed",
+                "the provider refuses the access token that was just renewed",
             ));
         }
-        let freshness = memory.freshness(&kept);
-        let spare = kept
+        let freshness = memory.freshness(&stored);
+        let spare = stored
             .token()
             .filter(|_| !is_refused && freshness != Freshness::Expired);
-        let is_good = freshness == Freshness::Fresh && !is_new(configured, Some(&kept), memory);
+        let is_good = freshness == Freshness::Fresh && !is_new(configured, Some(&stored), memory);
         Ok(match spare {
-            Some(token) if is_good || memory.pause().is_some() => Standing::Good(token),
-            spare => Standing::ToRenew(Some(kept), spare),
+            Some(token) if is_good || memory.pause().is_some() => Standing::Valid(token),
+            spare => Standing::Due(Some(stored), spare),
         })
     }
 
-    /// Obtains new tokens with the configured refresh token if it is new, else with the kept one.
+    /// Obtains new tokens with the configured refresh token if it is new, else with the stored one.
     async fn renew(
         &self,
         memory: &mut Memory,
         configured: Configured,
-        kept: Option<Kept>,
-        spare: Option<Token>,
+        stored: Option<StoredTokens>,
+        spare: Option<Credential>,
         lock: Arc<File>,
-    ) -> Result<Token, PollError> {
-        let kept_token = kept.as_ref().and_then(|kept| kept.refresh_token.clone());
+    ) -> Result<Credential, PollError> {
+        let stored_token = stored
+            .as_ref()
+            .and_then(|stored| stored.refresh_token.clone());
         let mut candidates = Vec::new();
         match &configured {
-            Ok(Some(first)) if is_new(&configured, kept.as_ref(), memory) => {
+            Ok(Some(first)) if is_new(&configured, stored.as_ref(), memory) => {
                 candidates.push(first.clone());
             }
-            Err(error) if kept_token.is_none() => {
+            Err(error) if stored_token.is_none() => {
                 return self.put_off(memory, spare, error.clone());
             }
-            // what the store has is newer, so its place may be empty by now
+            // the stored one is newer; the configured place can be empty by now
             _ => {}
         }
-        candidates.extend(kept_token);
+        candidates.extend(stored_token);
         let configured = mark(configured.ok().flatten().as_ref())
-            .or_else(|| kept.as_ref().and_then(|kept| kept.configured.clone()));
+            .or_else(|| stored.as_ref().and_then(|stored| stored.configured.clone()));
 
         let mut revoked = None;
         for candidate in candidates {
-            if let Some(said) = memory.revoked(&candidate, kept.as_ref()) {
+            if let Some(said) = memory.revoked(&candidate, stored.as_ref()) {
                 revoked = Some(said.to_owned());
                 continue;
             }
-            // while the old token is still good: a disk that takes nothing must not cost the new one
-            let proof = kept.clone().unwrap_or_else(|| Kept {
+            // proves that the disk is writable while the old token is still valid
+            let proof = stored.clone().unwrap_or_else(|| StoredTokens {
                 refresh_token: Some(candidate.clone()),
                 access_token: None,
                 obtained: Utc::now(),
@@ -394,7 +390,7 @@ impl Renewal {
                     memory.obtained = access_mark.map(|mark| (mark, grant.asked));
                     memory.pause = None;
                     memory.complained = false;
-                    let tokens = Kept::of(grant, Some(&candidate), configured);
+                    let tokens = StoredTokens::of(grant, Some(&candidate), configured);
                     let token = tokens.token();
                     memory.unsaved = Some(Unsaved {
                         tokens: tokens.clone(),
@@ -402,8 +398,8 @@ impl Renewal {
                     });
                     self.save(tokens, &lock).await?;
                     memory.unsaved = None;
-                    debug!(account = self.access.account, "tokens renewed");
-                    let none = || PollError::new(Reason::Decode, "the answer has no access token");
+                    debug!("tokens renewed");
+                    let none = || PollError::new(Reason::Decode, "the answer has no access_token");
                     return token.ok_or_else(none);
                 }
                 Err(Refused::Revoked(said)) => {
@@ -422,22 +418,22 @@ impl Renewal {
         }
         let command = self.command();
         let Some(said) = revoked else {
-            let message = format!("there is no refresh token yet: run `{command}`");
+            let message = format!("no refresh token yet: run `{command}`");
             return self.put_off(memory, spare, PollError::new(Reason::Auth, message));
         };
         let message = format!("the refresh token is refused ({said}): run `{command}`");
         Err(PollError::new(Reason::Auth, message))
     }
 
-    /// Goes on with what is good for a while, if there is any, and says so once. What cannot be had
-    /// now is not asked for at each poll.
+    /// Uses the old token while it is valid, and logs that once. The renewal is not retried at every
+    /// poll.
     fn put_off(
         &self,
         memory: &mut Memory,
-        spare: Option<Token>,
+        spare: Option<Credential>,
         error: PollError,
-    ) -> Result<Token, PollError> {
-        let short = |token: &Token| {
+    ) -> Result<Credential, PollError> {
+        let short = |token: &Credential| {
             let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
             let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
             RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
@@ -449,42 +445,46 @@ impl Renewal {
             return Err(error);
         };
         if !memory.complained {
-            let account = &self.access.account;
-            warn!(account, %error, "the access token could not be renewed; it is used until it expires");
+            warn!(%error, "cannot renew the access token; using it until it expires");
         }
         memory.complained = true;
         Ok(spare)
     }
 
-    /// Writes what could not be written before, unless what it takes the place of is gone: a person
-    /// has consented anew since.
+    /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
+    /// consent.
     async fn save_unsaved(&self, memory: &mut Memory) -> Result<(), PollError> {
         let Some(unsaved) = &memory.unsaved else {
             return Ok(());
         };
         let lock = self.lock().await?;
-        let kept = self.kept().await?;
-        if kept.is_some_and(|kept| mark(kept.refresh_token.as_ref()) == unsaved.instead_of) {
+        let stored = self.stored().await?;
+        if stored.is_some_and(|stored| mark(stored.refresh_token.as_ref()) == unsaved.instead_of) {
             self.save(unsaved.tokens.clone(), &lock).await?;
         }
         memory.unsaved = None;
         Ok(())
     }
 
-    async fn save(&self, tokens: Kept, lock: &Arc<File>) -> Result<(), PollError> {
+    async fn save(&self, tokens: StoredTokens, lock: &Arc<File>) -> Result<(), PollError> {
         let lock = Some(Arc::clone(lock));
         let saved = self
             .store
             .save_holding(Kind::Tokens, &self.file, tokens, lock);
-        saved.await.map_err(not_kept)
+        saved.await.map_err(not_stored)
     }
 
-    async fn kept(&self) -> Result<Option<Kept>, PollError> {
-        let kept = self.store.load::<Kept>(Kind::Tokens, &self.file).await;
-        kept.map_err(not_kept)
+    async fn stored(&self) -> Result<Option<StoredTokens>, PollError> {
+        let stored = self.store.load::<StoredTokens>(Kind::Tokens, &self.file);
+        let stored = stored.await.map_err(not_stored)?;
+        if let Some(stored) = &stored {
+            let tokens = stored.refresh_token.iter().chain(&stored.access_token);
+            tokens.for_each(redaction::register);
+        }
+        Ok(stored)
     }
 
-    /// Asks for new tokens, several times where that may help.
+    /// Requests new tokens, with retries if `patiently`.
     async fn refresh(&self, token: &SecretString, patiently: bool) -> Result<Grant, Refused> {
         let renewals = &self.access.application.renewals;
         let stop = renewals.stop.clone();
@@ -500,7 +500,7 @@ impl Renewal {
                 stop.clone().run_until_cancelled_owned(sleep).map(drop)
             })
             .when(|refused| match refused {
-                // one that was too slow may have been heard, and to ask again spends a spent token
+                // after a timeout the server may have replaced the token already
                 Refused::Otherwise(error) => {
                     patiently && error.reason.is_transient() && error.reason != Reason::Timeout
                 }
@@ -513,7 +513,7 @@ impl Renewal {
             .await
     }
 
-    /// The command that renews a consent.
+    /// The command that asks for a new consent.
     fn command(&self) -> String {
         let flags = &self.access.application.renewals.flags;
         let account = &self.access.account;
@@ -526,7 +526,7 @@ impl Renewal {
     }
 }
 
-/// A text as a shell takes it for one word.
+/// The text as one word of a shell command.
 pub fn shell_word(text: &str) -> String {
     let plain = |char: char| char.is_ascii_alphanumeric() || "-_./:".contains(char);
     if !text.is_empty() && text.chars().all(plain) {
@@ -536,15 +536,15 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
-/// Whether the configured refresh token was changed since these tokens came, and was not found to
-/// be useless since.
-fn is_new(configured: &Configured, kept: Option<&Kept>, memory: &Memory) -> bool {
+/// Whether the configured refresh token changed since these tokens were granted, and has not been
+/// refused.
+fn is_new(configured: &Configured, stored: Option<&StoredTokens>, memory: &Memory) -> bool {
     let Ok(Some(configured)) = configured else {
         return false;
     };
     let mark = fingerprint(configured.expose_secret());
-    kept.is_none_or(|kept| {
-        kept.configured.as_ref() != Some(&mark) && !memory.revoked.contains_key(&mark)
+    stored.is_none_or(|stored| {
+        stored.configured.as_ref() != Some(&mark) && !memory.revoked.contains_key(&mark)
     })
 }
 
@@ -558,9 +558,9 @@ async fn read_configured(registration: &Registration) -> Configured {
         .map_err(|error| PollError::new(Reason::Auth, format!("refresh token: {error}")))
 }
 
-/// The device flow: a person consents elsewhere, the tokens are kept here. `show` is given the
-/// address and the code, as soon as there are any. Returns whether they can be renewed.
-pub(crate) async fn authorize(
+/// Runs the device flow: a person consents elsewhere, and the tokens are stored. `show` is called with
+/// the address and the code. Returns whether the tokens can be renewed.
+pub async fn authorize(
     registration: &Registration,
     account: &str,
     store: &Arc<Store>,
@@ -568,28 +568,30 @@ pub(crate) async fn authorize(
     show: impl FnOnce(&DeviceCode),
 ) -> Result<bool, PollError> {
     let file = file(account, registration);
-    let before = store.load::<Kept>(Kind::Tokens, &file).await;
-    let before = before.map_err(not_kept)?.and_then(|kept| kept.configured);
-    // from now on the kept ones go before it, so it has to be known; before anybody is asked
+    let before = store.load::<StoredTokens>(Kind::Tokens, &file).await;
+    let before = before
+        .map_err(not_stored)?
+        .and_then(|stored| stored.configured);
+    // noted before anyone is asked: from now on the stored tokens take precedence over it
     let configured = match read_configured(registration).await {
         Ok(configured) => mark(configured.as_ref()),
         Err(_) if before.is_some() => before,
         Err(error) => return Err(error),
     };
     let grant = registration.authorize_device(transport, show).await?;
-    let kept = Kept::of(grant, None, configured);
-    let renewable = kept.refresh_token.is_some();
+    let stored = StoredTokens::of(grant, None, configured);
+    let renewable = stored.refresh_token.is_some();
     let lock = store.lock(Kind::Tokens, &file, LOCK_PATIENCE);
-    let lock = Some(Arc::new(lock.await.map_err(not_kept)?));
-    let saved = store.save_holding(Kind::Tokens, &file, kept, lock).await;
-    saved.map_err(not_kept)?;
+    let lock = Some(Arc::new(lock.await.map_err(not_stored)?));
+    let saved = store.save_holding(Kind::Tokens, &file, stored, lock).await;
+    saved.map_err(not_stored)?;
     info!(account, "tokens stored");
     Ok(renewable)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn not_kept(error: StoreError) -> PollError {
-    PollError::new(Reason::Auth, format!("tokens cannot be kept: {error}"))
+fn not_stored(error: StoreError) -> PollError {
+    PollError::new(Reason::Auth, format!("cannot store tokens: {error}"))
 }
 
 fn mark(secret: Option<&SecretString>) -> Option<String> {

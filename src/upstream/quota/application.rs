@@ -1,32 +1,26 @@
-//! What shares a quota: the requests of one application, in a second and in a day.
+//! What shares a quota: the requests of one application, per second and per day.
 //!
-//! Constant Contact calls it so: whatever is registered under one `client_id` has 4 requests a
-//! second and 10,000 a day, all accounts together, until 00:00 UTC. Elsewhere each account is one.
+//! At some providers all accounts of one registered application share a quota, which resets at 00:00
+//! UTC. Elsewhere each account is an application of its own.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::ops::Add;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use governor::clock::{Clock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{InMemoryState, NotKeyed};
-use governor::{Quota, RateLimiter};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Opts};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::super::{PollError, Reason};
+use super::pace::Pace;
 use crate::storage::store::{Kind, Store};
+use crate::upstream::{PollError, Reason};
 
 /// Longest time that a provider can keep an application from asking, other than by the day's quota:
 /// a `Retry-After` of years is a mistake.
@@ -48,14 +42,14 @@ const MAX_PERIOD: Duration = Duration::from_hours(24);
 
 /// How long the count of requests is not kept after that has failed: a disk that hangs or is full
 /// must not hold each request.
-const KEEP_PAUSE: Duration = Duration::from_mins(1);
+const STORE_PAUSE: Duration = Duration::from_mins(1);
 
 /// The part of the day's requests that polls are planned to use; the rest is for retries and for
 /// what else uses the application.
 const PLANNED_SHARE: f64 = 0.9;
 
 /// Least change of the stretching that is worth another line in the log.
-const STRETCH_TOLD: f64 = 0.2;
+const STRETCH_LOGGED: f64 = 0.2;
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
@@ -109,80 +103,16 @@ impl Plan {
     }
 }
 
-/// The limiter's clock: the one that sleeps go by.
-#[derive(Clone, Debug)]
-struct TokioClock;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Moment(Instant);
-
-impl Clock for TokioClock {
-    type Instant = Moment;
-
-    fn now(&self) -> Moment {
-        Moment(Instant::now())
-    }
-}
-
-impl Reference for Moment {
-    fn duration_since(&self, earlier: Self) -> Nanos {
-        self.0.saturating_duration_since(earlier.0).into()
-    }
-
-    fn saturating_sub(&self, duration: Nanos) -> Self {
-        Self(self.0.checked_sub(duration.into()).unwrap_or(self.0))
-    }
-}
-
-impl Add<Nanos> for Moment {
-    type Output = Self;
-
-    fn add(self, duration: Nanos) -> Self {
-        Self(self.0 + Duration::from(duration))
-    }
-}
-
-type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Moment>>;
-
-/// An even pace of requests, first come, first served.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    limiter: Limiter,
-    turn: Mutex<()>,
-}
-
-impl Pace {
-    /// One request every `period`, never two at once: what counts in whole seconds at the provider
-    /// is then never more than allowed.
-    pub(crate) fn new(period: Duration) -> Self {
-        let quota = Quota::with_period(period.max(Duration::from_nanos(1)));
-        // none only of a period of 0
-        let quota = quota.unwrap_or(Quota::per_second(NonZeroU32::MIN));
-        Self {
-            limiter: RateLimiter::direct_with_clock(quota, TokioClock),
-            turn: Mutex::new(()),
-        }
-    }
-
-    /// Waits for a place.
-    pub(crate) async fn wait(&self) {
-        let _turn = self.turn.lock().await;
-        while let Err(early) = self.limiter.check() {
-            tokio::time::sleep(early.wait_time_from(TokioClock.now())).await;
-        }
-    }
-}
-
 /// An application at its provider.
 #[derive(Debug)]
 pub struct Application {
     name: String,
     store: Option<Arc<Store>>,
-    state: watch::Sender<State>,
+    state: Mutex<State>,
     /// One at a time counts a request and keeps the count.
-    counting: Mutex<()>,
+    counting: tokio::sync::Mutex<()>,
     /// One at a time refreshes tokens of the application.
-    pub(crate) refreshing: Mutex<()>,
+    pub(crate) refreshing: tokio::sync::Mutex<()>,
     /// Places for reads of all campaigns.
     full_reads: Arc<Semaphore>,
     /// What all applications share.
@@ -225,10 +155,7 @@ pub struct FullRead {
 
 impl Drop for FullRead {
     fn drop(&mut self) {
-        let requests = self.requests;
-        self.application
-            .state
-            .send_modify(|state| state.reserved -= requests);
+        self.application.state().reserved -= self.requests;
     }
 }
 
@@ -241,10 +168,10 @@ struct State {
     plans: BTreeMap<String, Plan>,
     /// Requests that full reads under way may need.
     reserved: f64,
-    /// The stretching that the log knows of.
-    told: f64,
+    /// The stretch that was logged last.
+    logged: f64,
     /// Until when the count is not kept, since that has failed.
-    not_kept_until: Option<Instant>,
+    not_stored_until: Option<Instant>,
 }
 
 /// The requests of a day, as they are kept.
@@ -283,18 +210,18 @@ impl Application {
         let application = Self {
             name,
             store,
-            state: watch::Sender::new(State {
+            state: Mutex::new(State {
                 limits: Limits::default(),
                 pace: None,
                 today,
                 hold: None,
                 plans: BTreeMap::new(),
                 reserved: 0.0,
-                told: 1.0,
-                not_kept_until: None,
+                logged: 1.0,
+                not_stored_until: None,
             }),
-            counting: Mutex::new(()),
-            refreshing: Mutex::new(()),
+            counting: tokio::sync::Mutex::new(()),
+            refreshing: tokio::sync::Mutex::new(()),
             full_reads: Arc::new(Semaphore::new(FULL_READS)),
             renewals,
         };
@@ -303,23 +230,26 @@ impl Application {
     }
 
     fn set_limits(&self, limits: Limits) {
-        self.state.send_modify(|state| {
-            if state.limits.per_second != limits.per_second {
-                state.pace = limits.per_second.map(|rate| {
-                    let period = Duration::try_from_secs_f64(rate.recip());
-                    let period = period.unwrap_or(MAX_PERIOD).min(MAX_PERIOD);
-                    Arc::new(Pace::new(period))
-                });
-            }
-            state.limits = limits;
-            state.tell();
-        });
+        let mut state = self.state();
+        if state.limits.per_second != limits.per_second {
+            state.pace = limits.per_second.map(|rate| {
+                let period = Duration::try_from_secs_f64(rate.recip());
+                let period = period.unwrap_or(MAX_PERIOD).min(MAX_PERIOD);
+                Arc::new(Pace::new(period))
+            });
+        }
+        state.limits = limits;
+        state.log_stretch();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a request may be made, and counts it; or says why there can be none for now.
     pub(crate) async fn admit(&self) -> Result<(), PollError> {
         self.check_hold()?;
-        let pace = self.state.borrow().pace.clone();
+        let pace = self.state().pace.clone();
         if let Some(pace) = pace {
             pace.wait().await;
         }
@@ -327,7 +257,7 @@ impl Application {
         // another request may have been refused meanwhile
         self.check_hold()?;
         if let Some(today) = self.count(Utc::now())? {
-            self.keep(today).await;
+            self.store_count(today).await;
         }
         Ok(())
     }
@@ -337,7 +267,7 @@ impl Application {
     }
 
     fn check_hold_at(&self, now: DateTime<Utc>) -> Result<(), PollError> {
-        let state = self.state.borrow();
+        let state = self.state();
         match &state.hold {
             Some(hold) if hold.is_in_force(now) => {
                 let mut error = PollError::new(hold.reason, hold.why.clone());
@@ -350,31 +280,26 @@ impl Application {
 
     /// Counts a request against the day's limit. Returns the count where there is one.
     fn count(&self, now: DateTime<Utc>) -> Result<Option<Requests>, PollError> {
-        let mut result = Ok(None);
-        self.state.send_modify(|state| {
-            state.today.roll_over(now);
-            let Some(limit) = state.limits.per_day else {
-                return;
-            };
-            if state.today.spent >= limit {
-                let message =
-                    format!("the day's {limit} requests are spent: waiting for 00:00 UTC");
-                result = Err(PollError::new(Reason::Quota, message));
-            } else {
-                state.today.spent += 1;
-                result = Ok(Some(state.today));
-            }
-        });
-        result
+        let mut state = self.state();
+        state.today.roll_over(now);
+        let Some(limit) = state.limits.per_day else {
+            return Ok(None);
+        };
+        if state.today.spent >= limit {
+            let message = format!("the day's {limit} requests are spent: waiting for 00:00 UTC");
+            return Err(PollError::new(Reason::Quota, message));
+        }
+        state.today.spent += 1;
+        Ok(Some(state.today))
     }
 
     /// Before the request, so that a crash forgets none.
-    async fn keep(&self, today: Requests) {
+    async fn store_count(&self, today: Requests) {
         // whoever only shares the store would overwrite the owner's count
         let Some(store) = self.store.as_ref().filter(|store| store.is_owned()) else {
             return;
         };
-        let not_until = self.state.borrow().not_kept_until;
+        let not_until = self.state().not_stored_until;
         if not_until.is_some_and(|time| Instant::now() < time) {
             return;
         }
@@ -384,25 +309,20 @@ impl Application {
         {
             warn!(%error, "the day's requests cannot be kept: a restart would forget them");
         }
-        self.state.send_modify(|state| {
-            state.not_kept_until = saved.is_err().then(|| Instant::now() + KEEP_PAUSE);
-        });
+        self.state().not_stored_until = saved.is_err().then(|| Instant::now() + STORE_PAUSE);
     }
 
     /// Takes note of an answer that asks for a pause.
     pub(crate) async fn refused(&self, error: &PollError) {
-        let mut exhausted = None;
-        self.state.send_modify(|state| {
-            exhausted = state.refused(error, Utc::now());
-        });
+        let exhausted = self.state().refused(error, Utc::now());
         if let Some(today) = exhausted {
-            self.keep(today).await;
+            self.store_count(today).await;
         }
     }
 
     /// The day's requests, where there is a limit.
     pub fn limit(&self) -> Option<u64> {
-        self.state.borrow().limits.per_day
+        self.state().limits.per_day
     }
 
     /// What is left of the day's requests, where there is a limit.
@@ -411,7 +331,7 @@ impl Application {
     }
 
     fn remaining_at(&self, now: DateTime<Utc>) -> Option<u64> {
-        let state = self.state.borrow();
+        let state = self.state();
         let limit = state.limits.per_day?;
         let hold = state.hold.as_ref();
         let is_spent =
@@ -427,10 +347,9 @@ impl Application {
 
     /// Takes note of what polling an account costs, and warns where that is too much.
     pub fn plan(&self, account: &str, plan: Plan) {
-        self.state.send_modify(|state| {
-            state.plans.insert(account.to_owned(), plan);
-            state.tell();
-        });
+        let mut state = self.state();
+        state.plans.insert(account.to_owned(), plan);
+        state.log_stretch();
     }
 
     /// A read of all of an account's campaigns, if there is a place for it and it leaves enough for
@@ -448,14 +367,12 @@ impl Application {
     ) -> Option<FullRead> {
         let place = Arc::clone(&self.full_reads).try_acquire_owned().ok()?;
         let remaining = self.remaining_at(now);
-        let mut requests = None;
-        self.state.send_modify(|state| {
-            requests = state.afforded_full_read(account, overdue, remaining, now);
-            state.reserved += requests.unwrap_or(0.0);
-        });
+        let mut state = self.state();
+        let requests = state.afforded_full_read(account, overdue, remaining, now)?;
+        state.reserved += requests;
         Some(FullRead {
             application: Arc::clone(self),
-            requests: requests?,
+            requests,
             _place: place,
         })
     }
@@ -478,7 +395,7 @@ impl Application {
     }
 
     fn stretched_at(&self, interval: Duration, now: DateTime<Utc>) -> Duration {
-        let by_plan = interval.mul_f64(self.state.borrow().stretch());
+        let by_plan = interval.mul_f64(self.state().stretch());
         let Some(remaining) = self.remaining_at(now) else {
             return by_plan;
         };
@@ -486,7 +403,7 @@ impl Application {
             // polls fail without a request until midnight, and are seen to
             return by_plan;
         }
-        let planned = self.state.borrow().planned_with(remaining as f64);
+        let planned = self.state().planned_with(remaining as f64);
         // what was spent today, on whatever, is missing until midnight
         let left = until_midnight(now);
         let wanted = planned * left.as_secs_f64() / SECONDS_A_DAY;
@@ -592,16 +509,16 @@ impl State {
         }
     }
 
-    fn tell(&mut self) {
+    fn log_stretch(&mut self) {
         let stretch = self.stretch();
         let Some(limit) = self.limits.per_day else {
             return;
         };
-        let begins_or_ends = (stretch > 1.0) != (self.told > 1.0);
-        if !begins_or_ends && (stretch - self.told).abs() <= STRETCH_TOLD * self.told {
+        let begins_or_ends = (stretch > 1.0) != (self.logged > 1.0);
+        if !begins_or_ends && (stretch - self.logged).abs() <= STRETCH_LOGGED * self.logged {
             return;
         }
-        self.told = stretch;
+        self.logged = stretch;
         let accounts: Vec<&str> = self.plans.keys().map(String::as_str).collect();
         let accounts = accounts.join(",");
         let planned = self.planned().round();
@@ -720,11 +637,8 @@ impl Applications {
         let mut before = std::mem::take(&mut self.known);
         for (name, (limits, accounts)) in wanted {
             let application = if let Some(known) = before.remove(&name) {
-                known.state.send_modify(|state| {
-                    state
-                        .plans
-                        .retain(|account, _| accounts.contains(&account.as_str()));
-                });
+                let is_left = |account: &String| accounts.contains(&account.as_str());
+                known.state().plans.retain(|account, _| is_left(account));
                 known.set_limits(limits);
                 known
             } else {
@@ -833,10 +747,7 @@ mod tests {
         let application = application(10_000).await;
         let noon = time("2026-03-01T12:00:00Z");
         let quota = refusal(Reason::Quota, None);
-        let mut kept = None;
-        application
-            .state
-            .send_modify(|state| kept = state.refused(&quota, noon));
+        let kept = application.state().refused(&quota, noon);
         // a restart has to know, too
         assert_eq!(kept.unwrap().spent, 10_000);
         assert_eq!(application.remaining_at(noon), Some(0));
@@ -853,10 +764,7 @@ mod tests {
         assert_eq!(application.remaining_at(midnight), Some(10_000));
 
         // just after midnight it may be yesterday's: the clocks need not agree
-        let mut kept = None;
-        application
-            .state
-            .send_modify(|state| kept = state.refused(&quota, midnight));
+        let kept = application.state().refused(&quota, midnight);
         assert_eq!(kept, None);
         assert_eq!(application.remaining_at(midnight), Some(0));
         tokio::time::advance(16 * MINUTE).await;
@@ -1115,7 +1023,7 @@ mod tests {
         let again = applications.of("client").unwrap();
         assert!(Arc::ptr_eq(&a, &again));
         assert_eq!(again.remaining(), Some(9));
-        assert_eq!(again.state.borrow().plans.len(), 1);
+        assert_eq!(again.state().plans.len(), 1);
     }
 
     #[test]

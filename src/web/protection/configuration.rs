@@ -618,7 +618,7 @@ mod tests {
     fn an_unknown_key_is_told_the_known_ones_once() {
         let yaml = "http_server_config:\n  headers:\n    X-Frame-Option: deny\n";
         let problems = load(yaml).err().unwrap().clone();
-        let known = "http_server_config.headers: unknown key; known here: Content-Security-Policy, \
+        let known = "http_server_config.headers: unknown key; expected one of: Content-Security-Policy, \
                      Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, \
                      X-XSS-Protection";
         assert!(problems.ends_with(known), "{problems}");

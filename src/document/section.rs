@@ -1,0 +1,425 @@
+//! A mapping whose values are taken key by key.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
+use serde_saphyr::Spanned;
+
+use super::duration::{duration_text, parse_duration};
+use super::keys::{Default, Key, Takes, Value};
+use super::node::{Node, Place, Problem};
+use super::secret::SecretSource;
+
+/// The values of a section in effect, defaults included, in the order of reading.
+#[derive(Clone, Debug, std::default::Default, PartialEq)]
+pub struct Effective(Vec<(String, Json)>);
+
+impl Serialize for Effective {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+/// A mapping of the document, whose values are taken key by key.
+pub struct Section<'doc> {
+    path: String,
+    place: Place,
+    entries: &'doc [(Spanned<String>, Spanned<Node>)],
+    known: Vec<String>,
+    problems: Vec<Problem>,
+    effective: Effective,
+}
+
+impl<'doc> Section<'doc> {
+    /// The section at `path`, which has to be a mapping.
+    pub fn new(path: &str, node: &'doc Spanned<Node>) -> Result<Self, Problem> {
+        let place = Place::of(node);
+        let Node::Map(entries) = &node.value else {
+            return Err(Problem {
+                place: Some(place),
+                path: path.to_owned(),
+                message: format!("expected a mapping, found {}", node.value.kind()),
+            });
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            place,
+            entries,
+            known: Vec::new(),
+            problems: Vec::new(),
+            effective: Effective::default(),
+        })
+    }
+
+    /// Accepts any key, if it is unknown which ones are valid.
+    pub fn accept_any(&mut self) {
+        self.known
+            .extend(self.entries.iter().map(|(key, _)| key.value.clone()));
+    }
+
+    /// Ends the section. Unknown and repeated keys become problems.
+    pub fn finish(mut self) -> (Effective, Vec<Problem>) {
+        // sets: a mapping can have as many keys as fit in the file
+        let known: HashSet<&str> = self.known.iter().map(String::as_str).collect();
+        let mut seen = HashSet::new();
+        for (key, _) in self.entries {
+            let name = key.value.as_str();
+            let message = if !seen.insert(name) {
+                format!("duplicate key {name:?}")
+            } else if known.contains(name) {
+                continue;
+            } else if known.contains(format!("{name}_file").as_str()) {
+                format!("secrets are never inline: use {name}_file or {name}_env")
+            } else {
+                // a colon without a space makes a key of a secret, and most secrets have digits
+                let plain = name
+                    .chars()
+                    .all(|char| char.is_ascii_lowercase() || char == '_');
+                let shown = if plain {
+                    format!(" {name:?}")
+                } else {
+                    String::new()
+                };
+                format!(
+                    "unknown key{shown}; expected one of: {}",
+                    self.known.join(", ")
+                )
+            };
+            self.problems.push(Problem {
+                place: Some(Place::of(key)),
+                path: self.path.clone(),
+                message,
+            });
+        }
+        (self.effective, self.problems)
+    }
+
+    /// Records a problem with `key`, at its place or, if it is missing, at the section's.
+    pub fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let place = self.entry(key).map_or(self.place, Place::of);
+        self.problem_at(place, key, message);
+    }
+
+    /// The path of `key` in the document.
+    pub fn path_of(&self, key: &str) -> String {
+        match (self.path.as_str(), key) {
+            ("", key) => key.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, key) => format!("{path}.{key}"),
+        }
+    }
+
+    fn problem_at(&mut self, place: Place, key: &str, message: impl Into<String>) {
+        let path = self.path_of(key);
+        self.problems.push(Problem {
+            place: Some(place),
+            path,
+            message: message.into(),
+        });
+    }
+
+    fn entry(&self, key: &str) -> Option<&'doc Spanned<Node>> {
+        self.entries
+            .iter()
+            .find(|(name, _)| name.value == key)
+            .map(|(_, node)| node)
+    }
+
+    /// The value of `key`. A key without a value counts as missing.
+    pub fn take(&mut self, key: &str) -> Option<&'doc Spanned<Node>> {
+        if !self.known.iter().any(|known| known == key) {
+            self.known.push(key.to_owned());
+        }
+        self.entry(key)
+            .filter(|node| !matches!(node.value, Node::Null))
+    }
+
+    fn expected<T>(&mut self, key: &str, what: &str, found: &Node) -> Option<T> {
+        self.problem(key, format!("expected {what}, found {}", found.kind()));
+        None
+    }
+
+    /// Shows a value in the effective configuration.
+    pub fn show(&mut self, key: &str, value: impl Into<Json>) {
+        self.effective.0.push((key.to_owned(), value.into()));
+    }
+
+    /// The checked value of a key of the table: as written, else inherited, else the default.
+    pub fn value(&mut self, key: &Key, inherited: Option<&Value>) -> Option<Value> {
+        let name = &*key.name;
+        if let Takes::Secret = key.takes {
+            let problems = self.problems.len();
+            let source = self.secret(name);
+            let is_missing = source.is_none() && self.problems.len() == problems;
+            if is_missing && key.default == Default::Required {
+                self.problem("", format!("{name}_file or {name}_env is missing"));
+            }
+            return source.map(Value::Secret);
+        }
+        let written = match self.take(name) {
+            Some(node) => self.checked(key, &node.value),
+            None => {
+                if key.default == Default::Required && inherited.is_none() {
+                    self.problem(name, "is missing");
+                }
+                None
+            }
+        };
+        let value = written.or_else(|| inherited.cloned()).or_else(|| {
+            let Default::Value(value) = &key.default else {
+                return None;
+            };
+            match (&key.takes, value) {
+                (Takes::Url, Value::Text(url)) => Url::parse(url).ok().map(Value::Url),
+                _ => Some(value.clone()),
+            }
+        })?;
+        self.show_value(key, &value);
+        Some(value)
+    }
+
+    fn show_value(&mut self, key: &Key, value: &Value) {
+        let name = &*key.name;
+        match (value, &key.takes) {
+            (Value::Integer(number), _) => self.show(name, *number),
+            (Value::Number(number), _) => self.show(name, *number),
+            (Value::Words(words), Takes::Words(all)) => {
+                let chosen = all
+                    .iter()
+                    .filter(|word| words.iter().any(|own| own == *word));
+                self.show(name, chosen.map(|word| &**word).collect::<Vec<_>>());
+            }
+            _ => self.show(name, value.to_text()),
+        }
+    }
+
+    /// A written value as the key takes it; `None` with a problem if it is wrong.
+    fn checked(&mut self, key: &Key, node: &'doc Node) -> Option<Value> {
+        let name = &*key.name;
+        match (&key.takes, node) {
+            (Takes::Text | Takes::Secret, node) => self.checked_text(name, node).map(Value::Text),
+            (Takes::Url, Node::Text(text)) => self.checked_url(name, text).map(Value::Url),
+            (Takes::Url, other) => self.expected(name, "an address", other),
+            (Takes::Duration(least, most), node) => {
+                let range = *least..=*most;
+                self.checked_duration(name, node, &range)
+                    .map(Value::Duration)
+            }
+            (Takes::Integer(least, most), Node::Integer(number)) => {
+                let valid = u64::try_from(*number).ok();
+                let valid = valid.filter(|number| (least..=most).contains(&number));
+                if valid.is_none() {
+                    self.problem(name, format!("{number} is not between {least} and {most}"));
+                }
+                valid.map(Value::Integer)
+            }
+            (Takes::Integer(..), other) => self.expected(name, "a whole number", other),
+            (Takes::Number(most), Node::Float(_) | Node::Integer(_)) => {
+                let number = match node {
+                    Node::Integer(number) => *number as f64,
+                    Node::Float(number) => *number,
+                    _ => f64::NAN,
+                };
+                let valid = number > 0.0 && number <= *most;
+                if !valid {
+                    self.problem(name, format!("{number} is not above 0 and at most {most}"));
+                }
+                valid.then_some(Value::Number(number))
+            }
+            (Takes::Number(_), other) => self.expected(name, "a number", other),
+            (Takes::Words(words), Node::List(items)) => {
+                Some(Value::Words(self.checked_words(name, words, items)))
+            }
+            (Takes::Words(_), other) => self.expected(name, "a list", other),
+        }
+    }
+
+    fn checked_text(&mut self, key: &str, node: &Node) -> Option<String> {
+        match node {
+            Node::Text(text) if !text.trim().is_empty() => return Some(text.clone()),
+            Node::Text(_) => self.problem(key, "is empty"),
+            Node::Integer(_) | Node::Float(_) | Node::Bool(_) => {
+                self.problem(key, "expected text: put the value in quotes");
+            }
+            other => return self.expected(key, "text", other),
+        }
+        None
+    }
+
+    fn checked_duration(
+        &mut self,
+        key: &str,
+        node: &Node,
+        range: &RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let text = match node {
+            Node::Text(text) => text,
+            Node::Integer(number) => {
+                let message = format!("{number} has no unit: use for example {number}s");
+                self.problem(key, message);
+                return None;
+            }
+            other => return self.expected(key, "a duration", other),
+        };
+        let Some(value) = parse_duration(text) else {
+            let message =
+                format!("{text:?} is not a duration: use for example 30s, 5m, 12h or 30d");
+            self.problem(key, message);
+            return None;
+        };
+        if !range.contains(&value) {
+            let (least, most) = (duration_text(*range.start()), duration_text(*range.end()));
+            self.problem(key, format!("{text} is not between {least} and {most}"));
+            return None;
+        }
+        Some(value)
+    }
+
+    fn checked_words(
+        &mut self,
+        key: &str,
+        words: &[Cow<'static, str>],
+        items: &[Spanned<Node>],
+    ) -> Vec<String> {
+        let mut chosen: Vec<String> = Vec::new();
+        for item in items {
+            let message = match &item.value {
+                Node::Text(word) if chosen.contains(word) => format!("duplicate word {word:?}"),
+                Node::Text(word) if words.iter().any(|known| known == word) => {
+                    chosen.push(word.clone());
+                    continue;
+                }
+                Node::Text(word) => format!(
+                    "unknown word {word:?}; expected one of: {}",
+                    words.join(", ")
+                ),
+                _ => format!("expected one of: {}", words.join(", ")),
+            };
+            self.problem_at(Place::of(item), key, message);
+        }
+        chosen
+    }
+
+    /// The address that documented paths are appended to, without a trailing slash.
+    fn checked_url(&mut self, key: &str, written: &str) -> Option<Url> {
+        // no message shows the address: it can contain a password
+        let message = match Url::parse(written) {
+            Err(error) => format!("is not an address: {error}"),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                "must begin with https:// or http://".to_owned()
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                "must not contain a user name or password".to_owned()
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                "must not contain a query or fragment".to_owned()
+            }
+            Ok(mut url) => {
+                let path = url.path().trim_end_matches('/').to_owned();
+                url.set_path(&path);
+                return Some(url);
+            }
+        };
+        self.problem(key, message);
+        None
+    }
+
+    /// Text that is not empty.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        let node = self.take(key)?;
+        let text = self.checked_text(key, &node.value)?;
+        self.show(key, text.as_str());
+        Some(text)
+    }
+
+    /// True or false.
+    pub fn boolean(&mut self, key: &str, default: bool) -> bool {
+        match self.take(key).map(|node| &node.value) {
+            None => default,
+            Some(Node::Bool(value)) => *value,
+            Some(other) => self
+                .expected(key, "true or false", other)
+                .unwrap_or(default),
+        }
+    }
+
+    /// A list of texts; `None` without a list.
+    pub fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let node = self.take(key)?;
+        let Node::List(items) = &node.value else {
+            return self.expected(key, "a list", &node.value);
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match &item.value {
+                Node::Text(text) => texts.push(text.clone()),
+                other => self.problem_at(
+                    Place::of(item),
+                    key,
+                    format!("expected text, found {}", other.kind()),
+                ),
+            }
+        }
+        Some(texts)
+    }
+
+    /// All entries of a section with keys of the user's own.
+    pub fn entries(&mut self) -> &'doc [(Spanned<String>, Spanned<Node>)] {
+        self.accept_any();
+        self.entries
+    }
+
+    /// The place of the secret `name`: `name_file` or `name_env`.
+    fn secret(&mut self, name: &str) -> Option<SecretSource> {
+        let (file_key, env_key) = (format!("{name}_file"), format!("{name}_env"));
+        let file = self.text(&file_key);
+        let env = self.text(&env_key);
+        if let Some(variable) = &env {
+            let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+            // shown only if it names a variable: it can be the secret itself, in the wrong place
+            if !variable.bytes().all(valid) {
+                self.problem(&env_key, "is not the name of an environment variable");
+            } else if std::env::var_os(variable).is_none() {
+                self.effective.0.retain(|(key, _)| *key != env_key);
+                self.show(&env_key, "(environment variable not set)");
+            }
+        }
+        match (file, env) {
+            (Some(_), Some(_)) => {
+                self.problem(&env_key, format!("conflicts with {file_key}; set only one"));
+                None
+            }
+            (Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
+            (None, Some(variable)) => Some(SecretSource::Env(variable)),
+            (None, None) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn many_keys_are_refused_in_no_time() {
+        let mut yaml = String::new();
+        for number in 0..100_000 {
+            writeln!(yaml, "k{number}: 1").unwrap();
+        }
+        let node = Node::parse(&yaml).unwrap();
+        let begin = Instant::now();
+        let (_, problems) = Section::new("", &node).unwrap().finish();
+        assert_eq!(problems.len(), 100_000);
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What a provider is, as data.
+
+use std::fmt;
+use std::sync::Arc;
+
+use reqwest::Url;
+
+use super::source::Source;
+use crate::campaign::counts::Count;
+use crate::campaign::{Channel, Status};
+use crate::document::Section;
+use crate::document::keys::{Key, Values};
+use crate::upstream::auth::Auth;
+use crate::upstream::quota::application::Limits;
+
+/// A provider. Everything that the program and its documents say about a provider comes from here.
+pub struct Kind {
+    /// The value of the `provider` label and key.
+    pub name: Arc<str>,
+    /// The name for people.
+    pub title: Arc<str>,
+    /// Channels that an account can have.
+    pub channels: Vec<Channel>,
+    /// Counts that the provider reports, with the names of its fields.
+    pub counts: Vec<(Count, &'static str)>,
+    /// Statuses that the provider reports; none if it has no status.
+    pub statuses: Vec<Status>,
+    /// Reasons of failed messages, in the provider's words.
+    pub failures: Vec<Arc<str>>,
+    /// Labels that `campaign_info` can carry, with the names of the provider's fields.
+    pub info_labels: Vec<(Arc<str>, &'static str)>,
+    /// Rates that the provider reports for a whole result.
+    pub rates: Vec<Arc<str>>,
+    /// Further metrics that only this provider's data fills, with the names of its fields.
+    pub extras: Vec<(&'static str, &'static str)>,
+    /// The published limits of requests.
+    pub limits: Limits,
+    /// Who shares these limits.
+    pub quota: QuotaScope,
+    /// Keys of an account, in the order of the manual.
+    pub keys: Vec<Key>,
+    /// Reads an account's values.
+    pub open: Open,
+    /// What the provider's page says besides its tables, in Markdown.
+    pub notes: &'static str,
+}
+
+/// Who shares a quota of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaScope {
+    /// Each account has its own.
+    Account,
+    /// All accounts of one client do.
+    Client,
+}
+
+/// Makes a connection of an account's values. The section takes problems that concern several keys.
+/// The flag tells whether tokens can be stored.
+pub type Open = fn(&Values, &mut Section<'_>, bool) -> Option<Connection>;
+
+/// How one account is reached and read.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The address in front of the documented paths.
+    pub base_url: Url,
+    /// How requests are authenticated.
+    pub auth: Auth,
+    /// Channels that the account has.
+    pub channels: Vec<Channel>,
+    /// What tells this account from another at the same address: the id of a client or an app.
+    pub identity: Option<String>,
+    /// What else decides what campaigns are read as, such as a time zone.
+    pub variant: String,
+    /// How the account is read.
+    pub source: Arc<dyn Source>,
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Kind({})", self.name)
+    }
+}
+
+impl Kind {
+    /// The names of the labels that `campaign_info` can carry.
+    pub fn info_label_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.info_labels.iter().map(|(name, _)| name)
+    }
+}
+
+/// The providers that accounts can be at.
+#[derive(Clone, Debug)]
+pub struct Kinds(Arc<[Arc<Kind>]>);
+
+impl Kinds {
+    /// The provider with this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Kind>> {
+        self.0.iter().find(|kind| *kind.name == *name)
+    }
+
+    /// All providers.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
+        self.0.iter()
+    }
+
+    /// The names of all providers.
+    pub fn names(&self) -> Vec<&str> {
+        self.iter().map(|kind| &*kind.name).collect()
+    }
+
+    /// The labels that `campaign_info` can carry at any provider, each once.
+    pub fn info_labels(&self) -> Vec<Arc<str>> {
+        let mut labels: Vec<Arc<str>> = Vec::new();
+        for label in self.iter().flat_map(|kind| kind.info_label_names()) {
+            if !labels.contains(label) {
+                labels.push(Arc::clone(label));
+            }
+        }
+        labels
+    }
+}
+
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        Self(kinds.into_iter().map(Arc::new).collect())
+    }
+}

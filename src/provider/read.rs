@@ -1,0 +1,417 @@
+//! The read loop of all providers: paging, bounds, retries, one renewal of a refused credential,
+//! optional parts.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use reqwest::Url;
+use tracing::debug;
+
+use super::kind::Connection;
+use super::lenient::Problems;
+use super::source::{AccountFacts, Ask, Found, Page, Target};
+use crate::campaign::Campaign;
+use crate::campaign::counts::Counts;
+use crate::campaign::pool::{Campaigns, Pool};
+use crate::campaign::window::Window;
+use crate::redaction::Redactor;
+use crate::upstream::answer::Answer;
+use crate::upstream::auth::Credential;
+use crate::upstream::auth::tokens::Access;
+use crate::upstream::session::Session;
+use crate::upstream::transport::endpoint;
+use crate::upstream::{PollError, Reason};
+
+/// Most pages of one read: with the smallest page size of a provider, 50, these are 100,000 campaigns.
+const MAX_PAGES: usize = 2_000;
+
+/// Most requests of one read for details of campaigns: one for each of the campaigns that are kept by
+/// default.
+const MAX_DETAILS: usize = 10_000;
+
+/// Most campaigns of one read, in about 500 MB.
+pub const MAX_CAMPAIGNS: usize = 1_000_000;
+
+/// What a read found.
+#[derive(Debug, Default)]
+pub struct Reading {
+    campaigns: Campaigns,
+    pool: Pool,
+    /// Counts from details, by campaign.
+    details: HashMap<String, Counts>,
+    /// What the provider says about the account.
+    pub account: AccountFacts,
+    /// Values and campaigns that could not be read.
+    pub problems: Problems,
+}
+
+impl Reading {
+    /// An empty reading. Campaigns equal to known ones share their memory.
+    fn after(known: &Arc<Campaigns>) -> Self {
+        Self {
+            pool: Pool::of(Arc::clone(known)),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
+    /// newer.
+    fn add(&mut self, page: Page, redactor: &Redactor) {
+        for found in page.found {
+            match found {
+                Found::Campaign(mut campaign) => {
+                    redact(&mut campaign, redactor);
+                    self.insert(campaign);
+                }
+                Found::Counts(id, counts) => {
+                    self.details.insert(id, counts);
+                }
+            }
+        }
+        let facts = page.account;
+        self.account.credits = facts.credits.or(self.account.credits);
+        self.account.reported_ratios.extend(facts.reported_ratios);
+        self.account.mismatches.extend(facts.mismatches);
+        self.problems.merge(page.problems);
+    }
+
+    fn insert(&mut self, campaign: Campaign) {
+        let campaign = self.pool.share(campaign);
+        self.campaigns.insert(campaign);
+    }
+
+    /// Joins details with their campaigns, whichever came first.
+    fn finish(mut self) -> Self {
+        for (id, counts) in std::mem::take(&mut self.details) {
+            if let Some(campaign) = self.campaigns.get(&id) {
+                let campaign = Campaign {
+                    counts,
+                    ..Campaign::clone(campaign)
+                };
+                self.insert(campaign);
+            }
+        }
+        self
+    }
+
+    /// Takes the campaigns.
+    pub fn take_campaigns(&mut self) -> Campaigns {
+        std::mem::take(&mut self.campaigns)
+    }
+}
+
+/// Labels are read by everyone, and a provider can repeat a token anywhere.
+fn redact(campaign: &mut Campaign, redactor: &Redactor) {
+    let clean = |text: &str| match redactor.redact_label(text) {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(clean) => Some(clean),
+    };
+    if let Some(id) = clean(&campaign.id) {
+        campaign.id = id;
+    }
+    if let Some(name) = clean(&campaign.name) {
+        campaign.name = name.into();
+    }
+    if let crate::campaign::Channel::Other(word) = &mut campaign.channel
+        && let Some(redacted) = clean(word)
+    {
+        *word = redacted;
+    }
+    if campaign.info.values().any(|value| clean(value).is_some()) {
+        for value in Arc::make_mut(&mut campaign.info).values_mut() {
+            if let Some(redacted) = clean(value) {
+                *value = redacted;
+            }
+        }
+    }
+}
+
+/// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
+/// their memory.
+pub async fn read(
+    connection: &Connection,
+    session: &Session,
+    access: &Access,
+    window: Window,
+    known: &Arc<Campaigns>,
+) -> Result<Reading, PollError> {
+    let auth = &connection.auth;
+    let credential = session.credential(auth, access, None).await?;
+    let result = match read_pages(connection, session, &credential, window, known).await {
+        Err(error) if error.reason == Reason::Auth && auth.is_renewable() => {
+            debug!(%error, "the access token is refused");
+            let renewed = session.credential(auth, access, Some(&credential)).await?;
+            read_pages(connection, session, &renewed, window, known).await
+        }
+        result => result,
+    };
+    if result.is_ok() && auth.is_renewable() {
+        access.token_works();
+    }
+    result
+}
+
+async fn read_pages(
+    connection: &Connection,
+    session: &Session,
+    credential: &Credential,
+    window: Window,
+    known: &Arc<Campaigns>,
+) -> Result<Reading, PollError> {
+    let source = &*connection.source;
+    let redactor = credential.redactor();
+    let mut reading = Reading::after(known);
+    let mut pages = Pages::default();
+    let mut asks = VecDeque::from(source.begin(window));
+    while let Some(ask) = asks.pop_front() {
+        let url = url(&connection.base_url, &ask)?;
+        let take = |answer: &Answer| source.take(&ask, answer);
+        let page = if let Some(field) = ask.optional {
+            // costs neither the campaigns nor the time of a retry
+            match session.get_once(&url, credential, take).await {
+                Ok(page) => page,
+                Err(error) => {
+                    debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
+                    reading.problems.add(field);
+                    continue;
+                }
+            }
+        } else {
+            session.get(&url, credential, take).await?
+        };
+        let mark = page.mark.clone();
+        let (listed, details): (Vec<_>, Vec<_>) =
+            page.then.iter().partition(|ask| ask.about.is_none());
+        let goes_on = listed.iter().any(|next| next.optional.is_none());
+        pages.details += details.len();
+        for next in page.then.iter().rev() {
+            asks.push_front(next.clone());
+        }
+        reading.add(page, &redactor);
+        if goes_on {
+            pages.more(&reading.campaigns, mark)?;
+        }
+        pages.check_details()?;
+    }
+    Ok(reading.finish())
+}
+
+/// What a read makes of one answer to its first request.
+pub fn read_answer(
+    connection: &Connection,
+    window: Window,
+    answer: &Answer,
+) -> Result<Reading, PollError> {
+    let mut reading = Reading::default();
+    if let Some(ask) = connection.source.begin(window).first() {
+        let page = connection.source.take(ask, answer)?;
+        for next in &page.then {
+            url(&connection.base_url, next)?;
+        }
+        reading.add(page, &Redactor::new());
+    }
+    Ok(reading.finish())
+}
+
+/// The address of a request. A credential goes to the origin of `base_url` and nowhere else,
+/// whatever a link says.
+pub fn url(base_url: &Url, ask: &Ask) -> Result<Url, PollError> {
+    let mut url = match &ask.target {
+        Target::Path(path) => endpoint(base_url, path),
+        Target::Link { href, below } => linked(base_url, href, below)?,
+    };
+    if !ask.query.is_empty() {
+        url.query_pairs_mut().extend_pairs(&ask.query);
+    }
+    Ok(url)
+}
+
+fn linked(base_url: &Url, href: &str, below: &str) -> Result<Url, PollError> {
+    let refused = |why: &str| {
+        let message = format!("the link to the next page {why}");
+        PollError::new(Reason::Pagination, message)
+    };
+    let next = base_url.join(href);
+    let next = next.map_err(|_| refused("is not an address"))?;
+    if next.origin() != base_url.origin() {
+        return Err(refused("leads to another origin"));
+    }
+    if !next.path().starts_with(below) {
+        return Err(refused(&format!("leads outside {below}")));
+    }
+    // links are relative to the origin, and do not include the path of a gateway in front of the API
+    let mut url = endpoint(base_url, next.path());
+    url.set_query(next.query());
+    Ok(url)
+}
+
+/// Ends a read whose pages do not end.
+#[derive(Default)]
+struct Pages {
+    count: usize,
+    details: usize,
+    seen: HashSet<String>,
+}
+
+impl Pages {
+    /// Notes a page before the next one is requested. A server that ignores where a page should begin
+    /// would otherwise look like one with a single page, or without a last one.
+    fn more(&mut self, campaigns: &Campaigns, mark: Option<String>) -> Result<(), PollError> {
+        self.count += 1;
+        let (count, campaigns) = (self.count, campaigns.len());
+        let message = if count >= MAX_PAGES || campaigns > MAX_CAMPAIGNS {
+            format!("more than {count} pages with {campaigns} campaigns: try a shorter lookback")
+        } else if mark.is_none_or(|mark| self.seen.insert(mark)) {
+            return Ok(());
+        } else {
+            format!("page {count} repeats an earlier one")
+        };
+        Err(PollError::new(Reason::Pagination, message))
+    }
+
+    fn check_details(&self) -> Result<(), PollError> {
+        if self.details <= MAX_DETAILS {
+            return Ok(());
+        }
+        let message =
+            format!("details of more than {MAX_DETAILS} campaigns: try a shorter lookback");
+        Err(PollError::new(Reason::Pagination, message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn campaign(id: &str, name: &str) -> Campaign {
+        Campaign {
+            id: id.to_owned(),
+            name: name.into(),
+            ..Campaign::default()
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_campaigns_with_one_id_is_kept() {
+        let mut reading = Reading::default();
+        let found = ["first", "second"].map(|name| Found::Campaign(campaign("x", name)));
+        let page = Page {
+            found: found.into(),
+            ..Page::default()
+        };
+        reading.add(page, &Redactor::new());
+        let campaigns = reading.take_campaigns();
+        assert_eq!(campaigns.len(), 1);
+        assert_eq!(&*campaigns.get("x").unwrap().name, "second");
+    }
+
+    #[test]
+    fn details_join_their_campaign() {
+        use crate::campaign::counts::Count;
+        let counts = Counts::from([(Count::Opens, Some(3))]);
+        let page = |found| Page {
+            found,
+            ..Page::default()
+        };
+        let mut reading = Reading::default();
+        reading.add(
+            page(vec![Found::Counts("x".to_owned(), counts)]),
+            &Redactor::new(),
+        );
+        reading.add(
+            page(vec![Found::Counts("y".to_owned(), counts)]),
+            &Redactor::new(),
+        );
+        reading.add(
+            page(vec![Found::Campaign(campaign("x", "X"))]),
+            &Redactor::new(),
+        );
+        let campaigns = reading.finish().take_campaigns();
+        assert_eq!(campaigns.len(), 1);
+        assert_eq!(campaigns.get("x").unwrap().counts, counts);
+    }
+
+    #[test]
+    fn a_token_in_a_label_is_redacted() {
+        let mut redactor = Redactor::new();
+        redactor.add(&secrecy::SecretString::from("s3cret-token"));
+        let token = || "a s3cret-token".to_owned();
+        let mut found = Campaign {
+            id: token(),
+            name: token().into(),
+            channel: crate::campaign::Channel::Other(token()),
+            info: Arc::new([("sender".into(), token())].into_iter().collect()),
+            ..Campaign::default()
+        };
+        redact(&mut found, &redactor);
+        assert!(!format!("{found:?}").contains("s3cret-token"), "{found:?}");
+    }
+
+    #[test]
+    fn pages_that_repeat_end_the_read() {
+        let none = Campaigns::default();
+        let mut pages = Pages::default();
+        let mut more = |id: Option<&str>| pages.more(&none, id.map(str::to_owned)).is_ok();
+        assert!(more(Some("a")));
+        assert!(more(Some("b")));
+        // without an id there is nothing to compare
+        assert!(more(None));
+        assert!(more(None));
+        assert!(more(Some("c")));
+        assert!(!more(Some("b")));
+    }
+
+    #[test]
+    fn pages_and_details_are_bounded() {
+        let none = Campaigns::default();
+        let mut pages = Pages::default();
+        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(&none, None).is_err());
+        assert_eq!(read, Some(MAX_PAGES));
+        pages.details = MAX_DETAILS + 1;
+        assert!(pages.check_details().is_err());
+    }
+
+    fn next(base_url: &str, href: &str) -> Result<String, PollError> {
+        let base_url = Url::parse(base_url).unwrap();
+        url(&base_url, &Ask::link(href, "/v3/")).map(String::from)
+    }
+
+    #[test]
+    fn a_link_is_followed_within_the_api_only() {
+        let api = "https://api.example.com";
+        let path = "/v3/reports/summaries?next=abc";
+        assert_eq!(next(api, path), Ok(format!("{api}{path}")));
+        let absolute = format!("{api}{path}");
+        assert_eq!(next(api, &absolute), Ok(absolute.clone()));
+        for href in [
+            "https://evil.example/v3/x",
+            "//evil.example/v3/x",
+            "http://api.example.com/v3/x",
+            "https://api.example.com:8443/v3/x",
+            "https://api.example.com@evil.example/v3/x",
+            "/v4/x",
+            "/v3/../admin",
+            "/v3",
+            "https://[",
+            "data:text/plain,x",
+        ] {
+            let error = next(api, href).unwrap_err();
+            assert_eq!(error.reason, Reason::Pagination, "{href}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_gateway_is_kept() {
+        let gateway = "https://gateway.example/cc";
+        assert_eq!(
+            next(gateway, "/v3/reports?next=abc"),
+            Ok(format!("{gateway}/v3/reports?next=abc"))
+        );
+        let base_url = Url::parse(gateway).unwrap();
+        let ask = Ask::path("/v3/reports").with("limit", "5");
+        assert_eq!(
+            url(&base_url, &ask).map(String::from),
+            Ok(format!("{gateway}/v3/reports?limit=5"))
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! A provider's whole answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{PollError, Reason};
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Content-Type`, for error messages.
+    pub content_type: String,
+    /// The wait that a `Retry-After` header asks for.
+    pub retry_after: Option<Duration>,
+    /// The body, decompressed.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A JSON answer that did not come over HTTP.
+    pub fn of(status: u16, body: impl AsRef<[u8]>) -> Self {
+        Self {
+            status,
+            content_type: "application/json".to_owned(),
+            retry_after: None,
+            body: Bytes::copy_from_slice(body.as_ref()),
+        }
+    }
+
+    /// The body as a JSON object of a type, or a `decode` error.
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PollError> {
+        let fail = |detail: String| {
+            let (status, content_type) = (self.status, &self.content_type);
+            PollError::new(
+                Reason::Decode,
+                format!("HTTP {status}, not the documented JSON ({content_type}): {detail}"),
+            )
+        };
+        // serde would read a struct from an array, too
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(fail("not an object".to_owned()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| fail(error.to_string()))
+    }
+
+    /// The error that the answer reports, with the provider's own `code`, if it has one, and the
+    /// text of `members`, under which the provider explains errors.
+    pub fn error(&self, reason: Reason, code: Option<i64>, members: &[&str]) -> PollError {
+        let mut message = format!("HTTP {}", self.status);
+        if let Some(code) = code {
+            message = format!("{message}, code {code}");
+        }
+        if let Some(wait) = self.retry_after {
+            message = format!("{message}, asks to wait {} s", wait.as_secs());
+        }
+        let detail = detail(&self.body, members);
+        if !detail.is_empty() {
+            message = format!("{message}: {detail}");
+        }
+        PollError {
+            reason,
+            message,
+            retry_after: self.retry_after,
+        }
+    }
+
+    /// The error that the HTTP status alone stands for.
+    pub fn status_error(&self, members: &[&str]) -> PollError {
+        self.error(Reason::of_status(self.status), None, members)
+    }
+}
+
+/// The text of these members, in one object or the first of an array of them; empty if the body has
+/// another form, such as HTML.
+fn detail(body: &[u8], members: &[&str]) -> String {
+    let object = match serde_json::from_slice(body) {
+        Ok(Value::Array(errors)) => errors.into_iter().next(),
+        Ok(value) => Some(value),
+        Err(_) => None,
+    };
+    let text = |member: &&str| object.as_ref()?.get(*member)?.as_str();
+    members
+        .iter()
+        .filter_map(text)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+/// A `Retry-After` header as a duration from `now`, in either of its forms (RFC 9110, 10.2.3).
+pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time: DateTime<Utc> = httpdate::parse_http_date(value).ok()?.into();
+    Some((time - now).to_std().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-03-01T12:00:00Z".parse().unwrap();
+        let wait = |value| retry_after(value, now);
+        assert_eq!(wait("120"), Some(Duration::from_mins(2)));
+        assert_eq!(wait(" 0 "), Some(Duration::ZERO));
+        assert_eq!(
+            wait("Sun, 01 Mar 2026 12:01:00 GMT"),
+            Some(Duration::from_mins(1))
+        );
+        assert_eq!(wait("Sun, 01 Mar 2026 11:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("-5"), None);
+        assert_eq!(wait("soon"), None);
+        assert_eq!(wait("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn an_error_is_explained_by_the_members_that_the_provider_names() {
+        for (body, explanation) in [
+            (r#"[{"key":"k","text":"m"}]"#, "k: m"),
+            (
+                r#"{"key":"throttled","text":"Too Many"}"#,
+                "throttled: Too Many",
+            ),
+            (r#"{"text":"Forbidden"}"#, "Forbidden"),
+            (r#"{"key":7,"text":"m"}"#, "m"),
+            (r#"{"other":"x"}"#, ""),
+            ("<html>no</html>", ""),
+            ("", ""),
+            ("[]", ""),
+            ("null", ""),
+        ] {
+            assert_eq!(detail(body.as_bytes(), &["key", "text"]), explanation);
+        }
+    }
+}

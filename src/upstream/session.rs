@@ -1,0 +1,180 @@
+//! The requests of one poll: counted, paced, and retried.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::answer::Answer;
+use super::auth::tokens::Access;
+use super::auth::{Auth, Credential};
+use super::quota::application::Application;
+use super::transport::Transport;
+use super::{PollError, Reason};
+use crate::telemetry::AccountTelemetry;
+
+/// Retries of one request.
+const MAX_RETRIES: usize = 3;
+
+/// Wait before the first retry. Each later wait is three times as long, each with jitter.
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+/// Shortest wait after "too many requests": every known limit counts by the second.
+const THROTTLED_DELAY: Duration = Duration::from_secs(1);
+
+/// Longest wait within a poll that a provider can ask for. A poll that would have to wait longer
+/// fails, so that a waiting exporter does not look like one that hangs.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// The expiry of the access token that a poll uses.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum TokenInUse {
+    /// The poll has no token yet.
+    #[default]
+    None,
+    /// The token expires at this time, if that is known.
+    Until(Option<DateTime<Utc>>),
+}
+
+/// Makes the requests of one poll.
+#[derive(Debug)]
+pub struct Session {
+    transport: Transport,
+    application: Arc<Application>,
+    retry_until: Instant,
+    telemetry: AccountTelemetry,
+    /// Bytes of all answers so far.
+    received: AtomicUsize,
+    /// Requests so far, without retries.
+    requests: AtomicU64,
+    token: Mutex<TokenInUse>,
+}
+
+impl Session {
+    /// A session whose requests have a time limit each, body included, and count against the
+    /// application's quota. No retry begins after `retry_until`.
+    pub fn new(
+        client: reqwest::Client,
+        request_timeout: Duration,
+        retry_until: Instant,
+        telemetry: AccountTelemetry,
+        application: Arc<Application>,
+    ) -> Self {
+        Self {
+            transport: Transport::new(client, request_timeout),
+            application,
+            retry_until,
+            telemetry,
+            received: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            token: Mutex::default(),
+        }
+    }
+
+    /// The credential that requests carry. `refused` is one that the provider no longer accepts.
+    pub async fn credential(
+        &self,
+        auth: &Auth,
+        access: &Access,
+        refused: Option<&Credential>,
+    ) -> Result<Credential, PollError> {
+        let credential = auth.credential(access, &self.transport, refused).await?;
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) =
+            TokenInUse::Until(credential.expiry);
+        Ok(credential)
+    }
+
+    /// The expiry of the access token in use.
+    pub fn token(&self) -> TokenInUse {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of requests so far, without retries.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Gets `url` and interprets the answer. Retries what may succeed later.
+    pub async fn get<T>(
+        &self,
+        url: &Url,
+        credential: &Credential,
+        interpret: impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let attempt = || self.attempt(url, credential, &interpret);
+        attempt
+            .retry(delays())
+            .sleep(tokio::time::sleep)
+            .when(|error: &PollError| error.reason.is_transient())
+            .adjust(|error, delay| self.delay(error, delay?))
+            .notify(|error, delay| {
+                self.telemetry.retry();
+                debug!(reason = error.reason.as_str(), %error, ?delay, "retrying");
+            })
+            .await
+    }
+
+    /// Gets `url` without retries and interprets the answer.
+    pub async fn get_once<T>(
+        &self,
+        url: &Url,
+        credential: &Credential,
+        interpret: impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.attempt(url, credential, &interpret).await
+    }
+
+    /// The wait before the next try; `None` if there is no time left for one.
+    fn delay(&self, error: &PollError, planned: Duration) -> Option<Duration> {
+        let delay = wait(error, planned)?;
+        let begin = Instant::now().checked_add(delay)?;
+        (begin <= self.retry_until).then_some(delay)
+    }
+
+    async fn attempt<T>(
+        &self,
+        url: &Url,
+        credential: &Credential,
+        interpret: &impl Fn(&Answer) -> Result<T, PollError>,
+    ) -> Result<T, PollError> {
+        self.application.admit().await?;
+        let begin = Instant::now();
+        let (code, answer) = self.transport.get(url, credential, &self.received).await;
+        self.telemetry.request(&code, begin.elapsed());
+        // here, so that neither the log of a retry nor anything later sees more
+        let result = answer
+            .and_then(|answer| interpret(&answer))
+            .map_err(PollError::presentable);
+        if let Err(error) = &result {
+            self.application.refused(error).await;
+        }
+        result
+    }
+}
+
+/// The waits before retries.
+pub(super) fn delays() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_RETRY_DELAY)
+        .with_factor(3.0)
+        .with_max_times(MAX_RETRIES)
+        .with_jitter()
+}
+
+/// The wait before the next try; `None` if it is longer than a poll waits.
+pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
+    let least = match (error.retry_after, error.reason) {
+        (Some(asked), _) => asked,
+        (None, Reason::Throttled) => THROTTLED_DELAY,
+        (None, _) => Duration::ZERO,
+    };
+    // the planned delay has the jitter
+    (least <= MAX_WAIT).then(|| least + planned)
+}
