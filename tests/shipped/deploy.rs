@@ -86,6 +86,7 @@ fn every_file_that_names_the_port_agrees() {
         "deploy/systemd/campaign_exporter.socket",
         "docs/alerts.md",
         "docs/flags.md",
+        "docs/install.md",
         "docs/manual/campaign_exporter.1",
         "docs/runbooks.md",
     ] {
