@@ -255,12 +255,17 @@ mod tests {
 
     #[test]
     fn every_flag_and_the_port_are_documented() {
-        let (readme, flags) = (include_str!("../README.md"), include_str!("../docs/flags.md"));
+        let (readme, flags) = (
+            include_str!("../README.md"),
+            include_str!("../docs/flags.md"),
+        );
         for argument in Cli::command().get_arguments() {
             // the others are clap's own and those of commands
             let is_ours = |long: &&str| long.contains('.') || *long == "shard";
             if let Some(long) = argument.get_long().filter(is_ours) {
-                let listed = ["`", " "].iter().any(|end| flags.contains(&format!("`--{long}{end}")));
+                let listed = ["`", " "]
+                    .iter()
+                    .any(|end| flags.contains(&format!("`--{long}{end}")));
                 assert!(listed, "--{long}");
                 let variable = long.to_uppercase().replace(['.', '-'], "_");
                 let variable = format!("CAMPAIGN_EXPORTER_{variable}");

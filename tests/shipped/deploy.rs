@@ -21,7 +21,7 @@ fn port() -> String {
 }
 
 /// Every file of a folder and those below, but not what others made.
-fn files(folder: &Path, found: &mut Vec<String>) {
+pub(crate) fn files(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
