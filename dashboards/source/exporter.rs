@@ -12,7 +12,7 @@ use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Account;
 
-const PURPOSE: &str = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are those of the README, *When an account is down*. Colours and lines are the alerts' default thresholds.";
+const PURPOSE: &str = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are explained in docs/troubleshooting.md. Colours and lines are the alerts' default thresholds.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -193,7 +193,7 @@ fn polls(thresholds: &Thresholds) -> Row {
             .links(to_account()),
             timeseries(
                 "Failed polls an hour, by reason",
-                "What polls failed for; the README, When an account is down, says what to do about each.",
+                "What polls failed for; docs/troubleshooting.md says what to do about each.",
             )
             .query(
                 &format!(

@@ -526,11 +526,11 @@ mod tests {
 
     #[test]
     fn whoever_stops_it_waits_until_a_token_is_kept() {
-        let readme = include_str!("../../README.md");
+        let install = include_str!("../../docs/install.md");
         let base = include_str!("../../deploy/kubernetes/base/statefulset.yaml");
         let chart = include_str!("../../deploy/helm/campaign-exporter/templates/statefulset.yaml");
         for (text, before) in [
-            (readme, "--stop-timeout="),
+            (install, "--stop-timeout="),
             (base, "terminationGracePeriodSeconds: "),
             (chart, "terminationGracePeriodSeconds: "),
         ] {

@@ -386,11 +386,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_gives_the_same_advice() {
-        let readme = include_str!("../../README.md");
+    fn the_documentation_gives_the_same_advice() {
+        let document = include_str!("../../docs/troubleshooting.md");
         for reason in Reason::ALL {
             let row = format!("| `{}` | ", reason.as_str());
-            let mut rows = readme.lines().filter(|line| line.starts_with(&row));
+            let mut rows = document.lines().filter(|line| line.starts_with(&row));
             let advice = format!(" | {} |", reason.advice());
             assert!(rows.any(|row| row.ends_with(&advice)), "{row}{advice}");
         }

@@ -224,10 +224,10 @@ async fn shards(yaml: &str, count: usize) -> Vec<Daemon> {
     join_all((0..count).map(shard)).await
 }
 
-/// The configuration of the README, for these exporters and a test that does not wait for minutes.
+/// The configuration of docs/scale.md, for these exporters and a test that does not wait for minutes.
 fn scraping(daemons: &[Daemon]) -> String {
     let yaml = block(
-        "README.md",
+        "docs/scale.md",
         "yaml",
         "# prometheus.yml: a target for each account\n",
     );

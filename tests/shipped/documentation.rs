@@ -1,13 +1,16 @@
 //! That the manual is what the program says.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use campaign_exporter::cli::Cli;
 use clap::CommandFactory;
+use regex::Regex;
 
+use crate::deploy::files;
 use crate::manual;
-use crate::rules::path;
+use crate::rules::{path, text};
 
 #[tokio::test]
 async fn the_files_are_what_the_program_says() {
@@ -83,7 +86,6 @@ fn fish_is_not_told_to_parse_flags_with_dots() {
 
 #[test]
 fn the_example_has_every_key() {
-    let text = |name: &str| std::fs::read_to_string(path(name)).unwrap();
     let (table, example) = (text("docs/configuration.md"), text("config.example.yaml"));
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
     let keys: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
@@ -93,4 +95,49 @@ fn the_example_has_every_key() {
         let told = key.ends_with("_env") || example.contains(&format!("{key}: "));
         assert!(told, "config.example.yaml lacks {key}");
     }
+}
+
+/// The Markdown of a document without its code blocks, in which nothing is a link or a heading.
+fn prose(document: &str) -> String {
+    text(document).split("```").step_by(2).collect()
+}
+
+/// The anchors that GitHub gives the headings of a document.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let dropped = Regex::new(r"[^\w\- ]").unwrap();
+    let prose = prose(document);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
+    headings
+        .map(|heading| dropped.replace_all(&heading, "").replace(' ', "-"))
+        .collect()
+}
+
+#[test]
+fn every_relative_link_points_to_a_file_and_a_heading() {
+    let mut documents = Vec::new();
+    files(&path("."), &mut documents);
+    documents.retain(|file| Path::new(file).extension().is_some_and(|it| it == "md"));
+    let link = Regex::new(r"\]\(([^)#]*)(?:#([^)]*))?\)").unwrap();
+    let mut checked = 0;
+    for document in &documents {
+        for found in link.captures_iter(&prose(document)) {
+            let (target, anchor) = (&found[1], found.get(2));
+            if target.contains("://") {
+                continue;
+            }
+            let target = match target {
+                "" => path(document),
+                target => path(document).parent().unwrap().join(target),
+            };
+            assert!(target.exists(), "{document}: {}", &found[0]);
+            if let Some(anchor) = anchor {
+                let known = anchors(target.to_str().unwrap());
+                let is_known = known.contains(anchor.as_str());
+                assert!(is_known, "{document}: {}", &found[0]);
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked}");
 }

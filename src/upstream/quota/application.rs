@@ -949,11 +949,11 @@ mod tests {
     }
 
     #[test]
-    fn the_sums_of_the_readme_are_right() {
-        let readme = include_str!("../../../README.md");
+    fn the_documented_requests_per_day_are_right() {
+        let document = include_str!("../../../docs/scale.md");
         let row = |campaigns: &str| {
             let start = format!("| {campaigns} |");
-            let mut lines = readme.lines();
+            let mut lines = document.lines();
             lines.find(|line| line.starts_with(&start)).unwrap()
         };
         // of 30 days of campaigns, 3 days and 3 hours are read at each poll
