@@ -22,8 +22,8 @@ const HOSTILE: &str = "\"Spring\" \\ ($1.+|{x}) $job\n'é' 🎁";
 
 /// The queries that find nothing in a short life, and why.
 const MAY_BE_EMPTY: [(&str, &str); 4] = [
-    ("campaigns-exporter: Credits last for A", SPENT),
-    ("campaigns-overview: Credits last A", SPENT),
+    ("campaigns-exporter: Credits run out in A", SPENT),
+    ("campaigns-overview: Credits run out in A", SPENT),
     ("campaigns-overview: Credits by account B", SPENT),
     ("campaigns-overview: Credits by account D", SPENT),
 ];
