@@ -17,10 +17,10 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   const end = Math.floor(Date.now() / 1000);
   const begin = end - hours * 3600;
   await mkdir(folder);
-  say('reading the providers at past moments');
+  say('polling the providers at past times');
   const length = ['--length', `${hours}h`, '--step', `${step}s`];
   await finish(program, [...length, '--instance', instance, file]);
-  say('making blocks of that');
+  say('creating blocks');
   await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
 
   // rules are evaluated after those they depend on; Prometheus reads new blocks when it starts

@@ -63,7 +63,7 @@ async function picture(browser, url, file) {
   await page.setViewportSize({ width: WIDTH, height });
   // graphs and tables render in several passes
   let last;
-  await until('the page keeps still', async () => {
+  await until('the page is stable', async () => {
     const before = last;
     last = await page.screenshot();
     return before?.equals(last);

@@ -87,7 +87,7 @@ async function stage() {
     interval: `${INTERVAL}s`,
     scraped: instance,
   };
-  say('starting the demo, a Prometheus that scrapes it, and Alertmanager');
+  say('starting the demo, Prometheus, and Alertmanager');
   const exporter = start(join(repository, 'target/debug/campaign_exporter'), [
     ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
   ]);
@@ -109,7 +109,7 @@ async function stage() {
     step: STEP,
   });
 
-  say('going on with that past');
+  say('restarting Prometheus with the history');
   await stop(scraper);
   await handOver(earlier, live.folder);
   const server = await prometheus({ ...live, ruleFiles, alertmanager });
@@ -194,7 +194,7 @@ try {
   for (const { name, uid } of shown) {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
-  say('taking pictures');
+  say('taking screenshots');
   const problems = await pictures(pages, path(options.out), options.chromium);
   for (const problem of problems) {
     console.error(`  ${problem}`);
