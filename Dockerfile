@@ -1,24 +1,24 @@
-# The exporter and what it needs of a system, and nothing else: no shell, no package manager.
+# Contains only the exporter and its runtime dependencies: no shell, no package manager.
 #
 #   docker build --build-arg REVISION="$(git rev-parse --short=12 HEAD)" --tag campaign_exporter .
 #   docker run --read-only --tmpfs /tmp --cap-drop=ALL --publish 10058:10058 campaign_exporter demo
 #
-# There is no HEALTHCHECK, which would need a program to ask with. Probes ask over HTTP:
-# /-/healthy tells whether to restart it, /-/ready whether every account was polled once.
+# The image contains no shell or HTTP client, so it defines no HEALTHCHECK. Probe it over HTTP:
+# /-/healthy shows whether to restart it, /-/ready whether every account has been polled at least once.
 #
-# The base is pinned to versions of Rust and of Debian. To pin its bytes as well, write
-# rust:VERSION@sha256:DIGEST with the digest that `docker buildx imagetools inspect` shows.
+# The base image is pinned to a Rust and a Debian version. To pin its contents as well, use
+# rust:VERSION@sha256:DIGEST with the digest shown by `docker buildx imagetools inspect`.
 FROM rust:1.95.0-slim-bookworm AS build
 
 WORKDIR /build
-# The same sources make the same program wherever they lie. Names of functions stay, for backtraces;
-# the table of lines is half the file.
+# Remapped paths make the build reproducible. Function names are kept for backtraces; debug information,
+# half of the binary, is stripped.
 ENV RUSTFLAGS="--remap-path-prefix=/build=campaign_exporter --remap-path-prefix=/usr/local/cargo/registry/src=registry" \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo \
     CARGO_INCREMENTAL=0
 
-# The dependencies are a layer of their own, which lasts as long as these files do: built with a
-# program that is empty, since cargo does not build them alone.
+# Builds the dependencies in their own layer, which is reused until these files change. Cargo cannot
+# build dependencies alone, so this compiles empty programs.
 COPY Cargo.toml Cargo.lock build.rs ./
 SHELL ["/bin/bash", "-o", "errexit", "-o", "pipefail", "-c"]
 RUN sed --quiet 's/^path = "\(.*\)"$/\1/p' Cargo.toml > targets; \
@@ -34,7 +34,7 @@ RUN sed --quiet 's/^path = "\(.*\)"$/\1/p' Cargo.toml > targets; \
 ARG REVISION=unknown
 ARG SOURCE_DATE_EPOCH=0
 COPY src src
-# cargo goes by the times of files, and the empty program is younger than its sources
+# cargo compares modification times, and the empty programs are newer than the sources
 RUN find src -type f -exec touch {} +; \
     cargo build --locked --release; \
     mkdir --parents /image/usr/bin /image/etc/ssl/certs /image/etc/campaign_exporter; \
@@ -63,8 +63,8 @@ COPY --from=build /image /
 COPY --from=build --chown=65532:65532 /storage /var/lib
 COPY LICENSE /usr/share/doc/campaign_exporter/LICENSE
 
-# A number, since Kubernetes' runAsNonRoot cannot tell by a name. With --storage.path, mount a volume
-# at /var/lib/campaign_exporter: what is kept in the container would go with it.
+# Numeric, since Kubernetes cannot check runAsNonRoot for a user name. With --storage.path, mount a volume
+# at /var/lib/campaign_exporter; data in the container's own filesystem is lost with the container.
 USER 65532:65532
 ENV CAMPAIGN_EXPORTER_CONFIG_FILE=/etc/campaign_exporter/campaign_exporter.yml
 EXPOSE 10058

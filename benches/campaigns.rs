@@ -1,7 +1,7 @@
-//! From a provider's bytes to those of a scrape: what each step takes, at several sizes.
+//! Benchmarks of each step from a provider's response to a scrape, at several sizes.
 //!
-//! `cargo bench` runs all of them, `cargo bench -- publish` some. `--instructions STEP COUNT` does one
-//! step so many times and nothing else, for `benches/instructions`.
+//! `cargo bench` runs all of them, `cargo bench -- publish` some. `--instructions STEP COUNT` repeats a
+//! single step, for `benches/instructions`.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
-/// Accounts beside the one that is polled, and campaigns of each.
+/// Number of accounts, and of campaigns in each.
 const ACCOUNTS: usize = 100;
 const OF_EACH: usize = 100;
 
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Does a step of a poll of 10,000 campaigns so many times.
+/// Repeats a step of a poll of 10,000 campaigns.
 fn repeat(step: &str, count: usize) -> Result<()> {
     const SIZE: usize = 10_000;
     let account = account("smsup")?;
@@ -69,14 +69,14 @@ fn repeat(step: &str, count: usize) -> Result<()> {
                 polled(&mut snapshot, &account, version);
                 black_box(renderer.render(&snapshot)?);
             }
-            _ => bail!("there is no step {step}"),
+            _ => bail!("unknown step {step}"),
         }
     }
     Ok(())
 }
 
-/// An account's campaigns, and the same ones when the newest hundredth has changed, as it is with
-/// campaigns that are under way.
+/// An account's campaigns, before and after the counts of the newest 1 % have changed, as those of
+/// campaigns in progress do.
 struct Versions {
     before: Vec<Arc<Campaign>>,
     after: Vec<Arc<Campaign>>,
@@ -100,7 +100,7 @@ const WINDOW: Window = Window {
     now: DateTime::UNIX_EPOCH,
 };
 
-/// A page of each provider, as large as the exporter asks for.
+/// Decodes a page of each provider, of the size that the exporter requests.
 fn decode(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("decode");
     for (account, page) in [
@@ -119,7 +119,7 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// What a poll of so many campaigns does, step by step and as a whole.
+/// Measures the steps of a poll, one by one and combined.
 fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let account = account("smsup")?;
     let pages = pages(size, 0)?;
@@ -176,7 +176,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     Ok(())
 }
 
-/// One account among others, all of the same size.
+/// Publishes one account of many, all of the same size.
 fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     let names = (0..ACCOUNTS).map(|number| format!("account-{number}"));
     let accounts = accounts("smsup", names)?;
@@ -211,7 +211,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// The headers of a Prometheus 2 or 3.
+/// Negotiates with the headers of Prometheus 2 and 3.
 fn negotiate(criterion: &mut Criterion) {
     let accept = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
         application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;\
@@ -247,7 +247,7 @@ fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<V
     Ok(Config::load(file.path(), &native(), None)?.accounts)
 }
 
-/// A snapshot of accounts that were not polled yet.
+/// Returns a snapshot of accounts not polled yet.
 fn configured(accounts: &[Account]) -> Snapshot {
     let configured = accounts.iter().map(|account| Configured {
         generation: 1,
@@ -278,7 +278,7 @@ fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>
     })));
 }
 
-/// What a full read makes of pages.
+/// Returns the campaigns of a full read of these pages.
 fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<Campaign>>> {
     let mut all = Campaigns::default();
     for page in pages {
@@ -298,7 +298,7 @@ fn campaigns_of(account: &Account, size: usize, version: usize) -> Result<Vec<Ar
     campaigns(account, &pages(size, version)?)
 }
 
-/// So many campaigns of `SMSUp` in pages of a thousand. Another version has other counts.
+/// Returns campaigns of `SMSUp` in pages of a thousand. Versions differ in their counts.
 fn pages(size: usize, version: usize) -> Result<Vec<Vec<u8>>> {
     let starts = (0..size).step_by(1_000);
     let pages = starts.map(|start| {
@@ -338,7 +338,7 @@ fn smsup_page(start: usize, length: usize, version: usize) -> Value {
     json!({ "status": 1, "message": "OK", "campaigns": items })
 }
 
-/// The document's own item, as often as a page holds, each time with an id of its own.
+/// Repeats the item of the provider's documentation, with different ids, to fill a page.
 fn repeated(example: &str, list: &[&str], id: &str, length: usize) -> Result<Value> {
     let mut page: Value = serde_json::from_str(example)?;
     let mut items = &mut page;

@@ -1,4 +1,4 @@
-"""The programs that are measured, and the provider that the exporter polls."""
+"""Starts the measured programs, and the provider that the exporter polls."""
 
 import gzip
 import json
@@ -14,10 +14,10 @@ from scrape import scrape
 
 HERE = pathlib.Path(__file__).parent
 PROMETHEUS_CLIENT = "prometheus_client==0.26.0"
-# longer than any run: an exporter that polls once
+# longer than any run, so that the exporter polls only once
 ONCE = "12h"
 
-# As many workers as cores, as the exporter and hyper have. A connection is never closed.
+# One worker per core, like the exporter and hyper. Connections are never closed.
 NGINX = """\
 daemon off;
 user {user};
@@ -44,14 +44,13 @@ http {{
 }}
 """
 
-# How nginx sends a file. The first is what is recommended. On loopback, though, it is the client that
-# pays for the copy which that saves, so there is the other one, too.
+# How nginx sends a file. The first is recommended, but on loopback it only moves a copy to the client.
 SENDFILE = "sendfile on; tcp_nopush on;"
 COPYING = "sendfile off; output_buffers 4 1m;"
 
 
 class Programs:
-    """Starts programs with what they need in a folder of their own."""
+    """Starts programs, with their files in a common directory."""
 
     def __init__(self, folder, built):
         self.folder = pathlib.Path(folder)
@@ -62,8 +61,7 @@ class Programs:
         return Server("provider", [*command, "--changing", changing], self.folder / "provider.log")
 
     def configure(self, provider, poll_interval, accounts=1):
-        """Writes the configuration of an exporter that reads all of the provider's campaigns at each
-        poll, for each of its accounts."""
+        """Writes a configuration whose accounts all read every campaign of the provider at each poll."""
         token = self.folder / "token"
         token.write_text("token")
         self.config.write_text(
@@ -72,7 +70,7 @@ class Programs:
                     "global": {
                         "poll_interval": poll_interval,
                         "stale_after": ONCE,
-                        # those that are recent are all of them, so that each poll is a full one
+                        # all campaigns are recent, so each poll is a full one
                         "recent": "30d",
                         "max_campaigns": 1_000_000,
                         "requests_per_second": 1_000,
@@ -97,7 +95,7 @@ class Programs:
         return self.folder / "campaign_exporter.yml"
 
     def exporter(self, provider, poll_interval=ONCE, accounts=1):
-        """The exporter, once it shows the campaigns of its first poll."""
+        """Starts the exporter and waits until it serves the campaigns of its first poll."""
         self.configure(provider, poll_interval, accounts)
         arguments = ["--config.file", self.config, "--web.listen-address", "127.0.0.1:0"]
         server = Server(
@@ -106,20 +104,20 @@ class Programs:
             self.folder / "campaign_exporter.log",
         )
         try:
-            until("campaigns are shown", lambda: _shows_campaigns(server), pause=0.5)
+            until("campaigns are served", lambda: _shows_campaigns(server), pause=0.5)
         except BaseException:
             server.stop()
             raise
         return server
 
     def nginx(self, name, sending, raw_gzip):
-        """nginx with the very bytes that the exporter has sent, compressed and not."""
+        """Starts nginx with the exact bytes sent by the exporter, compressed and uncompressed."""
         folder = self.folder / name
         files = folder / "files"
         files.mkdir(parents=True)
         (files / "metrics.gz").write_bytes(raw_gzip)
         (files / "metrics").write_bytes(gzip.decompress(raw_gzip))
-        # its workers have to read them
+        # the workers need read access
         self.folder.chmod(0o755)
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = "{}:{}".format(*free.getsockname())
@@ -152,7 +150,7 @@ class Programs:
 
 
 def python(folder, package):
-    """A Python that has a package."""
+    """Returns a Python interpreter with a package installed."""
     interpreter = folder / "venv/bin/python"
     for command in (
         [sys.executable, "-m", "venv", folder / "venv"],

@@ -1,4 +1,4 @@
-"""Reads the text format: what a server says, whatever its order and its way to write numbers."""
+"""Parses the text format, independent of order and number format."""
 
 import re
 
@@ -21,7 +21,7 @@ def _sample(line):
 
 
 def campaign_samples(text):
-    """All samples of campaigns and accounts, sorted."""
+    """Returns all samples of campaigns and accounts, sorted."""
     lines = text.decode().splitlines()
     samples = (
         (name, sorted(labels), value)
@@ -31,12 +31,12 @@ def campaign_samples(text):
 
 
 def _is_campaign(line):
-    # `campaign_exporter_` are the exporter's own, which move with each scrape
+    # the exporter's own metrics (`campaign_exporter_`) change with each scrape
     return line.startswith("campaign_") and not line.startswith("campaign_exporter_")
 
 
 def campaign_families(text):
-    """The same as families of gauges, for those who have to make them of something."""
+    """Returns the same as families of gauges, as input for the other servers."""
     helps, families = {}, {}
     for line in text.decode().splitlines():
         if line.startswith("# HELP "):
@@ -53,6 +53,6 @@ def campaign_families(text):
                     "samples": [],
                 },
             )
-            # as text: readers of JSON may round
+            # as text, since JSON parsers may round numbers
             family["samples"].append(([text for _, text in labels], repr(value)))
     return list(families.values())

@@ -1,5 +1,5 @@
-//! Gauges the way most exporters written in Rust have them: `GaugeVec`s in a registry, which each
-//! scrape gathers, encodes and, if asked to, compresses.
+//! Serves gauges like most exporters written in Rust: `GaugeVec`s in a registry, which each scrape
+//! gathers, encodes, and compresses if requested.
 
 mod server;
 
@@ -29,7 +29,7 @@ struct Family {
     name: String,
     help: String,
     labels: Vec<String>,
-    /// The values of the labels, and the gauge's, as text.
+    /// Label values and gauge value, as text.
     samples: Vec<(Vec<String>, String)>,
 }
 
@@ -43,7 +43,7 @@ async fn main() -> Result<()> {
         let mut response = Response::builder().header(CONTENT_TYPE, encoder.format_type());
         let accepted = request.headers().get(ACCEPT_ENCODING);
         if accepted.is_some_and(|value| value.to_str().is_ok_and(|value| value.contains("gzip"))) {
-            // the level of campaign_exporter: with the default one this would take much longer
+            // the level of campaign_exporter; the default level would take much longer
             let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
             gzip.write_all(&body)?;
             body = gzip.finish()?;

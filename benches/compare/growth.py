@@ -1,4 +1,4 @@
-"""How what a scrape and a poll cost grows with campaigns, accounts and scrapes at the same time."""
+"""Measures how the cost of scrapes and polls grows with campaigns, accounts, and concurrent scrapes."""
 
 import pathlib
 import subprocess
@@ -13,7 +13,7 @@ from table import markdown, number
 CAMPAIGNS = (100, 1_000, 10_000, 100_000)
 ACCOUNTS = (1, 10, 100, 1_000)
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
-# of the points at which the others are varied
+# fixed values while the other parameters vary
 MIDDLE = 10_000
 PLOT = "matplotlib==3.11.2"
 
@@ -34,7 +34,7 @@ def run(programs, options):
         "MB",
         "scrapes/s",
         "median, ms",
-        "CPU a scrape, ms",
+        "CPU per scrape, ms",
         "CPU of the first poll, s",
         "resident, MB",
     ]
@@ -58,7 +58,7 @@ def run(programs, options):
 
 
 def measure(programs, varied, at, campaigns, accounts, connections, options):
-    """An exporter that has polled once, loaded in both encodings."""
+    """Loads an exporter that has polled once, in both encodings."""
     of_each = max(1, campaigns // accounts)
     with (
         programs.provider(of_each) as provider,
@@ -93,7 +93,7 @@ def measure(programs, varied, at, campaigns, accounts, connections, options):
 
 
 def plot(programs, json_file):
-    """Draws the results beside them."""
+    """Plots the results next to the JSON file."""
     command = [python(programs.folder, PLOT), "-B"]
     command += [pathlib.Path(__file__).with_name("plot.py"), json_file]
     subprocess.run(command, check=True, stdout=sys.stderr, timeout=60)

@@ -1,4 +1,4 @@
-"""Measures the exporter, and what else can serve its exposition. `run` is what starts this."""
+"""Compares the exporter with other ways to serve its exposition. Started by `run`."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ MODES = {
     "under-poll": under_poll.run,
     "growth": growth.run,
 }
-# seconds for what is in hand when the limit is reached: after them, it is given up
+# seconds to finish the current measurement after the limit is reached
 GRACE = 40
 
 
@@ -32,33 +32,32 @@ def arguments():
         "--campaigns",
         type=int,
         metavar="N",
-        help="campaigns of the account; 10000 if not given, under-poll has 100000, memory both",
+        help="number of campaigns; default 10000, under-poll 100000, memory both",
     )
-    parser.add_argument("--runs", type=int, default=5, metavar="K", help="runs, 5 if not given")
+    parser.add_argument("--runs", type=int, default=5, metavar="K", help="number of runs, default 5")
     parser.add_argument(
         "--duration",
         type=int,
         default=3,
         metavar="SECONDS",
-        help="how long each is loaded at least, 3 if not given",
+        help="minimum duration of each measurement, default 3",
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=560,
         metavar="SECONDS",
-        help=f"no run is begun that would end later than this, and {GRACE} s later all is over; "
-        "560 if not given",
+        help=f"start no run that would end later than this, and abort {GRACE} s later; default 560",
     )
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where the results go")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="output file for the results")
     parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--programs", required=True, type=pathlib.Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def end(number, _):
-    """Lets the servers be stopped, as after any error."""
-    sys.exit(f"ended by {signal.Signals(number).name}")
+    """Exits like after any error, so that the servers are stopped."""
+    sys.exit(f"stopped by {signal.Signals(number).name}")
 
 
 def main():

@@ -1,4 +1,4 @@
-"""How much memory the exporter takes at most."""
+"""Measures the peak memory of the exporter."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from polls import polls
 from scrape import ENCODINGS, OPEN_METRICS, tail
 from table import markdown
 
-# the first poll is unlike the others: there is nothing yet that the new data replaces
+# the first poll differs from the others, since it replaces no data
 POLLS = 5
 CHANGING = (0, 0.01)
 
@@ -34,7 +34,7 @@ def run(programs, options):
 
 
 def measure(programs, campaigns, changing):
-    """Polls and is scraped in all ways, at the same time."""
+    """Polls while being scraped in all formats and encodings."""
     # a poll of 100,000 campaigns takes seconds
     interval = "1s" if campaigns <= 10_000 else "5s"
     with (

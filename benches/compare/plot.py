@@ -1,4 +1,4 @@
-"""Draws what `growth` has measured: a picture a quantity that was varied, both encodings in each."""
+"""Plots the results of `growth`: one chart per varied parameter, with both encodings."""
 
 import json
 import pathlib
@@ -7,7 +7,7 @@ import sys
 import matplotlib
 
 matplotlib.use("svg")
-# the same file for the same numbers, with text that can be read as text
+# deterministic output, with text as text
 matplotlib.rcParams.update({"svg.hashsalt": "growth", "svg.fonttype": "none", "font.size": 9})
 from matplotlib import pyplot, ticker
 
@@ -23,7 +23,7 @@ results = json.loads(file.read_text())["results"]
 figure, rows = pyplot.subplots(2, 3, figsize=(11, 6), sharex="col", sharey="row", layout="constrained")
 for column, (varied, (title, label)) in enumerate(TITLES.items()):
     for row, (quantity, name) in enumerate(
-        [("median", "median scrape, ms"), ("cpu", "CPU a scrape, ms")]
+        [("median", "median scrape, ms"), ("cpu", "CPU per scrape, ms")]
     ):
         axes = rows[row][column]
         for encoding, colour in COLOURS.items():

@@ -1,4 +1,4 @@
-"""What an exporter tells of its polls."""
+"""Reads how many polls an exporter has made."""
 
 import re
 
@@ -8,5 +8,5 @@ POLLS = re.compile(rb'\ncampaign_exporter_polls_total\{[^}]*result="success"\} (
 
 
 def polls(exporter):
-    """How many polls went well, of all accounts; the exporter's own metrics come last."""
+    """Returns the number of successful polls of all accounts; the exporter's own metrics come last."""
     return sum(int(found[1]) for found in POLLS.finditer(tail(exporter, "identity")))

@@ -1,4 +1,4 @@
-"""Servers as processes: their addresses, what they cost, and their end."""
+"""Server processes: their addresses, resource usage, and shutdown."""
 
 import os
 import pathlib
@@ -6,24 +6,24 @@ import signal
 import subprocess
 import time
 
-# how long anything may take that is waited for, on a machine that has much else to do
+# timeout for any wait, even on a busy machine
 LIMIT = 120
 PAUSE = 0.05
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def until(what, condition, limit=LIMIT, pause=PAUSE):
-    """Waits until a condition holds, and returns what it says."""
+    """Waits until `condition` returns a true value, and returns it."""
     end = time.monotonic() + limit
     while not (met := condition()):
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {limit} s in vain: {what}")
+            raise TimeoutError(f"timed out after {limit} s: {what}")
         time.sleep(pause)
     return met
 
 
 class Server:
-    """A running server and its workers. It ends with the driver, however that one ends."""
+    """A running server and its workers. It exits with the driver, even if that is killed."""
 
     def __init__(self, name, command, log, address=None, path="/metrics"):
         self.name = name
@@ -35,9 +35,9 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # so that Ctrl-C reaches it only through `stop`
+                # so that Ctrl-C does not reach it, only `stop` does
                 start_new_session=True,
-                # no proxy, no RUST_LOG: nothing of the machine that measures
+                # no proxy, no RUST_LOG: independent of the environment
                 env={"PATH": os.environ["PATH"]},
             )
         try:
@@ -53,15 +53,15 @@ class Server:
         self.stop()
 
     def check(self):
-        """Fails if it has ended."""
+        """Raises an exception if the server has exited."""
         if self.child.poll() is not None:
-            raise RuntimeError(f"{self.name} has ended:\n{self.log.read_text()[-2000:]}")
+            raise RuntimeError(f"{self.name} exited:\n{self.log.read_text()[-2000:]}")
         return True
 
     def _listens(self):
         self.check()
         _, found, rest = self.log.read_text().partition("address=")
-        # half a line may be there
+        # the line may be incomplete
         return found and "\n" in rest and rest.split()[0].strip('"')
 
     @property
@@ -72,7 +72,7 @@ class Server:
         self.child.send_signal(signal.SIGHUP)
 
     def stop(self):
-        """Lets it end in order, or else ends it and all its workers."""
+        """Terminates the server; if that fails, kills it with all its workers."""
         if self.child.poll() is None:
             self.child.terminate()
             try:
@@ -82,22 +82,22 @@ class Server:
                 self.child.wait()
 
     def _pids(self):
-        """Its process and, of nginx, the workers."""
+        """Returns the PIDs of the server and of nginx's workers."""
         children = pathlib.Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
         return [self.child.pid, *map(int, children.read_text().split())]
 
     def cpu(self):
-        """Seconds of all its threads so far, those that have ended included."""
+        """Returns the CPU seconds of all threads so far, including exited ones."""
         ticks = 0
         for pid in self._pids():
             stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-            # the name, in brackets, may have blanks
+            # the name, in parentheses, may contain spaces
             fields = stat.rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / TICKS
 
     def memory(self, what):
-        """Bytes: `VmHWM` is the most that was resident, `VmRSS` what is."""
+        """Returns resident memory in bytes: peak (`VmHWM`) or current (`VmRSS`)."""
         total = 0
         for pid in self._pids():
             status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -105,7 +105,7 @@ class Server:
         return total
 
     def idle(self, quiet=0.3, limit=LIMIT):
-        """Waits until it has had nothing to do for a while; returns its seconds of CPU."""
+        """Waits until the server has been idle for a while, and returns its CPU seconds."""
         since, last = time.monotonic(), self.cpu()
 
         def is_quiet():
@@ -116,5 +116,5 @@ class Server:
                 since, last = time.monotonic(), now
             return time.monotonic() - since > quiet
 
-        until(f"{self.name} has nothing to do", is_quiet, limit)
+        until(f"{self.name} is idle", is_quiet, limit)
         return last

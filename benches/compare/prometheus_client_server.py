@@ -1,4 +1,4 @@
-"""Gauges the way exporters written in Python have them: prometheus_client and its own HTTP server."""
+"""Serves gauges like typical Python exporters: with prometheus_client and its own HTTP server."""
 
 import json
 import sys

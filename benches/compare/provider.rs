@@ -1,8 +1,7 @@
-//! SMSUp with many campaigns, as a process of its own, so that what it costs is not counted as the
-//! exporter's.
+//! SMSUp with many campaigns, in a separate process, so that its cost does not count as the exporter's.
 //!
-//! The simulator of the tests makes each page anew from all campaigns, which takes minutes where
-//! there are 100 pages. Here all pages are ready before the first request.
+//! The simulator of the tests builds each page from all campaigns, which takes minutes for 100 pages.
+//! Here, all pages are built before the first request.
 
 mod server;
 
@@ -22,27 +21,26 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::Url;
 use serde_json::{Value, json};
 
-/// Campaigns of a page: as many as the exporter asks for.
+/// Campaigns per page: as many as the exporter requests.
 const LENGTH: usize = 1_000;
 
-/// The campaigns are spread over these days: the exporter's lookback less one, so that none falls out
-/// of it during a run.
+/// Number of days over which campaigns are spread: one less than the exporter's lookback, so that none
+/// leaves it during a run.
 const DAYS: i32 = 29;
 
-/// How the API writes a time.
+/// Time format of the API.
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// The first id; they are in the order of the dates.
+/// The first id; ids are ordered by date.
 const FIRST_ID: usize = 18_000_000;
 
-/// Serves an account's campaigns as SMSUp does.
+/// Serves an account's campaigns like SMSUp.
 #[derive(Parser)]
 struct Arguments {
-    /// How many campaigns the account has.
+    /// Number of campaigns.
     #[arg(long)]
     campaigns: usize,
-    /// The share of the campaigns, spread evenly over all pages, whose counts are others at each poll
-    /// than at the one before.
+    /// Share of the campaigns, spread evenly over all pages, whose counts change with each poll.
     #[arg(long, default_value_t = 0.0)]
     changing: f64,
 }
@@ -51,7 +49,7 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let now = Utc::now();
-    // the counts go to and fro between two states
+    // the counts alternate between two states
     let states = [pages(&arguments, now, 0)?, pages(&arguments, now, 1)?];
     let credits = gzip(&json!({ "status": 1, "message": "OK", "credits": "44690" }))?;
     let polls = AtomicUsize::new(0);
@@ -59,7 +57,7 @@ async fn main() -> Result<()> {
         let body = match request.uri().path() {
             "/campaigns" => {
                 let page = start(request.uri())? / LENGTH;
-                // a poll begins with its first page
+                // a poll starts with its first page
                 let polls = if page == 0 {
                     polls.fetch_add(1, Ordering::Relaxed)
                 } else {
@@ -74,21 +72,21 @@ async fn main() -> Result<()> {
         let body = body.context("no such page")?.clone();
         Ok(Response::builder()
             .header(CONTENT_TYPE, "application/json")
-            // whether or not it is accepted: the exporter does
+            // without checking whether it is accepted: the exporter accepts it
             .header(CONTENT_ENCODING, "gzip")
             .body(Full::from(body))?)
     })
     .await
 }
 
-/// The number of the campaign with which the page that is asked for begins.
+/// Returns the number of the first campaign on the requested page.
 fn start(uri: &hyper::Uri) -> Result<usize> {
     let url = Url::parse("http://localhost")?.join(&uri.to_string())?;
     let start = url.query_pairs().find(|(name, _)| name == "start");
     Ok(start.context("no start")?.1.parse()?)
 }
 
-/// All pages of an account in one of its states.
+/// Returns all pages of an account in one of its states.
 fn pages(arguments: &Arguments, now: DateTime<Utc>, state: u64) -> Result<Vec<Bytes>> {
     let total = arguments.campaigns;
     let begin = now - TimeDelta::days(DAYS.into());
@@ -115,7 +113,7 @@ fn pages(arguments: &Arguments, now: DateTime<Utc>, state: u64) -> Result<Vec<By
     campaigns.chunks(LENGTH).map(page).collect()
 }
 
-/// A campaign. Of its messages, `pending` are not delivered yet.
+/// Returns a campaign with `pending` undelivered messages.
 fn campaign(number: usize, sent_at: DateTime<Utc>, random: &mut Rng, pending: u64) -> Value {
     let date = sent_at.format(DATE_FORMAT).to_string();
     let total = random.u64(500..50_000);

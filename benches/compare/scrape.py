@@ -1,4 +1,4 @@
-"""Scrapes, one at a time and many of them."""
+"""Single scrapes and load."""
 
 import dataclasses
 import gzip
@@ -9,7 +9,7 @@ import resource
 import subprocess
 import time
 
-# longer than the slowest answer on a slow machine
+# longer than the slowest response on a slow machine
 TIMEOUT = 120
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 ENCODINGS = ("identity", "gzip")
@@ -25,7 +25,7 @@ class Scrape:
 
 
 def scrape(server, encoding, accept=None):
-    """One scrape, decoded. The answer has to be good, and encoded as asked."""
+    """Scrapes once and decodes the response, which must be successful and encoded as requested."""
     began = time.monotonic()
     connection, response = _ask(server, encoding, accept)
     raw = response.read()
@@ -37,7 +37,7 @@ def scrape(server, encoding, accept=None):
 
 
 def tail(server, encoding, accept=None):
-    """The end of a scrape, as it came: for bodies that need not be kept."""
+    """Returns the undecoded end of a scrape, without keeping the whole body."""
     connection, response = _ask(server, encoding, accept)
     last, chunk = b"", b""
     while more := response.read(CHUNK):
@@ -61,7 +61,7 @@ def _ask(server, encoding, accept):
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What many scrapes came to. Times are in seconds."""
+    """Results of many scrapes. Times are in seconds."""
 
     requests: int
     seconds: float
@@ -72,8 +72,8 @@ class Load:
 
 
 def load(server, encoding, connections, seconds, pace=None):
-    """Scrapes for some time on connections that are kept, one scrape after another on each, with a
-    pause of `pace` milliseconds before each if there is one."""
+    """Scrapes for some time, sequentially on each persistent connection, with an optional pause of
+    `pace` milliseconds before each scrape."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", f"--timeout={TIMEOUT}s"]
     command += ["--latency", "-s", pathlib.Path(__file__).with_name("wrk.lua")]
     if encoding == "gzip":

@@ -1,5 +1,4 @@
-//! What both servers of this folder have in common: a port of the loopback interface, HTTP/1.1 with
-//! connections that are kept.
+//! Shared by both servers: HTTP/1.1 with persistent connections on the loopback interface.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -16,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Answers requests until the process is killed; says on standard output where.
+/// Serves requests until the process is killed; prints its address on standard output.
 pub(crate) async fn serve(
     answer: impl Fn(&Request<Incoming>) -> Result<Response<Full<Bytes>>> + Send + Sync + 'static,
 ) -> Result<()> {
@@ -35,7 +34,7 @@ pub(crate) async fn serve(
                 async { Ok::<_, Infallible>(response) }
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // the client leaves in the middle of an answer when its time is over
+            // the client closes connections in the middle of a response when its time is up
             connection.await.unwrap_or_default();
         });
         while connections.try_join_next().is_some() {}

@@ -1,17 +1,17 @@
-"""Numbers for people."""
+"""Formats numbers and tables."""
 
 import statistics
 
 
 def number(value):
-    """Three digits that count."""
+    """Formats a number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".")
 
 
 def spread(values):
-    """The median, and between which values it lies."""
+    """Formats the median with minimum and maximum."""
     values = list(values)
     return f"{number(statistics.median(values))} ({number(min(values))} to {number(max(values))})"
 

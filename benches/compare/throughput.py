@@ -1,4 +1,4 @@
-"""All contenders against each other."""
+"""Compares all contenders."""
 
 import contextlib
 import dataclasses
@@ -11,9 +11,9 @@ from scrape import ENCODINGS, load, scrape
 from table import markdown, spread
 
 CONNECTIONS = (1, 4)
-# a round of all connections takes longer than one scrape after the other would: by how much at most
+# concurrent scrapes take longer than sequential ones, by at most this factor
 CROWDED = 1.5
-# who takes longer than these seconds for a scrape has a part in so many runs only
+# contenders that take longer than this many seconds per scrape take part in SLOW_RUNS runs only
 SLOW = 1
 SLOW_RUNS = 2
 
@@ -27,14 +27,14 @@ def run(programs, options):
             for server in servers
             for encoding in ENCODINGS
         }
-        # none takes longer than the one before it
+        # start no run that may exceed the limit, assuming it takes as long as the last one
         runs, last = [], 0
         while len(runs) < options.runs and options.time_left() > last:
             began = time.monotonic()
             runs.append({})
             for encoding in ENCODINGS:
                 for connections in CONNECTIONS:
-                    # one after the other, so that what disturbs the machine disturbs all of them
+                    # consecutively, so that disturbances of the machine affect all of them
                     for server in servers:
                         one = alone[server.name, encoding]
                         if one.seconds > SLOW and len(runs) > SLOW_RUNS:
@@ -45,7 +45,7 @@ def run(programs, options):
             last = time.monotonic() - began
             print(f"run {len(runs)} took {last:.0f} s", file=sys.stderr)
         if len(runs) < options.runs:
-            print(f"{len(runs)} of {options.runs} runs were made: there was time for no more.\n")
+            print(f"Made {len(runs)} of {options.runs} runs within the time limit.\n")
         print(table(runs))
         sizes = [size(server) for server in servers]
         head = ["", "identity, MB", "gzip, MB", "peak memory, MB", "connections"]
@@ -55,7 +55,7 @@ def run(programs, options):
                 f"{of['identity'] / 1e6:.1f}",
                 f"{of['gzip'] / 1e6:.2f}",
                 f"{of['peak_memory'] / 1e6:.0f}",
-                "kept" if of["keeps_alive"] else "one a scrape",
+                "kept" if of["keeps_alive"] else "one per scrape",
             ]
             for of in sizes
         ]
@@ -64,7 +64,7 @@ def run(programs, options):
 
 
 def start(programs, campaigns, stack):
-    """Starts all of them, and holds against each other what they say."""
+    """Starts all contenders, and checks that they serve the same samples."""
     with programs.provider(campaigns) as provider:
         exporter = stack.enter_context(programs.exporter(provider))
     found = scrape(exporter, "gzip")
@@ -78,32 +78,32 @@ def start(programs, campaigns, stack):
     ]
     samples = campaign_samples(found.body)
     if sum(name == "campaign_deliveries" for name, _, _ in samples) != campaigns:
-        raise RuntimeError(f"the exporter does not show {campaigns} campaigns")
+        raise RuntimeError(f"the exporter does not serve {campaigns} campaigns")
     for server in servers:
         for encoding in ENCODINGS:
             shown = campaign_samples(scrape(server, encoding).body)
             if shown != samples:
                 others = [pair for pair in zip(shown, samples, strict=False) if pair[0] != pair[1]]
                 raise RuntimeError(
-                    f"{server.name} shows other samples, {encoding}: {len(shown)}, {others[:1]}"
+                    f"{server.name} serves different samples, {encoding}: {len(shown)}, {others[:1]}"
                 )
     return servers, (
-        f"{campaigns:,} campaigns with {len(samples):,} series; the exporter's answer has "
+        f"{campaigns:,} campaigns with {len(samples):,} series; the exporter's response has "
         f"{len(found.body):,} bytes, {len(found.raw):,} with gzip.\n"
     )
 
 
 def measure(server, encoding, connections, seconds, one):
-    """Loads a server that answers a scrape as this `one` was."""
+    """Loads a server whose responses should match the scrape `one`."""
     before = server.idle()
     loaded = load(server, encoding, connections, seconds)
     cpu = server.idle() - before
-    # when the time is over, each connection waits for an answer that the server still makes
+    # at the end, the server is still answering one scrape per connection
     begun = loaded.requests + connections
     per_scrape = cpu / begun
-    # a twentieth for heads, and for numbers that have other digits by now
+    # tolerates 5 % for headers and changing numbers
     if not 0.95 * loaded.requests < loaded.bytes / len(one.raw) < 1.05 * begun:
-        raise RuntimeError(f"{server.name}, {encoding}: answers of another length: {loaded}")
+        raise RuntimeError(f"{server.name}, {encoding}: unexpected response length: {loaded}")
     return {
         "name": server.name,
         "encoding": encoding,
@@ -124,11 +124,11 @@ def size(server):
 
 
 def table(runs):
-    """Medians over the runs. Ratios are those of a run, so that both halves were disturbed alike."""
+    """Returns a table of medians. Ratios are computed within a run, so that disturbances affect both sides."""
     head = ["", "encoding", "connections", "scrapes/s", "÷ nginx", "MB/s", "median, ms", "p99, ms"]
-    head += ["CPU a scrape, ms", "÷ GaugeVec", "client busy", "runs"]
+    head += ["CPU per scrape, ms", "÷ GaugeVec", "client busy", "runs"]
     rows = []
-    # the first run has all variants
+    # the first run contains all variants
     for name, encoding, connections in runs[0]:
         with_it = [run for run in runs if (name, encoding, connections) in run]
         results = [run[name, encoding, connections] for run in with_it]

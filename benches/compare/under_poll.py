@@ -1,4 +1,4 @@
-"""How long a scrape takes while the exporter polls, and while it does not."""
+"""Measures the latency of scrapes while the exporter polls and while it is idle."""
 
 import dataclasses
 import sys
@@ -11,12 +11,12 @@ from scrape import ENCODINGS, load
 from table import markdown, spread
 
 CHANGING = 0.01
-# Milliseconds between two scrapes: enough of them for a 99th percentile, and few enough to leave the
-# machine to the poll.
+# Milliseconds between scrapes: short enough for a 99th percentile, long enough to leave the CPU to the
+# poll.
 PACE = 10
-# the least: the next poll begins when the last one has ended
+# the minimum: a poll starts when the previous one ends
 BACK_TO_BACK = "1s"
-# polls that a measurement under polls has to see
+# minimum number of polls during a measurement
 POLLS = 2
 
 
@@ -30,27 +30,27 @@ def run(programs, options):
         while len(runs) < options.runs and options.time_left() > last:
             began = time.monotonic()
             runs.append([])
-            # the same process, so that nothing but its polls is different
+            # the same process, so that only its polls differ
             for interval in (BACK_TO_BACK, ONCE):
                 change(programs, provider, exporter, interval)
                 for encoding in ENCODINGS:
                     runs[-1].append(measure(exporter, encoding, interval, options))
             last = time.monotonic() - began
             print(f"run {len(runs)} took {last:.0f} s", file=sys.stderr)
-    print(f"{campaigns:,} campaigns, of which {CHANGING:.0%} change at each poll\n")
+    print(f"{campaigns:,} campaigns, of which {CHANGING:.0%} change with each poll\n")
     print(table(runs))
     return {"campaigns": campaigns, "runs": runs}
 
 
 def change(programs, provider, exporter, interval):
-    """Makes it poll at another interval, and waits until it does."""
+    """Changes the poll interval, and waits for a poll."""
     programs.configure(provider, interval)
     before = polls(exporter)
     exporter.reload()
-    # a changed account is polled at once
+    # a changed account is polled immediately
     until("it polls", lambda: polls(exporter) > before, pause=0.5)
     if interval == ONCE:
-        # what it has read is not published yet
+        # the poll is not published yet
         exporter.idle(quiet=2)
 
 
@@ -61,7 +61,7 @@ def measure(exporter, encoding, interval, options):
     loaded = load(exporter, encoding, 1, seconds, PACE)
     count = polls(exporter) - before
     if (count == 0) != (interval == ONCE) or 0 < count < POLLS:
-        raise RuntimeError(f"{count} polls, with one each {interval}")
+        raise RuntimeError(f"{count} polls at an interval of {interval}")
     return {
         "encoding": encoding,
         "interval": interval,
@@ -71,7 +71,7 @@ def measure(exporter, encoding, interval, options):
 
 
 def table(runs):
-    head = ["encoding", "", "idle, ms", "while it polls, ms", "ratio"]
+    head = ["encoding", "", "idle, ms", "polling, ms", "ratio"]
     rows = []
     for encoding in ENCODINGS:
         for what in ("median", "p99"):

@@ -1,4 +1,4 @@
--- Lets wrk pause before each request, and say what it has measured as JSON on its last line of output.
+-- Makes wrk pause before each request, and print its results as JSON on the last line of its output.
 -- Times are in microseconds.
 
 function init(arguments)

@@ -1,8 +1,8 @@
-//! A past for the preview's graphs: what a Prometheus would have scraped from the demo, had both
-//! run since yesterday.
+//! Metric history for the preview: the samples that Prometheus would have scraped from the demo since
+//! yesterday.
 //!
-//! The simulated providers are told the time, the real clients read them, and what the exporter
-//! makes of that is written with that time, for `promtool tsdb create-blocks-from openmetrics`.
+//! Steps the clock of the simulated providers, polls them with the real clients, and writes the
+//! exposition with these timestamps, for `promtool tsdb create-blocks-from openmetrics`.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -24,26 +24,25 @@ use clap::Parser;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-/// How long before the end SMSUp begins to refuse the token, and when it is good again: an outage
-/// shows what the dashboards make of one.
+/// Time before the end at which SMSUp starts and stops rejecting the token, to show an outage.
 const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
 
 #[derive(Debug, Parser)]
-#[command(about = "Writes a past of the demo as OpenMetrics with timestamps")]
+#[command(about = "Writes the metric history of the demo as OpenMetrics with timestamps")]
 struct Options {
-    /// The demo's seed.
+    /// Seed of the demo.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long the past is.
+    /// Length of the history.
     #[arg(long, default_value = "26h", value_parser = duration)]
     length: Duration,
-    /// How often the accounts were read and the exporter was scraped.
+    /// Interval of polls and scrapes.
     #[arg(long, default_value = "2m", value_parser = duration)]
     step: Duration,
-    /// The instance that goes on with these series.
+    /// Instance label, the same as that of the running exporter.
     #[arg(long, default_value = "localhost:10058")]
     instance: String,
-    /// Where to write.
+    /// Output file.
     file: PathBuf,
 }
 
@@ -82,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
     past.end().context("cannot write")
 }
 
-/// Puts the providers into a moment before the end.
+/// Sets the clock of the providers to a time before the end.
 fn tell_time(providers: &Providers, moment: DateTime<Utc>, end: DateTime<Utc>) {
     let [from, to] = REFUSED.map(|before| end - before);
     let refused = (from..to).contains(&moment);
@@ -98,7 +97,7 @@ fn tell_time(providers: &Providers, moment: DateTime<Utc>, end: DateTime<Utc>) {
     }
 }
 
-/// The exporter's parts without its clock.
+/// The parts of the exporter that need no clock.
 struct Exporter {
     pollers: Vec<Poller>,
     snapshot: Snapshot,
@@ -151,7 +150,7 @@ impl Exporter {
         })
     }
 
-    /// Reads all accounts at a moment, this long after the first.
+    /// Polls all accounts at a time, this long after the first.
     async fn poll(
         &mut self,
         moment: DateTime<Utc>,
@@ -179,7 +178,7 @@ impl Exporter {
     }
 }
 
-/// The file, and what a scrape adds to each sample.
+/// The output file, and the labels and timestamp that a scrape adds.
 struct Past {
     file: BufWriter<File>,
     target: String,
@@ -187,7 +186,7 @@ struct Past {
 }
 
 impl Past {
-    /// What one scrape brings, with what Prometheus adds to it.
+    /// Writes the samples of a scrape, with the labels and timestamp that Prometheus adds.
     fn write(&mut self, moment: DateTime<Utc>, exposition: &str, took: Duration) -> io::Result<()> {
         let mut samples = 0;
         for line in exposition.lines().filter(|line| !line.starts_with('#')) {
@@ -196,7 +195,7 @@ impl Past {
             };
             let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
             let value = match name {
-                // this process is younger than what it tells of
+                // this process started after the time of these samples
                 "process_start_time_seconds"
                 | "campaign_exporter_config_last_reload_success_timestamp_seconds" => {
                     self.begin.timestamp().to_string()
@@ -223,7 +222,7 @@ impl Past {
         )
     }
 
-    /// `labels` is what follows the brace.
+    /// `labels` is the text after the opening brace.
     fn sample(
         &mut self,
         moment: DateTime<Utc>,

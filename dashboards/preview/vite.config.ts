@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import react from '@vitejs/plugin-react';
 import { defineConfig, type Plugin } from 'vite';
 
-/** Puts Grafana's icons where its components look for them. */
+/** Serves Grafana's icons where its components expect them. */
 function icons(): Plugin {
   let folder: string;
   return {
@@ -20,7 +20,7 @@ function icons(): Plugin {
 
 export default defineConfig({
   plugins: [react(), icons()],
-  // what Grafana's libraries expect of the page around them
+  // globals that Grafana's libraries expect
   define: { 'process.env.NODE_ENV': '"production"', 'process.env': {}, global: 'globalThis' },
   build: { chunkSizeWarningLimit: 20_000 },
 });

@@ -1,6 +1,6 @@
-// What a dashboard of ours may be made of: Grafana's own types, closed where they are open. The
-// general ones leave a panel's options, its queries and its overrides to anything; here each kind of
-// panel has its own, so that a misspelt key is found.
+// The allowed structure of our dashboards: Grafana's types, made strict. The general types allow anything
+// in options, queries, and overrides; here each panel type has its own, so that misspelled keys are
+// detected.
 
 import type * as grafana from './node_modules/@grafana/schema/dist/types/raw/dashboard/x/types.gen';
 import type * as bargauge from './node_modules/@grafana/schema/dist/types/raw/composable/bargauge/panelcfg/x/types.gen';
@@ -39,7 +39,7 @@ interface Field<C> extends Omit<grafana.FieldConfig, 'custom' | 'links'> {
   links?: DataLink[];
 }
 
-// with its properties put together: they are what defaults may be
+// with properties merged: they have the structure of defaults
 interface Override<C> {
   matcher: { id: 'byName' | 'byRegexp'; options: string };
   properties: Field<C>;
@@ -79,7 +79,7 @@ type Nothing = Record<string, never>;
 export type Stat = Panel<'stat', stat.Options, Nothing>;
 export type Timeseries = Panel<'timeseries', timeseries.Options, timeseries.FieldConfig>;
 export type Bargauge = Panel<'bargauge', bargauge.Options, Nothing>;
-// `hidden` is what hideFrom was called before Grafana 12
+// Grafana before version 12 uses `hidden` instead of hideFrom
 export type Table = Panel<'table', table.Options, table.FieldConfig & { hidden: boolean }>;
 export type StateTimeline = Panel<'state-timeline', statetimeline.Options, statetimeline.FieldConfig>;
 export type Heatmap = Panel<'heatmap', heatmap.Options, heatmap.FieldConfig>;
@@ -107,7 +107,7 @@ interface QueryVariable extends Variable {
   type: 'query';
   datasource: Source;
   query: { query: string; refId: string };
-  // Grafana writes it, the schema lacks it
+  // written by Grafana but missing in the schema
   definition: string;
 }
 
@@ -116,7 +116,7 @@ interface OtherVariable extends Variable {
   query: string;
 }
 
-// the Prometheus data source's own kind of annotation, which @grafana/schema does not know
+// annotation of the Prometheus data source, which is missing in @grafana/schema
 interface QueryAnnotation {
   name: string;
   datasource: Source;
@@ -138,11 +138,11 @@ export interface Dashboard
   description: string;
   annotations: { list: Array<grafana.AnnotationQuery | QueryAnnotation> };
   templating: { list: Array<QueryVariable | OtherVariable> };
-  // checked one by one, so that an error is about its own kind
+  // checked individually, so that errors refer to the actual type
   panels: unknown[];
 }
 
-/** Everything that is checked, so that one schema has it all. */
+/** All checked types, for a single schema. */
 export interface Checked {
   dashboard: Dashboard;
   panels: {

@@ -1,4 +1,4 @@
-// Our dashboards are what Grafana's types say, and mistakes would be found.
+// The dashboards match Grafana's types, and mistakes are detected.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ test('there are three dashboards', () => {
 });
 
 for (const file of files) {
-  test(`${file} is what Grafana reads`, () => {
+  test(`${file} matches Grafana's types`, () => {
     assert.deepEqual(problems(read(file)), []);
   });
 }
@@ -29,7 +29,7 @@ function firstOf(dashboard, kind) {
   return panel;
 }
 
-/** Mistakes, each with a part of the line that tells it. */
+/** Mistakes, each with a part of the expected problem. */
 const mistakes = {
   'a key of a dashboard that is misspelt': [(d) => (d.refreshh = '1m'), 'refreshh'],
   'a wrong type in a dashboard': [(d) => (d.editable = 'no'), '/editable must be boolean'],
@@ -68,7 +68,7 @@ const mistakes = {
 };
 
 for (const [mistake, [make, told]] of Object.entries(mistakes)) {
-  test(`${mistake} is found`, () => {
+  test(`${mistake} is detected`, () => {
     const dashboard = read('campaigns-overview.json');
     make(dashboard);
     const found = problems(dashboard);

@@ -1,10 +1,10 @@
-// What is wrong with a dashboard, by Grafana's own types.
+// Validates dashboards against Grafana's types.
 
 import Ajv from 'ajv';
 import { createGenerator } from 'ts-json-schema-generator';
 
 const path = new URL('dashboard.ts', import.meta.url).pathname;
-// names of Grafana's types occur more than once, so none is exposed
+// names of Grafana's types are not unique, so none is exposed
 const schema = createGenerator({ path, type: 'Checked', expose: 'none', skipTypeCheck: true }).createSchema('Checked');
 const { dashboard, panels } = schema.definitions.Checked.properties;
 
@@ -14,7 +14,7 @@ const isPanel = Object.fromEntries(
   Object.entries(panels.properties).map(([kind, panel]) => [kind, ajv.compile(panel)])
 );
 
-/** The problems of a dashboard, one line each. */
+/** Returns the problems of a dashboard, one line each. */
 export function problems(json) {
   const found = [];
   check(isDashboard, json, 'dashboard', found);
@@ -36,7 +36,7 @@ function check(isValid, json, place, found) {
   }
 }
 
-/** Overrides name what they set by a path, "custom.width": as objects they are what defaults are. */
+/** Converts override paths such as "custom.width" to objects with the structure of defaults. */
 function withoutPaths(panel) {
   const overrides = panel.fieldConfig?.overrides;
   if (!overrides) return panel;

@@ -1,4 +1,4 @@
-// The campaign variable shows what Grafana gets from Prometheus, whatever campaigns are called.
+// The campaign variable works with any campaign name.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,13 +8,13 @@ const file = new URL('../campaigns-campaign.json', import.meta.url);
 const { list } = JSON.parse(readFileSync(file, 'utf8')).templating;
 const { regex } = list.find(({ name }) => name === 'campaign');
 
-/** A regex as Grafana reads it: between slashes, with the flags g, i, m and y at most. */
+/** Parses a regex like Grafana: between slashes, with the flags g, i, m, and y. */
 function pattern(text) {
   const [, source, flags] = text.match(/^\/(.*?)\/(g?i?m?y?)$/);
   return new RegExp(source, flags);
 }
 
-/** What Grafana makes of a series for query_result(): nothing is escaped. */
+/** Formats a series like Grafana for query_result(), without escaping. */
 function result(labels) {
   const pairs = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
   return `{${pairs.join(',')}} 1 1764000000000`;
@@ -30,7 +30,7 @@ const names = {
 };
 
 for (const [what, title] of Object.entries(names)) {
-  test(`${what} is shown and its id is carried`, () => {
+  test(`${what}: the name is displayed and the id is the value`, () => {
     const { groups } = result({ campaign_id: 'g90ea686-239f', title }).match(pattern(regex));
     assert.deepEqual({ ...groups }, { value: 'g90ea686-239f', text: title });
   });

@@ -1,15 +1,15 @@
-//! What is marked in every graph.
+//! Annotations of the graphs.
 
 use serde_json::{Value, json};
 
 use super::query::{Scope, drawn, named, named_among};
 use super::variable;
 
-/// When a campaign was sent.
+/// Time a campaign was sent.
 const SENT: &str = "campaign_last_sent_timestamp_seconds";
 
-/// Where campaigns are many, their starts would cover every graph, and so would their alerts: marks
-/// are there for critical alerts, and starts can be switched on.
+/// Annotations for dashboards with many campaigns, whose starts and alerts would cover every graph: only
+/// critical alerts are shown, and campaign starts are off by default.
 pub(crate) fn of_many() -> Vec<Value> {
     vec![
         own(),
@@ -18,13 +18,13 @@ pub(crate) fn of_many() -> Vec<Value> {
     ]
 }
 
-/// The same where no campaign is in view.
+/// Annotations for dashboards without campaigns.
 pub(crate) fn of_exporters() -> Vec<Value> {
     let about_accounts = r#", severity="critical", campaign_id="""#;
     vec![own(), alerts("Critical alerts", about_accounts)]
 }
 
-/// The starts of the campaigns that are drawn, and the alerts of those in view.
+/// Starts of the displayed campaigns, and alerts of the selected ones.
 pub(crate) fn of_campaigns() -> Vec<Value> {
     vec![
         own(),

@@ -1,4 +1,4 @@
-//! One campaign, or a few: what became of its messages, and how it compares.
+//! One or a few campaigns: results, failures, and comparison with other campaigns.
 
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
@@ -13,13 +13,13 @@ use super::{annotation, variable};
 
 const SCOPE: Scope = Scope::Campaign;
 
-/// What a series of a campaign is called.
+/// Legend of a campaign's series.
 const LEGEND: &str = "{{campaign_name}} ({{account}})";
 
-/// What is shown in the place of figures that are not there.
-const NOT_TOLD: &str = "Nothing was sent yet, or the provider does not tell.";
+/// Shown instead of missing figures.
+const NOT_REPORTED: &str = "Nothing has been sent yet, or the provider does not report this.";
 
-const PURPOSE: &str = "What became of the campaigns chosen under **Campaign**? Figures are as the provider counts them now; it keeps counting for days, and a dash is a figure that it does not report. If more than twenty are chosen, graphs draw the twenty that were sent last. Go back to all of them by **Campaign dashboards**, above.";
+const PURPOSE: &str = "Results of the campaigns selected under **Campaign**. Figures are the provider's current counts, which keep changing for days; a dash is a figure that the provider does not report. If more than twenty campaigns are selected, graphs show the twenty sent last. To return to all campaigns, use **Campaign dashboards** above.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -28,7 +28,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-campaign",
         title: "Campaigns / Campaign",
-        description: "One campaign, or a few: what became of its messages over time, how it compares with its account, and its alerts.",
+        description: "One or a few campaigns: results over time, comparison with other campaigns of the account, and alerts.",
         from: "now-24h",
         variables,
         annotations: annotation::of_campaigns(),
@@ -42,7 +42,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     }
 }
 
-/// A metric of the campaigns that are drawn.
+/// A metric of the displayed campaigns.
 fn line(metric: &str) -> String {
     named_among(SCOPE, &SCOPE.of(metric), &drawn())
 }
@@ -75,7 +75,7 @@ fn now(thresholds: &Thresholds) -> Row {
             .query(&parts.together(SCOPE, "", &all), "ratio")
             .unit("percentunit")
             .decimals(1)
-            .no_value("not told")
+            .no_value("not reported")
             .sized(3, 4)
     };
     row(
@@ -83,7 +83,7 @@ fn now(thresholds: &Thresholds) -> Row {
         [
             stat(
                 "Last sent",
-                "When the last of these campaigns was sent.",
+                "When the most recent of these campaigns was sent.",
             )
             .query(
                 &format!(
@@ -99,7 +99,7 @@ fn now(thresholds: &Thresholds) -> Row {
             .options(&serde_json::json!({"text": {"valueSize": 18}})),
             stat(
                 "Attempted",
-                "Messages: the sends where they are reported, else the recipients.",
+                "Messages attempted: the sends if reported, else the recipients.",
             )
             .query(&format!("sum({})", SCOPE.of("campaign_attempted")), "messages")
             .unit("short")
@@ -108,42 +108,42 @@ fn now(thresholds: &Thresholds) -> Row {
             .sized(3, 4),
             share(
                 "Delivered",
-                "Delivered of what was attempted and is no longer pending. It grows for hours after a campaign was sent.",
+                "Share of the attempted and no longer pending messages that were delivered. It increases for hours after a campaign is sent.",
                 DELIVERED,
             )
             .levels(delivery_levels(thresholds)),
             share(
                 "Bounced",
-                "Could not be delivered, of what was attempted, where bounces are reported.",
+                "Share of the attempted messages that could not be delivered, if bounces are reported.",
                 BOUNCED,
             )
             .levels(bounce_levels(thresholds)),
             share(
                 "Opted out",
-                "Recipients who opted out, of those attempted, where opt-outs are reported.",
+                "Share of the attempted recipients who opted out, if opt-outs are reported.",
                 OPTED_OUT,
             )
             .levels(opt_out_levels(thresholds)),
             share(
                 "Clicked",
-                "Recipients who followed a link, of those attempted, where clicks are reported.",
+                "Share of the attempted recipients who followed a link, if clicks are reported.",
                 CLICKED,
             )
             .neutral(),
             share(
                 "Read",
-                "Messages read, of those delivered, where reads are reported.",
+                "Share of the delivered messages that were read, if reads are reported.",
                 READ,
             )
             .levels(Levels::BelowWarning(thresholds.read_ratio_warning)),
-            stat("Cost", "What these campaigns cost, in the provider's credits.")
+            stat("Cost", "Cost of these campaigns in the provider's credits.")
                 .query(
                     &format!("sum({})", SCOPE.of("campaign_cost_credits")),
                     "credits",
                 )
                 .unit("short")
                 .neutral()
-                .no_value("not told")
+                .no_value("not reported")
                 .sized(3, 4),
             chosen(thresholds),
             alerts(),
@@ -151,7 +151,7 @@ fn now(thresholds: &Thresholds) -> Row {
     )
 }
 
-/// The columns of figures that campaigns are held against each other by.
+/// Columns for comparing campaigns.
 fn figures(thresholds: &Thresholds, of: &dyn Fn(&str) -> String) -> Vec<Figure> {
     let share = |title, metric| figure(title, "percentunit", &of(metric)).decimals(1);
     vec![
@@ -169,14 +169,14 @@ fn figures(thresholds: &Thresholds, of: &dyn Fn(&str) -> String) -> Vec<Figure> 
 fn chosen(thresholds: &Thresholds) -> Panel {
     let of = |metric: &str| named(SCOPE, &SCOPE.of(metric));
     let mut figures = figures(thresholds, &of);
-    // those not sent yet have no age, and should be seen
+    // campaigns not sent yet have no age, but should be listed
     figures.push(figure("Recipients", "short", &of("campaign_recipients")));
     figures.push(figure("Pending", "short", &of("campaign_pending")));
     figures.push(figure("Replies", "short", &of("campaign_replies")));
     figures.push(figure("Cost", "short", &of("campaign_cost_credits")));
     table(
-        "Campaigns in view",
-        "The campaigns that are chosen, as the provider counts them now. Delivered is of all attempted, pending included.",
+        "Selected campaigns",
+        "The selected campaigns with the provider's current counts. Delivered is the share of all attempted messages, including pending ones.",
         campaign_columns(),
         figures,
         ("Age", false),
@@ -192,8 +192,8 @@ fn alerts() -> Panel {
     ];
     columns.extend(campaign_columns());
     table(
-        "Alerts that fire",
-        "Alerts about these campaigns, and about their accounts and exporters; one that is critical is not shown as a warning, too.",
+        "Firing alerts",
+        "Firing alerts of these campaigns, their accounts, and their exporters. Warnings of critical alerts are not shown.",
         columns,
         vec![figure(
             "Since",
@@ -203,7 +203,7 @@ fn alerts() -> Panel {
         ("Since", true),
     )
     .sized(24, 9)
-    .no_value("No alert fires.")
+    .no_value("No firing alerts.")
 }
 
 fn over_time(thresholds: &Thresholds) -> Row {
@@ -218,18 +218,18 @@ fn over_time(thresholds: &Thresholds) -> Row {
         [
             timeseries(
                 "Deliveries",
-                "Messages delivered; dashed, how many were attempted. A curve that stops below its dashed line has stalled, or what is missing bounced.",
+                "Messages delivered, and attempted (dashed). If a curve levels off below its dashed line, the campaign has stalled or the missing messages bounced.",
             )
             .query(&line("campaign_deliveries"), LEGEND)
             .query(&line("campaign_attempted"), &format!("{LEGEND} attempted"))
             .unit("short")
             .above_zero()
             .dashed("/ attempted$/")
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links(to_campaign()),
             timeseries(
                 "Delivery ratio",
-                "Delivered of all attempted; dashed, what the account's campaigns of two weeks came to. Alerts judge it only once receipts should be in.",
+                "Share of all attempted messages that were delivered, and the baseline of the account's campaigns of the previous two weeks (dashed). Alerts ignore it until receipts should have arrived.",
             )
             .query(&line("campaign_delivery_ratio"), LEGEND)
             .query(&baseline, "{{account}} {{channel}} baseline")
@@ -238,7 +238,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .soft_range(0.0, 1.0)
             .levels(delivery_levels(thresholds))
             .dashed("/ baseline$/")
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links([link::series_to_account()]),
             timeseries(
                 "Pending and bounced",
@@ -248,32 +248,32 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .query(&line("campaign_bounces"), &format!("{LEGEND} bounced"))
             .unit("short")
             .above_zero()
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links(to_campaign()),
             timeseries(
                 "Opt-out ratio",
-                "Recipients who opted out, of those attempted.",
+                "Share of the attempted recipients who opted out.",
             )
             .query(&line("campaign_opt_out_ratio"), LEGEND)
             .unit("percentunit")
             .above_zero()
             .levels(opt_out_levels(thresholds))
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links(to_campaign()),
             timeseries(
-                "Clicks, reads and replies",
-                "What people did, where the provider reports it. One recipient may reply several times.",
+                "Clicks, reads, and replies",
+                "Reactions of recipients, if reported by the provider. A recipient may reply several times.",
             )
             .query(&line("campaign_clicks"), &format!("{LEGEND} clicks"))
             .query(&line("campaign_reads"), &format!("{LEGEND} reads"))
             .query(&line("campaign_replies"), &format!("{LEGEND} replies"))
             .unit("short")
             .above_zero()
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links(to_campaign()),
             timeseries(
-                "Change within an hour",
-                "By how many messages the deliveries changed in the hour before. They fall below zero where the provider takes some back.",
+                "Deliveries per hour",
+                "Change of the number of deliveries in the last hour. It is negative if the provider takes deliveries back.",
             )
             .query(
                 &named_among(
@@ -284,7 +284,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
                 LEGEND,
             )
             .unit("short")
-            .no_value(NOT_TOLD)
+            .no_value(NOT_REPORTED)
             .links(to_campaign()),
         ],
     )
@@ -292,11 +292,11 @@ fn over_time(thresholds: &Thresholds) -> Row {
 
 fn failures() -> Row {
     row(
-        "Why messages did not arrive",
+        "Failures",
         [
             bargauge(
                 "Failures by reason",
-                "Messages that could not be delivered, by the provider's reason, where it tells one: npai is a number that is not in service.",
+                "Messages that could not be delivered, by the reason that the provider reports. npai means that the number is not in service.",
             )
             .query(
                 &format!("sort_desc(sum by (reason) ({}))", SCOPE.of("campaign_failures")),
@@ -306,7 +306,7 @@ fn failures() -> Row {
             .above_zero()
             .neutral()
             .sized(12, 11)
-            .no_value("The provider tells no reasons.")
+            .no_value("The provider reports no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
             timeseries(
                 "Failures by reason, over time",
@@ -318,7 +318,7 @@ fn failures() -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("The provider tells no reasons.")
+            .no_value("The provider reports no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
         ],
     )
@@ -332,10 +332,10 @@ fn comparison(thresholds: &Thresholds) -> Row {
     );
     let of = |metric: &str| named_among(Scope::Channel, &Scope::Channel.of(metric), &others);
     row(
-        "How it compares",
+        "Comparison",
         [table(
             "The account's last twenty campaigns",
-            "The campaigns that the same account sent last by the same channel.",
+            "The campaigns sent last by the same account over the same channel.",
             campaign_columns(),
             figures(thresholds, &of),
             ("Age", false),

@@ -1,4 +1,4 @@
-//! A dashboard: rows of panels, which take the next free place.
+//! A dashboard: rows of panels, each placed in the next free position.
 
 use serde_json::{Value, json};
 
@@ -10,24 +10,24 @@ const COLUMNS: u32 = 24;
 
 /// A dashboard.
 pub(crate) struct Dashboard {
-    /// Its address, and the name of its file.
+    /// UID, and name of its file.
     pub(crate) uid: &'static str,
     pub(crate) title: &'static str,
     pub(crate) description: &'static str,
-    /// How far back it looks when it is opened.
+    /// Start of the default time range.
     pub(crate) from: &'static str,
     pub(crate) variables: Vec<Value>,
     pub(crate) annotations: Vec<Value>,
     pub(crate) rows: Vec<Row>,
 }
 
-/// Panels under a title.
+/// A titled row of panels.
 pub(crate) struct Row {
     pub(crate) title: &'static str,
     pub(crate) panels: Vec<Panel>,
 }
 
-/// Panels under a title.
+/// Creates a titled row of panels.
 pub(crate) fn row(title: &'static str, panels: impl IntoIterator<Item = Panel>) -> Row {
     Row {
         title,
@@ -35,20 +35,20 @@ pub(crate) fn row(title: &'static str, panels: impl IntoIterator<Item = Panel>) 
     }
 }
 
-/// What a dashboard is for, in Markdown, at its top.
+/// Creates the row at the top that explains the dashboard, in Markdown.
 pub(crate) fn purpose(markdown: &str) -> Row {
     row(
         "Purpose",
         [text(
             "About this dashboard",
-            "What this dashboard shows.",
+            "Explains this dashboard.",
             markdown,
         )],
     )
 }
 
 impl Dashboard {
-    /// As Grafana reads it.
+    /// Returns the JSON model for Grafana.
     pub(crate) fn into_json(self) -> Value {
         json!({
             "uid": self.uid,
@@ -75,7 +75,7 @@ impl Dashboard {
     }
 }
 
-/// Gives each panel its id and its place: beside the one before, or below where there is no room.
+/// Assigns ids and positions: next to the previous panel, or below if there is no room.
 fn place(rows: Vec<Row>) -> Vec<Value> {
     let mut placed = Vec::new();
     let mut id = 0;

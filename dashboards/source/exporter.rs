@@ -1,4 +1,4 @@
-//! How the accounts are read: polls, requests, what runs out, and the exporter itself.
+//! The exporter and providers: polls, requests, limits, and the exporter process.
 
 use serde_json::json;
 
@@ -12,14 +12,14 @@ use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Account;
 
-const PURPOSE: &str = "Can the figures be trusted? Each account is **polled** in the background, with one or more **requests** to its provider's API; a scrape only hands over what the last good poll found. If polls fail, the reasons below are explained in docs/troubleshooting.md. Colours and lines are the alerts' default thresholds.";
+const PURPOSE: &str = "Is the data up to date and complete? The exporter **polls** each account in the background, with one or more **requests** to its provider's API; scrapes return the result of the last successful poll. For the failure reasons below see docs/troubleshooting.md. Colors and lines follow the default thresholds of the alerts.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-exporter",
         title: "Campaigns / Exporter and providers",
-        description: "How the accounts are read: polls and requests by rate, errors and duration, what runs out, and the exporter itself.",
+        description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process.",
         from: "now-6h",
         variables: variable::common(),
         annotations: annotation::of_exporters(),
@@ -28,15 +28,15 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
             state(thresholds),
             polls(thresholds),
             requests(),
-            what_runs_out(thresholds),
+            limits(thresholds),
             data(),
             process(),
         ],
     }
 }
 
-/// A metric that other programs have, too, of the targets that were campaign exporters in the time
-/// range.
+/// A metric that other programs also expose, restricted to targets that were campaign exporters in the
+/// time range.
 fn of_exporters(metric: &str) -> String {
     format!(
         "{} and on (job, instance) max_over_time({}[$__range])",
@@ -54,16 +54,19 @@ fn state(thresholds: &Thresholds) -> Row {
     row(
         "State",
         [
-            stat("Exporters down", "Exporters of the time range that Prometheus cannot scrape now.")
-                .query(
-                    &format!(
-                        "count(min by (job, instance) ({0}) == 0) or 0 * count({0})",
-                        of_exporters("up")
-                    ),
-                    "exporters",
-                )
-                .unit("short")
-                .levels(Levels::Zero),
+            stat(
+                "Exporters down",
+                "Exporters seen in the time range that Prometheus currently cannot scrape.",
+            )
+            .query(
+                &format!(
+                    "count(min by (job, instance) ({0}) == 0) or 0 * count({0})",
+                    of_exporters("up")
+                ),
+                "exporters",
+            )
+            .unit("short")
+            .levels(Levels::Zero),
             stat("Accounts failing", "Accounts whose last poll failed.")
                 .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
                 .unit("short")
@@ -71,7 +74,7 @@ fn state(thresholds: &Thresholds) -> Row {
             freshness::oldest_data(thresholds),
             stat(
                 "Configuration",
-                "Whether the last reload of the configuration succeeded, of the exporter that did worst.",
+                "Whether the last configuration reload succeeded on all exporters.",
             )
             .query(
                 &format!(
@@ -82,14 +85,17 @@ fn state(thresholds: &Thresholds) -> Row {
             )
             .unit("bool_yes_no")
             .levels(Levels::AtLeast(1.0)),
-            stat("Up for", "The time since the last start of the exporter that started last.")
+            stat("Up for", "Time since the most recent start of an exporter.")
                 .query(
-                    &format!("time() - max({})", of_exporters("process_start_time_seconds")),
+                    &format!(
+                        "time() - max({})",
+                        of_exporters("process_start_time_seconds")
+                    ),
                     "uptime",
                 )
                 .unit("s")
                 .neutral(),
-            stat("Version", "The version and the commit of each exporter.")
+            stat("Version", "Version and commit of each exporter.")
                 .query(
                     &format!(
                         "count by (version, revision) ({})",
@@ -105,21 +111,21 @@ fn state(thresholds: &Thresholds) -> Row {
     )
 }
 
-/// Each account with how it is read.
+/// Creates the table of accounts and their polls.
 fn accounts(thresholds: &Thresholds) -> Panel {
     let of = |metric: &str| per_account(&SCOPE.of(metric));
     let since = |metric: &str| format!("time() - {}", of(metric));
     table(
         "Accounts",
-        "Each account: whether its last poll succeeded, how old its data is, in its poll intervals, and how it is read.",
+        "Each account: whether its last poll succeeded, the age of its data in poll intervals, and its polling settings.",
         account_columns(),
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Polls old", "none", &per_account(&freshness::age_in_intervals()))
+            figure("Age (polls)", "none", &per_account(&freshness::age_in_intervals()))
                 .decimals(1)
                 .levels(freshness::stale(thresholds)),
             figure(
-                "Good poll",
+                "Last success",
                 "s",
                 &since("campaign_account_last_success_timestamp_seconds"),
             )
@@ -146,13 +152,13 @@ fn accounts(thresholds: &Thresholds) -> Panel {
                 ),
             ),
             figure(
-                "Left out",
+                "Dropped",
                 "short",
                 &of("campaign_account_campaigns_dropped"),
             )
             .levels(Levels::Zero),
         ],
-        ("Polls old", true),
+        ("Age (polls)", true),
     )
     .sized(24, 7)
 }
@@ -168,7 +174,7 @@ fn polls(thresholds: &Thresholds) -> Row {
     row(
         "Polls",
         [
-            timeseries("Polls an hour, by result", "Good and bad polls, as many as an hour has at this pace.")
+            timeseries("Polls per hour, by result", "Successful and failed polls per hour.")
                 .query(
                     &format!(
                         "3600 * sum by (result) ({})",
@@ -182,7 +188,7 @@ fn polls(thresholds: &Thresholds) -> Row {
                 .third(),
             timeseries(
                 "Failed polls",
-                "Failed polls of all polls, by account. An alert judges an hour.",
+                "Share of polls that failed, by account. The alert uses one hour.",
             )
             .query(&failed, "{{account}}")
             .unit("percentunit")
@@ -192,8 +198,8 @@ fn polls(thresholds: &Thresholds) -> Row {
             .third()
             .links(to_account()),
             timeseries(
-                "Failed polls an hour, by reason",
-                "What polls failed for; docs/troubleshooting.md says what to do about each.",
+                "Failed polls per hour, by reason",
+                "Why polls failed. For what to do see docs/troubleshooting.md.",
             )
             .query(
                 &format!(
@@ -204,22 +210,22 @@ fn polls(thresholds: &Thresholds) -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("No poll failed.")
+            .no_value("No failed polls.")
             .over_polls()
             .third(),
             timeseries(
-                "Time since the last good poll",
-                "In poll intervals of the account, so that one line holds for all.",
+                "Time since the last successful poll",
+                "In poll intervals of the account, so that all accounts share the same thresholds.",
             )
             .query(&per_account(&freshness::age_in_intervals()), "{{account}}")
             .unit("none")
             .above_zero()
             .levels(freshness::stale(thresholds))
-            .no_value("No account was read yet.")
+            .no_value("No account has been read yet.")
             .links(to_account()),
             timeseries(
-                "Duration of polls",
-                "How long the last poll took; dashed, how often there is one. A poll that takes as long as that delays the next.",
+                "Poll duration",
+                "Duration of the last poll, and the poll interval (dashed). A poll that takes longer than its interval delays the next one.",
             )
             .query(
                 &SCOPE.of("campaign_account_poll_duration_seconds"),
@@ -246,8 +252,8 @@ fn requests() -> Row {
         "Requests to the providers",
         [
             timeseries(
-                "Requests a minute, by status code",
-                "By HTTP status code; error is no answer at all, 401 and 403 are refused credentials, 429 is too many requests.",
+                "Requests per minute, by status code",
+                "By HTTP status code. error means no response; 401 and 403, rejected credentials; 429, too many requests.",
             )
             .query(
                 &format!(
@@ -258,12 +264,12 @@ fn requests() -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("No request was made yet.")
+            .no_value("No requests yet.")
             .over_polls()
             .third(),
             timeseries(
-                "Requests a minute, by account",
-                "Who spends the quota.",
+                "Requests per minute, by account",
+                "Which accounts use the quota.",
             )
             .query(
                 &format!(
@@ -274,13 +280,13 @@ fn requests() -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("No request was made yet.")
+            .no_value("No requests yet.")
             .over_polls()
             .third()
             .links([link::series_to_exporter()]),
             timeseries(
-                "Retries a minute",
-                "Requests that were made again within a poll.",
+                "Retries per minute",
+                "Requests repeated within a poll.",
             )
             .query(
                 &format!(
@@ -295,19 +301,19 @@ fn requests() -> Row {
             .third()
             .links([link::series_to_exporter()]),
             timeseries(
-                "Duration of requests",
-                "How long requests take, their body included: half of them, nine of ten, and 99 of 100 take no longer.",
+                "Request duration",
+                "Duration of requests including the response body: median, 90th percentile, and 99th percentile.",
             )
             .query(&quantile("0.5"), "p50")
             .query(&quantile("0.9"), "p90")
             .query(&quantile("0.99"), "p99")
             .unit("s")
             .above_zero()
-            .no_value("No request was made.")
+            .no_value("No requests.")
             .over_polls(),
             heatmap(
-                "Duration of requests, all of them",
-                "How many requests took how long.",
+                "Request duration, distribution",
+                "Number of requests by duration.",
                 "s",
             )
             .over_polls()
@@ -319,16 +325,16 @@ fn requests() -> Row {
     )
 }
 
-fn what_runs_out(thresholds: &Thresholds) -> Row {
+fn limits(thresholds: &Thresholds) -> Row {
     let remaining = SCOPE.of("campaign_account_api_requests_remaining");
     let limit = SCOPE.of("campaign_account_api_requests_limit");
     let to_account = || [link::series_to_exporter(), link::series_to_account()];
     row(
-        "What runs out",
+        "Quotas, tokens, and credits",
         [
             timeseries(
                 "Requests left today",
-                "What is left of the day's requests, which begin anew at 00:00 UTC. Accounts of one application share them.",
+                "Share of the daily requests left. The quota resets at 00:00 UTC and is shared by all accounts of an application.",
             )
             .query(&format!("{remaining} / ({limit} > 0)"), "{{account}}")
             .unit("percentunit")
@@ -339,8 +345,8 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .third()
             .links(to_account()),
             timeseries(
-                "Requests left today, as a number",
-                "The same in requests.",
+                "Number of requests left today",
+                "Number of daily requests left.",
             )
             .query(&remaining, "{{account}}")
             .unit("short")
@@ -349,8 +355,8 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             .third()
             .links(to_account()),
             timeseries(
-                "Tokens run out in",
-                "The time until the access token in use runs out, where that is known. One that is renewed goes up again long before the line.",
+                "Tokens expire in",
+                "Time until the current access token expires, if known. Renewal raises it again long before the line.",
             )
             .query(
                 &format!(
@@ -361,18 +367,18 @@ fn what_runs_out(thresholds: &Thresholds) -> Row {
             )
             .unit("s")
             .levels(Levels::BelowWarning(thresholds.renewed_token_seconds))
-            .no_value("No token tells when it runs out.")
+            .no_value("No token has a known expiry.")
             .third()
             .links(to_account()),
-            timeseries("Credits left", "The credits left by account; a step up is a top-up.")
+            timeseries("Credits left", "Remaining credits by account. An increase is a top-up.")
                 .query(&SCOPE.of("campaign_account_credits"), "{{account}}")
                 .unit("short")
                 .above_zero()
-                .no_value("No provider of these accounts tells the credits left.")
+                .no_value("No provider of these accounts reports the remaining credits.")
                 .links(to_account()),
             timeseries(
-                "Credits last for",
-                "Days until the credits are spent at the pace of the last seven days.",
+                "Credits run out in",
+                "Days until the credits run out at the rate of the last seven days.",
             )
             .query(&SCOPE.of("account:credits_left:days"), "{{account}}")
             .unit("d")
@@ -389,11 +395,11 @@ fn data() -> Row {
     let increase = |metric: &str| format!("increase({}[$__rate_interval])", SCOPE.of(metric));
     let to_account = || [link::series_to_exporter(), link::series_to_account()];
     row(
-        "Whether answers are as documented",
+        "Responses of the providers",
         [
             timeseries(
-                "Values that could not be read",
-                "Values and campaigns that were left out, by the provider's field, within each step. Alerts that need them are silent.",
+                "Decode problems",
+                "Values and campaigns that could not be decoded, by the provider's field, per step. Alerts that need them do not fire.",
             )
             .query(
                 &format!(
@@ -404,13 +410,13 @@ fn data() -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("Everything could be read.")
+            .no_value("No decode problems.")
             .over_polls()
             .third()
             .links(to_account()),
             timeseries(
-                "Sums that disagree",
-                "Pages on which the provider's own rate is more than one point off the counts of the page's campaigns, within each step.",
+                "Mismatched sums",
+                "Pages whose rate, as reported by the provider, differs by more than one percentage point from the counts of their campaigns, per step.",
             )
             .query(
                 &format!(
@@ -421,13 +427,13 @@ fn data() -> Row {
             )
             .unit("short")
             .above_zero()
-            .no_value("No sum disagrees.")
+            .no_value("No mismatches.")
             .over_polls()
             .third()
             .links(to_account()),
             timeseries(
-                "Campaigns left out",
-                "Campaigns that max_campaigns leaves out, the oldest: nobody watches them.",
+                "Campaigns dropped",
+                "The oldest campaigns, dropped because of max_campaigns. They are not monitored.",
             )
             .query(
                 &SCOPE.of("campaign_account_campaigns_dropped"),
@@ -444,11 +450,11 @@ fn data() -> Row {
 
 fn process() -> Row {
     row(
-        "The exporter itself",
+        "Exporter process",
         [
             timeseries(
                 "Campaign series",
-                "Series about campaigns in the exposition: what the exporter costs Prometheus.",
+                "Campaign series in the exposition, which determine the load on Prometheus.",
             )
             .query(
                 &Scope::Exporter.of("campaign_exporter_series"),
@@ -457,15 +463,12 @@ fn process() -> Row {
             .unit("short")
             .above_zero()
             .third(),
-            timeseries(
-                "Duration of scrapes",
-                "How long Prometheus waits for the exposition.",
-            )
-            .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
-            .unit("s")
-            .above_zero()
-            .third(),
-            timeseries("CPU", "Seconds of CPU time a second: 1 is a whole core.")
+            timeseries("Scrape duration", "Duration of Prometheus' scrapes.")
+                .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
+                .unit("s")
+                .above_zero()
+                .third(),
+            timeseries("CPU", "CPU seconds per second: 1 is one full core.")
                 .query(
                     &format!(
                         "rate({}[$__rate_interval]) and on (job, instance) {}",
@@ -487,7 +490,7 @@ fn process() -> Row {
                 .third(),
             timeseries(
                 "File descriptors",
-                "Open file descriptors; dashed, how many there may be.",
+                "Open file descriptors, and their limit (dashed).",
             )
             .query(&of_exporters("process_open_fds"), "{{instance}}")
             .query(&of_exporters("process_max_fds"), "{{instance}} limit")
@@ -497,7 +500,7 @@ fn process() -> Row {
             .third(),
             timeseries(
                 "Time since the configuration was loaded",
-                "A reload or a restart brings it to zero.",
+                "Reset by a reload or a restart.",
             )
             .query(
                 &format!(

@@ -1,14 +1,14 @@
-//! How old the data of the accounts is.
+//! Age of the accounts' data.
 
 use super::panel::{Panel, stat};
 use super::query::{ACCOUNT, Scope};
 use super::thresholds::{Levels, Thresholds};
 
-/// The account that waits longest.
+/// Creates a panel for the account with the oldest data.
 pub(crate) fn oldest_data(thresholds: &Thresholds) -> Panel {
     stat(
-        "Oldest data, in polls",
-        "The time since the last good poll of the account that waits longest, in its poll intervals.",
+        "Oldest data, in poll intervals",
+        "Time since the last successful poll of the account with the oldest data, in its poll intervals.",
     )
     .query(&format!("max({})", age_in_intervals()), "intervals")
     .unit("none")
@@ -16,7 +16,7 @@ pub(crate) fn oldest_data(thresholds: &Thresholds) -> Panel {
     .levels(stale(thresholds))
 }
 
-/// The time since the last good poll, in poll intervals.
+/// Time since the last successful poll, in poll intervals.
 pub(crate) fn age_in_intervals() -> String {
     format!(
         "(time() - {}) / on ({ACCOUNT}) {}",
@@ -25,7 +25,7 @@ pub(crate) fn age_in_intervals() -> String {
     )
 }
 
-/// From which age on it is too old.
+/// Ages from which data is stale.
 pub(crate) fn stale(thresholds: &Thresholds) -> Levels {
     Levels::Above {
         warning: thresholds.stale_intervals_warning,

@@ -1,15 +1,15 @@
-//! Links from one dashboard to another, which keep the time range and what is chosen.
+//! Links between dashboards that keep the time range and the variables.
 
 use serde_json::{Value, json};
 
-/// The tag that all of these dashboards have.
+/// Tag shared by all of these dashboards.
 pub(crate) const TAG: &str = "campaign-exporter";
 
 fn link(title: &str, url: &str) -> Value {
     json!({"title": title, "url": url, "targetBlank": false})
 }
 
-/// To the other dashboards, with everything that is chosen.
+/// Links to the other dashboards, with all variables.
 pub(crate) fn dropdown() -> Value {
     json!({
         "title": "Campaign dashboards",
@@ -20,7 +20,7 @@ pub(crate) fn dropdown() -> Value {
         "keepTime": true,
         "targetBlank": false,
         "icon": "external link",
-        "tooltip": "The other dashboards, with the same choices",
+        "tooltip": "The other dashboards, with the same variables",
         "url": "",
     })
 }
@@ -31,7 +31,7 @@ fn address(uid: &str, variables: impl Iterator<Item = String>) -> String {
     format!("/d/{uid}?{}", query.join("&"))
 }
 
-/// Sets the variables of a dashboard to the labels of what was clicked.
+/// Sets the variables of a dashboard to the labels of the clicked item.
 fn chosen(uid: &str, place: &str, labels: &[(&str, &str)]) -> String {
     let variables = labels
         .iter()
@@ -46,7 +46,7 @@ const ACCOUNT: [(&str, &str); 4] = [
     ("account", "account"),
 ];
 
-/// From a row to its campaign.
+/// Links a row to its campaign.
 pub(crate) fn row_to_campaign() -> Value {
     let mut labels = ACCOUNT.to_vec();
     labels.extend([("channel", "channel"), ("campaign", "campaign_id")]);
@@ -56,7 +56,7 @@ pub(crate) fn row_to_campaign() -> Value {
     )
 }
 
-/// From a row to the overview of its account.
+/// Links a row to the overview of its account.
 pub(crate) fn row_to_account() -> Value {
     link(
         "Overview of this account",
@@ -64,15 +64,15 @@ pub(crate) fn row_to_account() -> Value {
     )
 }
 
-/// From a row to how its account is read.
+/// Links a row to the polls of its account.
 pub(crate) fn row_to_exporter() -> Value {
     link(
-        "How this account is read",
+        "Polls of this account",
         &chosen("campaigns-exporter", "__data.fields", &ACCOUNT),
     )
 }
 
-/// From a series to its campaign.
+/// Links a series to its campaign.
 pub(crate) fn series_to_campaign() -> Value {
     let mut labels = ACCOUNT.to_vec();
     labels.extend([("channel", "channel"), ("campaign", "campaign_id")]);
@@ -82,7 +82,7 @@ pub(crate) fn series_to_campaign() -> Value {
     )
 }
 
-/// From a series to the campaigns of its account and channel.
+/// Links a series to the campaigns of its account and channel.
 pub(crate) fn series_to_channel() -> Value {
     let mut labels = ACCOUNT.to_vec();
     labels.push(("channel", "channel"));
@@ -92,7 +92,7 @@ pub(crate) fn series_to_channel() -> Value {
     )
 }
 
-/// From a series to the overview of its account.
+/// Links a series to the overview of its account.
 pub(crate) fn series_to_account() -> Value {
     link(
         "Overview of this account",
@@ -100,15 +100,15 @@ pub(crate) fn series_to_account() -> Value {
     )
 }
 
-/// From a series to how its account is read.
+/// Links a series to the polls of its account.
 pub(crate) fn series_to_exporter() -> Value {
     link(
-        "How this account is read",
+        "Polls of this account",
         &chosen("campaigns-exporter", "__field.labels", &ACCOUNT),
     )
 }
 
-/// To a dashboard with what is chosen here.
+/// Links to a dashboard with the current variables.
 pub(crate) fn same(title: &str, uid: &str) -> Value {
     let variables = ["job", "instance", "provider", "account", "channel"].into_iter();
     let variables = variables.map(|name| format!("${{{name}:queryparam}}"));

@@ -1,4 +1,4 @@
-//! Writes the dashboards anew: `cargo run --example dashboards`.
+//! Generates the dashboards: `cargo run --example dashboards`.
 
 #[path = "mod.rs"]
 mod source;

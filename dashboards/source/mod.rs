@@ -1,7 +1,7 @@
 //! The source of the dashboards.
 //!
-//! One file a dashboard; `query` has what their expressions share, `panel` and `table` the kinds of
-//! panels, `thresholds` the alerts' numbers.
+//! Each dashboard has its own file. `query` has shared expressions, `panel` and `table` the kinds of
+//! panels, `thresholds` the thresholds of the alerts.
 
 mod annotation;
 mod campaign;
@@ -18,7 +18,7 @@ mod variable;
 
 use thresholds::Thresholds;
 
-/// The name and the content of each dashboard's file.
+/// Returns the name and contents of each dashboard's file.
 pub(crate) fn files() -> anyhow::Result<Vec<(String, String)>> {
     let thresholds = Thresholds::read(include_str!("../../alerts/thresholds.yml"))?;
     let dashboards = [

@@ -1,4 +1,4 @@
-//! All accounts at a glance, and the campaigns that need a look.
+//! All accounts at a glance, and the campaigns that need attention.
 
 use serde_json::json;
 
@@ -15,10 +15,10 @@ use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Channel;
 
-/// What a series of an account and a channel is called.
+/// Legend of a series of an account and a channel.
 const CHANNEL_LEGEND: &str = "{{account}} {{channel}}";
 
-/// The statuses that there are, with their colours.
+/// All statuses with their colors.
 const STATUSES: [(&str, &str); 6] = [
     ("sent", "green"),
     ("in_progress", "blue"),
@@ -28,7 +28,7 @@ const STATUSES: [(&str, &str); 6] = [
     ("other", "purple"),
 ];
 
-const PURPOSE: &str = "Do messages arrive, and what do people make of them? **At a glance** and the tables are about the campaigns sent in the dashboard's **time range**; ratios leave out those whose receipts are still coming in (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio is always a sum over a sum, colours are the alerts' default thresholds, and a dash is a figure that the provider does not report. Follow a campaign's name to its own dashboard.";
+const PURPOSE: &str = "Are messages delivered, and how do recipients react? **At a glance** and the tables show the campaigns sent in the dashboard's **time range**. Ratios exclude campaigns whose receipts are still arriving (thresholds `sms_maturity_seconds`, `whatsapp_maturity_seconds`). A ratio of several campaigns is always sum / sum. Colors follow the default thresholds of the alerts; a dash is a figure that the provider does not report. Click a campaign's name to open its dashboard.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -37,13 +37,13 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-overview",
         title: "Campaigns / Overview",
-        description: "All accounts of SMS and WhatsApp campaigns: what arrives, what people make of it, and the campaigns that need a look.",
+        description: "All accounts of SMS and WhatsApp campaigns: deliveries, reactions of recipients, and the campaigns that need attention.",
         from: "now-24h",
         variables,
         annotations: annotation::of_many(),
         rows: vec![
             purpose(PURPOSE),
-            is_the_data_good(thresholds),
+            data_quality(thresholds),
             at_a_glance(thresholds),
             delivery(thresholds),
             worst_campaigns(thresholds),
@@ -53,33 +53,33 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     }
 }
 
-fn is_the_data_good(thresholds: &Thresholds) -> Row {
+fn data_quality(thresholds: &Thresholds) -> Row {
     let up = Scope::Account.of("campaign_account_up");
     let to_exporter = || [link::same("Exporter and providers", "campaigns-exporter")];
     let or_none = |count: String| format!("{count} or vector(0)");
     row(
-        "Is the data good?",
+        "Data quality",
         [
             stat(
                 "Accounts failing",
-                "Accounts whose last poll failed. What is shown of them is from their last good poll, or gone.",
+                "Accounts whose last poll failed. Their data is from their last successful poll, or missing.",
             )
             .query(&format!("count({up} == 0) or 0 * count({up})"), "accounts")
             .unit("short")
             .levels(Levels::Zero)
             .links(to_exporter()),
             freshness::oldest_data(thresholds).links(to_exporter()),
-            stat("Critical alerts", "Critical alerts that fire now.")
+            stat("Critical alerts", "Firing critical alerts.")
                 .query(&or_none(count_critical()), "alerts")
                 .unit("short")
                 .levels(Levels::Zero),
-            stat("Warnings", "Warnings that fire now, but for those of what is critical already.")
+            stat("Warnings", "Firing warnings, except those of critical alerts.")
                 .query(&or_none(count_warnings()), "alerts")
                 .unit("short")
                 .levels(Levels::AboveWarning(1.0)),
             stat(
                 "Campaigns",
-                "Campaigns in the current data, sent or not, as far back as lookback goes.",
+                "Campaigns in the current data, sent or not, within lookback.",
             )
             .query(
                 &format!("sum({})", SCOPE.of("campaign_account_campaigns")),
@@ -104,7 +104,7 @@ fn is_the_data_good(thresholds: &Thresholds) -> Row {
     )
 }
 
-/// The alerts that fire, with what they are about.
+/// Creates the table of firing alerts.
 fn alerts() -> Panel {
     let mut columns = vec![
         label("alertname", "Alert"),
@@ -113,14 +113,14 @@ fn alerts() -> Panel {
     ];
     columns.extend(campaign_columns());
     table(
-        "Alerts that fire",
-        "Alerts of campaigns, accounts and exporters that fire now; one that is critical is not shown as a warning, too. An alert about an account has no campaign.",
+        "Firing alerts",
+        "Firing alerts of campaigns, accounts, and exporters. Warnings of critical alerts are not shown. Alerts of accounts have no campaign.",
         columns,
         vec![figure("Since", "dateTimeFromNow", &firing(""))],
         ("Since", true),
     )
     .sized(24, 9)
-    .no_value("No alert fires.")
+    .no_value("No firing alerts.")
 }
 
 fn at_a_glance(thresholds: &Thresholds) -> Row {
@@ -143,7 +143,7 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
                 .sized(3, 4),
             stat(
                 "Attempted",
-                "Messages of the campaigns sent in the time range: the sends where they are reported, else the recipients.",
+                "Messages attempted by the campaigns sent in the time range: the sends if reported, else the recipients.",
             )
             .query(&sum_of_sent(SCOPE, "", "campaign_attempted"), "messages")
             .unit("short")
@@ -152,7 +152,7 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             .sized(3, 4),
             share(
                 "Delivered",
-                "Delivered of what was attempted and is no longer pending.",
+                "Share of the attempted and no longer pending messages that were delivered.",
                 DELIVERED,
             )
             .levels(Levels::Below {
@@ -161,7 +161,7 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             }),
             share(
                 "Bounced",
-                "Could not be delivered, of what was attempted, where bounces are reported.",
+                "Share of the attempted messages that could not be delivered, if bounces are reported.",
                 BOUNCED,
             )
             .levels(Levels::Above {
@@ -170,7 +170,7 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             }),
             share(
                 "Opted out",
-                "Recipients who opted out, of those attempted, where opt-outs are reported.",
+                "Share of the attempted recipients who opted out, if opt-outs are reported.",
                 OPTED_OUT,
             )
             .levels(Levels::Above {
@@ -179,19 +179,19 @@ fn at_a_glance(thresholds: &Thresholds) -> Row {
             }),
             share(
                 "Clicked",
-                "Recipients who followed a link, of those attempted, where clicks are reported. What is usual differs too much for a colour: see how it compares below.",
+                "Share of the attempted recipients who followed a link, if clicks are reported. Typical values vary too much for a color; compare with the baseline below.",
                 CLICKED,
             )
             .neutral(),
             share(
                 "Read",
-                "Messages read, of those delivered, where reads are reported: WhatsApp only, and a lower bound, since people can turn receipts off.",
+                "Share of the delivered messages that were read, if reads are reported. WhatsApp only, and a lower bound, since recipients can turn off read receipts.",
                 READ,
             )
             .levels(Levels::BelowWarning(thresholds.read_ratio_warning)),
             stat(
-                "Credits last",
-                "Days until the first account has spent its credits, at the pace of the last seven days.",
+                "Credits run out in",
+                "Days until the first account runs out of credits, at the rate of the last seven days.",
             )
             .query(
                 &format!("min({})", Scope::Account.of("account:credits_left:days")),
@@ -219,7 +219,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
         [
             timeseries(
                 "Delivery of the last day, by account",
-                "Delivered of what is decided, over the campaigns of the 24 hours before each moment; dashed, the same of the two weeks before: the account's baseline.",
+                "Delivery ratio without pending messages, over the campaigns of the preceding 24 hours, and the account's baseline of the two weeks before (dashed).",
             )
             .query(&recent, CHANNEL_LEGEND)
             .query(&baseline, &format!("{CHANNEL_LEGEND} baseline"))
@@ -228,12 +228,12 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .soft_range(0.5, 1.0)
             .levels(levels)
             .dashed("/baseline$/")
-            .no_value("No campaign of the last day is settled.")
+            .no_value("No campaign of the last day has its receipts yet.")
             .sized(24, 11)
             .links([link::series_to_channel(), link::series_to_exporter()]),
             timeseries(
-                "Delivery as a part of the baseline",
-                "The last day's delivery over that of the two weeks before. 100 % is as usual for the account; below the lines the account's alerts fire, if it sent enough.",
+                "Delivery relative to baseline",
+                "Delivery ratio of the last day relative to that of the two weeks before. 100 % is usual for the account; alerts fire below the lines if the volume suffices.",
             )
             .query(&format!("{recent} / {baseline}"), CHANNEL_LEGEND)
             .unit("percentunit")
@@ -243,11 +243,11 @@ fn delivery(thresholds: &Thresholds) -> Row {
                 warning: thresholds.delivery_of_baseline_warning,
                 critical: thresholds.delivery_of_baseline_critical,
             })
-            .no_value("No account has campaigns of the last day and of the two weeks before.")
+            .no_value("No account has campaigns of both the last day and the two weeks before.")
             .links([link::series_to_channel(), link::series_to_exporter()]),
             timeseries(
                 "Delivery of the last day, by channel",
-                "Over all accounts of an exporter, whichever are chosen: if all of a channel's accounts fall at once, look at carriers, not at lists. Dashed, the two weeks before.",
+                "Across all accounts of an exporter, regardless of the variables, and the two weeks before (dashed). If all accounts of a channel drop together, suspect carriers rather than lists.",
             )
             .query(
                 &Scope::ExporterChannel.of("channel:delivery_ratio:recent"),
@@ -262,17 +262,17 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .soft_range(0.5, 1.0)
             .levels(levels)
             .dashed("/baseline$/")
-            .no_value("No campaign of the last day is settled."),
+            .no_value("No campaign of the last day has its receipts yet."),
             bargauge(
                 "Delivery in the time range, lowest first",
-                "Delivered of what is decided, over the settled campaigns sent in the time range.",
+                "Delivery ratio without pending messages, over the campaigns sent in the time range whose receipts should have arrived.",
             )
             .query(&format!("sort({by_channel})"), CHANNEL_LEGEND)
             .unit("percentunit")
             .decimals(1)
             .range(0.0, 1.0)
             .levels(levels)
-            .no_value("No campaign of the time range is settled.")
+            .no_value("No campaign of the time range has its receipts yet.")
             .links([link::series_to_channel(), link::series_to_account()]),
             messages(),
         ],
@@ -290,8 +290,8 @@ fn messages() -> Panel {
         ("campaign_opt_outs", "opted out"),
     ];
     let panel = bargauge(
-        "What became of the messages",
-        "Messages of the campaigns sent in the time range. Not all providers report all of it, so these are no parts of a whole: for ratios see above.",
+        "Messages by outcome",
+        "Messages of the campaigns sent in the time range. Not every provider reports every count, so these do not add up; see above for ratios.",
     );
     let panel = stages.into_iter().fold(panel, |panel, (count, name)| {
         panel.query(&sum_of_sent(SCOPE, "", count), name)
@@ -310,11 +310,11 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
         critical: thresholds.delivery_ratio_critical,
     };
     row(
-        "Campaigns sent in the time range that need a look",
+        "Campaigns sent in the time range that need attention",
         [
             worst(
                 "Lowest delivery",
-                "The ten settled campaigns of which the least arrived, of those with the minimum volume.",
+                "The ten campaigns with the lowest delivery ratio, among those with the minimum volume whose receipts should have arrived.",
                 "bottomk",
                 &among(&format!("({})", DELIVERED.each(SCOPE)), &settled(SCOPE)),
                 figure("Delivered", "percentunit", "").levels(bad_delivery),
@@ -323,7 +323,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
             .sized(24, 8),
             worst(
                 "Most bounces",
-                "The ten campaigns with the highest part of messages that could not be delivered, of those with the minimum volume.",
+                "The ten campaigns with the highest bounce ratio, among those with the minimum volume.",
                 "topk",
                 &among(&SCOPE.of("campaign_bounce_ratio"), &sent(SCOPE)),
                 figure("Bounced", "percentunit", "").levels(Levels::Above {
@@ -334,7 +334,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
             ),
             worst(
                 "Most opt-outs",
-                "The ten campaigns with the highest part of recipients who opted out, of those with the minimum volume.",
+                "The ten campaigns with the highest opt-out ratio, among those with the minimum volume.",
                 "topk",
                 &among(&SCOPE.of("campaign_opt_out_ratio"), &sent(SCOPE)),
                 figure("Opted out", "percentunit", "").levels(Levels::Above {
@@ -344,20 +344,20 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
                 true,
             ),
             worst(
-                "Fewest clicks for the account",
-                "The ten settled campaigns whose click ratio is the lowest part of their account's baseline, of those with the minimum volume.",
+                "Fewest clicks relative to baseline",
+                "The ten campaigns with the lowest click ratio relative to their account's baseline, among those with the minimum volume whose receipts should have arrived.",
                 "bottomk",
                 &of_baseline("campaign_click_ratio", "account:click_ratio:baseline"),
-                figure("Of usual", "percentunit", "")
+                figure("Of baseline", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.click_of_baseline_warning)),
                 false,
             ),
             worst(
-                "Fewest reads for the account",
-                "The ten settled campaigns whose read ratio is the lowest part of their account's baseline, of those with the minimum volume. WhatsApp only.",
+                "Fewest reads relative to baseline",
+                "The ten campaigns with the lowest read ratio relative to their account's baseline, among those with the minimum volume whose receipts should have arrived. WhatsApp only.",
                 "bottomk",
                 &of_baseline("campaign_read_ratio", "account:read_ratio:baseline"),
-                figure("Of usual", "percentunit", "")
+                figure("Of baseline", "percentunit", "")
                     .levels(Levels::BelowWarning(thresholds.read_of_baseline_warning)),
                 false,
             ),
@@ -365,7 +365,7 @@ fn worst_campaigns(thresholds: &Thresholds) -> Row {
     )
 }
 
-/// A settled campaign's ratio as a part of its account's.
+/// Ratio of a settled campaign relative to that of its account.
 fn of_baseline(campaign: &str, account: &str) -> String {
     format!(
         "({}) / on ({CHANNEL}) group_left () ({} > 0)",
@@ -374,7 +374,7 @@ fn of_baseline(campaign: &str, account: &str) -> String {
     )
 }
 
-/// The campaigns of the minimum volume with the worst of a measure.
+/// Creates a table of the campaigns with the worst values of a measure, above the minimum volume.
 fn worst(
     title: &'static str,
     description: &str,
@@ -414,7 +414,7 @@ fn status(thresholds: &Thresholds) -> Row {
     let in_moderation = SCOPE.with("campaign_status", r#"status="in_moderation""#);
     let mut columns = campaign_columns();
     columns.insert(1, label("status", "Status").wide(120));
-    // the campaigns that are drawn are chosen once, at the end, or lines would come and go
+    // selected once, at the end of the range; otherwise, lines would come and go
     let newest = format!(
         "topk(20, ({} @ end() or {} @ end() or {} @ end()) and on ({CAMPAIGN}) {statuses} @ end())",
         SCOPE.of("campaign_last_sent_timestamp_seconds"),
@@ -430,22 +430,22 @@ fn status(thresholds: &Thresholds) -> Row {
         .collect();
     let timeline = format!("({})", numbered.join(" or "));
     row(
-        "Status, where the provider tells it",
+        "Status, if reported by the provider",
         [
             bargauge(
                 "Campaigns by status",
-                "Campaigns in the current data by the status that the provider gives them.",
+                "Campaigns in the current data by the status that the provider reports.",
             )
             .query(&format!("count by (status) ({statuses})"), "{{status}}")
             .unit("short")
             .above_zero()
             .neutral()
-            .no_value("No provider of these accounts tells a status.")
+            .no_value("No provider of these accounts reports a status.")
             .sized(8, 8)
             .links([link::same("Campaigns", "campaigns-campaign")]),
             table(
                 "Not sent yet",
-                "Campaigns that wait for their time or for moderation, or were denied. Coloured are those in moderation, and those past their time, for longer than the thresholds.",
+                "Campaigns that are waiting, in moderation, or denied. Colored if in moderation, or overdue, for longer than the thresholds.",
                 columns,
                 vec![
                     figure(
@@ -480,21 +480,21 @@ fn status(thresholds: &Thresholds) -> Row {
                 ("Due in", false),
             )
             .sized(16, 8)
-            .no_value("No campaign waits."),
+            .no_value("No unsent campaigns."),
             state_timeline(
                 "Status over time",
-                "The status of the twenty newest campaigns of providers that tell one.",
+                "Status of the twenty newest campaigns whose provider reports one.",
                 &STATUSES,
             )
             .query(&named_among(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
             .unit("none")
-            .no_value("No provider of these accounts tells a status.")
+            .no_value("No provider of these accounts reports a status.")
             .links([link::series_to_campaign()]),
         ],
     )
 }
 
-/// Campaigns with their names and their statuses.
+/// Adds the names and statuses of campaigns.
 fn with_status(expression: &str) -> String {
     format!(
         "max by ({CAMPAIGN}, campaign_name, status) ({} * on ({CAMPAIGN}) group_left (status) topk by ({CAMPAIGN}) (1, {}))",
@@ -510,28 +510,28 @@ fn credits(thresholds: &Thresholds) -> Row {
         [
             table(
                 "Credits by account",
-                "Accounts whose provider tells the credits left: what they spent in seven days, what planned campaigns will cost, and how long the rest lasts at that pace.",
+                "Accounts whose provider reports the remaining credits: credits spent in seven days, cost of scheduled campaigns, and days until the credits run out at the rate of the last seven days.",
                 account_columns(),
                 vec![
                     figure("Left", "short", &of_account("campaign_account_credits")),
                     figure("Spent, 7 d", "short", &of_account("account:credits_spent:7d")),
-                    figure("Planned", "short", &of_account("account:credits_scheduled:sum")),
-                    figure("Last for", "d", &of_account("account:credits_left:days"))
+                    figure("Scheduled", "short", &of_account("account:credits_scheduled:sum")),
+                    figure("Run out in", "d", &of_account("account:credits_left:days"))
                         .decimals(1)
                         .levels(Levels::BelowWarning(thresholds.credits_days)),
                 ],
                 ("Left", false),
             )
             .sized(16, 7)
-            .no_value("No provider of these accounts tells the credits left."),
+            .no_value("No provider of these accounts reports the remaining credits."),
             timeseries(
                 "Credits left",
-                "The credits left by account; a step up is a top-up.",
+                "Remaining credits by account. An increase is a top-up.",
             )
             .query(&Scope::Account.of("campaign_account_credits"), "{{account}}")
             .unit("short")
             .above_zero()
-            .no_value("No provider of these accounts tells the credits left.")
+            .no_value("No provider of these accounts reports the remaining credits.")
             .sized(8, 7)
             .links([link::series_to_account(), link::series_to_exporter()]),
         ],

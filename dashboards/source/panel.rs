@@ -1,11 +1,11 @@
-//! The kinds of panels.
+//! Kinds of panels.
 
 use serde_json::{Value, json};
 
 use super::thresholds::Levels;
 use super::variable;
 
-/// A panel, still without a place.
+/// A panel without a position.
 pub(crate) struct Panel {
     kind: &'static str,
     title: &'static str,
@@ -20,8 +20,8 @@ pub(crate) struct Panel {
     interval: Option<&'static str>,
 }
 
-/// One number, as it is now. No past is drawn behind it: a query for that ends on a step of its own,
-/// and the number would be as old as the step is long.
+/// Creates a panel with a single current value. It has no sparkline: a range query is aligned to its
+/// step, so the value would lag by up to one step.
 pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
     let mut panel = Panel::new("stat", title, description, (4, 4));
     panel.instant = true;
@@ -41,7 +41,7 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
     panel
 }
 
-/// Lines over time.
+/// Creates a time series panel.
 pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
     let mut panel = Panel::new("timeseries", title, description, (12, 11));
     panel.options = json!({
@@ -71,7 +71,7 @@ pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
     panel
 }
 
-/// Values side by side, as they are now.
+/// Creates a bar gauge of current values.
 pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
     let mut panel = Panel::new("bargauge", title, description, (12, 8));
     panel.instant = true;
@@ -93,14 +93,14 @@ pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
     panel
 }
 
-/// What a dashboard is for.
+/// Creates a Markdown panel.
 pub(crate) fn text(title: &'static str, description: &str, markdown: &str) -> Panel {
     let mut panel = Panel::new("text", title, description, (24, 4));
     panel.options = json!({"mode": "markdown", "content": markdown});
     panel
 }
 
-/// Which of a few states each series was in. `states` are their names and colours, from 1 on.
+/// Creates a state timeline. `states` are names and colors for the values from 1 on.
 pub(crate) fn state_timeline(
     title: &'static str,
     description: &str,
@@ -125,7 +125,7 @@ pub(crate) fn state_timeline(
     panel
 }
 
-/// How many of a histogram's observations fell where, over time. The unit is that of the buckets.
+/// Creates a heatmap of a histogram over time. The unit applies to the buckets.
 pub(crate) fn heatmap(title: &'static str, description: &str, unit: &str) -> Panel {
     let mut panel = Panel::new("heatmap", title, description, (12, 11));
     panel.options = json!({
@@ -151,7 +151,7 @@ pub(crate) fn heatmap(title: &'static str, description: &str, unit: &str) -> Pan
 }
 
 impl Panel {
-    /// A panel of any kind.
+    /// Creates a panel of any kind.
     pub(crate) fn new(
         kind: &'static str,
         title: &'static str,
@@ -173,30 +173,30 @@ impl Panel {
         }
     }
 
-    /// Its width and height.
+    /// Returns width and height.
     pub(crate) const fn size(&self) -> (u32, u32) {
         self.size
     }
 
-    /// Gives it another width and height.
+    /// Sets width and height.
     pub(crate) const fn sized(mut self, wide: u32, high: u32) -> Self {
         self.size = (wide, high);
         self
     }
 
-    /// Makes it one of three in a row, where a legend is best short.
+    /// Makes the panel a third of a row wide, with a short legend.
     pub(crate) fn third(self) -> Self {
         let list = json!({"legend": {"displayMode": "list", "calcs": []}});
         self.sized(8, 8).options(&list)
     }
 
-    /// Reckons with steps of at least a few polls, so that a rate is none of single ones.
+    /// Sets a minimum step of a few polls, so that rates cover several of them.
     pub(crate) const fn over_polls(mut self) -> Self {
         self.interval = Some("15m");
         self
     }
 
-    /// Adds a query, whose series are called by the legend.
+    /// Adds a query with a legend.
     pub(crate) fn query(mut self, expression: &str, legend: &str) -> Self {
         let more = json!({"legendFormat": legend, "range": !self.instant, "instant": self.instant});
         self.target(expression, &more);
@@ -211,7 +211,7 @@ impl Panel {
         self
     }
 
-    /// Adds a query, and tells the letter that it goes by.
+    /// Adds a query, and returns its letter.
     pub(crate) fn target(&mut self, expression: &str, more: &Value) -> char {
         let letter = (b'A'..=b'Z')
             .nth(self.targets.len())
@@ -227,38 +227,38 @@ impl Panel {
         letter
     }
 
-    /// What its values are measured in.
+    /// Sets the unit.
     pub(crate) fn unit(mut self, unit: &str) -> Self {
         self.set("unit", unit);
         self
     }
 
-    /// How many digits follow the point.
+    /// Sets the number of decimals.
     pub(crate) fn decimals(mut self, decimals: u32) -> Self {
         self.set("decimals", decimals);
         self
     }
 
-    /// Where its scale ends.
+    /// Sets the minimum and maximum.
     pub(crate) fn range(mut self, min: f64, max: f64) -> Self {
         self.set("min", min);
         self.set("max", max);
         self
     }
 
-    /// Where its scale begins.
+    /// Sets the minimum to zero.
     pub(crate) fn above_zero(mut self) -> Self {
         self.set("min", 0);
         self
     }
 
-    /// Where its axis ends, unless values lie beyond.
+    /// Sets the range of the axis, which values may exceed.
     pub(crate) fn soft_range(mut self, min: f64, max: f64) -> Self {
         self.custom(&json!({"axisSoftMin": min, "axisSoftMax": max}));
         self
     }
 
-    /// From where on a value is bad: its colour, or a line where there are lines.
+    /// Sets the thresholds, shown as colors, or as lines in time series.
     pub(crate) fn levels(mut self, levels: Levels) -> Self {
         if self.kind == "timeseries" {
             self.set("thresholds", levels.lines());
@@ -269,19 +269,19 @@ impl Panel {
         self
     }
 
-    /// One colour, for values that are neither good nor bad.
+    /// Uses a single color, for values without thresholds.
     pub(crate) fn neutral(mut self) -> Self {
         self.set("color", json!({"mode": "fixed", "fixedColor": "blue"}));
         self
     }
 
-    /// What is shown where there is nothing.
+    /// Sets the text shown without data.
     pub(crate) fn no_value(mut self, text: &str) -> Self {
         self.set("noValue", text);
         self
     }
 
-    /// Draws the series whose names match dashed and thin: what others are held against.
+    /// Draws series whose names match as thin dashed lines, for comparison.
     pub(crate) fn dashed(self, names: &str) -> Self {
         self.overridden(
             "byRegexp",
@@ -294,13 +294,13 @@ impl Panel {
         )
     }
 
-    /// Adds links to whatever is clicked.
+    /// Adds data links.
     pub(crate) fn links(mut self, links: impl IntoIterator<Item = Value>) -> Self {
         self.set("links", links.into_iter().collect::<Value>());
         self
     }
 
-    /// Other properties for some fields.
+    /// Adds a field override.
     pub(crate) fn overridden(
         mut self,
         matcher: &str,
@@ -318,13 +318,13 @@ impl Panel {
         self
     }
 
-    /// Other options than those of its kind.
+    /// Overrides panel options.
     pub(crate) fn options(mut self, options: &Value) -> Self {
         merge(&mut self.options, options);
         self
     }
 
-    /// Steps between the answers and what is shown.
+    /// Sets the transformations.
     pub(crate) fn transformed(mut self, transformations: Vec<Value>) -> Self {
         self.transformations = transformations;
         self
@@ -338,7 +338,7 @@ impl Panel {
         merge(&mut self.defaults, &json!({key: value.into()}));
     }
 
-    /// As Grafana reads it.
+    /// Returns the JSON model for Grafana.
     pub(crate) fn into_json(self, id: u32, x: u32, y: u32) -> Value {
         let mut json = json!({
             "id": id,
@@ -361,7 +361,7 @@ impl Panel {
         if let Some(interval) = self.interval {
             merge(&mut json, &json!({"interval": interval}));
         }
-        // each point is a look at all campaigns, of which there may be ten thousand
+        // each point evaluates all campaigns, possibly ten thousand
         if self.kind == "state-timeline" {
             merge(&mut json, &json!({"maxDataPoints": 100}));
         }
@@ -369,7 +369,7 @@ impl Panel {
     }
 }
 
-/// Puts the keys of an object into another one, and those of objects in it likewise.
+/// Merges an object into another, recursively.
 fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {

@@ -1,33 +1,33 @@
-//! What expressions share.
+//! Shared expressions.
 //!
-//! A campaign is a campaign of one account of one exporter: every join is on all labels that say so,
-//! so that two exporters at once, or two accounts with the same campaign id, are told apart.
+//! Every join uses all labels that identify a campaign, so that several exporters, or accounts with the
+//! same campaign id, do not get mixed up.
 
-/// The labels that make a campaign.
+/// Labels that identify a campaign.
 pub(crate) const CAMPAIGN: &str = "job, instance, provider, account, channel, campaign_id";
 
-/// The labels of a campaign, and its name.
+/// Labels that identify a campaign, and its name.
 const NAMED_CAMPAIGN: &str =
     "job, instance, provider, account, channel, campaign_id, campaign_name";
 
-/// The labels that make an account.
+/// Labels that identify an account.
 pub(crate) const ACCOUNT: &str = "job, instance, provider, account";
 
-/// The labels of what is recorded of an account.
+/// Labels of series recorded per account and channel.
 pub(crate) const CHANNEL: &str = "job, instance, provider, account, channel";
 
-/// Which series the variables choose.
+/// Series selected by the variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Those of an exporter.
+    /// Series of an exporter.
     Exporter,
-    /// Those of an exporter and a channel.
+    /// Series of an exporter and a channel.
     ExporterChannel,
-    /// Those of an account.
+    /// Series of an account.
     Account,
-    /// Those of an account and a channel, campaigns included.
+    /// Series of an account and a channel, including campaigns.
     Channel,
-    /// Those of the campaign in view.
+    /// Series of the selected campaigns.
     Campaign,
 }
 
@@ -48,20 +48,19 @@ impl Scope {
         }
     }
 
-    /// A metric's series.
+    /// Selects the series of a metric.
     pub(crate) fn of(self, metric: &str) -> String {
         format!("{metric}{{{}}}", self.matchers())
     }
 
-    /// A metric's series with a label of its own.
+    /// Selects the series of a metric with an additional matcher.
     pub(crate) fn with(self, metric: &str, matcher: &str) -> String {
         format!("{metric}{{{}, {matcher}}}", self.matchers())
     }
 }
 
-/// What each campaign of an expression for `campaign_info` is called. One name a campaign: after a
-/// crash, Prometheus may show a renamed one by both names for five minutes, which would fail every
-/// join.
+/// Selects one `campaign_info` series per campaign: after a crash, Prometheus may return both names of a
+/// renamed campaign for five minutes, and every join would fail.
 fn names(infos: &str) -> String {
     format!("topk by ({CAMPAIGN}) (1, {infos})")
 }
@@ -73,14 +72,13 @@ fn with_names(expression: &str, infos: &str) -> String {
     )
 }
 
-/// An expression about campaigns, with their names.
+/// Adds the names of campaigns to an expression.
 pub(crate) fn named(scope: Scope, expression: &str) -> String {
     with_names(expression, &scope.of("campaign_info"))
 }
 
-/// Those of the campaigns of an expression that are in another one, with their names. Only theirs
-/// are looked up: a graph that looks up ten thousand for each of its points to show twenty keeps
-/// Prometheus busy for many seconds.
+/// Restricts an expression to the campaigns of another one, and adds their names. It looks up only those
+/// names: looking up ten thousand for every point of a graph takes Prometheus many seconds.
 pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
     with_names(
         &among(expression, campaigns),
@@ -88,12 +86,12 @@ pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> St
     )
 }
 
-/// Those of the campaigns of an expression that are in another one.
+/// Restricts an expression to the campaigns of another one.
 pub(crate) fn among(expression: &str, campaigns: &str) -> String {
     format!("{expression} and on ({CAMPAIGN}) ({campaigns})")
 }
 
-/// The twenty campaigns in view that were sent last, chosen once for a whole graph.
+/// Selects the twenty selected campaigns sent last, once for a whole graph.
 pub(crate) fn drawn() -> String {
     format!(
         "topk(20, {} @ end())",
@@ -101,18 +99,18 @@ pub(crate) fn drawn() -> String {
     )
 }
 
-/// Campaigns sent in the time range of the dashboard.
+/// Selects the campaigns sent in the time range of the dashboard.
 pub(crate) fn sent(scope: Scope) -> String {
     format!("{} < $__range_s", scope.of("campaign:age:seconds"))
 }
 
-/// The sum of a count over the campaigns sent in the time range.
+/// Sums a count over the campaigns sent in the time range.
 pub(crate) fn sum_of_sent(scope: Scope, by: &str, count: &str) -> String {
     format!("sum {by}({})", among(&scope.of(count), &sent(scope)))
 }
 
-/// Campaigns sent in the time range whose receipts should be in: of the last two days, those that
-/// `campaign:mature_age:seconds` says, and all that are older.
+/// Selects the campaigns sent in the time range whose receipts should have arrived: those of the last
+/// two days in `campaign:mature_age:seconds`, and all older ones.
 pub(crate) fn settled(scope: Scope) -> String {
     format!(
         "({} or {} >= 172800) < $__range_s",
@@ -121,26 +119,26 @@ pub(crate) fn settled(scope: Scope) -> String {
     )
 }
 
-/// A count over another one.
+/// A ratio of two counts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     numerator: &'static str,
     denominator: &'static str,
 }
 
-/// What is delivered of what is decided: attempted and no longer pending.
+/// Delivered / decided, which means attempted and no longer pending.
 pub(crate) const DELIVERED: Share = Share::new("campaign_deliveries", DECIDED);
-/// What bounced of what was attempted.
+/// Bounced / attempted.
 pub(crate) const BOUNCED: Share = Share::new("campaign_bounces", "campaign_attempted");
-/// Who opted out of those attempted.
+/// Opted out / attempted.
 pub(crate) const OPTED_OUT: Share = Share::new("campaign_opt_outs", "campaign_attempted");
-/// Who clicked of those attempted.
+/// Clicked / attempted.
 pub(crate) const CLICKED: Share = Share::new("campaign_clicks", "campaign_attempted");
-/// What was read of what was delivered.
+/// Read / delivered.
 pub(crate) const READ: Share = Share::new("campaign_reads", "campaign_deliveries");
 
-/// No metric, but what `campaign:decided:sum` records: that is up to three minutes old, too old for
-/// a campaign that is being sent.
+/// Stands for the expression of `campaign:decided:sum`, whose recorded values are up to three minutes
+/// old, which is too old for a campaign in progress.
 const DECIDED: &str = "decided";
 
 impl Share {
@@ -161,7 +159,7 @@ impl Share {
         }
     }
 
-    /// Of each campaign.
+    /// Returns the ratio of each campaign.
     pub(crate) fn each(self, scope: Scope) -> String {
         let numerator = Self::count(scope, self.numerator);
         format!(
@@ -170,7 +168,7 @@ impl Share {
         )
     }
 
-    /// Sum over sum, over those of the campaigns that report both.
+    /// Returns sum / sum over the campaigns that report both counts.
     pub(crate) fn together(self, scope: Scope, by: &str, campaigns: &str) -> String {
         let part = |name: &str, other: &str| {
             let both = among(&Self::count(scope, name), &Self::count(scope, other));
@@ -184,15 +182,15 @@ impl Share {
     }
 }
 
-/// Alerts of what is chosen, or of nothing: an alert about an exporter that is gone has no instance,
-/// one about an account no channel.
+/// Matchers for alerts of the selected targets, or without these labels: an alert about an absent
+/// exporter has no instance, and one about an account no channel.
 pub(crate) const fn chosen_or_none() -> &'static str {
     r#"alertname=~"Campaign.*", job=~"$job|", instance=~"$instance|", provider=~"$provider|", account=~"$account|", channel=~"$channel|""#
 }
 
 const CRITICAL: &str = r#", severity="critical""#;
 
-/// Alerts that fire.
+/// Selects firing alerts.
 fn alerts(matcher: &str) -> String {
     format!(
         r#"ALERTS{{{}{matcher}, alertstate="firing"}}"#,
@@ -200,18 +198,18 @@ fn alerts(matcher: &str) -> String {
     )
 }
 
-/// How many critical alerts fire.
+/// Counts firing critical alerts.
 pub(crate) fn count_critical() -> String {
     format!("count({})", alerts(CRITICAL))
 }
 
-/// How many warnings fire.
+/// Counts firing warnings.
 pub(crate) fn count_warnings() -> String {
     format!("count({})", unless_critical(r#", severity="warning""#, ""))
 }
 
-/// Alerts that fire but for those that are critical as well: each of these is there as a warning,
-/// too, which Alertmanager keeps to itself by the same labels.
+/// Selects firing alerts without a critical counterpart. A critical alert also fires as a warning, which
+/// Alertmanager inhibits by the same labels.
 fn unless_critical(severity: &str, matcher: &str) -> String {
     format!(
         "{} unless on (alertname, {CAMPAIGN}) {}",
@@ -220,8 +218,8 @@ fn unless_critical(severity: &str, matcher: &str) -> String {
     )
 }
 
-/// Alerts that fire, with the names of their campaigns, and none a second time as a warning. The
-/// value is when they began, in milliseconds.
+/// Selects firing alerts with the names of their campaigns, without warnings of critical alerts. The
+/// value is the start time in milliseconds.
 pub(crate) fn firing(matcher: &str) -> String {
     let chosen = chosen_or_none();
     let alerts = format!(

@@ -1,5 +1,5 @@
-//! Tables: a row for each set of labels, a column for each label and each query. What a row is of
-//! comes first and takes the room that is left, then the figures, then what else there is to know.
+//! Tables with a row for each set of labels, and a column for each label and query. The subject of a row
+//! comes first and takes the remaining width, followed by figures and other labels.
 
 use serde_json::{Map, Value, json};
 
@@ -7,11 +7,11 @@ use super::link;
 use super::panel::Panel;
 use super::thresholds::Levels;
 
-/// The width of a figure in pixels.
+/// Width of a figure in pixels.
 const FIGURE: u32 = 115;
-/// The least width of what a row is of.
+/// Minimum width of the subject.
 const FIRST: u32 = 160;
-/// The least width of any other column; Grafana's own is too wide for a table of half the page.
+/// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
 const LEAST: u32 = 50;
 
 /// A column that shows a label.
@@ -23,7 +23,7 @@ pub(crate) struct Label {
     hidden: bool,
 }
 
-/// A column that shows what a query says.
+/// A column that shows the result of a query.
 pub(crate) struct Figure {
     title: &'static str,
     expression: String,
@@ -44,26 +44,26 @@ pub(crate) const fn label(name: &'static str, title: &'static str) -> Label {
 }
 
 impl Label {
-    /// With links to follow from its cells.
+    /// Adds links to the cells.
     pub(crate) fn links(mut self, links: impl IntoIterator<Item = Value>) -> Self {
         self.links = links.into_iter().collect();
         self
     }
 
-    /// With a width in pixels.
+    /// Sets the width in pixels.
     pub(crate) const fn wide(mut self, pixels: u32) -> Self {
         self.wide = Some(pixels);
         self
     }
 
-    /// There for the links only.
+    /// Hides the column, which links still use.
     pub(crate) const fn hidden(mut self) -> Self {
         self.hidden = true;
         self
     }
 }
 
-/// A column that shows what a query says.
+/// A column that shows the result of a query.
 pub(crate) fn figure(title: &'static str, unit: &'static str, expression: &str) -> Figure {
     Figure {
         title,
@@ -75,31 +75,31 @@ pub(crate) fn figure(title: &'static str, unit: &'static str, expression: &str) 
 }
 
 impl Figure {
-    /// With a colour.
+    /// Sets the thresholds.
     pub(crate) const fn levels(mut self, levels: Levels) -> Self {
         self.levels = Some(levels);
         self
     }
 
-    /// With as many digits after the point.
+    /// Sets the number of decimals.
     pub(crate) const fn decimals(mut self, decimals: u32) -> Self {
         self.decimals = Some(decimals);
         self
     }
 
-    /// What the column is called.
+    /// Returns the title.
     pub(crate) const fn title(&self) -> &'static str {
         self.title
     }
 
-    /// The same column of another query.
+    /// Returns the same column with another query.
     pub(crate) fn of(mut self, expression: &str) -> Self {
         expression.clone_into(&mut self.expression);
         self
     }
 }
 
-/// The columns that name a campaign and lead to it.
+/// Returns the columns that identify a campaign and link to it.
 pub(crate) fn campaign_columns() -> Vec<Label> {
     vec![
         label("campaign_name", "Campaign").links([link::row_to_campaign()]),
@@ -114,7 +114,7 @@ pub(crate) fn campaign_columns() -> Vec<Label> {
     ]
 }
 
-/// The columns that name an account and lead to it.
+/// Returns the columns that identify an account and link to it.
 pub(crate) fn account_columns() -> Vec<Label> {
     vec![
         label("account", "Account").links([link::row_to_exporter(), link::row_to_account()]),
@@ -124,7 +124,7 @@ pub(crate) fn account_columns() -> Vec<Label> {
     ]
 }
 
-/// A table sorted by one of its columns.
+/// Creates a table sorted by one of its columns.
 pub(crate) fn table(
     title: &'static str,
     description: &str,
@@ -133,7 +133,7 @@ pub(crate) fn table(
     (sorted_by, descending): (&str, bool),
 ) -> Panel {
     let mut panel = Panel::new("table", title, description, (24, 8)).unit("short");
-    // the answers' fields with the titles of their columns, in order
+    // fields with the titles of their columns, in order
     let mut columns: Vec<(String, &str)> = Vec::new();
     let mut named = labels.iter().map(|it| (it.name.to_owned(), it.title));
     columns.extend(named.next());
@@ -141,7 +141,7 @@ pub(crate) fn table(
         let more = json!({"format": "table", "instant": true, "range": false});
         let letter = panel.target(&figure.expression, &more);
         if letter == 'A' {
-            // what Grafana calls it where no other query has an answer
+            // Grafana's name for it if no other query returns data
             columns.push(("Value".to_owned(), figure.title));
         }
         columns.push((format!("Value #{letter}"), figure.title));
@@ -204,18 +204,18 @@ pub(crate) fn table(
     }))
 }
 
-/// What an empty cell shows, or else it would be what an empty table says.
+/// Text of empty cells, which would otherwise show that of an empty table.
 fn absent() -> (&'static str, Value) {
     ("noValue", json!("–"))
 }
 
-/// What is not there is neither good nor bad.
+/// Leaves missing values uncolored.
 fn uncoloured() -> Value {
     let result = json!({"text": "–", "color": "text", "index": 0});
     json!({"type": "special", "options": {"match": "null", "result": result}})
 }
 
-/// Out of sight, and still there for links: by the name of Grafana 12 and by that of those before.
+/// Hides a column but keeps it for links, in the forms of Grafana 12 and of earlier versions.
 fn hide() -> [(&'static str, Value); 2] {
     [
         (

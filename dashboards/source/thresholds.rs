@@ -1,4 +1,4 @@
-//! The alerts' numbers, so that a panel turns red where an alert fires.
+//! Thresholds of the alerts, so that panels turn red when alerts fire.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Numbers of `alerts/thresholds.yml`, by the same names.
+/// Thresholds of `alerts/thresholds.yml`, under the same names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Thresholds {
     pub(crate) delivery_ratio_warning: f64,
@@ -50,7 +50,7 @@ struct Rule {
 }
 
 impl Thresholds {
-    /// Reads the rules, each of which is a number for every account.
+    /// Reads the rules, each of which sets a threshold for every account.
     pub(crate) fn read(yaml: &str) -> anyhow::Result<Self> {
         let file: RuleFile = serde_saphyr::from_str(yaml)?;
         let mut numbers = Map::new();
@@ -61,32 +61,32 @@ impl Thresholds {
             let number = rule.expr.split(" + ").next().unwrap_or_default();
             let number: f64 = number
                 .parse()
-                .with_context(|| format!("threshold {name} is no number: {number:?}"))?;
+                .with_context(|| format!("threshold {name} is not a number: {number:?}"))?;
             numbers.insert(name.clone(), json!(number));
         }
         Ok(serde_json::from_value(Value::Object(numbers))?)
     }
 }
 
-/// From where on a value is bad.
+/// Range of bad values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Levels {
-    /// The less, the worse.
+    /// Lower is worse.
     Below { warning: f64, critical: f64 },
-    /// The less, the worse, and nobody is woken.
+    /// Lower is worse, with a warning only.
     BelowWarning(f64),
-    /// The more, the worse.
+    /// Higher is worse.
     Above { warning: f64, critical: f64 },
-    /// The more, the worse, and nobody is woken.
+    /// Higher is worse, with a warning only.
     AboveWarning(f64),
-    /// Any less than this is bad.
+    /// Anything below is bad.
     AtLeast(f64),
-    /// Nothing but zero is good.
+    /// Anything but zero is bad.
     Zero,
 }
 
 impl Levels {
-    /// The steps that colour a value.
+    /// Returns the steps that color a value.
     pub(crate) fn colours(self) -> Value {
         match self {
             Self::Below { warning, critical } => {
@@ -102,7 +102,7 @@ impl Levels {
         }
     }
 
-    /// The steps as lines across a graph: each has the colour of what lies beyond it.
+    /// Returns the steps as lines in a graph, each in the color of the range beyond it.
     pub(crate) fn lines(self) -> Value {
         match self {
             Self::Below { warning, critical } => {

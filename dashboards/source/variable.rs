@@ -1,13 +1,13 @@
-//! Variables: each is a choice among what the ones before it leave.
+//! Variables, each restricted by the previous ones.
 
 use serde_json::{Value, json};
 
-/// The Prometheus that everything is read from.
+/// The Prometheus data source.
 pub(crate) fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
 }
 
-/// The variables that every dashboard has.
+/// Variables of every dashboard.
 pub(crate) fn common() -> Vec<Value> {
     vec![
         datasource(),
@@ -77,7 +77,7 @@ fn query(name: &str, label: &str, query: &str, regex: &str) -> Value {
         "query": {"query": query, "refId": name},
         "definition": query,
         "regex": regex,
-        // when the time range changes: what was there is not what is there
+        // refresh when the time range changes, since it limits the values
         "refresh": 2,
         "sort": 5,
         "multi": true,
@@ -90,9 +90,9 @@ fn query(name: &str, label: &str, query: &str, regex: &str) -> Value {
     })
 }
 
-/// The campaign, shown by its name and account and carried by its id. Grafana escapes nothing in
-/// what it matches the regex with, and names have any character, so the regex leans on the order of
-/// the labels and on the end of the text.
+/// The campaign variable, displayed as name and account, with the id as its value. Grafana does not
+/// escape the text that it matches with the regex, and names may contain any character, so the regex
+/// relies on the order of the labels and the end of the text.
 pub(crate) fn campaign() -> Value {
     let info = super::query::Scope::Channel.of("campaign_info");
     let titles = format!(
@@ -106,7 +106,7 @@ pub(crate) fn campaign() -> Value {
     )
 }
 
-/// How many messages a campaign has to have to be ranked.
+/// Minimum number of messages for a campaign to be ranked.
 pub(crate) fn min_volume() -> Value {
     let volumes = ["50", "200", "500", "1000"];
     let chosen = "200";
@@ -118,7 +118,7 @@ pub(crate) fn min_volume() -> Value {
         "type": "custom",
         "name": "min_volume",
         "label": "Minimum volume",
-        "description": "Campaigns with fewer messages are not ranked: their ratios say little.",
+        "description": "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
         "query": volumes.join(","),
         "multi": false,
         "includeAll": false,

@@ -1,4 +1,4 @@
-"""Whether Kubernetes would take what is shipped for it, and whether mistakes would be found."""
+"""Validates the shipped Kubernetes manifests, and checks that mistakes in them are detected."""
 
 import copy
 import re
@@ -12,7 +12,7 @@ import yaml
 from cloudcoil.models.prometheus_operator import v1 as operator
 
 KUBERNETES = ["1.25", "1.37"]
-"""The oldest and the newest that there are schemas of."""
+"""The oldest and the newest version with schemas."""
 FOLDER = Path(__file__).parent
 CHART = FOLDER.parent / "helm" / "campaign-exporter"
 OPERATORS = {"ServiceMonitor": operator.ServiceMonitor, "PrometheusRule": operator.PrometheusRule}
@@ -21,20 +21,20 @@ OPTIONAL = {"NetworkPolicy", "PodDisruptionBudget", *OPERATORS}
 
 
 def validate(manifest):
-    """Raises where a manifest is not what its schema says."""
+    """Raises an exception if a manifest violates its schema."""
     model = OPERATORS.get(manifest["kind"])
     if model is None:
         for version in KUBERNETES:
             kubernetes_validate.validate(manifest, version, strict=True)
         return
-    # the model drops keys that it does not know
+    # the model drops unknown keys
     kept = model.model_validate(manifest).model_dump(by_alias=True, exclude_none=True, mode="json")
     if kept != manifest:
-        raise ValueError(f"{manifest['kind']}: some of its keys are unknown")
+        raise ValueError(f"{manifest['kind']}: unknown keys")
 
 
 def check(name, manifests, kinds):
-    """Validates all manifests, of which there is one a kind, and returns the StatefulSet."""
+    """Validates the manifests, one of each kind, and returns the StatefulSet."""
     found = sorted(manifest["kind"] for manifest in manifests)
     assert found == sorted(kinds), f"{name}: {found}"
     for manifest in manifests:
@@ -43,24 +43,24 @@ def check(name, manifests, kinds):
     stateful_set, service = by_kind["StatefulSet"], by_kind["Service"]
     labels = stateful_set["spec"]["template"]["metadata"]["labels"]
     for selector in [service["spec"]["selector"], stateful_set["spec"]["selector"]["matchLabels"]]:
-        assert selector.items() <= labels.items(), f"{name}: {selector} selects no pod"
+        assert selector.items() <= labels.items(), f"{name}: {selector} selects no pods"
     assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"], name
     if "ServiceMonitor" in by_kind:
         selector = by_kind["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
-        assert selector.items() <= service["metadata"]["labels"].items(), f"{name}: no Service"
-    print(f"{name}: {len(manifests)} manifests are valid")
+        assert selector.items() <= service["metadata"]["labels"].items(), f"{name}: the ServiceMonitor selects no Service"
+    print(f"{name}: {len(manifests)} valid manifests")
     return stateful_set
 
 
 def kustomized(name):
-    """The manifests of a kustomization."""
+    """Returns the manifests of a kustomization."""
     command = [sys.argv[1], "kustomize", FOLDER / name]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return list(yaml.safe_load_all(output))
 
 
 def rendered(values):
-    """The manifests of the chart."""
+    """Returns the manifests of the chart."""
     with helm.Chart.load(CHART) as chart:
         chart.validate_schema(values)
         files = chart.render(values, name="sms", namespace="monitoring")
@@ -69,24 +69,24 @@ def rendered(values):
 
 
 def container(stateful_set):
-    """The exporter's."""
+    """Returns the exporter's container."""
     return stateful_set["spec"]["template"]["spec"]["containers"][0]
 
 
 def shard(stateful_set):
-    """What tells the shard to whatever is run in a pod, and how many there are."""
+    """Returns the shard variable of the pods, and the number of replicas."""
     variables = {it["name"]: it["value"] for it in container(stateful_set)["env"]}
     assert variables["CAMPAIGN_EXPORTER_STORAGE_PATH"].startswith("/var/lib/campaign_exporter/")
     return variables.get("CAMPAIGN_EXPORTER_SHARD"), stateful_set["spec"]["replicas"]
 
 
 def refused(what, attempt):
-    """Fails if an attempt does not."""
+    """Fails if `attempt` succeeds."""
     try:
         attempt()
-    except Exception:  # each library has its own
+    except Exception:  # each library raises its own type
         return
-    raise AssertionError(f"not found: {what}")
+    raise AssertionError(f"not detected: {what}")
 
 
 ALONE = (None, 1)
@@ -102,9 +102,9 @@ chart = rendered({})
 assert shard(check("chart", chart, KINDS)) == ALONE
 assert shard(check("chart in shards", rendered({"shards": 3}), KINDS)) == ONE_OF_THREE
 kubernetes = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
-assert kubernetes == f">={KUBERNETES[0]}.0-0", f"the chart wants Kubernetes {kubernetes}"
+assert kubernetes == f">={KUBERNETES[0]}.0-0", f"the chart requires Kubernetes {kubernetes}"
 
-# Which configuration, the image says.
+# The image sets the path of the configuration file.
 image = (FOLDER.parent.parent / "Dockerfile").read_text()
 config = Path(re.search("^ENV CAMPAIGN_EXPORTER_CONFIG_FILE=(.+)$", image, re.MULTILINE)[1])
 for manifest in base + chart:
@@ -114,7 +114,7 @@ for manifest in base + chart:
         mounts = {it["name"]: it["mountPath"] for it in container(manifest)["volumeMounts"]}
         assert mounts["config"] == str(config.parent), f"the image reads {config}"
 
-# Protected by --web.config.file.
+# Protected with --web.config.file.
 tcp = {"tcpSocket": {"port": "http-metrics"}}
 endpoint = {
     "scheme": "https",
@@ -134,33 +134,33 @@ protected = rendered(values)
 stateful_set = check("protected chart", protected, KINDS)
 assert container(stateful_set)["args"] == values["extraArgs"]
 for probe in ["livenessProbe", "readinessProbe"]:
-    assert container(stateful_set)[probe] == tcp, f"another {probe}"
+    assert container(stateful_set)[probe] == tcp, f"{probe} differs"
 monitor = next(it for it in protected if it["kind"] == "ServiceMonitor")
 scraped = {"port": "http-metrics", "interval": "1m", **endpoint}
-assert monitor["spec"]["endpoints"] == [scraped], "another endpoint is scraped"
+assert monitor["spec"]["endpoints"] == [scraped], "the scraped endpoint differs"
 
 off = {kind[0].lower() + kind[1:]: {"enabled": False} for kind in OPTIONAL}
-check("chart without what is optional", rendered(off), KINDS - OPTIONAL)
+check("chart without optional objects", rendered(off), KINDS - OPTIONAL)
 
-# The chart is the base with other names.
+# The chart matches the base except for names.
 specs = {manifest["kind"]: manifest["spec"] for manifest in chart if "spec" in manifest}
 for manifest in base:
     if manifest["kind"] == "PrometheusRule":
-        assert specs["PrometheusRule"] == manifest["spec"], "the chart has other rules"
+        assert specs["PrometheusRule"] == manifest["spec"], "the rules of the chart differ"
     if manifest["kind"] == "StatefulSet":
         theirs, ours = specs["StatefulSet"]["template"]["spec"], manifest["spec"]["template"]["spec"]
         for key in ["securityContext", "terminationGracePeriodSeconds"]:
-            assert theirs[key] == ours[key], f"the chart has another {key}"
+            assert theirs[key] == ours[key], f"{key} of the chart differs"
         secrets = [it["volumes"][1]["secret"] for it in [theirs, ours]]
-        assert secrets[0] == secrets[1], "the chart has another Secret"
+        assert secrets[0] == secrets[1], "the Secret of the chart differs"
         theirs, ours = theirs["containers"][0], ours["containers"][0]
         for key in ours:
             same = key == "image" or theirs[key] == ours[key]
-            assert same, f"the chart has other {key}"
+            assert same, f"{key} of the chart differs"
 
 
 def mistaken(kind, change):
-    """A manifest of the base with a mistake in it."""
+    """Returns a function that validates a manifest of the base with a mistake in it."""
     manifest = copy.deepcopy(next(it for it in base if it["kind"] == kind))
     change(manifest["spec"])
     return lambda: validate(manifest)
@@ -188,4 +188,4 @@ wrong = [
 ]
 for values in wrong:
     refused(f"values {values}", lambda values=values: rendered(values))
-print("mistakes are found")
+print("mistakes are detected")

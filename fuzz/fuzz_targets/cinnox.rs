@@ -1,4 +1,4 @@
-//! A page of CINNOX: an HTTP status in three digits and a body.
+//! Pages of CINNOX: a three-digit HTTP status and a body.
 
 #![no_main]
 

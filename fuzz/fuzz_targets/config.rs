@@ -1,5 +1,5 @@
-//! The configuration: any text is refused with its problems, or is shown as YAML that is the same
-//! configuration again.
+//! The configuration: any text is either rejected with its problems, or printed as YAML that parses to
+//! the same configuration.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use campaign_exporter::config::{Account, Polling};
 use campaign_exporter::fuzzing::configuration;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-/// What is shown for a variable that does not exist: its name may be a secret.
+/// Printed for an environment variable that does not exist: its name may be a secret.
 const UNNAMED: &str = "(there is no such environment variable)";
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     };
     match configuration(text) {
         Err(problems) => {
-            assert!(!problems.is_empty(), "refused for no reason");
+            assert!(!problems.is_empty(), "rejected without a reason");
             for problem in problems {
                 let shown = problem.to_string();
                 assert!(
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         Ok(config) => {
             assert!(!config.accounts.is_empty(), "accepted without an account");
             let shown = config.to_yaml();
-            // what is not named cannot be the same, but has to be YAML all the same
+            // hidden names cannot be restored, but the output must still be valid YAML
             let unnamed = shown.contains(UNNAMED);
             match configuration(&shown.replace(UNNAMED, "PATH")) {
                 Ok(again) if !unnamed => check_same(&config.accounts, &again.accounts),
@@ -42,8 +42,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     Corpus::Keep
 });
 
-/// What is in force while no interval is stretched: a value that follows from another one is shown as
-/// if it had been given.
+/// Effective values with unstretched intervals. Derived defaults are printed as if they had been set.
 fn effective(polling: &Polling) -> impl PartialEq + Debug {
     (
         polling.stale_after(polling.poll_interval),

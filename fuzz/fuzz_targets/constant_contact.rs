@@ -1,4 +1,4 @@
-//! A page of Constant Contact: an HTTP status in three digits and a body.
+//! Pages of Constant Contact: a three-digit HTTP status and a body.
 
 #![no_main]
 

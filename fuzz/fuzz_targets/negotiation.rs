@@ -1,4 +1,4 @@
-//! The headers of a scrape: `Accept` in the first line, `Accept-Encoding` in the rest.
+//! Content negotiation: `Accept` in the first line, `Accept-Encoding` in the rest.
 
 #![no_main]
 
@@ -15,22 +15,22 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let chosen = format(accept);
     let lower = accept.to_ascii_lowercase();
     assert!(chosen == Format::Text || lower.contains("application/openmetrics-text"));
-    assert_eq!(format(&lower), chosen, "case counts");
+    assert_eq!(format(&lower), chosen, "case matters");
     let backwards: Vec<&str> = accept.rsplit(',').collect();
-    assert_eq!(format(&backwards.join(",")), chosen, "order counts");
+    assert_eq!(format(&backwards.join(",")), chosen, "order matters");
     let asks = format!("{accept},application/openmetrics-text");
-    assert_eq!(format(&asks), Format::OpenMetrics, "asked for in vain");
+    assert_eq!(format(&asks), Format::OpenMetrics, "request is ignored");
 
     let lower = encoding.to_ascii_lowercase();
     assert!(!accepts_gzip(encoding) || lower.contains("gzip") || lower.contains('*'));
-    assert_eq!(accepts_gzip(&lower), accepts_gzip(encoding), "case counts");
+    assert_eq!(accepts_gzip(&lower), accepts_gzip(encoding), "case matters");
     assert!(
         accepts_gzip(&format!("{encoding},gzip")),
-        "asked for in vain"
+        "request is ignored"
     );
     assert!(
         !accepts_gzip(&format!("{encoding},gzip;q=0")),
-        "refused in vain"
+        "refusal is ignored"
     );
     Corpus::Keep
 });

@@ -1,4 +1,4 @@
-//! The link to a next page: wherever it points to, the token stays at the API of the account.
+//! Links to the next page: wherever they point, the token is only sent to the account's API.
 
 #![no_main]
 
@@ -6,7 +6,7 @@ use campaign_exporter::fuzzing;
 use campaign_exporter_fuzz::{accounts, check_error};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-/// The address of each account in `accounts.yaml`, in their order.
+/// Base URLs of the accounts in `accounts.yaml`, in the same order.
 const BASES: [&str; 3] = [
     "https://api.cc.email",
     "https://gateway.example/cc",
@@ -19,14 +19,14 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     };
     for (account, base) in accounts("constant_contact").zip(BASES) {
         let next = fuzzing::next_url(&account.provider, href);
-        let url = match next.expect("this provider has links") {
+        let url = match next.expect("the provider uses links") {
             Ok(url) => url,
             Err(error) => {
                 check_error(error);
                 continue;
             }
         };
-        // as text: what is sent is what counts, not what a parser makes of it
+        // compares text, since the text is sent, not its parsed form
         assert!(url.as_str().starts_with(&format!("{base}/v3/")), "{url}");
         let dots = ["..", "%2e%2e", ".%2e", "%2e."];
         let mut segments = url.path().split(['/', '\\']);

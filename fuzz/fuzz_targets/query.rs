@@ -1,4 +1,4 @@
-//! What else a request says: its query in the first line, its `Host` in the rest.
+//! Query and host of a request: the query string in the first line, `Host` in the rest.
 
 #![no_main]
 
@@ -18,21 +18,21 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         Ok(Selection::Some(accounts)) => {
             let named = query.contains("account") || query.contains("provider");
             assert!(named || query.contains('%'));
-            // an account that nobody names is one of all that a provider has
+            // selecting an unnamed account is only possible by selecting a whole provider
             let stranger = accounts.have("\u{0}", "\u{0}");
             assert!(
                 !stranger || query.contains("%00") || query.contains('\0'),
-                "more than was asked for"
+                "selects more than requested"
             );
         }
         Err(problem) => assert!(!problem.is_empty()),
     }
 
     if let Some(address) = discovery::address(host) {
-        assert_eq!(address.as_str(), host, "another address");
+        assert_eq!(address.as_str(), host, "address differs");
         assert!(
             !host.contains(['@', '/', '?', '#', ' ']),
-            "more than an address"
+            "not just an address"
         );
     }
     Corpus::Keep

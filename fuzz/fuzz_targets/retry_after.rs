@@ -1,4 +1,4 @@
-//! `Retry-After`, in either form: four bytes of time and a header's value.
+//! `Retry-After` in both forms: four bytes for the current time, and the header value.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use campaign_exporter::fuzzing::retry_after;
 use chrono::{DateTime, TimeDelta, Utc};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-/// More than an HTTP date, whose year has four digits, can be away.
+/// Upper bound for the distance to an HTTP date, whose year has four digits.
 const MOST: Duration = Duration::from_hours(8_100 * 366 * 24);
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         Ok(asked) => assert_eq!(wait, Some(Duration::from_secs(asked)), "{value:?}"),
         Err(_) => assert!(wait.is_none_or(|wait| wait <= MOST), "{value:?}: {wait:?}"),
     }
-    // a date that many seconds after the epoch, and before now
+    // the date `now`, seen from the epoch, and the epoch, seen from `now`
     let date = |time: DateTime<Utc>| time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let asked = retry_after(&date(now), DateTime::UNIX_EPOCH);
     assert_eq!(asked, Some(Duration::from_secs(seconds.into())), "{now}");

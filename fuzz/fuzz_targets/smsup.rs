@@ -1,4 +1,4 @@
-//! A page of SMSUp: an HTTP status in three digits and a body.
+//! Pages of SMSUp: a three-digit HTTP status and a body.
 
 #![no_main]
 

@@ -1,7 +1,7 @@
-//! Files of the store: any bytes are refused for a reason, or hold what can be written and read again.
+//! Stored files: any bytes are either rejected with a reason, or contain data that survives a round trip.
 //!
-//! The first byte chooses the kind, and whether the rest is a whole file or only its content: random
-//! bytes never have the right checksum.
+//! The first byte selects the kind, and whether the rest is a whole file or only its content, since
+//! random bytes never have a valid checksum.
 
 #![no_main]
 

@@ -1,12 +1,12 @@
-//! What the fuzz targets share: accounts to read, and what must hold of whatever a page becomes.
+//! Shared code of the fuzz targets: accounts, and invariants of decoded pages.
 
 use std::sync::LazyLock;
 
+use campaign_exporter::campaign::history::History;
 use campaign_exporter::campaign::{Campaign, MAX_COUNT, Ratio};
 use campaign_exporter::config::Account;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
-use campaign_exporter::campaign::history::History;
 use campaign_exporter::provider::{PollError, Reading, Window};
 use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
 use chrono::DateTime;
@@ -14,31 +14,31 @@ use libfuzzer_sys::Corpus;
 use tokio::time::{Duration, Instant};
 
 #[path = "../../tests/it/support/strict.rs"]
-#[allow(dead_code, reason = "the tests of the program use the rest")]
+#[allow(dead_code, reason = "the rest is used by the integration tests")]
 mod strict;
 
-/// What every request of a target carries. The backslash is there because JSON and `Debug` write it
-/// in another way.
+/// The token sent with every request. It contains a backslash because JSON and `Debug` escape it
+/// differently.
 pub const TOKEN: &str = "hun\\ter2-hun\\ter2";
 
-/// Longest message of an error in characters: 200 and the mark of a cut.
+/// Maximum length of an error message in characters: 200 plus the ellipsis.
 const MAX_MESSAGE_CHARS: usize = 201;
 
-/// Accounts of every kind that decodes in a way of its own.
+/// One account for each way of decoding.
 static ACCOUNTS: LazyLock<Vec<Account>> = LazyLock::new(|| {
     let config = fuzzing::configuration(include_str!("accounts.yaml"));
-    config.expect("the accounts are good").accounts
+    config.expect("the accounts are valid").accounts
 });
 
-/// The accounts at a provider.
+/// Returns the accounts of a provider.
 pub fn accounts(provider: &str) -> impl Iterator<Item = &'static Account> {
     ACCOUNTS
         .iter()
         .filter(move |account| account.provider.name() == provider)
 }
 
-/// Holds a page against each account at a provider. The input is an HTTP status in three digits,
-/// so that a page can be written by hand, and the body right after it.
+/// Decodes a page for each account of a provider, and checks the result. The input is a three-digit HTTP
+/// status, so that inputs can be written by hand, directly followed by the body.
 pub fn page(provider: &str, data: &[u8]) -> Corpus {
     let Some((status, body)) = data.split_at_checked(3) else {
         return Corpus::Reject;
@@ -58,17 +58,17 @@ pub fn page(provider: &str, data: &[u8]) -> Corpus {
     Corpus::Keep
 }
 
-/// What must hold of an error, wherever it comes from.
+/// Checks the invariants of an error.
 pub fn check_error(error: PollError) {
     let error = fuzzing::presentable(error, TOKEN);
     let message = &error.message;
-    assert!(!message.is_empty(), "an error that says nothing");
+    assert!(!message.is_empty(), "empty error message");
     assert!(!message.contains(char::is_control), "{message:?}");
     assert!(!message.contains(TOKEN), "{message:?}");
     assert!(message.chars().count() <= MAX_MESSAGE_CHARS, "{message:?}");
 }
 
-/// What must hold of a page, of its campaigns, and of what a scrape gets of them.
+/// Checks the invariants of a page, its campaigns, and their exposition.
 fn check_reading(account: &Account, mut reading: Reading) {
     let window = Window {
         start: DateTime::UNIX_EPOCH,
@@ -131,8 +131,8 @@ fn check_campaign(campaign: &Campaign) {
     }
 }
 
-/// Renders a snapshot that has only this data, and reads it as strictly as the tests do: whole
-/// lines, quotes and escapes that close, no series twice, no number that is none.
+/// Renders a snapshot with only this data, and parses it as strictly as the tests do: complete lines,
+/// closed quotes and escapes, no duplicate series, valid numbers.
 fn check_exposition(account: &Account, data: Data) {
     let mut expected: Vec<(String, String)> = data
         .campaigns
@@ -159,7 +159,7 @@ fn check_exposition(account: &Account, data: Data) {
         failure: None,
         data: Some(data),
     })));
-    assert!(polled, "the snapshot took the data");
+    assert!(polled, "the snapshot accepts the data");
     for format in Format::ALL {
         let text = campaign_exporter::exposition::families::render(&snapshot, format);
         let families = strict::read(&format!("{text}{}", format.end()), format);
@@ -178,7 +178,7 @@ fn check_exposition(account: &Account, data: Data) {
         found.sort();
         assert_eq!(
             found, expected,
-            "what a scrape reads is not what was decoded"
+            "the exposition differs from the decoded page"
         );
     }
 }

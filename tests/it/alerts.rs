@@ -427,7 +427,7 @@ fn check(messages: &[Message]) {
 }
 
 #[test]
-fn every_alert_is_tried_here_or_left_to_promtool() {
+fn every_alert_is_tested_here_or_with_promtool() {
     let sets = [
         FIGURES,
         ACCOUNTS,
@@ -447,7 +447,7 @@ fn every_alert_is_tried_here_or_left_to_promtool() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_goes_wrong_with_campaigns_reaches_marketing() {
+async fn campaign_problems_notify_marketing() {
     let names = [
         ("constant_contact", "spring-us", Api::ConstantContact),
         ("cinnox", "desk-hk", Api::Cinnox),
@@ -554,7 +554,7 @@ async fn what_goes_wrong_with_campaigns_reaches_marketing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_cannot_be_read_reaches_who_runs_the_exporter() {
+async fn unreadable_accounts_notify_sre() {
     let spring = simulate(Api::ConstantContact, past()).await;
     let desk = simulate(Api::Cinnox, past()).await;
     let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
@@ -618,7 +618,7 @@ async fn an_account_that_cannot_be_read_reaches_who_runs_the_exporter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exporter_that_is_gone_reaches_who_runs_it() {
+async fn a_missing_exporter_notifies_sre() {
     let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
     let setup = Setup::new(&config(&[account("shoes-ch", &shoes, Api::Smsup, &[])]));
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
@@ -658,7 +658,7 @@ async fn an_exporter_that_is_gone_reaches_who_runs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_part_of_an_exporter_that_cannot_be_scraped_reaches_who_runs_it() {
+async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     /// The exporter's own metrics and a few campaigns have fewer samples, and many campaigns more.
     const SAMPLES: usize = 1_000;
     let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;

@@ -57,7 +57,7 @@ enum Jump {
 }
 
 #[tokio::test]
-async fn no_jump_of_the_clock_disturbs_polls_data_or_tokens() {
+async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in APIS {
@@ -152,7 +152,7 @@ async fn no_jump_of_the_clock_disturbs_polls_data_or_tokens() {
 }
 
 #[tokio::test]
-async fn a_quota_that_ends_soon_after_midnight_was_yesterdays_and_costs_minutes_not_the_day() {
+async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
     let simulator = provider(Api::ConstantContact).await;
     let own = account("one", &simulator, Api::ConstantContact, &[]);
     let setup = setup(&[own]);
@@ -175,7 +175,7 @@ async fn a_quota_that_ends_soon_after_midnight_was_yesterdays_and_costs_minutes_
 }
 
 #[tokio::test]
-async fn tokens_outlive_a_start_with_a_wrong_clock() {
+async fn tokens_survive_a_start_with_a_wrong_clock() {
     let simulator = provider(Api::ConstantContact).await;
     let mut setup = setup(&[renewing("one", &simulator, "first", &[])]);
     let mut clock = FakeClock::new(setup.folder());

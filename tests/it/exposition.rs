@@ -433,7 +433,7 @@ fn proto_family(name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) 
 
 proptest! {
     #[test]
-    fn any_campaigns_are_rendered_so_that_both_formats_say_all_of_them(
+    fn both_formats_contain_every_value_of_arbitrary_campaigns(
         cinnox in campaigns(),
         smsup in campaigns(),
         names in ("[a-z\"\\\\{},=#🎁é '$]{0,20}x", "[a-z\"\\\\{},=#🎁é '$]{0,20}y"),
@@ -472,7 +472,7 @@ proptest! {
     }
 
     #[test]
-    fn families_of_the_prometheus_crate_are_written_as_it_writes_them(
+    fn rendering_matches_the_prometheus_crate(
         help in hostile_text().prop_filter("the crate wants HELP", |help| !help.is_empty()),
         value in hostile_text(),
         gauge in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
@@ -590,7 +590,7 @@ async fn promtool_accepts_hostile_campaigns() {
 }
 
 #[test]
-fn help_says_that_campaigns_are_read_in_the_background_and_how_ratios_are_formed() {
+fn help_explains_background_polling_and_ratios() {
     let campaigns = hostile_campaigns();
     let snapshot = snapshot(&accounts(["a", "b"]), [&campaigns, &campaigns]);
     for format in Format::ALL {
@@ -675,7 +675,7 @@ async fn three_accounts() -> (Daemon, [Simulator; 3]) {
 }
 
 #[tokio::test]
-async fn a_page_is_the_same_in_both_formats_compressed_or_not() {
+async fn content_is_identical_in_both_formats_and_encodings() {
     let (daemon, _simulators) = three_accounts().await;
     let plain = reqwest::Client::builder()
         .no_proxy()
@@ -737,7 +737,7 @@ async fn a_page_is_the_same_in_both_formats_compressed_or_not() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_nothing_special_gets_uncompressed_text() {
+async fn the_default_is_uncompressed_text() {
     let simulator = simulate(Api::Smsup, Vec::new()).await;
     let accounts = [account("one", &simulator, Api::Smsup, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
@@ -895,7 +895,7 @@ const CONSTANT_CONTACT_LOSES_SENDS: [&str; 6] = [
 ];
 
 #[tokio::test]
-async fn a_campaign_of_constant_contact_has_what_was_reported_and_nothing_else() {
+async fn constant_contact_campaigns_have_exactly_the_reported_series() {
     let table = Table {
         id: "campaign_id",
         full: json!({
@@ -1003,7 +1003,7 @@ const CINNOX_LOSES_DELIVERED: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn a_campaign_of_cinnox_has_what_its_channel_has() {
+async fn cinnox_campaigns_have_the_series_of_their_channel() {
     let table = Table {
         id: "id",
         full: json!({
@@ -1093,7 +1093,7 @@ async fn a_campaign_of_cinnox_has_what_its_channel_has() {
 }
 
 #[tokio::test]
-async fn a_campaign_of_smsup_has_what_was_reported_and_nothing_else() {
+async fn smsup_campaigns_have_exactly_the_reported_series() {
     let table = Table {
         id: "id",
         full: json!({
@@ -1236,7 +1236,7 @@ async fn a_campaign_of_smsup_has_what_was_reported_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn campaign_info_carries_the_labels_that_are_asked_for_and_no_others() {
+async fn campaign_info_has_exactly_the_configured_labels() {
     let sent_at = Utc::now() - TimeDelta::days(1);
     let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
     let known: [&[&str]; 3] = [
@@ -1299,7 +1299,7 @@ async fn campaign_info_carries_the_labels_that_are_asked_for_and_no_others() {
 }
 
 #[tokio::test]
-async fn accounts_are_there_before_anything_was_read() {
+async fn account_metrics_exist_before_the_first_poll() {
     let simulator = simulate(Api::Smsup, Vec::new()).await;
     let mut state = State::new("another token", Vec::new());
     state.credits = None;

@@ -17,7 +17,7 @@ use crate::support::faults::{
 };
 
 #[tokio::test]
-async fn credits_that_cannot_be_read_do_not_cost_the_campaigns() {
+async fn a_failed_credits_request_does_not_fail_the_poll() {
     for fault in [
         status(500, None),
         status(403, None),
@@ -47,7 +47,7 @@ async fn credits_that_cannot_be_read_do_not_cost_the_campaigns() {
 }
 
 #[tokio::test]
-async fn data_outlives_its_provider_or_its_token_until_it_is_stale() {
+async fn data_is_served_after_failures_until_it_is_stale() {
     const STALE_AFTER: f64 = 20.0;
     let stale_after = format!("stale_after: {STALE_AFTER}s");
     let folder = TempDir::new().unwrap();
@@ -128,7 +128,7 @@ async fn data_outlives_its_provider_or_its_token_until_it_is_stale() {
 }
 
 #[tokio::test]
-async fn an_account_that_cannot_be_reached_at_all_has_no_campaigns_and_its_own_reason() {
+async fn an_unreachable_account_has_no_campaigns_and_a_failure_reason() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in APIS {
@@ -159,7 +159,7 @@ async fn an_account_that_cannot_be_reached_at_all_has_no_campaigns_and_its_own_r
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_costs_a_retry_and_not_the_poll() {
+async fn temporary_failures_are_retried_within_the_poll() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, provider_name) in APIS {
@@ -203,7 +203,7 @@ async fn a_failure_that_may_pass_costs_a_retry_and_not_the_poll() {
 }
 
 #[tokio::test]
-async fn an_account_is_never_polled_twice_at_the_same_time() {
+async fn polls_of_an_account_never_overlap() {
     let slow = provider(Api::Cinnox).await;
     let quick = provider(Api::Cinnox).await;
     break_down(&slow, Fault::Stall);
@@ -220,7 +220,7 @@ async fn an_account_is_never_polled_twice_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_failure_that_stays_is_asked_about_once() {
+async fn permanent_failures_are_not_retried() {
     let html = Fault::Body {
         content_type: "text/html",
         body: "<html></html>".to_owned(),
@@ -260,7 +260,7 @@ async fn a_failure_that_stays_is_asked_about_once() {
 }
 
 #[tokio::test]
-async fn the_wait_that_a_provider_asks_for_is_kept() {
+async fn retry_after_is_respected() {
     // longer than any wait of the exporter's own before a first retry
     const WAIT: Duration = Duration::from_secs(3);
     let seconds = WAIT.as_secs().to_string();
@@ -298,7 +298,7 @@ async fn the_wait_that_a_provider_asks_for_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn endless_bodies_are_too_large_and_cost_little_memory() {
+async fn endless_bodies_are_rejected_with_little_memory() {
     const BYTES: u64 = 200_000_000;
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
@@ -376,7 +376,7 @@ fn item(api: Api, id: &str, deliveries: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_bad_value_costs_itself_and_a_bad_item_one_campaign_and_both_are_counted() {
+async fn bad_values_and_items_are_dropped_individually_and_counted() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in APIS {
@@ -452,7 +452,7 @@ async fn a_bad_value_costs_itself_and_a_bad_item_one_campaign_and_both_are_count
 }
 
 #[tokio::test]
-async fn the_malformed_date_of_constant_contacts_documentation_costs_that_date_only() {
+async fn the_malformed_date_in_constant_contacts_documentation_drops_only_that_date() {
     let simulator = simulate(Api::ConstantContact, Vec::new()).await;
     simulator.update(|state| {
         let item = |id: &str, date: &str, sends: u64| {
@@ -499,7 +499,7 @@ async fn the_malformed_date_of_constant_contacts_documentation_costs_that_date_o
 }
 
 #[tokio::test]
-async fn percents_that_contradict_the_counts_are_counted_on_each_page() {
+async fn mismatched_percentages_are_counted_per_page() {
     let minutes = (1..=60).map(TimeDelta::minutes);
     let campaigns: Vec<_> = minutes
         .map(|ago| Campaign {

@@ -95,7 +95,7 @@ async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
 }
 
 #[tokio::test]
-async fn the_example_of_constant_contact_loses_its_malformed_date_and_nothing_else() {
+async fn constant_contact_example_drops_only_the_malformed_date() {
     let (daemon, _) = polled(
         Api::ConstantContact,
         "spring-us",
@@ -109,14 +109,14 @@ async fn the_example_of_constant_contact_loses_its_malformed_date_and_nothing_el
 }
 
 #[tokio::test]
-async fn the_example_of_cinnox_has_what_each_channel_has() {
+async fn cinnox_example_has_the_series_of_each_channel() {
     let (daemon, _) = polled(Api::Cinnox, "desk-hk", FaultPlan::always, CINNOX).await;
     is_as_in_the_snapshots("cinnox", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
 }
 
 #[tokio::test]
-async fn the_example_of_smsup_is_read_in_the_time_of_paris() {
+async fn smsup_example_is_decoded_in_paris_time() {
     // the first request, for the campaigns; the simulator has the documented credits
     let (daemon, _) = polled(Api::Smsup, "shoes-ch", FaultPlan::once, SMSUP).await;
     is_as_in_the_snapshots("smsup", &daemon).await;
@@ -124,7 +124,7 @@ async fn the_example_of_smsup_is_read_in_the_time_of_paris() {
 }
 
 #[tokio::test]
-async fn the_link_of_constant_contacts_example_is_followed_and_all_pages_count_or_none() {
+async fn constant_contact_example_link_is_followed_and_pages_count_together() {
     // the next page is not there, so this read has to fail, and nothing of it may be shown
     let (daemon, simulator) = polled(
         Api::ConstantContact,
@@ -143,7 +143,7 @@ async fn the_link_of_constant_contacts_example_is_followed_and_all_pages_count_o
 }
 
 #[tokio::test]
-async fn the_simulated_credits_are_those_of_the_document() {
+async fn simulated_credits_match_the_documentation() {
     let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
     let request = client().get(simulator.base_url() + "/credits");
@@ -159,7 +159,7 @@ async fn the_simulated_credits_are_those_of_the_document() {
 }
 
 #[test]
-fn the_last_page_differs_from_the_documented_page_by_the_link_only() {
+fn the_last_page_differs_from_the_documented_page_only_in_its_link() {
     let mut page: Value = serde_json::from_str(CONSTANT_CONTACT).unwrap();
     page["_links"] = serde_json::json!({});
     let last: Value = serde_json::from_str(CONSTANT_CONTACT_LAST_PAGE).unwrap();

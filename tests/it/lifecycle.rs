@@ -64,7 +64,7 @@ fn said(output: &Output) -> (Option<i32>, String) {
 }
 
 #[tokio::test]
-async fn the_first_scrape_is_good_before_there_is_any_data() {
+async fn scrapes_succeed_before_there_is_any_data() {
     let simulator = provider(1).await;
     stall(&simulator);
     let yaml = config(&[own("one", &simulator, &["request_timeout: 1s"])]);
@@ -119,7 +119,7 @@ async fn the_first_scrape_is_good_before_there_is_any_data() {
 }
 
 #[tokio::test]
-async fn the_exporter_is_not_ready_before_each_account_was_polled() {
+async fn ready_once_every_account_has_been_polled() {
     let (polled, waiting) = (provider(1).await, provider(1).await);
     stall(&waiting);
     let setup = Setup::new(&config(&[
@@ -135,7 +135,7 @@ async fn the_exporter_is_not_ready_before_each_account_was_polled() {
 }
 
 #[tokio::test]
-async fn each_endpoint_answers_get_and_head_and_refuses_the_rest() {
+async fn endpoints_accept_only_get_and_head() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
@@ -206,7 +206,7 @@ async fn each_endpoint_answers_get_and_head_and_refuses_the_rest() {
 }
 
 #[tokio::test]
-async fn garbage_is_refused_and_harms_nobody() {
+async fn garbage_is_rejected_without_side_effects() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
@@ -267,7 +267,7 @@ async fn ask(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn a_request_with_a_large_body_is_refused() {
+async fn large_request_bodies_are_rejected() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
     let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
@@ -277,7 +277,7 @@ async fn a_request_with_a_large_body_is_refused() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_wait_for_a_place() {
+async fn connections_beyond_the_limit_wait() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
@@ -318,7 +318,7 @@ async fn closed(address: &str) {
 }
 
 #[tokio::test]
-async fn a_scrape_under_way_is_answered_whole_before_the_exporter_stops() {
+async fn shutdown_waits_for_scrapes_in_progress() {
     let (_simulator, mut daemon) = large().await;
     let (mut stream, mut answer) = slow_scrape(&daemon).await;
     daemon.signal("TERM").await;
@@ -344,7 +344,7 @@ async fn a_scrape_under_way_is_answered_whole_before_the_exporter_stops() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_hangs_fails_the_poll_and_does_not_keep_the_exporter_from_stopping() {
+async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
     let simulator = simulate(Api::Smsup, Vec::new()).await;
     let setup = Setup::new(&config(&[account("one", &simulator, Api::Smsup, &[])]));
     // opening a pipe waits until somebody writes to it
@@ -361,7 +361,7 @@ async fn a_token_file_that_hangs_fails_the_poll_and_does_not_keep_the_exporter_f
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_does_not_keep_the_exporter_from_stopping() {
+async fn a_stalled_client_does_not_block_shutdown() {
     let (_simulator, daemon) = large().await;
     let (_stream, _) = slow_scrape(&daemon).await;
     daemon.signal("TERM").await;
@@ -372,7 +372,7 @@ async fn a_client_that_takes_nothing_does_not_keep_the_exporter_from_stopping() 
 }
 
 #[tokio::test]
-async fn a_signal_stops_it_in_order_whatever_it_is_doing() {
+async fn signals_cause_a_clean_shutdown_at_any_time() {
     for signal in ["TERM", "INT"] {
         let simulator = provider(1).await;
         stall(&simulator);
@@ -390,7 +390,7 @@ async fn a_signal_stops_it_in_order_whatever_it_is_doing() {
 }
 
 #[tokio::test]
-async fn a_bad_command_line_ends_with_2() {
+async fn invalid_command_lines_exit_with_2() {
     for (arguments, what) in [
         (&["--no.such-flag"][..], "--no.such-flag"),
         (&["no-such-command"], "no-such-command"),
@@ -418,7 +418,7 @@ async fn a_bad_command_line_ends_with_2() {
 }
 
 #[tokio::test]
-async fn a_bad_configuration_ends_with_2_and_all_its_problems_each_with_its_place() {
+async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_location() {
     let setup = Setup::new(
         "global:\n  poll_interval: 0s\naccounts:\n  - name: a\n    provider: smsup\n    \
          token: inline\n  - name: a\n    provider: cinnox\n    token_file: TOKEN_FILE\n",
@@ -448,7 +448,7 @@ async fn a_bad_configuration_ends_with_2_and_all_its_problems_each_with_its_plac
 }
 
 #[tokio::test]
-async fn a_good_configuration_passes_the_check_without_a_request() {
+async fn config_check_accepts_a_valid_configuration_without_requests() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
     let file = setup.config_file().display().to_string();
@@ -460,7 +460,7 @@ async fn a_good_configuration_passes_the_check_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_needs_a_place_where_its_successors_are_kept() {
+async fn refresh_tokens_require_storage() {
     let simulator = simulate(Api::ConstantContact, Vec::new()).await;
     let yaml = account(
         "one",
@@ -497,7 +497,7 @@ async fn a_refresh_token_needs_a_place_where_its_successors_are_kept() {
 }
 
 #[tokio::test]
-async fn an_occupied_port_ends_with_1() {
+async fn an_occupied_port_exits_with_1() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
     let file = setup.config_file().display().to_string();
@@ -514,7 +514,7 @@ async fn an_occupied_port_ends_with_1() {
 }
 
 #[tokio::test]
-async fn poll_prints_what_the_accounts_have_and_fails_with_one_that_fails() {
+async fn poll_prints_metrics_and_fails_if_an_account_fails() {
     let (good, bad) = (provider(3).await, provider(3).await);
     fail(&bad);
     let setup = Setup::new(&config(&[own("good", &good, &[]), own("bad", &bad, &[])]));
@@ -551,7 +551,7 @@ async fn poll_prints_what_the_accounts_have_and_fails_with_one_that_fails() {
 }
 
 #[tokio::test]
-async fn the_environment_can_stand_for_every_flag_and_a_flag_goes_before_it() {
+async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
     let mut command = program();
@@ -603,7 +603,7 @@ async fn the_environment_can_stand_for_every_flag_and_a_flag_goes_before_it() {
 }
 
 #[tokio::test]
-async fn it_tells_its_version_and_how_to_use_it() {
+async fn version_and_help_are_printed() {
     let (code, text) = end(&["--version"]).await;
     assert_eq!(code, Some(0), "{text}");
     let version = format!("campaign_exporter {} (revision ", env!("CARGO_PKG_VERSION"));
@@ -637,7 +637,7 @@ async fn demo(seed: &str) -> (Daemon, String) {
 }
 
 #[tokio::test]
-async fn the_demo_shows_all_providers_and_its_numbers_move() {
+async fn the_demo_shows_all_providers_with_changing_numbers() {
     let (daemon, metrics) = demo("1").await;
     for provider in ["constant_contact", "cinnox", "smsup"] {
         let label = format!(r#"provider="{provider}""#);

@@ -710,17 +710,17 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_constant_contact_costs_what_it_must_and_is_over_when_it_is_over() {
+async fn constant_contact_faults_have_the_expected_effects_and_recover() {
     every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::ConstantContact).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_cinnox_costs_what_it_must_and_is_over_when_it_is_over() {
+async fn cinnox_faults_have_the_expected_effects_and_recover() {
     every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Cinnox).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_smsup_costs_what_it_must_and_is_over_when_it_is_over() {
+async fn smsup_faults_have_the_expected_effects_and_recover() {
     every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Smsup).await;
 }
 
@@ -820,17 +820,17 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_campaign_of_constant_contact_is_lost_where_pages_are_in_disorder() {
+async fn constant_contact_disordered_pages_lose_no_campaign() {
     no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::ConstantContact).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_campaign_of_cinnox_is_lost_where_pages_are_in_disorder() {
+async fn cinnox_disordered_pages_lose_no_campaign() {
     no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Cinnox).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_campaign_of_smsup_is_lost_where_pages_are_in_disorder() {
+async fn smsup_disordered_pages_lose_no_campaign() {
     no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Smsup).await;
 }
 
@@ -871,7 +871,7 @@ impl Door {
 }
 
 #[tokio::test]
-async fn a_host_that_is_unknown_or_refuses_connections_is_a_network_failure_while_it_is_so() {
+async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     let mut accounts = Vec::new();
     let mut doors = Vec::new();
     let mut unknown = Vec::new();

@@ -79,7 +79,7 @@ async fn exporter() -> (Daemon, [Simulator; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_shows_all_as_text_on_any_screen() {
+async fn pages_show_everything_as_text_on_any_screen() {
     let (daemon, _simulators) = exporter().await;
     let browser = Browser::start().await;
     for (width, dark) in [(360, false), (1280, false), (360, true), (1280, true)] {
@@ -127,7 +127,7 @@ async fn a_browser_shows_all_as_text_on_any_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_is_there_for_programs_too() {
+async fn the_status_is_available_as_json() {
     let (daemon, _simulators) = exporter().await;
     let text = daemon.get("/status?format=json").await;
     let status: Value = serde_json::from_str(&text).unwrap();
@@ -178,7 +178,7 @@ async fn the_status_is_there_for_programs_too() {
 }
 
 #[tokio::test]
-async fn each_link_leads_somewhere() {
+async fn every_link_works() {
     let simulator = hostile().await;
     let yaml = config(&[account("shoes-ch", &simulator, Api::Cinnox, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;

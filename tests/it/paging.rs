@@ -98,7 +98,7 @@ fn ids(metrics: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_campaign_is_exported_with_its_counts_however_many_there_are() {
+async fn any_number_of_campaigns_is_exported_with_their_counts() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, provider) in APIS {
@@ -174,8 +174,7 @@ async fn every_campaign_is_exported_with_its_counts_however_many_there_are() {
 }
 
 #[tokio::test]
-async fn constant_contact_is_asked_for_fifty_campaigns_since_the_lookback_and_then_along_its_links()
-{
+async fn constant_contact_requests_pages_of_fifty_within_the_lookback_and_follows_links() {
     let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
     let before = Utc::now();
     let metrics = polled(&simulator, Api::ConstantContact, &[]).await;
@@ -205,7 +204,7 @@ async fn constant_contact_is_asked_for_fifty_campaigns_since_the_lookback_and_th
 }
 
 #[tokio::test]
-async fn cinnox_is_asked_for_pages_of_two_hundred_of_one_and_the_same_window() {
+async fn cinnox_requests_pages_of_two_hundred_with_a_fixed_window() {
     let simulator = simulate(Api::Cinnox, campaigns(450)).await;
     let before = Utc::now();
     let metrics = polled(&simulator, Api::Cinnox, &[]).await;
@@ -234,7 +233,7 @@ async fn cinnox_is_asked_for_pages_of_two_hundred_of_one_and_the_same_window() {
 }
 
 #[tokio::test]
-async fn cinnox_is_asked_for_one_channel_in_its_own_spelling() {
+async fn cinnox_requests_a_channel_in_the_providers_spelling() {
     let sent_at = Utc::now() - TimeDelta::hours(1);
     let campaigns = vec![
         Campaign::sms("s", "sms", sent_at, counts(1)),
@@ -258,7 +257,7 @@ async fn cinnox_is_asked_for_one_channel_in_its_own_spelling() {
 }
 
 #[tokio::test]
-async fn smsup_is_asked_for_pages_of_a_thousand_and_for_its_credits() {
+async fn smsup_requests_pages_of_a_thousand_and_credits() {
     let simulator = simulate(Api::Smsup, campaigns(2_001)).await;
     let before = Utc::now();
     let metrics = polled(&simulator, Api::Smsup, &[]).await;
@@ -295,7 +294,7 @@ async fn smsup_is_asked_for_pages_of_a_thousand_and_for_its_credits() {
 }
 
 #[tokio::test]
-async fn every_request_bears_the_token_and_says_who_asks_and_for_what() {
+async fn every_request_has_token_user_agent_and_accept() {
     for (api, provider) in APIS {
         let simulator = simulate(api, campaigns(1_001)).await;
         polled(&simulator, api, &[]).await;
@@ -313,7 +312,7 @@ async fn every_request_bears_the_token_and_says_who_asks_and_for_what() {
 }
 
 #[tokio::test]
-async fn a_campaign_that_vanishes_at_its_provider_vanishes_here() {
+async fn campaigns_deleted_at_the_provider_disappear() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, provider) in APIS {
@@ -352,7 +351,7 @@ async fn a_campaign_that_vanishes_at_its_provider_vanishes_here() {
 }
 
 #[tokio::test]
-async fn a_campaign_that_comes_twice_is_exported_once_as_it_came_last() {
+async fn the_last_of_duplicate_campaigns_is_exported() {
     for (api, provider) in APIS {
         let simulator = simulate(api, Vec::new()).await;
         let date = Utc::now() - TimeDelta::hours(1);
@@ -378,7 +377,7 @@ async fn a_campaign_that_comes_twice_is_exported_once_as_it_came_last() {
 }
 
 #[tokio::test]
-async fn max_campaigns_keeps_the_newest_and_tells_how_many_it_left_out() {
+async fn max_campaigns_keeps_the_newest_and_counts_the_dropped_ones() {
     for (api, provider) in APIS {
         // neither the order of the ids nor that of the list is that of the dates
         let listed = [(1, 10), (2, 500), (3, 5), (4, 200), (5, 100)];
@@ -406,7 +405,7 @@ async fn max_campaigns_keeps_the_newest_and_tells_how_many_it_left_out() {
 }
 
 #[tokio::test]
-async fn the_ratios_of_an_account_are_sums_over_sums_by_channel() {
+async fn account_ratios_are_sum_over_sum_by_channel() {
     let sent_at = Utc::now() - TimeDelta::hours(1);
     let of = |recipients, deliveries, bounces| Counts {
         recipients,
@@ -476,7 +475,7 @@ async fn the_ratios_of_an_account_are_sums_over_sums_by_channel() {
 }
 
 #[tokio::test]
-async fn the_providers_own_rates_are_exported_only_when_they_speak_of_all_campaigns() {
+async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
     let counts = Counts {
         sends: 200,
         deliveries: 190,
@@ -528,7 +527,7 @@ async fn campaigns_sent_before_the_lookback_are_not_exported() {
 }
 
 #[tokio::test]
-async fn a_campaign_planned_for_tomorrow_is_exported_and_has_no_ratio() {
+async fn scheduled_campaigns_are_exported_without_ratios() {
     let mut planned = campaign(1, -24 * 60);
     planned.status = "Waiting";
     let scheduled = planned.sent_at.timestamp();

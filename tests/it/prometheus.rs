@@ -139,7 +139,7 @@ async fn prometheus_stores_what_the_providers_reported() {
 }
 
 #[tokio::test]
-async fn a_join_brings_back_every_name_byte_for_byte() {
+async fn joins_with_campaign_info_return_exact_names() {
     let Stack { prometheus, .. } = &Stack::start(sent_at()).await;
     let found = prometheus
         .query(&format!("campaign_delivery_ratio * {JOIN}"))
@@ -166,7 +166,7 @@ async fn a_join_brings_back_every_name_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn prometheus_takes_every_sample_and_finds_no_error() {
+async fn prometheus_accepts_every_sample_without_errors() {
     let Stack {
         daemon, prometheus, ..
     } = &Stack::start(sent_at()).await;
@@ -208,7 +208,7 @@ async fn prometheus_takes_every_sample_and_finds_no_error() {
 }
 
 #[tokio::test]
-async fn a_campaign_that_is_gone_is_stale_at_once_and_takes_no_other_along() {
+async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
     let Stack {
         prometheus,
         constant_contact,

@@ -61,7 +61,7 @@ fn all_up(metrics: &str) -> bool {
 }
 
 #[tokio::test]
-async fn four_requests_a_second_are_the_limit_of_all_accounts_of_a_client() {
+async fn accounts_of_a_client_share_four_requests_per_second() {
     // 7 pages each
     let simulator = simulate(Api::ConstantContact, campaigns(301)).await;
     let client = "client_id: one-client";
@@ -85,7 +85,7 @@ async fn four_requests_a_second_are_the_limit_of_all_accounts_of_a_client() {
 }
 
 #[tokio::test]
-async fn providers_without_a_published_limit_have_one_if_it_is_configured() {
+async fn configured_limits_apply_to_providers_without_published_ones() {
     for (api, more) in [
         (Api::Cinnox, &[][..]),
         (
@@ -107,7 +107,7 @@ async fn providers_without_a_published_limit_have_one_if_it_is_configured() {
 }
 
 #[tokio::test]
-async fn a_plan_beyond_the_budget_is_told_and_stretched() {
+async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
     let one = account("a", &simulator, Api::ConstantContact, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
@@ -143,7 +143,7 @@ async fn a_plan_beyond_the_budget_is_told_and_stretched() {
 }
 
 #[tokio::test]
-async fn a_spent_day_is_known_before_the_provider_says_so() {
+async fn an_exhausted_daily_budget_stops_requests() {
     let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
     let one = account("a", &simulator, Api::ConstantContact, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 2\n";
@@ -157,7 +157,7 @@ async fn a_spent_day_is_known_before_the_provider_says_so() {
 }
 
 #[tokio::test]
-async fn a_quota_that_the_provider_calls_spent_is_spent_for_all_accounts_of_the_client() {
+async fn a_quota_error_applies_to_all_accounts_of_the_client() {
     let simulator = simulate(Api::ConstantContact, campaigns(1)).await;
     let client = "client_id: one-client";
     let accounts =
@@ -197,7 +197,7 @@ async fn a_quota_that_the_provider_calls_spent_is_spent_for_all_accounts_of_the_
 }
 
 #[tokio::test]
-async fn a_date_in_retry_after_is_waited_for_if_it_is_near_and_kept_if_it_is_far() {
+async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
     for (wait, polled_again) in [(2, true), (600, false)] {
         let simulator = simulate(Api::Smsup, campaigns(1)).await;
         let date = Utc::now() + TimeDelta::seconds(wait);

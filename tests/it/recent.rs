@@ -114,7 +114,7 @@ async fn two_more_polls(daemon: &Daemon) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
+async fn recent_polls_export_the_same_as_full_polls() {
     for (api, provider) in APIS {
         let simulator = simulate(api, with_old(api, usual())).await;
         let many = old(api).len() as f64;
@@ -172,7 +172,7 @@ async fn nobody_can_tell_that_only_the_recent_campaigns_were_read() {
 }
 
 #[tokio::test]
-async fn an_old_campaign_that_is_deleted_vanishes_with_the_next_full_read() {
+async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
     for (api, provider) in APIS {
         let simulator = simulate(api, with_old(api, usual())).await;
         let many = old(api).len() as f64;
@@ -197,7 +197,7 @@ async fn an_old_campaign_that_is_deleted_vanishes_with_the_next_full_read() {
 }
 
 #[tokio::test]
-async fn a_recent_read_that_fails_changes_nothing() {
+async fn a_failed_recent_poll_changes_nothing() {
     // 120 recent campaigns are three pages, of which the second fails
     let many = |deliveries| {
         let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
@@ -237,7 +237,7 @@ async fn a_recent_read_that_fails_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_lookback_that_is_all_recent_is_read_whole_each_time() {
+async fn every_poll_is_full_if_the_lookback_is_recent() {
     let simulator = simulate(Api::Cinnox, usual()).await;
     let more = ["recent: 30d"];
     let yaml = config(&[account("one", &simulator, Api::Cinnox, &more)]);
@@ -248,7 +248,7 @@ async fn a_lookback_that_is_all_recent_is_read_whole_each_time() {
 }
 
 #[tokio::test]
-async fn max_campaigns_counts_what_is_known_not_what_was_read() {
+async fn max_campaigns_applies_to_known_not_polled_campaigns() {
     let simulator = simulate(Api::Smsup, with_old(Api::Smsup, usual())).await;
     let more = ["max_campaigns: 3"];
     let yaml = config(&[account("one", &simulator, Api::Smsup, &more)]);
@@ -277,7 +277,7 @@ async fn max_campaigns_counts_what_is_known_not_what_was_read() {
 }
 
 #[tokio::test]
-async fn all_are_read_each_time_where_that_costs_no_more() {
+async fn every_poll_is_full_if_it_needs_no_more_requests() {
     let simulator = simulate(Api::ConstantContact, usual()).await;
     let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;

@@ -46,7 +46,7 @@ async fn post_reload(daemon: &Daemon) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn a_reload_adds_changes_and_removes_accounts_and_leaves_the_others_alone() {
+async fn reload_adds_changes_and_removes_only_affected_accounts() {
     let (one, other) = (provider("one").await, provider("other").await);
     let setup = Setup::new(&config(&[
         own("stays", &one, &[]),
@@ -128,7 +128,7 @@ async fn a_reload_adds_changes_and_removes_accounts_and_leaves_the_others_alone(
 }
 
 #[tokio::test]
-async fn nothing_of_an_account_at_its_old_address_is_seen_after_the_reload() {
+async fn data_from_the_old_address_disappears_on_reload() {
     let (one, other) = (provider("one").await, provider("other").await);
     let setup = Setup::new(&config(&[own("moves", &one, &[])]));
     let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
@@ -153,7 +153,7 @@ async fn nothing_of_an_account_at_its_old_address_is_seen_after_the_reload() {
 }
 
 #[tokio::test]
-async fn a_bad_file_changes_nothing_and_is_reported_whole() {
+async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     let simulator = provider("one").await;
     let good = config(&[own("stays", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&good), &["--web.enable-lifecycle"]).await;
@@ -208,7 +208,7 @@ async fn a_bad_file_changes_nothing_and_is_reported_whole() {
 }
 
 #[tokio::test]
-async fn a_bad_file_after_a_signal_is_logged_and_counted() {
+async fn an_invalid_file_after_sighup_is_logged_and_counted() {
     let simulator = provider("one").await;
     let good = config(&[own("stays", &simulator, &[])]);
     let mut daemon = Daemon::start(Setup::new(&good), &[]).await;
@@ -230,7 +230,7 @@ async fn a_bad_file_after_a_signal_is_logged_and_counted() {
 }
 
 #[tokio::test]
-async fn the_shown_configuration_is_the_one_in_force() {
+async fn the_config_page_shows_the_current_configuration() {
     let simulator = provider("one").await;
     let setup = Setup::new(&config(&[own("old", &simulator, &[])]));
     let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
@@ -253,7 +253,7 @@ async fn the_shown_configuration_is_the_one_in_force() {
 }
 
 #[tokio::test]
-async fn only_a_post_reloads_and_only_where_it_is_allowed() {
+async fn only_post_reloads_and_only_if_enabled() {
     let simulator = provider("one").await;
     let yaml = config(&[own("one", &simulator, &[])]);
     let changed = config(&[own("changed", &simulator, &[])]);
@@ -278,7 +278,7 @@ async fn only_a_post_reloads_and_only_where_it_is_allowed() {
 }
 
 #[tokio::test]
-async fn many_reloads_at_once_are_all_answered() {
+async fn concurrent_reloads_are_all_answered() {
     let simulator = provider("one").await;
     let yaml = config(&[own("stays", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;

@@ -20,7 +20,7 @@ fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn an_agent_pushes_all_series_and_their_ends_to_a_store() {
+async fn remote_write_transfers_all_series_and_staleness_markers() {
     let sent_at = Utc::now() - TimeDelta::days(1);
     let counts = Counts {
         recipients: 100,

@@ -185,7 +185,7 @@ async fn wait_for_clock(simulator: &Simulator) {
 }
 
 #[tokio::test]
-async fn a_restart_serves_what_was_served_and_asks_nobody() {
+async fn a_restart_serves_the_same_data_without_requests() {
     let simulators = [
         provider(Api::ConstantContact).await,
         provider(Api::Cinnox).await,
@@ -232,7 +232,7 @@ async fn a_restart_serves_what_was_served_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn an_account_that_failed_last_has_its_last_good_data_and_is_left_alone() {
+async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early() {
     let simulator = provider(Api::Smsup).await;
     let (clock, clock_yaml) = clock().await;
     let accounts = [account("shoes", &simulator, Api::Smsup, &[]), clock_yaml];
@@ -264,7 +264,7 @@ async fn an_account_that_failed_last_has_its_last_good_data_and_is_left_alone() 
 }
 
 #[tokio::test]
-async fn the_next_poll_is_due_an_interval_after_the_last_one_good_or_bad() {
+async fn the_next_poll_is_due_one_interval_after_the_last() {
     let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
     break_down(&simulators[1]);
     let accounts = [
@@ -300,7 +300,7 @@ async fn the_next_poll_is_due_an_interval_after_the_last_one_good_or_bad() {
 }
 
 #[tokio::test]
-async fn the_age_of_data_is_counted_from_its_poll_and_not_from_the_restart() {
+async fn data_age_counts_from_the_poll_not_the_restart() {
     let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
     let more = ["poll_interval: 5h", "stale_after: 1h"];
     let accounts = [
@@ -435,7 +435,7 @@ async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_kept_and_is_damaged_is_named_and_not_believed_and_heals() {
+async fn damaged_files_are_reported_ignored_and_replaced() {
     let folder = TempDir::new().unwrap();
     let mut victims = Vec::new();
     let mut accounts = Vec::new();
@@ -565,7 +565,7 @@ async fn what_was_kept_and_is_damaged_is_named_and_not_believed_and_heals() {
 }
 
 #[tokio::test]
-async fn data_of_another_moment_than_the_last_poll_is_told_with_its_own_time() {
+async fn restored_data_has_its_own_timestamp() {
     let simulator = provider(Api::Smsup).await;
     let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
@@ -594,7 +594,7 @@ async fn data_of_another_moment_than_the_last_poll_is_told_with_its_own_time() {
 }
 
 #[tokio::test]
-async fn data_that_was_read_with_other_settings_is_not_used() {
+async fn data_polled_with_other_settings_is_ignored() {
     let elsewhere = simulate(Api::Smsup, Vec::new()).await;
     let smsup = [provider(Api::Smsup).await, provider(Api::Smsup).await];
     let cinnox = [
@@ -650,7 +650,7 @@ async fn data_that_was_read_with_other_settings_is_not_used() {
 }
 
 #[tokio::test]
-async fn settings_about_what_is_shown_hold_for_kept_data_too() {
+async fn display_settings_apply_to_restored_data() {
     let simulator = provider(Api::Cinnox).await;
     let own = |more: &[&str]| hourly(&[account("desk", &simulator, Api::Cinnox, more)]);
     let daemon = start(Setup::new(&own(&[]))).await;
@@ -694,7 +694,7 @@ async fn settings_about_what_is_shown_hold_for_kept_data_too() {
 }
 
 #[tokio::test]
-async fn polls_are_stretched_as_before() {
+async fn polls_are_stretched_like_before_the_restart() {
     let simulator = provider(Api::ConstantContact).await;
     // a poll a second is far more than a thousand a day
     let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
@@ -756,7 +756,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_exporter_and_other_commands_do_not_mind() {
+async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
     let simulator = provider(Api::ConstantContact).await;
     let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
@@ -811,7 +811,7 @@ fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_used_is_named_at_the_start() {
+async fn unusable_storage_is_reported_at_startup() {
     let simulator = provider(Api::Smsup).await;
     let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
     let setup = Setup::new(&hourly(&accounts));
@@ -854,7 +854,7 @@ fn unlimited(accounts: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_any_more_costs_no_poll_and_one_warning() {
+async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let simulator = provider(Api::Smsup).await;
     let more = ["full_poll_interval: 1s"];
     let accounts = [account("shoes", &simulator, Api::Smsup, &more)];
@@ -902,7 +902,7 @@ async fn a_folder_that_cannot_be_written_any_more_costs_no_poll_and_one_warning(
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_no_poll_and_one_warning() {
+async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     let simulator = provider(Api::Cinnox).await;
     let accounts = [account("desk", &simulator, Api::Cinnox, &[])];
     let setup = Setup::new(&unlimited(&accounts));
@@ -937,7 +937,7 @@ async fn wait_for_a_minute_of_this_day() {
 }
 
 #[tokio::test]
-async fn the_requests_of_the_day_are_never_forgotten() {
+async fn the_request_budget_survives_restarts() {
     const LIMIT_A_DAY: f64 = 1_000.0;
     wait_for_a_minute_of_this_day().await;
     let simulator = simulate(Api::ConstantContact, campaigns(230)).await;
@@ -1020,7 +1020,7 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prometheus_sees_no_gap_where_the_exporter_was_killed() {
+async fn prometheus_sees_no_gap_after_a_kill() {
     const RESTARTS: usize = 3;
     const INTERVAL: f64 = 3.0;
     let simulators = [
@@ -1121,7 +1121,7 @@ async fn prometheus_sees_no_gap_where_the_exporter_was_killed() {
 }
 
 #[tokio::test]
-async fn without_a_folder_nothing_is_written_and_in_one_nobody_else_can_read() {
+async fn storage_is_optional_and_private() {
     let simulator = provider(Api::ConstantContact).await;
     let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
     let folder = TempDir::new().unwrap();

@@ -26,13 +26,13 @@ async fn receiver(labels: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn alertmanager_takes_the_example() {
+async fn alertmanager_accepts_the_example() {
     let file = shipped_file();
     amtool(&["check-config", file.to_str().unwrap()]).await;
 }
 
 #[tokio::test]
-async fn every_label_set_has_its_receiver() {
+async fn routes_match_the_expected_receivers() {
     for (labels, expected) in [
         (&["team=sre", "severity=critical"][..], "sre-pager"),
         (&["team=sre", "severity=warning"], "sre"),
@@ -53,7 +53,7 @@ async fn every_label_set_has_its_receiver() {
 }
 
 #[tokio::test]
-async fn every_shipped_alert_reaches_its_team_and_wakes_it_only_if_it_is_critical() {
+async fn every_alert_reaches_its_team_and_pages_only_if_critical() {
     let mut seen = BTreeSet::new();
     for alert in alerts() {
         let own = alert["labels"].as_object().unwrap();
@@ -78,7 +78,7 @@ async fn every_shipped_alert_reaches_its_team_and_wakes_it_only_if_it_is_critica
 }
 
 #[test]
-fn routes_look_at_team_and_severity_only() {
+fn routes_use_only_team_and_severity() {
     fn look(route: &Value, names: &mut BTreeSet<String>) {
         for matcher in route["matchers"].as_array().into_iter().flatten() {
             let (name, _) = matcher.as_str().unwrap().split_once('=').unwrap();
@@ -97,7 +97,7 @@ fn routes_look_at_team_and_severity_only() {
 }
 
 #[test]
-fn no_alert_hides_those_of_another_exporter_or_account() {
+fn alerts_inhibit_only_the_same_exporter_and_account() {
     let config = shipped();
     let rules = config["inhibit_rules"].as_array().unwrap();
     assert_eq!(rules.len(), 5);
@@ -117,7 +117,7 @@ fn no_alert_hides_those_of_another_exporter_or_account() {
 }
 
 #[test]
-fn an_account_that_cannot_be_read_hides_all_its_figures() {
+fn unreadable_accounts_inhibit_alerts_on_their_data() {
     let config = shipped();
     let rules = config["inhibit_rules"].as_array().unwrap();
     let rule = rules.iter().find(|rule| {
@@ -135,7 +135,7 @@ fn an_account_that_cannot_be_read_hides_all_its_figures() {
 }
 
 #[test]
-fn every_alert_that_is_named_exists() {
+fn every_referenced_alert_exists() {
     let alerts = alerts();
     let existing: BTreeSet<_> = alerts
         .iter()

@@ -185,7 +185,7 @@ fn bad_configurations() -> BTreeMap<&'static str, String> {
 }
 
 #[tokio::test]
-async fn no_complaint_about_a_configuration_shows_a_secret_of_it() {
+async fn configuration_errors_show_no_secrets() {
     for (index, (what, yaml)) in bad_configurations().into_iter().enumerate() {
         let secret = secret(what);
         let setup = Setup::new(&yaml.replace("SECRET", &secret));
@@ -205,7 +205,7 @@ async fn no_complaint_about_a_configuration_shows_a_secret_of_it() {
 }
 
 #[tokio::test]
-async fn a_reload_that_is_refused_shows_no_secret() {
+async fn failed_reloads_show_no_secrets() {
     let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
     let good = config(&[account("one", &simulator, Api::Smsup, &[])]);
@@ -333,7 +333,7 @@ impl Echoing {
 }
 
 #[tokio::test]
-async fn no_poll_shows_a_token_that_its_provider_repeats() {
+async fn poll_hides_tokens_repeated_by_the_provider() {
     let Echoing {
         setup,
         tokens,
@@ -393,17 +393,17 @@ async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
 }
 
 #[tokio::test]
-async fn no_page_and_no_log_in_logfmt_shows_a_token_that_its_provider_repeats() {
+async fn pages_and_logfmt_logs_hide_tokens_repeated_by_the_provider() {
     no_page_and_no_log_shows_a_repeated_token("logfmt").await;
 }
 
 #[tokio::test]
-async fn no_page_and_no_log_in_json_shows_a_token_that_its_provider_repeats() {
+async fn pages_and_json_logs_hide_tokens_repeated_by_the_provider() {
     no_page_and_no_log_shows_a_repeated_token("json").await;
 }
 
 #[tokio::test]
-async fn good_tokens_in_files_and_variables_are_used_and_never_shown() {
+async fn tokens_from_files_and_variables_are_used_but_never_shown() {
     for (index, format) in FORMATS.into_iter().enumerate() {
         let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
         let folder = TempDir::new().unwrap();
@@ -463,7 +463,7 @@ async fn good_tokens_in_files_and_variables_are_used_and_never_shown() {
 }
 
 #[tokio::test]
-async fn a_token_file_with_the_wrong_content_is_named_and_not_shown() {
+async fn invalid_token_files_are_named_but_not_shown() {
     let secret = secret("a token file");
     let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
@@ -487,7 +487,7 @@ async fn a_token_file_with_the_wrong_content_is_named_and_not_shown() {
 }
 
 #[tokio::test]
-async fn debug_output_of_what_handles_secrets_shows_none() {
+async fn debug_output_shows_no_secrets() {
     let secret = secret("debug");
     let folder = TempDir::new().unwrap();
     let token = folder.path().join("token");
@@ -511,7 +511,7 @@ async fn debug_output_of_what_handles_secrets_shows_none() {
 }
 
 #[test]
-fn a_secret_that_is_shown_would_be_found() {
+fn the_check_detects_exposed_secrets() {
     let secret = secret("anything");
     for text in [
         format!("x{secret}y"),

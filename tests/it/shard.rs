@@ -94,7 +94,7 @@ fn part_of(whole: &str, accounts: &[&str], end: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_part_is_byte_for_byte_what_the_whole_has_of_it() {
+async fn a_selection_has_the_same_bytes_as_the_full_page() {
     let (daemon, _simulators) = polled_once().await;
     for format in Format::ALL {
         let (_, whole) = ask(&daemon, "/metrics", format, "identity").await;
@@ -128,7 +128,7 @@ async fn a_part_is_byte_for_byte_what_the_whole_has_of_it() {
 }
 
 #[tokio::test]
-async fn the_rest_of_the_whole_is_a_part_too() {
+async fn the_exporters_own_metrics_can_be_selected() {
     let (daemon, _simulators) = polled_once().await;
     let (status, own) = ask(&daemon, "/metrics?own=true", Format::Text, "gzip").await;
     assert_eq!(status, 200);
@@ -145,7 +145,7 @@ async fn the_rest_of_the_whole_is_a_part_too() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_cannot_be_asked_for() {
+async fn unknown_selections_are_rejected() {
     let (daemon, _simulators) = polled_once().await;
     for (query, status, text) in [
         (
@@ -292,7 +292,7 @@ async fn stop(daemons: Vec<Daemon>) {
 }
 
 #[tokio::test]
-async fn prometheus_scrapes_each_account_once_however_many_shards_there_are() {
+async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
     let simulator = provider(Api::Smsup).await;
     let accounts = (0..ACCOUNTS).map(|number| {
         let name = format!("account-{number}");
@@ -338,7 +338,7 @@ async fn prometheus_scrapes_each_account_once_however_many_shards_there_are() {
 }
 
 #[tokio::test]
-async fn a_shard_without_accounts_is_ready_and_leaves_the_others_data_alone() {
+async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
     let simulator = provider(Api::Smsup).await;
     let accounts = [account("one", &simulator, Api::Smsup, &[])];
     let yaml = config(&accounts);
@@ -425,7 +425,7 @@ async fn a_shard_without_accounts_is_ready_and_leaves_the_others_data_alone() {
 }
 
 #[tokio::test]
-async fn a_shard_that_does_not_exist_is_refused() {
+async fn invalid_shards_are_rejected() {
     let setup = Setup::new(&config(&[]));
     for (arguments, problem) in [
         (&["--shard", "3/3"][..], "counted from 0"),

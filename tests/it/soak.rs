@@ -513,7 +513,7 @@ async fn soak(seed: u64, lasts: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_while_of_everything_all_is_as_it_was() {
+async fn random_operations_leave_no_trace() {
     let given = |name| std::env::var(name).ok();
     let minutes = given(MINUTES).map_or(1.0, |minutes| minutes.parse().unwrap());
     let seed = given(SEED).map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());

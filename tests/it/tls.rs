@@ -26,7 +26,7 @@ fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator, api: Api) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_is_not_to_be_trusted_costs_its_own_account() {
+async fn an_untrusted_certificate_fails_only_its_account() {
     let cases = [
         ("good-shoes", Api::ConstantContact, Certificate::Good),
         ("good-shirts", Api::Cinnox, Certificate::Good),
@@ -89,7 +89,7 @@ async fn a_certificate_that_is_not_to_be_trusted_costs_its_own_account() {
 }
 
 #[tokio::test]
-async fn an_authority_is_trusted_only_if_it_is_named() {
+async fn a_certificate_authority_is_trusted_only_if_configured() {
     let simulator = provider(Api::Smsup).await;
     let proxy = TlsProxy::start(&simulator, Certificate::Good).await;
     let yaml = account_over("shoes", &proxy, &simulator, Api::Smsup);

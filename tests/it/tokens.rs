@@ -62,7 +62,7 @@ async fn polled(daemon: &Daemon, account: &str, times: f64) -> String {
 }
 
 #[tokio::test]
-async fn clients_of_either_kind_and_tokens_of_either_kind_are_renewed_ahead() {
+async fn tokens_are_renewed_before_expiry_for_all_client_and_token_types() {
     let lifetime = Duration::from_secs(4);
     let mut cases = Vec::new();
     for secret in [None, Some(CLIENT_SECRET)] {
@@ -132,7 +132,7 @@ async fn clients_of_either_kind_and_tokens_of_either_kind_are_renewed_ahead() {
 }
 
 #[tokio::test]
-async fn a_refused_access_token_costs_one_refresh_and_not_the_poll() {
+async fn a_rejected_access_token_is_renewed_within_the_poll() {
     let home = Home::new();
     // nothing is known about when they run out
     let silent = consented(|server| server.expires_in = ExpiresIn::Absent).await;
@@ -189,7 +189,7 @@ async fn a_refused_access_token_costs_one_refresh_and_not_the_poll() {
 }
 
 #[tokio::test]
-async fn a_new_refresh_token_is_kept_before_anything_is_asked_with_its_access_token() {
+async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     // so that the program is still at its first request when it is looked at
@@ -258,13 +258,13 @@ async fn killed_again_and_again(begin: Duration) {
 }
 
 #[tokio::test]
-async fn whenever_it_is_killed_it_comes_up_again() {
+async fn tokens_survive_kills_at_any_time() {
     let begins = [0, 10, 45, 90].map(Duration::from_millis);
     join_all(begins.map(killed_again_and_again)).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_heard_is_asked_for_again_and_else_needs_a_person() {
+async fn lost_token_responses_are_retried_or_require_authorization() {
     let home = Home::new();
     let kind = consented(|server| server.grace = true).await;
     let strict = consented(|_| {}).await;
@@ -289,7 +289,7 @@ async fn an_answer_that_nobody_heard_is_asked_for_again_and_else_needs_a_person(
 }
 
 #[tokio::test]
-async fn one_token_at_a_time_is_renewed_and_none_within_a_second_of_another() {
+async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
     // longer than the least time between two requests, which alone would let them overlap
     const DELAY: Duration = Duration::from_millis(1_700);
     let home = Home::new();
@@ -349,7 +349,7 @@ async fn one_token_at_a_time_is_renewed_and_none_within_a_second_of_another() {
 }
 
 #[tokio::test]
-async fn the_store_goes_before_the_first_token_and_a_changed_one_before_the_store() {
+async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     let first = home.secret("refresh_token", "one", FIRST);
@@ -435,7 +435,7 @@ async fn the_store_goes_before_the_first_token_and_a_changed_one_before_the_stor
 }
 
 #[tokio::test]
-async fn a_refused_refresh_token_is_said_once_and_a_new_consent_needs_no_restart() {
+async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart() {
     // what a shell would not take as it is
     let odd = "it's \"odd\" $HOME";
     let names = ["plain", odd];
@@ -521,7 +521,7 @@ fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
 }
 
 #[tokio::test]
-async fn while_tokens_cannot_be_renewed_polls_go_on_as_long_as_the_old_ones_last() {
+async fn polls_continue_with_old_tokens_while_renewal_fails() {
     join(
         while_the_server_fails_the_old_ones_are_used(),
         what_could_not_be_renewed_by_anybody_is_used_to_its_end(),
@@ -595,7 +595,7 @@ async fn while_the_server_fails_the_old_ones_are_used() {
 }
 
 #[tokio::test]
-async fn a_token_that_could_not_be_kept_is_not_asked_for() {
+async fn tokens_are_not_renewed_without_usable_storage() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     let first = home.secret("refresh_token", "one", FIRST);
@@ -631,7 +631,7 @@ async fn let_write(daemon: &Daemon, limit: &str) {
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_no_token_whenever_it_fills_up() {
+async fn a_full_disk_never_loses_a_token() {
     let home = Home::new();
     let early = consented(|_| {}).await;
     let late = consented(|_| {}).await;
@@ -696,7 +696,7 @@ async fn a_full_disk_costs_no_token_whenever_it_fills_up() {
 }
 
 #[tokio::test]
-async fn the_expiry_of_a_token_is_known_also_after_a_restart() {
+async fn token_expiry_is_known_after_a_restart() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
     let given = simulate(Api::ConstantContact, Vec::new()).await;
@@ -723,7 +723,7 @@ async fn the_expiry_of_a_token_is_known_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_poll_beside_the_daemon_shares_its_tokens() {
+async fn poll_shares_tokens_with_the_running_daemon() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_secs(2)).await;
     let first = home.secret("refresh_token", "one", FIRST);
@@ -749,7 +749,7 @@ async fn a_poll_beside_the_daemon_shares_its_tokens() {
 
 /// An end in the middle of a renewal loses nothing.
 #[tokio::test]
-async fn neither_a_stop_nor_a_reload_in_the_middle_of_a_renewal_loses_the_token() {
+async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     let slow = Fault::Delay {
         by: Duration::from_secs(2),
     };
@@ -802,7 +802,7 @@ async fn neither_a_stop_nor_a_reload_in_the_middle_of_a_renewal_loses_the_token(
 }
 
 #[tokio::test]
-async fn a_stop_begins_no_more_renewals() {
+async fn shutdown_starts_no_renewals() {
     let home = Home::new();
     let simulator = authorising(|server| {
         (0..30).for_each(|number| server.grant(format!("{FIRST}-{number}")));
@@ -851,7 +851,7 @@ const DEVICE_CODE: &str = "device-code-of-the-tests-0123456789";
 const NO_CAMPAIGNS: &str = r#"{"bulk_sms_campaign_summaries":[]}"#;
 
 #[tokio::test]
-async fn authorize_shows_where_to_consent_waits_and_keeps_the_tokens() {
+async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     let home = Home::new();
     let public = authorising(|server| server.interval = Some(1)).await;
     let confidential = authorising(|server| {
@@ -922,7 +922,7 @@ async fn authorize_shows_where_to_consent_waits_and_keeps_the_tokens() {
 }
 
 #[tokio::test]
-async fn authorize_says_why_it_gave_up() {
+async fn authorize_reports_why_it_failed() {
     let home = Home::new();
     let denied = authorising(|server| server.interval = Some(1)).await;
     let expired = authorising(|server| {
@@ -992,7 +992,7 @@ async fn authorize_says_why_it_gave_up() {
 }
 
 #[tokio::test]
-async fn authorize_asks_no_more_often_than_it_may() {
+async fn authorize_respects_the_polling_interval() {
     let pending = || oauth_error("authorization_pending", "wait");
     let tokens = || {
         let body = r#"{"access_token":"of-a-device","expires_in":"600"}"#;
@@ -1255,7 +1255,7 @@ fn urlencoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn nothing_shows_a_secret_of_oauth() {
+async fn oauth_secrets_are_never_shown() {
     join(
         nothing_shows_a_secret("logfmt"),
         nothing_shows_a_secret("json"),

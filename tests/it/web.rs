@@ -204,7 +204,7 @@ fn with_tls(lines: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn what_promtool_says_of_a_file_is_said_here() {
+async fn web_configuration_is_validated_like_promtool() {
     let folder = folder_with_certificates();
     let path = folder.path().join("web.yml");
     let mut good = vec![
@@ -322,7 +322,7 @@ async fn what_promtool_says_of_a_file_is_said_here() {
 }
 
 #[tokio::test]
-async fn where_promtool_says_something_else_there_is_a_reason() {
+async fn deviations_from_promtool_are_intended() {
     let folder = folder_with_certificates();
     let path = folder.path().join("web.yml");
     let indented = |name: &str| {
@@ -423,7 +423,7 @@ async fn where_promtool_says_something_else_there_is_a_reason() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_before_anything_begins_and_its_secrets_are_not_shown() {
+async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     let folder = folder_with_certificates();
     let setup =
         Setup::new("accounts:\n  - name: shoes\n    provider: smsup\n    token_file: TOKEN_FILE\n");
@@ -515,7 +515,7 @@ async fn a_prometheus_scrapes_over_tls_with_a_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prometheus_scrapes_with_a_certificate_of_its_own() {
+async fn a_prometheus_scrapes_with_a_client_certificate() {
     let verify = [
         "client_auth_type: RequireAndVerifyClientCert",
         "client_ca_file: clients.crt",
@@ -583,7 +583,7 @@ async fn a_prometheus_scrapes_with_a_certificate_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_replaced_and_bad_files_suspend_without_a_restart() {
+async fn certificates_are_reloaded_and_invalid_files_suspend_service() {
     let mut protected = Protected::start(&format!("{TLS}{}", users())).await;
     let url = protected.https();
     let first = protected.certificate().await.unwrap();
@@ -631,7 +631,7 @@ async fn certificates_are_replaced_and_bad_files_suspend_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_tls_a_bad_file_is_told_and_nothing_else() {
+async fn without_tls_an_invalid_file_only_returns_an_error() {
     let protected = Protected::start(&users()).await;
     let url = protected.daemon.url("/metrics");
     assert_eq!(protected.status(&url).await, Some(StatusCode::OK));
@@ -650,7 +650,7 @@ async fn without_tls_a_bad_file_is_told_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_from_before_is_not_served_by_what_came_after() {
+async fn existing_connections_do_not_use_new_settings() {
     let mut protected = Protected::start("").await;
     let mut early = TcpStream::connect(protected.daemon.address())
         .await
@@ -676,7 +676,7 @@ async fn a_connection_from_before_is_not_served_by_what_came_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_hangs_suspends_until_it_comes() {
+async fn a_hanging_file_suspends_service_until_it_is_read() {
     let mut protected = Protected::start(&users()).await;
     let url = protected.daemon.url("/metrics");
     let path = protected.folder().join("web.yml");
@@ -696,7 +696,7 @@ async fn a_file_that_hangs_suspends_until_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn http2_is_spoken_over_tls_unless_it_is_switched_off() {
+async fn http2_is_available_over_tls_unless_disabled() {
     let protected = Protected::start(TLS).await;
     let version = async || {
         let client = protected.authority.trusting().build().unwrap();
@@ -721,7 +721,7 @@ async fn http2_is_spoken_over_tls_unless_it_is_switched_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn versions_that_are_left_out_are_not_spoken() {
+async fn excluded_tls_versions_are_rejected() {
     use reqwest::tls::Version;
 
     let cases = [
@@ -742,7 +742,7 @@ async fn versions_that_are_left_out_are_not_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_are_added_and_requests_are_counted() {
+async fn custom_headers_are_added_and_requests_are_counted() {
     let yaml = format!(
         "{}http_server_config:\n  headers:\n    X-Frame-Options: deny\n    \
          Content-Security-Policy: default-src 'self'\nrate_limit:\n  interval: 1h\n  burst: 3\n",
@@ -776,7 +776,7 @@ fn minimal() -> Setup {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_address_is_listened_on() {
+async fn the_exporter_listens_on_every_address() {
     let more = [
         "--web.listen-address",
         "127.0.0.1:0",
@@ -802,7 +802,7 @@ async fn every_address_is_listened_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sockets_of_systemd_are_taken_instead_of_addresses() {
+async fn systemd_sockets_replace_listen_addresses() {
     let sockets = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = sockets.local_addr().unwrap().to_string();
     let setup = minimal();

@@ -25,7 +25,7 @@ fn names() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_alert_says_what_how_bad_and_whose() {
+fn every_alert_has_the_required_labels_and_annotations() {
     for (name, rule) in alerts() {
         assert!(name.starts_with("Campaign"), "{name}");
         assert!(rule.pending.is_some(), "{name} fires at the first glance");
@@ -46,7 +46,7 @@ fn every_alert_says_what_how_bad_and_whose() {
 }
 
 #[test]
-fn an_alert_about_a_campaign_says_its_name() {
+fn alerts_on_campaigns_contain_the_campaign_name() {
     let mut about_campaigns = 0;
     for (name, rule) in alerts() {
         let link = &rule.annotations["dashboard_url"];
@@ -62,7 +62,7 @@ fn an_alert_about_a_campaign_says_its_name() {
 }
 
 #[test]
-fn every_link_of_an_alert_leads_somewhere() {
+fn links_of_alerts_are_valid() {
     for (name, rule) in alerts() {
         let anchor = rule.annotations["runbook_url"].strip_prefix(RUNBOOKS);
         assert_eq!(anchor, Some(name.to_lowercase().as_str()), "{name}");
@@ -104,7 +104,7 @@ fn in_words(duration: &str) -> String {
 }
 
 #[test]
-fn the_document_lists_the_alerts_as_they_are() {
+fn documented_alerts_match_the_rules() {
     let document = text("docs/alerts.md");
     let mut listed = BTreeMap::new();
     for row in table(&document, "alert") {
@@ -144,7 +144,7 @@ fn the_document_lists_the_alerts_as_they_are() {
 }
 
 #[test]
-fn the_documents_count_the_alerts() {
+fn documented_number_of_alerts_is_correct() {
     for document in ["README.md", "CHANGELOG.md"] {
         let count = format!(" {} alerts", names().len());
         assert!(text(document).contains(&count), "{document} has not{count}");
@@ -152,7 +152,7 @@ fn the_documents_count_the_alerts() {
 }
 
 #[test]
-fn the_document_lists_the_numbers_as_they_are() {
+fn documented_thresholds_match_the_rules() {
     let document = text("docs/alerts.md");
     let listed: BTreeMap<_, _> = table(&document, "threshold")
         .into_iter()
@@ -168,7 +168,7 @@ fn the_document_lists_the_numbers_as_they_are() {
 }
 
 #[test]
-fn every_number_is_used_and_every_use_has_a_number() {
+fn every_threshold_is_defined_and_used() {
     let mut used = BTreeSet::new();
     for rule in rules() {
         let parts = rule
@@ -191,7 +191,7 @@ fn every_number_is_used_and_every_use_has_a_number() {
 }
 
 #[test]
-fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+fn runbooks_and_alerts_match() {
     let document = text("docs/runbooks.md");
     let mut chapters = BTreeSet::new();
     for chapter in document.split("\n## ").skip(1) {
@@ -207,7 +207,7 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
 }
 
 #[tokio::test]
-async fn the_texts_of_alerts_name_only_labels_that_they_have() {
+async fn annotations_use_only_existing_labels() {
     let metrics = Metrics::all().await;
     for (name, rule) in alerts() {
         let labels = metrics.of_rule(&rule).unwrap();
@@ -222,7 +222,7 @@ async fn the_texts_of_alerts_name_only_labels_that_they_have() {
 }
 
 #[tokio::test]
-async fn the_queries_of_runbooks_ask_for_what_is_there() {
+async fn runbook_queries_use_existing_metrics_and_labels() {
     let metrics = Metrics::all().await;
     let document = text("docs/runbooks.md");
     let mut queries = 0;
@@ -264,7 +264,7 @@ struct Expected {
 }
 
 #[test]
-fn every_alert_is_seen_firing_and_silent() {
+fn every_alert_is_tested_firing_and_silent() {
     let mut firing = BTreeSet::new();
     let mut silent = BTreeSet::new();
     for file in yaml_files("alerts/tests") {

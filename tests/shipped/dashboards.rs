@@ -12,7 +12,7 @@ use crate::source;
 const OF_EVERY_PROGRAM: [&str; 3] = ["up", "scrape_", "process_"];
 
 #[test]
-fn the_files_are_what_the_source_says() {
+fn generated_dashboards_are_up_to_date() {
     let mut written = source::files().unwrap();
     written.sort();
     let names: Vec<&str> = written.iter().map(|(name, _)| name.as_str()).collect();
@@ -26,7 +26,7 @@ fn the_files_are_what_the_source_says() {
 }
 
 #[test]
-fn a_dashboard_has_the_address_of_its_file_and_says_what_it_is_for() {
+fn dashboards_have_the_uid_of_their_file_and_a_purpose() {
     for name in FILES {
         let dashboard = Dashboard::read(&file(name));
         assert_eq!(format!("{}.json", dashboard.uid), name);
@@ -38,7 +38,7 @@ fn a_dashboard_has_the_address_of_its_file_and_says_what_it_is_for() {
 }
 
 #[test]
-fn panels_have_ids_of_their_own_and_places_of_their_own() {
+fn panels_have_unique_ids_and_do_not_overlap() {
     for dashboard in Dashboard::all() {
         assert_eq!(
             misplaced(&dashboard.panels),
@@ -77,7 +77,7 @@ const fn overlap(one: Place, other: Place) -> bool {
 }
 
 #[test]
-fn a_panel_that_is_misplaced_is_found() {
+fn misplaced_panels_are_detected() {
     let mut dashboards = Dashboard::all();
     let panels = &mut dashboards[0].panels;
     let (id, place) = (panels[1].id, panels[1].grid_pos);
@@ -193,7 +193,7 @@ fn columns(panel: &Panel) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn queries_and_what_shows_them_name_only_what_is_there() {
+async fn queries_and_fields_use_existing_metrics_and_labels() {
     let metrics = Metrics::all().await;
     for dashboard in Dashboard::all() {
         let found = unknown(&dashboard, &metrics);
@@ -202,7 +202,7 @@ async fn queries_and_what_shows_them_name_only_what_is_there() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_found_wherever_it_stands() {
+async fn unknown_metrics_and_labels_are_detected_everywhere() {
     let metrics = Metrics::all().await;
     let overview = file("campaigns-overview.json");
     for (there, not_there, problem) in [
@@ -288,7 +288,7 @@ fn mixed_up(dashboard: &Dashboard) -> Vec<&str> {
 }
 
 #[test]
-fn queries_are_of_our_exporters_and_tell_campaigns_apart() {
+fn queries_select_our_exporters_and_distinguish_campaigns() {
     for dashboard in Dashboard::all() {
         assert_eq!(of_any_program(&dashboard), [] as [&str; 0]);
         assert_eq!(mixed_up(&dashboard), [] as [&str; 0]);

@@ -56,7 +56,7 @@ fn ports(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_file_that_names_the_port_agrees() {
+fn the_port_is_the_same_in_every_file() {
     let port = port();
     let mut all = Vec::new();
     files(&path("."), &mut all);
@@ -95,7 +95,7 @@ fn every_file_that_names_the_port_agrees() {
 }
 
 #[test]
-fn a_port_is_found_wherever_it_stands() {
+fn ports_are_detected_in_every_context() {
     for (text, wanted) in [
         ("EXPOSE 9464", ["9464"].as_slice()),
         ("ListenStream=80", &["80"]),
@@ -117,7 +117,7 @@ fn a_port_is_found_wherever_it_stands() {
 }
 
 #[test]
-fn every_file_that_names_the_version_agrees() {
+fn the_version_is_the_same_in_every_file() {
     let version = env!("CARGO_PKG_VERSION");
     for (file, line) in [
         ("Dockerfile", "ARG VERSION="),
@@ -131,7 +131,7 @@ fn every_file_that_names_the_version_agrees() {
 }
 
 #[test]
-fn kubernetes_has_the_rules_of_alerts() {
+fn kubernetes_rules_are_up_to_date() {
     let mut groups = Vec::new();
     for name in RULES {
         let file: Value = yaml(&format!("alerts/{name}.yml"));
@@ -145,7 +145,7 @@ fn kubernetes_has_the_rules_of_alerts() {
 }
 
 #[test]
-fn the_composed_prometheus_reads_its_configuration_and_the_rules() {
+fn compose_prometheus_configuration_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let put = |from: &str, to: &str| fs::copy(path(from), folder.path().join(to)).unwrap();
     fs::create_dir(folder.path().join("alerts")).unwrap();
@@ -159,7 +159,7 @@ fn the_composed_prometheus_reads_its_configuration_and_the_rules() {
 }
 
 #[test]
-fn what_is_mounted_where_it_is_composed_is_there() {
+fn compose_mounts_exist() {
     let file: Value = yaml("deploy/compose/compose.yml");
     let mut mounted = 0;
     for (name, service) in file["services"].as_object().unwrap() {
@@ -181,7 +181,7 @@ fn what_is_mounted_where_it_is_composed_is_there() {
 
 /// What is packed for Debian.
 #[test]
-fn what_is_packed_is_there() {
+fn packaged_files_exist() {
     let manifest = text("Cargo.toml");
     let asset = Regex::new(r#"(?m)^  \["([^"]+)", "[^"]+/", "\d+"\],$"#).unwrap();
     let mut packed = 0;

@@ -13,7 +13,7 @@ use crate::manual;
 use crate::rules::{path, text};
 
 #[tokio::test]
-async fn the_files_are_what_the_program_says() {
+async fn generated_documentation_is_up_to_date() {
     for (name, written) in manual::files().await.unwrap() {
         let there = std::fs::read_to_string(path("docs").join(&name)).unwrap_or_default();
         assert!(
@@ -25,7 +25,7 @@ async fn the_files_are_what_the_program_says() {
 
 /// What a command that is gone leaves behind.
 #[tokio::test]
-async fn there_are_no_other_files() {
+async fn there_are_no_extra_files() {
     let files = manual::files().await.unwrap();
     let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
     for folder in ["manual", "completions"] {
@@ -78,7 +78,7 @@ fn bash_completes_flags_commands_and_values() {
 
 /// Fish's argparse refuses names with dots, and with them all that is to be completed.
 #[test]
-fn fish_is_not_told_to_parse_flags_with_dots() {
+fn fish_does_not_parse_flags_with_dots() {
     let script = std::fs::read_to_string(path("docs/completions/campaign_exporter.fish")).unwrap();
     assert!(script.contains("-l web.listen-address "));
     assert!(!script.contains("argparse"));

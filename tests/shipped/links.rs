@@ -70,7 +70,7 @@ fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
 }
 
 #[test]
-fn every_link_leads_to_a_dashboard_that_knows_what_it_carries() {
+fn links_target_dashboards_with_matching_variables() {
     let all = Dashboard::all();
     for dashboard in &all {
         for link in links(dashboard) {
@@ -80,7 +80,7 @@ fn every_link_leads_to_a_dashboard_that_knows_what_it_carries() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_or_loses_something_is_found() {
+fn broken_links_are_detected() {
     let all = Dashboard::all();
     let kept = "${__url_time_range}&${datasource:queryparam}";
     for (url, wanted) in [
@@ -117,7 +117,7 @@ fn a_link_that_leads_nowhere_or_loses_something_is_found() {
 
 /// Every panel whose series or rows are of something leads on to it.
 #[test]
-fn there_is_a_link_from_every_table_and_bar_gauge() {
+fn every_table_and_bar_gauge_has_a_link() {
     for dashboard in Dashboard::all() {
         for panel in &dashboard.panels {
             if ["table", "bargauge", "state-timeline"].contains(&panel.kind.as_str()) {
@@ -132,7 +132,7 @@ fn there_is_a_link_from_every_table_and_bar_gauge() {
 }
 
 #[test]
-fn a_menu_leads_to_the_other_dashboards_with_the_same_choices() {
+fn the_menu_links_to_the_other_dashboards_with_the_same_variables() {
     for name in FILES {
         let json: Value = serde_json::from_str(&file(name)).unwrap();
         let [menu] = json["links"].as_array().unwrap().as_slice() else {

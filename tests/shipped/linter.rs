@@ -327,7 +327,7 @@ struct Entry {
 }
 
 #[test]
-fn the_linter_finds_what_is_excluded_and_nothing_else() {
+fn the_linter_finds_exactly_the_exclusions() {
     let configuration: Configuration = serde_saphyr::from_str(&file(".lint")).unwrap();
     let mut excluded = BTreeSet::new();
     for (rule, exclusion) in configuration.exclusions {
@@ -376,7 +376,7 @@ const GOOD: &str = r#"{
 }"#;
 
 #[test]
-fn the_linter_has_nothing_against_a_good_dashboard() {
+fn the_linter_accepts_a_valid_dashboard() {
     assert_eq!(lint(&Dashboard::read(GOOD)), []);
 }
 
@@ -488,7 +488,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_rule_finds_what_it_is_for() {
+fn every_rule_detects_violations() {
     let mut tried = BTreeSet::new();
     for &(rule, good, bad) in MISTAKES {
         assert!(GOOD.contains(good), "{good}");

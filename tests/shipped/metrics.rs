@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_expression_yields_the_labels_that_prometheus_would() {
+    async fn expressions_yield_the_same_labels_as_in_prometheus() {
         let metrics = Metrics::all().await;
         for (expr, wanted) in [
             ("campaign_exporter_series", "instance job"),
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_found() {
+    async fn unknown_metrics_and_labels_are_detected() {
         let metrics = Metrics::all().await;
         for (expr, problem) in [
             ("campaign_atempted", "no metric campaign_atempted"),

@@ -29,7 +29,7 @@ fn lockfiles(folder: &Path) -> Vec<PathBuf> {
 /// npm writes down where a package came from, which on somebody's machine may be a place that
 /// nobody else can reach; its version and hash are enough.
 #[test]
-fn lockfiles_do_not_say_where_packages_were_got() {
+fn lockfiles_contain_no_download_locations() {
     let lockfiles = lockfiles(&path("."));
     assert!(!lockfiles.is_empty());
     for file in lockfiles {

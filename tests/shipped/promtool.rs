@@ -22,13 +22,13 @@ pub(crate) fn promtool(arguments: &[&str], files: &[String], folder: &Path) {
 }
 
 #[test]
-fn the_rules_are_valid_and_there_is_none_twice() {
+fn rules_are_valid_and_unique() {
     let arguments = ["check", "rules", "--lint=all", "--lint-fatal"];
     promtool(&arguments, &yaml_files("alerts"), &path("."));
 }
 
 #[test]
-fn the_rules_do_what_their_tests_say() {
+fn rule_tests_pass() {
     // one process a file: promtool takes one file after another
     thread::scope(|scope| {
         for file in yaml_files("alerts/tests") {

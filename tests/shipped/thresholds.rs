@@ -142,7 +142,7 @@ fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<St
 }
 
 #[test]
-fn what_turns_red_is_what_an_alert_fires_for() {
+fn colors_match_the_alert_thresholds() {
     let numbers = numbers();
     let mut compared = 0;
     for dashboard in Dashboard::all() {
@@ -154,7 +154,7 @@ fn what_turns_red_is_what_an_alert_fires_for() {
 }
 
 #[test]
-fn another_number_is_found() {
+fn mismatched_thresholds_are_detected() {
     let mut numbers = numbers();
     for name in [
         "delivery_ratio_warning",

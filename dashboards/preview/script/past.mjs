@@ -1,16 +1,15 @@
-// A past for Prometheus: what it would have scraped, and what its rules would have made of that.
+// Backfill for Prometheus: the samples of past scrapes and the results of its rules.
 
 import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { finish, stop } from './processes.mjs';
 import { prometheus, rules } from './prometheus.mjs';
 
-/** What blocks are called. */
+/** Names of blocks. */
 const ULID = /^[0-9A-Z]{26}$/;
 
 /**
- * Makes the blocks of a Prometheus that ends now, in `folder`. `program` writes the samples, `step` in
- * seconds is the time between them.
+ * Creates blocks that end now, in `folder`. `program` writes the samples, `step` seconds apart.
  */
 export async function past({ folder, port, program, instance, hours, step, ruleFiles, say }) {
   const file = join(folder, 'past.om');
@@ -18,14 +17,13 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   const end = Math.floor(Date.now() / 1000);
   const begin = end - hours * 3600;
   await mkdir(folder);
-  say('reading the providers at past moments');
+  say('polling the providers at past times');
   const length = ['--length', `${hours}h`, '--step', `${step}s`];
   await finish(program, [...length, '--instance', instance, file]);
-  say('making blocks of that');
+  say('creating blocks');
   await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
 
-  // a rule reads what others have recorded, so these come first; Prometheus reads new blocks at once
-  // when it starts
+  // rules are evaluated after those they depend on; Prometheus reads new blocks when it starts
   const options = { folder, port, ruleFiles, interval: '1h' };
   let server = await prometheus(options);
   const all = await rules(server.url);
@@ -50,7 +48,7 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   await stop(server);
 }
 
-/** Hands the blocks to a Prometheus that does not run. */
+/** Moves the blocks to a Prometheus that is not running. */
 export async function handOver(from, to) {
   const blocks = await readdir(join(from, 'data'), { withFileTypes: true });
   for (const { name } of blocks.filter(({ name }) => ULID.test(name))) {
@@ -58,7 +56,7 @@ export async function handOver(from, to) {
   }
 }
 
-/** Recording rules by how many others they build on. */
+/** Groups recording rules by the depth of their dependencies. */
 function levels(all) {
   const recording = all.filter((rule) => rule.type === 'recording');
   const names = new Set(recording.map((rule) => rule.name));
@@ -80,7 +78,7 @@ function levels(all) {
   return found;
 }
 
-/** What Prometheus records while an alert fires. */
+/** Returns the samples that Prometheus records while an alert fires. */
 function firing({ name, query, duration, labels }, step) {
   const points = Math.max(Math.floor(duration / step), 1);
   return {
@@ -91,8 +89,8 @@ function firing({ name, query, duration, labels }, step) {
 }
 
 /**
- * Since when an alert has held, from which Prometheus goes on with it when it starts. One that came
- * and went within the day is said to be as young as the time that it fired.
+ * Returns since when alerts have been active, which Prometheus restores when it starts. For an alert that
+ * came and went within the day, it is derived from the total time that it fired.
  */
 function since({ name, duration, labels }, step) {
   const matchers = Object.entries({ ...labels, alertname: name, alertstate: 'firing' });

@@ -1,4 +1,4 @@
-// Pictures of dashboards, and what is wrong with them.
+// Takes screenshots of dashboards and checks them.
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,16 +16,16 @@ const BROWSER = [
   '--disable-sync',
 ];
 
-/** That of the page. */
+/** Width of the page. */
 const WIDTH = 1600;
 
-/** The frame and the head of a panel, in pixels. */
+/** Frame and header of a panel, in pixels. */
 const FRAME = { top: 40, side: 8 };
 
-/** The standard deviation of a colour below which a panel shows nothing. */
+/** Standard deviation of a color below which a panel counts as empty. */
 const UNIFORM = 1;
 
-/** Takes a picture of each page, `{ name, url }`. Returns what is wrong. */
+/** Takes a screenshot of each page, `{ name, url }`. Returns the problems found. */
 export async function pictures(pages, folder, executablePath) {
   await mkdir(folder, { recursive: true });
   const browser = await chromium.launch({ executablePath, args: BROWSER });
@@ -58,12 +58,12 @@ async function picture(browser, url, file) {
   page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
   await page.goto(url);
   await page.waitForFunction(() => window.report?.done, undefined, { timeout: LIMIT });
-  // tables draw only what is in view
+  // tables render visible rows only
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   await page.setViewportSize({ width: WIDTH, height });
-  // graphs and tables draw themselves in several turns
+  // graphs and tables render in several passes
   let last;
-  await until('the page keeps still', async () => {
+  await until('the page is stable', async () => {
     const before = last;
     last = await page.screenshot();
     return before?.equals(last);
@@ -89,7 +89,7 @@ async function picture(browser, url, file) {
       problems.push(`there is nothing to be seen in ${panel.panel}`);
     }
   }
-  // a palette is a third of the size
+  // a palette reduces the size to a third
   await sharp(last).png({ palette: true, effort: 10 }).toFile(file);
   await page.close();
   return { problems, emptyQueries: report.emptyQueries };

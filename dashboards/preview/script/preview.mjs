@@ -1,4 +1,4 @@
-// Runs what the dashboards need, takes their pictures, and stops everything.
+// Starts everything that the dashboards need, takes screenshots, and stops it again.
 
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -15,13 +15,13 @@ const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const repository = resolve(here, '../..');
 const alerts = join(repository, 'alerts');
 
-/** Time between two polls of the past, and of the demo that goes on with it, in seconds. */
+/** Interval between polls, in the history and in the running demo, in seconds. */
 const STEP = 120;
 
-/** A day for the graphs, and what their first points look back at. */
+/** A day for the graphs, plus the lookback of their first points. */
 const HOURS = 26;
 
-/** How often what is alive is scraped and the rules are evaluated, in seconds. */
+/** Interval of scrapes and rule evaluations of the running demo, in seconds. */
 const INTERVAL = 10;
 
 const { values: options, positionals } = parseArgs({
@@ -34,12 +34,12 @@ const { values: options, positionals } = parseArgs({
 });
 
 const folder = await mkdtemp(join(tmpdir(), 'campaign_preview_'));
-// so that what a program leaves there goes, too
+// so that temporary files of the programs are removed, too
 process.env.TMPDIR = folder;
 let page;
 let ending = false;
 
-/** Stops everything. What fails because of that has nothing more to say. */
+/** Stops everything. Errors caused by stopping are ignored. */
 async function end(code) {
   if (ending) {
     return;
@@ -59,12 +59,12 @@ function say(what) {
   console.log(`${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s  ${what}`);
 }
 
-/** A path as the person means it who has called `run`. */
+/** Resolves a path relative to the directory from which `run` was called. */
 function path(given) {
   return resolve(process.env.INIT_CWD ?? '.', given);
 }
 
-/** The dashboards that were asked for, or all. */
+/** Returns the requested dashboards, or all. */
 async function dashboards() {
   const all = await readdir(dirname(here));
   const own = all.filter((file) => file.endsWith('.json')).map((file) => join(dirname(here), file));
@@ -76,7 +76,7 @@ async function dashboards() {
   return Promise.all((given.length > 0 ? given : own).map(read));
 }
 
-/** The programs, alive and with a past. */
+/** Starts the programs, with history. */
 async function stage() {
   const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
   const instance = `127.0.0.1:${exporterPort}`;
@@ -87,16 +87,16 @@ async function stage() {
     interval: `${INTERVAL}s`,
     scraped: instance,
   };
-  say('starting the demo, a Prometheus that scrapes it, and Alertmanager');
+  say('starting the demo, Prometheus, and Alertmanager');
   const exporter = start(join(repository, 'target/debug/campaign_exporter'), [
     ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
   ]);
   await answers(`http://${instance}/-/ready`, exporter);
   const alertmanager = await startAlertmanager(alertmanagerPort);
-  // without rules until it knows the past, or alerts would begin to hold only now
+  // without rules until the history is loaded; otherwise, alerts would become active only now
   const scraper = await prometheus(live);
 
-  // the past ends where the demo has begun, so there is no gap
+  // the history ends when the demo starts, so there is no gap
   const earlier = join(folder, 'past');
   await past({
     instance,
@@ -109,7 +109,7 @@ async function stage() {
     step: STEP,
   });
 
-  say('going on with that past');
+  say('restarting Prometheus with the history');
   await stop(scraper);
   await handOver(earlier, live.folder);
   const server = await prometheus({ ...live, ruleFiles, alertmanager });
@@ -118,7 +118,7 @@ async function stage() {
     const { activeTargets } = await get(server.url, 'targets');
     return activeTargets.length > 0 && activeTargets.every(({ health }) => health === 'up');
   });
-  // each once; alerts go on with their past in the second evaluation
+  // one evaluation each; alerts restore their state in the second one
   const evaluated = async () => {
     const { groups } = await get(server.url, 'rules');
     return groups.every(({ interval, lastEvaluation }) => {
@@ -141,16 +141,16 @@ async function startAlertmanager(port) {
     `--config.file=${config}`,
     `--storage.path=${join(folder, 'alertmanager')}`,
     `--web.listen-address=${address}`,
-    // alone
+    // no clustering
     '--cluster.listen-address=',
   ]);
   await answers(`http://${address}/-/ready`, started);
   return address;
 }
 
-/** The page, which shows any of the dashboards. */
+/** Builds the page, which shows any of the dashboards. */
 async function serve(dashboards, addresses) {
-  // not beside the sources: another preview may be running
+  // not in the source directory, since another preview may be running
   const outDir = join(folder, 'site');
   const site = { root: here, logLevel: 'error', build: { outDir } };
   await build(site);
@@ -165,13 +165,13 @@ async function serve(dashboards, addresses) {
   return `http://127.0.0.1:${port}`;
 }
 
-/** What a dashboard is asked to show: most say enough by themselves, the one of a campaign is told which. */
+/** Returns URL parameters for a dashboard; the campaign dashboard needs campaigns, the others need none. */
 async function address(site, uid, prometheusUrl) {
   if (uid !== 'campaigns-campaign') {
     return `${site}/d/${uid}`;
   }
   const sent = 'campaign_attempted{provider="smsup"}';
-  // something to be seen: not well, not just now, and of the provider that tells most
+  // an interesting campaign: poor delivery, not too recent, and of the provider that reports the most
   const age = 'time() - campaign_last_sent_timestamp_seconds';
   const bad = `${sent} and campaign_delivery_ratio < 0.8 and ${age} > 10800 < 64800`;
   for (const campaigns of [bad, sent]) {
@@ -194,12 +194,12 @@ try {
   for (const { name, uid } of shown) {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
-  say('taking pictures');
+  say('taking screenshots');
   const problems = await pictures(pages, path(options.out), options.chromium);
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }
-  say(problems.length === 0 ? `the pictures are in ${options.out}` : `${problems.length} problems`);
+  say(problems.length === 0 ? `screenshots are in ${options.out}` : `${problems.length} problems`);
   if (!options.keep) {
     await end(problems.length === 0 ? 0 : 1);
   }
@@ -209,7 +209,7 @@ try {
   Alertmanager  ${addresses.alertmanager ? `http://${addresses.alertmanager}` : '(no configuration)'}
 ${pages.map(({ url }) => `  dashboard     ${url}`).join('\n')}
 
-  Ctrl-C stops all of it.`);
+  Press Ctrl-C to stop.`);
 } catch (error) {
   if (!ending) {
     console.error(error.message);

@@ -1,17 +1,17 @@
-// Programs that run in the background, and waiting for them.
+// Background processes.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** How long anything may take, on a machine that has much else to do. */
+/** Timeout for any wait, even on a busy machine. */
 export const LIMIT = 180_000;
 
 const running = new Set();
 
-/** Starts a program that is to run until it is stopped. */
+/** Starts a program that runs until it is stopped. */
 export function start(program, args, options = {}) {
-  // a group of its own, so that Ctrl-C reaches it only through `stopAll`
+  // its own process group, so that Ctrl-C does not reach it, only `stopAll` does
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
@@ -24,7 +24,7 @@ export function start(program, args, options = {}) {
   running.add(started);
   child.on('error', (error) => {
     hear(error);
-    // what could not be started never ends
+    // a program that failed to start never exits
     if (child.pid === undefined) {
       running.delete(started);
     }
@@ -33,7 +33,7 @@ export function start(program, args, options = {}) {
   return started;
 }
 
-/** Lets one end in order. */
+/** Terminates a program. */
 export async function stop({ child }) {
   if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
     child.kill('SIGTERM');
@@ -47,16 +47,16 @@ export async function stopAll() {
   await Promise.all([...running].map(stop));
 }
 
-/** Runs a program to its end. */
+/** Runs a program to completion. */
 export async function finish(program, args, options = {}) {
   const started = start(program, args, options);
   const [code] = await once(started.child, 'exit');
   if (code !== 0) {
-    throw new Error(`${program} ended with ${code}:\n${started.said}`);
+    throw new Error(`${program} exited with ${code}:\n${started.said}`);
   }
 }
 
-/** Waits until a condition holds: tells what it is given then, or fails after a while. */
+/** Waits until `condition` returns a value, and returns it; fails after a timeout. */
 export async function until(what, condition, { limit = LIMIT, of } = {}) {
   const end = Date.now() + limit;
   for (;;) {
@@ -65,21 +65,21 @@ export async function until(what, condition, { limit = LIMIT, of } = {}) {
       return met;
     }
     if (of && (of.child.exitCode !== null || of.child.signalCode !== null)) {
-      throw new Error(`${of.program} has ended:\n${of.said}`);
+      throw new Error(`${of.program} exited:\n${of.said}`);
     }
     if (Date.now() > end) {
-      throw new Error(`waited ${limit / 1000} s in vain: ${what}\n${of?.said ?? ''}`);
+      throw new Error(`timed out after ${limit / 1000} s: ${what}\n${of?.said ?? ''}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
 
-/** Waits until an address answers well. */
+/** Waits until a URL responds successfully. */
 export function answers(url, of) {
   return until(`${url} answers`, async () => (await fetch(url)).ok, { of });
 }
 
-/** Ports that nobody listens on, all of them different. */
+/** Returns distinct free ports. */
 export async function freePorts(count) {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => once(server, 'listening')));

@@ -1,12 +1,12 @@
-// A real Prometheus with the rules of this repository.
+// Prometheus with the rules of this repository.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { answers, start } from './processes.mjs';
 
 /**
- * Starts one in a folder. `scraped` is what it scrapes, `ruleFiles` what it evaluates, `alertmanager`
- * whom it tells: if anything at all.
+ * Starts Prometheus in a folder. `scraped` are its targets, `ruleFiles` its rules, `alertmanager` is
+ * where it sends alerts; all are optional.
  */
 export async function prometheus({
   folder,
@@ -27,7 +27,7 @@ export async function prometheus({
   };
   await mkdir(folder, { recursive: true });
   const file = join(folder, 'prometheus.yml');
-  // JSON is YAML, too
+  // JSON is valid YAML
   await writeFile(file, JSON.stringify(config, null, 2));
   const address = `127.0.0.1:${port}`;
   const started = start('prometheus', [
@@ -35,7 +35,7 @@ export async function prometheus({
     `--storage.tsdb.path=${join(folder, 'data')}`,
     '--storage.tsdb.retention.time=60d',
     `--web.listen-address=${address}`,
-    // alerts go on where those of the past have ended, however short they have to hold
+    // alerts restore their state, even those with a short `for`
     '--rules.alert.for-grace-period=0s',
     '--log.level=warn',
   ]);
@@ -52,7 +52,7 @@ export async function get(url, path, parameters = {}) {
   return body.data;
 }
 
-/** All rules. */
+/** Returns all rules. */
 export async function rules(url) {
   const { groups } = await get(url, 'rules');
   return groups.flatMap((group) => group.rules);

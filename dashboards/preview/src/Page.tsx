@@ -1,4 +1,4 @@
-// A dashboard: its head, and its panels where the grid has them.
+// A dashboard: header, and panels on the grid.
 
 import { dateTimeFormat } from '@grafana/data';
 import { PanelChrome } from '@grafana/ui';
@@ -133,7 +133,7 @@ function Nothing({ text, height }: { text: string; height: number }) {
   );
 }
 
-/** Keeps the page when a panel fails. */
+/** Keeps the page working when a panel fails. */
 class Guard extends Component<{ name: string; children: ReactNode }, { error?: Error }> {
   override state: { error?: Error } = {};
 

@@ -1,4 +1,4 @@
-// Annotations: lines across the graphs. Grafana shows the text where the mouse is.
+// Annotations: lines across the graphs. Grafana shows their text on hover.
 
 import type { TimeRange } from '@grafana/data';
 import type { UPlotConfigBuilder } from '@grafana/ui';
@@ -13,7 +13,7 @@ export interface Marks {
   times: number[];
 }
 
-/** The marks of the annotations that are switched on. */
+/** Loads the enabled annotations. */
 export async function annotations(
   list: Annotation[],
   source: Source,
@@ -33,7 +33,7 @@ export async function annotations(
   return (await Promise.all(found)).flat();
 }
 
-/** Draws marks on a graph. */
+/** Draws annotation markers on a graph. */
 export function MarksOnGraph({ config, marks }: { config: UPlotConfigBuilder; marks: Marks[] }) {
   useLayoutEffect(() => {
     config.addHook('draw', (plot) => {

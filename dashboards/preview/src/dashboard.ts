@@ -1,4 +1,4 @@
-// The parts of a dashboard's JSON that the preview reads.
+// The parts of the dashboard JSON that the preview reads.
 
 import type { DataTransformerConfig, FieldConfigSource } from '@grafana/data';
 
@@ -23,7 +23,7 @@ export interface Panel {
   interval?: string;
   timeFrom?: string;
   fieldConfig?: FieldConfigSource;
-  // each kind of panel has its own
+  // specific to the panel type
   options?: any;
   transformations?: DataTransformerConfig[];
   collapsed?: boolean;
@@ -66,7 +66,7 @@ export interface Annotation {
   useValueForTime?: string | boolean;
 }
 
-/** The panels as Grafana lays them out once every collapsed row is opened. */
+/** Returns the panels as Grafana arranges them with every collapsed row expanded. */
 export function opened(panels: Panel[]): Panel[] {
   let shift = 0;
   return panels.flatMap((panel) => {

@@ -1,5 +1,5 @@
-// Field configuration, overrides and transformations: all of it Grafana's own code, registered here
-// as Grafana's application registers it.
+// Field configuration, overrides, and transformations: Grafana's own code, registered like in Grafana's
+// application.
 
 import {
   applyFieldOverrides,
@@ -28,7 +28,7 @@ import type { Panel } from './dashboard';
 export const theme = createTheme({ colors: { mode: 'dark' } });
 
 standardTransformersRegistry.setInit(() => {
-  // some go by two names
+  // some have two names
   const all = new Map(Object.values(standardTransformers).map((each) => [each.id, each]));
   return [...all.values()].map(
     (each) =>
@@ -59,7 +59,7 @@ const STANDARD: Record<string, Process> = {
   fieldMinMax: identityOverrideProcessor,
 };
 
-/** What panels of any kind add. */
+/** Field options common to all panel types. */
 const CUSTOM = [
   'align',
   'axisBorderShow',
@@ -112,7 +112,7 @@ function property(id: string, path: string, process: Process, isCustom: boolean)
   } as unknown as FieldConfigPropertyItem;
 }
 
-/** The frames as the panel shows them. */
+/** Returns the data frames as displayed by the panel. */
 export async function configured(
   panel: Panel,
   frames: DataFrame[],
@@ -122,7 +122,7 @@ export async function configured(
   for (const { properties } of overrides) {
     for (const { id } of properties) {
       if (!registry.getIfExists(id)) {
-        throw new Error(`the preview does not know the override ${id}`);
+        throw new Error(`the preview does not support the override ${id}`);
       }
     }
   }

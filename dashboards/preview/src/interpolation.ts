@@ -1,15 +1,15 @@
-// `$name`, `${name:format}` and `[[name]]` in queries, titles and links.
+// `$name`, `${name:format}`, and `[[name]]` in queries, titles, and links.
 
 import { type DataFrame, type Field, getFieldDisplayName, type ScopedVars } from '@grafana/data';
 
-/** What a variable is set to. */
+/** Value of a variable. */
 export interface Value {
   values: string[];
   texts: string[];
-  /** All is chosen; then `pattern`, where there is one, stands for the values in queries. */
+  /** All is selected; `pattern`, if set, then replaces the values in queries. */
   all: boolean;
   pattern?: string;
-  /** Several may be chosen, so that it is written for a regular expression. */
+  /** Allows several values, so it is formatted for a regular expression. */
   multi: boolean;
 }
 
@@ -17,7 +17,7 @@ export type Values = Map<string, Value>;
 
 const REFERENCE = /\$(\w+)|\[\[(\w+?)(?::(\w+))?\]\]|\$\{([^}:]+)(?::([^}]+))?\}/g;
 
-/** Replaces what `look` knows; anything else stays as it is. */
+/** Replaces the variables that `look` finds, and keeps all others. */
 function replaced(
   text: string,
   look: (name: string, format: string | undefined) => string | undefined,
@@ -28,7 +28,7 @@ function replaced(
   });
 }
 
-/** A PromQL expression, a matcher or a query of a variable. */
+/** Interpolates a PromQL expression, a matcher, or a variable query. */
 export function query(text: string, values: Values, builtIn: Record<string, string> = {}): string {
   return replaced(text, (name, format) => {
     const value = values.get(name);
@@ -49,7 +49,7 @@ function inQuery(value: Value, format?: string): string {
   return escaped.length === 1 ? escaped[0] : `(${escaped.join('|')})`;
 }
 
-/** A title or a text that a person reads. */
+/** Interpolates a title or text. */
 export function shown(text: string, values: Values): string {
   return replaced(text, (name) => {
     const value = values.get(name);
@@ -57,13 +57,13 @@ export function shown(text: string, values: Values): string {
   });
 }
 
-/** The values as parameters of an address. */
+/** Formats the values as URL parameters. */
 export function parameters(name: string, value: Value): string {
   const values = value.all ? ['$__all'] : value.values;
   return values.map((each) => `var-${name}=${encodeURIComponent(each)}`).join('&');
 }
 
-/** What fields call to replace variables in their titles and links. */
+/** Callback that interpolates titles and links of fields. */
 export function forFields(values: Values, timeParameters: string) {
   return (text: string, scope?: ScopedVars): string =>
     replaced(text, (name, format) => {
@@ -79,7 +79,7 @@ export function forFields(values: Values, timeParameters: string) {
     });
 }
 
-/** `__value.raw`, `__field.labels.x`, `__data.fields.x`, `__data.fields["x"]` and the like. */
+/** Resolves `__value.raw`, `__field.labels.x`, `__data.fields.x`, `__data.fields["x"]`, and similar. */
 function ofField(name: string, scope?: ScopedVars): string | undefined {
   const context = scope?.__dataContext?.value as
     { frame: DataFrame; field: Field; rowIndex?: number; calculatedValue?: any } | undefined;

@@ -1,4 +1,4 @@
-// Everything that a page shows, read before anything is drawn.
+// Loads all data of a page before rendering.
 
 import type { DataFrame, InterpolateFunction, TimeRange } from '@grafana/data';
 import { annotations, type Marks } from './annotations';
@@ -26,7 +26,7 @@ export async function load(): Promise<Loaded> {
   const known = await settings();
   const answer = await fetch(`/dashboards/${uid()}.json`);
   if (!answer.headers.get('content-type')?.includes('json')) {
-    throw new Error(`there is no dashboard ${uid()}`);
+    throw new Error(`unknown dashboard ${uid()}`);
   }
   const dashboard: Dashboard = await answer.json();
   const { from, to } = { from: 'now-6h', to: 'now', ...dashboard.time, ...given(times()) };
@@ -61,7 +61,7 @@ async function read(
     const found = await frames(panel, source, range, panel.gridPos.w * COLUMN);
     const data = await configured(panel, found, replaceVariables);
     const isEmpty = data.every((frame) => frame.length === 0);
-    // a panel that can be empty says by `noValue` what that means
+    // panels that can be empty explain it with `noValue`
     if (isEmpty && !panel.fieldConfig?.defaults.noValue) {
       report.empty.push(panel.title ?? `panel ${panel.id}`);
     }

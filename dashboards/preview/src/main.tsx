@@ -1,6 +1,6 @@
-// Draws the dashboard that the address names.
+// Renders the dashboard named in the URL.
 
-// the font that Grafana brings along, without which texts are wider
+// Grafana's font; text is wider without it
 import '@fontsource/inter/400.css';
 import '@fontsource/inter/500.css';
 import { ThemeContext } from '@grafana/data';
@@ -28,5 +28,5 @@ try {
   root.textContent = report.problems.join('\n');
 }
 
-// what follows, such as the canvas of a graph, whoever looks at the page waits for
+// the screenshot script waits for anything rendered later, such as the canvas of a graph
 report.done = true;

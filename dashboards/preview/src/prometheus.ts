@@ -23,7 +23,7 @@ export class Prometheus {
   }
 
   private async get(path: string, parameters: Record<string, string | number>): Promise<any> {
-    // by POST, since queries can be longer than an address
+    // POST, since queries can exceed the maximum URL length
     const texts = Object.entries(parameters).map(([name, value]) => [name, String(value)]);
     const form = new URLSearchParams(texts);
     const url = `${this.address}/api/v1/${path}`;

@@ -1,4 +1,4 @@
-// The queries of a panel, and the frames that Grafana's Prometheus data source makes of them.
+// The queries of a panel, and the data frames that Grafana's Prometheus data source creates from them.
 
 import { type DataFrame, FieldType, type Labels, type TimeRange, toDataFrame } from '@grafana/data';
 import type { Panel, Target } from './dashboard';
@@ -14,7 +14,7 @@ export interface Source {
   values: Values;
 }
 
-/** The frames of all queries of a panel that is so many pixels wide. */
+/** Returns the frames of all queries of a panel of the given width in pixels. */
 export async function frames(
   panel: Panel,
   source: Source,
@@ -40,7 +40,7 @@ export async function frames(
 
 interface Found {
   series: Series[];
-  /** The times in seconds that a range query was evaluated at; none for an instant one. */
+  /** Evaluation times of a range query in seconds; empty for an instant query. */
   times: number[];
 }
 
@@ -65,7 +65,7 @@ async function ask(
   });
   const left = /\$(\w+|\{)/.exec(expression);
   if (left) {
-    throw new Error(`${left[0]} is not replaced in ${expression}`);
+    throw new Error(`${left[0]} was not replaced in ${expression}`);
   }
   if (target.instant) {
     return { series: await prometheus.query(expression, to), times: [] };
@@ -87,7 +87,7 @@ function shape(target: Target, { series, times }: Found, several: boolean): Data
   return target.format === 'heatmap' ? buckets(all) : all;
 }
 
-/** One frame a series. A step without a value is a gap, not a line across it. */
+/** Returns one frame per series. Steps without a value become gaps. */
 function line(target: Target, { metric, value, values }: Series, times: number[]): DataFrame {
   const known = new Map((values ?? []).map(([time, text]) => [time, Number(text)]));
   const instants = value ? [value[0]] : times;
@@ -108,7 +108,7 @@ function line(target: Target, { metric, value, values }: Series, times: number[]
   });
 }
 
-/** What a series is called; with `__auto` Grafana makes a name of the labels that differ. */
+/** Returns the name of a series; for `__auto`, Grafana uses the labels that differ. */
 function legend(format: string | undefined, name: string | undefined, labels: Labels) {
   if (format === '__auto') {
     return undefined;
@@ -120,7 +120,7 @@ function legend(format: string | undefined, name: string | undefined, labels: La
   return `${name ?? ''}{${block.join(', ')}}`;
 }
 
-/** A column a label. */
+/** Returns a frame with one column per label. */
 function table(target: Target, series: Series[], several: boolean): DataFrame {
   const labels = [...new Set(series.flatMap((each) => Object.keys(each.metric)))].sort();
   const last = series.map((each) => each.value ?? each.values?.at(-1) ?? [0, 'NaN']);
@@ -143,7 +143,7 @@ function table(target: Target, series: Series[], several: boolean): DataFrame {
   });
 }
 
-/** What fell into each bucket, which Prometheus counts into all that are greater, too. */
+/** Converts the cumulative buckets of Prometheus to counts per bucket. */
 function buckets(all: DataFrame[]): DataFrame[] {
   const bound = (frame: DataFrame) =>
     Number((frame.fields[1].labels?.le ?? '').replace('+Inf', 'Infinity'));
@@ -158,7 +158,7 @@ function buckets(all: DataFrame[]): DataFrame[] {
   });
 }
 
-/** The marks that a query of an annotation puts on a range. */
+/** Returns the annotation markers of a query. */
 export async function marks(
   expression: string,
   source: Source,
@@ -175,7 +175,7 @@ export async function marks(
     );
     return [...new Set(times)].filter((time) => time >= from * 1000 && time <= to * 1000);
   }
-  // where a series begins; what is there already at the left edge began before
+  // the start of a series; series present at the left edge started earlier
   return found.flatMap((series) => {
     const times = (series.values ?? []).map(([time]) => time);
     const begins = (time: number, index: number) =>

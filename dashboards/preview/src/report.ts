@@ -1,13 +1,13 @@
-// What the script outside reads to judge the page.
+// Status of the page for the script that checks it.
 
 export interface Report {
-  /** What went wrong. */
+  /** Errors. */
   problems: string[];
-  /** Panels without data that do not say why. */
+  /** Panels without data and without a `noValue` text. */
   empty: string[];
-  /** Queries without data beside others with some. */
+  /** Queries without data in panels that have some. */
   emptyQueries: string[];
-  /** Whether everything was drawn. */
+  /** Whether rendering is complete. */
   done: boolean;
 }
 

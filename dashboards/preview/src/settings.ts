@@ -1,10 +1,10 @@
-// Where the preview reads: `settings.json`, which `run` writes beside the page, and the address,
-// which has the form of Grafana's: /d/UID?var-NAME=VALUE&from=now-6h&to=now
+// Settings from `settings.json`, which the script writes next to the page, and from the URL, which has
+// Grafana's format: /d/UID?var-NAME=VALUE&from=now-6h&to=now
 
 export interface Settings {
-  /** The address of Prometheus. */
+  /** URL of Prometheus. */
   prometheus: string;
-  /** How often it scrapes, as a data source's settings tell Grafana. */
+  /** Scrape interval, as in the settings of a data source. */
   scrapeInterval: string;
 }
 
@@ -13,19 +13,19 @@ export async function settings(): Promise<Settings> {
   return answer.json();
 }
 
-/** The uid of the dashboard in the address. */
+/** Returns the dashboard UID from the URL. */
 export function uid(): string | undefined {
   return /^\/d\/([^/]+)/.exec(location.pathname)?.[1];
 }
 
 const parameters = new URLSearchParams(location.search);
 
-/** What the address says of a variable. */
+/** Returns the values of a variable from the URL. */
 export function chosen(variable: string): string[] {
   return parameters.getAll(`var-${variable}`);
 }
 
-/** What the address says of the time range. */
+/** Returns the time range from the URL. */
 export function times(): { from?: string; to?: string } {
   const text = (name: string) => parameters.get(name) ?? undefined;
   return { from: text('from'), to: text('to') };

@@ -1,8 +1,8 @@
-// Time ranges and steps, as Grafana and its Prometheus data source choose them.
+// Time ranges and steps, computed like in Grafana and its Prometheus data source.
 
 import { rangeUtil, type TimeRange } from '@grafana/data';
 
-/** A number of points that no panel exceeds. */
+/** Maximum number of points. */
 const MOST_POINTS = 11_000;
 
 export function timeRange(from: string, to: string): TimeRange {
@@ -15,13 +15,13 @@ export function seconds(text: string): number {
 }
 
 export interface Step {
-  /** The time between two points, in seconds. */
+  /** Interval between points, in seconds. */
   interval: number;
-  /** What `$__rate_interval` is, in seconds. */
+  /** `$__rate_interval`, in seconds. */
   rateInterval: number;
 }
 
-/** The step of a query in a panel of some width. */
+/** Returns the step of a query for a panel width. */
 export function step(
   range: TimeRange,
   width: number,

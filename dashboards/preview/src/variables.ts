@@ -1,4 +1,4 @@
-// The variables of a dashboard: what can be chosen, and what is.
+// Dashboard variables: options and current values.
 
 import { stringToJsRegex, type TimeRange } from '@grafana/data';
 import type { Dashboard, Variable } from './dashboard';
@@ -15,7 +15,7 @@ interface Option {
 
 const ALL = '$__all';
 
-/** Sets all variables, each with what those before it are set to. */
+/** Sets all variables, each with the values of the previous ones. */
 export async function variables(
   dashboard: Dashboard,
   prometheus: Prometheus,
@@ -61,7 +61,7 @@ async function optionsOf(
   }
 }
 
-/** What Grafana's data source makes of a query of a variable. */
+/** Evaluates a variable query like Grafana's data source. */
 async function find(text: string, prometheus: Prometheus, range: TimeRange): Promise<string[]> {
   const { from, to } = unix(range);
   const labelValues = /^label_values\((?:(.+),\s*)?(\w+)\)\s*$/s.exec(text);
@@ -70,7 +70,7 @@ async function find(text: string, prometheus: Prometheus, range: TimeRange): Pro
   }
   const result = /^query_result\((.+)\)\s*$/s.exec(text);
   if (!result) {
-    throw new Error(`not a query that the preview knows: ${text}`);
+    throw new Error(`unsupported variable query: ${text}`);
   }
   const series = await prometheus.query(result[1], to);
   return series.map(({ metric: { __name__ = '', ...labels }, value }) => {
@@ -79,7 +79,7 @@ async function find(text: string, prometheus: Prometheus, range: TimeRange): Pro
   });
 }
 
-/** Picks a part of each text; named groups tell what is shown from what is meant. */
+/** Extracts a part of each text; named groups separate the displayed text from the value. */
 function matching(texts: string[], regex: string): Option[] {
   const options = texts.flatMap((text): Option[] => {
     if (!regex) {

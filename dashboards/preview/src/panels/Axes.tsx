@@ -1,4 +1,4 @@
-// A time axis and named rows, for the panels that Grafana does not publish.
+// A time axis and named rows, for panels that Grafana does not publish.
 
 import { dateTimeFormat, type TimeRange } from '@grafana/data';
 import type { ReactNode } from 'react';
@@ -12,9 +12,9 @@ const TEXT = {
 } as const;
 
 export interface Place {
-  /** Where a time in milliseconds lies; what is outside the range is at its edge. */
+  /** Position of a time in milliseconds, clamped to the range. */
   x: (time: number) => number;
-  /** Where a row begins. */
+  /** Position of a row. */
   y: (row: number) => number;
   rowHeight: number;
   left: number;
@@ -39,7 +39,7 @@ export function Axes({ width, height, range, rows, children }: Props) {
   };
   const rowHeight = (height - FOOT) / rows.length;
   const y = (row: number) => row * rowHeight;
-  // rows may be too many for each to have its name
+  // there may be too many rows to label each
   const every = Math.ceil(14 / rowHeight);
   return (
     <svg width={width} height={height} style={{ display: 'block' }}>
@@ -71,13 +71,13 @@ const SPACINGS = [1 / 60, 1 / 12, 1 / 6, 1 / 4, 1 / 2, 1, 2, 3, 4, 6, 12, 24, 48
   (n) => n * HOUR,
 );
 
-/** Round times, each with 70 pixels for its text. */
+/** Round times, with 70 pixels for each label. */
 function ticks(from: number, to: number, width: number): number[] {
   const most = Math.max(width / 70, 1);
   const spacing = SPACINGS.find((each) => (to - from) / each <= most) ?? 168 * HOUR;
   const first = Math.ceil(from / spacing) * spacing;
   const count = Math.floor((to - first) / spacing) + 1;
-  // none where its text would be cut off
+  // skip labels that would be cut off
   return Array.from({ length: count }, (_, index) => first + index * spacing).filter(
     (time) => ((to - time) / (to - from)) * width > 18,
   );

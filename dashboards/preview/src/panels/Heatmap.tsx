@@ -1,5 +1,5 @@
-// Heatmaps of buckets. Grafana does not publish its own; this one has the same cells, and the colours
-// of the scheme by d3, which Grafana takes them from.
+// Heatmaps of buckets. Grafana does not publish its panel; this one has the same cells, and the colors
+// of the same d3 scheme.
 
 import { type DataFrame, formattedValueToString, getValueFormat } from '@grafana/data';
 import * as schemes from 'd3-scale-chromatic';
@@ -18,7 +18,7 @@ export function Heatmap({ panel, data, width, height, range }: View) {
   const least = filterValues?.le ?? 0;
   const shade = (count: number) => {
     const part = Math.pow(count / most, color.exponent ?? 0.5);
-    // on a dark page many are bright, as in Grafana
+    // high counts are bright on a dark page, like in Grafana
     return scheme(color.reverse === theme.isDark ? part : 1 - part);
   };
   return (

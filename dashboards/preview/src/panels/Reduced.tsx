@@ -1,4 +1,4 @@
-// Panels that show a value of each series: stat, gauge and bar gauge.
+// Panels that show one value per series: stat, gauge, and bar gauge.
 
 import {
   type FieldDisplay,
@@ -37,7 +37,7 @@ export function Stat(view: View) {
           colorMode={options.colorMode}
           graphMode={options.graphMode}
           justifyMode={options.justifyMode}
-          // as Grafana's panel does: of a single value the title tells the name
+          // like Grafana's panel: the title names a single value
           textMode={
             options.textMode === 'auto' && count === 1 ? ('value' as any) : options.textMode
           }

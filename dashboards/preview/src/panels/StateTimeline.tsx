@@ -1,5 +1,5 @@
-// State timelines. Grafana does not publish its own; this one shows the same states in the same
-// colours, and merges equal neighbours.
+// State timelines. Grafana does not publish its panel; this one shows the same states in the same colors,
+// and merges equal neighbors.
 
 import { type DataFrame, type Field, FieldType, getFieldDisplayName } from '@grafana/data';
 import { theme } from '../fields';
@@ -71,7 +71,7 @@ function spans(frame: DataFrame, field: Field): Span[] {
     }
     const { text, color } = field.display!(value);
     const from = times[index];
-    // a state lasts until the next point; nobody knows how long the last one does
+    // a state lasts until the next point; the end of the last one is unknown
     const to = times[index + 1] ?? from;
     const last = found.at(-1);
     if (last && last.text === text && last.to === from) {

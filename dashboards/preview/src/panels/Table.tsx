@@ -1,4 +1,4 @@
-// Tables, with Grafana's own cells, colours and links.
+// Tables, with Grafana's cells, colors, and links.
 
 import { TableNG } from '@grafana/ui/unstable';
 import type { View } from './view';

@@ -1,4 +1,4 @@
-// Text panels, by Grafana's own Markdown.
+// Text panels, with Grafana's Markdown renderer.
 
 import { renderTextPanelMarkdown } from '@grafana/data';
 import type { View } from './view';

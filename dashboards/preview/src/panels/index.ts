@@ -1,4 +1,4 @@
-// The kinds of panels that the preview can draw.
+// Panel types that the preview supports.
 
 import type { ComponentType } from 'react';
 import { Graph } from './Graph';

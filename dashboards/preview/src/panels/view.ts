@@ -1,4 +1,4 @@
-// What every kind of panel is given.
+// Properties of all panel types.
 
 import type { DataFrame, InterpolateFunction, TimeRange } from '@grafana/data';
 import type { Marks } from '../annotations';

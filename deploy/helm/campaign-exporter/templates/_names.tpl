@@ -1,5 +1,5 @@
-{{- /* The name holds campaign-exporter whatever the release is called: the job is named after the
-Service, and the alerts look for it. */ -}}
+{{- /* The name always contains campaign-exporter: the job is named after the Service, and the alerts
+match that name. */ -}}
 {{- define "campaign-exporter.name" -}}
 {{- if contains "campaign-exporter" .Release.Name -}}
 {{- .Release.Name | trunc 52 | trimSuffix "-" -}}
