@@ -23,7 +23,7 @@ use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::{Poller, Progress, connect};
 use crate::state::changes::{Changes, changes};
 use crate::state::snapshot::{Change, Configured, Generation, Known};
-use crate::storage::record::{self, Restored};
+use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::auth::tokens::{Access, shell_word};
@@ -283,7 +283,7 @@ struct Beginning {
     /// Whether the account was not there before. One that was changed is read at once.
     is_new: bool,
     /// What an earlier process knew.
-    kept: Option<Restored>,
+    kept: Option<StoredAccount>,
     delay: Duration,
     heartbeat: Heartbeat,
     stop: CancellationToken,
@@ -458,7 +458,8 @@ impl Accounts {
 impl Beginning {
     /// Reads what an earlier process knew, or the poller of the account as it was before.
     async fn restore(&mut self, store: &Arc<Store>) {
-        let kept = record::load(store, &self.poller.account).await;
+        let account = &self.poller.account;
+        let kept = record::load(store, &account.name, &account.provider.source()).await;
         self.poller.progress = Progress::of(kept.clone());
         self.kept = Some(kept).filter(|_| self.is_new);
     }
