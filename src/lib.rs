@@ -26,3 +26,6 @@ pub mod cli;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
+
+#[cfg(test)]
+mod stored_formats;

@@ -1,78 +1,73 @@
-//! The running exporter: starts the tasks, reloads the configuration, stops in order.
+//! The daemon: starts the tasks, reloads the configuration, and stops in order.
 
-use std::collections::{BTreeMap, HashMap};
+mod accounts;
+
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::accounts::RunningAccounts;
+use crate::config::Config;
 use crate::config::sharding::Shard;
-use crate::config::{Account, Config, ConfigError};
-use crate::exposition::publisher;
-use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
-use crate::polling::poller::{Poller, Progress, connect};
+use crate::exposition::publisher::{self, Published};
 use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
-use crate::state::snapshot::{Change, Configured, Generation, Known};
-use crate::storage::record::{self, Restored};
 use crate::storage::store::Store;
-use crate::telemetry::{AccountTelemetry, Telemetry};
-use crate::upstream::auth::tokens::{Access, shell_word};
+use crate::telemetry::Telemetry;
+use crate::upstream::auth::tokens::shell_word;
 use crate::upstream::quota::application::Applications;
 use crate::upstream::transport::TOKEN_TIMEOUT;
-use crate::web::endpoints::Endpoints;
-use crate::web::gate::{self, InForce};
+use crate::web::endpoints::{Endpoints, Reload};
+use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::listeners::Listen;
 use crate::web::protection::configuration::WebConfig;
 use crate::web::server;
 
-/// Reloads that wait for each other.
+/// Maximum number of reload requests that wait.
 const RELOADS: usize = 8;
 
-/// How long reading the configuration may take: a file system that hangs must not hold the rest.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long stopping may take in all: a little longer than the server gives its clients.
+/// Time limit for stopping: a little longer than the server gives its clients.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long the renewal of a token may take when the exporter stops: the time limit of a request, and
-/// some more to keep it.
+/// Time limit for the renewal of a token while the exporter stops: that of its request, and some
+/// time to store the token.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 5);
 
-/// How the daemon is started.
+/// The options of the daemon.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The providers that accounts can be at.
     pub kinds: Kinds,
-    /// The configuration file.
+    /// Configuration file.
     pub config_file: PathBuf,
-    /// Where tokens and data can be kept.
+    /// Directory for tokens and data.
     pub storage: Option<PathBuf>,
-    /// What is listened on.
+    /// Sockets to listen on.
     pub listen: Listen,
-    /// The file of the web server's protection.
+    /// Web configuration file.
     pub web_config_file: Option<PathBuf>,
     /// Path of the metrics.
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
-    /// Which of several exporters this is.
+    /// The shard whose accounts are read.
     pub shard: Option<Shard>,
 }
 
 impl Options {
-    /// What a person adds to a command so that it finds the same files and accounts, wherever it is
-    /// run.
+    /// Returns the flags with which a command finds the same files and accounts, from any working
+    /// directory.
     pub fn flags(&self) -> String {
         let word = |path: &Path| {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
@@ -89,39 +84,26 @@ impl Options {
     }
 }
 
-/// Runs until SIGTERM or SIGINT. An error means that a part of the program ended by itself.
+/// Runs until SIGTERM or SIGINT. Returns an error if a part of the program ended unexpectedly.
 pub async fn run(
     options: Options,
     config: Config,
     web_config: WebConfig,
     client: reqwest::Client,
 ) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let mut signals = Signals::new()?;
     let listeners = options.listen.bind().await?;
-    let store = match &options.storage {
-        Some(folder) => Some(Arc::new(Store::open(folder)?)),
-        None => None,
-    };
+    let store = options.storage.as_deref().map(Store::open).transpose()?;
+    let store = store.map(Arc::new);
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
-    let published = publisher::nothing()?;
-    let exposition = published.subscribe();
-    let (changes, inbox) = changes();
-    let (reloads, mut reload_requests) = mpsc::channel(RELOADS);
-    let (shown_config, config_in_force) = watch::channel(String::new());
-    let (pulses, health) = watch::channel(Vec::new());
     let stop = CancellationToken::new();
-    let mut tasks: JoinSet<Ended> = JoinSet::new();
-    let runtime = Handle::current();
-    tasks.spawn_blocking(move || {
-        let ended = runtime.block_on(publisher::run(inbox, published));
-        Ended::Early("publisher", ended.err())
-    });
-    let mut accounts = Accounts {
-        running: HashMap::new(),
-        generation: 0,
+    let mut tasks = JoinSet::new();
+    let (changes, published) = start_publisher(&mut tasks)?;
+    let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
+    let (shown_config, config_receiver) = watch::channel(String::new());
+    let (pulses, health) = watch::channel(Vec::new());
+    let mut accounts = RunningAccounts {
         client,
         telemetry: telemetry.clone(),
         changes,
@@ -130,68 +112,119 @@ pub async fn run(
         applications: Applications::new(store.clone(), options.flags()),
         store,
         stop: stop.clone(),
+        generation: 0,
+        by_name: HashMap::new(),
     };
-    accounts.put_in_force(config, &mut tasks).await?;
+    accounts.apply(config, &mut tasks).await?;
 
     let endpoints = Endpoints {
         telemetry_path: options.telemetry_path.clone(),
         lifecycle: options.lifecycle,
-        published: exposition,
-        telemetry: telemetry.clone(),
-        config: config_in_force,
+        published,
+        telemetry,
+        config: config_receiver,
         health,
         kinds: options.kinds.clone(),
-        reloads,
+        reloads: reload_sender,
     };
-    for listener in &listeners {
-        let address = listener
-            .local_addr()
-            .context("cannot tell the address listened on")?;
-        let tls = web_config.tls.is_some();
-        info!(%address, path = options.telemetry_path, tls, "listening");
-    }
-    serve(
+    log_listeners(&listeners, &options, &web_config)?;
+    start_server(
         listeners, endpoints, web_config, &options, &stop, &mut tasks,
     );
-
-    let result = loop {
-        tokio::select! {
-            _ = terminate.recv() => break Ok(()),
-            _ = interrupt.recv() => break Ok(()),
-            Some(ended) = tasks.join_next() => {
-                if let Some(error) = ended_early(ended) {
-                    break Err(error);
-                }
-            }
-            _ = hang_up.recv() => {
-                // what is wrong with the configuration is logged, and nobody waits for it
-                if let Err(error) = accounts.reload(&options, &mut tasks).await {
-                    break Err(error);
-                }
-            }
-            Some(reply) = reload_requests.recv() => {
-                let outcome = match accounts.reload(&options, &mut tasks).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => break Err(error),
-                };
-                if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
-                    warn!("whoever asked for the reload did not wait for its end");
-                }
-            }
-        }
-    };
+    let result = main_loop(
+        &mut signals,
+        &mut accounts,
+        &mut reloads,
+        &options,
+        &mut tasks,
+    )
+    .await;
 
     info!("stopping");
     stop.cancel();
-    // the publisher ends when nobody is left who could tell it anything, and whoever still asks
-    // for a reload is told that there will be none
-    let applications = accounts.end();
-    drop(reload_requests);
-    result.and(end(tasks, &applications).await)
+    let applications = accounts.into_applications();
+    drop(reloads);
+    result.and(wait_for_end(tasks, &applications).await)
 }
 
-/// Starts the server, and what keeps its protection as the file says.
-fn serve(
+/// The signals that the daemon handles.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot handle SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot handle SIGINT")?,
+            hang_up: signal(SignalKind::hangup()).context("cannot handle SIGHUP")?,
+        })
+    }
+}
+
+/// Handles signals, reload requests and the end of tasks. Returns when the daemon has to stop.
+async fn main_loop(
+    signals: &mut Signals,
+    accounts: &mut RunningAccounts,
+    reloads: &mut mpsc::Receiver<Reload>,
+    options: &Options,
+    tasks: &mut JoinSet<Ended>,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return Ok(()),
+            _ = signals.interrupt.recv() => return Ok(()),
+            Some(ended) = tasks.join_next() => {
+                if let Some(error) = ended_early(ended) {
+                    return Err(error);
+                }
+            }
+            // a configuration error is in the log, and nobody waits for it
+            _ = signals.hang_up.recv() => drop(accounts.reload(options, tasks).await?),
+            Some(reply) = reloads.recv() => {
+                let outcome = accounts.reload(options, tasks).await?;
+                if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
+                    warn!("the client did not wait for the end of its reload");
+                }
+            }
+        }
+    }
+}
+
+/// Starts the publisher on a thread of its own, because rendering blocks.
+fn start_publisher(
+    tasks: &mut JoinSet<Ended>,
+) -> anyhow::Result<(Changes, watch::Receiver<Arc<Published>>)> {
+    let published = publisher::nothing()?;
+    let exposition = published.subscribe();
+    let (changes, inbox) = changes();
+    let runtime = Handle::current();
+    tasks.spawn_blocking(move || {
+        let ended = runtime.block_on(publisher::run(inbox, published));
+        Ended::Early("publisher", ended.err())
+    });
+    Ok((changes, exposition))
+}
+
+fn log_listeners(
+    listeners: &[TcpListener],
+    options: &Options,
+    web_config: &WebConfig,
+) -> anyhow::Result<()> {
+    let tls = web_config.tls.is_some();
+    for listener in listeners {
+        let address = listener
+            .local_addr()
+            .context("cannot determine the listen address")?;
+        info!(%address, path = options.telemetry_path, tls, "listening");
+    }
+    Ok(())
+}
+
+/// Starts the server, and the task that reloads its web configuration.
+fn start_server(
     listeners: Vec<TcpListener>,
     endpoints: Endpoints,
     web_config: WebConfig,
@@ -199,58 +232,61 @@ fn serve(
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) {
-    let (suspending, in_force) = watch::channel(InForce {
+    let (sender, active) = watch::channel(ActiveWebConfig {
         config: Arc::new(web_config),
         suspended: false,
     });
     if let Some(path) = options.web_config_file.clone() {
-        let following = gate::follow(path, suspending, stop.clone());
+        let following = gate::follow(path, sender, stop.clone());
         tasks.spawn(async move {
             following.await;
             Ended::Stopped
         });
     }
-    let server = server::serve(listeners, endpoints, in_force, stop.clone());
+    let server = server::serve(listeners, endpoints, active, stop.clone());
     tasks.spawn(async move {
         server.await;
         Ended::Early("server", None)
     });
 }
 
-/// Waits for everything that has been told to stop.
-async fn end(mut tasks: JoinSet<Ended>, applications: &Applications) -> anyhow::Result<()> {
-    // a token that is being replaced has to be kept first
-    let kept = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
-    if kept.is_err() {
+/// Waits for all tasks after they were asked to stop.
+async fn wait_for_end(
+    mut tasks: JoinSet<Ended>,
+    applications: &Applications,
+) -> anyhow::Result<()> {
+    // a token that is being renewed has to be stored first
+    let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
+    if renewed.is_err() {
         error!("a token is still being renewed");
     }
     let all_ended = async {
         while let Some(ended) = tasks.join_next().await {
-            // that they end is right by now, and how may still be the cause of it all
+            // tasks may end now, but an error may be the reason why the program stops
             if let Ok(Ended::Early(_, Some(_))) | Err(_) = &ended
                 && let Some(error) = ended_early(ended)
             {
-                error!(error = format!("{error:#}"), "while stopping");
+                error!(error = format!("{error:#}"), "error while stopping");
             }
         }
     };
     let in_time = tokio::time::timeout(STOP_TIMEOUT, all_ended).await;
-    in_time.map_err(|_| anyhow!("some task did not stop in time"))
+    in_time.map_err(|_| anyhow!("some tasks did not stop in time"))
 }
 
 /// How a task ended.
 enum Ended {
-    /// It was asked to, or has nobody left to work for.
+    /// It was asked to stop, or its work is done.
     Stopped,
-    /// It never should, while the program runs.
+    /// It should run as long as the program.
     Early(&'static str, Option<io::Error>),
 }
 
-/// Why the program has to end, if a task's end is such a reason.
+/// Returns the error with which the program has to stop, if any.
 fn ended_early(ended: Result<Ended, JoinError>) -> Option<anyhow::Error> {
     match ended {
         Ok(Ended::Stopped) => None,
-        Ok(Ended::Early(task, None)) => Some(anyhow!("the {task} ended by itself")),
+        Ok(Ended::Early(task, None)) => Some(anyhow!("the {task} ended unexpectedly")),
         Ok(Ended::Early(task, Some(error))) => {
             Some(anyhow::Error::new(error).context(format!("the {task} failed")))
         }
@@ -258,239 +294,7 @@ fn ended_early(ended: Result<Ended, JoinError>) -> Option<anyhow::Error> {
     }
 }
 
-/// The accounts that are polled now.
-struct Accounts {
-    running: HashMap<String, Running>,
-    generation: Generation,
-    client: reqwest::Client,
-    telemetry: Telemetry,
-    changes: Changes,
-    shown_config: watch::Sender<String>,
-    pulses: watch::Sender<Vec<Pulse>>,
-    applications: Applications,
-    store: Option<Arc<Store>>,
-    stop: CancellationToken,
-}
-
-struct Running {
-    account: Account,
-    generation: Generation,
-    telemetry: AccountTelemetry,
-    access: Access,
-    pulse: Pulse,
-    stop: CancellationToken,
-}
-
-/// A poll loop that is about to begin.
-struct Beginning {
-    poller: Poller,
-    /// Whether the account was not there before. One that was changed is read at once.
-    is_new: bool,
-    /// What an earlier process knew.
-    kept: Option<Restored>,
-    delay: Duration,
-    heartbeat: Heartbeat,
-    stop: CancellationToken,
-}
-
-impl Accounts {
-    /// Reads the configuration anew and puts it in force, or keeps the old one and says why.
-    async fn reload(
-        &mut self,
-        options: &Options,
-        tasks: &mut JoinSet<Ended>,
-    ) -> anyhow::Result<Result<(), ConfigError>> {
-        let Options {
-            config_file,
-            kinds,
-            storage,
-            shard,
-            ..
-        } = options.clone();
-        let path = config_file.clone();
-        let load =
-            tokio::task::spawn_blocking(move || Config::load(&path, &kinds, storage.as_deref()));
-        let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
-            Ok(loaded) => loaded.context("cannot load the configuration")?,
-            Err(_) => Err(ConfigError::hangs(&config_file, LOAD_TIMEOUT)),
-        };
-        match loaded {
-            Ok(config) => {
-                let config = config.of_shard(shard);
-                log_warnings(&config);
-                self.put_in_force(config, tasks).await?;
-                self.telemetry.reload_succeeded();
-                info!(accounts = self.running.len(), "configuration reloaded");
-                Ok(Ok(()))
-            }
-            Err(problems) => {
-                self.telemetry.reload_failed();
-                for problem in problems.to_string().lines() {
-                    error!(
-                        problem,
-                        "configuration not reloaded, the old one stays in force"
-                    );
-                }
-                Ok(Err(problems))
-            }
-        }
-    }
-
-    /// Replaces all accounts at once. Those that are as before go on undisturbed.
-    async fn put_in_force(
-        &mut self,
-        config: Config,
-        tasks: &mut JoinSet<Ended>,
-    ) -> anyhow::Result<()> {
-        self.generation += 1;
-        let configured = config.accounts.iter().map(|account| {
-            let limits = account.provider.limits(account.polling.limits());
-            let key = account.provider.application(&account.name);
-            (account.name.as_str(), key, limits)
-        });
-        self.applications.configure(configured).await;
-        let mut before = std::mem::take(&mut self.running);
-        let mut new = BTreeMap::new();
-        let config_yaml = config.to_yaml();
-        let names: Vec<String> = config
-            .accounts
-            .iter()
-            .map(|account| account.name.clone())
-            .collect();
-        for account in config.accounts {
-            let name = account.name.clone();
-            let running = match before.remove(&name) {
-                Some(running) if running.account == account => running,
-                other => {
-                    let (running, beginning) = self.configure(account, other)?;
-                    new.insert(name.clone(), beginning);
-                    running
-                }
-            };
-            self.running.insert(name, running);
-        }
-        for running in before.into_values() {
-            running.stop.cancel();
-        }
-        if let Some(store) = &self.store {
-            join_all(new.values_mut().map(|beginning| beginning.restore(store))).await;
-        }
-        for beginning in new.values() {
-            beginning.poller.plan();
-        }
-        // only now are the plans of all accounts known that share a quota
-        let running = names.iter().filter_map(|name| self.running.get(name));
-        let mut in_force = Vec::new();
-        for running in running.clone() {
-            let beginning = new.get_mut(&running.account.name);
-            let configured = running.account.polling.poll_interval;
-            in_force.push(Configured {
-                generation: running.generation,
-                account: running.account.clone(),
-                poll_interval: running.access.application().stretched(configured),
-                restored: beginning.and_then(Beginning::resume),
-            });
-        }
-        let telemetries = running.clone().map(|running| running.telemetry.clone());
-        let telemetries = telemetries.collect();
-        let pulses = running.map(|running| running.pulse.clone()).collect();
-        let configured = Change::Configured(in_force);
-        let shown = self.changes.make(configured).await;
-        shown.context("the publisher ended")?;
-        self.telemetry.set_accounts(telemetries);
-        self.pulses.send_replace(pulses);
-        self.shown_config.send_replace(config_yaml);
-        // only now, so that no poll is over before its account is known
-        for beginning in new.into_values() {
-            let changes = self.changes.clone();
-            let Beginning {
-                poller,
-                delay,
-                heartbeat,
-                stop,
-                ..
-            } = beginning;
-            tasks.spawn(async move {
-                poller.run(delay, changes, heartbeat, stop).await;
-                Ended::Stopped
-            });
-        }
-        Ok(())
-    }
-
-    /// An account that is new or has changed. While it is the same one at its provider, its
-    /// counters and tokens go on.
-    fn configure(
-        &self,
-        account: Account,
-        before: Option<Running>,
-    ) -> anyhow::Result<(Running, Beginning)> {
-        let is_new = before.is_none();
-        let before = before.and_then(|running| {
-            running.stop.cancel();
-            let same = running.account.provider.same_account(&account.provider);
-            same.then_some((running.telemetry, running.access))
-        });
-        let (telemetry, access) = match before {
-            Some(before) => before,
-            None => connect(&account, &self.applications, self.store.clone())?,
-        };
-        let (heartbeat, pulse) = heartbeat();
-        let running = Running {
-            account,
-            generation: self.generation,
-            telemetry,
-            access,
-            pulse,
-            stop: self.stop.child_token(),
-        };
-        let beginning = Beginning {
-            poller: running.poller(self.client.clone()),
-            is_new,
-            kept: None,
-            delay: Duration::ZERO,
-            heartbeat,
-            stop: running.stop.clone(),
-        };
-        Ok((running, beginning))
-    }
-
-    /// What is left to wait for when nothing is to be begun any more.
-    fn end(self) -> Applications {
-        self.applications
-    }
-}
-
-impl Beginning {
-    /// Reads what an earlier process knew, or the poller of the account as it was before.
-    async fn restore(&mut self, store: &Arc<Store>) {
-        let kept = record::load(store, &self.poller.account).await;
-        self.poller.progress = Progress::of(kept.clone());
-        self.kept = Some(kept).filter(|_| self.is_new);
-    }
-
-    /// Goes on where an earlier process ended. Returns what that knew.
-    fn resume(&mut self) -> Option<Known> {
-        let (known, delay) = self.poller.resume(&self.kept.take()?);
-        self.delay = delay;
-        known
-    }
-}
-
-impl Running {
-    fn poller(&self, client: reqwest::Client) -> Poller {
-        Poller {
-            account: self.account.clone(),
-            generation: self.generation,
-            client,
-            telemetry: self.telemetry.clone(),
-            access: self.access.clone(),
-            progress: Progress::default(),
-        }
-    }
-}
-
-/// Says what is allowed and still worth a look.
+/// Logs the warnings of a configuration.
 pub fn log_warnings(config: &Config) {
     for warning in &config.warnings {
         warn!("{warning}");
@@ -502,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_finds_what_the_daemon_has() {
+    fn flags_lead_a_command_to_the_files_of_the_daemon() {
         let alone = Options {
             kinds: crate::provider::native(),
             config_file: PathBuf::from("/etc/campaign exporter.yml"),
@@ -525,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_it_waits_until_a_token_is_kept() {
+    fn grace_periods_leave_time_to_store_a_token() {
         let install = include_str!("../../docs/install.md");
         let base = include_str!("../../deploy/kubernetes/base/statefulset.yaml");
         let chart = include_str!("../../deploy/helm/campaign-exporter/templates/statefulset.yaml");
@@ -551,10 +355,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_by_itself_ends_the_program() {
+    async fn the_unexpected_end_of_a_task_stops_the_program() {
         assert_eq!(end(async { Ended::Stopped }).await, None);
         let early = end(async { Ended::Early("server", None) }).await;
-        assert_eq!(early.as_deref(), Some("the server ended by itself"));
+        assert_eq!(early.as_deref(), Some("the server ended unexpectedly"));
         let failed = end(async { Ended::Early("publisher", Some(io::Error::other("no"))) }).await;
         assert_eq!(failed.as_deref(), Some("the publisher failed: no"));
         let panicked = end(async { panic!("a bug") }).await.unwrap();

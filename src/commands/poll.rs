@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::commands::configure_quotas;
 use crate::config::Account;
 use crate::exposition::families;
 use crate::exposition::format::{Format, Writer};
@@ -42,12 +43,7 @@ pub async fn poll(
             .collect(),
     ));
     let mut applications = Applications::new(store.clone(), flags);
-    let configured = accounts.iter().map(|account| {
-        let limits = account.provider.limits(account.polling.limits());
-        let key = account.provider.application(&account.name);
-        (account.name.as_str(), key, limits)
-    });
-    applications.configure(configured).await;
+    configure_quotas(&mut applications, &accounts).await;
     for account in accounts {
         let (telemetry, access) = connect(&account, &applications, store.clone())?;
         telemetries.push(telemetry.clone());

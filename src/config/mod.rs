@@ -679,7 +679,7 @@ template, channel_name
             ),
             (
                 "\"a\\nb\"",
-                "2:9: accounts[0].name: holds a control character",
+                "2:9: accounts[0].name: contains a control character",
             ),
             (
                 long.as_str(),

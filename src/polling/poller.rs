@@ -18,7 +18,7 @@ use crate::polling::heartbeat::Heartbeat;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, Data, Generation, Known, Update};
-use crate::storage::record::{DataRecord, PollRecord, Restored};
+use crate::storage::record::{DataRecord, PollRecord, StoredAccount};
 use crate::storage::store::{Kind, Store, StoreError};
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::auth::tokens::Access;
@@ -81,7 +81,7 @@ pub struct Progress {
 
 impl Progress {
     /// How far an earlier process came.
-    pub fn of(restored: Restored) -> Self {
+    pub fn of(restored: StoredAccount) -> Self {
         let last_success = restored.last_success();
         let poll = restored.poll.as_ref();
         Self {
@@ -363,7 +363,7 @@ impl Poller {
     }
 
     /// Goes on where another process has ended. Returns what that knew, and how long to wait.
-    pub fn resume(&self, restored: &Restored) -> (Option<Known>, Duration) {
+    pub fn resume(&self, restored: &StoredAccount) -> (Option<Known>, Duration) {
         let interval = self.interval();
         let delay = self.progress.last_poll.map_or(Duration::ZERO, |last| {
             // a clock that went back tells nothing
@@ -502,7 +502,7 @@ fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
 }
 
 /// What a process that has just started knows about an account.
-fn known(account: &Account, restored: &Restored, poll_interval: Duration) -> Option<Known> {
+fn known(account: &Account, restored: &StoredAccount, poll_interval: Duration) -> Option<Known> {
     let now = Utc::now();
     let poll = restored.poll.as_ref();
     let fresh = restored.data.as_ref().and_then(|(time, record)| {
@@ -816,7 +816,7 @@ mod tests {
         // a clock that went back tells nothing
         for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-1, 0.0)] {
             record.ended = now - TimeDelta::minutes(minutes_ago);
-            let restored = Restored {
+            let restored = StoredAccount {
                 poll: Some(record.clone()),
                 data: None,
             };
@@ -827,7 +827,7 @@ mod tests {
         }
         // data that was there and is gone is not waited for
         record.data_saved = Some(now);
-        let restored = Restored {
+        let restored = StoredAccount {
             poll: Some(record),
             data: None,
         };

@@ -1,4 +1,4 @@
-//! What outlives the process: checked files, and what of an account is kept in them.
+//! Storage that outlives the process: checked files, and the stored state of an account.
 
 pub mod record;
 pub mod store;

@@ -1,8 +1,8 @@
-//! What of an account outlives the process: how its last poll went, and its last good data.
+//! The stored state of an account: its last poll and its last good data.
 //!
-//! Two files, since polls are many and what they change is little. Either may be missing, or of
-//! another moment than the other, when the process was killed between them: each time is told with
-//! the file that it is true for.
+//! There are two files, because polls are frequent and rarely change the data. Either file may be
+//! missing, and they may disagree if the process was killed between the two writes. Each file
+//! therefore carries the time of its own contents.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,9 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use crate::campaign::history::History;
-use crate::config::Account;
 use crate::storage::store::{Kind, Store, StoreError};
 
-/// How the last poll went.
+/// The last poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollRecord {
     /// Which campaigns were read; see [`crate::provider::Settings::source`].
@@ -26,97 +25,98 @@ pub struct PollRecord {
     pub up: bool,
     /// How long it took.
     pub took: Duration,
-    /// When the last good one ended.
+    /// When the last successful poll ended.
     pub last_success: Option<DateTime<Utc>>,
-    /// When the access token in use runs out.
+    /// When the access token expires.
     pub token_expiry: Option<DateTime<Utc>>,
-    /// The requests of the last read of the recent campaigns.
+    /// Number of requests of the last read of recent campaigns.
     pub recent_requests: Option<u64>,
-    /// The requests of the last read of all.
+    /// Number of requests of the last full read.
     pub full_requests: Option<u64>,
     /// When the last full read began.
     pub last_full: Option<DateTime<Utc>>,
-    /// How far back it was to reach.
+    /// The configured lookback at that time.
     pub lookback: Duration,
-    /// When the data of the last good poll was saved, which may be earlier: what does not change is
-    /// not written again.
+    /// When the data of the last successful poll was saved. This may be before the poll, because
+    /// unchanged data is not written again.
     pub data_saved: Option<DateTime<Utc>>,
 }
 
 /// The last good data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// Which campaigns were read.
+    /// Which campaigns were read; see [`PollRecord::source`].
     pub source: String,
-    /// When it was read.
+    /// When they were read.
     pub saved: DateTime<Utc>,
     /// The campaigns.
     pub history: History,
-    /// The credits left.
+    /// The remaining credits.
     pub credits: Option<f64>,
     /// The provider's own rates as ratios.
     pub reported_ratios: Vec<(String, f64)>,
 }
 
-/// What is known about an account from before the start.
+/// The stored state of an account.
 #[derive(Clone, Debug, Default)]
-pub struct Restored {
-    /// How its last poll went.
+pub struct StoredAccount {
+    /// The last poll.
     pub poll: Option<PollRecord>,
-    /// Its last good data, and when that was true.
+    /// The last good data, and when it was last confirmed by a poll.
     pub data: Option<(DateTime<Utc>, DataRecord)>,
 }
 
-impl Restored {
-    /// When the last good poll ended: its data may be gone, and says it better where it is not.
+impl StoredAccount {
+    /// Returns when the last successful poll ended.
     pub fn last_success(&self) -> Option<DateTime<Utc>> {
+        // the poll record may be about other data than what is stored
         let of_data = self.data.as_ref().map(|(time, _)| *time);
         of_data.or_else(|| self.poll.as_ref()?.last_success)
     }
 
-    /// Whether nothing is gained by waiting for the next poll: the data of the last good one is
-    /// gone, or it is to reach as far back as none did.
+    /// Returns whether to poll without waiting for the interval: the data is lost, or the lookback
+    /// has changed.
     pub fn is_due(&self, lookback: Duration) -> bool {
         self.poll.as_ref().is_none_or(|poll| {
-            let is_gone = poll.data_saved.is_some() && self.data.is_none();
-            is_gone || poll.lookback != lookback
+            let is_lost = poll.data_saved.is_some() && self.data.is_none();
+            is_lost || poll.lookback != lookback
         })
     }
 }
 
-/// Reads what is kept of an account. What cannot be used is told in the log.
-pub async fn load(store: &Arc<Store>, account: &Account) -> Restored {
-    let source = account.provider.source();
-    let name = &account.name;
-    let poll = store.load::<PollRecord>(Kind::Poll, name).await;
-    let data = store.load::<DataRecord>(Kind::Campaigns, name).await;
-    let mut poll = usable(name, poll).filter(|poll| poll.source == source);
-    let data = usable(name, data);
-    let of_another = data.as_ref().is_some_and(|data| data.source != source);
-    if of_another {
-        info!(
-            account = name,
-            "the kept campaigns were read with other settings and are not used"
-        );
-    }
-    let data = data.filter(|_| !of_another);
+/// Loads the state of an account, as far as it was read from the same source. Files that cannot be
+/// used are logged.
+pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAccount {
+    let poll = store.load::<PollRecord>(Kind::Poll, account).await;
+    let mut poll = log_unusable(account, poll).filter(|poll| poll.source == source);
+    let data = store.load::<DataRecord>(Kind::Campaigns, account).await;
+    let data = log_unusable(account, data).filter(|data| {
+        let is_same = data.source == source;
+        if !is_same {
+            info!(
+                account,
+                "the stored campaigns were read with other settings and are ignored"
+            );
+        }
+        is_same
+    });
     let saved = data.as_ref().map(|data| data.saved);
     let mut last_success = None;
     if let Some(poll) = &mut poll {
         if poll.data_saved == saved {
             last_success = poll.last_success;
         } else {
-            // it speaks of other data
+            // the full read that it knows of is not in this data
             poll.last_full = None;
         }
     }
     let data = data.map(|data| (last_success.unwrap_or(data.saved), data));
-    Restored { poll, data }
+    StoredAccount { poll, data }
 }
 
-fn usable<T>(account: &str, loaded: Result<Option<T>, StoreError>) -> Option<T> {
+fn log_unusable<T>(account: &str, loaded: Result<Option<T>, StoreError>) -> Option<T> {
     loaded.unwrap_or_else(|error| {
-        warn!(account, %error, "what was kept cannot be read");
+        warn!(account, %error, "cannot read a stored file");
         None
     })
 }

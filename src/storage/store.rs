@@ -1,7 +1,7 @@
-//! Files that outlive the process: replaced as a whole or not at all, checked when they are read.
+//! Files that outlive the process: replaced atomically, and checked when they are read.
 //!
-//! Each begins with a line that tells what it is, in which version, whose, and its checksum. A file
-//! that does not keep what that line promises is set aside, never believed and never fatal.
+//! Each file begins with a header line: its kind, format version, owner, checksum and length. A file
+//! that does not match its header is set aside. It is never used and never fatal.
 
 use std::collections::HashMap;
 use std::fs::{self, File, TryLockError};
@@ -25,35 +25,35 @@ use tracing::warn;
 /// The first word of every file.
 const PROGRAM: &str = "campaign_exporter";
 
-/// Largest file in bytes: a million campaigns have a quarter of this.
+/// Maximum file size in bytes: a million campaigns need a quarter of this.
 const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Longest first line in bytes.
+/// Maximum length of the header line in bytes.
 const MAX_HEADER_BYTES: usize = 128;
 
-/// Time limit of reading or writing a file: a file system that hangs must not hold a poll.
+/// Time limit for reading or writing a file: a hung file system must not block a poll.
 const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Files that are read or written at the same time, those that hang included: far fewer than the
-/// threads of the runtime, which rendering needs, too.
+/// Maximum number of concurrent file operations, hung ones included. This leaves most of the
+/// runtime's blocking threads to rendering.
 static THREADS: Semaphore = Semaphore::const_new(64);
 
-/// Between two looks at a lock that somebody else holds.
+/// Pause between two attempts to take a lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How much of a name is legible in the name of its file, in characters.
+/// How many characters of a name its file name shows.
 const LEGIBLE_CHARS: usize = 40;
 
-/// What a file holds.
+/// The kind of content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The tokens of an account.
     Tokens,
-    /// How the last poll of an account went.
+    /// The last poll of an account.
     Poll,
     /// The campaigns of an account.
     Campaigns,
-    /// The day's requests of an application.
+    /// The request count of an application for the day.
     Requests,
 }
 
@@ -67,107 +67,111 @@ impl Kind {
         }
     }
 
-    /// To be raised with each change of what is written.
-    const fn version(self) -> u32 {
+    /// The format version. Raise it with every change to the stored type, and add the new bytes to
+    /// `src/stored_formats.rs`.
+    pub(crate) const fn version(self) -> u32 {
         match self {
-            Self::Tokens | Self::Poll | Self::Campaigns | Self::Requests => 1,
+            Self::Tokens | Self::Poll | Self::Requests => 1,
+            Self::Campaigns => 2,
         }
     }
 
-    /// Whether it has to outlive a power cut, too. What a poll tells is there again at the next
-    /// one, and requests are counted far more often than power fails.
+    /// Returns whether it must survive a power failure. The next poll restores what a poll found,
+    /// and syncing every request count would cost more than a lost count.
     const fn is_durable(self) -> bool {
         matches!(self, Self::Tokens)
     }
 }
 
-/// A folder of such files.
+/// A directory of stored files.
 #[derive(Debug)]
 pub struct Store {
-    folder: PathBuf,
-    /// Held for as long as the process owns the folder.
+    directory: PathBuf,
+    /// Held while this process owns the directory.
     lock: Option<File>,
-    /// The number of the next save.
+    /// The sequence number of the next save.
     next: AtomicU64,
-    /// The number of the last save of each file: one that hung and was given up must not put an
-    /// older content in the place of a newer one.
+    /// The sequence number of the last save of each file, so that a save that hung and timed out
+    /// cannot overwrite a newer one.
     saved: Mutex<HashMap<PathBuf, u64>>,
 }
 
-/// Why a file or its folder cannot be used.
+/// Reason why a file or its directory cannot be used.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The operating system says so.
+    /// The operating system reported an error.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error.
         source: io::Error,
     },
-    /// Another process runs on the same folder.
-    #[error("{0} is in use by another campaign_exporter: give each its own --storage.path")]
+    /// Another process owns the directory.
+    #[error("{0} is in use by another campaign_exporter: each needs its own --storage.path")]
     InUse(PathBuf),
-    /// The file system hangs.
-    #[error("{0}: no answer from the file system within {t} s", t = FILE_TIMEOUT.as_secs())]
-    Hangs(PathBuf),
-    /// Another process holds the lock of one file for too long.
-    #[error("{0} is held by another process")]
-    Held(PathBuf),
-    /// What is to be written has no form.
+    /// The file system does not respond.
+    #[error("{0}: the file system did not respond within {t} s", t = FILE_TIMEOUT.as_secs())]
+    TimedOut(PathBuf),
+    /// Another process held the lock of a file for too long.
+    #[error("{0} is locked by another process")]
+    Locked(PathBuf),
+    /// The value cannot be encoded.
     #[error("cannot encode {0}: {1}")]
     Encode(PathBuf, postcard::Error),
 }
 
 impl Store {
-    /// Opens a folder, which is made if need be, as its only owner until the value is dropped.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let mut store = Self::share(folder)?;
-        store.lock = try_lock(&folder.join("lock"), folder)?;
+    /// Opens a directory as its only owner until the value is dropped. Creates it if needed.
+    pub fn open(directory: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::share(directory)?;
+        store.lock = try_lock(&directory.join("lock"), directory)?;
         if store.lock.is_none() {
-            return Err(StoreError::InUse(folder.to_path_buf()));
+            return Err(StoreError::InUse(directory.to_path_buf()));
         }
-        // what was there before can be opened, too, where nothing new can be made
-        drop(store.unfinished()?);
-        store.remove_leftovers();
+        // an existing lock file can be opened even if the directory is read-only
+        drop(store.temporary_file()?);
+        store.remove_temporary_files();
         Ok(store)
     }
 
-    /// Opens a folder beside its owner, to read it and to change tokens.
-    pub fn share(folder: &Path) -> Result<Self, StoreError> {
-        if !folder.exists() {
+    /// Opens a directory that another process may own, to read it and to change tokens.
+    pub fn share(directory: &Path) -> Result<Self, StoreError> {
+        if !directory.exists() {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
-                .create(folder)
-                .map_err(io_error("make", folder))?;
-            if let Some(parent) = folder.parent().filter(|path| !path.as_os_str().is_empty()) {
+                .create(directory)
+                .map_err(io_error("create", directory))?;
+            if let Some(parent) = directory
+                .parent()
+                .filter(|path| !path.as_os_str().is_empty())
+            {
                 sync(parent)?;
             }
         }
         Ok(Self {
-            folder: folder.to_path_buf(),
+            directory: directory.to_path_buf(),
             lock: None,
             next: AtomicU64::new(1),
             saved: Mutex::default(),
         })
     }
 
-    /// Whether no other process owns the folder.
+    /// Returns whether this process owns the directory.
     pub const fn is_owned(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Where the file of an account or application is.
+    /// Returns the path of the file of an account or application.
     pub fn path(&self, kind: Kind, name: &str) -> PathBuf {
-        self.folder
+        self.directory
             .join(format!("{}.{}", file_name(name), kind.as_str()))
     }
 
-    /// Writes a file as a whole: whoever reads it finds the old one or the new one, whenever the
-    /// process ends.
+    /// Replaces a file atomically: readers see the old or the new one, even if the process is killed.
     pub async fn save(
         self: &Arc<Self>,
         kind: Kind,
@@ -177,7 +181,7 @@ impl Store {
         self.save_holding(kind, name, value, None).await
     }
 
-    /// The same, and the file's lock is held until that is done, however long it takes.
+    /// Like [`Self::save`], but holds the file's lock until the write is done, even after a timeout.
     pub async fn save_holding(
         self: &Arc<Self>,
         kind: Kind,
@@ -200,7 +204,7 @@ impl Store {
         .await
     }
 
-    /// Reads a file; nothing if there is none, or none that can be believed.
+    /// Reads a file. Returns `None` if it does not exist or is not valid.
     pub async fn load<T: DeserializeOwned + Send + 'static>(
         self: &Arc<Self>,
         kind: Kind,
@@ -212,8 +216,8 @@ impl Store {
         in_time(path, move || read(kind, &name, &file)).await
     }
 
-    /// Waits until no other process changes the file, and keeps others from it until the value is
-    /// dropped.
+    /// Locks a file against changes by other processes until the value is dropped. Waits for the
+    /// lock for up to `patience`.
     pub async fn lock(
         &self,
         kind: Kind,
@@ -221,16 +225,16 @@ impl Store {
         patience: Duration,
     ) -> Result<File, StoreError> {
         let path = self
-            .folder
+            .directory
             .join(format!("{}.{}.lock", file_name(name), kind.as_str()));
         let deadline = Instant::now() + patience;
         loop {
-            let (folder, file) = (self.folder.clone(), path.clone());
-            if let Some(lock) = in_time(path.clone(), move || try_lock(&file, &folder)).await? {
+            let (directory, file) = (self.directory.clone(), path.clone());
+            if let Some(lock) = in_time(path.clone(), move || try_lock(&file, &directory)).await? {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
-                return Err(StoreError::Held(path));
+                return Err(StoreError::Locked(path));
             }
             tokio::time::sleep(LOCK_PAUSE).await;
         }
@@ -244,59 +248,59 @@ impl Store {
         number: u64,
     ) -> Result<(), StoreError> {
         let path = &self.path(kind, name);
-        let mut file = self.unfinished()?;
+        let mut file = self.temporary_file()?;
         let written = file
             .write_all(header(kind, name, payload).as_bytes())
             .and_then(|()| file.write_all(payload))
             .and_then(|()| file.flush());
         written.map_err(io_error("write", path))?;
-        share_with_owner(file.as_file(), &self.folder)?;
+        share_with_owner(file.as_file(), &self.directory)?;
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let last = saved.entry(path.clone()).or_default();
         if *last > number {
             return Ok(());
         }
         *last = number;
-        persist(file, path, kind.is_durable(), &self.folder)
+        persist(file, path, kind.is_durable(), &self.directory)
     }
 
-    /// A file under way. Its mode is 0600 from the first.
-    fn unfinished(&self) -> Result<NamedTempFile, StoreError> {
+    /// Creates a temporary file. Its mode is 0600 from the start.
+    fn temporary_file(&self) -> Result<NamedTempFile, StoreError> {
         tempfile::Builder::new()
-            .prefix(LEFTOVER_PREFIX)
-            .tempfile_in(&self.folder)
-            .map_err(io_error("write to", &self.folder))
+            .prefix(TEMPORARY_PREFIX)
+            .tempfile_in(&self.directory)
+            .map_err(io_error("write to", &self.directory))
     }
 
-    /// Removes what processes that were killed while they wrote have left. One that writes now may
-    /// be another process, which changes tokens.
-    fn remove_leftovers(&self) {
+    /// Removes the temporary files of killed processes. Recent ones may belong to another process
+    /// that is changing tokens.
+    fn remove_temporary_files(&self) {
         let old = Duration::from_mins(10);
-        let Ok(entries) = fs::read_dir(&self.folder) else {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
             return;
         };
         for entry in entries.flatten() {
-            let is_leftover = entry
+            let is_temporary = entry
                 .file_name()
                 .to_str()
-                .is_some_and(|name| name.starts_with(LEFTOVER_PREFIX));
+                .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
             let age = entry
                 .metadata()
                 .and_then(|metadata| metadata.modified())
                 .ok()
                 .and_then(|modified| modified.elapsed().ok());
-            if is_leftover && age.is_some_and(|age| age > old) {
+            if is_temporary && age.is_some_and(|age| age > old) {
                 let path = entry.path();
                 if let Err(error) = fs::remove_file(&path) {
-                    warn!(path = %path.display(), %error, "cannot remove an unfinished file");
+                    warn!(path = %path.display(), %error, "cannot remove a temporary file");
                 }
             }
         }
     }
 }
 
-/// Takes a lock, which is made if need be, unless another process has it.
-fn try_lock(path: &Path, folder: &Path) -> Result<Option<File>, StoreError> {
+/// Takes a lock unless another process holds it. Creates the lock file if needed.
+fn try_lock(path: &Path, directory: &Path) -> Result<Option<File>, StoreError> {
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -304,7 +308,7 @@ fn try_lock(path: &Path, folder: &Path) -> Result<Option<File>, StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(io_error("open", path))?;
-    share_with_owner(&file, folder)?;
+    share_with_owner(&file, directory)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -312,55 +316,56 @@ fn try_lock(path: &Path, folder: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Gives a file to whom its folder belongs: a command that root runs writes for an exporter that is
-/// not root.
-fn share_with_owner(file: &File, folder: &Path) -> Result<(), StoreError> {
+/// Gives a file to the owner of its directory, so that an unprivileged exporter can read what a
+/// command run by root has written.
+fn share_with_owner(file: &File, directory: &Path) -> Result<(), StoreError> {
     let ids = |metadata: fs::Metadata| (metadata.uid(), metadata.gid());
     let own = file.metadata().map(ids);
-    let owner = fs::metadata(folder).map(ids);
+    let owner = fs::metadata(directory).map(ids);
     let (own, owner) = own
         .and_then(|own| owner.map(|owner| (own, owner)))
-        .map_err(io_error("look at", folder))?;
+        .map_err(io_error("stat", directory))?;
     if own.0 == owner.0 {
         return Ok(());
     }
     match fchown(file, Some(owner.0), Some(owner.1)) {
-        // only root can give a file away: whoever else may write here is whom it belongs to
+        // only root may change the owner; any other process keeps its own files
         Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-            Err(io_error("give to its owner a file in", folder)(error))
+            Err(io_error("change the owner of a file in", directory)(error))
         }
         _ => Ok(()),
     }
 }
 
-/// Files under way have names of this kind.
-const LEFTOVER_PREFIX: &str = ".unfinished-";
+/// Prefix of the names of temporary files.
+const TEMPORARY_PREFIX: &str = ".unfinished-";
 
-/// Gives a finished file its name, with what makes it durable in the right order.
+/// Renames a finished file to its final name. For durability, syncs the file before and the
+/// directory after.
 fn persist(
     file: NamedTempFile,
     path: &Path,
     durable: bool,
-    folder: &Path,
+    directory: &Path,
 ) -> Result<(), StoreError> {
     if durable {
         file.as_file().sync_all().map_err(io_error("write", path))?;
     }
     file.persist(path)
         .map_err(|error| io_error("replace", path)(error.error))?;
-    if durable { sync(folder) } else { Ok(()) }
+    if durable { sync(directory) } else { Ok(()) }
 }
 
-/// Makes durable which files a folder has.
-fn sync(folder: &Path) -> Result<(), StoreError> {
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(io_error("write", folder))
+/// Syncs the entries of a directory.
+fn sync(directory: &Path) -> Result<(), StoreError> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(io_error("write", directory))
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, name: &str, path: &Path) -> Result<Option<T>, StoreError> {
-    // opening a pipe could take for ever
+    // opening a pipe could block forever
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        set_aside(path, "it is no regular file")?;
+        set_aside(path, "not a regular file")?;
         return Ok(None);
     }
     let file = match File::open(path) {
@@ -384,7 +389,7 @@ fn read<T: DeserializeOwned>(kind: Kind, name: &str, path: &Path) -> Result<Opti
     }
 }
 
-/// Takes from others what somebody may have allowed them.
+/// Removes the access of other users.
 fn keep_private(file: &File, path: &Path) {
     let others = |mode: u32| mode & 0o077;
     let Ok(metadata) = file.metadata() else {
@@ -395,8 +400,12 @@ fn keep_private(file: &File, path: &Path) {
     }
     let private = fs::Permissions::from_mode(0o600);
     match file.set_permissions(private) {
-        Ok(()) => warn!(path = %path.display(), "tokens were readable by others: made private"),
-        Err(error) => warn!(path = %path.display(), %error, "tokens are readable by others"),
+        Ok(()) => {
+            warn!(path = %path.display(), "the token file was accessible to other users; access removed")
+        }
+        Err(error) => {
+            warn!(path = %path.display(), %error, "the token file is accessible to other users")
+        }
     }
 }
 
@@ -406,7 +415,7 @@ fn set_aside(path: &Path, why: &str) -> Result<(), StoreError> {
     let aside = PathBuf::from(aside);
     fs::rename(path, &aside).map_err(io_error("set aside", path))?;
     let (path, aside) = (path.display(), aside.display());
-    warn!(%path, %aside, why, "a stored file cannot be used and was set aside");
+    warn!(%path, %aside, why, "unusable stored file set aside");
     Ok(())
 }
 
@@ -416,17 +425,17 @@ pub(crate) fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
     format!("{PROGRAM} {kind} {version} {owner} {sum:08x} {length}\n")
 }
 
-/// What a file holds, or why it cannot be believed.
+/// Decodes a file. The error says why it is not valid.
 pub(crate) fn decode<T: DeserializeOwned>(
     kind: Kind,
     name: &str,
     bytes: &[u8],
 ) -> Result<T, String> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("it has more than {MAX_FILE_BYTES} bytes"));
+        return Err(format!("larger than {MAX_FILE_BYTES} bytes"));
     }
     let head = bytes.get(..MAX_HEADER_BYTES).unwrap_or(bytes);
-    let foreign = || format!("it is no file of {PROGRAM}");
+    let foreign = || format!("not a {PROGRAM} file");
     let end = head.iter().position(|byte| *byte == b'\n');
     let end = end.ok_or_else(foreign)?;
     let (line, payload) = bytes.split_at(end + 1);
@@ -437,25 +446,25 @@ pub(crate) fn decode<T: DeserializeOwned>(
     }
     let found = words.next().unwrap_or_default();
     if found != kind.as_str() {
-        return Err(format!("it holds {found:?}, not {}", kind.as_str()));
+        return Err(format!("holds {found:?}, not {}", kind.as_str()));
     }
     let version = words.next().unwrap_or_default();
     if version != kind.version().to_string() {
         let known = kind.version();
         return Err(format!(
-            "it has version {version:?}, and this exporter reads {known}"
+            "format version {version:?}; this exporter reads version {known}"
         ));
     }
     if words
         .next()
         .is_none_or(|owner| owner != short_fingerprint(name))
     {
-        return Err("it is that of another account or application".to_owned());
+        return Err("belongs to another account or application".to_owned());
     }
     if line != header(kind, name, payload) {
-        return Err("it is damaged: its checksum or length is another".to_owned());
+        return Err("damaged: checksum or length mismatch".to_owned());
     }
-    postcard::from_bytes(payload).map_err(|error| format!("it cannot be decoded: {error}"))
+    postcard::from_bytes(payload).map_err(|error| format!("cannot decode: {error}"))
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
@@ -464,7 +473,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     checksum.sum()
 }
 
-/// A file name of bounded length for any name: legible, and another for each name.
+/// Returns a legible, unique file name of bounded length.
 fn file_name(name: &str) -> String {
     let legible: String = name
         .chars()
@@ -480,12 +489,12 @@ fn file_name(name: &str) -> String {
     format!("{legible}.{}", short_fingerprint(name))
 }
 
-/// Enough of it to tell names apart.
+/// Returns enough of the fingerprint to tell names apart.
 fn short_fingerprint(name: &str) -> String {
     fingerprint(name).chars().take(16).collect()
 }
 
-/// What tells two texts apart without holding either.
+/// Returns a hash that identifies a text without revealing it.
 pub fn fingerprint(text: &str) -> String {
     format!("{:x}", Sha256::digest(text.as_bytes()))
 }
@@ -499,17 +508,19 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Stor
     }
 }
 
-/// What the operating system says, without the path that `tempfile` adds: it is another one each
-/// time, and the log would take each failure for a new one.
+/// Removes the path that `tempfile` adds to an error. It is different each time, so the log would
+/// take each failure for a new one.
 fn without_path(error: io::Error) -> io::Error {
     let text = error.to_string();
     match text.split_once(" at path ") {
-        Some((said, _)) if error.raw_os_error().is_none() => io::Error::new(error.kind(), said),
+        Some((message, _)) if error.raw_os_error().is_none() => {
+            io::Error::new(error.kind(), message)
+        }
         _ => error,
     }
 }
 
-/// Works on a thread of its own, which hangs where the file system does.
+/// Runs file operations on a blocking thread, with a time limit.
 async fn in_time<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -518,7 +529,7 @@ async fn in_time<T: Send + 'static>(
         let place = THREADS.acquire().await.map_err(io::Error::other)?;
         let working = tokio::task::spawn_blocking(move || {
             let result = work();
-            // kept until here: work that hangs keeps its place
+            // released only now, so that hung operations count
             drop(place);
             result
         });
@@ -527,7 +538,7 @@ async fn in_time<T: Send + 'static>(
     match tokio::time::timeout(FILE_TIMEOUT, working).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => Err(io_error("use", &path)(error)),
-        Err(_) => Err(StoreError::Hangs(path)),
+        Err(_) => Err(StoreError::TimedOut(path)),
     }
 }
 
@@ -538,9 +549,9 @@ mod tests {
     use super::*;
 
     fn store() -> (TempDir, Arc<Store>) {
-        let folder = TempDir::new().unwrap();
-        let store = Arc::new(Store::open(&folder.path().join("made/on/the/way")).unwrap());
-        (folder, store)
+        let directory = TempDir::new().unwrap();
+        let store = Arc::new(Store::open(&directory.path().join("made/on/the/way")).unwrap());
+        (directory, store)
     }
 
     async fn load(store: &Arc<Store>, name: &str) -> Option<Vec<String>> {
@@ -553,8 +564,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_saved_is_loaded_and_only_the_owner_may_read_it() {
-        let (_folder, store) = store();
+    async fn saved_values_load_and_are_private() {
+        let (_directory, store) = store();
         assert_eq!(load(&store, "a").await, None);
         save(&store, "a", "one").await;
         save(&store, "a", "two").await;
@@ -562,7 +573,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let path = store.path(Kind::Tokens, "a");
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(mode(&store.folder), 0o700);
+        assert_eq!(mode(&store.directory), 0o700);
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["two".to_owned()]));
@@ -570,8 +581,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_name_has_a_file_of_its_own_in_the_folder() {
-        let (_folder, store) = store();
+    async fn every_name_maps_to_its_own_file_in_the_directory() {
+        let (_directory, store) = store();
         let long = "x".repeat(200);
         let names = [
             "../../etc/passwd",
@@ -591,13 +602,13 @@ mod tests {
         for name in names {
             assert_eq!(load(&store, name).await, Some(vec![name.to_owned()]));
             let path = store.path(Kind::Tokens, name);
-            assert_eq!(path.parent(), Some(store.folder.as_path()), "{name}");
+            assert_eq!(path.parent(), Some(store.directory.as_path()), "{name}");
         }
     }
 
     #[tokio::test]
-    async fn what_is_damaged_or_foreign_is_set_aside_with_the_reason() {
-        let (_folder, store) = store();
+    async fn damaged_and_foreign_files_are_set_aside() {
+        let (_directory, store) = store();
         save(&store, "a", "secret").await;
         let path = store.path(Kind::Tokens, "a");
         let good = fs::read(&path).unwrap();
@@ -612,9 +623,12 @@ mod tests {
             (flipped, "damaged"),
             (good[..good.len() - 1].to_vec(), "damaged"),
             ([good.as_slice(), b"x"].concat(), "damaged"),
-            (Vec::new(), "no file of"),
-            (vec![0; 4096], "no file of"),
-            (b"{\"refresh_token\":1}\n".to_vec(), "no file of"),
+            (Vec::new(), "not a campaign_exporter file"),
+            (vec![0; 4096], "not a campaign_exporter file"),
+            (
+                b"{\"refresh_token\":1}\n".to_vec(),
+                "not a campaign_exporter file",
+            ),
             (replaced("tokens 1", "tokens 2"), "version \"2\""),
             (replaced("tokens", "campaigns"), "holds \"campaigns\""),
         ] {
@@ -629,48 +643,48 @@ mod tests {
             let aside = path.with_extension("tokens.set-aside");
             assert_eq!(fs::read(&aside).unwrap(), bytes, "{why}");
             assert!(!path.exists());
-            // and a new one is taken
+            // a new file works again
             save(&store, "a", "new").await;
             assert_eq!(load(&store, "a").await, Some(vec!["new".to_owned()]));
         }
-        // what another version of the program would have written under the same number
+        // a changed type under the same version number
         assert!(decode::<(u64, Vec<String>)>(Kind::Tokens, "a", &good).is_err());
         let of_another = decode::<Vec<String>>(Kind::Tokens, "b", &good);
         assert!(of_another.unwrap_err().contains("another account"));
     }
 
     #[tokio::test]
-    async fn a_folder_has_one_owner() {
-        let (_folder, store) = store();
-        let error = Store::open(&store.folder).unwrap_err().to_string();
+    async fn a_directory_has_one_owner() {
+        let (_directory, store) = store();
+        let error = Store::open(&store.directory).unwrap_err().to_string();
         assert!(error.contains("in use by another"), "{error}");
-        let shared = Store::share(&store.folder).unwrap();
+        let shared = Store::share(&store.directory).unwrap();
         assert!(store.is_owned() && !shared.is_owned());
-        let path = store.folder.clone();
+        let path = store.directory.clone();
         drop(store);
         assert!(Store::open(&path).is_ok());
     }
 
     #[tokio::test]
-    async fn one_process_at_a_time_changes_a_file() {
-        let (_folder, store) = store();
+    async fn a_lock_excludes_other_processes() {
+        let (_directory, store) = store();
         let soon = Duration::from_millis(200);
         let held = store.lock(Kind::Tokens, "a", soon).await.unwrap();
         assert!(store.lock(Kind::Tokens, "b", soon).await.is_ok());
         let error = store.lock(Kind::Tokens, "a", soon).await.unwrap_err();
-        assert!(error.to_string().contains("held"), "{error}");
+        assert!(error.to_string().contains("locked"), "{error}");
         drop(held);
         assert!(store.lock(Kind::Tokens, "a", soon).await.is_ok());
     }
 
     #[tokio::test]
-    async fn a_folder_that_cannot_be_written_is_named() {
-        let (_folder, store) = store();
-        fs::remove_dir_all(&store.folder).unwrap();
+    async fn errors_name_the_directory() {
+        let (_directory, store) = store();
+        fs::remove_dir_all(&store.directory).unwrap();
         let saved = store.save(Kind::Poll, "a", 1_u8).await;
         let error = saved.unwrap_err().to_string();
         assert!(
-            error.contains(&store.folder.display().to_string()),
+            error.contains(&store.directory.display().to_string()),
             "{error}"
         );
         let file = NamedTempFile::new().unwrap();
@@ -678,8 +692,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_save_that_comes_late_replaces_nothing_newer() {
-        let (_folder, store) = store();
+    async fn a_late_save_does_not_replace_a_newer_one() {
+        let (_directory, store) = store();
         save(&store, "a", "new").await;
         let old = postcard::to_stdvec(&vec!["old"]).unwrap();
         store.replace(Kind::Tokens, "a", &old, 0).unwrap();
@@ -690,37 +704,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_root_writes_belongs_to_whom_the_folder_belongs() {
-        let (_folder, store) = store();
+    async fn files_written_by_root_belong_to_the_owner_of_the_directory() {
+        let (_directory, store) = store();
         let owner = |path: &Path| {
             let metadata = fs::metadata(path).unwrap();
             (metadata.uid(), metadata.gid())
         };
-        if std::os::unix::fs::chown(&store.folder, Some(12_345), Some(54_321)).is_err() {
-            // only root can give a file away, and only root has to
+        if std::os::unix::fs::chown(&store.directory, Some(12_345), Some(54_321)).is_err() {
+            // needs root
             return;
         }
         save(&store, "a", "x").await;
         let _lock = store.lock(Kind::Tokens, "a", LOCK_PAUSE).await.unwrap();
-        let lock = store.folder.join(format!("{}.tokens.lock", file_name("a")));
+        let lock = store
+            .directory
+            .join(format!("{}.tokens.lock", file_name("a")));
         for path in [store.path(Kind::Tokens, "a"), lock] {
             assert_eq!(owner(&path), (12_345, 54_321), "{}", path.display());
         }
     }
 
     #[tokio::test]
-    async fn what_was_never_finished_is_removed_once_it_is_old() {
-        let (_folder, store) = store();
-        let path = store.folder.clone();
+    async fn old_temporary_files_are_removed() {
+        let (_directory, store) = store();
+        let path = store.directory.clone();
         drop(store);
-        let old = File::create(path.join(format!("{LEFTOVER_PREFIX}old"))).unwrap();
+        let old = File::create(path.join(format!("{TEMPORARY_PREFIX}old"))).unwrap();
         old.set_modified(std::time::SystemTime::now() - Duration::from_hours(1))
             .unwrap();
-        File::create(path.join(format!("{LEFTOVER_PREFIX}new"))).unwrap();
-        File::create(path.join("of-somebody-else")).unwrap();
+        File::create(path.join(format!("{TEMPORARY_PREFIX}new"))).unwrap();
+        File::create(path.join("unrelated")).unwrap();
         let _store = Store::open(&path).unwrap();
         let exists = |name: &str| path.join(name).exists();
         assert!(!exists(".unfinished-old"));
-        assert!(exists(".unfinished-new") && exists("of-somebody-else"));
+        assert!(exists(".unfinished-new") && exists("unrelated"));
     }
 }

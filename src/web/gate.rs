@@ -24,7 +24,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The last good web configuration, and whether it may be used.
 #[derive(Clone, Debug, Default)]
-pub struct InForce {
+pub struct ActiveWebConfig {
     /// The configuration.
     pub config: Arc<WebConfig>,
     /// Nobody is served, since the file is no longer good.
@@ -35,7 +35,11 @@ pub struct InForce {
 ///
 /// A file that is bad now, or that protects less than it did, takes the good one out of use: no request
 /// is answered until it is good again.
-pub async fn follow(path: PathBuf, in_force: watch::Sender<InForce>, stop: CancellationToken) {
+pub async fn follow(
+    path: PathBuf,
+    in_force: watch::Sender<ActiveWebConfig>,
+    stop: CancellationToken,
+) {
     let mut good = Arc::clone(&in_force.borrow().config);
     let mut problem = None;
     loop {
@@ -67,7 +71,7 @@ pub async fn follow(path: PathBuf, in_force: watch::Sender<InForce>, stop: Cance
                 }
                 info!("the web configuration was read anew");
                 problem = None;
-                in_force.send_replace(InForce {
+                in_force.send_replace(ActiveWebConfig {
                     config: Arc::clone(&good),
                     suspended: false,
                 });
@@ -91,7 +95,7 @@ pub async fn follow(path: PathBuf, in_force: watch::Sender<InForce>, stop: Cance
 async fn read(
     path: PathBuf,
     good: Arc<WebConfig>,
-    in_force: &watch::Sender<InForce>,
+    in_force: &watch::Sender<ActiveWebConfig>,
 ) -> Result<Option<WebConfig>, WebConfigError> {
     let shown = path.display().to_string();
     let mut reading = tokio::task::spawn_blocking(move || good.load_changed(&path));
@@ -106,7 +110,7 @@ async fn read(
     read.unwrap_or_else(|error| Err(WebConfigError::new(format!("{shown}: {error}"))))
 }
 
-fn suspend(in_force: &watch::Sender<InForce>) {
+fn suspend(in_force: &watch::Sender<ActiveWebConfig>) {
     // whoever watches for changes ends connections, so only a change is one
     in_force.send_if_modified(|in_force| !std::mem::replace(&mut in_force.suspended, true));
 }
@@ -121,7 +125,7 @@ pub fn log_warnings(config: &WebConfig) {
 /// Answers a request if the web configuration lets it pass, which has to be the one that let its
 /// connection in: TLS is what another may ask for.
 pub async fn answer(
-    in_force: &InForce,
+    in_force: &ActiveWebConfig,
     let_in_by: &Arc<WebConfig>,
     endpoints: &Endpoints,
     request: Request<Incoming>,

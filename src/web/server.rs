@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::web::endpoints::{Body, Endpoints};
-use crate::web::gate::{self, InForce};
+use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::protection::configuration::WebConfig;
 use crate::web::protection::tls::HTTP2;
 
@@ -63,7 +63,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// What every connection needs.
 struct Service {
     endpoints: Endpoints,
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<ActiveWebConfig>,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -72,7 +72,7 @@ struct Service {
 #[derive(Clone)]
 struct Client {
     let_in_by: Arc<WebConfig>,
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<ActiveWebConfig>,
     service: Arc<Service>,
 }
 
@@ -80,7 +80,7 @@ struct Client {
 pub async fn serve(
     listeners: Vec<TcpListener>,
     endpoints: Endpoints,
-    in_force: watch::Receiver<InForce>,
+    in_force: watch::Receiver<ActiveWebConfig>,
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
@@ -149,7 +149,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = Box::pin(stream);
     let mut in_force = service.in_force.clone();
-    let InForce { config, suspended } = in_force.borrow_and_update().clone();
+    let ActiveWebConfig { config, suspended } = in_force.borrow_and_update().clone();
     let client = Client {
         let_in_by: Arc::clone(&config),
         in_force,
@@ -210,7 +210,7 @@ async fn answer(request: Request<Incoming>, client: Client) -> Result<Response<B
 }
 
 /// Waits until a connection has to end: at `stop`, with another web configuration, or after its time.
-async fn end(mut in_force: watch::Receiver<InForce>, stop: CancellationToken) {
+async fn end(mut in_force: watch::Receiver<ActiveWebConfig>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
         Ok(()) = in_force.changed() => {}
@@ -270,7 +270,7 @@ mod tests {
             reloads,
         };
         let mut tasks = JoinSet::new();
-        let (_web, in_force) = watch::channel(InForce::default());
+        let (_web, in_force) = watch::channel(ActiveWebConfig::default());
         let stop = CancellationToken::new();
         tasks.spawn(serve(vec![listener], endpoints, in_force, stop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -176,7 +176,7 @@ struct State {
 
 /// The requests of a day, as they are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Requests {
+pub(crate) struct Requests {
     day: NaiveDate,
     spent: u64,
 }

@@ -1,0 +1,254 @@
+//! The running accounts, and how a configuration replaces them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{Ended, Options, log_warnings};
+use crate::commands::configure_quotas;
+use crate::config::{Account, Config, ConfigError};
+use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
+use crate::polling::poller::{Poller, Progress, connect};
+use crate::state::changes::Changes;
+use crate::state::snapshot::{Change, Configured, Generation, Known};
+use crate::storage::record::{self, StoredAccount};
+use crate::storage::store::Store;
+use crate::telemetry::{AccountTelemetry, Telemetry};
+use crate::upstream::auth::tokens::Access;
+use crate::upstream::quota::application::Applications;
+
+/// Time limit for loading the configuration: a hung file system must not block the main loop.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The accounts of the active configuration, and what they share.
+pub(super) struct RunningAccounts {
+    pub(super) client: reqwest::Client,
+    pub(super) telemetry: Telemetry,
+    pub(super) changes: Changes,
+    /// The active configuration, as `/config` shows it.
+    pub(super) shown_config: watch::Sender<String>,
+    pub(super) pulses: watch::Sender<Vec<Pulse>>,
+    pub(super) applications: Applications,
+    pub(super) store: Option<Arc<Store>>,
+    pub(super) stop: CancellationToken,
+    pub(super) generation: Generation,
+    pub(super) by_name: HashMap<String, RunningAccount>,
+}
+
+pub(super) struct RunningAccount {
+    account: Account,
+    generation: Generation,
+    telemetry: AccountTelemetry,
+    access: Access,
+    pulse: Pulse,
+    stop: CancellationToken,
+}
+
+/// A poll loop that is ready to start.
+struct PollLoop {
+    poller: Poller,
+    /// Whether the account did not exist before. A changed account is polled immediately.
+    is_new: bool,
+    stored: Option<StoredAccount>,
+    delay: Duration,
+    heartbeat: Heartbeat,
+    stop: CancellationToken,
+}
+
+impl RunningAccounts {
+    /// Loads and applies the configuration. If it is not valid, the active one stays.
+    pub(super) async fn reload(
+        &mut self,
+        options: &Options,
+        tasks: &mut JoinSet<Ended>,
+    ) -> anyhow::Result<Result<(), ConfigError>> {
+        let (path, storage) = (options.config_file.clone(), options.storage.clone());
+        let kinds = options.kinds.clone();
+        let load = move || Config::load(&path, &kinds, storage.as_deref());
+        let load = tokio::task::spawn_blocking(load);
+        let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
+            Ok(loaded) => loaded.context("cannot load the configuration")?,
+            Err(_) => Err(ConfigError::hangs(&options.config_file, LOAD_TIMEOUT)),
+        };
+        match loaded {
+            Ok(config) => {
+                let config = config.of_shard(options.shard);
+                log_warnings(&config);
+                self.apply(config, tasks).await?;
+                self.telemetry.reload_succeeded();
+                info!(accounts = self.by_name.len(), "configuration reloaded");
+                Ok(Ok(()))
+            }
+            Err(problems) => {
+                self.telemetry.reload_failed();
+                for problem in problems.to_string().lines() {
+                    error!(
+                        problem,
+                        "configuration not reloaded; keeping the previous one"
+                    );
+                }
+                Ok(Err(problems))
+            }
+        }
+    }
+
+    /// Replaces all accounts. Unchanged ones keep running.
+    pub(super) async fn apply(
+        &mut self,
+        config: Config,
+        tasks: &mut JoinSet<Ended>,
+    ) -> anyhow::Result<()> {
+        self.generation += 1;
+        configure_quotas(&mut self.applications, &config.accounts).await;
+        let config_yaml = config.to_yaml();
+        let names: Vec<_> = config.accounts.iter().map(|it| it.name.clone()).collect();
+        let mut poll_loops = self.replace(config.accounts)?;
+        if let Some(store) = &self.store {
+            join_all(poll_loops.values_mut().map(|it| it.load_progress(store))).await;
+        }
+        for poll_loop in poll_loops.values() {
+            poll_loop.poller.plan();
+        }
+        self.show(&names, &mut poll_loops).await?;
+        self.shown_config.send_replace(config_yaml);
+        // started only now, so that no poll ends before the snapshot has its account
+        for poll_loop in poll_loops.into_values() {
+            let changes = self.changes.clone();
+            tasks.spawn(async move {
+                let PollLoop {
+                    poller,
+                    delay,
+                    heartbeat,
+                    stop,
+                    ..
+                } = poll_loop;
+                poller.run(delay, changes, heartbeat, stop).await;
+                Ended::Stopped
+            });
+        }
+        Ok(())
+    }
+
+    /// Replaces the accounts and stops the old ones. Returns the poll loops to start, by account.
+    fn replace(&mut self, accounts: Vec<Account>) -> anyhow::Result<BTreeMap<String, PollLoop>> {
+        let mut previous = std::mem::take(&mut self.by_name);
+        let mut poll_loops = BTreeMap::new();
+        for account in accounts {
+            let name = account.name.clone();
+            let running = match previous.remove(&name) {
+                Some(running) if running.account == account => running,
+                other => {
+                    let (running, poll_loop) = self.prepare(account, other)?;
+                    poll_loops.insert(name.clone(), poll_loop);
+                    running
+                }
+            };
+            self.by_name.insert(name, running);
+        }
+        for removed in previous.into_values() {
+            removed.stop.cancel();
+        }
+        Ok(poll_loops)
+    }
+
+    /// Prepares a new or changed account. It keeps its counters and tokens as long as it is the
+    /// same account at the provider.
+    fn prepare(
+        &self,
+        account: Account,
+        previous: Option<RunningAccount>,
+    ) -> anyhow::Result<(RunningAccount, PollLoop)> {
+        let is_new = previous.is_none();
+        let same = previous.filter(|previous| {
+            previous.stop.cancel();
+            let provider = &previous.account.provider;
+            provider.same_account(&account.provider)
+        });
+        let (telemetry, access) = match same {
+            Some(same) => (same.telemetry, same.access),
+            None => connect(&account, &self.applications, self.store.clone())?,
+        };
+        let (heartbeat, pulse) = heartbeat();
+        let stop = self.stop.child_token();
+        let poll_loop = PollLoop {
+            poller: Poller {
+                account: account.clone(),
+                generation: self.generation,
+                client: self.client.clone(),
+                telemetry: telemetry.clone(),
+                access: access.clone(),
+                progress: Progress::default(),
+            },
+            is_new,
+            stored: None,
+            delay: Duration::ZERO,
+            heartbeat,
+            stop: stop.clone(),
+        };
+        let running = RunningAccount {
+            account,
+            generation: self.generation,
+            telemetry,
+            access,
+            pulse,
+            stop,
+        };
+        Ok((running, poll_loop))
+    }
+
+    /// Publishes the accounts in the order of the configuration.
+    async fn show(
+        &self,
+        names: &[String],
+        poll_loops: &mut BTreeMap<String, PollLoop>,
+    ) -> anyhow::Result<()> {
+        let running: Vec<_> = names.iter().filter_map(|it| self.by_name.get(it)).collect();
+        let configured = running.iter().map(|running| {
+            let poll_interval = running.account.polling.poll_interval;
+            let poll_loop = poll_loops.get_mut(&running.account.name);
+            Configured {
+                generation: running.generation,
+                account: running.account.clone(),
+                // depends on the plans of all accounts that share a quota
+                poll_interval: running.access.application().stretched(poll_interval),
+                restored: poll_loop.and_then(PollLoop::resume),
+            }
+        });
+        let shown = self.changes.make(Change::Configured(configured.collect()));
+        shown.await.context("the publisher ended")?;
+        let telemetries = running.iter().map(|running| running.telemetry.clone());
+        self.telemetry.set_accounts(telemetries.collect());
+        let pulses = running.iter().map(|running| running.pulse.clone());
+        self.pulses.send_replace(pulses.collect());
+        Ok(())
+    }
+
+    /// Drops the rest, so that the publisher and waiting reloads end.
+    pub(super) fn into_applications(self) -> Applications {
+        self.applications
+    }
+}
+
+impl PollLoop {
+    /// Loads what an earlier process, or the previous version of the account, has stored.
+    async fn load_progress(&mut self, store: &Arc<Store>) {
+        let account = &self.poller.account;
+        let stored = record::load(store, &account.name, &account.provider.source()).await;
+        self.poller.progress = Progress::of(stored.clone());
+        self.stored = Some(stored).filter(|_| self.is_new);
+    }
+
+    /// Resumes where an earlier process stopped. Returns what it knew.
+    fn resume(&mut self) -> Option<Known> {
+        let (known, delay) = self.poller.resume(&self.stored.take()?);
+        self.delay = delay;
+        known
+    }
+}
