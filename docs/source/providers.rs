@@ -61,6 +61,7 @@ fn limits(kind: &Kind) -> String {
 pub(crate) fn metrics(kind: &Kind) -> Vec<[String; 2]> {
     let mut rows = Vec::new();
     let mut extras = kind.extras.clone();
+    extras.retain(|(name, _)| *name != "campaign_info");
     for name in CAMPAIGN_FAMILIES.iter().map(Family::name) {
         let field = source(kind, name).or_else(|| {
             let place = extras.iter().position(|(extra, _)| *extra == name)?;
@@ -99,7 +100,9 @@ fn source(kind: &Kind, metric: &str) -> Option<String> {
             let labels = kind.info_labels.iter();
             let labels = labels.map(|(label, field)| format!("`{label}` ({field})"));
             let labels = labels.collect::<Vec<_>>().join(", ");
-            Some(format!("the name; on request {labels}"))
+            let mut extras = kind.extras.iter();
+            let (_, name) = extras.find(|(extra, _)| *extra == metric)?;
+            Some(format!("{name}; with `info_labels` also {labels}"))
         }
         "status" if !kind.statuses.is_empty() => {
             Some(codes(kind.statuses.iter().map(|status| status.as_str())))

@@ -693,11 +693,11 @@ template, channel_name
             ("", "1:1: expected a mapping, found nothing"),
             (
                 "accounts: []",
-                "1:11: accounts: a list of at least one account is needed",
+                "1:11: accounts: a list of at least one account is required",
             ),
             (
                 "global: {}",
-                "1:1: accounts: a list of at least one account is needed",
+                "1:1: accounts: a list of at least one account is required",
             ),
             ("[1]", "1:1: expected a mapping, found a list"),
         ] {

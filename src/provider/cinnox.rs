@@ -34,10 +34,10 @@ const ERROR_MEMBERS: [&str; 3] = ["error", "message", "details"];
 
 /// Labels of `campaign_info`, with the fields that they come from.
 const INFO_LABELS: [(&str, &str); 4] = [
-    ("sender", "sender.phone"),
-    ("created_by", "createdBy"),
-    ("template", "subject"),
-    ("channel_name", "sender.channelName"),
+    ("sender", "`sender.phone`"),
+    ("created_by", "`createdBy`"),
+    ("template", "`subject`"),
+    ("channel_name", "`sender.channelName`"),
 ];
 
 pub(super) fn kind() -> Kind {
@@ -47,12 +47,12 @@ pub(super) fn kind() -> Kind {
         title: "CINNOX".into(),
         channels: channels.map(Channel::from_word).into(),
         counts: vec![
-            (Count::Recipients, "totalRecipients"),
-            (Count::Deliveries, "delivered"),
-            (Count::Bounces, "failed, of WhatsApp campaigns"),
-            (Count::Reads, "read, of WhatsApp campaigns"),
-            (Count::Replies, "replied, of WhatsApp campaigns"),
-            (Count::Pending, "pending, of WhatsApp campaigns"),
+            (Count::Recipients, "`totalRecipients`"),
+            (Count::Deliveries, "`delivered`"),
+            (Count::Bounces, "`failed` of WhatsApp campaigns"),
+            (Count::Reads, "`read` of WhatsApp campaigns"),
+            (Count::Replies, "`replied` of WhatsApp campaigns"),
+            (Count::Pending, "`pending` of WhatsApp campaigns"),
         ],
         statuses: Vec::new(),
         failures: Vec::new(),
@@ -60,7 +60,10 @@ pub(super) fn kind() -> Kind {
             .map(|(label, field)| (label.into(), field))
             .into(),
         rates: Vec::new(),
-        extras: vec![("campaign_last_sent_timestamp_seconds", "date")],
+        extras: vec![
+            ("campaign_info", "`campaignName`"),
+            ("campaign_last_sent_timestamp_seconds", "`date`"),
+        ],
         // the number is not published
         limits: Limits::default(),
         quota: QuotaScope::Account,

@@ -71,22 +71,23 @@ pub(super) fn kind() -> Kind {
         // the endpoint has no others
         channels: vec![Channel::Sms],
         counts: vec![
-            (Count::Sends, "unique_counts.sends"),
-            (Count::Deliveries, "unique_counts.delivers"),
-            (Count::Opens, "unique_counts.opens, if present"),
-            (Count::Clicks, "unique_counts.clicks"),
-            (Count::Bounces, "unique_counts.bounces, if present"),
-            (Count::OptOuts, "unique_counts.optouts"),
+            (Count::Sends, "`unique_counts.sends`"),
+            (Count::Deliveries, "`unique_counts.delivers`"),
+            (Count::Opens, "`unique_counts.opens`, if present"),
+            (Count::Clicks, "`unique_counts.clicks`"),
+            (Count::Bounces, "`unique_counts.bounces`, if present"),
+            (Count::OptOuts, "`unique_counts.optouts`"),
         ],
         statuses: Vec::new(),
         failures: Vec::new(),
-        info_labels: vec![("campaign_type".into(), "campaign_type")],
+        info_labels: vec![("campaign_type".into(), "`campaign_type`")],
         rates: PERCENTS.map(|(rate, _)| rate.into()).into(),
         extras: vec![
-            ("campaign_last_sent_timestamp_seconds", "last_sent_date"),
+            ("campaign_info", "`campaign_name`"),
+            ("campaign_last_sent_timestamp_seconds", "`last_sent_date`"),
             (
                 "campaign_account_reported_ratio",
-                "aggregate_percents / 100, if all campaigns are on one page",
+                "`aggregate_percents` / 100, if all campaigns are on one page",
             ),
         ],
         // of the provider's guide, for all accounts of an application together
