@@ -433,7 +433,7 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
         for (place, what) in [
             ("2:18", "global.poll_interval"),
             ("6:5", "token_file or token_env"),
-            ("7:11", "another account"),
+            ("7:11", "duplicate account name"),
             ("7:5", "accounts[1].base_url"),
             ("7:5", "accounts[1].app_id"),
         ] {

@@ -379,8 +379,9 @@ fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
             let line = good.iter().position(|byte| *byte == b'\n').unwrap();
             let (line, rest) = good.split_at(line);
             let line = String::from_utf8(line.to_vec()).unwrap();
-            let newer = line.replacen(" 1 ", " 2 ", 1);
-            assert_ne!(line, newer);
+            let mut words: Vec<&str> = line.split(' ').collect();
+            words[2] = "999";
+            let newer = words.join(" ");
             [newer.as_bytes(), rest].concat()
         }
         "other-kind" => other_kind.to_vec(),

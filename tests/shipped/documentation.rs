@@ -15,11 +15,8 @@ use crate::rules::{path, text};
 #[tokio::test]
 async fn generated_documentation_is_up_to_date() {
     for (name, written) in manual::files().await.unwrap() {
-        let there = std::fs::read_to_string(path("docs").join(&name)).unwrap_or_default();
-        assert!(
-            there == written,
-            "docs/{name}: run cargo run --example manual"
-        );
+        let there = std::fs::read_to_string(path(&name)).unwrap_or_default();
+        assert!(there == written, "{name}: run cargo run --example manual");
     }
 }
 
@@ -28,11 +25,11 @@ async fn generated_documentation_is_up_to_date() {
 async fn there_are_no_extra_files() {
     let files = manual::files().await.unwrap();
     let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
-    for folder in ["manual", "completions"] {
+    for folder in ["manual", "completions", "providers"] {
         for entry in std::fs::read_dir(path("docs").join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let name = format!("{folder}/{name}");
-            assert!(written.contains(&name), "docs/{name}");
+            let name = format!("docs/{folder}/{name}");
+            assert!(written.contains(&name), "{name}");
         }
     }
 }
