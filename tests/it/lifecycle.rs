@@ -368,7 +368,7 @@ async fn a_client_that_takes_nothing_does_not_keep_the_exporter_from_stopping() 
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     // it had its chance, and no more than that
-    assert!(log.contains("a connection did not end in time"), "{log}");
+    assert!(log.contains("a connection did not close in time"), "{log}");
 }
 
 #[tokio::test]
@@ -599,7 +599,7 @@ async fn the_environment_can_stand_for_every_flag_and_a_flag_goes_before_it() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line.is_object());
     }
-    assert!(text.contains("the configuration is good"), "{text}");
+    assert!(text.contains("the configuration is valid"), "{text}");
 }
 
 #[tokio::test]
