@@ -399,12 +399,8 @@ fn keep_private(file: &File, path: &Path) {
     }
     let private = fs::Permissions::from_mode(0o600);
     match file.set_permissions(private) {
-        Ok(()) => {
-            warn!(path = %path.display(), "tokens were readable by others: made private")
-        }
-        Err(error) => {
-            warn!(path = %path.display(), %error, "tokens are readable by others")
-        }
+        Ok(()) => warn!(path = %path.display(), "tokens were readable by others: made private"),
+        Err(error) => warn!(path = %path.display(), %error, "tokens are readable by others"),
     }
 }
 
