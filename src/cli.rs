@@ -1,4 +1,4 @@
-//! The command line. Long options are spelled as Prometheus' own programs spell theirs.
+//! The command line. Long options follow the naming of Prometheus' own programs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::document::parse_duration;
 use crate::logging::{LogFormat, LogLevel};
 use crate::web::listeners::Listen;
 
-/// The port, next after the highest claimed in the list of Prometheus' default ports.
+/// Default listen address. The port follows the highest one in Prometheus' list of default ports.
 const LISTEN_ADDRESS: &str = ":10058";
 
 const LONG_VERSION: &str = concat!(
@@ -25,20 +25,20 @@ const LONG_VERSION: &str = concat!(
 
 /// Prometheus exporter for SMS and WhatsApp marketing campaigns.
 ///
-/// Without a command it reads every configured account on an interval and serves the campaigns'
-/// counts and rates as metrics.
+/// Without a command, it polls every configured account at an interval and serves the counts and
+/// rates of its campaigns as metrics.
 #[derive(Debug, Parser)]
 #[command(name = "campaign_exporter", version = LONG_VERSION)]
 pub struct Cli {
-    /// What all commands share.
+    /// Options of all commands.
     #[command(flatten)]
     pub options: Options,
-    /// What to do instead of running the daemon.
+    /// Command to run instead of the daemon.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// The options.
+/// Options of all commands.
 #[derive(Args, Debug)]
 pub struct Options {
     /// Configuration file.
@@ -51,7 +51,7 @@ pub struct Options {
     )]
     pub config_file: PathBuf,
 
-    /// Check the configuration file, and that of the web server, and exit.
+    /// Check the configuration file and the web configuration file, then exit.
     #[arg(
         long = "config.check",
         env = "CAMPAIGN_EXPORTER_CONFIG_CHECK",
@@ -60,8 +60,8 @@ pub struct Options {
     )]
     pub config_check: bool,
 
-    /// Address to listen on; without a host, all addresses. Can be given several times; in the
-    /// environment, with commas between them.
+    /// Address to listen on; all addresses if the host is omitted. Can be repeated; separate several
+    /// addresses in the environment variable with commas.
     #[arg(
         long = "web.listen-address",
         env = "CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS",
@@ -74,7 +74,7 @@ pub struct Options {
     )]
     pub listen_addresses: Vec<String>,
 
-    /// Listen on the sockets that systemd passes instead.
+    /// Listen on sockets passed by systemd instead of --web.listen-address.
     #[arg(
         long = "web.systemd-socket",
         env = "CAMPAIGN_EXPORTER_WEB_SYSTEMD_SOCKET",
@@ -84,8 +84,8 @@ pub struct Options {
     )]
     pub systemd_socket: bool,
 
-    /// File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus'
-    /// exporter toolkit [default: plain HTTP for everybody]
+    /// Web configuration file for TLS, basic authentication, response headers and a rate limit, in the
+    /// format of Prometheus' exporter toolkit [default: plain HTTP without authentication]
     #[arg(
         long = "web.config.file",
         env = "CAMPAIGN_EXPORTER_WEB_CONFIG_FILE",
@@ -94,7 +94,7 @@ pub struct Options {
     )]
     pub web_config_file: Option<PathBuf>,
 
-    /// Path of the metrics.
+    /// Path under which to expose metrics.
     #[arg(
         long = "web.telemetry-path",
         env = "CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH",
@@ -105,7 +105,7 @@ pub struct Options {
     )]
     pub telemetry_path: String,
 
-    /// Allow POST /-/reload.
+    /// Enable POST /-/reload.
     #[arg(
         long = "web.enable-lifecycle",
         env = "CAMPAIGN_EXPORTER_WEB_ENABLE_LIFECYCLE",
@@ -115,8 +115,8 @@ pub struct Options {
     )]
     pub lifecycle: bool,
 
-    /// Folder for tokens and data that have to outlive the process [default: systemd's
-    /// $STATE_DIRECTORY, else none]
+    /// Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd;
+    /// otherwise none]
     #[arg(
         long = "storage.path",
         env = "CAMPAIGN_EXPORTER_STORAGE_PATH",
@@ -125,8 +125,8 @@ pub struct Options {
     )]
     pub storage_path: Option<PathBuf>,
 
-    /// Read only the accounts of one of N exporters with the same configuration: I counts from 0;
-    /// auto/N takes the number at the end of the host's name
+    /// Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration;
+    /// auto/N takes I from the number at the end of the host name
     #[arg(
         long = "shard",
         env = "CAMPAIGN_EXPORTER_SHARD",
@@ -135,7 +135,7 @@ pub struct Options {
     )]
     pub shard: Option<Shard>,
 
-    /// What is logged.
+    /// Minimum log level.
     #[arg(
         long = "log.level",
         env = "CAMPAIGN_EXPORTER_LOG_LEVEL",
@@ -146,7 +146,7 @@ pub struct Options {
     )]
     pub log_level: LogLevel,
 
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(
         long = "log.format",
         env = "CAMPAIGN_EXPORTER_LOG_FORMAT",
@@ -158,35 +158,35 @@ pub struct Options {
     pub log_format: LogFormat,
 }
 
-/// The commands.
+/// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve live metrics of all providers, simulated in this process: no account is needed.
+    /// Serve live metrics of all providers, simulated in this process; needs no account.
     Demo {
-        /// Makes the same campaigns for the same number.
+        /// Seed of the simulated campaigns; the same seed gives the same campaigns.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// How often the accounts are read.
+        /// Interval between polls of an account.
         #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
         poll_interval: Duration,
     },
-    /// Let the exporter read an account of Constant Contact: prints an address and a code, waits
-    /// for a person to consent there, and stores the tokens.
+    /// Authorize the exporter to read a Constant Contact account: print a URL and a code, wait for a
+    /// user to grant access there, and store the tokens.
     Authorize {
-        /// The account's name in the configuration.
+        /// Name of the account in the configuration.
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
     /// Poll every account once and print the metrics.
     Poll {
-        /// Only this account.
+        /// Poll only this account.
         #[arg(long, value_name = "NAME")]
         account: Option<String>,
     },
 }
 
 impl Options {
-    /// What is listened on.
+    /// Returns the sockets to listen on.
     pub fn listen(&self) -> Listen {
         if self.systemd_socket {
             Listen::Systemd
@@ -195,21 +195,21 @@ impl Options {
         }
     }
 
-    /// The file of the web server's protection; an empty path is none, as in Prometheus' programs.
+    /// Returns the web configuration file. An empty path means none, as in Prometheus' programs.
     pub fn web_config(&self) -> Option<PathBuf> {
         let given = self.web_config_file.clone();
         given.filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// Where tokens and data can be kept.
+    /// Returns the directory for tokens and data.
     pub fn storage(&self) -> Option<PathBuf> {
         let given = self.storage_path.clone();
         given
             .filter(|path| !path.as_os_str().is_empty())
             .or_else(|| {
-                // systemd separates several folders by colons
-                let folders = std::env::var("STATE_DIRECTORY").ok()?;
-                let first = folders.split(':').next()?;
+                // systemd separates several directories by colons
+                let directories = std::env::var("STATE_DIRECTORY").ok()?;
+                let first = directories.split(':').next()?;
                 (!first.is_empty()).then(|| PathBuf::from(first))
             })
     }
@@ -222,27 +222,27 @@ fn listen_address(text: &str) -> Result<String, String> {
     if valid {
         Ok(text.to_owned())
     } else {
-        Err("write HOST:PORT, [IPV6]:PORT or :PORT".to_owned())
+        Err("expected HOST:PORT, [IPV6]:PORT or :PORT".to_owned())
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write for example 5s or 2m".to_owned())
+    parse_duration(text).ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
-        return Err("must begin with a slash".to_owned());
+        return Err("must start with a slash".to_owned());
     }
     if text.starts_with("/-/") || ["/config", "/sd", "/status"].contains(&text) {
-        return Err("is the path of another endpoint".to_owned());
+        return Err("already the path of another endpoint".to_owned());
     }
-    // compared with what clients send, where everything else is escaped
+    // clients escape all other characters, so such a path would never match
     if !text
         .chars()
         .all(|char| char.is_ascii_alphanumeric() || "/-._~".contains(char))
     {
-        return Err("may hold letters, digits and / - . _ ~ only".to_owned());
+        return Err("may only contain letters, digits and / - . _ ~".to_owned());
     }
     Ok(text.to_owned())
 }

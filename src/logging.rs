@@ -1,4 +1,4 @@
-//! Logs on standard error.
+//! Logging to standard error.
 
 use std::io;
 
@@ -11,29 +11,29 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::redaction::RedactingWriter;
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
     /// `key=value` pairs.
     Logfmt,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What is logged.
+/// Minimum log level.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogLevel {
-    /// Everything, each good poll included.
+    /// Everything, including each successful poll.
     Debug,
-    /// What changes.
+    /// Changes.
     Info,
-    /// What needs a look.
+    /// Problems that need attention.
     Warn,
-    /// What ends the program, or keeps it from doing as it was told.
+    /// Errors that stop the program or prevent what was requested.
     Error,
 }
 
-/// Sends this program's logs to standard error.
+/// Sends this program's log events to standard error.
 pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     let level = match level {
         LogLevel::Debug => Level::DEBUG,
@@ -41,7 +41,7 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
         LogLevel::Warn => Level::WARN,
         LogLevel::Error => Level::ERROR,
     };
-    // libraries log at their own risk: at a low level some would show headers, and so tokens
+    // libraries are excluded: some log headers, and with them tokens, at low levels
     let filter = Targets::new().with_target("campaign_exporter", level);
     let layer = match format {
         LogFormat::Logfmt => tracing_logfmt::builder()

@@ -1,13 +1,13 @@
-//! The program: parse, check, run, and say by the exit code how it went.
+//! The program: parses the command line, checks the configuration, and runs a command.
 
-use std::error::Error;
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::cli::{Cli, Command};
 use campaign_exporter::commands::{authorize, daemon, demo, poll};
-use campaign_exporter::config::Config;
+use campaign_exporter::config::{Config, ConfigError};
 use campaign_exporter::storage::store::Store;
 use campaign_exporter::upstream::transport;
 use campaign_exporter::web::gate;
@@ -16,41 +16,33 @@ use campaign_exporter::{logging, provider};
 use clap::Parser;
 use tracing::{error, info};
 
-/// Failed at run time.
+/// Exit code of a failure at run time.
 const FAILED: u8 = 1;
-/// Bad command line or configuration; clap uses the same.
+/// Exit code of a bad command line or configuration. clap uses the same one.
 const BAD_CONFIGURATION: u8 = 2;
 
-/// How long blocking work, such as a name look-up, may hold the process once all else has ended.
+/// How long blocking work, such as a DNS lookup, may delay the exit.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("cannot start: {error}"));
-            return ExitCode::from(FAILED);
-        }
+        Err(error) => return cannot_start(&error),
     };
-    let code = runtime.block_on(run());
-    // dropping it would wait for ever for a look-up or a file that hangs
+    let result = runtime.block_on(run());
+    // dropping it would wait forever for a hung lookup or file
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
-    code
+    result.err().unwrap_or(ExitCode::SUCCESS)
 }
 
-async fn run() -> ExitCode {
+/// Runs the command. The reason for another exit code than 0 is logged.
+async fn run() -> Result<(), ExitCode> {
     let Cli { options, command } = Cli::parse();
-    if let Err(error) = logging::init(options.log_level, options.log_format) {
-        // there is no log to write this to
-        complain(&format!("cannot log: {error}"));
-        return ExitCode::from(FAILED);
-    }
-    let storage = options.storage();
-    let kinds = provider::native();
+    logging::init(options.log_level, options.log_format).map_err(|error| cannot_start(&error))?;
     let daemon_options = daemon::Options {
-        kinds: kinds.clone(),
+        kinds: provider::native(),
         config_file: options.config_file.clone(),
-        storage: storage.clone(),
+        storage: options.storage(),
         listen: options.listen(),
         web_config_file: options.web_config(),
         telemetry_path: options.telemetry_path,
@@ -63,85 +55,102 @@ async fn run() -> ExitCode {
     }) = command
     {
         if options.config_check {
-            error!("--config.check checks a configuration file, and the demo has none");
-            return ExitCode::from(BAD_CONFIGURATION);
+            return Err(refuse(
+                "--config.check has no effect on the demo, which has no configuration file",
+            ));
         }
         if options.shard.is_some() {
-            error!("--shard spreads the accounts of a configuration, and each demo has its own");
-            return ExitCode::from(BAD_CONFIGURATION);
+            return Err(refuse(
+                "--shard cannot be used with the demo: each demo has its own accounts",
+            ));
         }
-        return match web_config(&daemon_options) {
-            Ok(web_config) => {
-                exit(demo::run(daemon_options, web_config, seed, poll_interval).await)
-            }
-            Err(problems) => refuse(&problems),
-        };
+        let web_config = load_web_config(&daemon_options).map_err(refuse)?;
+        let demo = demo::run(daemon_options, web_config, seed, poll_interval);
+        return demo.await.map_err(fail);
     }
 
-    let mut config = match Config::load(&options.config_file, &kinds, storage.as_deref()) {
-        Ok(config) => config.of_shard(options.shard),
-        Err(problems) => return refuse(&problems),
-    };
-    daemon::log_warnings(&config);
-    if let Some(shard) = options.shard {
-        let (accounts, elsewhere) = (config.accounts.len(), config.elsewhere.len());
-        info!(%shard, accounts, elsewhere, "only the accounts of a shard are read");
-    }
+    let config = load_config(&daemon_options).map_err(refuse)?;
     if options.config_check {
-        if let Err(problems) = web_config(&daemon_options) {
-            return refuse(&problems);
-        }
+        load_web_config(&daemon_options).map_err(refuse)?;
         info!(
             accounts = config.accounts.len(),
-            "the configuration is good"
+            "the configuration is valid"
         );
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    let client = match transport::client(reqwest::Client::builder()) {
-        Ok(client) => client,
-        Err(error) => return exit(Err(error.into())),
-    };
+    let client = transport::client(reqwest::Client::builder()).map_err(fail)?;
     match command {
-        Some(Command::Poll { account }) => {
-            if let Some(name) = account {
-                config.accounts.retain(|account| account.name == name);
-                if config.accounts.is_empty() {
-                    return not_here(&config, &name);
-                }
-            }
-            let flags = daemon_options.flags();
-            let store = match storage.as_deref().map(Store::share).transpose() {
-                Ok(store) => store,
-                Err(error) => return exit(Err(error.into())),
-            };
-            match poll::poll(config.accounts, client, store.map(Arc::new), flags).await {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::from(FAILED),
-                Err(error) => exit(Err(error)),
-            }
+        Some(Command::Poll { account }) => poll(daemon_options, config, client, account).await,
+        Some(Command::Authorize { account }) => {
+            authorize(daemon_options, config, client, &account).await
         }
-        Some(Command::Authorize { account: name }) => {
-            let Some(account) = config.accounts.iter().find(|account| account.name == name) else {
-                return not_here(&config, &name);
-            };
-            let Some(folder) = storage else {
-                error!("authorize needs --storage.path, where the running exporter has its own");
-                return ExitCode::from(BAD_CONFIGURATION);
-            };
-            match Store::share(&folder) {
-                Ok(store) => exit(authorize::authorize(account, client, &Arc::new(store)).await),
-                Err(error) => exit(Err(error.into())),
-            }
+        _ => {
+            let web_config = load_web_config(&daemon_options).map_err(refuse)?;
+            let daemon = daemon::run(daemon_options, config, web_config, client);
+            daemon.await.map_err(fail)
         }
-        _ => match web_config(&daemon_options) {
-            Ok(web_config) => exit(daemon::run(daemon_options, config, web_config, client).await),
-            Err(problems) => refuse(&problems),
-        },
     }
 }
 
-/// How the web server is protected, for the commands that have one.
-fn web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
+async fn poll(
+    options: daemon::Options,
+    mut config: Config,
+    client: reqwest::Client,
+    account: Option<String>,
+) -> Result<(), ExitCode> {
+    if let Some(name) = account {
+        config.accounts.retain(|account| account.name == name);
+        if config.accounts.is_empty() {
+            return Err(refuse_account(&config, &name));
+        }
+    }
+    let store = options.storage.as_deref().map(Store::share).transpose();
+    let store = store.map_err(fail)?.map(Arc::new);
+    match poll::poll(config.accounts, client, store, options.flags()).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ExitCode::from(FAILED)),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+async fn authorize(
+    options: daemon::Options,
+    config: Config,
+    client: reqwest::Client,
+    name: &str,
+) -> Result<(), ExitCode> {
+    let mut accounts = config.accounts.iter();
+    let Some(account) = accounts.find(|account| account.name == name) else {
+        return Err(refuse_account(&config, name));
+    };
+    let Some(storage) = options.storage else {
+        return Err(refuse(
+            "authorize needs --storage.path, set to that of the running exporter",
+        ));
+    };
+    let store = Arc::new(Store::share(&storage).map_err(fail)?);
+    let authorized = authorize::authorize(account, client, &store);
+    authorized.await.map_err(fail)
+}
+
+/// Loads the configuration, reduced to the accounts of the shard.
+fn load_config(options: &daemon::Options) -> Result<Config, ConfigError> {
+    let config = Config::load(
+        &options.config_file,
+        &options.kinds,
+        options.storage.as_deref(),
+    )?;
+    let config = config.of_shard(options.shard);
+    daemon::log_warnings(&config);
+    if let Some(shard) = options.shard {
+        let (accounts, elsewhere) = (config.accounts.len(), config.elsewhere.len());
+        info!(%shard, accounts, elsewhere, "reading only the accounts of this shard");
+    }
+    Ok(config)
+}
+
+/// Loads the web configuration, for the commands that have a web server.
+fn load_web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
     let Some(path) = &options.web_config_file else {
         return Ok(WebConfig::default());
     };
@@ -150,38 +159,34 @@ fn web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
     Ok(web_config)
 }
 
-fn refuse(problems: &dyn Error) -> ExitCode {
+/// Logs what is wrong with the command line or the configuration, line by line.
+fn refuse(problems: impl Display) -> ExitCode {
     for problem in problems.to_string().lines() {
         error!("{problem}");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-/// Says why there is no such account.
-fn not_here(config: &Config, account: &str) -> ExitCode {
+/// Logs why there is no such account.
+fn refuse_account(config: &Config, account: &str) -> ExitCode {
     if let Some(owner) = config.elsewhere.get(account) {
-        // its tokens and the count of its requests belong into the other one's storage
-        error!(account, %owner, "another shard reads this account: run it there");
+        // its tokens and request counts belong into the storage of that shard
+        error!(account, %owner, "another shard reads this account: run the command there");
     } else {
-        error!(account, "the configuration has no account of this name");
+        error!(account, "no account of this name in the configuration");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-fn exit(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error!(error = format!("{error:#}"), "stopped");
-            ExitCode::from(FAILED)
-        }
-    }
+/// Logs why the program failed at run time.
+fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
+    let error = error.into();
+    error!(error = format!("{error:#}"), "stopped");
+    ExitCode::from(FAILED)
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the one message that the log cannot take"
-)]
-fn complain(message: &str) {
-    eprintln!("{message}");
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn cannot_start(error: &dyn Display) -> ExitCode {
+    eprintln!("cannot start: {error}");
+    ExitCode::from(FAILED)
 }

@@ -16,70 +16,70 @@ function __fish_campaign_exporter_using_subcommand
 end
 
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l shard -d 'Read only the accounts of one of N exporters with the same configuration: I counts from 0; auto/N takes the number at the end of the host\'s name' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
-info\t'What changes'
-warn\t'What needs a look'
-error\t'What ends the program, or keeps it from doing as it was told'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object a line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file, and that of the web server, and exit'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.systemd-socket -d 'Listen on the sockets that systemd passes instead'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file and the web configuration file, then exit'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -l version -d 'Print version'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process: no account is needed'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Let the exporter read an account of Constant Contact: prints an address and a code, waits for a person to consent there, and stores the tokens'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process; needs no account'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read a Constant Contact account: print a URL and a code, wait for a user to grant access there, and store the tokens'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Makes the same campaigns for the same number' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'How often the accounts are read' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Seed of the simulated campaigns; the same seed gives the same campaigns' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'Interval between polls of an account' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l shard -d 'Read only the accounts of one of N exporters with the same configuration: I counts from 0; auto/N takes the number at the end of the host\'s name' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
-info\t'What changes'
-warn\t'What needs a look'
-error\t'What ends the program, or keeps it from doing as it was told'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object a line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.systemd-socket -d 'Listen on the sockets that systemd passes instead'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l shard -d 'Read only the accounts of one of N exporters with the same configuration: I counts from 0; auto/N takes the number at the end of the host\'s name' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
-info\t'What changes'
-warn\t'What needs a look'
-error\t'What ends the program, or keeps it from doing as it was told'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object a line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.systemd-socket -d 'Listen on the sockets that systemd passes instead'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l account -d 'Only this account' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l account -d 'Poll only this account' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l config.file -d 'Configuration file' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; without a host, all addresses. Can be given several times; in the environment, with commas between them' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.config.file -d 'File with TLS, users, headers and a rate limit of the web server, in the format of Prometheus\' exporter toolkit [default: plain HTTP for everybody]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Folder for tokens and data that have to outlive the process [default: systemd\'s $STATE_DIRECTORY, else none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l shard -d 'Read only the accounts of one of N exporters with the same configuration: I counts from 0; auto/N takes the number at the end of the host\'s name' -r
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'What is logged' -r -f -a "debug\t'Everything, each good poll included'
-info\t'What changes'
-warn\t'What needs a look'
-error\t'What ends the program, or keeps it from doing as it was told'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.format -d 'How log lines are written' -r -f -a "logfmt\t'`key=value` pairs'
-json\t'One JSON object a line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.systemd-socket -d 'Listen on the sockets that systemd passes instead'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.enable-lifecycle -d 'Allow POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -s h -l help -d 'Print help (see more with \'--help\')'

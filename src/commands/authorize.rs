@@ -1,4 +1,4 @@
-//! The `authorize` command: a person consents once, in a browser, and the tokens are kept.
+//! The `authorize` command: a user grants access in a browser, and the tokens are stored.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::document::duration_text;
 use crate::storage::store::Store;
 use crate::upstream::auth::oauth::DeviceCode;
 
-/// Shows where to consent, waits, and keeps the tokens. A running exporter takes them at its next
-/// poll.
+/// Prints where to grant access, waits, and stores the tokens. A running exporter uses them from its
+/// next poll.
 pub async fn authorize(
     account: &Account,
     client: reqwest::Client,
@@ -31,10 +31,10 @@ pub async fn authorize(
         .await?;
     shown.context("cannot write to standard output")?;
     let rest = if renewable {
-        "The exporter renews them from now on; if it is running, from its next poll."
+        "The exporter renews them from now on. If it is running, it uses them from its next poll."
     } else {
-        "The provider gave no refresh token, so they last for a day only: its application has to \
-         be allowed offline access."
+        "The provider issued no refresh token, so they expire after a day: enable offline access \
+         for the application."
     };
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "Tokens for {name} are stored. {rest}")
@@ -47,18 +47,18 @@ fn show(name: &str, code: &DeviceCode) -> io::Result<()> {
     writeln!(
         stdout,
         "To let the exporter read the account {name}, open\n\n    {}\n\nwithin {lifetime}, sign in as \
-         a user who may see reports, and enter the code\n\n    {}\n",
+         a user with access to reports, and enter the code\n\n    {}\n",
         printable(&code.address),
         printable(&code.code)
     )?;
     if let Some(address) = &code.complete_address {
         writeln!(stdout, "or open {}\n", printable(address))?;
     }
-    writeln!(stdout, "Waiting. Ctrl-C gives up.")?;
+    writeln!(stdout, "Waiting. Press Ctrl-C to cancel.")?;
     stdout.flush()
 }
 
-/// Nothing that a terminal would take for a command.
+/// Replaces control characters, which a terminal could take for commands.
 fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -1,4 +1,4 @@
-//! The `poll` command: every account once, the exposition on standard output.
+//! The `poll` command: polls every account once and prints the exposition to standard output.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::quota::application::Applications;
 
-/// Polls the accounts side by side, each as a whole. `flags` is what a person adds to a command so
-/// that it finds the exporter's files. Returns whether all polls were good.
+/// Polls the accounts concurrently, each with a full read. `flags` are the flags with which another
+/// command finds the same files. Returns whether all polls succeeded.
 pub async fn poll(
     accounts: Vec<Account>,
     client: reqwest::Client,
@@ -63,10 +63,10 @@ pub async fn poll(
     }
     telemetry.set_accounts(telemetries);
 
-    let mut all_good = true;
+    let mut all_succeeded = true;
     while let Some(ended) = polls.join_next().await {
-        let (poller, outcome) = ended.context("a poll failed")?;
-        all_good &= outcome.result.is_ok();
+        let (poller, outcome) = ended.context("a poll panicked")?;
+        all_succeeded &= outcome.result.is_ok();
         poller.count(outcome.failure());
         report(&poller.account, &outcome)?;
         let interval = poller.account.polling.poll_interval;
@@ -84,10 +84,10 @@ pub async fn poll(
         .write_all(exposition.as_bytes())
         .and_then(|()| stdout.flush());
     written.context("cannot write to standard output")?;
-    Ok(all_good)
+    Ok(all_succeeded)
 }
 
-/// A line for a person who waits, or log lines for whoever reads the logs.
+/// Reports the outcome: a line on a terminal, otherwise log events.
 fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
     let name = &account.name;
     if !io::stderr().is_terminal() {

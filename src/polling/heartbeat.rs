@@ -1,37 +1,37 @@
-//! Whether the poll loops still turn, whatever the providers do.
+//! Liveness of the poll loops, independent of the providers.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How much later than announced a beat may come: what is done around a poll takes a while on a
-/// busy machine, above all writing to a disk.
+/// How late a heartbeat may be. The work around a poll, above all writing to disk, can be slow on a
+/// busy machine.
 const SLACK: Duration = Duration::from_mins(1);
 
-/// The end of a poll loop: it says when it will be heard of next.
+/// The sender, owned by a poll loop, which announces its next heartbeat.
 #[derive(Debug)]
 pub struct Heartbeat(watch::Sender<Instant>);
 
-/// The end of whoever watches it.
+/// The receiver, which tells whether the loop is alive.
 #[derive(Clone, Debug)]
 pub struct Pulse(watch::Receiver<Instant>);
 
-/// A heart that has just beaten, and its pulse.
+/// Creates a heartbeat, due now, and its pulse.
 pub fn heartbeat() -> (Heartbeat, Pulse) {
     let (sender, receiver) = watch::channel(Instant::now());
     (Heartbeat(sender), Pulse(receiver))
 }
 
 impl Heartbeat {
-    /// The next beat comes by then.
+    /// Announces the next heartbeat.
     pub fn expect_by(&self, time: Instant) {
         self.0.send_replace(time);
     }
 }
 
 impl Pulse {
-    /// Whether the loop is where it said it would be.
+    /// Returns whether the last announced heartbeat is not overdue.
     pub fn is_alive(&self) -> bool {
         let announced = *self.0.borrow();
         announced
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_lives_until_it_is_late() {
+    async fn a_loop_is_alive_until_it_is_overdue() {
         let (heart, pulse) = heartbeat();
         assert!(pulse.is_alive());
         let hour = Duration::from_hours(1);
@@ -54,7 +54,7 @@ mod tests {
         assert!(pulse.is_alive());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!pulse.is_alive());
-        // late, and there again
+        // overdue, then alive again
         heart.expect_by(Instant::now());
         assert!(pulse.is_alive());
         drop(heart);

@@ -400,12 +400,8 @@ fn keep_private(file: &File, path: &Path) {
     }
     let private = fs::Permissions::from_mode(0o600);
     match file.set_permissions(private) {
-        Ok(()) => {
-            warn!(path = %path.display(), "the token file was accessible to other users; access removed")
-        }
-        Err(error) => {
-            warn!(path = %path.display(), %error, "the token file is accessible to other users")
-        }
+        Ok(()) => warn!(path = %path.display(), "tokens were readable by others: made private"),
+        Err(error) => warn!(path = %path.display(), %error, "tokens are readable by others"),
     }
 }
 

@@ -1,19 +1,19 @@
-//! Prometheus' HTTP service discovery: each account as a target of its own.
+//! Prometheus' HTTP service discovery, with one target per account.
 //!
 //! <https://prometheus.io/docs/prometheus/latest/http_sd/>
 
 use hyper::http::uri::Authority;
 use serde::Serialize;
 
-/// A target group with its one target.
+/// A target group with a single target.
 #[derive(Debug, Serialize)]
 struct Group<'a> {
     targets: [&'a str; 1],
     labels: Labels<'a>,
 }
 
-/// The labels of a target. Those of an account are what its series have, too, so that they stay as
-/// they are with `honor_labels`.
+/// The labels of a target. `account` and `provider` equal the labels of the account's series, so
+/// `honor_labels` does not change them.
 #[derive(Debug, Serialize)]
 struct Labels<'a> {
     #[serde(rename = "__metrics_path__")]
@@ -28,13 +28,13 @@ struct Labels<'a> {
     provider: Option<&'a str>,
 }
 
-/// The targets at an address: the exporter itself, then each account by name and provider.
+/// Returns the targets as JSON: the exporter itself, then each account by name and provider.
 pub fn targets<'a>(
     address: &'a str,
     metrics_path: &'a str,
     accounts: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> serde_json::Result<String> {
-    let of = |account: Option<(&'a str, &'a str)>| {
+    let group = |account: Option<(&'a str, &'a str)>| {
         let name = account.map(|(name, _)| name);
         let labels = Labels {
             metrics_path,
@@ -51,15 +51,15 @@ pub fn targets<'a>(
     let groups: Vec<_> = [None]
         .into_iter()
         .chain(accounts.map(Some))
-        .map(of)
+        .map(group)
         .collect();
     serde_json::to_string(&groups)
 }
 
-/// The address that a request was sent to, if it is one: `HOST` or `HOST:PORT`.
+/// Parses the address that a request was sent to: `HOST` or `HOST:PORT`.
 pub fn address(host: &str) -> Option<Authority> {
     let address: Authority = host.parse().ok()?;
-    // a name of a user may stand before the host, and anything after the colon
+    // an authority may also have a user name before the host, and any text after the colon
     let rest = host.strip_prefix(address.host())?;
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     let is_good = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_a_host_and_perhaps_a_port() {
+    fn addresses_have_a_host_and_an_optional_port() {
         for good in ["localhost", "a.example:10058", "10.0.0.1:80", "[::1]:10058"] {
             assert_eq!(address(good).unwrap().as_str(), good);
         }

@@ -1,4 +1,4 @@
-//! What each path answers. Knows no campaign, only bytes that are ready.
+//! The endpoints. They serve what the publisher has already rendered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,36 +26,36 @@ use crate::web::negotiation;
 use crate::web::pages::{self, CONTENT_SECURITY_POLICY};
 use crate::web::selection::Selection;
 
-/// Largest body of a request in bytes: none is needed.
+/// Maximum size of a request body in bytes. No endpoint needs one.
 const MAX_BODY_BYTES: usize = 1024;
 
 /// Time limit for the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks for a reload; the answer is what went wrong.
+/// A reload request: the sender of its result.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
-/// The body of an answer.
+/// The body of a response.
 pub type Body = Full<Pieces>;
 
-/// What the endpoints answer with.
+/// The data behind the endpoints.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// Path of the metrics.
     pub telemetry_path: String,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
-    /// Metrics of campaigns and accounts.
+    /// The metrics of campaigns and accounts.
     pub published: watch::Receiver<Arc<Published>>,
     /// The exporter's own metrics.
     pub telemetry: Telemetry,
-    /// The configuration in force.
+    /// The active configuration.
     pub config: watch::Receiver<String>,
-    /// The poll loops.
+    /// The liveness of the poll loops.
     pub health: watch::Receiver<Vec<Pulse>>,
     /// The providers that accounts can be at.
     pub kinds: Kinds,
-    /// Where reloads are asked for.
+    /// Channel for reload requests.
     pub reloads: mpsc::Sender<Reload>,
 }
 
@@ -107,7 +107,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
             if let Some(problem) = accounts.unknown(&endpoints.kinds, exists) {
                 return plain(StatusCode::NOT_FOUND, problem + "\n");
             }
-            Some(exposition.some(|name, provider| accounts.have(name, provider)))
+            Some(exposition.some(|name, provider| accounts.matches(name, provider)))
         }
     };
     let own = writer.into_string() + format.end();
@@ -130,9 +130,9 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
     response
 }
 
-/// What Prometheus may scrape here, at the address that it has reached.
+/// Lists the scrape targets, at the address of the request.
 fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
-    // HTTP/2 has the address in the request itself
+    // HTTP/2 sends it as :authority
     let address = match request.uri().authority() {
         Some(authority) => discovery::address(authority.as_str()),
         None => discovery::address(&header(request, HOST)),
@@ -140,7 +140,7 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
     let Some(address) = address else {
         return plain(
             StatusCode::BAD_REQUEST,
-            "The targets have the address of the Host header, which is none.\n",
+            "The Host header is not a valid target address.\n",
         );
     };
     let published = Arc::clone(&endpoints.published.borrow());
@@ -151,7 +151,7 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
     }
 }
 
-/// The values of a header that may come several times.
+/// Returns the values of a header, joined by commas if it is repeated.
 fn header(request: &Request<Incoming>, name: HeaderName) -> String {
     let values = request.headers().get_all(name).iter();
     values
@@ -160,14 +160,15 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> String {
         .join(",")
 }
 
-/// A dead man's switch of the poll loops: what the providers do is no reason to be restarted.
+/// Reports whether the poll loops are alive. Provider failures do not count: a restart would not fix
+/// them.
 fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     if endpoints.health.borrow().iter().all(Pulse::is_alive) {
         plain(StatusCode::OK, "Campaign exporter is healthy.\n")
     } else {
         plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "The polling of some account has stopped.\n",
+            "Polling of at least one account has stalled.\n",
         )
     }
 }
@@ -178,7 +179,7 @@ fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     } else {
         plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "Some account has not been polled yet.\n",
+            "At least one account has not been polled yet.\n",
         )
     }
 }
@@ -190,19 +191,24 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<B
     if !endpoints.lifecycle {
         return plain(
             StatusCode::FORBIDDEN,
-            "Reloading over HTTP needs --web.enable-lifecycle. SIGHUP always works.\n",
+            "Reloading over HTTP requires --web.enable-lifecycle. SIGHUP always works.\n",
         );
     }
-    // no body is expected; one that is small is let pass
+    // a small body is ignored
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Err(_) => {
             return plain(
                 StatusCode::REQUEST_TIMEOUT,
-                "The body did not come in time.\n",
+                "Timed out reading the request body.\n",
             );
         }
-        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "No body is expected.\n"),
+        Ok(Err(_)) => {
+            return plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request body is too large; none is expected.\n",
+            );
+        }
         Ok(Ok(_)) => {}
     }
     let (reply, result) = oneshot::channel();
@@ -216,7 +222,7 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<B
         Ok(Ok(())) => plain(StatusCode::OK, "Reloaded.\n"),
         Ok(Err(problem)) => plain(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("The configuration was not reloaded; the old one stays in force.\n{problem}\n"),
+            format!("Configuration not reloaded; keeping the previous one.\n{problem}\n"),
         ),
         Err(_) => plain(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -230,8 +236,8 @@ fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> 
     page(pages::landing(&endpoints.telemetry_path, &published.status))
 }
 
-/// The status page, or what stands on it as JSON: a parameter and no `Accept`, so that a link can name
-/// it.
+/// Serves the status page, or its contents as JSON. A parameter selects the format rather than
+/// `Accept`, so that a link can point to either.
 fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
@@ -243,7 +249,7 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> 
         },
         Some(_) => plain(
             StatusCode::BAD_REQUEST,
-            "The only parameter is format=json.\n",
+            "The only supported parameter is format=json.\n",
         ),
     }
 }
@@ -253,7 +259,7 @@ fn page(html: String) -> Response<Body> {
     if let Ok(policy) = HeaderValue::from_str(&CONTENT_SECURITY_POLICY) {
         response.headers_mut().insert(CSP, policy);
     }
-    // the address of the exporter is nobody else's business
+    // no other site needs to know the exporter's address
     let none = HeaderValue::from_static("no-referrer");
     response.headers_mut().insert(REFERRER_POLICY, none);
     response
@@ -267,7 +273,7 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
     response
 }
 
-/// An answer of plain text.
+/// Creates a plain text response.
 pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", text)
 }

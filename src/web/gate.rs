@@ -1,4 +1,4 @@
-//! What stands before the endpoints: the web configuration in force, and what it lets pass.
+//! The gate in front of the endpoints: applies the active web configuration to each request.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,47 +15,46 @@ use crate::web::endpoints::{Body, Endpoints, plain};
 use crate::web::protection::configuration::{WebConfig, WebConfigError};
 use crate::web::protection::users::Verdict;
 
-/// How often the file and those that it names are read anew. A few small files in the page cache: less
-/// than reading them at each connection, and soon enough for a certificate.
+/// How often the web configuration file and the files that it names are read again. They are small
+/// and cached, so this is cheaper than reading them for every connection.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long reading may take: a file system that hangs must not leave an old file in use.
+/// Time limit for reading: a hung file system must not keep an outdated configuration active.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The last good web configuration, and whether it may be used.
+/// The last valid web configuration, and whether it may be used.
 #[derive(Clone, Debug, Default)]
 pub struct ActiveWebConfig {
     /// The configuration.
     pub config: Arc<WebConfig>,
-    /// Nobody is served, since the file is no longer good.
+    /// Whether all requests are refused because the file cannot be used.
     pub suspended: bool,
 }
 
-/// Keeps what is in force the same as what the file says, until `stop`.
+/// Keeps the active configuration in sync with the file until `stop` is canceled.
 ///
-/// A file that is bad now, or that protects less than it did, takes the good one out of use: no request
-/// is answered until it is good again.
+/// If the file becomes invalid or loses a protection, all requests are refused until it is fixed.
 pub async fn follow(
     path: PathBuf,
-    in_force: watch::Sender<ActiveWebConfig>,
+    active: watch::Sender<ActiveWebConfig>,
     stop: CancellationToken,
 ) {
-    let mut good = Arc::clone(&in_force.borrow().config);
+    let mut valid = Arc::clone(&active.borrow().config);
     let mut problem = None;
     loop {
         let pause = tokio::time::sleep(READ_INTERVAL);
         if stop.run_until_cancelled(pause).await.is_none() {
             return;
         }
-        let reading = read(path.clone(), Arc::clone(&good), &in_force);
+        let reading = read(path.clone(), Arc::clone(&valid), &active);
         let Some(read) = stop.run_until_cancelled(reading).await else {
             return;
         };
         let changed = match read {
-            Ok(Some(new)) => match good.lost_in(&new) {
+            Ok(Some(new)) => match valid.lost_in(&new) {
                 None => Ok(Some(new)),
                 Some(lost) => Err(format!(
-                    "{}: without {lost}, which needs a restart",
+                    "{}: {lost} was removed; removing a protection requires a restart",
                     path.display()
                 )),
             },
@@ -63,25 +62,26 @@ pub async fn follow(
             Err(error) => Err(error.to_string()),
         };
         match changed {
-            Ok(None) if !in_force.borrow().suspended => {}
+            Ok(None) if !active.borrow().suspended => {}
             Ok(new) => {
                 if let Some(new) = new {
                     log_warnings(&new);
-                    good = Arc::new(new);
+                    valid = Arc::new(new);
                 }
-                info!("the web configuration was read anew");
                 problem = None;
-                in_force.send_replace(ActiveWebConfig {
-                    config: Arc::clone(&good),
+                active.send_replace(ActiveWebConfig {
+                    config: Arc::clone(&valid),
                     suspended: false,
                 });
+                // logged once it is in effect
+                info!("web configuration reloaded");
             }
             Err(new) => {
-                suspend(&in_force);
+                suspend(&active);
                 if problem.as_ref() != Some(&new) {
                     for line in new.lines() {
                         error!(
-                            "no request is answered until the web configuration is good: {line}"
+                            "refusing all requests until the web configuration is valid: {line}"
                         );
                     }
                     problem = Some(new);
@@ -91,56 +91,56 @@ pub async fn follow(
     }
 }
 
-/// Reads what has changed. While that hangs, nothing is in force.
+/// Reads the files if they have changed. If reading takes too long, requests are refused meanwhile.
 async fn read(
     path: PathBuf,
-    good: Arc<WebConfig>,
-    in_force: &watch::Sender<ActiveWebConfig>,
+    valid: Arc<WebConfig>,
+    active: &watch::Sender<ActiveWebConfig>,
 ) -> Result<Option<WebConfig>, WebConfigError> {
     let shown = path.display().to_string();
-    let mut reading = tokio::task::spawn_blocking(move || good.load_changed(&path));
+    let mut reading = tokio::task::spawn_blocking(move || valid.load_changed(&path));
     let in_time = tokio::time::timeout(READ_TIMEOUT, &mut reading).await;
     let read = if let Ok(read) = in_time {
         read
     } else {
-        error!("no request is answered: {shown} cannot be read");
-        suspend(in_force);
+        error!("refusing all requests: reading {shown} takes too long");
+        suspend(active);
         reading.await
     };
     read.unwrap_or_else(|error| Err(WebConfigError::new(format!("{shown}: {error}"))))
 }
 
-fn suspend(in_force: &watch::Sender<ActiveWebConfig>) {
-    // whoever watches for changes ends connections, so only a change is one
-    in_force.send_if_modified(|in_force| !std::mem::replace(&mut in_force.suspended, true));
+fn suspend(active: &watch::Sender<ActiveWebConfig>) {
+    // a notification closes all connections, so send it for real changes only
+    active.send_if_modified(|active| !std::mem::replace(&mut active.suspended, true));
 }
 
-/// Logs what is accepted and still not as it was probably meant.
+/// Logs the warnings of a web configuration.
 pub fn log_warnings(config: &WebConfig) {
     for warning in &config.warnings {
         warn!("web configuration: {warning}");
     }
 }
 
-/// Answers a request if the web configuration lets it pass, which has to be the one that let its
-/// connection in: TLS is what another may ask for.
+/// Answers a request if the web configuration permits it. The configuration must still be the one that
+/// accepted the connection, because a new one may require other TLS settings.
 pub async fn answer(
-    in_force: &ActiveWebConfig,
-    let_in_by: &Arc<WebConfig>,
+    active: &ActiveWebConfig,
+    accepted_by: &Arc<WebConfig>,
     endpoints: &Endpoints,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    if in_force.suspended {
+    if active.suspended {
         return plain(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "The web configuration cannot be used; the log says why.\n",
+            "The web configuration cannot be used; see the log.\n",
         );
     }
-    let config = &in_force.config;
-    if !Arc::ptr_eq(config, let_in_by) {
+    let config = &active.config;
+    if !Arc::ptr_eq(config, accepted_by) {
         return plain(
             StatusCode::SERVICE_UNAVAILABLE,
-            "The web configuration has changed: connect anew.\n",
+            "The web configuration has changed; reconnect.\n",
         );
     }
     let limit = config.rate_limit.as_ref();
@@ -152,7 +152,7 @@ pub async fn answer(
             Verdict::Refused => unauthorized(),
             Verdict::Busy => plain(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Too many passwords wait to be checked.\n",
+                "Too many passwords are waiting to be checked.\n",
             ),
         }
     };

@@ -1,4 +1,4 @@
-//! The sockets that are listened on.
+//! The listening sockets.
 
 use std::io;
 
@@ -6,17 +6,17 @@ use anyhow::{Context, bail};
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 
-/// Where the sockets come from.
+/// The source of the listening sockets.
 #[derive(Clone, Debug)]
 pub enum Listen {
-    /// `host:port` of each; without a host, all addresses.
+    /// Addresses of the form `host:port`. Without a host, all addresses.
     Addresses(Vec<String>),
-    /// systemd passes them.
+    /// Sockets passed by systemd.
     Systemd,
 }
 
 impl Listen {
-    /// Listens.
+    /// Opens the sockets.
     pub async fn bind(&self) -> anyhow::Result<Vec<TcpListener>> {
         match self {
             Self::Addresses(addresses) => {
@@ -28,7 +28,7 @@ impl Listen {
                 }
                 Ok(listeners)
             }
-            Self::Systemd => passed(),
+            Self::Systemd => passed_by_systemd(),
         }
     }
 }
@@ -39,25 +39,25 @@ async fn bind(address: &str) -> io::Result<TcpListener> {
     };
     match TcpListener::bind(format!("[::]:{port}")).await {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            // a host without IPv6
+            // the host may have no IPv6
             TcpListener::bind(format!("0.0.0.0:{port}")).await
         }
         result => result,
     }
 }
 
-fn passed() -> anyhow::Result<Vec<TcpListener>> {
+fn passed_by_systemd() -> anyhow::Result<Vec<TcpListener>> {
     let mut sockets = ListenFd::from_env();
     let mut listeners = Vec::new();
     for index in 0..sockets.len() {
         let socket = sockets.take_tcp_listener(index);
-        if let Some(listener) = socket.context("a socket that systemd passes is none of TCP")? {
+        if let Some(listener) = socket.context("a socket passed by systemd is not a TCP socket")? {
             listener.set_nonblocking(true)?;
             listeners.push(TcpListener::from_std(listener)?);
         }
     }
     if listeners.is_empty() {
-        bail!("--web.systemd-socket is set, and systemd passes no socket");
+        bail!("--web.systemd-socket is set, but systemd passed no socket");
     }
     Ok(listeners)
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_address_without_a_host_means_all_of_them() {
+    async fn an_address_without_a_host_means_all_addresses() {
         let address = bind(":0").await.unwrap().local_addr().unwrap();
         assert!(
             address.ip().is_unspecified() && address.port() > 0,
@@ -78,7 +78,7 @@ mod tests {
         assert!(address.ip().is_loopback(), "{address}");
         assert!(
             bind(&address.to_string()).await.is_err(),
-            "{address} is taken"
+            "{address} is in use"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP server: listeners, connections, who may ask, and what each path answers.
+//! The HTTP server: listeners, connections, access control and endpoints.
 
 pub mod discovery;
 pub mod endpoints;

@@ -1,12 +1,12 @@
-//! Which format and encoding a scrape gets (RFC 9110, 12.5;
+//! Content negotiation: the format and encoding of a scrape (RFC 9110, 12.5;
 //! <https://prometheus.io/docs/instrumenting/content_negotiation/>).
 
 use crate::exposition::format::Format;
 
-/// The format for an `Accept` header: OpenMetrics if it is asked for by name and not less than
-/// text, else text, also for a client that accepts neither: it can still be read.
+/// Returns the format for an `Accept` header: OpenMetrics if requested by name with at least the
+/// quality of text. Otherwise text, even for clients that accept neither.
 pub fn format(accept: &str) -> Format {
-    // of the ranges that fit text, the most specific one counts
+    // the most specific range that matches text determines its quality
     let (mut open_metrics, mut text) = (0.0, (0, 0.0));
     for range in ranges(accept) {
         let version = range.parameter("version");
@@ -31,7 +31,7 @@ pub fn format(accept: &str) -> Format {
     }
 }
 
-/// Whether an `Accept-Encoding` header asks for gzip.
+/// Returns whether an `Accept-Encoding` header accepts gzip.
 pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let (mut gzip, mut any) = (None, None);
     for range in ranges(accept_encoding) {
@@ -59,7 +59,7 @@ impl Range {
     }
 }
 
-/// The comma-separated ranges of a header. One with a quality that is no number counts as refused.
+/// Parses the comma-separated ranges of a header. A malformed quality counts as 0.
 fn ranges(header: &str) -> impl Iterator<Item = Range> {
     header.split(',').filter_map(|range| {
         let mut parts = range
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_else_gets_text() {
+    fn other_clients_get_text() {
         for accept in [
             "",
             "*/*",
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_those_who_ask_for_it() {
+    fn clients_that_accept_gzip_get_it() {
         for header in [
             "gzip",
             "deflate, gzip;q=0.5",
@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_is_too_strange(header in "\\PC*") {
+        fn any_header_is_handled(header in "\\PC*") {
             let format = format(&header);
             prop_assert!(format == Format::Text || header.to_lowercase().contains("openmetrics"));
             prop_assert!(!accepts_gzip(&header) || header.to_lowercase().contains("gzip") || header.contains('*'));

@@ -1,7 +1,7 @@
-//! The pages for people: plain HTML without scripts and without anything from elsewhere.
+//! The HTML pages, without scripts and external resources.
 //!
-//! maud escapes every value. Names come from whoever writes campaigns, so each also stands in a `bdi`,
-//! which keeps marks of writing direction within it.
+//! maud escapes every value. Names are written by third parties, so each is also wrapped in a `bdi`
+//! element, which isolates bidirectional text.
 
 use std::sync::LazyLock;
 
@@ -16,13 +16,13 @@ use crate::state::status::{
 };
 use crate::telemetry::{REVISION, VERSION};
 
-/// How often the status page asks for itself again, in seconds.
+/// Refresh interval of the status page in seconds.
 const REFRESH: u32 = 30;
 
-/// Longest name that is shown, in characters; the rest is at the provider.
+/// Maximum length of a displayed name in characters.
 const MAX_NAME: usize = 200;
 
-/// What needs a person first.
+/// The order of the accounts: those that need attention first.
 const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::Good];
 
 const STYLE: &str = "\
@@ -53,7 +53,7 @@ dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
 td::before{content:attr(data-label) \" \";color:var(--dim)}}";
 
-/// The `Content-Security-Policy` of the pages: their own style, and nothing else.
+/// The `Content-Security-Policy` of the pages. It permits their own style only.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     format!(
@@ -62,26 +62,26 @@ pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The landing page.
+/// Renders the landing page.
 pub fn landing(telemetry_path: &str, status: &Status) -> String {
     page(
         "Campaign exporter",
         false,
         telemetry_path,
         &html! {
-            p { "SMS and WhatsApp campaigns for Prometheus." }
+            p { "Prometheus exporter for SMS and WhatsApp campaigns." }
             p { (summary(status)) }
             p {
-                "Every flag is told by " code { "campaign_exporter --help" } ", every metric by "
-                a href=(telemetry_path) { "its help" } ", everything else by README.md and docs/ of \
-                 the source."
+                "For the flags, run " code { "campaign_exporter --help" } ". The "
+                a href=(telemetry_path) { "metrics" } " have help texts. For everything else, see \
+                 README.md and docs/ in the source."
             }
             p.dim { "Version " (VERSION) ", revision " (REVISION) "." }
         },
     )
 }
 
-/// The status page.
+/// Renders the status page.
 pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> String {
     let worst = status.worst();
     page(
@@ -98,26 +98,26 @@ pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> Stri
             }
             h2 { "Lowest delivery ratios" }
             @if worst.is_empty() {
-                p { "There is no campaign large and old enough for its ratio to say anything." }
+                p { "No campaign is large and old enough for a meaningful ratio." }
             } @else {
                 table {
                     caption {
-                        "Of the campaigns with at least " (MIN_VOLUME) " messages that were sent at \
-                         least " (MATURITY.as_secs() / 3600) " hours ago."
+                        "Campaigns with at least " (MIN_VOLUME) " messages, sent at least "
+                        (MATURITY.as_secs() / 3600) " hours ago."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }
                         th scope="col" { "Account" }
                         th scope="col" { "Channel" }
                         th.number scope="col" { "Delivered" }
-                        th.number scope="col" { "Of" }
+                        th.number scope="col" { "Attempted" }
                         th.number scope="col" { "Ratio" }
                         th scope="col" { "Last sent" }
                     } }
                     tbody { @for campaign in worst { (row(campaign, now)) } }
                 }
             }
-            p.dim { "As of " (time(now)) ". This page loads itself again every " (REFRESH) " seconds." }
+            p.dim { "As of " (time(now)) ". This page refreshes every " (REFRESH) " seconds." }
         },
     )
 }
@@ -141,7 +141,7 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
                         li { a href="/status" { "Status" } }
                         li { a href="/status?format=json" { "Status as JSON" } }
                         li { a href=(telemetry_path) { "Metrics" } }
-                        li { a href="/config" { "Configuration in force" } }
+                        li { a href="/config" { "Configuration" } }
                         li { a href="/sd" { "Service discovery" } }
                         li { a href="/-/ready" { "Readiness" } }
                         li { a href="/-/healthy" { "Health" } }
@@ -186,11 +186,11 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                 (entry("Campaigns", &html! {
                     (number(account.campaigns as u64))
                     @if account.campaigns_dropped > 0 {
-                        " (" (account.campaigns_dropped) " more than max_campaigns)"
+                        " (" (account.campaigns_dropped) " dropped by max_campaigns)"
                     }
                 }))
                 @if let Some(requests) = account.requests_remaining {
-                    (entry("Requests left after the last poll", &html! { (number(requests)) }))
+                    (entry("Requests remaining after the last poll", &html! { (number(requests)) }))
                 }
                 @if account.token_expiry.is_some() {
                     (entry("Token expires", &moment(account.token_expiry, now)))
@@ -199,7 +199,7 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
             @if let Some(error) = &account.error {
                 (failure(error))
             } @else if account.failed_before {
-                div.error { p { "The last poll failed before this start; the log of then says why." } }
+                div.error { p { "The last poll, before the restart, failed. See the log of that time." } }
             }
         }
     }
@@ -230,7 +230,7 @@ fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
             td data-label="Account" { bdi { (campaign.account) } }
             td data-label="Channel" { bdi { (shortened(&campaign.channel)) } }
             td.number data-label="Delivered" { (number(campaign.deliveries)) }
-            td.number data-label="Of" { (number(campaign.attempted)) }
+            td.number data-label="Attempted" { (number(campaign.attempted)) }
             td.number data-label="Ratio" { (format!("{:.1} %", campaign.delivery_ratio * 100.0)) }
             td data-label="Last sent" { (moment(campaign.last_sent, now)) }
         }
@@ -241,7 +241,7 @@ fn entry(name: &str, value: &Markup) -> Markup {
     html! { div { dt { (name) } dd { (value) } } }
 }
 
-/// A time as it is, and how far away.
+/// Shows a time and its distance from now.
 fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     html! {
         @match at {
@@ -251,7 +251,7 @@ fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// When the next poll is due: the first one is at once.
+/// Shows when the next poll is due. The first poll is due immediately.
 fn next(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
     match at {
         None => html! { "soon" },
@@ -278,7 +278,7 @@ fn distance(away: TimeDelta) -> String {
     }
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with thousands separators.
 fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
@@ -308,7 +308,7 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// A text with a sign in place of each control character, most of which HTML has no way to write.
+/// Replaces control characters, most of which HTML cannot represent.
 fn visible(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
@@ -317,8 +317,8 @@ const fn word(state: State) -> &'static str {
     match state {
         State::Waiting => "not polled yet",
         State::Good => "good",
-        State::Failing => "failing, with the last good data",
-        State::Down => "without data",
+        State::Failing => "failing, serving the last good data",
+        State::Down => "no data",
     }
 }
 
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_shortened_between_characters() {
+    fn long_names_are_shortened_at_character_boundaries() {
         let long = "é".repeat(MAX_NAME + 1);
         assert_eq!(shortened(&long).chars().count(), MAX_NAME + 1);
         assert!(shortened(&long).ends_with('…'));
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_as_a_whole() {
+    fn errors_are_shown_in_full() {
         let command = format!("run campaign_exporter authorize a{}", " --flag".repeat(100));
         let failure = Failure {
             reason: "auth",
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_not_happened_is_told_as_such() {
+    fn missing_times_have_words() {
         let now = DateTime::UNIX_EPOCH;
         assert_eq!(next(None, now).into_string(), "soon");
         assert_eq!(moment(None, now).into_string(), "never");
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_lets_in_the_style_that_is_sent() {
+    fn the_policy_permits_the_style() {
         let page = landing("/metrics", &Status::default());
         let style = page
             .split("<style>")

@@ -1,54 +1,55 @@
-//! Which part of the metrics a scrape asks for by its query.
+//! Selection of metrics by the query parameters of a scrape.
 
 use crate::provider::Kinds;
 
-/// Most parameters of a scrape: each is held against each account.
+/// Maximum number of query parameters. Each is compared with every account.
 const MAX_PARAMETERS: usize = 100;
 
-/// A part of the metrics, or all of them.
+/// The metrics that a scrape selects.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// Everything.
+    /// All metrics.
     All,
-    /// The exporter's own metrics alone.
+    /// The exporter's own metrics only.
     Own,
-    /// What there is about some accounts.
-    Some(Accounts),
+    /// The metrics of some accounts.
+    Some(AccountFilter),
 }
 
-/// Some accounts: those that are named, of the providers that are named. None named is any.
+/// A filter on account and provider names. An empty list matches any name.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Accounts {
+pub struct AccountFilter {
     names: Vec<String>,
     providers: Vec<String>,
 }
 
-impl Accounts {
-    /// Whether an account is one of them.
-    pub fn have(&self, name: &str, provider: &str) -> bool {
-        let is_one = |of: &[String], value: &str| of.is_empty() || of.iter().any(|it| it == value);
-        is_one(&self.names, name) && is_one(&self.providers, provider)
+impl AccountFilter {
+    /// Returns whether it matches an account.
+    pub fn matches(&self, name: &str, provider: &str) -> bool {
+        let has =
+            |names: &[String], name: &str| names.is_empty() || names.iter().any(|it| it == name);
+        has(&self.names, name) && has(&self.providers, provider)
     }
 
-    /// What is asked for and does not exist.
+    /// Returns an error message if it names an account or provider that does not exist.
     pub fn unknown(&self, kinds: &Kinds, exists: impl Fn(&str) -> bool) -> Option<String> {
         if let Some(name) = self.names.iter().find(|name| !exists(name)) {
-            return Some(format!("There is no account {name:?} here."));
+            return Some(format!("Unknown account {name:?}."));
         }
         let mut providers = self.providers.iter();
         let provider = providers.find(|name| kinds.get(name).is_none())?;
-        Some(format!("There is no provider {provider:?}."))
+        Some(format!("Unknown provider {provider:?}."))
     }
 }
 
 impl Selection {
-    /// Reads a query. The error says what is wrong with it.
+    /// Parses a query. The error is a message for the client.
     pub fn read(query: &str) -> Result<Self, String> {
-        let mut accounts = Accounts::default();
+        let mut accounts = AccountFilter::default();
         let mut own = false;
         for (index, (key, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
             if index == MAX_PARAMETERS {
-                return Err(format!("There are more than {MAX_PARAMETERS} parameters."));
+                return Err(format!("More than {MAX_PARAMETERS} parameters."));
             }
             match (key.as_ref(), value.as_ref()) {
                 ("account", _) => accounts.names.push(value.into_owned()),
@@ -56,17 +57,17 @@ impl Selection {
                 ("own", "true") => own = true,
                 _ => {
                     return Err(format!(
-                        "There is no parameter {key}={value:?}; known are account=NAME, \
-                         provider=NAME and own=true."
+                        "Unsupported parameter {key}={value:?}; expected account=NAME, \
+                         provider=NAME or own=true."
                     ));
                 }
             }
         }
-        match (own, accounts == Accounts::default()) {
+        match (own, accounts == AccountFilter::default()) {
             (false, true) => Ok(Self::All),
             (false, false) => Ok(Self::Some(accounts)),
             (true, true) => Ok(Self::Own),
-            (true, false) => Err("own=true is no metrics of accounts: ask for one of them.".into()),
+            (true, false) => Err("own=true cannot be combined with account or provider.".into()),
         }
     }
 }
@@ -75,7 +76,7 @@ impl Selection {
 mod tests {
     use super::*;
 
-    fn some(query: &str) -> Accounts {
+    fn some(query: &str) -> AccountFilter {
         match Selection::read(query) {
             Ok(Selection::Some(accounts)) => accounts,
             other => panic!("{query}: {other:?}"),
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_a_kind_add_and_those_of_two_kinds_restrict() {
+    fn repeated_parameters_widen_and_different_ones_narrow() {
         for (query, wanted) in [
             ("account=a", [true, false, false]),
             ("account=a&account=b%20%26", [true, true, false]),
@@ -97,22 +98,22 @@ mod tests {
         ] {
             let accounts = some(query);
             let found = [("a", "smsup"), ("b &", "cinnox"), ("c", "smsup")];
-            let found = found.map(|(name, provider)| accounts.have(name, provider));
+            let found = found.map(|(name, provider)| accounts.matches(name, provider));
             assert_eq!(found, wanted, "{query}");
         }
     }
 
     #[test]
-    fn a_query_is_all_or_the_exporter_itself_or_refused() {
+    fn other_queries_select_everything_or_are_refused() {
         assert_eq!(Selection::read(""), Ok(Selection::All));
         assert_eq!(Selection::read("own=true"), Ok(Selection::Own));
         let many = |count| "account=a&".repeat(count);
         assert!(Selection::read(&many(MAX_PARAMETERS)).is_ok());
         for (query, problem) in [
-            ("acount=a", "There is no parameter acount=\"a\""),
-            ("own=false", "There is no parameter own=\"false\""),
-            ("own=true&account=a", "own=true is no metrics of accounts"),
-            (&many(MAX_PARAMETERS + 1), "There are more than 100"),
+            ("acount=a", "Unsupported parameter acount=\"a\""),
+            ("own=false", "Unsupported parameter own=\"false\""),
+            ("own=true&account=a", "own=true cannot be combined"),
+            (&many(MAX_PARAMETERS + 1), "More than 100"),
         ] {
             let found = Selection::read(query).unwrap_err();
             assert!(found.starts_with(problem), "{found}");
@@ -120,16 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_named() {
-        let unknown = |query| {
-            some(query).unknown(&crate::provider::native(), |name| {
-                ["a", "b"].contains(&name)
-            })
-        };
+    fn unknown_names_are_reported() {
+        let kinds = crate::provider::native();
+        let unknown = |query| some(query).unknown(&kinds, |name| ["a", "b"].contains(&name));
         assert_eq!(unknown("account=a&account=b&provider=cinnox"), None);
-        let problem = "There is no account \"c\" here.";
+        let problem = "Unknown account \"c\".";
         assert_eq!(unknown("account=a&account=c").as_deref(), Some(problem));
-        let problem = "There is no provider \"sms\".";
+        let problem = "Unknown provider \"sms\".";
         assert_eq!(unknown("provider=sms").as_deref(), Some(problem));
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP server: connections and their bounds. What is answered, the endpoints know.
+//! The HTTP server: connections and their limits.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,66 +26,66 @@ use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::protection::configuration::WebConfig;
 use crate::web::protection::tls::HTTP2;
 
-/// Connections at the same time; more wait to be accepted. A Prometheus keeps one or two.
+/// Maximum number of concurrent connections. More wait to be accepted. A Prometheus server keeps one or
+/// two.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Time limit for the head of a request, and for a connection to be idle: longer than the usual
-/// scrape intervals, so that scrapers can keep theirs.
+/// Time limit for the head of a request and for idle connections. It exceeds the usual scrape
+/// intervals, so that scrapers can reuse their connections.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Largest head of a request in bytes.
+/// Maximum size of the head of a request in bytes.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 
-/// How long a client may take nothing of its answer.
+/// How long a client may read nothing of its response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection is kept, so that no client holds a place, and the bytes of an old answer,
-/// by taking a little now and then. A scraper just opens the next one.
+/// Maximum age of a connection. Otherwise, a slow reader could occupy a slot and the memory of an old
+/// response indefinitely. Scrapers simply reconnect.
 const MAX_CONNECTION_AGE: Duration = Duration::from_mins(10);
 
-/// How long a running answer may still take once its connection is to end. A scrape that takes longer
-/// is cut if it begins just before the end of its connection; the next one is not.
+/// How long a response may take once its connection has to close. A slower scrape is cut off if it
+/// starts just before that; the next one is not.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause after an error of `accept`, such as too many open files.
+/// Pause after `accept` fails, for example with too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Requests at the same time on one connection of HTTP/2. A Prometheus makes one at a time.
+/// Maximum number of concurrent requests on an HTTP/2 connection. Prometheus sends one at a time.
 const MAX_STREAMS: u32 = 8;
 
-/// How often a silent client of HTTP/2 is asked whether it is still there, and how long it may take to
-/// say so.
+/// Interval between pings on an HTTP/2 connection, and time limit for their acknowledgment.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What every connection needs.
+/// Shared by all connections.
 struct Service {
     endpoints: Endpoints,
-    in_force: watch::Receiver<ActiveWebConfig>,
+    active: watch::Receiver<ActiveWebConfig>,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
-/// One that is connected.
+/// A connected client.
 #[derive(Clone)]
 struct Client {
-    let_in_by: Arc<WebConfig>,
-    in_force: watch::Receiver<ActiveWebConfig>,
+    accepted_by: Arc<WebConfig>,
+    active: watch::Receiver<ActiveWebConfig>,
     service: Arc<Service>,
 }
 
-/// Serves until `stop` is cancelled, then finishes what is running.
+/// Serves until `stop` is canceled, then finishes running requests.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     endpoints: Endpoints,
-    in_force: watch::Receiver<ActiveWebConfig>,
+    active: watch::Receiver<ActiveWebConfig>,
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
         endpoints,
-        in_force,
+        active,
         slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         stop,
     });
@@ -128,7 +128,7 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
         }
     }
     drop(listener);
-    // each has a time limit of its own
+    // every connection has its own time limit
     while let Some(ended) = connections.join_next().await {
         log_panic(ended);
     }
@@ -136,11 +136,11 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
 
 fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        error!(%error, "a request could not be answered");
+        error!(%error, "a connection task panicked");
     }
 }
 
-/// Answers one client, over TLS if that is configured.
+/// Serves a client, over TLS if configured.
 async fn connection(stream: TcpStream, service: Arc<Service>) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
@@ -148,35 +148,35 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = Box::pin(stream);
-    let mut in_force = service.in_force.clone();
-    let ActiveWebConfig { config, suspended } = in_force.borrow_and_update().clone();
+    let mut active = service.active.clone();
+    let ActiveWebConfig { config, suspended } = active.borrow_and_update().clone();
     let client = Client {
-        let_in_by: Arc::clone(&config),
-        in_force,
+        accepted_by: Arc::clone(&config),
+        active,
         service: Arc::clone(&service),
     };
     let Some(tls) = &config.tls else {
-        return requests(stream, client).await;
+        return serve_http1(stream, client).await;
     };
     if suspended {
-        return debug!("no TLS: the web configuration cannot be used");
+        return debug!("TLS handshake refused: the web configuration is not valid");
     }
     let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
     match service.stop.run_until_cancelled(handshake).await {
         None => {}
         Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
-            requests_of_http2(stream, client).await;
+            serve_http2(stream, client).await;
         }
-        Some(Ok(Ok(stream))) => requests(stream, client).await,
-        Some(Ok(Err(error))) => debug!(%error, "no TLS with a client"),
-        Some(Err(_)) => debug!("no TLS with a client in time"),
+        Some(Ok(Ok(stream))) => serve_http1(stream, client).await,
+        Some(Ok(Err(error))) => debug!(%error, "TLS handshake failed"),
+        Some(Err(_)) => debug!("TLS handshake timed out"),
     }
 }
 
-/// Answers what comes over HTTP/1.1.
-async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
-    let until = end(client.in_force.clone(), client.service.stop.clone());
+/// Serves HTTP/1.1.
+async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
+    let until = end(client.active.clone(), client.service.stop.clone());
     let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -186,12 +186,9 @@ async fn requests(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, 
     serve_until(connection, until).await;
 }
 
-/// Answers what comes over HTTP/2.
-async fn requests_of_http2(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    client: Client,
-) {
-    let until = end(client.in_force.clone(), client.service.stop.clone());
+/// Serves HTTP/2.
+async fn serve_http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
+    let until = end(client.active.clone(), client.service.stop.clone());
     let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -204,21 +201,22 @@ async fn requests_of_http2(
 }
 
 async fn answer(request: Request<Incoming>, client: Client) -> Result<Response<Body>, Infallible> {
-    let in_force = client.in_force.borrow().clone();
+    let active = client.active.borrow().clone();
     let endpoints = &client.service.endpoints;
-    Ok(gate::answer(&in_force, &client.let_in_by, endpoints, request).await)
+    Ok(gate::answer(&active, &client.accepted_by, endpoints, request).await)
 }
 
-/// Waits until a connection has to end: at `stop`, with another web configuration, or after its time.
-async fn end(mut in_force: watch::Receiver<ActiveWebConfig>, stop: CancellationToken) {
+/// Waits until a connection has to close: at `stop`, after a change of the web configuration, or at the
+/// maximum age.
+async fn end(mut active: watch::Receiver<ActiveWebConfig>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        Ok(()) = in_force.changed() => {}
+        Ok(()) = active.changed() => {}
         () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
     }
 }
 
-/// Serves a connection until its client leaves or `end`, and then what is still running.
+/// Serves a connection until the client closes it, or until `end` and the end of running requests.
 async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
     connection: C,
     end: impl Future<Output = ()>,
@@ -227,17 +225,17 @@ async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = end => {
-            // the running answer is finished, and no other begun
+            // finishes the running response and accepts no other request
             connection.as_mut().graceful_shutdown();
             let Ok(served) = tokio::time::timeout(DRAIN_TIMEOUT, connection).await else {
-                warn!("a connection did not end in time");
+                warn!("a connection did not close in time");
                 return;
             };
             served
         }
     };
     if let Err(error) = served {
-        debug!(%error, "a connection ended early");
+        debug!(%error, "a connection failed");
     }
 }
 
@@ -252,7 +250,7 @@ mod tests {
     use crate::telemetry::Telemetry;
 
     #[tokio::test]
-    async fn it_is_healthy_while_each_loop_turns() {
+    async fn it_is_healthy_while_all_loops_are_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
         let published = publisher::nothing().unwrap().subscribe();
@@ -270,9 +268,9 @@ mod tests {
             reloads,
         };
         let mut tasks = JoinSet::new();
-        let (_web, in_force) = watch::channel(ActiveWebConfig::default());
+        let (_web, active) = watch::channel(ActiveWebConfig::default());
         let stop = CancellationToken::new();
-        tasks.spawn(serve(vec![listener], endpoints, in_force, stop));
+        tasks.spawn(serve(vec![listener], endpoints, active, stop));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let status = async || {
             let response = client.get(&url).send().await.unwrap();

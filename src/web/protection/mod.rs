@@ -1,5 +1,7 @@
-//! The web configuration file: TLS, users and response headers.
+//! Protection of the web server: TLS, users, response headers and a rate limit.
 
 pub mod configuration;
+mod file;
+pub mod rate_limit;
 pub mod tls;
 pub mod users;

@@ -1,4 +1,4 @@
-//! The TLS that is spoken with scrapers.
+//! TLS with clients.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,14 +18,13 @@ use rustls::{
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// What HTTP/2 is called while a connection begins (RFC 9113, 3.1).
+/// The ALPN name of HTTP/2 (RFC 9113, 3.1).
 pub const HTTP2: &[u8] = b"h2";
 
-/// The curves, by Go's names.
+/// The curves, by their Go names.
 pub const CURVES: [&str; 4] = ["CurveP256", "CurveP384", "CurveP521", "X25519"];
 
-/// Cipher suites of Go that no longer protect enough to be built in here: without forward secrecy, or
-/// in CBC mode.
+/// Go cipher suites that are too weak to be supported: they lack forward secrecy or use CBC mode.
 const WEAK_SUITES: [&str; 8] = [
     "TLS_RSA_WITH_AES_128_CBC_SHA",
     "TLS_RSA_WITH_AES_256_CBC_SHA",
@@ -37,7 +36,7 @@ const WEAK_SUITES: [&str; 8] = [
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
 ];
 
-/// Cipher suites by Go's names: those of TLS 1.2, and those of 1.3, which cannot be chosen.
+/// Cipher suites by their Go names. Those of TLS 1.3 cannot be selected.
 const SUITES: [(&str, CipherSuite); 9] = [
     (
         "TLS_AES_128_GCM_SHA256",
@@ -77,21 +76,21 @@ const SUITES: [(&str, CipherSuite); 9] = [
     ),
 ];
 
-/// A version of TLS. There is nothing here below 1.2.
+/// A TLS version. Only 1.2 and 1.3 are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// 1.0.
+    /// TLS 1.0.
     Tls10,
-    /// 1.1.
+    /// TLS 1.1.
     Tls11,
-    /// 1.2.
+    /// TLS 1.2.
     Tls12,
-    /// 1.3.
+    /// TLS 1.3.
     Tls13,
 }
 
 impl Version {
-    /// The words for them.
+    /// The versions by their names in the configuration.
     pub const WORDS: [(&str, Self); 4] = [
         ("TLS10", Self::Tls10),
         ("TLS11", Self::Tls11),
@@ -100,23 +99,23 @@ impl Version {
     ];
 }
 
-/// What is asked of clients.
+/// The client authentication policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// Nothing.
+    /// No certificate is requested.
     None,
-    /// A certificate, whichever, if they have one.
+    /// Any certificate is requested, but not required.
     Request,
-    /// A certificate, whichever.
+    /// Any certificate is required.
     RequireAny,
-    /// If they have a certificate, one of the authority.
+    /// A certificate is not required, but verified if there is one.
     VerifyIfGiven,
-    /// A certificate of the authority.
+    /// A verified certificate is required.
     RequireAndVerify,
 }
 
 impl ClientAuth {
-    /// The words for them, one of which is from long ago.
+    /// The policies by their names in the configuration. `RequireClientCert` is deprecated.
     pub const WORDS: [(&str, Self); 6] = [
         ("NoClientCert", Self::None),
         ("RequestClientCert", Self::Request),
@@ -127,69 +126,70 @@ impl ClientAuth {
     ];
 }
 
-/// The settings, with what the files hold.
-pub struct Settings {
-    /// The certificate and its chain, in PEM.
+/// The settings, with the contents of the files.
+pub struct TlsSettings {
+    /// The PEM certificate chain.
     pub certificate: Vec<u8>,
-    /// The key, in PEM.
+    /// The PEM key.
     pub key: Vec<u8>,
-    /// Certificates of the clients' authorities, in PEM.
+    /// The PEM certificates of the CAs that sign client certificates.
     pub client_ca: Option<Vec<u8>>,
-    /// What is asked of clients.
+    /// The client authentication policy.
     pub client_auth: ClientAuth,
-    /// One of these names has to be in a client's certificate.
+    /// The subject alternative names of which a client certificate needs one.
     pub client_allowed_sans: Option<Vec<String>>,
-    /// The oldest version spoken.
-    pub least: Version,
-    /// The newest version spoken.
-    pub most: Version,
-    /// Cipher suites of TLS 1.2, by Go's names; all of them if there is none.
+    /// The minimum version.
+    pub min_version: Version,
+    /// The maximum version.
+    pub max_version: Version,
+    /// TLS 1.2 cipher suites by their Go names. Empty means all.
     pub cipher_suites: Vec<String>,
-    /// Curves, by Go's names; all of them if there is none.
+    /// Curves by their Go names. Empty means all.
     pub curves: Vec<String>,
-    /// Whether the order of the cipher suites here goes before the client's.
-    pub server_order: bool,
+    /// Whether the server's order of cipher suites takes precedence over the client's.
+    pub prefer_server_order: bool,
 }
 
-/// Whether Go has a cipher suite of this name.
+/// Returns whether Go has a cipher suite of this name.
 pub fn is_cipher_suite(name: &str) -> bool {
     SUITES.iter().any(|(suite, _)| *suite == name) || WEAK_SUITES.contains(&name)
 }
 
-/// A server with these settings, or what is wrong with them. Holds no secret.
+/// Creates the TLS configuration of the server. Errors contain no secrets.
 pub fn server(
-    settings: &Settings,
+    settings: &TlsSettings,
     http2: bool,
     warnings: &mut Vec<String>,
 ) -> Result<ServerConfig, String> {
     let provider = Arc::new(provider(settings, warnings)?);
     let versions: Vec<_> = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)]
         .into_iter()
-        .filter(|(version, _)| (settings.least..=settings.most).contains(version))
+        .filter(|(version, _)| (settings.min_version..=settings.max_version).contains(version))
         .map(|(_, version)| version)
         .collect();
     if versions.is_empty() {
-        return Err("min_version and max_version leave neither TLS 1.2 nor 1.3".to_owned());
+        return Err("min_version and max_version exclude both TLS 1.2 and TLS 1.3".to_owned());
     }
-    if settings.least < Version::Tls12 {
-        warnings.push("TLS 1.0 and 1.1 are not spoken: min_version is TLS12".to_owned());
+    if settings.min_version < Version::Tls12 {
+        warnings.push("TLS 1.0 and 1.1 are not supported; using min_version TLS12".to_owned());
     }
     let chain = CertificateDer::pem_slice_iter(&settings.certificate)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| "the certificate is no PEM")?;
+        .map_err(|_| "the certificate is not valid PEM")?;
     if chain.is_empty() {
-        return Err("the certificate's PEM holds none".to_owned());
+        return Err("the PEM file contains no certificate".to_owned());
     }
-    // the error would show a line of it, which may be all of it
-    let key = PrivateKeyDer::from_pem_slice(&settings.key).map_err(|_| "the key is no PEM")?;
+    // the original error shows a line of the key, which may be all of it
+    let key =
+        PrivateKeyDer::from_pem_slice(&settings.key).map_err(|_| "the key is not valid PEM")?;
     let verifier = verifier(settings, &provider)?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
-        .map_err(|error| format!("these versions and cipher suites do not go together: {error}"))?
+        .map_err(|error| format!("incompatible TLS versions and cipher suites: {error}"))?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
-        .map_err(|error| format!("the certificate and the key cannot be used: {error}"))?;
-    server.ignore_client_order = settings.server_order;
+        .map_err(|error| format!("cannot use the certificate and key: {error}"))?;
+    server.ignore_client_order = settings.prefer_server_order;
     if http2 {
         server.alpn_protocols.push(HTTP2.to_vec());
     }
@@ -197,14 +197,14 @@ pub fn server(
     Ok(server)
 }
 
-fn provider(settings: &Settings, warnings: &mut Vec<String>) -> Result<CryptoProvider, String> {
+fn provider(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<CryptoProvider, String> {
     let mut provider = aws_lc_rs::default_provider();
     if !settings.cipher_suites.is_empty() {
         let weak = settings.cipher_suites.iter();
         for name in weak.filter(|name| WEAK_SUITES.contains(&name.as_str())) {
-            warnings.push(format!("cipher_suites: {name} is not spoken"));
+            warnings.push(format!("cipher_suites: {name} is not supported"));
         }
-        // those of 1.3 first and all of them, as they are in Go
+        // as in Go, all those of TLS 1.3 come first
         let is_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
         let all = std::mem::take(&mut provider.cipher_suites);
         let wanted = settings.cipher_suites.iter().filter_map(|name| {
@@ -223,7 +223,7 @@ fn provider(settings: &Settings, warnings: &mut Vec<String>) -> Result<CryptoPro
                 "CurveP384" => NamedGroup::secp384r1,
                 "X25519" => NamedGroup::X25519,
                 _ => {
-                    warnings.push(format!("curve_preferences: {curve} is not spoken"));
+                    warnings.push(format!("curve_preferences: {curve} is not supported"));
                     continue;
                 }
             };
@@ -232,24 +232,24 @@ fn provider(settings: &Settings, warnings: &mut Vec<String>) -> Result<CryptoPro
                 .extend(all.iter().find(|known| known.name() == group));
         }
         if provider.kx_groups.is_empty() {
-            return Err("curve_preferences leaves no curve that is spoken here".to_owned());
+            return Err("curve_preferences contains no supported curve".to_owned());
         }
     }
     Ok(provider)
 }
 
 fn verifier(
-    settings: &Settings,
+    settings: &TlsSettings,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let auth = settings.client_auth;
     if auth == ClientAuth::None && settings.client_ca.is_some() {
-        return Err("client_ca needs a client_auth_type".to_owned());
+        return Err("client_ca requires a client_auth_type".to_owned());
     }
     let requires = matches!(auth, ClientAuth::RequireAny | ClientAuth::RequireAndVerify);
     if settings.client_allowed_sans.is_some() && !requires {
         return Err(
-            "client_allowed_sans needs the client_auth_type RequireAndVerifyClientCert or \
+            "client_allowed_sans requires the client_auth_type RequireAndVerifyClientCert or \
              RequireAnyClientCert"
                 .to_owned(),
         );
@@ -261,31 +261,7 @@ fn verifier(
             provider: Arc::clone(provider),
         }),
         ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
-            let pem = settings.client_ca.as_deref().unwrap_or_default();
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|_| "client_ca is no PEM")?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| format!("client_ca cannot be used: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err(
-                    "client_ca_file or client_ca, with a certificate in it, is needed to verify \
-                     those of clients"
-                        .to_owned(),
-                );
-            }
-            let builder =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-            let builder = if requires {
-                builder
-            } else {
-                builder.allow_unauthenticated()
-            };
-            builder
-                .build()
-                .map_err(|error| format!("client_ca cannot be used: {error}"))?
+            ca_verifier(settings, provider, requires)?
         }
     };
     Ok(match &settings.client_allowed_sans {
@@ -297,7 +273,37 @@ fn verifier(
     })
 }
 
-/// Takes any certificate for which the client has the key.
+/// Creates a verifier of certificates that the configured CAs have signed.
+fn ca_verifier(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+    required: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let pem = settings.client_ca.as_deref().unwrap_or_default();
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| "client_ca is not valid PEM")?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("cannot use client_ca: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err(
+            "client_ca_file or client_ca is required to verify client certificates, and must \
+             contain a certificate"
+                .to_owned(),
+        );
+    }
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if !required {
+        builder = builder.allow_unauthenticated();
+    }
+    let verifier = builder.build();
+    verifier.map_err(|error| format!("cannot use client_ca: {error}"))
+}
+
+/// Accepts any certificate for which the client has the key.
 struct AnyCertificate {
     mandatory: bool,
     provider: Arc<CryptoProvider>,
@@ -354,7 +360,7 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Wants one of these names beside what another verifier wants.
+/// Requires one of certain names in addition to what another verifier requires.
 #[derive(Debug)]
 struct AllowedNames {
     inner: Arc<dyn ClientCertVerifier>,
@@ -418,7 +424,8 @@ impl ClientCertVerifier for AllowedNames {
     }
 }
 
-/// The subject alternative names of a certificate: DNS, e-mail, IP addresses and URIs.
+/// Returns the subject alternative names of a certificate: DNS names, e-mail addresses, IP addresses
+/// and URIs.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Vec::new();

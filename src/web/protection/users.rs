@@ -1,4 +1,4 @@
-//! Who may ask: basic authentication against bcrypt hashes.
+//! Basic authentication against bcrypt hashes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,40 +15,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tracing::error;
 
-/// Right and wrong passwords that are remembered, of each.
+/// How many right and how many wrong passwords are remembered.
 const REMEMBERED: usize = 256;
 
-/// Hashes that are computed at the same time: each takes a core for a tenth of a second, and scrapes
-/// need one, too.
+/// Maximum number of concurrent hash computations. Each occupies a core for a tenth of a second, and
+/// scrapes need one as well.
 const HASHING: usize = 1;
 
-/// Passwords that wait to be checked. More would wait longer than a scrape does, and whoever guesses
-/// passwords must not make everybody wait.
+/// Maximum number of passwords that wait to be checked. More would wait longer than a scrape timeout,
+/// and an attacker who guesses passwords must not block other users.
 const MAX_WAITING: usize = 16;
 
-/// A user with a password, by a digest: the password itself is not kept.
+/// A hash of a user name and a password. The password itself is not stored.
 type Attempt = [u8; 32];
 
-/// The users and their hashes.
+/// The users and their password hashes.
 pub struct Authentication {
     users: BTreeMap<String, SecretString>,
-    /// What somebody who is no user is held against: the dearest hash there is.
+    /// Hash checked for unknown users: the most expensive one.
     decoy: SecretString,
-    /// In a cache of their own, so that nobody can drive them out with wrong ones.
+    /// A separate cache, so that wrong passwords cannot evict right ones.
     right: Cache<Attempt, ()>,
     wrong: Cache<Attempt, ()>,
     hashing: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
-/// What there is to say about an `Authorization` header.
+/// The result of checking an `Authorization` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It names a user and the user's password.
+    /// User and password are right.
     Accepted,
-    /// It does not.
+    /// The header is not valid, or user or password are wrong.
     Refused,
-    /// Too many others wait to be checked.
+    /// Too many passwords are waiting to be checked.
     Busy,
 }
 
@@ -63,8 +63,8 @@ impl fmt::Debug for Authentication {
 }
 
 impl Authentication {
-    /// None if there are no users, for then anybody may ask.
-    pub fn of(users: BTreeMap<String, SecretString>) -> Option<Self> {
+    /// Returns `None` if there are no users: no authentication is required then.
+    pub fn new(users: BTreeMap<String, SecretString>) -> Option<Self> {
         let decoy = users.values().max_by_key(|hash| cost(hash))?.clone();
         Some(Self {
             users,
@@ -76,8 +76,8 @@ impl Authentication {
         })
     }
 
-    /// Whether these are its users, with these hashes.
-    pub fn is_of(&self, users: &BTreeMap<String, SecretString>) -> bool {
+    /// Returns whether its users and hashes are these.
+    pub fn has_users(&self, users: &BTreeMap<String, SecretString>) -> bool {
         let pairs = self.users.iter().zip(users);
         self.users.len() == users.len()
             && pairs.into_iter().all(|((one, hash), (other, other_hash))| {
@@ -85,8 +85,8 @@ impl Authentication {
             })
     }
 
-    /// Whether some hashes are dearer than others, and it takes less time to refuse some users than
-    /// one that does not exist.
+    /// Returns whether some hashes are more expensive than others. Refusing an unknown user then takes
+    /// longer than refusing some of the known ones.
     pub fn costs_differ(&self) -> bool {
         let mut costs = self.users.values().map(cost);
         let first = costs.next();
@@ -95,7 +95,7 @@ impl Authentication {
 
     /// Checks the value of an `Authorization` header.
     ///
-    /// A user that does not exist takes as long as a wrong password for the dearest hash.
+    /// An unknown user takes as long as a wrong password for the most expensive hash.
     pub async fn verdict(&self, authorization: &HeaderValue) -> Verdict {
         let Some((user, password)) = credentials(authorization) else {
             return Verdict::Refused;
@@ -106,30 +106,30 @@ impl Authentication {
         if let Some(verdict) = self.remembered(&attempt) {
             return verdict;
         }
-        let Ok(_place) = self.waiting.try_acquire() else {
+        let Ok(_waiting) = self.waiting.try_acquire() else {
             return Verdict::Busy;
         };
-        // never closed
-        let Ok(turn) = Arc::clone(&self.hashing).acquire_owned().await else {
+        // the semaphore is never closed
+        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else {
             return Verdict::Refused;
         };
-        // the same may have been found out while this waited
+        // another request may have checked the same password in the meantime
         if let Some(verdict) = self.remembered(&attempt) {
             return verdict;
         }
-        let right = match verify(password, hash.clone(), turn).await {
+        let right = match verify(password, hash.clone(), permit).await {
             Ok(right) => right && known.is_some(),
             Err(error) => {
-                error!(%error, "a password could not be checked");
+                error!(%error, "cannot check a password");
                 return Verdict::Refused;
             }
         };
-        let (memory, verdict) = if right {
+        let (cache, verdict) = if right {
             (&self.right, Verdict::Accepted)
         } else {
             (&self.wrong, Verdict::Refused)
         };
-        memory.insert(attempt, ());
+        cache.insert(attempt, ());
         verdict
     }
 
@@ -141,7 +141,7 @@ impl Authentication {
 
 fn cost(hash: &SecretString) -> u32 {
     let parts = hash.expose_secret().parse::<HashParts>();
-    // a hash that is none was refused where it was read
+    // the configuration accepts valid hashes only
     parts.map_or(0, |parts| parts.get_cost())
 }
 
@@ -158,7 +158,7 @@ fn credentials(authorization: &HeaderValue) -> Option<(String, SecretString)> {
 
 fn attempt(user: &str, password: &SecretString) -> Attempt {
     let mut digest = Sha256::new();
-    // the length, since a name may end as another password begins
+    // the length separates name and password
     digest.update((user.len() as u64).to_le_bytes());
     digest.update(user);
     digest.update(password.expose_secret());
@@ -168,12 +168,12 @@ fn attempt(user: &str, password: &SecretString) -> Attempt {
 async fn verify(
     password: SecretString,
     hash: SecretString,
-    turn: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 ) -> Result<bool, JoinError> {
     tokio::task::spawn_blocking(move || {
-        // it is not over when the client leaves
-        let _turn = turn;
-        // a hash that is none was refused where it was read
+        // held until the computation ends, even if the client disconnects
+        let _permit = permit;
+        // the configuration accepts valid hashes only
         bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or_default()
     })
     .await
@@ -185,13 +185,13 @@ mod tests {
 
     use super::*;
 
-    /// Of the least cost, for tests have to be fast.
+    /// Creates users with the lowest cost, to keep the tests fast.
     fn users(of: &[(&str, &str)]) -> Option<Authentication> {
         let hash = |password: &str| SecretString::from(bcrypt::hash(password, 4).unwrap());
         let users = of
             .iter()
             .map(|(user, password)| ((*user).to_owned(), hash(password)));
-        Authentication::of(users.collect())
+        Authentication::new(users.collect())
     }
 
     fn header(user: &str, password: &str) -> HeaderValue {
@@ -204,10 +204,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_user_with_the_own_password_is_accepted() {
+    async fn users_are_accepted_with_their_own_password_only() {
         let authentication = users(&[("alice", "a:b"), ("bob", "")]).unwrap();
         for _ in 0..2 {
-            // the second time from memory
+            // the second time from the cache
             assert!(is_accepted(&authentication, &header("alice", "a:b")).await);
             assert!(is_accepted(&authentication, &header("bob", "")).await);
             assert!(!is_accepted(&authentication, &header("alice", "")).await);
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_passwords_do_not_drive_out_the_right_one() {
+    async fn wrong_passwords_do_not_evict_the_right_one() {
         let authentication = users(&[("alice", "secret")]).unwrap();
         assert!(is_accepted(&authentication, &header("alice", "secret")).await);
         let right = attempt("alice", &SecretString::from("secret"));
@@ -244,10 +244,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_leaves_does_not_make_room_for_another_check() {
+    async fn a_disconnected_client_keeps_its_permit() {
         let hash = SecretString::from(bcrypt::hash("secret", 10).unwrap());
         let users = BTreeMap::from([("alice".to_owned(), hash)]);
-        let authentication = Authentication::of(users).unwrap();
+        let authentication = Authentication::new(users).unwrap();
         let guess = header("alice", "guess");
         assert_eq!(authentication.verdict(&guess).now_or_never(), None);
         assert_eq!(authentication.hashing.available_permits(), 0);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_is_shown() {
+    fn debug_output_has_no_secrets() {
         let authentication = users(&[("alice", "secret")]).unwrap();
         assert_eq!(
             format!("{authentication:?}"),
@@ -266,15 +266,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_remembered_does_not_wait_behind_those_who_guess() {
+    async fn remembered_passwords_do_not_wait() {
         let authentication = users(&[("alice", "secret")]).unwrap();
         assert!(is_accepted(&authentication, &header("alice", "secret")).await);
-        let places = (0..MAX_WAITING).map(|_| authentication.waiting.try_acquire().unwrap());
-        let places: Vec<_> = places.collect();
+        let permits = (0..MAX_WAITING).map(|_| authentication.waiting.try_acquire().unwrap());
+        let permits: Vec<_> = permits.collect();
         let stranger = header("alice", "guess");
         assert_eq!(authentication.verdict(&stranger).await, Verdict::Busy);
         assert!(is_accepted(&authentication, &header("alice", "secret")).await);
-        drop(places);
+        drop(permits);
         assert_eq!(authentication.verdict(&stranger).await, Verdict::Refused);
     }
 }

@@ -1,0 +1,170 @@
+//! The rate limit of the web server.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use crate::document::{Node, Section};
+
+/// Longest duration in Go. The token bucket overflows at twice as much.
+const LONGEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
+
+/// A limit on the requests of all clients together.
+#[derive(Debug)]
+pub enum RateLimit {
+    /// A token bucket.
+    Bucket(DefaultDirectRateLimiter),
+    /// A bucket without burst, which allows no request.
+    Never,
+}
+
+impl RateLimit {
+    /// Takes a token. Returns whether there was one.
+    pub fn allows(&self) -> bool {
+        match self {
+            Self::Bucket(bucket) => bucket.check().is_ok(),
+            Self::Never => false,
+        }
+    }
+
+    /// Reads the section `rate_limit`.
+    pub(super) fn read(section: &mut Section<'_>, warnings: &mut Vec<String>) -> Option<Self> {
+        let interval = interval(section);
+        let burst = match section.take("burst").map(|node| &node.value) {
+            None => 0,
+            Some(Node::Integer(number)) => *number,
+            Some(_) => {
+                section.problem("burst", "expected an integer");
+                0
+            }
+        };
+        if interval > LONGEST.as_secs_f64() {
+            section.problem("interval", "longer than 292 years");
+            return None;
+        }
+        // zero and negative intervals mean no limit
+        let interval = Duration::try_from_secs_f64(interval).ok()?;
+        let quota = Quota::with_period(interval)?;
+        // the bucket cannot refill more tokens than this within the longest duration
+        let most = (LONGEST.as_nanos() / interval.as_nanos()).min(u128::from(u32::MAX));
+        let burst = burst.clamp(0, i128::try_from(most).unwrap_or_default());
+        let burst = u32::try_from(burst).unwrap_or_default();
+        let Some(burst) = NonZeroU32::new(burst) else {
+            warnings.push("rate_limit.burst is 0: all requests will be refused".to_owned());
+            return Some(Self::Never);
+        };
+        Some(Self::Bucket(RateLimiter::direct(quota.allow_burst(burst))))
+    }
+}
+
+/// Reads the interval in seconds.
+fn interval(section: &mut Section<'_>) -> f64 {
+    let problem = match section.take("interval").map(|node| &node.value) {
+        None => return 0.0,
+        // Go durations count nanoseconds
+        Some(Node::Integer(nanoseconds)) => return *nanoseconds as f64 / 1e9,
+        Some(Node::Text(text)) => match go_duration(text) {
+            Some(seconds) => return seconds,
+            None => "not a duration; expected for example 1s or 100ms",
+        },
+        Some(_) => "expected a duration such as 1s or 100ms",
+    };
+    section.problem("interval", problem);
+    0.0
+}
+
+/// Parses a Go duration such as `1m30s`, `1.5h` or `-100ms`. Returns seconds.
+fn go_duration(text: &str) -> Option<f64> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1.0, rest),
+        None => (1.0, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0.0);
+    }
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let unit = tail
+            .find(|char: char| char.is_ascii_digit() || char == '.')
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(unit)?;
+        let unit = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" | "μs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * unit;
+        rest = tail;
+    }
+    (!text.is_empty() && text.ends_with(|char: char| char.is_alphabetic()))
+        .then_some(sign * seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(interval: &str, burst: &str) -> Result<Option<RateLimit>, String> {
+        let yaml = format!("interval: {interval}\nburst: {burst}\n");
+        let root = Node::parse(&yaml).map_err(|problem| problem.to_string())?;
+        let mut section = Section::new("", &root).map_err(|problem| problem.to_string())?;
+        let limit = RateLimit::read(&mut section, &mut Vec::new());
+        let (_, problems) = section.finish();
+        problems
+            .first()
+            .map_or(Ok(limit), |problem| Err(problem.to_string()))
+    }
+
+    #[test]
+    fn durations_are_parsed_as_in_go() {
+        let cases = [
+            ("1s", Some(1.0)),
+            ("1m30s", Some(90.0)),
+            ("1.5h", Some(5400.0)),
+            ("+100ms", Some(0.1)),
+            ("-2s", Some(-2.0)),
+            ("0", Some(0.0)),
+            ("", None),
+            ("-", None),
+            ("1", None),
+            ("1d", None),
+            ("s", None),
+            (".s", None),
+            ("1s5", None),
+            ("1 s", None),
+        ];
+        for (text, seconds) in cases {
+            assert_eq!(go_duration(text), seconds, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_rate_limit_is_computed_without_overflow() {
+        let many = u64::MAX.to_string();
+        for (interval, burst, allows) in [
+            ("1h", "2", Some(true)),
+            ("1h", "0", Some(false)),
+            ("1h", "-1", Some(false)),
+            ("1h", &many, Some(true)),
+            ("2562047h", &many, Some(true)),
+            ("1ns", &many, Some(true)),
+            ("1", "1", Some(true)),
+            ("0", "1", None),
+            ("-1h", "1", None),
+        ] {
+            let limit = read(interval, burst).unwrap();
+            let found = limit.map(|limit| limit.allows());
+            assert_eq!(found, allows, "{interval} {burst}");
+        }
+        for interval in ["2562048h", &many, "soon", "[]", "1.5"] {
+            assert!(read(interval, "1").is_err(), "{interval}");
+        }
+    }
+}
