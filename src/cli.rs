@@ -161,6 +161,7 @@ pub struct Options {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "demo")]
     /// Serve live metrics of all providers, simulated in this process; needs no account.
     Demo {
         /// Seed of the simulated campaigns; the same seed gives the same campaigns.
@@ -226,6 +227,7 @@ fn listen_address(text: &str) -> Result<String, String> {
     }
 }
 
+#[cfg(feature = "demo")]
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
 }

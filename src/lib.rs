@@ -18,8 +18,6 @@ pub mod storage;
 pub mod upstream;
 pub mod web;
 
-pub mod simulator;
-
 pub mod logging;
 
 pub mod cli;

@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod daemon;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod poll;
 

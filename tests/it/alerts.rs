@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Fault, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Fault, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::support::alertmanager::Alertmanager;
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
@@ -449,12 +450,12 @@ fn every_alert_is_tested_here_or_with_promtool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn campaign_problems_notify_marketing() {
     let names = [
-        ("constant_contact", "spring-us", Api::ConstantContact),
-        ("cinnox", "desk-hk", Api::Cinnox),
-        ("smsup", "shoes-ch", Api::Smsup),
-        ("smsup", "bags-fr", Api::Smsup),
-        ("smsup", "caps-es", Api::Smsup),
-        ("smsup", "hats-it", Api::Smsup),
+        ("constant_contact", "spring-us", constant_contact()),
+        ("cinnox", "desk-hk", cinnox()),
+        ("smsup", "shoes-ch", smsup()),
+        ("smsup", "bags-fr", smsup()),
+        ("smsup", "caps-es", smsup()),
+        ("smsup", "hats-it", smsup()),
     ];
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
@@ -465,7 +466,7 @@ async fn campaign_problems_notify_marketing() {
         } else {
             &[]
         };
-        accounts.push(account(name, &simulator, api, more));
+        accounts.push(account(name, &simulator, more));
         simulators.push(simulator);
     }
     let [spring, desk, shoes, bags, caps, hats] = simulators.try_into().unwrap();
@@ -555,16 +556,16 @@ async fn campaign_problems_notify_marketing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_accounts_notify_sre() {
-    let spring = simulate(Api::ConstantContact, past()).await;
-    let desk = simulate(Api::Cinnox, past()).await;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let bags = simulate(Api::Smsup, past()).await;
+    let spring = simulate(constant_contact(), past()).await;
+    let desk = simulate(cinnox(), past()).await;
+    let shoes = simulate(smsup(), [past(), vec![annoying()]].concat()).await;
+    let bags = simulate(smsup(), past()).await;
     break_down(&bags, status(500, None));
     let accounts = [
-        account("spring-us", &spring, Api::ConstantContact, &[]),
-        account("desk-hk", &desk, Api::Cinnox, &[]),
-        account("shoes-ch", &shoes, Api::Smsup, &[]),
-        account("bags-fr", &bags, Api::Smsup, &[]),
+        account("spring-us", &spring, &[]),
+        account("desk-hk", &desk, &[]),
+        account("shoes-ch", &shoes, &[]),
+        account("bags-fr", &bags, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let mut numbers = never_stale(&[("constant_contact", "spring-us")]);
@@ -619,8 +620,8 @@ async fn unreadable_accounts_notify_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_exporter_notifies_sre() {
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let setup = Setup::new(&config(&[account("shoes-ch", &shoes, Api::Smsup, &[])]));
+    let shoes = simulate(smsup(), [past(), vec![annoying()]].concat()).await;
+    let setup = Setup::new(&config(&[account("shoes-ch", &shoes, &[])]));
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
     let start = async |setup: Setup| {
@@ -661,11 +662,11 @@ async fn a_missing_exporter_notifies_sre() {
 async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     /// The exporter's own metrics and a few campaigns have fewer samples, and many campaigns more.
     const SAMPLES: usize = 1_000;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let desk = simulate(Api::Cinnox, past()).await;
+    let shoes = simulate(smsup(), [past(), vec![annoying()]].concat()).await;
+    let desk = simulate(cinnox(), past()).await;
     let accounts = [
-        account("shoes-ch", &shoes, Api::Smsup, &[]),
-        account("desk-hk", &desk, Api::Cinnox, &[]),
+        account("shoes-ch", &shoes, &[]),
+        account("desk-hk", &desk, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);

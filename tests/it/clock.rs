@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::{apis, constant_contact};
 use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
 use crate::support::faketime::FakeClock;
-use crate::support::faults::{APIS, Exported, each, provider};
+use crate::support::faults::{Exported, each, provider};
 
 /// An account that renews its tokens.
 fn renewing(name: &str, simulator: &Simulator, refresh_token: &str, more: &[&str]) -> String {
     let auth_url = format!("auth_url: {}/oauth2/default", simulator.base_url());
     let lines = [&[auth_url.as_str(), "client_id: demo-client"], more].concat();
-    let yaml = account(name, simulator, Api::ConstantContact, &lines);
+    let yaml = account(name, simulator, &lines);
     simulator.update(|state| state.authorization.grant(refresh_token));
     yaml.replace(
         "access_token_file: TOKEN_FILE",
@@ -60,21 +61,22 @@ enum Jump {
 async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         // CINNOX is asked for no campaign later than a day from now, as the clock has it
-        let hours = if api == Api::Cinnox { 26 } else { 1 };
+        let hours = if api.provider() == "cinnox" { 26 } else { 1 };
         let ages = [TimeDelta::hours(hours), TimeDelta::days(10)];
         let campaigns = ages.map(|age| campaign(&age.num_hours().to_string(), age));
         let simulator = simulate(api, campaigns.to_vec()).await;
         // by the clock on the wall, each jump would make the data older than that
         let more = ["stale_after: 30m"];
-        accounts.push(match api {
-            Api::ConstantContact => renewing(name, &simulator, "first", &more),
-            Api::Cinnox | Api::Smsup => account(name, &simulator, api, &more),
+        accounts.push(match api.provider() {
+            "constant_contact" => renewing(name, &simulator, "first", &more),
+            _ => account(name, &simulator, &more),
         });
         simulators.push(simulator);
     }
-    let names = APIS.map(|(_, name)| name.to_owned());
+    let names = apis().into_iter().map(|(_, name)| name.to_owned());
+    let names: Vec<_> = names.collect();
     let setup = setup(&accounts);
     let mut clock = FakeClock::new(setup.folder());
     let daemon = start(&clock, setup).await;
@@ -153,8 +155,8 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
 
 #[tokio::test]
 async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
-    let simulator = provider(Api::ConstantContact).await;
-    let own = account("one", &simulator, Api::ConstantContact, &[]);
+    let simulator = provider(constant_contact()).await;
+    let own = account("one", &simulator, &[]);
     let setup = setup(&[own]);
     let mut clock = FakeClock::new(setup.folder());
     // at the provider it is still the day before
@@ -176,7 +178,7 @@ async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
 
 #[tokio::test]
 async fn tokens_survive_a_start_with_a_wrong_clock() {
-    let simulator = provider(Api::ConstantContact).await;
+    let simulator = provider(constant_contact()).await;
     let mut setup = setup(&[renewing("one", &simulator, "first", &[])]);
     let mut clock = FakeClock::new(setup.folder());
     // by the second the token seems to have run out; by the others it is young

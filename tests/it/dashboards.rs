@@ -6,11 +6,12 @@ use std::fs;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, account, config, simulate};
 use crate::support::faults::{break_down, status};
 use crate::support::grafana::{Choice, Dashboard, Query};
@@ -75,13 +76,13 @@ impl Stack {
             campaign
         };
         let low = undelivered("a.b+(c|d)");
-        let spring = simulate(Api::ConstantContact, [past(), vec![low]].concat()).await;
+        let spring = simulate(constant_contact(), [past(), vec![low]].concat()).await;
         let whatsapp = past().into_iter().map(|campaign| Campaign {
             id: format!("w{}", campaign.id),
             channel: Channel::Whatsapp,
             ..campaign
         });
-        let desk = simulate(Api::Cinnox, past().into_iter().chain(whatsapp).collect()).await;
+        let desk = simulate(cinnox(), past().into_iter().chain(whatsapp).collect()).await;
         let unsent = |id: &str, status, hours| Campaign {
             status,
             created_at: Utc::now() - TimeDelta::hours(30),
@@ -94,11 +95,11 @@ impl Stack {
             unsent("7", "Denied", 2),
             undelivered("8"),
         ];
-        let shoes = simulate(Api::Smsup, [past(), more].concat()).await;
+        let shoes = simulate(smsup(), [past(), more].concat()).await;
         // without some of the counts, and one that is no campaign
         let partial = json!({ "id": "9", "status": "Sent", "delivered": "7", "total": "x" });
         shoes.update(|state| state.items = vec![partial, json!(null)]);
-        let bags = simulate(Api::Smsup, past()).await;
+        let bags = simulate(smsup(), past()).await;
         break_down(&bags, status(401, None));
         // one that says when it runs out
         let claims = json!({ "exp": Utc::now().timestamp() + 86_400 }).to_string();
@@ -108,10 +109,10 @@ impl Stack {
         }
         spring.update(|state| state.percents_off_by = 10.0);
         let accounts = [
-            account("spring-us", &spring, Api::ConstantContact, &[]),
-            account("desk-hk", &desk, Api::Cinnox, &[]),
-            account("shoes-ch", &shoes, Api::Smsup, &["max_campaigns: 8"]),
-            account("bags-fr", &bags, Api::Smsup, &[]),
+            account("spring-us", &spring, &[]),
+            account("desk-hk", &desk, &[]),
+            account("shoes-ch", &shoes, &["max_campaigns: 8"]),
+            account("bags-fr", &bags, &[]),
         ];
         let often = config(&accounts);
         let once = often.replacen("poll_interval: 1s", "poll_interval: 1h", 1);

@@ -12,8 +12,8 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::simulator::{self, Api, Simulator, State};
 use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_simulator::{self, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -24,6 +24,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, client, config, program, samples, simulate, value,
 };
@@ -640,11 +641,11 @@ fn help_explains_background_polling_and_ratios() {
 
 /// An exporter that has read one account of each provider, once.
 async fn three_accounts() -> (Daemon, [Simulator; 3]) {
-    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let apis = [constant_contact(), cinnox(), smsup()];
     let mut simulators = Vec::new();
     for api in apis {
         let sent_at = Utc::now() - TimeDelta::days(1);
-        let counts = simulator::Counts {
+        let counts = campaign_simulator::Counts {
             recipients: 110,
             sends: 100,
             deliveries: 90,
@@ -652,21 +653,21 @@ async fn three_accounts() -> (Daemon, [Simulator; 3]) {
             bounces: 10,
             error: 10,
             reads: 50,
-            ..simulator::Counts::default()
+            ..campaign_simulator::Counts::default()
         };
         let name = "A \"quoted\"\\name\nwith 🎁 and \u{1}";
-        let sms = simulator::Campaign::sms("1", name, sent_at, counts);
-        let whatsapp = simulator::Campaign::whatsapp("2", "two", sent_at, counts);
+        let sms = campaign_simulator::Campaign::sms("1", name, sent_at, counts);
+        let whatsapp = campaign_simulator::Campaign::whatsapp("2", "two", sent_at, counts);
         let mut campaigns = vec![sms];
         // the others have no such channel
-        campaigns.extend((api == Api::Cinnox).then_some(whatsapp));
+        campaigns.extend((api.provider() == "cinnox").then_some(whatsapp));
         simulators.push(simulate(api, campaigns).await);
     }
     let accounts: String = apis
         .into_iter()
         .zip(&simulators)
         .zip(["one", "two", "three"])
-        .map(|((api, simulator), name)| account(name, simulator, api, &["poll_interval: 1h"]))
+        .map(|((_, simulator), name)| account(name, simulator, &["poll_interval: 1h"]))
         .collect();
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
     let polled = |metrics: &str| samples(metrics, "campaign_account_up", &[]) == [1.0; 3];
@@ -738,8 +739,8 @@ async fn content_is_identical_in_both_formats_and_encodings() {
 
 #[tokio::test]
 async fn the_default_is_uncompressed_text() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
-    let accounts = [account("one", &simulator, Api::Smsup, &[])];
+    let simulator = simulate(smsup(), Vec::new()).await;
+    let accounts = [account("one", &simulator, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let plain = reqwest::Client::builder()
         .no_proxy()
@@ -846,7 +847,7 @@ async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     state.items = items.collect();
     let simulator = Simulator::start(api, state).await.unwrap();
     let more = ["lookback: 3650d", "info_labels: []"];
-    let families = poll(&[account("one", &simulator, api, &more)]).await;
+    let families = poll(&[account("one", &simulator, &more)]).await;
     let mut found = vec![BTreeSet::new(); cases.len()];
     for (name, labels) in of_campaigns(&families).into_keys() {
         let extra: &[&str] = match name.as_str() {
@@ -984,7 +985,7 @@ async fn constant_contact_campaigns_have_exactly_the_reported_series() {
         }
     };
     cases.push(table.case("all zero: counts, and no ratio over them", zero, &counts));
-    let families = check(Api::ConstantContact, table.id, cases).await;
+    let families = check(constant_contact(), table.id, cases).await;
     let zeros = of_campaigns(&families)
         .into_iter()
         .filter(|(_, value)| *value == 0.0);
@@ -1083,7 +1084,7 @@ async fn cinnox_campaigns_have_the_series_of_their_channel() {
         &sms,
     ));
     let (sms_index, zeros_index) = (cases.len() - 2, cases.len() - 1);
-    let families = check(Api::Cinnox, table.id, cases).await;
+    let families = check(cinnox(), table.id, cases).await;
     for ((name, labels), _) in of_campaigns(&families) {
         let index: usize = labels["campaign_id"].parse().unwrap();
         let is_sms = index == sms_index || index == zeros_index;
@@ -1221,7 +1222,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
         let families = [all(&["campaign_status"]), vec![status]].concat();
         cases.push(table.case(word, |item| item["status"] = word.into(), &families));
     }
-    let families = check(Api::Smsup, table.id, cases).await;
+    let families = check(smsup(), table.id, cases).await;
     let value = |name: &str, id: &str| {
         let mut series = of_campaigns(&families).into_iter();
         series
@@ -1238,7 +1239,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
 #[tokio::test]
 async fn campaign_info_has_exactly_the_configured_labels() {
     let sent_at = Utc::now() - TimeDelta::days(1);
-    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let apis = [constant_contact(), cinnox(), smsup()];
     let known: [&[&str]; 3] = [
         &["campaign_type"],
         &["sender", "created_by", "template", "channel_name"],
@@ -1264,14 +1265,14 @@ async fn campaign_info_has_exactly_the_configured_labels() {
         let mut simulators = Vec::new();
         let mut accounts = Vec::new();
         for api in apis {
-            let make = if api == Api::Cinnox {
-                simulator::Campaign::whatsapp
+            let make = if api.provider() == "cinnox" {
+                campaign_simulator::Campaign::whatsapp
             } else {
-                simulator::Campaign::sms
+                campaign_simulator::Campaign::sms
             };
-            let campaign = make("1", "One", sent_at, simulator::Counts::default());
+            let campaign = make("1", "One", sent_at, campaign_simulator::Counts::default());
             let simulator = simulate(api, vec![campaign]).await;
-            accounts.push(account(&format!("{api:?}"), &simulator, api, &[wanted]));
+            accounts.push(account(&format!("{api:?}"), &simulator, &[wanted]));
             simulators.push(simulator);
         }
         let families = poll(&accounts).await;
@@ -1300,13 +1301,13 @@ async fn campaign_info_has_exactly_the_configured_labels() {
 
 #[tokio::test]
 async fn account_metrics_exist_before_the_first_poll() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
+    let simulator = simulate(smsup(), Vec::new()).await;
     let mut state = State::new("another token", Vec::new());
     state.credits = None;
-    let refusing = Simulator::start(Api::Cinnox, state).await.unwrap();
+    let refusing = Simulator::start(cinnox(), state).await.unwrap();
     let accounts = [
-        account("good", &simulator, Api::Smsup, &[]),
-        account("refused", &refusing, Api::Cinnox, &[]),
+        account("good", &simulator, &[]),
+        account("refused", &refusing, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let first = daemon.scrape().await;

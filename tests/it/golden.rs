@@ -1,9 +1,10 @@
 //! What the providers' own documented examples become, through real HTTP and the real program.
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
+use campaign_simulator::{Fault, FaultPlan, Simulator, State};
 use serde_json::Value;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, client, value};
 use crate::support::promtool::check_metrics;
 use crate::support::strict;
@@ -38,7 +39,7 @@ async fn polled(
     let simulator = Simulator::start(api, state).await.unwrap();
     // read once, and far enough back for examples of 2022
     let more = ["poll_interval: 1h", "lookback: 3650d"];
-    let accounts = account(name, &simulator, api, &more);
+    let accounts = account(name, &simulator, &more);
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
     daemon
         .scrape_until(|metrics| value(metrics, "campaign_account_last_poll_timestamp").is_some())
@@ -97,7 +98,7 @@ async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
 #[tokio::test]
 async fn constant_contact_example_drops_only_the_malformed_date() {
     let (daemon, _) = polled(
-        Api::ConstantContact,
+        constant_contact(),
         "spring-us",
         FaultPlan::always,
         CONSTANT_CONTACT_LAST_PAGE,
@@ -110,7 +111,7 @@ async fn constant_contact_example_drops_only_the_malformed_date() {
 
 #[tokio::test]
 async fn cinnox_example_has_the_series_of_each_channel() {
-    let (daemon, _) = polled(Api::Cinnox, "desk-hk", FaultPlan::always, CINNOX).await;
+    let (daemon, _) = polled(cinnox(), "desk-hk", FaultPlan::always, CINNOX).await;
     is_as_in_the_snapshots("cinnox", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
 }
@@ -118,7 +119,7 @@ async fn cinnox_example_has_the_series_of_each_channel() {
 #[tokio::test]
 async fn smsup_example_is_decoded_in_paris_time() {
     // the first request, for the campaigns; the simulator has the documented credits
-    let (daemon, _) = polled(Api::Smsup, "shoes-ch", FaultPlan::once, SMSUP).await;
+    let (daemon, _) = polled(smsup(), "shoes-ch", FaultPlan::once, SMSUP).await;
     is_as_in_the_snapshots("smsup", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
 }
@@ -127,7 +128,7 @@ async fn smsup_example_is_decoded_in_paris_time() {
 async fn constant_contact_example_link_is_followed_and_pages_count_together() {
     // the next page is not there, so this read has to fail, and nothing of it may be shown
     let (daemon, simulator) = polled(
-        Api::ConstantContact,
+        constant_contact(),
         "spring-us",
         FaultPlan::once,
         CONSTANT_CONTACT,
@@ -144,7 +145,7 @@ async fn constant_contact_example_link_is_followed_and_pages_count_together() {
 
 #[tokio::test]
 async fn simulated_credits_match_the_documentation() {
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
     let request = client().get(simulator.base_url() + "/credits");
     let request = request

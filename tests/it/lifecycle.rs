@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::process::Output;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::Command;
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -29,11 +30,11 @@ async fn provider(campaigns: i64) -> Simulator {
     let campaigns = seconds
         .map(|ago| Campaign::whatsapp(ago.to_string(), "Spring", Utc::now() - ago, counts))
         .collect();
-    simulate(Api::Cinnox, campaigns).await
+    simulate(cinnox(), campaigns).await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, Api::Cinnox, more)
+    account(name, simulator, more)
 }
 
 fn fail(simulator: &Simulator) {
@@ -269,7 +270,7 @@ async fn ask(stream: &mut TcpStream) {
 #[tokio::test]
 async fn large_request_bodies_are_rejected() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
     let reload = |body: String| client().post(daemon.url("/-/reload")).body(body).send();
     assert_eq!(reload("x".repeat(2_000)).await.unwrap().status(), 413);
@@ -279,7 +280,7 @@ async fn large_request_bodies_are_rejected() {
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
     let scrapes = async {
         let mut places = Vec::new();
@@ -345,8 +346,8 @@ async fn shutdown_waits_for_scrapes_in_progress() {
 
 #[tokio::test]
 async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Smsup, &[])]));
+    let simulator = simulate(smsup(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     // opening a pipe waits until somebody writes to it
     std::fs::remove_file(setup.token_file()).unwrap();
     let made = run(Command::new("mkfifo").arg(setup.token_file())).await;
@@ -461,13 +462,8 @@ async fn config_check_accepts_a_valid_configuration_without_requests() {
 
 #[tokio::test]
 async fn refresh_tokens_require_storage() {
-    let simulator = simulate(Api::ConstantContact, Vec::new()).await;
-    let yaml = account(
-        "one",
-        &simulator,
-        Api::ConstantContact,
-        &["client_id: \"1\""],
-    );
+    let simulator = simulate(constant_contact(), Vec::new()).await;
+    let yaml = account("one", &simulator, &["client_id: \"1\""]);
     let setup = Setup::new(&config(&[
         yaml.replace("access_token_file", "refresh_token_file")
     ]));

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::support::apis;
+use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simulate};
-use crate::support::faults::{
-    APIS, Exported, break_down, each, json_body, provider, provider_name, repair, status,
-};
+use crate::support::faults::{Exported, break_down, each, json_body, provider, repair, status};
 use crate::support::strict;
 
 /// Where Constant Contact's pages are.
@@ -60,7 +60,7 @@ struct Case {
 impl Case {
     fn new(api: Api, name: &str, fault: Fault, effect: Effect) -> Self {
         Self {
-            name: format!("{}-{name}", provider_name(api)),
+            name: format!("{}-{name}", api.provider()),
             api,
             fault,
             effect,
@@ -122,7 +122,7 @@ impl Case {
         if self.reason().is_some() {
             more.push(stale_after);
         }
-        account(&self.name, simulator, self.api, &more)
+        account(&self.name, simulator, &more)
     }
 }
 
@@ -222,7 +222,7 @@ fn campaign(id: &str, days: i64) -> Campaign {
 /// A simulated provider with campaigns that every poll reads, and with some that few polls read.
 async fn full_provider(api: Api) -> Simulator {
     let mut campaigns = vec![campaign("new-sms", 1), campaign("old-sms", 10)];
-    if api == Api::Cinnox {
+    if api.provider() == "cinnox" {
         campaigns.extend([campaign("new-whatsapp", 1), campaign("old-whatsapp", 10)]);
     }
     simulate(api, campaigns).await
@@ -313,12 +313,12 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
 
 /// The member that holds the items, and those that are counts.
 fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
-    match api {
-        Api::ConstantContact => (
+    match api.provider() {
+        "constant_contact" => (
             "bulk_sms_campaign_summaries",
             vec!["sends", "clicks", "optouts", "delivers", "bounces"],
         ),
-        Api::Cinnox => (
+        "cinnox" => (
             "result",
             vec![
                 "totalRecipients",
@@ -329,7 +329,7 @@ fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
                 "failed",
             ],
         ),
-        Api::Smsup => (
+        _ => (
             "campaigns",
             vec![
                 "delivered",
@@ -348,17 +348,17 @@ fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
 fn losses(api: Api) -> Vec<Case> {
     let (items, counts) = fields(api);
     let with_cost = || {
-        let cost = (api == Api::Smsup).then_some("cost");
+        let cost = (api.provider() == "smsup").then_some("cost");
         counts.iter().copied().chain(cost).collect()
     };
     let lost = |cost: Option<f64>| Loss::Counts {
-        cost: cost.filter(|_| api == Api::Smsup),
+        cost: cost.filter(|_| api.provider() == "smsup"),
     };
-    let infinite = match api {
+    let infinite = match api.provider() {
         // the counts are an object of their own there
-        Api::ConstantContact => (lost(None), vec!["unique_counts"]),
+        "constant_contact" => (lost(None), vec!["unique_counts"]),
         // a number that no type holds spoils its object
-        Api::Cinnox | Api::Smsup => (Loss::Everything, vec![items]),
+        _ => (Loss::Everything, vec![items]),
     };
     let values = [
         ("null-count", "null", (lost(None), Vec::new())),
@@ -430,7 +430,7 @@ fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
     let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
     let cases = links.into_iter().chain(others);
     cases
-        .map(|(name, fault, reason)| Case::failing(Api::ConstantContact, name, fault, reason))
+        .map(|(name, fault, reason)| Case::failing(constant_contact(), name, fault, reason))
         .collect()
 }
 
@@ -477,8 +477,8 @@ fn body_failures() -> Vec<Case> {
             "server",
         ),
     ];
-    let cinnox = cinnox.into_iter().map(|case| (Api::Cinnox, case));
-    let smsup = smsup.into_iter().map(|case| (Api::Smsup, case));
+    let cinnox = cinnox.into_iter().map(|case| (apis::cinnox(), case));
+    let smsup = smsup.into_iter().map(|case| (apis::smsup(), case));
     let bodies = cinnox.chain(smsup);
     let mut cases: Vec<_> = bodies
         .map(|(api, (name, body, reason))| Case::failing(api, name, json_body(body), reason))
@@ -487,7 +487,7 @@ fn body_failures() -> Vec<Case> {
         content_type: "text/xml; charset=utf-8",
         body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
     };
-    cases.push(Case::failing(Api::Smsup, "xml", xml, "decode"));
+    cases.push(Case::failing(apis::smsup(), "xml", xml, "decode"));
     // a server that does not care where a page begins has no second page, ever; all campaigns are
     // read, since a poll that meets the end of the fault may have its first page from there
     let items: Vec<_> = (0..200)
@@ -495,10 +495,20 @@ fn body_failures() -> Vec<Case> {
         .collect();
     let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
     let fault = json_body(&same_page);
-    cases.push(Case::failing(Api::Cinnox, "same-page", fault, "pagination"));
+    cases.push(Case::failing(
+        apis::cinnox(),
+        "same-page",
+        fault,
+        "pagination",
+    ));
     let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
     let fault = json_body(same_page);
-    cases.push(Case::failing(Api::Smsup, "same-page", fault, "pagination"));
+    cases.push(Case::failing(
+        apis::smsup(),
+        "same-page",
+        fault,
+        "pagination",
+    ));
     cases
 }
 
@@ -506,8 +516,12 @@ fn body_failures() -> Vec<Case> {
 fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
     let mut cases = failures(api, elsewhere);
     cases.extend(losses(api));
-    cases.extend(body_failures().into_iter().filter(|case| case.api == api));
-    if api == Api::ConstantContact {
+    cases.extend(
+        body_failures()
+            .into_iter()
+            .filter(|case| case.api.provider() == api.provider()),
+    );
+    if api.provider() == "constant_contact" {
         cases.extend(constant_contact_failures(elsewhere));
     }
     cases
@@ -516,7 +530,7 @@ fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
 /// The accounts at which nothing ever goes wrong.
 async fn healthy() -> Vec<(String, Api, Simulator)> {
     let mut healthy = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         healthy.push((format!("healthy-{name}"), api, full_provider(api).await));
     }
     healthy
@@ -554,7 +568,7 @@ async fn end(daemon: Daemon) {
 }
 
 async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
-    let elsewhere = provider(Api::ConstantContact).await;
+    let elsewhere = provider(constant_contact()).await;
     let cases = cases(api, &elsewhere.base_url());
     let mut simulators = Vec::new();
     for _ in &cases {
@@ -565,7 +579,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     let yaml = |stale_after: &str| {
         let healthy = healthy.iter();
         let mut accounts: Vec<_> = healthy
-            .map(|(name, api, simulator)| account(name, simulator, *api, &[]))
+            .map(|(name, _, simulator)| account(name, simulator, &[]))
             .collect();
         let cases = cases.iter().zip(&simulators);
         accounts.extend(cases.map(|(case, simulator)| case.yaml(simulator, stale_after)));
@@ -576,7 +590,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     let metrics = daemon
         .scrape_until(|metrics| {
             let now = campaigns(metrics);
-            let campaigns = if api == Api::Cinnox { 4 } else { 2 };
+            let campaigns = if api.provider() == "cinnox" { 4 } else { 2 };
             each(metrics, &names, |own| {
                 let known = now.get(&own.name).map_or(0, BTreeMap::len);
                 own.polls("success") >= 2.0 && known == campaigns
@@ -711,25 +725,25 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::ConstantContact).await;
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Cinnox).await;
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Smsup).await;
+    every_fault_costs_what_it_must_and_is_over_when_it_is_over(smsup()).await;
 }
 
 /// Campaigns for several pages of a provider, most of them recent.
 fn pages(api: Api) -> Vec<Campaign> {
-    let recent = match api {
-        Api::ConstantContact => 120,
-        Api::Cinnox => 410,
-        Api::Smsup => 1_009,
+    let recent = match api.provider() {
+        "constant_contact" => 120,
+        "cinnox" => 410,
+        _ => 1_009,
     };
     let campaigns = (1..=recent + 20).zip(1..);
     campaigns
@@ -756,7 +770,7 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
     let mut accounts = Vec::new();
     for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
         let simulator = simulate(api, pages(api)).await;
-        accounts.push(account(name, &simulator, api, &[more]));
+        accounts.push(account(name, &simulator, &[more]));
         simulators.push((name.to_owned(), simulator));
     }
     let names: Vec<_> = simulators.iter().map(|(name, _)| name.clone()).collect();
@@ -777,7 +791,7 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
         for (name, simulator) in &simulators {
             // SMSUp's totals count older campaigns, too, so that recent ones are read until a page
             // comes empty: none does while the list moves at every request
-            let endless = api == Api::Smsup && name == "recent";
+            let endless = api.provider() == "smsup" && name == "recent";
             if !(endless && matches!(fault, Fault::Moving { .. })) {
                 break_down(simulator, fault.clone());
             }
@@ -821,17 +835,17 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::ConstantContact).await;
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Cinnox).await;
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Smsup).await;
+    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(smsup()).await;
 }
 
 /// A port that leads to a simulator. While there is none, connections to it are refused.
@@ -876,13 +890,13 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     let mut doors = Vec::new();
     let mut unknown = Vec::new();
     let mut solved = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         let simulator = full_provider(api).await;
         let mut door = Door::new().await;
         door.open(&simulator).await;
         let (refused, host) = (format!("{name}-refused"), format!("{name}-unknown"));
-        let known = account(&host, &simulator, api, &[]);
-        let own = account(&refused, &simulator, api, &[]);
+        let known = account(&host, &simulator, &[]);
+        let own = account(&refused, &simulator, &[]);
         let own = own.replace(&simulator.base_url(), &format!("http://{}", door.address));
         accounts.push(own.clone());
         accounts.push(known.replace(&simulator.base_url(), "http://host.invalid"));
@@ -893,9 +907,9 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     let refused: Vec<_> = doors.iter().map(|(name, ..)| name.clone()).collect();
     let healthy = healthy().await;
     let others: Vec<_> = healthy.iter().map(|(name, ..)| name.clone()).collect();
-    for (name, api, simulator) in &healthy {
-        accounts.push(account(name, simulator, *api, &[]));
-        solved.push(account(name, simulator, *api, &[]));
+    for (name, _, simulator) in &healthy {
+        accounts.push(account(name, simulator, &[]));
+        solved.push(account(name, simulator, &[]));
     }
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let only_network = |own: &Exported<'_>| own.all_errors() == own.errors("network");

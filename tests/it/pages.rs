@@ -1,9 +1,10 @@
 //! The pages for people, as a real browser shows them.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
+use crate::support::apis::cinnox;
 use crate::support::browser::Browser;
 use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
 
@@ -43,7 +44,7 @@ async fn hostile() -> Simulator {
     };
     let sent_at = Utc::now() - TimeDelta::days(1);
     campaigns.push(Campaign::sms("c-91", "tiny", sent_at, few));
-    simulate(Api::Cinnox, campaigns).await
+    simulate(cinnox(), campaigns).await
 }
 
 /// An exporter with a good account, one that is refused, and one with a hostile name.
@@ -51,9 +52,9 @@ async fn exporter() -> (Daemon, [Simulator; 3]) {
     let simulators = [hostile().await, hostile().await, hostile().await];
     let [good, refused, named] = &simulators;
     let accounts = [
-        account("shoes-ch", good, Api::Cinnox, &[]),
-        account("refused", refused, Api::Cinnox, &[]).replace("TOKEN_FILE", "OTHER_FILE"),
-        account("'<b>bold</b>'", named, Api::Cinnox, &[]),
+        account("shoes-ch", good, &[]),
+        account("refused", refused, &[]).replace("TOKEN_FILE", "OTHER_FILE"),
+        account("'<b>bold</b>'", named, &[]),
     ];
     let setup = Setup::new("");
     let other = setup.folder().join("other");
@@ -180,7 +181,7 @@ async fn the_status_is_available_as_json() {
 #[tokio::test]
 async fn every_link_works() {
     let simulator = hostile().await;
-    let yaml = config(&[account("shoes-ch", &simulator, Api::Cinnox, &[])]);
+    let yaml = config(&[account("shoes-ch", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     // until then it is not ready
     daemon

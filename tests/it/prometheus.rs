@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simulate};
 use crate::support::prometheus::Prometheus;
 use crate::support::strict;
@@ -50,14 +51,14 @@ impl Stack {
     async fn start(sent_at: DateTime<Utc>) -> Self {
         let sms = |id: &str, name: &str| Campaign::sms(id, name, sent_at, COUNTS);
         let of_constant_contact = vec![sms("cc-1", "Spring"), sms("cc-2", HOSTILE)];
-        let constant_contact = simulate(Api::ConstantContact, of_constant_contact).await;
+        let constant_contact = simulate(constant_contact(), of_constant_contact).await;
         let whatsapp = Campaign::whatsapp("cx-1", HOSTILE, sent_at, COUNTS);
-        let cinnox = simulate(Api::Cinnox, vec![whatsapp, sms("cx-2", "")]).await;
-        let smsup = simulate(Api::Smsup, vec![sms("18969398", "Shoes")]).await;
+        let cinnox = simulate(cinnox(), vec![whatsapp, sms("cx-2", "")]).await;
+        let smsup = simulate(smsup(), vec![sms("18969398", "Shoes")]).await;
         let accounts = [
-            account("spring-us", &constant_contact, Api::ConstantContact, &[]),
-            account("desk-hk", &cinnox, Api::Cinnox, &[]),
-            account("shoes-ch", &smsup, Api::Smsup, &[]),
+            account("spring-us", &constant_contact, &[]),
+            account("desk-hk", &cinnox, &[]),
+            account("shoes-ch", &smsup, &[]),
         ];
         let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
         let prometheus = Prometheus::scraping(daemon.address()).await;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
@@ -63,16 +64,9 @@ fn all_up(metrics: &str) -> bool {
 #[tokio::test]
 async fn accounts_of_a_client_share_four_requests_per_second() {
     // 7 pages each
-    let simulator = simulate(Api::ConstantContact, campaigns(301)).await;
+    let simulator = simulate(constant_contact(), campaigns(301)).await;
     let client = "client_id: one-client";
-    let accounts = ["a", "b"].map(|name| {
-        account(
-            name,
-            &simulator,
-            Api::ConstantContact,
-            &["poll_interval: 1h", client],
-        )
-    });
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &["poll_interval: 1h", client]));
     let setup = Setup::new(&limited(&accounts, ""));
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert!(status.success(), "{log}");
@@ -87,14 +81,14 @@ async fn accounts_of_a_client_share_four_requests_per_second() {
 #[tokio::test]
 async fn configured_limits_apply_to_providers_without_published_ones() {
     for (api, more) in [
-        (Api::Cinnox, &[][..]),
+        (cinnox(), &[][..]),
         (
-            Api::Smsup,
+            smsup(),
             &["requests_per_day: 100", "requests_per_second: 2"][..],
         ),
     ] {
         let simulator = simulate(api, campaigns(450)).await;
-        let setup = Setup::new(&limited(&[account("a", &simulator, api, more)], ""));
+        let setup = Setup::new(&limited(&[account("a", &simulator, more)], ""));
         let (status, metrics, log) = poll_once(&setup, &[]).await;
         assert!(status.success(), "{log}");
         let asked = simulator.read(|state| state.answered) as f64;
@@ -108,8 +102,8 @@ async fn configured_limits_apply_to_providers_without_published_ones() {
 
 #[tokio::test]
 async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
-    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
-    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let simulator = simulate(constant_contact(), campaigns(120)).await;
+    let one = account("a", &simulator, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
     let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     daemon
@@ -144,8 +138,8 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
 
 #[tokio::test]
 async fn an_exhausted_daily_budget_stops_requests() {
-    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
-    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let simulator = simulate(constant_contact(), campaigns(120)).await;
+    let one = account("a", &simulator, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 2\n";
     let daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     let metrics = daemon
@@ -158,16 +152,10 @@ async fn an_exhausted_daily_budget_stops_requests() {
 
 #[tokio::test]
 async fn a_quota_error_applies_to_all_accounts_of_the_client() {
-    let simulator = simulate(Api::ConstantContact, campaigns(1)).await;
+    let simulator = simulate(constant_contact(), campaigns(1)).await;
     let client = "client_id: one-client";
-    let accounts =
-        ["a", "b"].map(|name| account(name, &simulator, Api::ConstantContact, &[client]));
-    let stranger = account(
-        "c",
-        &simulator,
-        Api::ConstantContact,
-        &["client_id: another"],
-    );
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &[client]));
+    let stranger = account("c", &simulator, &["client_id: another"]);
     let yaml = config(&[accounts.concat(), stranger]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(all_up).await;
@@ -199,7 +187,7 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
 #[tokio::test]
 async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
     for (wait, polled_again) in [(2, true), (600, false)] {
-        let simulator = simulate(Api::Smsup, campaigns(1)).await;
+        let simulator = simulate(smsup(), campaigns(1)).await;
         let date = Utc::now() + TimeDelta::seconds(wait);
         let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         simulator.update(|state| {
@@ -208,7 +196,7 @@ async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
                 retry_after: Some(date),
             }));
         });
-        let yaml = config(&[account("a", &simulator, Api::Smsup, &[])]);
+        let yaml = config(&[account("a", &simulator, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         if polled_again {
             let metrics = daemon.scrape_until(all_up).await;

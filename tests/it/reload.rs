@@ -1,10 +1,11 @@
 //! A new configuration without a restart: by signal or over HTTP, all of it or nothing.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use tokio::task::JoinSet;
 
+use crate::support::apis::cinnox;
 use crate::support::daemon::{
     Daemon, Setup, account, client, config, count, sample, samples, simulate, value,
 };
@@ -20,11 +21,11 @@ async fn provider(id: &str) -> Simulator {
         ..Counts::default()
     };
     let sent_at = Utc::now() - TimeDelta::hours(1);
-    simulate(Api::Cinnox, vec![Campaign::sms(id, id, sent_at, counts)]).await
+    simulate(cinnox(), vec![Campaign::sms(id, id, sent_at, counts)]).await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, Api::Cinnox, more)
+    account(name, simulator, more)
 }
 
 fn is_up(metrics: &str, account: &str) -> bool {

@@ -1,8 +1,9 @@
 //! What the manual says of pushing to another store, tried with two Prometheus servers.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts};
+use campaign_simulator::{Campaign, Counts};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::smsup;
 use crate::support::daemon::{Daemon, Setup, account, config, run, simulate};
 use crate::support::documents::block;
 use crate::support::prometheus::{PROGRAM, Prometheus};
@@ -30,8 +31,8 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
         ..Counts::default()
     };
     let campaigns = ["1", "2"].map(|id| Campaign::sms(id, "Spring", sent_at, counts));
-    let simulator = simulate(Api::Smsup, campaigns.to_vec()).await;
-    let accounts = [account("shoes-ch", &simulator, Api::Smsup, &[])];
+    let simulator = simulate(smsup(), campaigns.to_vec()).await;
+    let accounts = [account("shoes-ch", &simulator, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
 
     let commands = block(DOCUMENT, "console", "");

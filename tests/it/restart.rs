@@ -9,13 +9,14 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use campaign_exporter::storage::record::{DataRecord, PollRecord};
 use campaign_exporter::storage::store::{Kind, Store};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
@@ -173,9 +174,9 @@ fn warnings<'a>(log: &'a str, about: &str) -> Vec<&'a str> {
 
 /// An account that is polled every second, by which the time is told that others have had.
 async fn clock() -> (Simulator, String) {
-    let simulator = provider(Api::Cinnox).await;
+    let simulator = provider(cinnox()).await;
     let more = ["poll_interval: 1s", "requests_per_day: 1000000000"];
-    let yaml = account("clock", &simulator, Api::Cinnox, &more);
+    let yaml = account("clock", &simulator, &more);
     (simulator, yaml)
 }
 
@@ -187,17 +188,17 @@ async fn wait_for_clock(simulator: &Simulator) {
 #[tokio::test]
 async fn a_restart_serves_the_same_data_without_requests() {
     let simulators = [
-        provider(Api::ConstantContact).await,
-        provider(Api::Cinnox).await,
-        provider(Api::Smsup).await,
-        provider(Api::Smsup).await,
+        provider(constant_contact()).await,
+        provider(cinnox()).await,
+        provider(smsup()).await,
+        provider(smsup()).await,
     ];
     break_down(&simulators[3]);
     let mut accounts = vec![
-        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
-        account("desk-hk", &simulators[1], Api::Cinnox, &[]),
-        account("shoes-ch", &simulators[2], Api::Smsup, &[]),
-        account("broken", &simulators[3], Api::Smsup, &[]),
+        account("spring-us", &simulators[0], &[]),
+        account("desk-hk", &simulators[1], &[]),
+        account("shoes-ch", &simulators[2], &[]),
+        account("broken", &simulators[3], &[]),
     ];
     let mut daemon = start(Setup::new(&hourly(&accounts))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 4).await;
@@ -233,9 +234,9 @@ async fn a_restart_serves_the_same_data_without_requests() {
 
 #[tokio::test]
 async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let (clock, clock_yaml) = clock().await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[]), clock_yaml];
+    let accounts = [account("shoes", &simulator, &[]), clock_yaml];
     let daemon = start(Setup::new(&config(&accounts))).await;
     let shoes = own("shoes");
     let up = |metrics: &str| sample(metrics, UP, &[&shoes]);
@@ -265,11 +266,11 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
 
 #[tokio::test]
 async fn the_next_poll_is_due_one_interval_after_the_last() {
-    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    let simulators = [provider(smsup()).await, provider(cinnox()).await];
     break_down(&simulators[1]);
     let accounts = [
-        account("good", &simulators[0], Api::Smsup, &[]),
-        account("bad", &simulators[1], Api::Cinnox, &[]),
+        account("good", &simulators[0], &[]),
+        account("bad", &simulators[1], &[]),
     ];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
@@ -301,11 +302,11 @@ async fn the_next_poll_is_due_one_interval_after_the_last() {
 
 #[tokio::test]
 async fn data_age_counts_from_the_poll_not_the_restart() {
-    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    let simulators = [provider(smsup()).await, provider(cinnox()).await];
     let more = ["poll_interval: 5h", "stale_after: 1h"];
     let accounts = [
-        account("young", &simulators[0], Api::Smsup, &more),
-        account("old", &simulators[1], Api::Cinnox, &more),
+        account("young", &simulators[0], &more),
+        account("old", &simulators[1], &more),
     ];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
@@ -424,7 +425,7 @@ async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) 
     let mut state = State::new("not this one", campaigns(3));
     state.authorization.rotating = false;
     state.authorization.grant("refresh-token");
-    let simulator = Simulator::start(Api::ConstantContact, state).await.unwrap();
+    let simulator = Simulator::start(constant_contact(), state).await.unwrap();
     let address = simulator.base_url();
     let yaml = format!(
         "  - name: {name}\n    provider: constant_contact\n    base_url: {address}\n    \
@@ -445,18 +446,18 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
             let name = format!("{kind:?}-{how}");
             let (simulator, yaml) = match kind {
                 Kind::Poll | Kind::Campaigns => {
-                    let simulator = provider(Api::Smsup).await;
-                    let yaml = account(&name, &simulator, Api::Smsup, &[]);
+                    let simulator = provider(smsup()).await;
+                    let yaml = account(&name, &simulator, &[]);
                     if how == "another" {
                         let donor = format!("{kind:?}-donor");
-                        accounts.push(account(&donor, &simulator, Api::Smsup, &[]));
+                        accounts.push(account(&donor, &simulator, &[]));
                     }
                     (simulator, yaml)
                 }
                 Kind::Requests => {
-                    let simulator = provider(Api::ConstantContact).await;
+                    let simulator = provider(constant_contact()).await;
                     let often = ["poll_interval: 1s"];
-                    let yaml = account(&name, &simulator, Api::ConstantContact, &often);
+                    let yaml = account(&name, &simulator, &often);
                     (simulator, yaml)
                 }
                 // tokens that cannot be looked at may be good ones, so none are asked for instead
@@ -567,8 +568,8 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
 
 #[tokio::test]
 async fn restored_data_has_its_own_timestamp() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("shoes", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let setup = daemon.end_by("KILL").await;
@@ -596,21 +597,21 @@ async fn restored_data_has_its_own_timestamp() {
 
 #[tokio::test]
 async fn data_polled_with_other_settings_is_ignored() {
-    let elsewhere = simulate(Api::Smsup, Vec::new()).await;
-    let smsup = [provider(Api::Smsup).await, provider(Api::Smsup).await];
+    let elsewhere = simulate(smsup(), Vec::new()).await;
+    let unchanged = provider(smsup()).await;
+    let smsup = [provider(smsup()).await, provider(smsup()).await];
     let cinnox = [
-        provider(Api::Cinnox).await,
-        provider(Api::Cinnox).await,
-        provider(Api::Cinnox).await,
+        provider(cinnox()).await,
+        provider(cinnox()).await,
+        provider(cinnox()).await,
     ];
-    let unchanged = provider(Api::Smsup).await;
     let before = [
-        account("address", &smsup[0], Api::Smsup, &[]),
-        account("zone", &smsup[1], Api::Smsup, &[]),
-        account("app", &cinnox[0], Api::Cinnox, &[]),
-        account("channels", &cinnox[1], Api::Cinnox, &[]),
-        account("provider", &cinnox[2], Api::Cinnox, &[]),
-        account("same", &unchanged, Api::Smsup, &[]),
+        account("address", &smsup[0], &[]),
+        account("zone", &smsup[1], &[]),
+        account("app", &cinnox[0], &[]),
+        account("channels", &cinnox[1], &[]),
+        account("provider", &cinnox[2], &[]),
+        account("same", &unchanged, &[]),
     ];
     let daemon = start(Setup::new(&hourly(&before))).await;
     daemon
@@ -622,14 +623,14 @@ async fn data_polled_with_other_settings_is_ignored() {
     for simulator in smsup.iter().chain(&cinnox).chain([&elsewhere, &unchanged]) {
         break_down(simulator);
     }
-    let other_app = account("app", &cinnox[0], Api::Cinnox, &[]);
+    let other_app = account("app", &cinnox[0], &[]);
     let after = [
-        account("address", &elsewhere, Api::Smsup, &[]),
-        account("zone", &smsup[1], Api::Smsup, &["time_zone: Asia/Tokyo"]),
+        account("address", &elsewhere, &[]),
+        account("zone", &smsup[1], &["time_zone: Asia/Tokyo"]),
         other_app.replace("demo-app", "other-app"),
-        account("channels", &cinnox[1], Api::Cinnox, &["channels: [sms]"]),
-        account("provider", &cinnox[2], Api::Smsup, &[]),
-        account("same", &unchanged, Api::Smsup, &["request_timeout: 20s"]),
+        account("channels", &cinnox[1], &["channels: [sms]"]),
+        account("provider", &cinnox[2], &[]),
+        account("same", &unchanged, &["request_timeout: 20s"]),
     ];
     setup.write_config(&hourly(&after));
     let asked = answered(&unchanged);
@@ -652,8 +653,8 @@ async fn data_polled_with_other_settings_is_ignored() {
 
 #[tokio::test]
 async fn display_settings_apply_to_restored_data() {
-    let simulator = provider(Api::Cinnox).await;
-    let own = |more: &[&str]| hourly(&[account("desk", &simulator, Api::Cinnox, more)]);
+    let simulator = provider(cinnox()).await;
+    let own = |more: &[&str]| hourly(&[account("desk", &simulator, more)]);
     let daemon = start(Setup::new(&own(&[]))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let whole = of_accounts(&metrics);
@@ -696,9 +697,9 @@ async fn display_settings_apply_to_restored_data() {
 
 #[tokio::test]
 async fn polls_are_stretched_like_before_the_restart() {
-    let simulator = provider(Api::ConstantContact).await;
+    let simulator = provider(constant_contact()).await;
     // a poll a second is far more than a thousand a day
-    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let yaml = config(&[account("one", &simulator, &[])]);
     let yaml = yaml.replace("requests_per_day: 1000000000", "requests_per_day: 1000");
     let yaml = yaml.replace("  stale_after: 1h\n", "");
     let daemon = start(Setup::new(&yaml)).await;
@@ -758,8 +759,8 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[tokio::test]
 async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
-    let simulator = provider(Api::ConstantContact).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = provider(constant_contact()).await;
+    let accounts = [account("one", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let storage = daemon.setup.storage();
@@ -813,8 +814,8 @@ fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
 
 #[tokio::test]
 async fn unusable_storage_is_reported_at_startup() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("shoes", &simulator, &[])];
     let setup = Setup::new(&hourly(&accounts));
     let file = setup.folder().join("file");
     fs::write(&file, "").unwrap();
@@ -856,9 +857,9 @@ fn unlimited(accounts: &[String]) -> String {
 
 #[tokio::test]
 async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let more = ["full_poll_interval: 1s"];
-    let accounts = [account("shoes", &simulator, Api::Smsup, &more)];
+    let accounts = [account("shoes", &simulator, &more)];
     let daemon = start(Setup::new(&unlimited(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let storage = daemon.setup.storage();
@@ -904,8 +905,8 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
 
 #[tokio::test]
 async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(Api::Cinnox).await;
-    let accounts = [account("desk", &simulator, Api::Cinnox, &[])];
+    let simulator = provider(cinnox()).await;
+    let accounts = [account("desk", &simulator, &[])];
     let setup = Setup::new(&unlimited(&accounts));
     // no file may grow at all
     let mut limited = Command::new("sh");
@@ -941,8 +942,8 @@ async fn wait_for_a_minute_of_this_day() {
 async fn the_request_budget_survives_restarts() {
     const LIMIT_A_DAY: f64 = 1_000.0;
     wait_for_a_minute_of_this_day().await;
-    let simulator = simulate(Api::ConstantContact, campaigns(230)).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = simulate(constant_contact(), campaigns(230)).await;
+    let accounts = [account("one", &simulator, &[])];
     let yaml = hourly(&accounts).replace("1000000000", "1000");
     let stall = |after: u64| {
         let plan = FaultPlan {
@@ -1024,13 +1025,10 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what:
 async fn prometheus_sees_no_gap_after_a_kill() {
     const RESTARTS: usize = 3;
     const INTERVAL: f64 = 3.0;
-    let simulators = [
-        provider(Api::ConstantContact).await,
-        provider(Api::Smsup).await,
-    ];
+    let simulators = [provider(constant_contact()).await, provider(smsup()).await];
     let accounts = [
-        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
-        account("shoes-ch", &simulators[1], Api::Smsup, &[]),
+        account("spring-us", &simulators[0], &[]),
+        account("shoes-ch", &simulators[1], &[]),
     ];
     let setup = Setup::new(&hourly(&accounts));
     let address = free_address();
@@ -1123,8 +1121,8 @@ async fn prometheus_sees_no_gap_after_a_kill() {
 
 #[tokio::test]
 async fn storage_is_optional_and_private() {
-    let simulator = provider(Api::ConstantContact).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = provider(constant_contact()).await;
+    let accounts = [account("one", &simulator, &[])];
     let folder = TempDir::new().unwrap();
     let refresh_token = folder.path().join("refresh-token");
     let setup = Setup::new(&config(&accounts));

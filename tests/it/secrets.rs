@@ -8,9 +8,10 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::secret::SecretSource;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::provider::native;
-use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
+use campaign_simulator::{Fault, FaultPlan, Simulator, State};
 use tempfile::TempDir;
 
+use crate::support::apis::{apis, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, TOKEN, account, client, config, count, program,
 };
@@ -206,9 +207,9 @@ async fn configuration_errors_show_no_secrets() {
 
 #[tokio::test]
 async fn failed_reloads_show_no_secrets() {
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
-    let good = config(&[account("one", &simulator, Api::Smsup, &[])]);
+    let good = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&good), &["--web.enable-lifecycle"]).await;
     for (what, yaml) in bad_configurations() {
         let secret = secret(what);
@@ -305,12 +306,11 @@ impl Echoing {
             simulators: Vec::new(),
         };
         let mut accounts = Vec::new();
-        for api in [Api::ConstantContact, Api::Cinnox, Api::Smsup] {
+        for (number, (api, provider)) in apis().into_iter().enumerate() {
             for index in 0..echoes("").len() {
-                let name = format!("{api:?}-{index}");
+                let name = format!("{provider}-{index}");
                 // as short as those of CINNOX, as long as those of Constant Contact, or escaped in JSON
-                let (parts, separator) =
-                    [(1, ""), (30, ""), (2, "\"\\")][(index + api as usize) % 3];
+                let (parts, separator) = [(1, ""), (30, ""), (2, "\"\\")][(index + number) % 3];
                 let parts: Vec<String> = (0..parts)
                     .map(|part| secret(&format!("{name}-{part}")))
                     .collect();
@@ -321,7 +321,7 @@ impl Echoing {
                 let simulator = Simulator::start(api, state).await.unwrap();
                 let file = echoing.setup.folder().join(&name);
                 std::fs::write(&file, &token).unwrap();
-                let yaml = account(&name, &simulator, api, &["poll_interval: 1h"]);
+                let yaml = account(&name, &simulator, &["poll_interval: 1h"]);
                 accounts.push(yaml.replace("TOKEN_FILE", &file.display().to_string()));
                 echoing.simulators.push(simulator);
                 echoing.tokens.push((format!("{api:?} {what}"), token));
@@ -405,7 +405,7 @@ async fn pages_and_json_logs_hide_tokens_repeated_by_the_provider() {
 #[tokio::test]
 async fn tokens_from_files_and_variables_are_used_but_never_shown() {
     for (index, format) in FORMATS.into_iter().enumerate() {
-        let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+        let apis: Vec<_> = apis().into_iter().map(|(api, _)| api).collect();
         let folder = TempDir::new().unwrap();
         let mut accounts = Vec::new();
         let mut simulators = Vec::new();
@@ -416,7 +416,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
             let simulator = Simulator::start(api, State::new(&token, Vec::new()))
                 .await
                 .unwrap();
-            let yaml = account(&format!("{api:?}"), &simulator, api, &[]);
+            let yaml = account(&format!("{api:?}"), &simulator, &[]);
             let name = format!("TOKEN_OF_{number}");
             let yaml = if (number + index).is_multiple_of(2) {
                 let path = folder.path().join(&name);
@@ -465,9 +465,9 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
 #[tokio::test]
 async fn invalid_token_files_are_named_but_not_shown() {
     let secret = secret("a token file");
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Smsup, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     for content in [
         format!("{secret}\n{secret}\n"),
         format!("{secret}\u{e9}"),

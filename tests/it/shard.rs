@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::io::Read;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::apis::{Api, cinnox, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, simulate,
 };
@@ -34,16 +35,16 @@ async fn provider(api: Api) -> Simulator {
 
 /// Two accounts of SMSUp and one of CINNOX that are polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
-    let (smsup, cinnox) = (provider(Api::Smsup).await, provider(Api::Cinnox).await);
+    let (smsup, cinnox) = (provider(smsup()).await, provider(cinnox()).await);
     let once = [
         "poll_interval: 1h",
         "full_poll_interval: 1h",
         "stale_after: 2h",
     ];
     let accounts = [
-        account("shoes & socks", &smsup, Api::Smsup, &once),
-        account("shirts", &smsup, Api::Smsup, &once),
-        account("desk", &cinnox, Api::Cinnox, &once),
+        account("shoes & socks", &smsup, &once),
+        account("shirts", &smsup, &once),
+        account("desk", &cinnox, &once),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let polled =
@@ -168,8 +169,8 @@ async fn targets(daemon: &Daemon) -> Value {
 
 #[tokio::test]
 async fn each_account_is_a_target_until_a_reload_drops_it() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = ["a", "b"].map(|name| account(name, &simulator, Api::Smsup, &[]));
+    let simulator = provider(smsup()).await;
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &[]));
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let target = |labels: Value| json!({"targets": [daemon.address()], "labels": labels});
     let own = target(json!({"__metrics_path__": "/metrics", "__param_own": "true"}));
@@ -285,10 +286,10 @@ async fn stop(daemons: Vec<Daemon>) {
 
 #[tokio::test]
 async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let accounts = (0..ACCOUNTS).map(|number| {
         let name = format!("account-{number}");
-        account(&name, &simulator, Api::Smsup, &[])
+        account(&name, &simulator, &[])
     });
     let yaml = config(&accounts.collect::<Vec<_>>());
     let three = shards(&yaml, 3).await;
@@ -331,8 +332,8 @@ async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
 
 #[tokio::test]
 async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("one", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("one", &simulator, &[])];
     let yaml = config(&accounts);
     let two = shards(&yaml, 2).await;
     let mut sizes = Vec::new();

@@ -7,12 +7,13 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use flate2::bufread::GzDecoder;
 use tokio::task::JoinSet;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, TOKEN, account, config, simulate};
 use crate::support::faults::{Exported, each, json_body, status};
 use crate::support::strict;
@@ -33,15 +34,17 @@ const MAX_GROWTH: u64 = 16_000_000;
 const MAX_PAUSE_MILLIS: u64 = 60;
 
 /// Most accounts that are polled.
-const ACCOUNTS: [(&str, Api, usize); 6] = [
-    // two of one application, which refresh their tokens one after the other
-    ("contact-one", Api::ConstantContact, 0),
-    ("contact-two", Api::ConstantContact, 0),
-    ("cinnox-one", Api::Cinnox, 1),
-    ("cinnox-two", Api::Cinnox, 2),
-    ("smsup-one", Api::Smsup, 3),
-    ("smsup-two", Api::Smsup, 4),
-];
+fn all_accounts() -> [(&'static str, Api, usize); 6] {
+    [
+        // two of one application, which refresh their tokens one after the other
+        ("contact-one", constant_contact(), 0),
+        ("contact-two", constant_contact(), 0),
+        ("cinnox-one", cinnox(), 1),
+        ("cinnox-two", cinnox(), 2),
+        ("smsup-one", smsup(), 3),
+        ("smsup-two", smsup(), 4),
+    ]
+}
 
 /// The deliveries of a campaign, which no other has.
 const fn deliveries(number: u64) -> u64 {
@@ -178,13 +181,7 @@ impl Soak {
     async fn new(seed: u64) -> Self {
         let started = Utc::now();
         let mut simulators = Vec::new();
-        for api in [
-            Api::ConstantContact,
-            Api::Cinnox,
-            Api::Cinnox,
-            Api::Smsup,
-            Api::Smsup,
-        ] {
+        for api in [constant_contact(), cinnox(), cinnox(), smsup(), smsup()] {
             simulators.push(simulate(api, first_campaigns(started)).await);
         }
         let setup = Setup::new("");
@@ -192,7 +189,7 @@ impl Soak {
             let server = &mut state.authorization;
             server.lifetime = Duration::from_secs(5);
             server.grace = true;
-            for (name, ..) in &ACCOUNTS[..2] {
+            for (name, ..) in &all_accounts()[..2] {
                 server.grant(*name);
                 fs::write(setup.folder().join(name), name).unwrap();
             }
@@ -235,7 +232,7 @@ impl Soak {
     /// Writes the configuration without some accounts and with another lookback for others.
     fn configure(&self, setup: &Setup, without: &[usize], lookback: &str) {
         let mut accounts = Vec::new();
-        for (index, (name, api, simulator)) in ACCOUNTS.into_iter().enumerate() {
+        for (index, (name, api, simulator)) in all_accounts().into_iter().enumerate() {
             if without.contains(&index) {
                 continue;
             }
@@ -246,11 +243,11 @@ impl Soak {
             if index % 2 == 1 {
                 more.push(&lookback);
             }
-            if api == Api::ConstantContact {
+            if api.provider() == "constant_contact" {
                 more.extend(["client_id: demo-client", &auth_url]);
             }
             let file = setup.folder().join(name).display().to_string();
-            accounts.push(account(name, simulator, api, &more).replace(
+            accounts.push(account(name, simulator, &more).replace(
                 "access_token_file: TOKEN_FILE",
                 &format!("refresh_token_file: {file}"),
             ));
@@ -366,11 +363,11 @@ impl Soak {
     }
 
     async fn reload(&mut self) {
-        let without: Vec<_> = (0..ACCOUNTS.len())
+        let without: Vec<_> = (0..all_accounts().len())
             .filter(|_| self.rng.u8(..6) == 0)
             .collect();
         let lookback = self.rng.choice(["30d", "20d", "2d"]).unwrap();
-        let everything_goes = without.len() == ACCOUNTS.len();
+        let everything_goes = without.len() == all_accounts().len();
         let without = if everything_goes { &[][..] } else { &without };
         self.configure(&self.daemon().setup, without, lookback);
         self.put_in_force().await;
@@ -404,7 +401,7 @@ impl Soak {
         }
         self.configure(&self.daemon().setup, &[], "30d");
         self.put_in_force().await;
-        let names = ACCOUNTS.map(|(name, ..)| name.to_owned());
+        let names = all_accounts().map(|(name, ..)| name.to_owned());
         let before = self.daemon().scrape().await;
         // each loop beats: a poll that was under way, and others from then on
         self.daemon()
@@ -467,7 +464,7 @@ fn is_whole(world: &World) -> bool {
     let accounts = world
         .keys()
         .filter(|(name, _)| name == "campaign_account_up");
-    campaigns.count() == 40 * ACCOUNTS.len() && accounts.count() == ACCOUNTS.len()
+    campaigns.count() == 40 * all_accounts().len() && accounts.count() == all_accounts().len()
 }
 
 fn check_log(daemon: &Daemon) {
@@ -502,7 +499,7 @@ async fn soak(seed: u64, lasts: Duration) {
     let [first, last] = [needs[1], needs[3]];
     assert!(last.memory <= first.memory + MAX_GROWTH, "{needs:?}");
     // a thread that reads a file lives for a while after it
-    let accounts = ACCOUNTS.len() as u64;
+    let accounts = all_accounts().len() as u64;
     assert!(last.threads <= first.threads + 2 * accounts, "{needs:?}");
     // so does a connection to each provider, and one of each scraper
     assert!(last.files <= first.files + 2 * accounts, "{needs:?}");

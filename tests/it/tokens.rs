@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Authorization, ExpiresIn, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Authorization, ExpiresIn, Fault, FaultPlan, Simulator};
 use chrono::Utc;
 use futures_util::future::{join, join_all};
 use tokio::process::Command;
 
+use crate::support::apis::{constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
 use crate::support::tokens::{
     Home, Running, Scripted, about, authorising, complaints, is_api, mode, newest, presented,
@@ -699,11 +700,11 @@ async fn a_full_disk_never_loses_a_token() {
 async fn token_expiry_is_known_after_a_restart() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
-    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let given = simulate(constant_contact(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = config(&[
         renewed("one", &simulator, &[&first]),
-        account("given", &given, Api::ConstantContact, &[]),
+        account("given", &given, &[]),
     ]);
     let daemon = home.start(&yaml).await;
     let metrics = polled(&daemon, "one", 1.0).await;
@@ -755,7 +756,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     };
     let home = Home::new();
     let simulator = consented(|server| server.fault = Some(always(slow))).await;
-    let other = simulate(Api::ConstantContact, Vec::new()).await;
+    let other = simulate(constant_contact(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
     let asked = async |times: u64| {
@@ -782,7 +783,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     // away and back again, while its old self still waits for the answer
     simulator.update(|state| state.authorization.revoke_access_tokens());
     asked(3).await;
-    let away = account("other", &other, Api::ConstantContact, &[]);
+    let away = account("other", &other, &[]);
     daemon.setup.write_config(&config(&[away]));
     daemon.signal("HUP").await;
     daemon
@@ -934,14 +935,14 @@ async fn authorize_reports_why_it_failed() {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
     })
     .await;
-    let other = simulate(Api::Smsup, Vec::new()).await;
-    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let other = simulate(smsup(), Vec::new()).await;
+    let given = simulate(constant_contact(), Vec::new()).await;
     let yaml = config(&[
         renewed("denied", &denied, &[]),
         renewed("expired", &expired, &[]),
         renewed("stranger", &stranger, &[]),
-        account("other", &other, Api::Smsup, &[]),
-        account("given", &given, Api::ConstantContact, &[]),
+        account("other", &other, &[]),
+        account("given", &given, &[]),
     ]);
     let deny = async {
         until(&denied, "asked", |state| {
@@ -978,7 +979,7 @@ async fn authorize_reports_why_it_failed() {
     // with nowhere to keep them
     for name in ["other", "denied"] {
         let yaml = match name {
-            "other" => config(&[account("other", &other, Api::Smsup, &[])]),
+            "other" => config(&[account("other", &other, &[])]),
             _ => yaml.clone(),
         };
         let setup = Setup::new(&yaml);

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
 
-use campaign_exporter::simulator::{Api, Simulator};
 use campaign_exporter::web::protection::configuration::WebConfig;
+use campaign_simulator::Simulator;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use reqwest::{StatusCode, Version};
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::support::apis::smsup;
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, program, run, simulate,
 };
@@ -86,8 +87,8 @@ fn users() -> String {
 impl Protected {
     async fn start(web_config: &str) -> Self {
         let authority = Authority::new();
-        let simulator = simulate(Api::Smsup, Vec::new()).await;
-        let yaml = account("shoes", &simulator, Api::Smsup, &[]);
+        let simulator = simulate(smsup(), Vec::new()).await;
+        let yaml = account("shoes", &simulator, &[]);
         let setup = Setup::new(&config(&[yaml]));
         write_certificate(setup.folder(), &authority.server());
         fs::write(setup.folder().join("clients.crt"), &authority.pem).unwrap();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Campaigns, Simulator, State};
+use super::apis::Api;
+use campaign_simulator::{Campaign, Campaigns, Simulator, State};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -72,14 +73,14 @@ impl Setup {
 }
 
 /// The YAML of one account at a simulator, with further lines such as `poll_interval: 1s`.
-pub(crate) fn account(name: &str, simulator: &Simulator, api: Api, more: &[&str]) -> String {
-    let base_url = simulator.base_url();
-    let own = match api {
-        Api::ConstantContact => "provider: constant_contact\n    access_token_file: TOKEN_FILE",
-        Api::Cinnox => "provider: cinnox\n    app_id: demo-app\n    token_file: TOKEN_FILE",
-        Api::Smsup => "provider: smsup\n    token_file: TOKEN_FILE",
-    };
-    let mut yaml = format!("  - name: {name}\n    base_url: {base_url}\n    {own}\n");
+pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> String {
+    let keys = simulator
+        .api()
+        .account(&simulator.base_url(), Path::new("TOKEN_FILE"));
+    let mut yaml = format!("  - name: {name}\n");
+    for (key, value) in keys.as_object().unwrap() {
+        writeln!(yaml, "    {key}: {value}").unwrap();
+    }
     for line in more {
         writeln!(yaml, "    {line}").unwrap();
     }

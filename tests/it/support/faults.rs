@@ -2,24 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
+use super::apis::Api;
 use super::daemon::{sample, samples, simulate};
-
-pub(crate) const APIS: [(Api, &str); 3] = [
-    (Api::ConstantContact, "constant_contact"),
-    (Api::Cinnox, "cinnox"),
-    (Api::Smsup, "smsup"),
-];
-
-pub(crate) fn provider_name(api: Api) -> &'static str {
-    match api {
-        Api::ConstantContact => "constant_contact",
-        Api::Cinnox => "cinnox",
-        Api::Smsup => "smsup",
-    }
-}
 
 pub(crate) fn campaign() -> Campaign {
     let counts = Counts {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use campaign_exporter::simulator::Simulator;
+use campaign_simulator::Simulator;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 use tokio::net::{TcpListener, TcpStream};

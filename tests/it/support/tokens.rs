@@ -6,10 +6,8 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use campaign_exporter::simulator::{
-    Api, Authorization, Campaign, Counts, Request, Simulator, State,
-};
 use campaign_exporter::storage::store::{Kind, Store};
+use campaign_simulator::{Authorization, Campaign, Counts, Request, Simulator, State};
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use super::apis::constant_contact;
 use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run, sample, samples};
 
 /// What outlives the processes of a test: their store, and the secrets that somebody gave them.
@@ -116,7 +115,7 @@ pub(crate) fn campaign() -> Campaign {
 pub(crate) async fn authorising(change: impl FnOnce(&mut Authorization)) -> Simulator {
     let mut state = State::new(TOKEN, vec![campaign()]);
     change(&mut state.authorization);
-    Simulator::start(Api::ConstantContact, state).await.unwrap()
+    Simulator::start(constant_contact(), state).await.unwrap()
 }
 
 /// The YAML of an account whose tokens are renewed, with further lines.
