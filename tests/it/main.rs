@@ -20,6 +20,7 @@ mod dashboards;
 mod exposition;
 mod failures;
 mod golden;
+mod layers;
 mod lifecycle;
 mod matrix;
 mod pages;
