@@ -1,6 +1,6 @@
-//! How good the alerts are: a month with incidents, evaluated by a real Prometheus.
+//! Measures the quality of the alerts in a month with incidents, evaluated by Prometheus.
 //!
-//! The modules stand in the order in which data flows through them.
+//! The modules are listed in the order in which data flows through them.
 
 mod chance;
 
@@ -38,7 +38,7 @@ use crate::oracle::Oracle;
 use crate::prometheus::Prometheus;
 use crate::report::Report;
 
-/// The shipped rules, in the order in which Prometheus evaluates what they need of each other.
+/// The shipped rules, in the order of their dependencies.
 const SHIPPED: [&str; 4] = [
     "alerts/thresholds.yml",
     "alerts/recording.yml",
@@ -48,16 +48,16 @@ const SHIPPED: [&str; 4] = [
 
 const RIVALS: &str = "alerts/quality/rivals.yml";
 
-/// The month that the rules are tuned with.
+/// Seed of the month used to tune the rules.
 const SEED: u64 = 1;
 
-/// Measures how good the alerts are.
+/// Measures the quality of the alerts.
 #[derive(Parser)]
 struct Arguments {
-    /// Which month.
+    /// Seed of the month.
     #[arg(long, default_value_t = SEED)]
     seed: u64,
-    /// Where the report goes, beside standard output.
+    /// Additional output file of the report.
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -132,7 +132,7 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
 }
 
 fn progress(began: Instant, done: &str) {
-    // whoever reads the report from a pipe need not see this
+    // progress goes to standard error, so that the report can be piped
     let line = format!("{:>4} s: {done}\n", began.elapsed().as_secs());
     std::io::stderr()
         .write_all(line.as_bytes())

@@ -1,4 +1,4 @@
-//! The figures as a table, and whether they are good enough.
+//! Formats the results, and compares them with the targets.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -9,13 +9,13 @@ use crate::rules::Firing;
 use crate::score::{self, FalseAlert, Verdict};
 use crate::sending::DAY;
 
-/// How much longer than the least possible the slowest alert may take.
+/// Maximum delay relative to the minimum delay.
 const SLOWEST: f64 = 1.2;
 
-/// False alerts a week, less than which there have to be.
+/// Upper bound for false alerts per week.
 const FALSE_A_WEEK: f64 = 1.0;
 
-/// What was found.
+/// Results.
 pub(crate) struct Report<'a> {
     pub(crate) month: &'a Month,
     pub(crate) incidents: &'a [Incident],
@@ -25,7 +25,7 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The report, and what misses its target.
+    /// Returns the report, and the missed targets.
     pub(crate) fn write(&self) -> Result<(String, Vec<String>), fmt::Error> {
         let mut out = String::new();
         let mut missed = Vec::new();
@@ -154,7 +154,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// What is true at the time of a false alert.
+    /// Describes the circumstances of a false alert.
     fn cause(&self, alert: &FalseAlert) -> String {
         let mut sendings = self.month.sendings.iter();
         let campaign = alert.campaign.as_ref();
@@ -253,7 +253,7 @@ impl Report<'_> {
 }
 
 impl Verdict {
-    /// Whether somebody has to be told.
+    /// Returns whether an alert is required.
     pub(crate) const fn is_judged(&self) -> bool {
         !self.incident.small && self.bad_since.is_some()
     }
@@ -282,7 +282,7 @@ fn per_week(count: usize) -> f64 {
     count as f64 * 7.0 / DAYS as f64
 }
 
-/// The one in the middle, or the later of two.
+/// Returns the median, or the upper of two.
 fn median(sorted: &[i64]) -> Option<i64> {
     sorted.get(sorted.len() / 2).copied()
 }
@@ -291,7 +291,7 @@ fn shown(number: Option<i64>) -> String {
     number.map_or_else(|| "–".to_owned(), |number| number.to_string())
 }
 
-/// A minute of the month as people write it.
+/// Formats a minute of the month.
 fn time(minute: i64) -> String {
     format!(
         "day {} {:02}:{:02}",

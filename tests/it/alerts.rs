@@ -1,9 +1,8 @@
-//! What goes wrong at a provider reaches whom it concerns: simulated providers, the exporter, a real
-//! Prometheus with the shipped rules and a real Alertmanager with the shipped example, both in a
-//! hurry.
+//! End-to-end tests of alerting: simulated providers, the exporter, Prometheus with the shipped rules,
+//! and Alertmanager with the shipped example, both with shortened intervals.
 //!
-//! Nobody waits here for what a rule compares with an hour or a week ago. Those alerts, and the
-//! moments before and after each alert, are the matter of `alerts/tests`.
+//! Alerts that compare with data from an hour or a week ago, and the exact times at which alerts start
+//! and end, are covered by `alerts/tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +18,10 @@ use crate::support::rules::{alerts, hurried};
 use crate::support::server::{PAUSE, free_address};
 use crate::support::webhook::{Message, Webhook};
 
-/// What a name can do to the texts of alerts.
+/// A campaign name with characters that may break alert texts.
 const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
 
-/// The alerts that need more time than a test has: to begin, or to end.
+/// Alerts that take too long to start or end for a test.
 const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
     ("CampaignSendStalled", "no progress for an hour"),
     ("CampaignCountsWentBackwards", "counts an hour ago"),
@@ -32,20 +31,20 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
     ("CampaignThresholdsMissing", "needs a part of the rules"),
 ];
 
-/// What becomes of an alert that fires.
+/// Expected notification of a firing alert.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
-    /// A receiver is told.
+    /// A receiver is notified.
     Told(&'static str),
-    /// A receiver is told, and later something worse hides it.
+    /// A receiver is notified, and the alert is inhibited later.
     ToldThenHidden(&'static str),
-    /// Something else hides it as long as it fires.
+    /// The alert is inhibited as long as it fires.
     Hidden,
 }
 
 use Fate::{Hidden, Told, ToldThenHidden};
 
-/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
+/// An alert as `NAME SEVERITY`, followed by account and campaign if present.
 type Expected = (&'static str, Fate);
 
 const FIGURES: &[Expected] = &[
@@ -62,7 +61,7 @@ const FIGURES: &[Expected] = &[
         "CampaignReadRateLow warning desk-hk unread",
         Told(MARKETING),
     ),
-    // only because of the account's own number: it was sent a quarter of an hour ago
+    // fires because of an override: the campaign was sent 15 minutes ago
     (
         "CampaignDeliveryRateLow critical desk-hk young",
         Told(MARKETING_PAGER),
@@ -98,7 +97,7 @@ const FIGURES: &[Expected] = &[
 ];
 
 const ACCOUNTS: &[Expected] = &[
-    // what is not read any more hides what was read
+    // alerts on stale data inhibit those on its figures
     (
         "CampaignOptOutSpike warning shoes-ch 301",
         ToldThenHidden(MARKETING),
@@ -116,7 +115,7 @@ const ACCOUNTS: &[Expected] = &[
     ("CampaignThresholdUnused info nobody", Told(SRE)),
 ];
 
-/// The polls of the last hour have failed all the same.
+/// The failed polls still count for an hour.
 const READ_AGAIN: &[Expected] = &[
     ("CampaignPollsFailing warning shoes-ch", Told(SRE)),
     ("CampaignPollsFailing warning desk-hk", Told(SRE)),
@@ -130,7 +129,7 @@ const REFUSED_CONFIG: &[Expected] = &[
 ];
 
 const KILLED: &[Expected] = &[
-    // kept firing
+    // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
         ToldThenHidden(MARKETING),
@@ -138,9 +137,9 @@ const KILLED: &[Expected] = &[
     ("CampaignExporterDown critical", Told(SRE_PAGER)),
 ];
 
-/// An account that is a target of its own.
+/// An account scraped as its own target.
 const PART: &[Expected] = &[
-    // kept firing
+    // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
         ToldThenHidden(MARKETING),
@@ -151,7 +150,7 @@ const PART: &[Expected] = &[
     ),
 ];
 
-/// And all its parts with it.
+/// The exporter and all its account targets.
 const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Told(SRE_PAGER))];
 
 const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Told(SRE_PAGER))];
@@ -161,8 +160,7 @@ const SRE_PAGER: &str = "sre-pager";
 const MARKETING: &str = "marketing-ops";
 const MARKETING_PAGER: &str = "marketing-ops-pager";
 
-/// Accounts' own numbers by which their data is not stale only because the machine that runs the
-/// tests is slow for a moment.
+/// Overrides that keep data from becoming stale when the test machine is slow.
 fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
     let thresholds = ["stale_intervals_warning", "stale_intervals_critical"];
     let numbers = accounts
@@ -171,10 +169,10 @@ fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
     numbers.collect()
 }
 
-/// An account, a threshold and the account's own number for it.
+/// An account, a threshold, and the value of the override.
 type Number<'a> = ((&'a str, &'a str), &'a str, f64);
 
-/// The user's own rule file.
+/// A rule file with overrides.
 fn own_numbers(numbers: &[Number<'_>]) -> String {
     let rules = numbers
         .iter()
@@ -193,7 +191,7 @@ fn ago(minutes: i64) -> DateTime<Utc> {
     Utc::now() - TimeDelta::minutes(minutes)
 }
 
-/// Of a campaign that nobody has to hear of.
+/// Counts of a campaign that causes no alert.
 const GOOD: Counts = Counts {
     recipients: 1_000,
     sends: 1_000,
@@ -210,12 +208,12 @@ const GOOD: Counts = Counts {
     npai: 0,
 };
 
-/// A campaign by SMS of this morning.
+/// An SMS campaign sent this morning.
 fn sms(id: &str, counts: Counts) -> Campaign {
     Campaign::sms(id, HOSTILE, ago(8 * 60), counts)
 }
 
-/// Good campaigns of last week, and one of this morning.
+/// Healthy campaigns of last week and this morning.
 fn past() -> Vec<Campaign> {
     let mut campaigns = vec![
         sms("1", GOOD),
@@ -229,7 +227,7 @@ fn past() -> Vec<Campaign> {
     campaigns
 }
 
-/// One that seven of a hundred want no more of.
+/// A campaign with 7 % opt-outs.
 fn annoying() -> Campaign {
     let counts = Counts {
         opt_outs: 70,
@@ -242,7 +240,7 @@ fn set(simulator: &Simulator, campaigns: Vec<Campaign>) {
     simulator.update(|state| state.campaigns = campaigns.into());
 }
 
-/// Prometheus, Alertmanager and where its messages go.
+/// Prometheus, Alertmanager, and a webhook for its notifications.
 struct Watch {
     prometheus: Prometheus,
     alertmanager: Alertmanager,
@@ -254,7 +252,7 @@ impl Watch {
         Self::scraping(targets, &[], rules).await
     }
 
-    /// Scrapes in a way of its own.
+    /// Starts with additional scrape settings.
     async fn scraping(targets: &[&str], how: &[String], rules: &[String]) -> Self {
         let webhook = Webhook::start().await;
         let alertmanager = Alertmanager::start(webhook.url()).await;
@@ -269,13 +267,13 @@ impl Watch {
         }
     }
 
-    /// Watches something else, or by other rules.
+    /// Changes targets and rules.
     async fn reconfigure(&self, targets: &[&str], rules: &[String]) {
         let job = job(targets, rules, &self.alertmanager);
         self.prometheus.reconfigure(job).await;
     }
 
-    /// Waits until these alerts fire and no others do or are about to.
+    /// Waits until exactly these alerts fire and no others are pending.
     async fn reach(&self, expected: &[Expected]) {
         let expected = states(expected);
         let mut found = self.states().await;
@@ -294,21 +292,21 @@ impl Watch {
         );
     }
 
-    /// The same, and looks whether it stays so.
+    /// Like `reach`, and checks that the state is stable.
     async fn expect(&self, expected: &[Expected]) {
         self.reach(expected).await;
         self.prometheus.wait_for_rules().await;
         assert_eq!(self.states().await, states(expected), "it does not stay so");
     }
 
-    /// The alerts that fire or are about to.
+    /// Returns the firing and pending alerts.
     async fn states(&self) -> BTreeSet<String> {
         let found = self.prometheus.query("ALERTS").await.into_iter();
         let states = found.map(|(labels, _)| format!("{} {}", labels["alertstate"], name(&labels)));
         states.collect()
     }
 
-    /// Waits until exactly these alerts are hidden and the receivers were told of exactly the others.
+    /// Waits until exactly the expected alerts are inhibited, and exactly the others were sent.
     async fn expect_told(&self, expected: &[Expected]) {
         let hidden: BTreeSet<_> = expected
             .iter()
@@ -341,8 +339,8 @@ impl Watch {
         self.webhook.wait_for("not all are told", all_told).await;
     }
 
-    /// Waits until the receivers were told of the end of all that they were told of, in all these
-    /// sets, and looks at what they were told.
+    /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the
+    /// notifications.
     async fn expect_resolved(&self, sets: &[&[Expected]]) {
         let told = |receiver: fn(&Fate) -> Option<&'static str>| -> BTreeSet<_> {
             let all = sets.iter().flat_map(|set| set.iter());
@@ -379,20 +377,20 @@ fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertm
     }
 }
 
-/// Each of them fires.
+/// Returns the expected states, all firing.
 fn states(expected: &[Expected]) -> BTreeSet<String> {
     let names = expected.iter().map(|(name, _)| format!("firing {name}"));
     names.collect()
 }
 
-/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
+/// An alert as `NAME SEVERITY`, followed by account and campaign if present.
 fn name(labels: &BTreeMap<String, String>) -> String {
     let parts = ["alertname", "severity", "account", "campaign_id"];
     let parts = parts.iter().filter_map(|part| labels.get(*part));
     parts.map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// The receivers and alerts in messages that have this status.
+/// Returns receivers and alerts of the notifications with this status.
 fn alerts_in(messages: &[Message], status: &str) -> BTreeSet<(String, String)> {
     let alerts = messages.iter().flat_map(|message| {
         let with_status = message.alerts.iter().filter(|alert| alert.status == status);
@@ -401,7 +399,7 @@ fn alerts_in(messages: &[Message], status: &str) -> BTreeSet<(String, String)> {
     alerts.collect()
 }
 
-/// Each message is about one account, and its texts are in order.
+/// Checks that each notification is about one account and that its texts are correct.
 fn check(messages: &[Message]) {
     let mut seen = BTreeSet::new();
     for message in messages {
@@ -416,7 +414,7 @@ fn check(messages: &[Message]) {
                 let broken = broken.iter().find(|broken| text.contains(**broken));
                 assert!(!text.is_empty() && broken.is_none(), "{alert:?}");
             }
-            // only at first: a campaign that is gone has no name any more
+            // only while firing: the name of a removed campaign is unknown
             let fires = alert.status == "firing" && alert.labels.contains_key("campaign_id");
             if fires && seen.insert(name(&alert.labels)) {
                 let summary = &alert.annotations["summary"];
@@ -568,7 +566,7 @@ async fn unreadable_accounts_notify_sre() {
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let mut numbers = never_stale(&[("constant_contact", "spring-us")]);
-    // an account's alert can be switched off by a number, too
+    // a threshold can also turn off an alert of an account
     let never = (("constant_contact", "spring-us"), "failed_polls_ratio", 1.0);
     numbers.push(never);
     let others = [
@@ -583,7 +581,7 @@ async fn unreadable_accounts_notify_sre() {
         let numbers = own_numbers(&[&numbers, more].concat());
         [hurried(600.0), vec![numbers]].concat()
     };
-    // few polls fail within a test
+    // a test is too short for many failed polls
     let mut more = part_of_polls(0.1).to_vec();
     more.push((("smsup", "nobody"), "delivery_ratio_warning", 0.5));
     let rules_in_force = rules(&more);
@@ -603,13 +601,13 @@ async fn unreadable_accounts_notify_sre() {
         repair(simulator);
         set(simulator, past());
     }
-    // a day whose requests are spent does not end within a test
+    // the day of an exhausted quota does not end within the test
     daemon.setup.write_config(&config(&accounts[1..]));
     daemon.signal("HUP").await;
     watch.expect(READ_AGAIN).await;
     watch.expect_told(READ_AGAIN).await;
 
-    // nor does the hour of the failed polls
+    // neither does the hour of the failed polls
     watch
         .reconfigure(&targets, &rules(&part_of_polls(1.0)))
         .await;
@@ -629,7 +627,7 @@ async fn a_missing_exporter_notifies_sre() {
         Daemon::start_at(&address, command, setup, &[]).await
     };
     let daemon = start(setup).await;
-    // not so fast that what is kept firing ends before it is known that the exporter is down
+    // slow enough that keep_firing_for does not end before the exporter is found to be down
     let numbers = own_numbers(&never_stale(&[("smsup", "shoes-ch")]));
     let rules = [hurried(100.0), vec![numbers]].concat();
     let watch = Watch::start(&[&address], &rules).await;
@@ -642,7 +640,7 @@ async fn a_missing_exporter_notifies_sre() {
     watch.reach(KILLED).await;
     watch.expect_told(KILLED).await;
 
-    // its service discovery knows it no more
+    // service discovery no longer lists it
     watch.reconfigure(&[], &rules).await;
     watch.expect(FORGOTTEN).await;
     watch.expect_told(FORGOTTEN).await;
@@ -659,7 +657,7 @@ async fn a_missing_exporter_notifies_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
-    /// The exporter's own metrics and a few campaigns have fewer samples, and many campaigns more.
+    /// More samples than the exporter's own metrics and a few campaigns have, fewer than many campaigns.
     const SAMPLES: usize = 1_000;
     let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
     let desk = simulate(Api::Cinnox, past()).await;
@@ -669,7 +667,7 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
-    // not so fast that what is kept firing ends before it is known that the target is down
+    // slow enough that keep_firing_for does not end before the target is found to be down
     let rules = [hurried(50.0), vec![own_numbers(&numbers)]].concat();
     let how = [
         "honor_labels: true".to_owned(),

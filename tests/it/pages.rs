@@ -1,4 +1,4 @@
-//! The pages for people, as a real browser shows them.
+//! HTML pages in a real browser.
 
 use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::browser::Browser;
 use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
 
-/// What a page must show as text, whatever it would be as HTML.
+/// Text with HTML markup that pages must show as text.
 const HOSTILE: [&str; 5] = [
     "<script>document.title='broken'</script>",
     "\"><img src=x onerror=\"document.title='broken'\">",
@@ -34,7 +34,7 @@ async fn hostile() -> Simulator {
     let campaigns = campaigns.map(|(id, name)| campaign(id, name, 500 + id as u64));
     let mut campaigns: Vec<_> = campaigns.collect();
     campaigns.push(campaign(90, "perfect", 1_000));
-    // too few to say anything
+    // too few to be significant
     let few = Counts {
         recipients: 10,
         sends: 10,
@@ -46,7 +46,7 @@ async fn hostile() -> Simulator {
     simulate(Api::Cinnox, campaigns).await
 }
 
-/// An exporter with a good account, one that is refused, and one with a hostile name.
+/// Starts an exporter with a working account, a rejected one, and one with a hostile name.
 async fn exporter() -> (Daemon, [Simulator; 3]) {
     let simulators = [hostile().await, hostile().await, hostile().await];
     let [good, refused, named] = &simulators;
@@ -99,7 +99,7 @@ async fn pages_show_everything_as_text_on_any_screen() {
             assert!(page["wide"].as_u64().unwrap() <= u64::from(width), "{at}");
             assert_eq!(page["foreign"], 0, "{at}");
             assert_eq!(page["headings"], 1, "{at}");
-            // its own style is let in
+            // the page's own style sheet is allowed
             assert_eq!(page["bold"], "600", "{at}");
             assert!(!page["title"].as_str().unwrap().contains("broken"), "{at}");
             let text = page["text"].as_str().unwrap();
@@ -182,7 +182,7 @@ async fn every_link_works() {
     let simulator = hostile().await;
     let yaml = config(&[account("shoes-ch", &simulator, Api::Cinnox, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    // until then it is not ready
+    // not ready before that
     daemon
         .scrape_until(|metrics| metrics.contains("campaign_deliveries{"))
         .await;

@@ -1,8 +1,8 @@
-//! A parser of both text formats that forgives nothing.
+//! A strict parser of both text formats.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/> and
-//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>, and the rules of this program on top:
-//! every family has HELP, TYPE and a sample, and no sample is infinite or has a timestamp.
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>, plus the exporter's own rules: every family
+//! has HELP, TYPE, and a sample, and no sample is infinite or has a timestamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use campaign_exporter::exposition::format::Format;
 /// Labels by name.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// Labels in the order in which they stand there.
+/// Labels in their original order.
 type Pairs = Vec<(String, String)>;
 
 /// All samples by name and labels.
@@ -41,12 +41,12 @@ impl Sample {
     }
 }
 
-/// Reads a whole exposition, or panics with the problem and the text.
+/// Parses an exposition, or panics with the problem and the text.
 pub(crate) fn read(text: &str, format: Format) -> Vec<Family> {
     parse(text, format).unwrap_or_else(|problem| panic!("{format:?}: {problem}\n{text}"))
 }
 
-/// All samples of the families.
+/// Returns all samples of the families.
 pub(crate) fn series(families: &[Family]) -> Series {
     let samples = families.iter().flat_map(|family| &family.samples);
     samples
@@ -54,19 +54,19 @@ pub(crate) fn series(families: &[Family]) -> Series {
         .collect()
 }
 
-/// The samples about campaigns and accounts, without those about the exporter.
+/// Returns the samples on campaigns and accounts, without those on the exporter.
 pub(crate) fn campaign_series(families: &[Family]) -> Series {
     let mut series = series(families);
     series.retain(|(name, _), _| is_about_campaigns(name));
     series
 }
 
-/// Whether a family is about campaigns or accounts, not about the exporter.
+/// Returns whether a family is about campaigns or accounts, not the exporter.
 pub(crate) fn is_about_campaigns(name: &str) -> bool {
     name.starts_with("campaign_") && !name.starts_with("campaign_exporter_")
 }
 
-/// Reads a whole exposition.
+/// Parses an exposition.
 pub(crate) fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     let Some(text) = text.strip_suffix('\n') else {
         return Err("no newline at the end".to_owned());
@@ -135,7 +135,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The family that a line about `name` belongs to.
+    /// Returns the family of a line about `name`.
     fn family(&mut self, name: &str) -> Result<&mut Family, String> {
         if self.families.last().is_none_or(|last| last.name != name) {
             self.end_family()?;
@@ -190,7 +190,7 @@ impl Parser {
         Ok(())
     }
 
-    /// What can only be told once a family is whole.
+    /// Checks a complete family.
     fn end_family(&self) -> Result<(), String> {
         let Some(family) = self.families.last() else {
             return Ok(());
@@ -251,7 +251,7 @@ fn check_histogram(family: &Family, format: Format) -> Result<(), String> {
     Ok(())
 }
 
-/// The labels after the opening brace, and what follows the closing one.
+/// Parses the labels after the opening brace; returns them with the rest after the closing brace.
 fn read_labels(mut rest: &str) -> Result<(Pairs, &str), String> {
     let mut labels = Vec::new();
     loop {
@@ -269,7 +269,7 @@ fn read_labels(mut rest: &str) -> Result<(Pairs, &str), String> {
     }
 }
 
-/// Where the first quote stands that no backslash escapes.
+/// Returns the position of the first unescaped quote.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -297,7 +297,7 @@ fn unescape(text: &str, quotes: bool) -> Result<String, String> {
     Ok(out)
 }
 
-/// A finite number and nothing after it, be it a timestamp or an exemplar.
+/// Parses a finite number, which must not be followed by a timestamp or an exemplar.
 fn read_number(text: &str) -> Result<f64, String> {
     let allowed = |byte: u8| byte.is_ascii_digit() || b"+-.e".contains(&byte);
     if !text.bytes().all(allowed) {
@@ -312,7 +312,7 @@ fn read_number(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A metric's name, or a label's, in which there is no colon.
+/// Checks the name of a metric, or of a label, which must not contain colons.
 fn is_name(text: &str, colons: bool) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
     text.bytes().next().is_some_and(first)
@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Refused in both formats, for the reason that is meant.
+    /// Checks that both formats are rejected with the expected reason.
     fn is_refused(text: &str, problem: &str) {
         for format in Format::ALL {
             let found = refusal(&format!("{text}{}", format.end()), format);
