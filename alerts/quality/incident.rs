@@ -372,7 +372,7 @@ impl Planter<'_> {
                 }
                 let chance = &mut planter.chance;
                 match kind {
-                    // the usual ratio is about 0.96: below nine tenths of it, but well above the effect of a list
+                    // below nine tenths of the usual 0.96, but well above the effect of a list
                     Kind::AccountDelivery(Depth::Warning) => {
                         let delivery = chance.between((0.80, 0.85));
                         sending.deliver(chance, delivery, 0.5);
@@ -458,7 +458,7 @@ impl Planter<'_> {
         match kind {
             Kind::Delivery(depth) => {
                 let delivery = chance.between(match depth {
-                    // five points below a warning, which is what 600 messages need to be sure, and
+                    // five points below the warning, which 600 messages need to be significant, and
                     // not yet critical
                     Depth::Warning => (0.63, 0.75),
                     // from a partly broken route to almost nothing

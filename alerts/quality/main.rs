@@ -91,13 +91,13 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
     let mut month = Month::ordinary(seed);
     let incidents = incident::plant(&mut month)?;
     let scraped = exporter::live(&month, &wanted)?;
-    progress(began, "the month is over");
+    progress(began, "month simulated");
     let prometheus = Prometheus::start().await?;
     prometheus.scraped(&scraped.series, MONTH).await?;
-    progress(began, "Prometheus has it");
+    progress(began, "samples written to Prometheus");
     let firings = rules::evaluate(&shipped, &prometheus, MONTH).await?;
     let rivals = rules::evaluate(&rivals, &prometheus, MONTH).await?;
-    progress(began, "the rules are evaluated");
+    progress(began, "rules evaluated");
 
     let oracle = Oracle {
         month: &month,
@@ -122,10 +122,7 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
                 "`campaign_delivery_ratio < 0.9` for 15m",
                 of("RivalFixedLimit"),
             ),
-            (
-                "last hour 25 % below the mean of 7 days",
-                of("RivalLastHour"),
-            ),
+            ("last hour 25 % below the 7-day mean", of("RivalLastHour")),
         ],
     };
     Ok(report.write()?)

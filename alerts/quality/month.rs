@@ -37,7 +37,7 @@ pub(crate) struct Account {
     whatsapp: f64,
     /// Share of campaigns without a link.
     without_link: f64,
-    /// Whether bounces are reported: Constant Contact does not document them, but reports them for some accounts.
+    /// Whether Constant Contact reports bounces, which it does not document.
     pub(crate) reports_bounces: bool,
     usual: Usual,
 }
@@ -271,7 +271,7 @@ impl Month {
                 let most = whole(account.per_day.ceil());
                 let today = chance.successes(most, account.per_day / most.max(1) as f64);
                 for number in 0..today {
-                    // during the day
+                    // during working hours
                     let scheduled = day * DAY + chance.minute((8 * 60, 18 * 60));
                     let id = format!("{}-{}-{number}", account.name, day + LOOKBACK / DAY);
                     sendings.push(account.sending(place, id, scheduled, &mut chance));

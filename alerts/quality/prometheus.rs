@@ -114,15 +114,15 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
             .arg("--storage.tsdb.retention.time=100y")
-            // The whole month is one block in memory. What rules record is written after what they
-            // read, and Prometheus takes samples that are half a block older than its newest.
+            // The whole month is one block in memory. Recorded samples are written after scraped ones,
+            // and Prometheus accepts samples up to half a block older than the newest.
             .arg("--storage.tsdb.min-block-duration=3000h")
             .arg("--storage.tsdb.max-block-duration=3000h")
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .context("prometheus is needed on the PATH (Debian: package prometheus)")?;
+            .context("prometheus not found in PATH (Debian package: prometheus)")?;
         let client = reqwest::Client::new();
         let url = format!("http://{address}/-/ready");
         let ready = async {

@@ -29,13 +29,13 @@ impl Report<'_> {
     pub(crate) fn write(&self) -> Result<(String, Vec<String>), fmt::Error> {
         let mut out = String::new();
         let mut missed = Vec::new();
-        let told = score::false_alerts(self.firings, self.incidents, &["warning", "critical"]);
+        let wrong = score::false_alerts(self.firings, self.incidents, &["warning", "critical"]);
         let info = score::false_alerts(self.firings, self.incidents, &["info"]);
         let judged = self.verdicts.iter().filter(|verdict| verdict.is_judged());
         writeln!(
             out,
-            "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} incidents planted, {} of \
-             them to be told.\n",
+            "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} planted incidents, of \
+             which {} must fire an alert.\n",
             self.month.seed,
             self.month
                 .sendings
@@ -46,21 +46,21 @@ impl Report<'_> {
             judged.count(),
         )?;
         self.write_kinds(&mut out, &mut missed)?;
-        let a_week = per_week(told.len());
+        let a_week = per_week(wrong.len());
         if a_week >= FALSE_A_WEEK {
-            missed.push(format!("{a_week:.1} false alerts a week"));
+            missed.push(format!("{a_week:.1} false alerts per week"));
         }
         writeln!(
             out,
-            "\nFalse alerts: {} in the month, {a_week:.2} a week; of severity info: {}, {:.2} a \
+            "\nFalse alerts: {} in the month, {a_week:.2} per week; with severity info: {}, {:.2} per \
              week.\n",
-            told.len(),
+            wrong.len(),
             info.len(),
             per_week(info.len())
         )?;
-        self.write_false(&mut out, &told)?;
+        self.write_false(&mut out, &wrong)?;
         self.write_false(&mut out, &info)?;
-        self.write_rivals(&mut out, told.len())?;
+        self.write_rivals(&mut out, wrong.len())?;
         Ok((out, missed))
     }
 
@@ -73,7 +73,7 @@ impl Report<'_> {
                 .push(verdict);
         }
         out.push_str(
-            "| incident | alert | planted | to be told | told | median | worst | floor | \
+            "| incident | alert | planted | should fire | fired | median | worst | floor | \
              worst / floor |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (kind, verdicts) in kinds {
@@ -83,7 +83,7 @@ impl Report<'_> {
                 .collect();
             let mut times: Vec<_> = judged
                 .iter()
-                .filter_map(|verdict| verdict.told_after)
+                .filter_map(|verdict| verdict.fired_after)
                 .collect();
             times.sort_unstable();
             let (alert, severity) = kind.alert();
@@ -92,10 +92,10 @@ impl Report<'_> {
             let ratio = worst.map(|worst| worst as f64 / floor as f64);
             for verdict in &judged {
                 let name = verdict.name();
-                match verdict.told_after {
-                    None => missed.push(format!("never told: {name}")),
+                match verdict.fired_after {
+                    None => missed.push(format!("no alert: {name}")),
                     Some(after) if after as f64 > SLOWEST * floor as f64 => {
-                        missed.push(format!("told after {after} minutes: {name}"));
+                        missed.push(format!("alert after {after} minutes: {name}"));
                     }
                     Some(_) => {}
                 }
@@ -112,27 +112,31 @@ impl Report<'_> {
             )?;
         }
         out.push_str(
-            "\nTimes in minutes since the provider's own counts are bad by docs/alerts.md. Floor: \
-             a poll (5), a scrape (1), an evaluation (1) and the rule's `for`.\n",
+            "\nTimes in minutes since the provider's own counts crossed the thresholds of docs/alerts.md. \
+             Floor: a poll (5), a scrape (1), an evaluation (1), and the rule's `for`.\n",
         );
         let small: Vec<_> = self
             .verdicts
             .iter()
             .filter(|verdict| verdict.incident.small)
             .collect();
-        let told = small.iter().filter(|verdict| {
+        let fired = small.iter().filter(|verdict| {
             let mut firings = self.firings.iter();
-            firings.any(|firing| score::tells_of(firing, &verdict.incident))
+            firings.any(|firing| score::is_alert_for(firing, &verdict.incident))
         });
         writeln!(
             out,
-            "\nBelow the documented minimum of messages: {} planted, {} told.",
+            "\nBelow the documented minimum volume: {} planted, {} fired an alert.",
             small.len(),
-            told.count()
+            fired.count()
         )?;
         for verdict in self.verdicts {
             if !verdict.incident.small && verdict.bad_since.is_none() {
-                writeln!(out, "\nNever bad by the documents: {}.", verdict.name())?;
+                writeln!(
+                    out,
+                    "\nNever above the documented thresholds: {}.",
+                    verdict.name()
+                )?;
             }
         }
         Ok(())
@@ -208,20 +212,20 @@ impl Report<'_> {
             near.map(|incident| format!("after {:?} from {}", incident.kind, time(incident.from))),
         );
         if causes.is_empty() {
-            causes.push("nothing planted near".to_owned());
+            causes.push("no incident nearby".to_owned());
         }
         causes.join("; ")
     }
 
-    fn write_rivals(&self, out: &mut String, told: usize) -> fmt::Result {
+    fn write_rivals(&self, out: &mut String, wrong: usize) -> fmt::Result {
         let about: Vec<_> = self
             .verdicts
             .iter()
             .filter(|verdict| verdict.incident.kind.is_about_delivery() && verdict.is_judged())
             .collect();
         out.push_str(
-            "\n## Delivery incidents, beside the rules that people write today\n\n| rules | to be \
-             told | told | median | worst | false alerts a week |\n|---|--:|--:|--:|--:|--:|\n",
+            "\n## Delivery incidents, compared with commonly used rules\n\n| rules | should \
+             fire | fired | median | worst | false alerts per week |\n|---|--:|--:|--:|--:|--:|\n",
         );
         let mut row = |name: &str, mut times: Vec<i64>, false_alerts: usize| {
             times.sort_unstable();
@@ -235,12 +239,16 @@ impl Report<'_> {
                 per_week(false_alerts)
             )
         };
-        let own = about.iter().filter_map(|verdict| verdict.told_after);
-        row("these, false alerts of all of them", own.collect(), told)?;
+        let own = about.iter().filter_map(|verdict| verdict.fired_after);
+        row(
+            "the shipped rules, with all their false alerts",
+            own.collect(),
+            wrong,
+        )?;
         for (name, firings) in self.rivals {
             let times = about
                 .iter()
-                .filter_map(|verdict| score::rival_told(firings, verdict));
+                .filter_map(|verdict| score::rival_delay(firings, verdict));
             let wrong = score::false_rivals(firings, self.incidents);
             row(name, times.collect(), wrong.len())?;
         }

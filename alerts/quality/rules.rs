@@ -65,7 +65,7 @@ pub(crate) fn read(files: &[&Path]) -> Result<Vec<Rule>> {
     for file in files {
         let text = std::fs::read_to_string(file)?;
         let file: File = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no rule file", file.display()))?;
+            .with_context(|| format!("{} is not a rule file", file.display()))?;
         for group in file.groups {
             let interval = in_minutes(&group.interval).max(1);
             let of_group = group.rules.into_iter();

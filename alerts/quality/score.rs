@@ -22,7 +22,7 @@ pub(crate) struct Verdict {
     /// When an alert is required, if it is.
     pub(crate) bad_since: Option<i64>,
     /// Delay of the alert in minutes.
-    pub(crate) told_after: Option<i64>,
+    pub(crate) fired_after: Option<i64>,
     /// Minimum delay.
     pub(crate) floor: i64,
 }
@@ -163,7 +163,8 @@ fn is_about(firing: &Firing, incident: &Incident) -> bool {
     same_account && same_campaign && in_time
 }
 
-pub(crate) fn tells_of(firing: &Firing, incident: &Incident) -> bool {
+/// Returns whether a firing is an alert for an incident.
+pub(crate) fn is_alert_for(firing: &Firing, incident: &Incident) -> bool {
     let (alert, _) = incident.kind.alert();
     let named = firing.alert == alert || incident.kind.others().contains(&firing.alert.as_str());
     named && is_about(firing, incident)
@@ -177,13 +178,13 @@ pub(crate) fn judge(
     rules: &[Rule],
 ) -> Verdict {
     let (alert, severity) = incident.kind.alert();
-    let told = firings.iter().filter(|firing| {
+    let matching = firings.iter().filter(|firing| {
         firing.alert == alert
             && firing.severity() == Some(severity)
             && is_about(firing, &incident)
             && bad_since.is_some_and(|since| firing.until > since)
     });
-    let told = told.map(|firing| firing.from).min();
+    let fired = matching.map(|firing| firing.from).min();
     let mut rules = rules.iter();
     let rule = rules.find(|rule| {
         rule.alert == alert
@@ -192,9 +193,9 @@ pub(crate) fn judge(
     });
     let poll = if incident.kind.needs_poll() { POLL } else { 0 };
     Verdict {
-        told_after: told
+        fired_after: fired
             .zip(bad_since)
-            .map(|(told, since)| (told - since).max(0)),
+            .map(|(fired, since)| (fired - since).max(0)),
         floor: poll + SCRAPE_AND_EVALUATION + rule.map_or(0, Rule::waits),
         incident,
         bad_since,
@@ -211,9 +212,12 @@ pub(crate) fn false_alerts(
         let counts = firing
             .severity()
             .is_some_and(|severity| severities.contains(&severity));
-        counts && !incidents.iter().any(|incident| tells_of(firing, incident))
+        counts
+            && !incidents
+                .iter()
+                .any(|incident| is_alert_for(firing, incident))
     });
-    told_once(unexplained)
+    merged(unexplained)
 }
 
 /// Returns the false alerts of a rival.
@@ -224,34 +228,34 @@ pub(crate) fn false_rivals(firings: &[Firing], incidents: &[Incident]) -> Vec<Fa
             .filter(|incident| incident.kind.lowers_delivery());
         !bad.any(|incident| is_about(firing, incident))
     });
-    told_once(unexplained)
+    merged(unexplained)
 }
 
 /// Returns the delay until a rival detects an incident, possibly negative.
-pub(crate) fn rival_told(firings: &[Firing], verdict: &Verdict) -> Option<i64> {
-    let told = firings.iter().filter(|firing| {
+pub(crate) fn rival_delay(firings: &[Firing], verdict: &Verdict) -> Option<i64> {
+    let matching = firings.iter().filter(|firing| {
         is_about(firing, &verdict.incident) && firing.until > verdict.incident.from
     });
-    Some(told.map(|firing| firing.from).min()? - verdict.bad_since?)
+    Some(matching.map(|firing| firing.from).min()? - verdict.bad_since?)
 }
 
 /// Merges simultaneous warnings and critical alerts.
-fn told_once<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
+fn merged<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
     let mut firings: Vec<&Firing> = firings.collect();
     firings.sort_by_key(|firing| firing.from);
-    let mut told: Vec<FalseAlert> = Vec::new();
+    let mut alerts: Vec<FalseAlert> = Vec::new();
     for firing in firings {
         let account = firing.label("account").map(str::to_owned);
         let campaign = firing.label("campaign_id").map(str::to_owned);
-        let same = told.iter_mut().find(|told| {
-            told.alert == firing.alert
-                && told.account == account
-                && told.campaign == campaign
-                && firing.from <= told.until
+        let same = alerts.iter_mut().find(|found| {
+            found.alert == firing.alert
+                && found.account == account
+                && found.campaign == campaign
+                && firing.from <= found.until
         });
         match same {
-            Some(told) => told.until = told.until.max(firing.until),
-            None => told.push(FalseAlert {
+            Some(found) => found.until = found.until.max(firing.until),
+            None => alerts.push(FalseAlert {
                 alert: firing.alert.clone(),
                 account,
                 campaign,
@@ -260,5 +264,5 @@ fn told_once<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
             }),
         }
     }
-    told
+    alerts
 }

@@ -173,7 +173,7 @@ fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
 type Number<'a> = ((&'a str, &'a str), &'a str, f64);
 
 /// A rule file with overrides.
-fn own_numbers(numbers: &[Number<'_>]) -> String {
+fn overrides(numbers: &[Number<'_>]) -> String {
     let rules = numbers
         .iter()
         .map(|((provider, account), threshold, number)| {
@@ -483,7 +483,7 @@ async fn campaign_problems_notify_marketing() {
     let known = names.map(|(provider, name, _)| (provider, name));
     let mut numbers = never_stale(&known);
     numbers.push((("cinnox", "desk-hk"), "sms_maturity_seconds", 60.0));
-    let rules = [hurried(600.0), vec![own_numbers(&numbers)]].concat();
+    let rules = [hurried(600.0), vec![overrides(&numbers)]].concat();
     let watch = Watch::start(&[daemon.address()], &rules).await;
     let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
     watch
@@ -578,7 +578,7 @@ async fn unreadable_accounts_notify_sre() {
     numbers.extend(others.map(|account| (account, "stale_intervals_warning", 5.0)));
     numbers.extend(others.map(|account| (account, "stale_intervals_critical", 15.0)));
     let rules = |more: &[Number<'_>]| {
-        let numbers = own_numbers(&[&numbers, more].concat());
+        let numbers = overrides(&[&numbers, more].concat());
         [hurried(600.0), vec![numbers]].concat()
     };
     // a test is too short for many failed polls
@@ -628,7 +628,7 @@ async fn a_missing_exporter_notifies_sre() {
     };
     let daemon = start(setup).await;
     // slow enough that keep_firing_for does not end before the exporter is found to be down
-    let numbers = own_numbers(&never_stale(&[("smsup", "shoes-ch")]));
+    let numbers = overrides(&never_stale(&[("smsup", "shoes-ch")]));
     let rules = [hurried(100.0), vec![numbers]].concat();
     let watch = Watch::start(&[&address], &rules).await;
     daemon.setup.write_config("accounts: none");
@@ -668,7 +668,7 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
     // slow enough that keep_firing_for does not end before the target is found to be down
-    let rules = [hurried(50.0), vec![own_numbers(&numbers)]].concat();
+    let rules = [hurried(50.0), vec![overrides(&numbers)]].concat();
     let how = [
         "honor_labels: true".to_owned(),
         format!("sample_limit: {SAMPLES}"),

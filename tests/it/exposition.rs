@@ -835,7 +835,7 @@ impl Table {
                 .as_object_mut()
                 .unwrap();
             let mut null = self.full.clone();
-            assert!(object.remove(key).is_some(), "there is no {path}");
+            assert!(object.remove(key).is_some(), "no {path}");
             null.pointer_mut(&pointer).unwrap()[key] = Value::Null;
             for (what, item) in [("without", without), ("null", null)] {
                 cases.push(Case {

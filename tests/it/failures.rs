@@ -419,7 +419,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
             "campaign_exporter_decode_problems_total",
             &[&account.account],
         );
-        assert_eq!(all.len(), 3, "what is left out is no problem");
+        assert_eq!(all.len(), 3, "dropped campaigns are not a problem");
         let own = |metric, id: &str| {
             let id = format!(r#"campaign_id="{id}""#);
             sample(&metrics, metric, &[&account.account, &id])

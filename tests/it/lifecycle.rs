@@ -221,7 +221,7 @@ async fn garbage_is_rejected_without_side_effects() {
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
-        assert!(read.is_ok(), "the connection was not ended");
+        assert!(read.is_ok(), "the connection was not closed");
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
     }
     assert_eq!(status(&daemon, "/-/healthy").await, 200);
@@ -262,7 +262,7 @@ async fn ask(stream: &mut TcpStream) {
     let mut answer = Vec::new();
     while !answer.ends_with(b"is healthy.\n") {
         let read = stream.read_buf(&mut answer).await.unwrap();
-        assert!(read > 0, "the connection ended");
+        assert!(read > 0, "the connection was closed");
     }
 }
 

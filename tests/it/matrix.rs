@@ -551,7 +551,7 @@ async fn end(daemon: Daemon) {
     assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
 }
 
-async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
+async fn faults_have_the_expected_effects_and_recover(api: Api) {
     let elsewhere = provider(Api::ConstantContact).await;
     let cases = cases(api, &elsewhere.base_url());
     let mut simulators = Vec::new();
@@ -709,17 +709,17 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::ConstantContact).await;
+    faults_have_the_expected_effects_and_recover(Api::ConstantContact).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Cinnox).await;
+    faults_have_the_expected_effects_and_recover(Api::Cinnox).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Smsup).await;
+    faults_have_the_expected_effects_and_recover(Api::Smsup).await;
 }
 
 /// Campaigns for several pages of a provider, most of them recent.
@@ -749,7 +749,7 @@ fn written(metrics: &str) -> BTreeSet<String> {
     campaigns.map(str::to_owned).collect()
 }
 
-async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: Api) {
+async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
@@ -819,17 +819,17 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::ConstantContact).await;
+    disordered_pages_lose_or_duplicate_no_campaign(Api::ConstantContact).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Cinnox).await;
+    disordered_pages_lose_or_duplicate_no_campaign(Api::Cinnox).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Smsup).await;
+    disordered_pages_lose_or_duplicate_no_campaign(Api::Smsup).await;
 }
 
 /// A port that forwards to a simulator, or refuses connections without one.

@@ -394,7 +394,7 @@ fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
                     let made = std::process::Command::new("mkfifo").arg(path).status();
                     assert!(made.unwrap().success());
                 }
-                other => panic!("{other} is no damage"),
+                other => panic!("unknown damage {other}"),
             }
             return;
         }

@@ -355,7 +355,7 @@ async fn poll_hides_tokens_repeated_by_the_provider() {
     }
 }
 
-async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
+async fn pages_and_logs_hide_repeated_tokens(format: &str) {
     let Echoing {
         setup,
         tokens,
@@ -393,12 +393,12 @@ async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
 
 #[tokio::test]
 async fn pages_and_logfmt_logs_hide_tokens_repeated_by_the_provider() {
-    no_page_and_no_log_shows_a_repeated_token("logfmt").await;
+    pages_and_logs_hide_repeated_tokens("logfmt").await;
 }
 
 #[tokio::test]
 async fn pages_and_json_logs_hide_tokens_repeated_by_the_provider() {
-    no_page_and_no_log_shows_a_repeated_token("json").await;
+    pages_and_logs_hide_repeated_tokens("json").await;
 }
 
 #[tokio::test]

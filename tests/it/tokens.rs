@@ -523,13 +523,13 @@ fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
 #[tokio::test]
 async fn polls_continue_with_old_tokens_while_renewal_fails() {
     join(
-        while_the_server_fails_the_old_ones_are_used(),
-        what_could_not_be_renewed_by_anybody_is_used_to_its_end(),
+        old_tokens_are_used_while_the_server_fails(),
+        tokens_that_cannot_be_renewed_are_used_until_they_expire(),
     )
     .await;
 }
 
-async fn while_the_server_fails_the_old_ones_are_used() {
+async fn old_tokens_are_used_while_the_server_fails() {
     let html = Fault::Body {
         content_type: "text/html",
         body: "<html>soon</html>".to_owned(),
@@ -1051,7 +1051,7 @@ async fn authorize_respects_the_polling_interval() {
     }
 }
 
-async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
+async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     let given = r#"{"access_token":"of-a-device","refresh_token":"","expires_in":8}"#;
     let server = Scripted::start(move |asked, _| {
         if asked.is_for_device() {

@@ -209,12 +209,12 @@ async fn unknown_metrics_and_labels_are_detected_everywhere() {
         (
             "campaign_bounce_ratio{",
             "campaign_bounces_ratio{",
-            "no metric campaign_bounces_ratio",
+            "unknown metric campaign_bounces_ratio",
         ),
         (
             "account:delivery_ratio:recent{",
             "account:delivery_ratio:now{",
-            "no metric",
+            "unknown metric",
         ),
         (
             "{{account}} {{channel}}",

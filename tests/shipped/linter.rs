@@ -100,11 +100,11 @@ fn template_datasource(dashboard: &Dashboard) -> Vec<(String, String)> {
 fn template(dashboard: &Dashboard, name: &str, label: &str) -> Vec<(String, String)> {
     let mut variables = dashboard.templating.list.iter();
     let Some(variable) = variables.find(|variable| variable.name == name) else {
-        return whole(&format!("there is no variable {name}"));
+        return whole(&format!("unknown variable {name}"));
     };
     let source = variable.datasource.as_ref();
     let asked = [
-        (variable.kind == "query", "is no query"),
+        (variable.kind == "query", "is not a query"),
         (variable.label == label, "has another label"),
         (
             source.is_some_and(|source| is_templated(&source.uid)),
@@ -155,7 +155,7 @@ fn template_on_time_change_reload(dashboard: &Dashboard) -> Vec<(String, String)
     let queries = dashboard.templating.list.iter();
     queries
         .filter(|variable| variable.kind == "query" && variable.refresh != 2)
-        .flat_map(|variable| whole(&format!("{} is not asked anew", variable.name)))
+        .flat_map(|variable| whole(&format!("{} is not refreshed", variable.name)))
         .collect()
 }
 
@@ -198,7 +198,7 @@ fn panel_no_targets(dashboard: &Dashboard) -> Vec<(String, String)> {
     })
 }
 
-/// LogQL is not supported, so there must be no Loki queries.
+/// `LogQL` is not supported, so there must be no Loki queries.
 fn target_logql(dashboard: &Dashboard) -> Vec<(String, String)> {
     if !is_of_loki(dashboard) {
         return Vec::new();
@@ -348,7 +348,7 @@ fn the_linter_finds_exactly_the_exclusions() {
             used.insert(key);
         }
     }
-    assert_eq!(used, excluded, "an exclusion that excludes nothing");
+    assert_eq!(used, excluded, "unused exclusion");
 }
 
 /// A dashboard without findings.

@@ -140,7 +140,7 @@ impl Metrics {
         let name = selector.name.as_deref();
         let name = name.ok_or_else(|| format!("no metric in {selector}"))?;
         let labels = self.0.get(name);
-        let labels = labels.ok_or_else(|| format!("there is no metric {name}"))?;
+        let labels = labels.ok_or_else(|| format!("unknown metric {name}"))?;
         for matcher in &selector.matchers.matchers {
             let values = labels.get(&matcher.name);
             let values = values.ok_or_else(|| format!("{name} has no label {}", matcher.name))?;
@@ -376,7 +376,7 @@ mod tests {
     async fn unknown_metrics_and_labels_are_detected() {
         let metrics = Metrics::all().await;
         for (expr, problem) in [
-            ("campaign_atempted", "no metric campaign_atempted"),
+            ("campaign_atempted", "unknown metric campaign_atempted"),
             (r#"campaign_attempted{chanel="sms"}"#, "no label chanel"),
             (
                 r#"campaign_status{status="done"}"#,

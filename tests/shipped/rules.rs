@@ -91,7 +91,7 @@ pub(crate) fn thresholds() -> BTreeMap<String, f64> {
     });
     let numbers = defaults.map(|rule| {
         let number = rule.expr.strip_suffix(" + 0 * campaign_account_up");
-        let number = number.unwrap_or_else(|| panic!("{} is no plain number", rule.expr));
+        let number = number.unwrap_or_else(|| panic!("{} is not a plain number", rule.expr));
         (rule.labels["threshold"].clone(), number.parse().unwrap())
     });
     numbers.collect()

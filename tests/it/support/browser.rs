@@ -38,7 +38,7 @@ impl Browser {
                     return port.trim_end_matches('.').to_owned();
                 }
             }
-            panic!("chromedriver tells no port");
+            panic!("chromedriver reports no port");
         });
         let driver_url = format!("http://127.0.0.1:{}", port.await.unwrap());
         let profile = TempDir::new().unwrap();

@@ -108,7 +108,7 @@ impl Dashboard {
         let fill = |found: &Captures<'_>| {
             let name = found.get(1).or(found.get(2)).unwrap().as_str();
             self.value(name, choice)
-                .unwrap_or_else(|| panic!("{}: {name} is no variable: {text}", self.uid))
+                .unwrap_or_else(|| panic!("{}: {name} is not a variable: {text}", self.uid))
         };
         pattern.replace_all(text, fill).into_owned()
     }

@@ -65,7 +65,7 @@ impl Server {
                 Err(left) => folder = left,
             }
         }
-        panic!("{} ended at once, {ATTEMPTS} times", program.name);
+        panic!("{} exited immediately, {ATTEMPTS} times", program.name);
     }
 
     /// Returns only the directory if the server exits before it is ready, such as when its port is taken.
@@ -98,7 +98,7 @@ impl Server {
         tokio::select! {
             _ = child.wait() => {
                 let log = log();
-                assert!(log.contains("address already in use"), "{} ended:\n{log}", program.name);
+                assert!(log.contains("address already in use"), "{} exited:\n{log}", program.name);
                 Err(folder)
             }
             ready = tokio::time::timeout(LIMIT, ready) => {
