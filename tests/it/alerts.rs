@@ -14,7 +14,7 @@ use crate::support::alertmanager::Alertmanager;
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
-use crate::support::rules::{alerts, hurried};
+use crate::support::rules::{alerts, shortened};
 use crate::support::server::{PAUSE, free_address};
 use crate::support::webhook::{Message, Webhook};
 
@@ -33,108 +33,123 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
 
 /// Expected notification of a firing alert.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum Outcome {
     /// A receiver is notified.
-    Told(&'static str),
+    Notified(&'static str),
     /// A receiver is notified, and the alert is inhibited later.
-    ToldThenHidden(&'static str),
+    NotifiedThenInhibited(&'static str),
     /// The alert is inhibited as long as it fires.
-    Hidden,
+    Inhibited,
 }
 
-use Fate::{Hidden, Told, ToldThenHidden};
+use Outcome::{Inhibited, Notified, NotifiedThenInhibited};
 
 /// An alert as `NAME SEVERITY`, followed by account and campaign if present.
-type Expected = (&'static str, Fate);
+type Expected = (&'static str, Outcome);
 
 const FIGURES: &[Expected] = &[
     (
         "CampaignDeliveryRateLow critical spring-us low",
-        Told(MARKETING_PAGER),
+        Notified(MARKETING_PAGER),
     ),
-    ("CampaignDeliveryRateLow warning spring-us low", Hidden),
+    ("CampaignDeliveryRateLow warning spring-us low", Inhibited),
     (
         "CampaignClickCollapse warning spring-us unclicked",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignReadRateLow warning desk-hk unread",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     // fires because of an override: the campaign was sent 15 minutes ago
     (
         "CampaignDeliveryRateLow critical desk-hk young",
-        Told(MARKETING_PAGER),
+        Notified(MARKETING_PAGER),
     ),
-    ("CampaignDeliveryRateLow warning desk-hk young", Hidden),
-    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
-    ("CampaignBounceSpike warning shoes-ch 302", Told(MARKETING)),
+    ("CampaignDeliveryRateLow warning desk-hk young", Inhibited),
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        Notified(MARKETING),
+    ),
+    (
+        "CampaignBounceSpike warning shoes-ch 302",
+        Notified(MARKETING),
+    ),
     (
         "CampaignDeliveryRateLow warning shoes-ch 302",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignStuckInModeration warning shoes-ch 303",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
-    ("CampaignOverdue warning shoes-ch 304", Told(MARKETING)),
-    ("CampaignDenied warning shoes-ch 305", Told(MARKETING)),
-    ("CampaignProviderFiguresDisagree info caps-es 4", Told(SRE)),
+    ("CampaignOverdue warning shoes-ch 304", Notified(MARKETING)),
+    ("CampaignDenied warning shoes-ch 305", Notified(MARKETING)),
+    (
+        "CampaignProviderFiguresDisagree info caps-es 4",
+        Notified(SRE),
+    ),
     (
         "CampaignCreditsBelowScheduled warning shoes-ch",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignAccountDeliveryBelowBaseline warning bags-fr",
-        Told(SRE),
+        Notified(SRE),
     ),
     (
         "CampaignAccountBounceRateHigh critical bags-fr",
-        Told(SRE_PAGER),
+        Notified(SRE_PAGER),
     ),
-    ("CampaignAccountBounceRateHigh warning bags-fr", Hidden),
-    ("CampaignsDropped warning hats-it", Told(SRE)),
+    ("CampaignAccountBounceRateHigh warning bags-fr", Inhibited),
+    ("CampaignsDropped warning hats-it", Notified(SRE)),
 ];
 
 const ACCOUNTS: &[Expected] = &[
     // alerts on stale data inhibit those on its figures
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
-    ("CampaignAuthFailed critical shoes-ch", Told(SRE_PAGER)),
-    ("CampaignPollsFailing warning shoes-ch", Hidden),
-    ("CampaignDataStale warning shoes-ch", Hidden),
-    ("CampaignDataStale critical shoes-ch", Hidden),
-    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
-    ("CampaignDataStale warning desk-hk", ToldThenHidden(SRE)),
-    ("CampaignDataStale critical desk-hk", Told(SRE_PAGER)),
-    ("CampaignQuotaNearlySpent warning spring-us", Told(SRE)),
-    ("CampaignAccountNeverRead warning bags-fr", Told(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
-    ("CampaignThresholdUnused info nobody", Told(SRE)),
+    ("CampaignAuthFailed critical shoes-ch", Notified(SRE_PAGER)),
+    ("CampaignPollsFailing warning shoes-ch", Inhibited),
+    ("CampaignDataStale warning shoes-ch", Inhibited),
+    ("CampaignDataStale critical shoes-ch", Inhibited),
+    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
+    (
+        "CampaignDataStale warning desk-hk",
+        NotifiedThenInhibited(SRE),
+    ),
+    ("CampaignDataStale critical desk-hk", Notified(SRE_PAGER)),
+    ("CampaignQuotaNearlySpent warning spring-us", Notified(SRE)),
+    ("CampaignAccountNeverRead warning bags-fr", Notified(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
+    ("CampaignThresholdUnused info nobody", Notified(SRE)),
 ];
 
 /// The failed polls still count for an hour.
 const READ_AGAIN: &[Expected] = &[
-    ("CampaignPollsFailing warning shoes-ch", Told(SRE)),
-    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
-    ("CampaignThresholdUnused info nobody", Told(SRE)),
+    ("CampaignPollsFailing warning shoes-ch", Notified(SRE)),
+    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
+    ("CampaignThresholdUnused info nobody", Notified(SRE)),
 ];
 
 const REFUSED_CONFIG: &[Expected] = &[
-    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
-    ("CampaignConfigReloadFailed warning", Told(SRE)),
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        Notified(MARKETING),
+    ),
+    ("CampaignConfigReloadFailed warning", Notified(SRE)),
 ];
 
 const KILLED: &[Expected] = &[
     // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
-    ("CampaignExporterDown critical", Told(SRE_PAGER)),
+    ("CampaignExporterDown critical", Notified(SRE_PAGER)),
 ];
 
 /// An account scraped as its own target.
@@ -142,18 +157,18 @@ const PART: &[Expected] = &[
     // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
     (
         "CampaignAccountTargetDown critical shoes-ch",
-        Told(SRE_PAGER),
+        Notified(SRE_PAGER),
     ),
 ];
 
 /// The exporter and all its account targets.
-const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Told(SRE_PAGER))];
+const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Notified(SRE_PAGER))];
 
-const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Told(SRE_PAGER))];
+const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Notified(SRE_PAGER))];
 
 const SRE: &str = "sre";
 const SRE_PAGER: &str = "sre-pager";
@@ -228,7 +243,7 @@ fn past() -> Vec<Campaign> {
 }
 
 /// A campaign with 7 % opt-outs.
-fn annoying() -> Campaign {
+fn with_opt_outs() -> Campaign {
     let counts = Counts {
         opt_outs: 70,
         ..GOOD
@@ -307,10 +322,10 @@ impl Watch {
     }
 
     /// Waits until exactly the expected alerts are inhibited, and exactly the others were sent.
-    async fn expect_told(&self, expected: &[Expected]) {
+    async fn expect_notified(&self, expected: &[Expected]) {
         let hidden: BTreeSet<_> = expected
             .iter()
-            .filter(|(_, fate)| !matches!(fate, Told(_)))
+            .filter(|(_, fate)| !matches!(fate, Notified(_)))
             .map(|(name, _)| (*name).to_owned())
             .collect();
         let waited = tokio::time::timeout(LIMIT, async {
@@ -329,10 +344,10 @@ impl Watch {
         let told: BTreeSet<_> = expected
             .iter()
             .filter_map(|(name, fate)| match fate {
-                Told(receiver) | ToldThenHidden(receiver) => {
+                Notified(receiver) | NotifiedThenInhibited(receiver) => {
                     Some(((*receiver).to_owned(), (*name).to_owned()))
                 }
-                Hidden => None,
+                Inhibited => None,
             })
             .collect();
         let all_told = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
@@ -342,13 +357,13 @@ impl Watch {
     /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the
     /// notifications.
     async fn expect_resolved(&self, sets: &[&[Expected]]) {
-        let told = |receiver: fn(&Fate) -> Option<&'static str>| -> BTreeSet<_> {
+        let told = |receiver: fn(&Outcome) -> Option<&'static str>| -> BTreeSet<_> {
             let all = sets.iter().flat_map(|set| set.iter());
             all.filter_map(|(name, fate)| Some((receiver(fate)?.to_owned(), (*name).to_owned())))
                 .collect()
         };
         let visible = told(|fate| match fate {
-            Told(receiver) => Some(receiver),
+            Notified(receiver) => Some(receiver),
             _ => None,
         });
         let all_resolved =
@@ -359,8 +374,8 @@ impl Watch {
 
         let messages = self.webhook.messages();
         let all = told(|fate| match fate {
-            Told(receiver) | ToldThenHidden(receiver) => Some(receiver),
-            Hidden => None,
+            Notified(receiver) | NotifiedThenInhibited(receiver) => Some(receiver),
+            Inhibited => None,
         });
         assert_eq!(alerts_in(&messages, "firing"), all);
         check(&messages);
@@ -483,7 +498,7 @@ async fn campaign_problems_notify_marketing() {
     let known = names.map(|(provider, name, _)| (provider, name));
     let mut numbers = never_stale(&known);
     numbers.push((("cinnox", "desk-hk"), "sms_maturity_seconds", 60.0));
-    let rules = [hurried(600.0), vec![overrides(&numbers)]].concat();
+    let rules = [shortened(600.0), vec![overrides(&numbers)]].concat();
     let watch = Watch::start(&[daemon.address()], &rules).await;
     let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
     watch
@@ -512,7 +527,7 @@ async fn campaign_problems_notify_marketing() {
         ..sms(id, GOOD)
     };
     let more = [
-        annoying(),
+        with_opt_outs(),
         sms(
             "302",
             Counts {
@@ -539,7 +554,7 @@ async fn campaign_problems_notify_marketing() {
     caps.update(|state| state.percents_off_by = -10.0);
     set(&hats, [past(), vec![sms("5", GOOD)]].concat());
     watch.expect(FIGURES).await;
-    watch.expect_told(FIGURES).await;
+    watch.expect_notified(FIGURES).await;
 
     set(&desk, desks_past);
     for simulator in [&spring, &shoes, &bags, &hats] {
@@ -555,7 +570,7 @@ async fn campaign_problems_notify_marketing() {
 async fn unreadable_accounts_notify_sre() {
     let spring = simulate(Api::ConstantContact, past()).await;
     let desk = simulate(Api::Cinnox, past()).await;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let shoes = simulate(Api::Smsup, [past(), vec![with_opt_outs()]].concat()).await;
     let bags = simulate(Api::Smsup, past()).await;
     break_down(&bags, status(500, None));
     let accounts = [
@@ -579,7 +594,7 @@ async fn unreadable_accounts_notify_sre() {
     numbers.extend(others.map(|account| (account, "stale_intervals_critical", 15.0)));
     let rules = |more: &[Number<'_>]| {
         let numbers = overrides(&[&numbers, more].concat());
-        [hurried(600.0), vec![numbers]].concat()
+        [shortened(600.0), vec![numbers]].concat()
     };
     // a test is too short for many failed polls
     let mut more = part_of_polls(0.1).to_vec();
@@ -595,7 +610,7 @@ async fn unreadable_accounts_notify_sre() {
     break_down(&desk, status(503, None));
     break_down(&spring, Fault::QuotaExceeded);
     watch.expect(ACCOUNTS).await;
-    watch.expect_told(ACCOUNTS).await;
+    watch.expect_notified(ACCOUNTS).await;
 
     for simulator in [&desk, &shoes, &bags] {
         repair(simulator);
@@ -605,7 +620,7 @@ async fn unreadable_accounts_notify_sre() {
     daemon.setup.write_config(&config(&accounts[1..]));
     daemon.signal("HUP").await;
     watch.expect(READ_AGAIN).await;
-    watch.expect_told(READ_AGAIN).await;
+    watch.expect_notified(READ_AGAIN).await;
 
     // neither does the hour of the failed polls
     watch
@@ -617,7 +632,7 @@ async fn unreadable_accounts_notify_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_exporter_notifies_sre() {
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let shoes = simulate(Api::Smsup, [past(), vec![with_opt_outs()]].concat()).await;
     let setup = Setup::new(&config(&[account("shoes-ch", &shoes, Api::Smsup, &[])]));
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
@@ -629,21 +644,21 @@ async fn a_missing_exporter_notifies_sre() {
     let daemon = start(setup).await;
     // slow enough that keep_firing_for does not end before the exporter is found to be down
     let numbers = overrides(&never_stale(&[("smsup", "shoes-ch")]));
-    let rules = [hurried(100.0), vec![numbers]].concat();
+    let rules = [shortened(100.0), vec![numbers]].concat();
     let watch = Watch::start(&[&address], &rules).await;
     daemon.setup.write_config("accounts: none");
     daemon.signal("HUP").await;
     watch.expect(REFUSED_CONFIG).await;
-    watch.expect_told(REFUSED_CONFIG).await;
+    watch.expect_notified(REFUSED_CONFIG).await;
 
     let setup = daemon.end_by("KILL").await;
     watch.reach(KILLED).await;
-    watch.expect_told(KILLED).await;
+    watch.expect_notified(KILLED).await;
 
     // service discovery no longer lists it
     watch.reconfigure(&[], &rules).await;
     watch.expect(FORGOTTEN).await;
-    watch.expect_told(FORGOTTEN).await;
+    watch.expect_notified(FORGOTTEN).await;
 
     set(&shoes, past());
     setup.write_config(&good);
@@ -659,7 +674,7 @@ async fn a_missing_exporter_notifies_sre() {
 async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     /// More samples than the exporter's own metrics and a few campaigns have, fewer than many campaigns.
     const SAMPLES: usize = 1_000;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
+    let shoes = simulate(Api::Smsup, [past(), vec![with_opt_outs()]].concat()).await;
     let desk = simulate(Api::Cinnox, past()).await;
     let accounts = [
         account("shoes-ch", &shoes, Api::Smsup, &[]),
@@ -668,7 +683,7 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
     // slow enough that keep_firing_for does not end before the target is found to be down
-    let rules = [hurried(50.0), vec![overrides(&numbers)]].concat();
+    let rules = [shortened(50.0), vec![overrides(&numbers)]].concat();
     let how = [
         "honor_labels: true".to_owned(),
         format!("sample_limit: {SAMPLES}"),
@@ -678,14 +693,14 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     let watch = Watch::scraping(&[], &how, &rules).await;
     let all_up = |found: &[Found]| found.len() == 3 && found.iter().all(|(_, up)| *up == 1.0);
     watch.prometheus.wait_for("up", all_up).await;
-    let spike = [(PART[0].0, Told(MARKETING))];
+    let spike = [(PART[0].0, Notified(MARKETING))];
     watch.expect(&spike).await;
-    watch.expect_told(&spike).await;
+    watch.expect_notified(&spike).await;
 
     let many = (1_000..1_200).map(|id| sms(&id.to_string(), GOOD));
     set(&shoes, [past(), many.collect()].concat());
     watch.reach(PART).await;
-    watch.expect_told(PART).await;
+    watch.expect_notified(PART).await;
     let scraped = r#"scrape_samples_scraped{account="shoes-ch"}"#;
     let scraped = watch.prometheus.value(scraped).await.unwrap();
     assert!(scraped > SAMPLES as f64, "{scraped}");
@@ -696,5 +711,5 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
 
     daemon.end_by("KILL").await;
     watch.expect(WHOLE).await;
-    watch.expect_told(WHOLE).await;
+    watch.expect_notified(WHOLE).await;
 }

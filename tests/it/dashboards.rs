@@ -15,7 +15,7 @@ use crate::support::daemon::{Daemon, Setup, account, config, simulate};
 use crate::support::faults::{break_down, status};
 use crate::support::grafana::{Choice, Dashboard, Query};
 use crate::support::prometheus::{Found, Job, Prometheus};
-use crate::support::rules::hurried;
+use crate::support::rules::shortened;
 
 /// A name with characters that may break queries and regexes.
 const HOSTILE: &str = "\"Spring\" \\ ($1.+|{x}) $job\n'é' 🎁";
@@ -136,7 +136,7 @@ impl Stack {
         let prometheus = Prometheus::running(Job {
             targets: &[daemons[0].address(), daemons[1].address()],
             scrape_interval: 1,
-            rules: &hurried(600.0),
+            rules: &shortened(600.0),
             how: &[],
             alertmanager: None,
         })

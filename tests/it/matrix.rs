@@ -522,7 +522,7 @@ async fn healthy() -> Vec<(String, Api, Simulator)> {
 }
 
 /// Waits for some polls of accounts without faults, and checks everything visible.
-async fn others_go_on(daemon: &Daemon, names: &[String]) {
+async fn check_healthy_accounts(daemon: &Daemon, names: &[String]) {
     let before = daemon.scrape().await;
     let metrics = daemon
         .scrape_until(|metrics| {
@@ -639,7 +639,7 @@ async fn faults_have_the_expected_effects_and_recover(api: Api) {
         found.remove("credits");
         assert_eq!(found, problems, "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     // nothing else changed, but the data is now stale
     daemon.setup.write_config(&yaml("stale_after: 1s"));
@@ -664,7 +664,7 @@ async fn faults_have_the_expected_effects_and_recover(api: Api) {
         let last_success = "campaign_account_last_success_timestamp_seconds";
         assert!(own.value(last_success).is_some(), "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     daemon.setup.write_config(&yaml("stale_after: 1h"));
     daemon.signal("HUP").await;
@@ -701,7 +701,7 @@ async fn faults_have_the_expected_effects_and_recover(api: Api) {
             assert!(failed <= 1.0, "{name}: {failed}");
         }
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     let asked = elsewhere.requests();
     assert!(asked.is_empty(), "{asked:?}");
     end(daemon).await;
@@ -915,7 +915,7 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
         .await;
     assert!(each(&metrics, &refused, |own| only_network(own) && !own.is_up()));
     assert_eq!(campaigns(&metrics), before);
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     for (_, simulator, door) in &mut doors {
         door.open(simulator).await;
@@ -934,6 +934,6 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     daemon
         .scrape_until(|metrics| each(metrics, &unknown, |own| own.is_up() && only_network(own)))
         .await;
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     end(daemon).await;
 }

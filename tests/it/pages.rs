@@ -117,8 +117,8 @@ async fn pages_show_everything_as_text_on_any_screen() {
             let complaints: Vec<_> = complaints.iter().filter(of_page).collect();
             assert!(complaints.is_empty(), "{complaints:?}");
             if let Some(folder) = std::env::var_os("CAMPAIGN_EXPORTER_SCREENSHOTS") {
-                let colours = if dark { "dark" } else { "light" };
-                let file = format!("{name}-{width}-{colours}.png");
+                let scheme = if dark { "dark" } else { "light" };
+                let file = format!("{name}-{width}-{scheme}.png");
                 let folder = std::path::PathBuf::from(folder);
                 std::fs::write(folder.join(file), browser.screenshot().await).unwrap();
             }

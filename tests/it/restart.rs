@@ -485,13 +485,13 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
     let of_others: BTreeMap<String, [Vec<u8>; 2]> = victims
         .iter()
         .map(|(kind, _, name, _)| {
-            let (_, _, neighbour, simulator) = victims
+            let (_, _, neighbor, simulator) = victims
                 .iter()
-                .find(|(other, _, neighbour, _)| other == kind && neighbour != name)
+                .find(|(other, _, neighbor, _)| other == kind && neighbor != name)
                 .unwrap();
             let donor = match kind {
                 Kind::Poll | Kind::Campaigns => kept.path(*kind, &format!("{kind:?}-donor")),
-                Kind::Requests | Kind::Tokens => path(*kind, neighbour, simulator),
+                Kind::Requests | Kind::Tokens => path(*kind, neighbor, simulator),
             };
             let other_kind = match kind {
                 Kind::Poll => kept.path(Kind::Campaigns, name),

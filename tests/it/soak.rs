@@ -373,10 +373,10 @@ impl Soak {
         let everything_goes = without.len() == ACCOUNTS.len();
         let without = if everything_goes { &[][..] } else { &without };
         self.configure(&self.daemon().setup, without, lookback);
-        self.put_in_force().await;
+        self.apply_configuration().await;
     }
 
-    async fn put_in_force(&self) {
+    async fn apply_configuration(&self) {
         let request = self.clients[0].post(self.daemon().url("/-/reload"));
         let response = request.send().await.unwrap();
         let status = response.status();
@@ -403,7 +403,7 @@ impl Soak {
             });
         }
         self.configure(&self.daemon().setup, &[], "30d");
-        self.put_in_force().await;
+        self.apply_configuration().await;
         let names = ACCOUNTS.map(|(name, ..)| name.to_owned());
         let before = self.daemon().scrape().await;
         // every poller must finish its current poll and make further ones

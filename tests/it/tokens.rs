@@ -12,8 +12,8 @@ use tokio::process::Command;
 
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
 use crate::support::tokens::{
-    Home, Running, Scripted, about, authorising, complaints, is_api, mode, newest, presented,
-    refreshes, renewed, renewed_at, reused, token_requests, until,
+    Home, Running, Scripted, about, complaints, is_api, mode, newest, presented, refreshes,
+    renewed, renewed_at, reused, simulator_with_authorization, token_requests, until,
 };
 
 const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
@@ -32,7 +32,7 @@ fn status(code: u16) -> Fault {
 
 /// Starts a simulator with one authorized client.
 async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
-    authorising(|server| {
+    simulator_with_authorization(|server| {
         server.grant(FIRST);
         change(server);
     })
@@ -218,7 +218,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
 }
 
 /// Kills the exporter at many points of its renewals, starting at the given delay.
-async fn killed_again_and_again(begin: Duration) {
+async fn kill_repeatedly(begin: Duration) {
     let home = Home::new();
     let simulator = consented(|server| {
         server.lifetime = Duration::from_secs(2);
@@ -260,7 +260,7 @@ async fn killed_again_and_again(begin: Duration) {
 #[tokio::test]
 async fn tokens_survive_kills_at_any_time() {
     let begins = [0, 10, 45, 90].map(Duration::from_millis);
-    join_all(begins.map(killed_again_and_again)).await;
+    join_all(begins.map(kill_repeatedly)).await;
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
     // longer than the minimum interval of requests, which alone would let them overlap
     const DELAY: Duration = Duration::from_millis(1_700);
     let home = Home::new();
-    let simulator = authorising(|server| {
+    let simulator = simulator_with_authorization(|server| {
         server.grant(FIRST);
         server.grant(format!("{FIRST}-too"));
         server.rate_limited = true;
@@ -803,7 +803,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
 #[tokio::test]
 async fn shutdown_starts_no_renewals() {
     let home = Home::new();
-    let simulator = authorising(|server| {
+    let simulator = simulator_with_authorization(|server| {
         (0..30).for_each(|number| server.grant(format!("{FIRST}-{number}")));
     })
     .await;
@@ -852,8 +852,8 @@ const NO_CAMPAIGNS: &str = r#"{"bulk_sms_campaign_summaries":[]}"#;
 #[tokio::test]
 async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     let home = Home::new();
-    let public = authorising(|server| server.interval = Some(1)).await;
-    let confidential = authorising(|server| {
+    let public = simulator_with_authorization(|server| server.interval = Some(1)).await;
+    let confidential = simulator_with_authorization(|server| {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
         server.interval = Some(1);
     })
@@ -923,13 +923,13 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
 #[tokio::test]
 async fn authorize_reports_why_it_failed() {
     let home = Home::new();
-    let denied = authorising(|server| server.interval = Some(1)).await;
-    let expired = authorising(|server| {
+    let denied = simulator_with_authorization(|server| server.interval = Some(1)).await;
+    let expired = simulator_with_authorization(|server| {
         server.interval = Some(1);
         server.device_lifetime = Duration::from_secs(2);
     })
     .await;
-    let stranger = authorising(|server| {
+    let stranger = simulator_with_authorization(|server| {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
     })
     .await;
@@ -1082,7 +1082,7 @@ async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
 }
 
 /// Checks that no output contains a secret.
-fn shows_none(secrets: &BTreeSet<String>, texts: &[String]) {
+fn assert_none_shown(secrets: &BTreeSet<String>, texts: &[String]) {
     for secret in secrets {
         assert!(secret.len() >= 16, "{secret}");
         for text in texts {
@@ -1094,7 +1094,7 @@ fn shows_none(secrets: &BTreeSet<String>, texts: &[String]) {
 }
 
 /// Returns the secrets in all requests to a simulator, in every encoding used.
-fn travelled(simulator: &Simulator) -> BTreeSet<String> {
+fn sent_secrets(simulator: &Simulator) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for request in simulator.requests() {
         let credentials = request.headers.get("authorization");
@@ -1233,7 +1233,7 @@ async fn nothing_shows_a_secret(format: &str) {
     secrets.extend(
         simulators
             .iter()
-            .flat_map(|(_, simulator)| travelled(simulator)),
+            .flat_map(|(_, simulator)| sent_secrets(simulator)),
     );
     for (_, server) in &scripted {
         for asked in server.token_requests() {
@@ -1243,7 +1243,7 @@ async fn nothing_shows_a_secret(format: &str) {
         }
     }
     secrets.extend([urlencoded(CLIENT_SECRET)]);
-    shows_none(&secrets, &said);
+    assert_none_shown(&secrets, &said);
 }
 
 /// Returns a secret in form encoding.

@@ -42,7 +42,7 @@ impl Alertmanager {
     /// waits until it is ready.
     pub(crate) async fn start(webhook: &str) -> Self {
         let mut config = shipped();
-        hurry(&mut config["route"]);
+        shorten(&mut config["route"]);
         for receiver in config["receivers"].as_array_mut().unwrap() {
             let name = receiver["name"].as_str().unwrap().to_owned();
             *receiver = json!({ "name": name, "webhook_configs": [{ "url": webhook }] });
@@ -89,7 +89,7 @@ fn config_file(folder: &Path) -> PathBuf {
 
 /// Shortens minutes and hours to seconds, recursively. `group_wait` stays long enough for inhibiting alerts
 /// to arrive first.
-fn hurry(route: &mut Value) {
+fn shorten(route: &mut Value) {
     let waits = [
         ("group_wait", "2s"),
         ("group_interval", "1s"),
@@ -101,6 +101,6 @@ fn hurry(route: &mut Value) {
         route.insert(name.to_owned(), json!(wait));
     }
     if let Some(routes) = route.get_mut("routes") {
-        routes.as_array_mut().unwrap().iter_mut().for_each(hurry);
+        routes.as_array_mut().unwrap().iter_mut().for_each(shorten);
     }
 }

@@ -11,9 +11,9 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// Returns the shipped rule files with durations divided by a factor, as JSON, which is valid YAML.
-pub(crate) fn hurried(times: f64) -> Vec<String> {
+pub(crate) fn shortened(times: f64) -> Vec<String> {
     let files = shipped().into_iter();
-    let hurried = files.map(|mut file| {
+    let shortened = files.map(|mut file| {
         for group in file["groups"].as_array_mut().unwrap() {
             // the evaluation interval of the tests instead of the group's own
             group.as_object_mut().unwrap().remove("interval");
@@ -28,7 +28,7 @@ pub(crate) fn hurried(times: f64) -> Vec<String> {
         }
         file.to_string()
     });
-    hurried.collect()
+    shortened.collect()
 }
 
 /// Returns the alerts of the shipped rule files.

@@ -113,7 +113,9 @@ pub(crate) fn campaign() -> Campaign {
 }
 
 /// Starts a simulated provider with an authorization server configured by `change`.
-pub(crate) async fn authorising(change: impl FnOnce(&mut Authorization)) -> Simulator {
+pub(crate) async fn simulator_with_authorization(
+    change: impl FnOnce(&mut Authorization),
+) -> Simulator {
     let mut state = State::new(TOKEN, vec![campaign()]);
     change(&mut state.authorization);
     Simulator::start(Api::ConstantContact, state).await.unwrap()
