@@ -39,10 +39,10 @@ impl Credits {
             let week = at(minute) - at(minute - 7 * DAY);
             // the day that leaves the week may have had no campaign
             let daily = ((week + planned) / 7.0).max(usual);
-            let nobody = month.troubles.iter().any(|trouble| {
+            let paused = month.troubles.iter().any(|trouble| {
                 matches!(trouble.what, What::NoTopUps) && trouble.is_on(Some(place), minute)
             });
-            if now - planned < LOW * daily && !nobody {
+            if now - planned < LOW * daily && !paused {
                 bought += BOUGHT * daily - now;
             }
             left.push(bought + before - at(minute));

@@ -350,8 +350,10 @@ impl Watch {
                 Inhibited => None,
             })
             .collect();
-        let all_told = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
-        self.webhook.wait_for("not all are told", all_told).await;
+        let all_notified = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
+        self.webhook
+            .wait_for("missing notifications", all_notified)
+            .await;
     }
 
     /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the

@@ -28,7 +28,7 @@ const MAY_BE_EMPTY: [(&str, &str); 4] = [
     ("campaigns-overview: Credits by account D", SPENT),
 ];
 
-const SPENT: &str = "what was spent is told from the credits of an hour ago";
+const SPENT: &str = "spending requires the credits of an hour ago";
 
 /// Number of concurrent queries.
 const AT_ONCE: usize = 4;

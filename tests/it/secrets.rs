@@ -143,7 +143,7 @@ fn bad_configurations() -> BTreeMap<&'static str, String> {
             smsup("    token_env: ey.SECRET-x\n"),
         ),
         (
-            "a good token beside a wrong type",
+            "a valid token next to a wrong type",
             smsup("    token: SECRET\n    poll_interval: [1]\n    time_zone: {}\n"),
         ),
         (

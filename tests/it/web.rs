@@ -338,8 +338,8 @@ async fn deviations_from_promtool_are_intended() {
         indented("server.key")
     );
     let newer = "promtool 2.42 is older than this key";
-    let nothing = "nobody could ever connect";
-    let text = "text that looks like something else is to be put in quotes";
+    let nothing = "no client could connect";
+    let text = "text that looks like another type must be quoted";
     let cases = [
         // accepted only by the exporter
         (true, inline, newer),
@@ -397,12 +397,12 @@ async fn deviations_from_promtool_are_intended() {
         (
             false,
             with_tls(&["client_auth_type: RequireAndVerifyClientCert"]),
-            "any certificate of any public authority would do",
+            "it would accept certificates of any public authority",
         ),
         (
             false,
             users().replace(HASH.as_str(), &format!("{}!", &HASH[..59])),
-            "no password could ever match",
+            "no password could match",
         ),
         (
             false,
@@ -608,7 +608,7 @@ async fn certificates_are_reloaded_and_invalid_files_suspend_service() {
     // the key of another certificate
     let third = protected.authority.server();
     replace(&protected.folder().join("server.key"), &third.1);
-    wait_for("nobody served", async || ask().await.is_none()).await;
+    wait_for("service suspended", async || ask().await.is_none()).await;
     assert_eq!(protected.status(&url).await, None);
     protected
         .daemon

@@ -219,7 +219,12 @@ fn target_logql_auto(dashboard: &Dashboard) -> Vec<(String, String)> {
         ranges.any(|range| range != "$__auto")
     });
     fixed
-        .map(|(panel, _)| (panel.title.clone(), "has a range beside $__auto".to_owned()))
+        .map(|(panel, _)| {
+            (
+                panel.title.clone(),
+                "uses a range other than $__auto".to_owned(),
+            )
+        })
         .collect()
 }
 
@@ -236,7 +241,7 @@ fn target_rate_interval(dashboard: &Dashboard) -> Vec<(String, String)> {
     selectors(dashboard, |selected| {
         let ranged = selected.function.is_some_and(|name| RANGED.contains(&name));
         (ranged && selected.range != Some(rate_interval))
-            .then(|| "has a range beside $__rate_interval".to_owned())
+            .then(|| "uses a range other than $__rate_interval".to_owned())
     })
 }
 
