@@ -1,5 +1,4 @@
-//! The metrics page as a whole: what it holds, what it leaves out, and that every reader of its
-//! formats understands it.
+//! The metrics page: its contents, omissions, and conformance with both formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -31,7 +30,7 @@ use crate::support::daemon::{
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
 
-/// Largest count that a gauge holds exactly.
+/// Largest count that a gauge represents exactly.
 const MAX_COUNT: u64 = 1 << 53;
 
 /// Each ratio with its numerator and denominator.
@@ -87,7 +86,7 @@ const FAILURES: [&str; 4] = ["error", "expired", "network_error", "npai"];
 
 // Snapshots from arbitrary campaigns
 
-/// Text as nobody would want it in a label.
+/// Text with characters that are problematic in labels.
 fn hostile_text() -> impl Strategy<Value = String> {
     let fragment = select(vec![
         "\\",
@@ -221,7 +220,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
     )
 }
 
-/// Campaigns of an account, each with an id of its own.
+/// Campaigns of an account with unique ids.
 fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
     prop::collection::vec(campaign(), 0..6).prop_map(|mut campaigns| {
         let mut ids = BTreeSet::new();
@@ -230,10 +229,10 @@ fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
     })
 }
 
-/// The accounts of a configuration: CINNOX, with every info label, and `SMSUp`, with none.
+/// Configured accounts: CINNOX with every info label, and `SMSUp` with none.
 fn accounts(names: [&str; 2]) -> Vec<Account> {
     let labels = INFO_LABELS;
-    // JSON is YAML
+    // JSON is valid YAML
     let yaml = json!({ "accounts": [
         {
             "name": names[0],
@@ -251,7 +250,7 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
     Config::load(&path, &native(), None).unwrap().accounts
 }
 
-/// Both accounts with the campaigns of a good poll.
+/// Both accounts with the campaigns of a successful poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let configured = (0..).zip(accounts).map(|(generation, account)| Configured {
@@ -294,7 +293,7 @@ fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
         .collect()
 }
 
-/// Every series that a campaign has to have, by the contract alone.
+/// Returns the expected series of a campaign, derived from the contract only.
 fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool) -> Series {
     let own = [
         ("provider", provider),
@@ -385,14 +384,14 @@ fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool)
     series
 }
 
-/// The series of campaigns among those of a page.
+/// Returns the campaign series of a page.
 fn of_campaigns(families: &[Family]) -> Series {
     let mut series = strict::campaign_series(families);
     series.retain(|(name, _), _| !name.starts_with("campaign_account_"));
     series
 }
 
-/// The same families as the `prometheus` crate holds them.
+/// Converts families to those of the `prometheus` crate.
 fn as_proto(families: &[Family]) -> Vec<MetricFamily> {
     let families = families.iter().map(|family| {
         assert_eq!(family.kind, "gauge");
@@ -467,7 +466,7 @@ proptest! {
             prop_assert_eq!(other.unit.as_deref(), unit);
         }
 
-        // the reference implementation writes the very same bytes
+        // the reference implementation writes the same bytes
         let reference = TextEncoder::new().encode_to_string(&as_proto(&in_text)).unwrap();
         prop_assert_eq!(text, reference);
     }
@@ -530,13 +529,13 @@ proptest! {
         }
         prop_assert_eq!(read[0].samples[0].value, gauge);
         prop_assert_eq!(read[1].samples[0].value, total as f64);
-        // text says 1 where OpenMetrics says 1.0
+        // the text format has 1 instead of 1.0
         prop_assert_eq!(&read[2].samples[1].labels()["le"], "1.0");
         prop_assert_eq!(&strict::read(&text, Format::Text)[2].samples[1].labels()["le"], "1");
     }
 }
 
-/// Names and ids that have every special character in them.
+/// Names and ids with all special characters.
 fn hostile_campaigns() -> Vec<Campaign> {
     let texts = [
         "\"quoted\" and \\ back\\slashed \\n",
@@ -584,7 +583,7 @@ async fn promtool_accepts_hostile_campaigns() {
     let campaigns = hostile_campaigns();
     let snapshot = snapshot(&accounts(["a\"\\b", "c"]), [&campaigns, &campaigns]);
     let text = render(&snapshot, Format::Text);
-    // every family of the contract is in it
+    // contains every family of the contract
     let families = strict::read(&text, Format::Text);
     assert_eq!(of_campaigns(&families).len(), campaigns.len() * 2 * 29);
     check_metrics(&text).await;
@@ -639,7 +638,7 @@ fn help_explains_background_polling_and_ratios() {
 
 // The page of a running exporter
 
-/// An exporter that has read one account of each provider, once.
+/// Starts an exporter that polls one account of each provider once.
 async fn three_accounts() -> (Daemon, [Simulator; 3]) {
     let apis = [constant_contact(), cinnox(), smsup()];
     let mut simulators = Vec::new();
@@ -659,7 +658,7 @@ async fn three_accounts() -> (Daemon, [Simulator; 3]) {
         let sms = campaign_simulator::Campaign::sms("1", name, sent_at, counts);
         let whatsapp = campaign_simulator::Campaign::whatsapp("2", "two", sent_at, counts);
         let mut campaigns = vec![sms];
-        // the others have no such channel
+        // the other providers lack this channel
         campaigns.extend((api.provider() == "cinnox").then_some(whatsapp));
         simulators.push(simulate(api, campaigns).await);
     }
@@ -710,7 +709,7 @@ async fn content_is_identical_in_both_formats_and_encodings() {
             let body = response.bytes().await.unwrap();
             assert_eq!(body.len(), length);
             let text = if compressed.is_some() {
-                // one member: a multi-member decoder would hide that there are several
+                // not a multi-member decoder, which would hide additional members
                 let mut decoder = flate2::bufread::GzDecoder::new(&body[..]);
                 let mut text = String::new();
                 decoder.read_to_string(&mut text).unwrap();
@@ -770,19 +769,19 @@ async fn the_default_is_uncompressed_text() {
 
 // Absent is not zero
 
-/// An item of a provider's answer, and the families that its campaign has to have.
+/// An item of a provider's response, and the expected families of its campaign.
 struct Case {
     what: String,
     item: Value,
     families: BTreeSet<String>,
 }
 
-/// A fully reported item, and what its campaign loses when one of its fields is missing.
+/// A complete item, and the families that its campaign loses without a field.
 struct Table {
     id: &'static str,
     full: Value,
     families: &'static [&'static str],
-    /// A field, as a path, and the families that vanish with it.
+    /// The path of a field, and the families that depend on it.
     losses: &'static [(&'static str, &'static [&'static str])],
 }
 
@@ -812,7 +811,7 @@ impl Table {
                 .as_object_mut()
                 .unwrap();
             let mut null = self.full.clone();
-            assert!(object.remove(key).is_some(), "there is no {path}");
+            assert!(object.remove(key).is_some(), "no {path}");
             null.pointer_mut(&pointer).unwrap()[key] = Value::Null;
             for (what, item) in [("without", without), ("null", null)] {
                 cases.push(Case {
@@ -836,7 +835,7 @@ impl Table {
     }
 }
 
-/// Reads all cases at once through the real program and compares what each campaign has.
+/// Polls all cases with the exporter, and compares the families of each campaign.
 async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     let items = cases.iter().enumerate().map(|(index, case)| {
         let mut item = case.item.clone();
@@ -872,7 +871,7 @@ async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     families
 }
 
-/// The exposition of one poll of these accounts.
+/// Returns the exposition of one poll of these accounts.
 async fn poll(accounts: &[String]) -> Vec<Family> {
     let setup = Setup::new(&config(accounts));
     let mut command = program();
@@ -1140,9 +1139,9 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
             ("text", &[]),
             ("status", &["campaign_status:sent"]),
             ("date", &["campaign_last_sent_timestamp_seconds"]),
-            // it counts while nothing was sent yet
+            // only used if nothing has been sent yet
             ("creation_date", &[]),
-            // the sends are the better denominator, but the recipients are one, too
+            // without sends, the recipients are the denominator
             ("sent", &["campaign_sends"]),
             ("total", &["campaign_recipients"]),
             (
@@ -1190,7 +1189,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
             "campaign_opt_out_ratio",
         ]),
     ));
-    // nothing was sent yet: a plan, but nothing that it could be measured by
+    // nothing has been sent yet, so there is no denominator
     let unsent = [
         "campaign_attempted",
         "campaign_delivery_ratio",
@@ -1327,7 +1326,7 @@ async fn account_metrics_exist_before_the_first_poll() {
     let whatsapp =
         "campaign_account_campaigns{provider=\"cinnox\",account=\"refused\",channel=\"whatsapp\"}";
     assert_eq!(value(&first, whatsapp), Some(0.0));
-    // what has not happened has no time, however often it is tried
+    // no successful poll, so no timestamp
     let polled = "campaign_account_last_poll_timestamp_seconds{provider=\"cinnox\"";
     let later = daemon
         .scrape_until(|metrics| value(metrics, polled).is_some())

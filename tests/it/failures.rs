@@ -1,5 +1,5 @@
-//! What goes wrong at the providers, and what of it is seen: one bad account, for the right
-//! reason, with its last good data; never a bad exporter.
+//! Failures of providers affect only their account, with the correct reason, and keep the data of its last
+//! successful poll.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
         let (status, metrics, _) = poll_once(&setup, &[]).await;
         assert!(status.success());
         assert!(sample(&metrics, credits, &[]).is_some());
-        // the first request is for the campaigns
+        // the first request lists the campaigns
         let plan = FaultPlan {
             fault,
             skip: 1,
@@ -110,7 +110,7 @@ async fn data_is_served_after_failures_until_it_is_stale() {
         }
     }
 
-    // both are read anew at each poll
+    // both are read at each poll
     std::fs::write(&token, TOKEN).unwrap();
     for simulator in &refused {
         repair(simulator);
@@ -231,7 +231,7 @@ async fn permanent_failures_are_not_retried() {
             ("forbidden", status(403, None)),
             ("client", status(404, None)),
             ("decode", html.clone()),
-            // waiting for an hour would be no answer for an hour
+            // the poll fails immediately instead of waiting for an hour
             ("throttled", status(429, Some("3600"))),
             ("server", status(503, Some("3600"))),
         ] {
@@ -259,10 +259,10 @@ async fn permanent_failures_are_not_retried() {
 
 #[tokio::test]
 async fn retry_after_is_respected() {
-    // longer than any wait of the exporter's own before a first retry
+    // longer than the exporter's maximum delay before the first retry
     const WAIT: Duration = Duration::from_secs(3);
     let seconds = WAIT.as_secs().to_string();
-    // dates have whole seconds
+    // dates have a resolution of one second
     let until = Utc::now() + 2 * WAIT;
     let date = httpdate::fmt_http_date(until.trunc_subsecs(0).into());
     let mut simulators = Vec::new();
@@ -315,7 +315,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     daemon
         .scrape_until(|metrics| count(metrics, "campaign_deliveries") == simulators.len())
         .await;
-    // the bound is one of each body, so one provider at a time
+    // the limit applies to each body, so test one provider at a time
     for pair in simulators.chunks(2) {
         let names: Vec<_> = pair.iter().map(|(name, ..)| name.clone()).collect();
         for (_, simulator, fault) in pair {
@@ -351,7 +351,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     }
 }
 
-/// A campaign with good counts but for one.
+/// A campaign with one invalid count.
 fn item(api: Api, id: &str, deliveries: &Value) -> Value {
     match api.provider() {
         "constant_contact" => json!({
@@ -417,7 +417,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
             "campaign_exporter_decode_problems_total",
             &[&account.account],
         );
-        assert_eq!(all.len(), 3, "what is left out is no problem");
+        assert_eq!(all.len(), 3, "dropped campaigns are not a problem");
         let own = |metric, id: &str| {
             let id = format!(r#"campaign_id="{id}""#);
             sample(&metrics, metric, &[&account.account, &id])
@@ -432,7 +432,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
         let campaigns = sample(&metrics, "campaign_account_campaigns", &campaigns);
         assert_eq!(campaigns, Some(6.0), "{name}");
 
-        // neither once a row nor, while nothing changes, once a poll
+        // not logged per item and, if nothing changes, not at every poll
         daemon.wait_for_log("values could not be read").await;
         let log = daemon.log();
         let said: Vec<_> = log
@@ -517,7 +517,7 @@ async fn mismatched_percentages_are_counted_per_page() {
             let name = "campaign_exporter_aggregate_mismatches_total";
             assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");
         }
-        // the counts are what is believed
+        // the counts take precedence
         let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
         assert_eq!(ratios, [0.95; 60]);
     }

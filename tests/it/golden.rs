@@ -1,4 +1,4 @@
-//! What the providers' own documented examples become, through real HTTP and the real program.
+//! Snapshots of the metrics for the providers' documented examples, polled over HTTP.
 
 use campaign_exporter::exposition::format::Format;
 use campaign_simulator::{Fault, FaultPlan, Simulator, State};
@@ -16,14 +16,14 @@ const CINNOX: &str = include_str!("../fixtures/cinnox.json");
 const SMSUP: &str = include_str!("../fixtures/smsup.json");
 const SMSUP_CREDITS: &str = include_str!("../fixtures/smsup_credits.json");
 
-/// Families whose values are times of the run.
+/// Families whose values depend on the time of the run.
 const TIMES_OF_THE_RUN: [&str; 3] = [
     "campaign_account_last_success_timestamp_seconds",
     "campaign_account_last_poll_timestamp_seconds",
     "campaign_account_poll_duration_seconds",
 ];
 
-/// An exporter that has read one account once, at a provider that answers with `body`.
+/// Starts an exporter that polls one account once, from a provider that responds with `body`.
 async fn polled(
     api: Api,
     name: &str,
@@ -37,7 +37,7 @@ async fn polled(
     let mut state = State::new(TOKEN, Vec::new());
     state.fault = Some(plan(fault));
     let simulator = Simulator::start(api, state).await.unwrap();
-    // read once, and far enough back for examples of 2022
+    // a single poll, with a lookback that covers the examples of 2022
     let more = ["poll_interval: 1h", "lookback: 3650d"];
     let accounts = account(name, &simulator, &more);
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
@@ -47,7 +47,7 @@ async fn polled(
     (daemon, simulator)
 }
 
-/// The lines about campaigns and accounts that are the same in every run.
+/// Returns the lines on campaigns and accounts that do not depend on the run.
 fn golden(text: &str) -> String {
     let kept = text.split_inclusive('\n').filter(|line| {
         let name = line
@@ -85,7 +85,7 @@ async fn is_as_in_the_snapshots(name: &str, daemon: &Daemon) {
     });
 }
 
-/// The values that the exporter's own counter of problems has, by field.
+/// Returns the counts of decode problems by field.
 async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
     let families = strict::read(&daemon.scrape().await, Format::Text);
     let problems = strict::series(&families).into_iter();
@@ -118,7 +118,7 @@ async fn cinnox_example_has_the_series_of_each_channel() {
 
 #[tokio::test]
 async fn smsup_example_is_decoded_in_paris_time() {
-    // the first request, for the campaigns; the simulator has the documented credits
+    // the first request lists the campaigns; the simulator has the documented credits
     let (daemon, _) = polled(smsup(), "shoes-ch", FaultPlan::once, SMSUP).await;
     is_as_in_the_snapshots("smsup", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
@@ -126,7 +126,7 @@ async fn smsup_example_is_decoded_in_paris_time() {
 
 #[tokio::test]
 async fn constant_contact_example_link_is_followed_and_pages_count_together() {
-    // the next page is not there, so this read has to fail, and nothing of it may be shown
+    // the next page is missing, so the poll must fail without publishing anything
     let (daemon, simulator) = polled(
         constant_contact(),
         "spring-us",

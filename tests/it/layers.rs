@@ -53,7 +53,9 @@ fn violations(modules: &[String], module: &str, code: &str) -> Vec<String> {
     let place = |name: &str| modules.iter().position(|known| known == name);
     let own = place(module);
     let against = imports(code).into_iter().filter(|name| place(name) > own);
-    against.map(|name| format!("{module} uses {name}")).collect()
+    against
+        .map(|name| format!("{module} uses {name}"))
+        .collect()
 }
 
 #[test]

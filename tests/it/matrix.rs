@@ -1,5 +1,4 @@
-//! Every fault at every provider: what it costs, under which name it is counted, and that it is
-//! over when it is over.
+//! Every fault at every provider: its effects, how it is counted, and recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,36 +16,36 @@ use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simul
 use crate::support::faults::{Exported, break_down, each, json_body, provider, repair, status};
 use crate::support::strict;
 
-/// Where Constant Contact's pages are.
+/// Path of Constant Contact's pages.
 const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
-/// The time limit of requests that are not answered in time.
+/// Request timeout for faults that cause one.
 const REQUEST_TIMEOUT: &str = "request_timeout: 2s";
 
-/// Larger than any good answer may be.
+/// Exceeds the limit for responses.
 const TOO_LARGE: u64 = 20_000_000;
 
-/// What a fault does to an account.
+/// Effect of a fault on an account.
 #[derive(Clone, Debug)]
 enum Effect {
-    /// Its polls fail for this reason, and what is known stays.
+    /// Polls fail for this reason, and the data is kept.
     Failure(&'static str),
-    /// Its polls go on, and the campaigns that they read lose something.
+    /// Polls succeed, but the campaigns lose something.
     Loss {
         what: Loss,
-        /// The fields of which a problem is counted.
+        /// Fields with counted decode problems.
         problems: Vec<&'static str>,
     },
-    /// None that can be seen.
+    /// No visible effect.
     Nothing,
 }
 
 /// What a campaign loses.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
-    /// Whatever comes from a count. The cost is no count: it may have this value.
+    /// Everything derived from counts. The cost is not a count and may have this value.
     Counts { cost: Option<f64> },
-    /// Itself.
+    /// The whole campaign.
     Everything,
 }
 
@@ -78,25 +77,25 @@ impl Case {
         }
     }
 
-    /// Whether the provider asks for more time than a test has.
+    /// Whether the provider requests a delay longer than the test.
     fn asks_for_patience(&self) -> bool {
         self.reason() == Some("quota") || self.name.ends_with("-long")
     }
 
-    /// Whether the same request is made again within a poll.
+    /// Whether the request is retried within a poll.
     fn is_retried(&self) -> bool {
         let transient = ["network", "timeout", "server", "throttled"];
         let transient = self.reason().is_some_and(|own| transient.contains(&own));
         transient && !self.asks_for_patience()
     }
 
-    /// What is exported of the campaigns while the fault lasts.
+    /// Expected campaign metrics during the fault.
     fn expected(&self, before: &Campaigns) -> Campaigns {
         let Effect::Loss { what, .. } = &self.effect else {
             return before.clone();
         };
         let mut expected = before.clone();
-        // the old ones, too: they are on the same page, so all are read each time
+        // includes old campaigns: they are on the same page, so every poll reads them
         for (id, samples) in &mut expected {
             match what {
                 Loss::Everything => samples.clear(),
@@ -128,7 +127,7 @@ impl Case {
 
 const COST: &str = "campaign_cost_credits";
 
-/// What a campaign has that comes from no count.
+/// Metrics of a campaign that do not depend on counts.
 const NO_COUNTS: [&str; 4] = [
     "campaign_info",
     "campaign_status",
@@ -136,10 +135,10 @@ const NO_COUNTS: [&str; 4] = [
     "campaign_reported_delivery_ratio",
 ];
 
-/// The samples of an account's campaigns, by the id of the campaign and by the series.
+/// Samples of an account's campaigns, by campaign id and series.
 type Campaigns = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// The value of a label, which has nothing in it that needs an escape.
+/// Returns the value of a label that contains no escapes.
 fn label<'a>(series: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = series.split_once(&format!(r#"{name}=""#))?;
     rest.split('"').next()
@@ -149,7 +148,7 @@ fn name_of(series: &str) -> &str {
     series.split('{').next().unwrap()
 }
 
-/// The campaigns of each account.
+/// Campaigns by account.
 fn campaigns(metrics: &str) -> BTreeMap<String, Campaigns> {
     let mut accounts = BTreeMap::<String, Campaigns>::new();
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
@@ -164,7 +163,7 @@ fn campaigns(metrics: &str) -> BTreeMap<String, Campaigns> {
     accounts
 }
 
-/// The metrics are well-formed, they hold no token, and each ratio is that of the counts beside it.
+/// Checks that metrics are well-formed and contain no token, and that ratios match their counts.
 fn are_sound(metrics: &str) {
     assert!(!metrics.contains(TOKEN), "{metrics}");
     strict::read(metrics, Format::Text);
@@ -194,7 +193,7 @@ fn are_sound(metrics: &str) {
     }
 }
 
-/// A campaign in which no count is 0 and none is like another.
+/// A campaign with distinct non-zero counts.
 fn campaign(id: &str, days: i64) -> Campaign {
     let counts = Counts {
         recipients: 1_000,
@@ -219,7 +218,7 @@ fn campaign(id: &str, days: i64) -> Campaign {
     }
 }
 
-/// A simulated provider with campaigns that every poll reads, and with some that few polls read.
+/// A simulated provider with recent and old campaigns.
 async fn full_provider(api: Api) -> Simulator {
     let mut campaigns = vec![campaign("new-sms", 1), campaign("old-sms", 10)];
     if api.provider() == "cinnox" {
@@ -228,7 +227,7 @@ async fn full_provider(api: Api) -> Simulator {
     simulate(api, campaigns).await
 }
 
-/// The HTTP status codes, and what each is counted as.
+/// HTTP status codes and their failure reasons.
 const STATUSES: [(u16, &str); 18] = [
     (204, "decode"),
     (206, "decode"),
@@ -250,7 +249,7 @@ const STATUSES: [(u16, &str); 18] = [
     (599, "server"),
 ];
 
-/// What makes polls fail at every provider. Nothing may ever ask at `elsewhere`.
+/// Faults that make polls fail at every provider. No request may go to `elsewhere`.
 fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
     let in_an_hour = httpdate::fmt_http_date((Utc::now() + TimeDelta::hours(1)).into());
     let in_a_second = httpdate::fmt_http_date((Utc::now() + TimeDelta::seconds(1)).into());
@@ -311,7 +310,7 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
     cases
 }
 
-/// The member that holds the items, and those that are counts.
+/// The member with the items, and the members that are counts.
 fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
     match api.provider() {
         "constant_contact" => (
@@ -344,7 +343,7 @@ fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
     }
 }
 
-/// What costs values or campaigns at every provider, and what costs nothing.
+/// Faults that lose values or campaigns at every provider, and harmless ones.
 fn losses(api: Api) -> Vec<Case> {
     let (items, counts) = fields(api);
     let with_cost = || {
@@ -355,18 +354,18 @@ fn losses(api: Api) -> Vec<Case> {
         cost: cost.filter(|_| api.provider() == "smsup"),
     };
     let infinite = match api.provider() {
-        // the counts are an object of their own there
+        // here, counts are in a nested object
         "constant_contact" => (lost(None), vec!["unique_counts"]),
-        // a number that no type holds spoils its object
+        // a number that fits no type invalidates its object
         _ => (Loss::Everything, vec![items]),
     };
     let values = [
         ("null-count", "null", (lost(None), Vec::new())),
         ("blank-count", "\" \"", (lost(None), Vec::new())),
         ("negative", "-1", (lost(None), with_cost())),
-        // credits may be parts of one
+        // credits may be fractional
         ("fractional", "1.5", (lost(Some(1.5)), counts.clone())),
-        // and many
+        // or large
         (
             "huge-count",
             "99999999999999999999",
@@ -407,7 +406,7 @@ fn losses(api: Api) -> Vec<Case> {
     cases
 }
 
-/// What can go wrong at Constant Contact only.
+/// Faults specific to Constant Contact.
 fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
     let start = "?start_at=2026-01-01T00:00:00Z";
     let without_scheme = elsewhere.trim_start_matches("http:");
@@ -434,7 +433,7 @@ fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
         .collect()
 }
 
-/// What CINNOX and `SMSUp` say with status 200.
+/// Errors that CINNOX and `SMSUp` report with status 200.
 fn body_failures() -> Vec<Case> {
     let cinnox = [
         ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
@@ -488,7 +487,7 @@ fn body_failures() -> Vec<Case> {
         body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
     };
     cases.push(Case::failing(apis::smsup(), "xml", xml, "decode"));
-    // a server that does not care where a page begins has no second page, ever; all campaigns are
+    // a server that ignores the offset never has a second page; all campaigns are
     // read, since a poll that meets the end of the fault may have its first page from there
     let items: Vec<_> = (0..200)
         .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
@@ -512,7 +511,7 @@ fn body_failures() -> Vec<Case> {
     cases
 }
 
-/// What happens at a provider.
+/// A fault of a provider.
 fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
     let mut cases = failures(api, elsewhere);
     cases.extend(losses(api));
@@ -527,7 +526,7 @@ fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
     cases
 }
 
-/// The accounts at which nothing ever goes wrong.
+/// Accounts without faults.
 async fn healthy() -> Vec<(String, Api, Simulator)> {
     let mut healthy = Vec::new();
     for (api, name) in apis() {
@@ -536,9 +535,8 @@ async fn healthy() -> Vec<(String, Api, Simulator)> {
     healthy
 }
 
-/// Waits for some polls of accounts at which nothing has gone wrong, and looks at all there is to
-/// see.
-async fn others_go_on(daemon: &Daemon, names: &[String]) {
+/// Waits for some polls of accounts without faults, and checks everything visible.
+async fn check_healthy_accounts(daemon: &Daemon, names: &[String]) {
     let before = daemon.scrape().await;
     let metrics = daemon
         .scrape_until(|metrics| {
@@ -559,7 +557,7 @@ async fn others_go_on(daemon: &Daemon, names: &[String]) {
     }
 }
 
-/// Ends the exporter. In all that time it has neither panicked nor told a token.
+/// Stops the exporter, and checks that it never panicked or exposed a token.
 async fn end(daemon: Daemon) {
     daemon.signal("TERM").await;
     let (status, log) = daemon.wait().await;
@@ -567,7 +565,7 @@ async fn end(daemon: Daemon) {
     assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
 }
 
-async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
+async fn faults_have_the_expected_effects_and_recover(api: Api) {
     let elsewhere = provider(constant_contact()).await;
     let cases = cases(api, &elsewhere.base_url());
     let mut simulators = Vec::new();
@@ -620,7 +618,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
                 let before = &before[name];
                 let found = now.get(name).unwrap_or(&none);
                 let expected = case.expected(before);
-                // one or the other at any time, and nothing in between
+                // either state at any time, but nothing in between
                 assert!(
                     *found == expected || found == before,
                     "{name}: {found:#?} {expected:#?}"
@@ -651,13 +649,13 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
             Effect::Failure(_) | Effect::Nothing => BTreeSet::new(),
         };
         let mut found = own.problem_fields();
-        // a fault that begins between the campaigns and the credits costs these once
+        // a fault that starts between campaigns and credits loses the credits once
         found.remove("credits");
         assert_eq!(found, problems, "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
-    // with nothing else changed, the data is too old now
+    // nothing else changed, but the data is now stale
     daemon.setup.write_config(&yaml("stale_after: 1s"));
     daemon.signal("HUP").await;
     let failing: Vec<_> = cases
@@ -680,7 +678,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
         let last_success = "campaign_account_last_success_timestamp_seconds";
         assert!(own.value(last_success).is_some(), "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     daemon.setup.write_config(&yaml("stale_after: 1h"));
     daemon.signal("HUP").await;
@@ -707,17 +705,17 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     for ((case, simulator), before) in cases.iter().zip(&simulators).zip(asked_before) {
         let (name, own) = (&case.name, Exported::of(&metrics, &case.name));
         if case.asks_for_patience() {
-            // whoever asked for an hour, or for tomorrow, was asked once, and gets that time
+            // providers that requested a delay were asked once, and are not asked again before it ends
             let asked = simulator.read(|state| state.answered) - before;
             assert_eq!(asked, 1, "{name}");
             assert!(own.polls("failure") > 1.0, "{name}");
         } else {
-            // one may have been under way
+            // one poll may have been in progress
             let failed = own.polls("failure") - failures(&repaired, name);
             assert!(failed <= 1.0, "{name}: {failed}");
         }
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     let asked = elsewhere.requests();
     assert!(asked.is_empty(), "{asked:?}");
     end(daemon).await;
@@ -725,17 +723,17 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(constant_contact()).await;
+    faults_have_the_expected_effects_and_recover(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(cinnox()).await;
+    faults_have_the_expected_effects_and_recover(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(smsup()).await;
+    faults_have_the_expected_effects_and_recover(smsup()).await;
 }
 
 /// Campaigns for several pages of a provider, most of them recent.
@@ -751,21 +749,21 @@ fn pages(api: Api) -> Vec<Campaign> {
             let days = if number > recent { 10 } else { 1 };
             let mut campaign = campaign(&number.to_string(), days);
             campaign.sent_at -= TimeDelta::minutes(minutes);
-            // none is like another
+            // all distinct
             campaign.counts.deliveries -= number % 900;
             campaign
         })
         .collect()
 }
 
-/// The samples of all campaigns as they are written.
+/// Returns the sample lines of all campaigns.
 fn written(metrics: &str) -> BTreeSet<String> {
     let lines = metrics.lines();
     let campaigns = lines.filter(|line| !line.starts_with('#') && line.contains("campaign_id="));
     campaigns.map(str::to_owned).collect()
 }
 
-async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: Api) {
+async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
@@ -815,7 +813,7 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
             let campaigns = own.of_channel("campaign_account_campaigns", "sms");
             assert_eq!(campaigns, Some(pages(api).len() as f64), "{fault:?}");
         }
-        // a read that finds the end of the fault may miss what moves back; the next one does not
+        // a poll during recovery may miss campaigns that move back; the next one does not
         for (_, simulator) in &simulators {
             repair(simulator);
         }
@@ -835,20 +833,20 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(constant_contact()).await;
+    disordered_pages_lose_or_duplicate_no_campaign(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(cinnox()).await;
+    disordered_pages_lose_or_duplicate_no_campaign(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(smsup()).await;
+    disordered_pages_lose_or_duplicate_no_campaign(smsup()).await;
 }
 
-/// A port that leads to a simulator. While there is none, connections to it are refused.
+/// A port that forwards to a simulator, or refuses connections without one.
 struct Door {
     address: String,
     open: JoinSet<()>,
@@ -872,7 +870,7 @@ impl Door {
                 let target = target.clone();
                 connections.spawn(async move {
                     let mut onward = TcpStream::connect(target).await.unwrap();
-                    // whoever breaks off first
+                    // ends when either side closes the connection
                     copy_bidirectional(&mut stream, &mut onward).await.ok();
                 });
             }
@@ -931,7 +929,7 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
         .await;
     assert!(each(&metrics, &refused, |own| only_network(own) && !own.is_up()));
     assert_eq!(campaigns(&metrics), before);
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     for (_, simulator, door) in &mut doors {
         door.open(simulator).await;
@@ -950,6 +948,6 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     daemon
         .scrape_until(|metrics| each(metrics, &unknown, |own| own.is_up() && only_network(own)))
         .await;
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     end(daemon).await;
 }

@@ -1,4 +1,4 @@
-//! What each provider is asked for, page by page, and what of its answers is exported.
+//! Requests to each provider, page by page, and the metrics exported from the responses.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, poll_once, sample, samples, simulate,
 };
 
-/// Counts that no other number has.
+/// Counts distinct from all other numbers.
 fn counts(number: u64) -> Counts {
     Counts {
         recipients: 20_000 + number,
@@ -22,13 +22,13 @@ fn counts(number: u64) -> Counts {
     }
 }
 
-/// An SMS campaign that was sent so many minutes ago.
+/// An SMS campaign sent the given number of minutes ago.
 fn campaign(number: u64, minutes: i64) -> Campaign {
     let sent_at = Utc::now() - TimeDelta::minutes(minutes);
     Campaign::sms(number.to_string(), "Spring", sent_at, counts(number))
 }
 
-/// So many campaigns, one a minute.
+/// Campaigns sent one minute apart.
 fn campaigns(count: u64) -> Vec<Campaign> {
     let numbers = (1..=count).zip(1..);
     numbers
@@ -36,7 +36,7 @@ fn campaigns(count: u64) -> Vec<Campaign> {
         .collect()
 }
 
-/// A raw item of a provider, with one count that all three have.
+/// A raw item of a provider, with a count common to all three.
 fn item(api: Api, id: &str, date: DateTime<Utc>, deliveries: &Value) -> Value {
     let local = date.with_timezone(&chrono_tz::Europe::Paris);
     match api.provider() {
@@ -100,7 +100,7 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
         for count in [0, 1, 50, 51, 2_500] {
             let simulator = simulate(api, campaigns(count)).await;
             let name = format!("{provider}-{count}");
-            // each is polled once
+            // each account is polled once
             accounts.push(account(&name, &simulator, &["poll_interval: 1h"]));
             simulators.push((api, provider, name, count, simulator));
         }
@@ -155,13 +155,13 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
             let clicks = (api.provider() == "constant_contact").then_some(number as f64);
             assert_eq!(value("campaign_clicks"), clicks, "{name}");
         }
-        // a page more than is needed would cost quota
+        // an extra page would waste quota
         let count = usize::try_from(*count).unwrap();
         let pages = match api.provider() {
             "constant_contact" => count.div_ceil(50).max(1),
-            // it gives no total: only a page that is not full is the last
+            // there is no total: only an incomplete page is the last
             "cinnox" => count / 200 + 1,
-            // and its credits
+            // plus its credits
             _ => count.div_ceil(1_000).max(1) + 1,
         };
         assert_eq!(simulator.requests().len(), pages, "{name}");
@@ -184,13 +184,13 @@ async fn constant_contact_requests_pages_of_fifty_within_the_lookback_and_follow
     }
     let start_at = requests[0].parameter("start_at").unwrap();
     let start_at: DateTime<Utc> = start_at.parse().unwrap();
-    // written with milliseconds
+    // includes milliseconds
     let lookback = TimeDelta::days(30);
     let margin = TimeDelta::milliseconds(1);
     assert!((before - lookback - margin..=after - lookback).contains(&start_at));
     assert_eq!(requests[0].parameter("limit").as_deref(), Some("50"));
     assert_eq!(requests[0].parameter("next"), None);
-    // a cursor says it all, and is passed on as it came
+    // the cursor is complete and passed on unchanged
     for request in &requests[1..] {
         assert_eq!(request.parameter("start_at"), None);
         assert_eq!(request.parameter("next").unwrap().len(), 42);
@@ -245,7 +245,7 @@ async fn cinnox_requests_a_channel_in_the_providers_spelling() {
         assert_eq!(ids(&metrics), exported, "{channels}");
         let asked = asked.map(str::to_owned);
         assert_eq!(parameters(&simulator.requests(), "channel"), [asked]);
-        // a channel that the account cannot have has no total, not one of 0
+        // channels that the account cannot have are absent, not 0
         let totals = samples(&metrics, "campaign_account_campaigns", &[]);
         assert_eq!(totals, vec![1.0; exported.len()], "{channels}");
     }
@@ -278,7 +278,7 @@ async fn smsup_requests_pages_of_a_thousand_and_credits() {
     assert_eq!(parameters(pages, "length"), vec![some("1000"); 3]);
     let date_start = pages[0].parameter("date_start");
     assert_eq!(parameters(pages, "date_start"), vec![date_start.clone(); 3]);
-    // the local time of the account's zone
+    // local time in the account's time zone
     let start = NaiveDateTime::parse_from_str(&date_start.unwrap(), "%Y-%m-%d %H:%M:%S").unwrap();
     let local = |now: DateTime<Utc>| {
         let start = now - TimeDelta::days(30);
@@ -332,7 +332,7 @@ async fn campaigns_deleted_at_the_provider_disappear() {
     let metrics = daemon
         .scrape_until(|metrics| number(metrics, "2") == 0)
         .await;
-    // no family forgets
+    // in every family
     assert!(!metrics.contains(r#"campaign_id="2""#));
     assert_eq!((number(&metrics, "1"), number(&metrics, "3")), (3, 3));
     assert_eq!(
@@ -351,7 +351,7 @@ async fn the_last_of_duplicate_campaigns_is_exported() {
         let simulator = simulate(api, Vec::new()).await;
         let date = Utc::now() - TimeDelta::hours(1);
         simulator.update(|state| {
-            // far enough from each other to be on two pages of the smallest size
+            // far enough apart to be on different pages of the smallest size
             let others = (0..60).map(|number| item(api, &format!("o-{number}"), date, &json!(1)));
             state.items = [item(api, "twice", date, &json!(600))]
                 .into_iter()
@@ -374,11 +374,11 @@ async fn the_last_of_duplicate_campaigns_is_exported() {
 #[tokio::test]
 async fn max_campaigns_keeps_the_newest_and_counts_the_dropped_ones() {
     for (api, provider) in apis() {
-        // neither the order of the ids nor that of the list is that of the dates
+        // neither ids nor list are ordered by date
         let listed = [(1, 10), (2, 500), (3, 5), (4, 200), (5, 100)];
         let listed = listed.map(|(number, minutes)| campaign(number, minutes));
         let simulator = simulate(api, listed.to_vec()).await;
-        // without a date it counts as the oldest
+        // campaigns without a date count as the oldest
         let mut undated = item(api, "undated", Utc::now(), &json!(1));
         let date = match api.provider() {
             "constant_contact" => "last_sent_date",
@@ -428,7 +428,7 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
             _ => all.clone(),
         };
         let simulator = simulate(api, campaigns).await;
-        // one that lacks a count is in no sum of the ratios of that count
+        // a campaign that lacks a count is excluded from ratios that use it
         let partial = item(api, "partial", sent_at, &Value::Null);
         simulator.update(|state| state.items = vec![partial]);
         metrics.insert(provider, polled(&simulator, &[]).await);
@@ -461,7 +461,7 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
     assert_eq!(ratio("smsup", "bounce", "sms"), Some(109.0 / 1_010.0));
     assert_eq!(ratio("smsup", "opt_out", "sms"), Some(2.0 / 1_010.0));
     assert_eq!(ratio("smsup", "click", "sms"), None);
-    // a campaign that nobody received has counts and no ratio
+    // without recipients there are counts but no ratios
     let nobody = r#"campaign_id="nobody""#;
     for metrics in metrics.values() {
         assert_eq!(sample(metrics, "campaign_attempted", &[nobody]), Some(0.0));

@@ -1,4 +1,4 @@
-//! What a real Prometheus makes of a real exporter.
+//! Scrapes of the exporter by a real Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simu
 use crate::support::prometheus::Prometheus;
 use crate::support::strict;
 
-/// A name with everything in it that a format could trip over.
+/// A name with all characters that are special in either format.
 const HOSTILE: &str = "\"quoted\" back\\slash \\n line\nfeed\r\n\ttab {a=\"b\",} # EOF 🎁 é \u{1}\u{1b}\u{7f}\u{85}\u{2028}";
 
 const JOIN: &str = "on (job, instance, provider, account, channel, campaign_id) \
@@ -34,12 +34,12 @@ const COUNTS: Counts = Counts {
 };
 
 fn sent_at() -> DateTime<Utc> {
-    // SMSUp knows whole seconds only
+    // SMSUp has a resolution of one second
     let yesterday = Utc::now() - TimeDelta::days(1);
     DateTime::from_timestamp(yesterday.timestamp(), 0).unwrap()
 }
 
-/// An exporter with an account of each provider, and a Prometheus that scrapes it.
+/// Starts an exporter with an account of each provider, and a Prometheus that scrapes it.
 struct Stack {
     daemon: Daemon,
     prometheus: Prometheus,
@@ -130,7 +130,7 @@ async fn prometheus_stores_what_the_providers_reported() {
             .await;
         assert_eq!(found, wanted, "{metric} of {id}");
     }
-    // the ratio of a group is sum over sum of what is exported
+    // the ratio of a group is sum / sum of exported values
     let ratio = "sum(campaign_deliveries) / sum(campaign_attempted)";
     assert_eq!(prometheus.value(ratio).await, Ok(450.0 / 530.0));
     let credits = prometheus
@@ -158,7 +158,7 @@ async fn joins_with_campaign_info_return_exact_names() {
         ("cc-1", Some("Spring")),
         ("cc-2", Some(HOSTILE)),
         ("cx-1", Some(HOSTILE)),
-        // to Prometheus an empty label is none
+        // Prometheus treats empty labels as missing
         ("cx-2", None),
         ("18969398", Some("Shoes")),
     ];
@@ -171,7 +171,7 @@ async fn prometheus_accepts_every_sample_without_errors() {
     let Stack {
         daemon, prometheus, ..
     } = &Stack::start(sent_at()).await;
-    // new series of the exporter's own may come in between, so until both agree
+    // retries until both agree, since new series may appear in between
     let agree = tokio::time::timeout(LIMIT, async {
         loop {
             let request = client().get(daemon.url("/metrics"));
@@ -196,7 +196,7 @@ async fn prometheus_accepts_every_sample_without_errors() {
     let target = &targets["activeTargets"][0];
     assert_eq!(target["health"], "up");
     assert_eq!(target["lastError"], "");
-    // only OpenMetrics has units, so this is what was negotiated
+    // only OpenMetrics has units, so it must have been negotiated
     let metric = [("metric", "campaign_last_sent_timestamp_seconds")];
     let metadata = prometheus.api("targets/metadata", &metric).await;
     assert_eq!(metadata[0]["unit"], "seconds");
@@ -222,7 +222,7 @@ async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
         campaigns.retain(|campaign| campaign.id != "cc-2");
         state.campaigns = campaigns.into();
     });
-    // the limit is far below the five minutes after which Prometheus would forget it anyway
+    // far less than the five minutes after which Prometheus drops series anyway
     prometheus.wait_for(gone, <[_]>::is_empty).await;
     for id in ["cc-1", "cx-1", "cx-2", "18969398"] {
         let found = prometheus

@@ -1,4 +1,4 @@
-//! What an application may ask in a second and in a day, and what is done with that.
+//! Request limits per second and per day.
 
 use std::time::Duration;
 
@@ -25,14 +25,14 @@ fn campaigns(count: i64) -> Vec<Campaign> {
         .collect()
 }
 
-/// A configuration with the provider's own limits, or others.
+/// A configuration with the provider's default limits, or overrides.
 fn limited(accounts: &[String], limits: &str) -> String {
     let all = config(accounts);
     let (_, accounts) = all.split_once("accounts:").unwrap();
     format!("global:\n  poll_interval: 1s\n  stale_after: 1h\n{limits}accounts:{accounts}")
 }
 
-/// The day's requests of an account, those there are and those that are left.
+/// Returns the daily request limit of an account and the remaining requests.
 fn budget(metrics: &str, account: &str) -> Option<[f64; 2]> {
     let label = format!(r#"account="{account}""#);
     let limit = sample(metrics, "campaign_account_api_requests_limit", &[&label]);
@@ -72,7 +72,7 @@ async fn accounts_of_a_client_share_four_requests_per_second() {
     assert!(status.success(), "{log}");
     assert_eq!(simulator.read(|state| state.answered), 14);
     let most = simulator.read(|state| state.most_requests_within(Duration::from_secs(1), |_| true));
-    // one more for the way to the provider, which is not equally long each time
+    // tolerates one more, since latency varies
     assert!(most <= 5, "{most} requests within a second");
     assert_eq!(budget(&metrics, "a"), Some([10_000.0, 9_986.0]));
     assert_eq!(budget(&metrics, "b"), Some([10_000.0, 9_986.0]));
@@ -114,7 +114,7 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
         .lines()
         .find(|line| line.contains("are planned"))
         .unwrap();
-    // 3 pages a second: a whole day of that, and what there is
+    // 3 pages per second for a whole day exceed the budget
     for part in [
         "planned_requests_a_day=259200",
         "requests_per_day=20000",
@@ -125,11 +125,11 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     }
     let interval =
         |metrics: &str| sample(metrics, "campaign_account_poll_interval_seconds", &[]).unwrap();
-    // all of it, and perhaps more where little of the day is left
+    // the full budget, or possibly more near the end of the day
     let metrics = daemon.scrape_until(|metrics| interval(metrics) > 1.0).await;
     assert!(interval(&metrics) >= 14.0, "{}", interval(&metrics));
     assert!(all_up(&metrics));
-    // it is told once, though each poll finds it again
+    // logged once, although every poll detects it
     daemon.signal("TERM").await;
     let (status, log) = daemon.wait().await;
     assert!(status.success());
@@ -166,7 +166,7 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
         let label = format!(r#"account="{name}""#);
         sample(metrics, "campaign_account_up", &[&label]) == Some(0.0)
     };
-    // whichever of them met it, its client has no more requests
+    // no matter which account got the error, the client has no requests left
     let metrics = daemon
         .scrape_until(|metrics| failures(metrics, "quota") >= 3.0)
         .await;
@@ -214,7 +214,7 @@ async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
                 sample(&metrics, "campaign_exporter_api_retries_total", &[]),
                 Some(0.0)
             );
-            // quiet, and yet to be found
+            // not logged, but visible in the metrics
             assert_eq!(
                 daemon
                     .log()

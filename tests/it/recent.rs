@@ -1,4 +1,4 @@
-//! Most polls read the recent campaigns only, and nobody can tell from the metrics.
+//! Most polls read recent campaigns only, without any difference in the metrics.
 
 use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Request, Simulator};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -8,7 +8,7 @@ use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
 
-/// A campaign that was sent so many hours ago.
+/// A campaign sent the given number of hours ago.
 fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
     let counts = Counts {
         recipients: 1_000,
@@ -28,7 +28,7 @@ fn usual() -> Vec<Campaign> {
     ]
 }
 
-/// So many campaigns of long ago that reading them takes more requests than reading the recent ones.
+/// Enough old campaigns that a full poll needs more requests than a recent one.
 fn old(api: Api) -> Vec<Campaign> {
     let page = match api.provider() {
         "constant_contact" => 50,
@@ -40,12 +40,12 @@ fn old(api: Api) -> Vec<Campaign> {
         .collect()
 }
 
-/// These campaigns and those of long ago.
+/// Adds the old campaigns.
 fn with_old(api: Api, campaigns: Vec<Campaign>) -> Vec<Campaign> {
     campaigns.into_iter().chain(old(api)).collect()
 }
 
-/// From when on the first page of a read asks for campaigns.
+/// Returns the start of the window requested by the first page of a poll.
 fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
     let is_first = |name| request.parameter(name).is_none_or(|place| place == "0");
     if !is_first("offset") || !is_first("start") {
@@ -63,7 +63,7 @@ fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
     }
 }
 
-/// How many hours back each read of campaigns began.
+/// Returns how many hours back each poll started.
 fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
     let starts = simulator.requests();
     let starts = starts.iter().filter_map(|request| start(api, request));
@@ -72,7 +72,7 @@ fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
         .collect()
 }
 
-/// The deliveries by id, and what the account has in all.
+/// Returns deliveries by campaign id, and the totals of the account.
 fn exported(metrics: &str) -> (Vec<(String, f64)>, Option<f64>, Option<f64>) {
     let deliveries = ["1", "2", "3", "4", "5"].into_iter().filter_map(|id| {
         let label = format!(r#"campaign_id="{id}""#);
@@ -126,7 +126,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
             (4, Some(4.0 + many)),
             "{provider}"
         );
-        // thirty days once, then three days and a margin
+        // thirty days once, then three days plus a margin
         let reads = reads(api, &simulator);
         assert_eq!(reads[0], 30 * 24, "{provider}");
         assert!(
@@ -134,7 +134,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
             "{provider} {reads:?}"
         );
 
-        // one of each age goes, the others change, one comes
+        // one of each age is deleted, the others change, one is added
         simulator.update(|state| {
             let now = vec![
                 campaign("5", 0, 10),
@@ -149,14 +149,14 @@ async fn recent_polls_export_the_same_as_full_polls() {
         let expected = [("2", 850.0), ("3", 700.0), ("4", 600.0), ("5", 10.0)];
         let expected = expected.map(|(id, deliveries)| (id.to_owned(), deliveries));
         assert_eq!(deliveries, expected, "{provider}");
-        // what is told of all of them is told of just these
+        // the totals cover exactly these campaigns
         let expected = (2_160.0 + 500.0 * many) / (1_000.0 * (4.0 + many));
         assert_eq!(
             (campaigns, ratio),
             (Some(4.0 + many), Some(expected)),
             "{provider}"
         );
-        // and the old ones at the next full read, which a single poll is
+        // old ones follow with the next full poll, such as `poll`
         let (status, metrics, log) = poll_once(&daemon.setup, &[]).await;
         assert!(status.success(), "{log}");
         let (deliveries, ..) = exported(&metrics);
@@ -193,7 +193,7 @@ async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
 
 #[tokio::test]
 async fn a_failed_recent_poll_changes_nothing() {
-    // 120 recent campaigns are three pages, of which the second fails
+    // 120 recent campaigns fill three pages, of which the second fails
     let many = |deliveries| {
         let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
         let recent = recent.chain(usual()).collect();
@@ -216,7 +216,7 @@ async fn a_failed_recent_poll_changes_nothing() {
     let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);
     let metrics = daemon.scrape_until(failed).await;
     let deliveries = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
-    // the poll before may have seen the first page's fault only; then all is as it was
+    // the previous poll may have met the fault too; then nothing has changed
     assert_eq!(deliveries.len(), 120);
     assert!(
         deliveries.iter().all(|value| *value == deliveries[0]),
@@ -252,7 +252,7 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
     let metrics = two_more_polls(&daemon).await;
     let dropped = |metrics: &str| sample(metrics, "campaign_account_campaigns_dropped", &[]);
     assert_eq!(dropped(&metrics), Some(1_001.0));
-    // when a recent one goes, one that was left out is there again, without a full read
+    // deleting a recent campaign restores a dropped one without a full poll
     let kept = with_old(smsup(), usual().split_off(1));
     simulator.update(|state| state.campaigns = kept.into());
     let metrics = daemon
@@ -277,11 +277,11 @@ async fn every_poll_is_full_if_it_needs_no_more_requests() {
     let yaml = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;
-    // the second poll finds out
+    // detected by the second poll
     let reads = reads(constant_contact(), &simulator);
     let whole = reads.iter().filter(|hours| **hours == 30 * 24).count();
     assert_eq!(whole, reads.len() - 1, "{reads:?}");
-    // an old one vanishes at once, and the provider's own rates are of now
+    // a deleted old campaign disappears immediately, and the reported ratios are current
     simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
     let metrics = daemon
         .scrape_until(|metrics| exported(metrics).1 == Some(1.0))

@@ -1,5 +1,4 @@
-//! Providers over HTTPS: a certificate that is not to be trusted costs its own account, and gets
-//! no token.
+//! Providers over HTTPS: an untrusted certificate fails only its account, and no token is sent.
 
 use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
@@ -21,7 +20,7 @@ async fn provider(api: Api) -> Simulator {
     simulate(api, vec![Campaign::sms("7", "Spring", sent_at, counts)]).await
 }
 
-/// The YAML of an account at a simulator that is reached through a proxy.
+/// Returns the YAML of an account at a simulator behind a TLS proxy.
 fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator) -> String {
     account(name, simulator, &[]).replace(&simulator.base_url(), &proxy.base_url())
 }

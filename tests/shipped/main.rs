@@ -1,5 +1,5 @@
-//! What is shipped beside the program, held against itself and against the metrics: dashboards and
-//! rules say what they should, name only what is there, and fit together.
+//! Tests of the shipped files: dashboards, rules, deployment files, and documentation are consistent with
+//! each other and with the metrics.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,10 +7,10 @@
     reason = "a test that panics fails"
 )]
 
-/// The manual's own source.
+/// Source of the documentation.
 #[path = "../../docs/source/mod.rs"]
 mod manual;
-/// The dashboards' own source.
+/// Source of the dashboards.
 #[path = "../../dashboards/source/mod.rs"]
 mod source;
 

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared code of the tests.
 
 pub(crate) mod alertmanager;
 pub(crate) mod apis;
