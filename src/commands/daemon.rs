@@ -23,6 +23,7 @@ use crate::config::sharding::Shard;
 use crate::exposition::publisher::{self, Published};
 use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
+use crate::state::snapshot::Generation;
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::auth::tokens::shell_word;
@@ -112,7 +113,7 @@ pub async fn run(
         applications: Applications::new(store.clone(), options.flags()),
         store,
         stop: stop.clone(),
-        generation: 0,
+        generation: Generation::default(),
         by_name: HashMap::new(),
     };
     accounts.apply(config, &mut tasks).await?;

@@ -224,7 +224,7 @@ mod tests {
     use crate::config::Config;
     use crate::exposition::families;
     use crate::provider::native;
-    use crate::state::snapshot::{Change, Configured, Data, Update};
+    use crate::state::snapshot::{Change, ConfiguredAccount, Data, Generation, Update};
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -238,8 +238,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
-        let configured = accounts.into_iter().map(|account| Configured {
-            generation: 1,
+        let configured = accounts.into_iter().map(|account| ConfiguredAccount {
+            generation: Generation::default(),
             poll_interval: account.polling.poll_interval,
             account,
             restored: None,
@@ -250,15 +250,14 @@ mod tests {
     fn poll(snapshot: &mut Snapshot, account: &str, campaigns: Vec<Arc<Campaign>>) {
         let update = Update {
             account: account.to_owned(),
-            generation: 1,
+            generation: Generation::default(),
             at: DateTime::UNIX_EPOCH,
             ended: Instant::now(),
             took: Duration::ZERO,
             poll_interval: Duration::from_mins(5),
             token_expiry: None,
             requests_remaining: None,
-            failure: None,
-            data: Some(Data {
+            result: Ok(Data {
                 campaigns,
                 ..Data::default()
             }),

@@ -256,7 +256,7 @@ mod tests {
     use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::provider::native;
-    use crate::state::snapshot::{Change, Configured, Data, Update};
+    use crate::state::snapshot::{Change, ConfiguredAccount, Data, Generation, Update};
     use crate::upstream::{PollError, Reason};
     use std::time::Duration;
     use tokio::time::Instant;
@@ -272,8 +272,8 @@ mod tests {
         let mut accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
         let now = Instant::now();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![Configured {
-            generation: 1,
+        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+            generation: Generation::default(),
             account: accounts.remove(0),
             poll_interval: 5 * MINUTE,
             restored: None,
@@ -281,15 +281,18 @@ mod tests {
         for succeeds in polls {
             snapshot.apply(Change::Polled(Box::new(Update {
                 account: "a".to_owned(),
-                generation: 1,
+                generation: Generation::default(),
                 at: DateTime::UNIX_EPOCH,
                 ended: now,
                 took: MINUTE,
                 poll_interval: 5 * MINUTE,
                 token_expiry: None,
                 requests_remaining: Some(7),
-                failure: (!succeeds).then(|| PollError::new(Reason::Forbidden, "no")),
-                data: succeeds.then(Data::default),
+                result: if *succeeds {
+                    Ok(Data::default())
+                } else {
+                    Err(PollError::new(Reason::Forbidden, "no"))
+                },
             })));
         }
         if is_late {
