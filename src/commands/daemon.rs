@@ -198,7 +198,7 @@ async fn main_loop(
 fn start_publisher(
     tasks: &mut JoinSet<Ended>,
 ) -> anyhow::Result<(Changes, watch::Receiver<Arc<Published>>)> {
-    let published = publisher::nothing()?;
+    let published = publisher::empty()?;
     let exposition = published.subscribe();
     let (changes, inbox) = changes();
     let runtime = Handle::current();

@@ -692,7 +692,7 @@ mod tests {
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::provider::native;
-    use crate::state::changes::{Inbox, Pending, changes};
+    use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;
     use crate::upstream::quota::application::Applications;
 
@@ -738,12 +738,12 @@ mod tests {
         let begin = Instant::now();
         let mut polls = 0;
         while begin.elapsed() < HOUR {
-            let Pending { change, shown } = inbox.receive().await.remove(0);
+            let PendingChange { change, shown } = inbox.receive().await.remove(0);
             let Change::Polled(update) = change else {
                 panic!("no poll")
             };
             assert!(update.result.is_err());
-            shown.tell();
+            shown.send(()).unwrap();
             assert!(pulse.is_alive());
             polls += 1;
         }
@@ -765,11 +765,11 @@ mod tests {
                 .sum::<f64>()
         };
         let (_tasks, _pulse, mut inbox) = running(poller, Duration::ZERO).await;
-        let Pending { shown, .. } = inbox.receive().await.remove(0);
+        let PendingChange { shown, .. } = inbox.receive().await.remove(0);
         // whatever else the loop could do before, it has done
         tokio::time::sleep(HOUR).await;
         assert!(polls() < 1.0);
-        shown.tell();
+        shown.send(()).unwrap();
         inbox.receive().await;
         assert!((polls() - 1.0).abs() < f64::EPSILON);
     }
