@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn chunks_are_bounded_whatever_the_ids() {
-        let campaigns = vec![Arc::new(Campaign::default()); MAX_CHUNK + 1];
+        let campaign = Arc::new(Campaign::default());
+        let campaigns = vec![campaign; MAX_CHUNK + 1];
         let sizes: Vec<_> = chunked(&campaigns).map(<[_]>::len).collect();
         assert!(sizes == [MAX_CHUNK, 1] || sizes.iter().all(|size| *size == 1));
     }
