@@ -11,8 +11,8 @@ use crate::state::snapshot::{AccountState, Snapshot};
 
 /// End of the HELP of every campaign metric. Prometheus' guide to writing exporters asks for it if
 /// metrics are not read during the scrape.
-pub const BACKGROUND: &str = "Read from the provider in the background, last at \
-    campaign_account_last_success_timestamp_seconds.";
+pub const BACKGROUND: &str = "Read from the provider in the background; see \
+    campaign_account_last_success_timestamp_seconds for the time.";
 
 /// A metric family.
 #[derive(Debug)]
