@@ -15,9 +15,11 @@ use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
-use campaign_exporter::upstream::Reason;
+use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
@@ -201,8 +203,8 @@ impl<'a> Polled<'a> {
     ) -> Result<Self> {
         let troubles = month.troubles.iter();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![Configured {
-            generation: 1,
+        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+            generation: Generation::default(),
             poll_interval: configured.polling.poll_interval,
             account: configured.clone(),
             restored: None,
@@ -283,7 +285,11 @@ impl<'a> Polled<'a> {
         let minute = ended.div_euclid(60);
         self.renew_token(minute);
         let failed = self.failure(minute);
-        let data = failed.is_none().then(|| self.read(minute));
+        let result = match failed {
+            None => Ok(self.read(minute)),
+            // no series tells the reason
+            Some(reason) => Err(PollError::new(Reason::Server, reason)),
+        };
         match failed {
             None => self.counters.poll_succeeded(),
             Some(reason) => self.counters.poll_failed(reason),
@@ -298,15 +304,14 @@ impl<'a> Polled<'a> {
         self.known.polls.push(Poll { ended, failed });
         self.snapshot.apply(Change::Polled(Box::new(Update {
             account: self.account.name.to_owned(),
-            generation: 1,
+            generation: Generation::default(),
             at: start() + TimeDelta::seconds(ended),
             ended: self.instant(ended),
             took: Duration::from_secs(3),
             poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
             requests_remaining: None,
-            failure: None,
-            data,
+            result,
         })));
         Ok(())
     }

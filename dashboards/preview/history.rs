@@ -16,7 +16,7 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::polling::poller::{Poller, Progress, connect};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, Configured, Snapshot};
+use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
 use campaign_simulator::{Fault, FaultPlan};
@@ -109,10 +109,10 @@ struct Exporter {
 
 impl Exporter {
     async fn new(providers: &Providers) -> anyhow::Result<Self> {
-        let generation = 1;
+        let generation = Generation::default();
         let accounts = &providers.config.accounts;
         let mut snapshot = Snapshot::default();
-        let configured = accounts.iter().map(|account| Configured {
+        let configured = accounts.iter().map(|account| ConfiguredAccount {
             generation,
             account: account.clone(),
             poll_interval: account.polling.poll_interval,

@@ -8,7 +8,9 @@ use campaign_exporter::config::Account;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
 use campaign_exporter::provider::{PollError, Reading, Window};
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use chrono::DateTime;
 use libfuzzer_sys::Corpus;
 use tokio::time::{Duration, Instant};
@@ -141,23 +143,22 @@ fn check_exposition(account: &Account, data: Data) {
         .collect();
     expected.sort();
     let mut snapshot = Snapshot::default();
-    snapshot.apply(Change::Configured(vec![Configured {
-        generation: 1,
+    snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
     }]));
     let polled = snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
-        generation: 1,
+        generation: Generation::default(),
         at: DateTime::UNIX_EPOCH,
         ended: Instant::now(),
         took: Duration::from_secs(1),
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
-        failure: None,
-        data: Some(data),
+        result: Ok(data),
     })));
     assert!(polled, "the snapshot accepts the data");
     for format in Format::ALL {

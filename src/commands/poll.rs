@@ -13,7 +13,7 @@ use crate::config::Account;
 use crate::exposition::families;
 use crate::exposition::format::{Format, Writer};
 use crate::polling::poller::{Outcome, Poller, Progress, connect};
-use crate::state::snapshot::{Change, Configured, Snapshot};
+use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::quota::application::Applications;
@@ -30,11 +30,11 @@ pub async fn poll(
     let mut snapshot = Snapshot::default();
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
-    let generation = 1;
+    let generation = Generation::default();
     snapshot.apply(Change::Configured(
         accounts
             .iter()
-            .map(|account| Configured {
+            .map(|account| ConfiguredAccount {
                 generation,
                 account: account.clone(),
                 poll_interval: account.polling.poll_interval,

@@ -17,7 +17,7 @@ use crate::document::duration_text;
 use crate::polling::heartbeat::Heartbeat;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::Changes;
-use crate::state::snapshot::{Change, Data, Generation, Known, Update};
+use crate::state::snapshot::{Change, Data, Generation, LastKnown, Update};
 use crate::storage::record::{DataRecord, PollRecord, StoredAccount};
 use crate::storage::store::{Kind, Store, StoreError};
 use crate::telemetry::AccountTelemetry;
@@ -363,7 +363,7 @@ impl Poller {
     }
 
     /// Goes on where another process has ended. Returns what that knew, and how long to wait.
-    pub fn resume(&self, restored: &StoredAccount) -> (Option<Known>, Duration) {
+    pub fn resume(&self, restored: &StoredAccount) -> (Option<LastKnown>, Duration) {
         let interval = self.interval();
         let delay = self.progress.last_poll.map_or(Duration::ZERO, |last| {
             // a clock that went back tells nothing
@@ -453,10 +453,6 @@ impl Poller {
 
     /// What the outcome means for the snapshot.
     pub fn update(&self, outcome: Outcome, ended: Instant, poll_interval: Duration) -> Update {
-        let (data, failure) = match outcome.result {
-            Ok((data, _)) => (Some(data), None),
-            Err(error) => (None, Some(error)),
-        };
         Update {
             account: self.account.name.clone(),
             generation: self.generation,
@@ -466,8 +462,7 @@ impl Poller {
             poll_interval,
             token_expiry: self.progress.token_expiry,
             requests_remaining: self.access.application().remaining(),
-            failure,
-            data,
+            result: outcome.result.map(|(data, _)| data),
         }
     }
 }
@@ -502,7 +497,11 @@ fn account_telemetry(account: &Account) -> anyhow::Result<AccountTelemetry> {
 }
 
 /// What a process that has just started knows about an account.
-fn known(account: &Account, restored: &StoredAccount, poll_interval: Duration) -> Option<Known> {
+fn known(
+    account: &Account,
+    restored: &StoredAccount,
+    poll_interval: Duration,
+) -> Option<LastKnown> {
     let now = Utc::now();
     let poll = restored.poll.as_ref();
     let fresh = restored.data.as_ref().and_then(|(time, record)| {
@@ -528,7 +527,7 @@ fn known(account: &Account, restored: &StoredAccount, poll_interval: Duration) -
     if poll.is_none() && fresh.is_none() {
         return None;
     }
-    Some(Known {
+    Some(LastKnown {
         // without data there is nothing that it would be true of
         up: fresh.is_some() && poll.is_some_and(|poll| poll.up),
         last_poll: poll.map(|poll| poll.ended),
@@ -693,7 +692,7 @@ mod tests {
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::provider::native;
-    use crate::state::changes::{Inbox, Pending, changes};
+    use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;
     use crate::upstream::quota::application::Applications;
 
@@ -715,7 +714,7 @@ mod tests {
         let (telemetry, access) = connect(&account, &applications, None).unwrap();
         Poller {
             account,
-            generation: 1,
+            generation: Generation::default(),
             client: reqwest::Client::new(),
             telemetry,
             access,
@@ -739,12 +738,12 @@ mod tests {
         let begin = Instant::now();
         let mut polls = 0;
         while begin.elapsed() < HOUR {
-            let Pending { change, shown } = inbox.receive().await.remove(0);
+            let PendingChange { change, shown } = inbox.receive().await.remove(0);
             let Change::Polled(update) = change else {
                 panic!("no poll")
             };
-            assert!(update.data.is_none());
-            shown.tell();
+            assert!(update.result.is_err());
+            shown.send(()).unwrap();
             assert!(pulse.is_alive());
             polls += 1;
         }
@@ -766,11 +765,11 @@ mod tests {
                 .sum::<f64>()
         };
         let (_tasks, _pulse, mut inbox) = running(poller, Duration::ZERO).await;
-        let Pending { shown, .. } = inbox.receive().await.remove(0);
+        let PendingChange { shown, .. } = inbox.receive().await.remove(0);
         // whatever else the loop could do before, it has done
         tokio::time::sleep(HOUR).await;
         assert!(polls() < 1.0);
-        shown.tell();
+        shown.send(()).unwrap();
         inbox.receive().await;
         assert!((polls() - 1.0).abs() < f64::EPSILON);
     }

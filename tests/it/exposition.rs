@@ -11,7 +11,9 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use campaign_simulator::{self, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
@@ -253,25 +255,24 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
 /// Both accounts with the campaigns of a successful poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    let configured = (0..).zip(accounts).map(|(generation, account)| Configured {
-        generation,
+    let configured = accounts.iter().map(|account| ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
     });
     snapshot.apply(Change::Configured(configured.collect()));
-    for ((generation, account), campaigns) in (0..).zip(accounts).zip(campaigns) {
+    for (account, campaigns) in accounts.iter().zip(campaigns) {
         let update = Update {
             account: account.name.clone(),
-            generation,
+            generation: Generation::default(),
             at: DateTime::UNIX_EPOCH,
             ended: tokio::time::Instant::now(),
             took: Duration::from_millis(1_500),
             poll_interval: account.polling.poll_interval,
             token_expiry: None,
             requests_remaining: None,
-            failure: None,
-            data: Some(Data {
+            result: Ok(Data {
                 campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
                 credits: Some(12.5),
                 ..Data::default()

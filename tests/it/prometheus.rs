@@ -203,7 +203,7 @@ async fn prometheus_accepts_every_sample_without_errors() {
     assert_eq!(metadata[0]["type"], "gauge");
     let help = metadata[0]["help"].as_str().unwrap();
     assert!(
-        help.starts_with("When the campaign was last sent"),
+        help.starts_with("Unix time when the campaign was last sent"),
         "{help}"
     );
 }

@@ -17,7 +17,7 @@ use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::{Poller, Progress, connect};
 use crate::state::changes::Changes;
-use crate::state::snapshot::{Change, Configured, Generation, Known};
+use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
@@ -105,7 +105,7 @@ impl RunningAccounts {
         config: Config,
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<()> {
-        self.generation += 1;
+        self.generation = self.generation.next();
         configure_quotas(&mut self.applications, &config.accounts).await;
         let config_yaml = config.to_yaml();
         let names: Vec<_> = config.accounts.iter().map(|it| it.name.clone()).collect();
@@ -213,7 +213,7 @@ impl RunningAccounts {
         let configured = running.iter().map(|running| {
             let poll_interval = running.account.polling.poll_interval;
             let poll_loop = poll_loops.get_mut(&running.account.name);
-            Configured {
+            ConfiguredAccount {
                 generation: running.generation,
                 account: running.account.clone(),
                 // depends on the plans of all accounts that share a quota
@@ -246,7 +246,7 @@ impl PollLoop {
     }
 
     /// Resumes where an earlier process stopped. Returns what it knew.
-    fn resume(&mut self) -> Option<Known> {
+    fn resume(&mut self) -> Option<LastKnown> {
         let (known, delay) = self.poller.resume(&self.stored.take()?);
         self.delay = delay;
         known
