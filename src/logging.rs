@@ -1,13 +1,17 @@
 //! Logs on standard error.
 
+use std::fmt;
 use std::io;
 
 use clap::ValueEnum;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields, layer};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, fmt};
 
 use crate::redaction::RedactingWriter;
 
@@ -46,17 +50,53 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     let layer = match format {
         LogFormat::Logfmt => tracing_logfmt::builder()
             .with_target(false)
+            .with_span_name(false)
+            .with_span_path(false)
             .layer()
             .with_writer(|| RedactingWriter(io::stderr()))
             .boxed(),
-        LogFormat::Json => fmt::layer()
+        LogFormat::Json => layer()
             .json()
             .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
             .with_target(false)
+            .map_event_format(WithSpanFields)
             .with_writer(|| RedactingWriter(io::stderr()))
             .boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init()
+}
+
+/// Adds the fields of the current spans to the JSON object of a line, as logfmt does.
+struct WithSpanFields<F>(F);
+
+impl<S, F> FormatEvent<S, JsonFields> for WithSpanFields<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    F: FormatEvent<S, JsonFields>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        let object = line.trim_end();
+        writer.write_str(object.strip_suffix('}').unwrap_or(object))?;
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<JsonFields>>();
+            let fields = fields.and_then(|fields| fields.strip_prefix('{')?.strip_suffix('}'));
+            if let Some(fields) = fields.filter(|fields| !fields.is_empty()) {
+                write!(writer, ",{fields}")?;
+            }
+        }
+        writer.write_str("}\n")
+    }
 }

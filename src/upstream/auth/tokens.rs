@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 use super::Credential;
 use super::oauth::{DeviceCode, Grant, Refused, Registration};
@@ -233,7 +233,8 @@ pub(super) async fn access_token(
     };
     // in its own task: canceling the poll must not lose a token
     let tasks = &access.application.renewals.tasks;
-    match tasks.spawn(async move { renewal.token().await }).await {
+    let renewal = async move { renewal.token().await };
+    match tasks.spawn(renewal.in_current_span()).await {
         Ok(result) => result,
         Err(error) => Err(PollError::new(
             Reason::Auth,
