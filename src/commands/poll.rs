@@ -17,7 +17,7 @@ use crate::polling::restore::connect;
 use crate::state::snapshot::{Change, Configured, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
-use crate::upstream::quota::application::Applications;
+use crate::upstream::applications::Applications;
 
 /// Polls the accounts side by side, each as a whole. `flags` is what a person adds to a command so
 /// that it finds the exporter's files. Returns whether all polls were good.

@@ -24,7 +24,7 @@ use crate::storage::record::{DataRecord, PollRecord};
 use crate::storage::store::{Kind, StoreError};
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::application::Plan;
+use crate::upstream::quota::plan::Plan;
 use crate::upstream::session::{Session, TokenInUse};
 use crate::upstream::{PollError, Reason};
 
@@ -390,7 +390,7 @@ pub(super) mod tests {
     use crate::provider::native;
     use crate::state::changes::{Inbox, Pending, changes};
     use crate::telemetry::Telemetry;
-    use crate::upstream::quota::application::Applications;
+    use crate::upstream::applications::Applications;
 
     pub(in crate::polling) const HOUR: Duration = Duration::from_hours(1);
 

@@ -14,8 +14,9 @@ use crate::storage::record::{DataRecord, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::Reason;
+use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::application::{Applications, Budget};
+use crate::upstream::quota::metrics::QuotaMetrics;
 
 /// Returns the metrics, all 0, and the access of an account that did not exist before.
 pub fn connect(
@@ -31,9 +32,12 @@ pub fn connect(
     let application = applications
         .of(&provider.application(name))
         .with_context(|| format!("account {name} has no application"))?;
-    let budget = Budget::new(Arc::clone(&application), provider.name(), name)?;
-    telemetry.observe(Box::new(budget))?;
-    Ok((telemetry, Access::new(name, application, store)))
+    let quota = QuotaMetrics::new(Arc::clone(&application), provider.name(), name)?;
+    telemetry.observe(Box::new(quota))?;
+    Ok((
+        telemetry,
+        Access::new(name, application, applications.renewals().clone(), store),
+    ))
 }
 
 impl Progress {

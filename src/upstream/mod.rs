@@ -2,6 +2,7 @@
 //! failed.
 
 pub mod answer;
+pub mod applications;
 pub mod auth;
 pub mod error;
 pub mod quota;

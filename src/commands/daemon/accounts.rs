@@ -22,8 +22,8 @@ use crate::state::snapshot::{Change, Configured, Generation, Known};
 use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
+use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::application::Applications;
 
 /// Time limit for loading the configuration: a hung file system must not block the main loop.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! How requests are authenticated.
 
 pub mod oauth;
+pub mod renewals;
 pub mod tokens;
 
 use std::sync::Arc;

@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::renewals::TOKEN_PERIOD;
 use crate::document::secret::SecretSource;
 use crate::redaction;
 use crate::upstream::answer::Answer;
-use crate::upstream::quota::application::TOKEN_PERIOD;
 use crate::upstream::transport::{Transport, endpoint};
 use crate::upstream::{PollError, Reason};
 

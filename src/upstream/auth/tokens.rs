@@ -19,9 +19,10 @@ use tracing::{Instrument, debug, info, warn};
 
 use super::Credential;
 use super::oauth::{DeviceCode, Grant, Refused, Registration};
+use super::renewals::Renewals;
 use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
-use crate::upstream::quota::application::{Application, MAX_HOLD};
+use crate::upstream::quota::application::{Application, MAX_PAUSE};
 use crate::upstream::session::{delays, wait};
 use crate::upstream::transport::Transport;
 use crate::upstream::{PollError, Reason};
@@ -44,16 +45,23 @@ const LOCK_PATIENCE: Duration = Duration::from_mins(2);
 pub struct Access {
     account: String,
     application: Arc<Application>,
+    renewals: Renewals,
     store: Option<Arc<Store>>,
     memory: Arc<Mutex<Memory>>,
 }
 
 impl Access {
     /// The access of an account that has not been polled yet.
-    pub fn new(account: &str, application: Arc<Application>, store: Option<Arc<Store>>) -> Self {
+    pub fn new(
+        account: &str,
+        application: Arc<Application>,
+        renewals: Renewals,
+        store: Option<Arc<Store>>,
+    ) -> Self {
         Self {
             account: account.to_owned(),
             application,
+            renewals,
             store,
             memory: Arc::default(),
         }
@@ -232,7 +240,7 @@ pub(super) async fn access_token(
         store,
     };
     // in its own task: canceling the poll must not lose a token
-    let tasks = &access.application.renewals.tasks;
+    let tasks = &access.renewals.tasks;
     let renewal = async move { renewal.token().await };
     match tasks.spawn(renewal.in_current_span()).await {
         Ok(result) => result,
@@ -296,7 +304,7 @@ impl Renewal {
 
     /// Waits, unless the exporter stops.
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, PollError> {
-        let stop = &self.access.application.renewals.stop;
+        let stop = &self.access.renewals.stop;
         let stopped = || PollError::new(Reason::Auth, "the exporter is stopping");
         if stop.is_cancelled() {
             return Err(stopped());
@@ -439,7 +447,7 @@ impl Renewal {
             let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
             RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
         };
-        let asked = error.retry_after.map(|asked| asked.min(MAX_HOLD));
+        let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
         let pause = asked.or_else(|| spare.as_ref().map(short));
         memory.pause = pause.map(|pause| (Instant::now() + pause, error.clone()));
         let Some(spare) = spare else {
@@ -487,7 +495,7 @@ impl Renewal {
 
     /// Requests new tokens, with retries if `patiently`.
     async fn refresh(&self, token: &SecretString, patiently: bool) -> Result<Grant, Refused> {
-        let renewals = &self.access.application.renewals;
+        let renewals = &self.access.renewals;
         let stop = renewals.stop.clone();
         let attempt = || async {
             let turn = self.unless_stopped(renewals.pace.wait()).await;
@@ -516,7 +524,7 @@ impl Renewal {
 
     /// The command that asks for a new consent.
     fn command(&self) -> String {
-        let flags = &self.access.application.renewals.flags;
+        let flags = &self.access.renewals.flags;
         let account = &self.access.account;
         let name = shell_word(account);
         if account.starts_with('-') {
