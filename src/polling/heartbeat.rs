@@ -1,37 +1,37 @@
-//! Whether the poll loops still turn, whatever the providers do.
+//! Detects poll loops that no longer run.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How much later than announced a beat may come: what is done around a poll takes a while on a
-/// busy machine, above all writing to a disk.
+/// How late a beat may be: on a busy machine the work around a poll takes a while, above all writing
+/// to a disk.
 const SLACK: Duration = Duration::from_mins(1);
 
-/// The end of a poll loop: it says when it will be heard of next.
+/// The sending side: a poll loop announces its next beat.
 #[derive(Debug)]
 pub struct Heartbeat(watch::Sender<Instant>);
 
-/// The end of whoever watches it.
+/// The receiving side: whether a poll loop is alive.
 #[derive(Clone, Debug)]
 pub struct Pulse(watch::Receiver<Instant>);
 
-/// A heart that has just beaten, and its pulse.
+/// Creates both sides, with a first beat now.
 pub fn heartbeat() -> (Heartbeat, Pulse) {
     let (sender, receiver) = watch::channel(Instant::now());
     (Heartbeat(sender), Pulse(receiver))
 }
 
 impl Heartbeat {
-    /// The next beat comes by then.
+    /// Announces the next beat.
     pub fn expect_by(&self, time: Instant) {
         self.0.send_replace(time);
     }
 }
 
 impl Pulse {
-    /// Whether the loop is where it said it would be.
+    /// Whether the announced beat is not overdue.
     pub fn is_alive(&self) -> bool {
         let announced = *self.0.borrow();
         announced
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_lives_until_it_is_late() {
+    async fn a_loop_is_alive_until_its_beat_is_overdue() {
         let (heart, pulse) = heartbeat();
         assert!(pulse.is_alive());
         let hour = Duration::from_hours(1);
@@ -54,7 +54,7 @@ mod tests {
         assert!(pulse.is_alive());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!pulse.is_alive());
-        // late, and there again
+        // late, and back
         heart.expect_by(Instant::now());
         assert!(pulse.is_alive());
         drop(heart);

@@ -1,5 +1,4 @@
-//! HTTP to providers: requests within bounds and quotas, credentials, retries, and why a poll
-//! failed.
+//! HTTP requests to providers: limits, quotas, credentials, retries, and errors.
 
 pub mod answer;
 pub mod applications;

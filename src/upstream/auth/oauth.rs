@@ -83,11 +83,11 @@ pub(super) struct Grant {
 
 /// Why a refresh gave no tokens.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum RefreshError {
     /// The refresh token is no longer valid.
     Revoked(String),
     /// An error that says nothing about the refresh token.
-    Otherwise(PollError),
+    Other(PollError),
 }
 
 /// Where a person consents, and with which code.
@@ -138,23 +138,23 @@ impl Registration {
         &self,
         transport: &Transport,
         refresh_token: &SecretString,
-    ) -> Result<Grant, Refused> {
+    ) -> Result<Grant, RefreshError> {
         let client = Client::of(self, transport).await;
-        let client = client.map_err(Refused::Otherwise)?;
+        let client = client.map_err(RefreshError::Other)?;
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
         ];
         let (asked_at, asked) = (Utc::now(), Instant::now());
         let answer = client.post(self.oauth.token_path, &form, false).await;
-        match answer.map_err(Refused::Otherwise)? {
+        match answer.map_err(RefreshError::Other)? {
             Ok(answer) => self
                 .grant(&answer, asked_at, asked)
-                .map_err(Refused::Otherwise),
-            Err(error) if error.error == "invalid_grant" => Err(Refused::Revoked(
+                .map_err(RefreshError::Other),
+            Err(error) if error.error == "invalid_grant" => Err(RefreshError::Revoked(
                 redaction::redact(&error.to_string()).into_owned(),
             )),
-            Err(error) => Err(Refused::Otherwise(PollError::from(error).presentable())),
+            Err(error) => Err(RefreshError::Other(PollError::from(error).presentable())),
         }
     }
 
