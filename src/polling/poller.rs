@@ -96,8 +96,8 @@ impl Outcome {
 }
 
 impl Poller {
-    /// The span that adds the account to every log line of its polls. Its level enables it whatever
-    /// the log level is.
+    /// The span that adds the account to every log line of its polls. `error` enables it at every log
+    /// level.
     pub fn span(&self) -> Span {
         let provider = &**self.account.provider.name();
         error_span!("account", account = self.account.name, provider)

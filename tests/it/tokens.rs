@@ -610,7 +610,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
         .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 2.0)
         .await;
     let log = daemon.log();
-    let said = complaints(&log, "tokens cannot be kept");
+    let said = complaints(&log, "cannot store tokens");
     assert_eq!(said.len(), 1, "{log}");
     assert!(said[0].contains(&path), "{said:?}");
     assert_eq!(token_requests(&simulator).len(), 0);
@@ -672,7 +672,7 @@ async fn a_full_disk_never_loses_a_token() {
         .await;
     let log = daemon.log();
     for name in ["early", "late"] {
-        let said = complaints(&log, "tokens cannot be kept");
+        let said = complaints(&log, "cannot store tokens");
         let said = said
             .iter()
             .filter(|line| line.contains(&format!("account={name} ")));
@@ -955,7 +955,7 @@ async fn authorize_reports_why_it_failed() {
     };
     let all = [
         ("denied", 1, "the consent was refused"),
-        ("expired", 1, "nobody consented in time"),
+        ("expired", 1, "no consent in time"),
         ("stranger", 1, "check client_id and client_secret"),
         ("other", 1, "there is nothing to authorise"),
         ("given", 1, "there is nothing to authorise"),

@@ -26,7 +26,7 @@ const DEFAULT_DEVICE_CODE_SECONDS: u64 = 600;
 /// 8628, 3.2); also what `slow_down` adds.
 const DEFAULT_DEVICE_INTERVAL_SECONDS: u64 = 5;
 
-/// Longest lifetime and interval of a device code: nobody waits at a terminal for more than a day.
+/// Longest lifetime and interval of a device code: a day is long enough to wait at a terminal.
 const MAX_DEVICE_SECONDS: u64 = 24 * 60 * 60;
 
 /// Longest time between two requests for the tokens of a device code after failed ones.
@@ -199,7 +199,7 @@ impl Registration {
         mut interval: Duration,
     ) -> Result<Grant, PollError> {
         let expired = || {
-            let message = "nobody consented in time: run the command again";
+            let message = "no consent in time: run the command again";
             PollError::new(Reason::Auth, message)
         };
         let form = [

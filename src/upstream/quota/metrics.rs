@@ -34,11 +34,11 @@ impl QuotaMetrics {
             application,
             limit: gauge(
                 "campaign_account_api_requests_limit",
-                "Requests a day that the application may make to which the account belongs.",
+                "Requests per day that the account's application may make.",
             )?,
             remaining: gauge(
                 "campaign_account_api_requests_remaining",
-                "Requests left until 00:00 UTC to the application that the account belongs to.",
+                "Requests that the account's application has left until 00:00 UTC.",
             )?,
         })
     }
