@@ -120,12 +120,12 @@ impl PollLog {
     }
 
     /// Logs whether a poll could be stored.
-    pub(super) fn saved(&mut self, saved: Result<(), StoreError>) {
+    pub(super) fn saved(&mut self, saved: &Result<(), StoreError>) {
         match saved {
             Ok(()) if self.cannot_save => info!("polls are stored again"),
             Ok(()) => {}
-            Err(ref error) if self.cannot_save => debug!(%error, "still cannot store polls"),
-            Err(ref error) => warn!(%error, "cannot store polls; a restart would lose them"),
+            Err(error) if self.cannot_save => debug!(%error, "still cannot store polls"),
+            Err(error) => warn!(%error, "cannot store polls; a restart would lose them"),
         }
         self.cannot_save = saved.is_err();
     }

@@ -130,7 +130,7 @@ impl Poller {
             let ended = Instant::now();
             log.outcome(&outcome, self.account.polling.max_campaigns);
             if let Some(saved) = self.save(&outcome).await {
-                log.saved(saved);
+                log.saved(&saved);
             }
             // a poll that takes longer than the interval is followed by one poll, not by a burst
             let interval = self.interval();

@@ -380,7 +380,7 @@ async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
     let (status, log) = daemon.wait().await;
     assert!(status.success(), "{log}");
     assert!(
-        log.contains("poll failed") && log.contains("trying again"),
+        log.contains("poll failed") && log.contains("retrying"),
         "{log}"
     );
     assert!(log.contains("[redacted]"), "some token was repeated: {log}");

@@ -579,7 +579,7 @@ async fn while_the_server_fails_the_old_ones_are_used() {
         let [first, second] = lines[..] else {
             panic!("{reason}: {lines:?}");
         };
-        assert!(first.contains("it is used until it expires"), "{first}");
+        assert!(first.contains("using it until it expires"), "{first}");
         assert!(second.contains("poll failed"), "{second}");
     }
     for (_, simulator) in &simulators {
@@ -957,8 +957,8 @@ async fn authorize_reports_why_it_failed() {
         ("denied", 1, "the consent was refused"),
         ("expired", 1, "no consent in time"),
         ("stranger", 1, "check client_id and client_secret"),
-        ("other", 1, "there is nothing to authorise"),
-        ("given", 1, "there is nothing to authorise"),
+        ("other", 1, "there is nothing to authorize"),
+        ("given", 1, "there is nothing to authorize"),
         ("unknown", 2, "no account of this name"),
     ];
     let outputs = join_all(all.map(|(name, ..)| home.authorized(&yaml, name)));
@@ -1077,7 +1077,7 @@ async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
     let [first, second] = lines[..] else {
         panic!("{log}");
     };
-    assert!(first.contains("it is used until it expires"), "{first}");
+    assert!(first.contains("using it until it expires"), "{first}");
     assert!(second.contains("poll failed"), "{second}");
     assert_eq!(server.token_requests().len(), 1);
 }

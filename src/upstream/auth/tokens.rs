@@ -367,7 +367,7 @@ impl Renewal {
     ) -> Result<Credential, PollError> {
         let candidates = match candidates(&configured, stored.as_ref(), memory) {
             Ok(candidates) => candidates,
-            Err(error) => return self.put_off(memory, spare, error),
+            Err(error) => return put_off(memory, spare, error),
         };
         let configured = mark(configured.ok().flatten().as_ref())
             .or_else(|| stored.as_ref().and_then(|stored| stored.configured.clone()));
@@ -402,13 +402,13 @@ impl Renewal {
                     memory.revoke(&candidate, &said);
                     revoked = Some(said);
                 }
-                Err(RefreshError::Other(error)) => return self.put_off(memory, spare, error),
+                Err(RefreshError::Other(error)) => return put_off(memory, spare, error),
             }
         }
         let command = self.command();
         let Some(said) = revoked else {
             let message = format!("no refresh token yet: run `{command}`");
-            return self.put_off(memory, spare, PollError::new(Reason::Auth, message));
+            return put_off(memory, spare, PollError::new(Reason::Auth, message));
         };
         let message = format!("the refresh token is refused ({said}): run `{command}`");
         Err(PollError::new(Reason::Auth, message))
@@ -437,32 +437,6 @@ impl Renewal {
         debug!("tokens renewed");
         let missing = || PollError::new(Reason::Decode, "the answer has no access_token");
         token.ok_or_else(missing)
-    }
-
-    /// Uses the old token while it is valid, and logs that once. The renewal is not retried at every
-    /// poll.
-    fn put_off(
-        &self,
-        memory: &mut Memory,
-        spare: Option<Credential>,
-        error: PollError,
-    ) -> Result<Credential, PollError> {
-        let short = |token: &Credential| {
-            let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
-            let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
-            RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
-        };
-        let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
-        let pause = asked.or_else(|| spare.as_ref().map(short));
-        memory.pause = pause.map(|pause| (Instant::now() + pause, error.clone()));
-        let Some(spare) = spare else {
-            return Err(error);
-        };
-        if !memory.complained {
-            warn!(%error, "cannot renew the access token; using it until it expires");
-        }
-        memory.complained = true;
-        Ok(spare)
     }
 
     /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
@@ -548,6 +522,31 @@ pub fn shell_word(text: &str) -> String {
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
+}
+
+/// Uses the old token while it is valid, and logs that once. The renewal is not retried at every
+/// poll.
+fn put_off(
+    memory: &mut Memory,
+    spare: Option<Credential>,
+    error: PollError,
+) -> Result<Credential, PollError> {
+    let short = |token: &Credential| {
+        let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
+        let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
+        RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
+    };
+    let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
+    let pause = asked.or_else(|| spare.as_ref().map(short));
+    memory.pause = pause.map(|pause| (Instant::now() + pause, error.clone()));
+    let Some(spare) = spare else {
+        return Err(error);
+    };
+    if !memory.complained {
+        warn!(%error, "cannot renew the access token; using it until it expires");
+    }
+    memory.complained = true;
+    Ok(spare)
 }
 
 /// The refresh tokens to try, in order: the configured one if it is new, and the stored one.
