@@ -7,7 +7,7 @@ pub mod demo;
 pub mod poll;
 
 use crate::config::Account;
-use crate::upstream::quota::application::Applications;
+use crate::upstream::applications::Applications;
 
 /// Applies the request limits of the accounts to the applications that they share.
 async fn configure_quotas(applications: &mut Applications, accounts: &[Account]) {

@@ -19,7 +19,7 @@ use crate::document::Section;
 use crate::document::keys::{Key, Takes, Values};
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 use crate::upstream::{PollError, Reason};
 
 /// Campaigns per page: the endpoint's maximum.

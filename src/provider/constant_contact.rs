@@ -22,7 +22,7 @@ use crate::document::secret::SecretSource;
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;
 use crate::upstream::auth::oauth::{OAuth, Registration};
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 use crate::upstream::{PollError, Reason};
 
 /// The members of `aggregate_percents`, with the ratio that each should equal. They are the values of

@@ -11,7 +11,7 @@ use crate::campaign::{Channel, Status};
 use crate::document::Section;
 use crate::document::keys::{Key, Values};
 use crate::upstream::auth::Auth;
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 
 /// A provider. Everything that the program and its documents say about a provider comes from here.
 pub struct Kind {

@@ -20,7 +20,7 @@ use crate::document::Section;
 use crate::document::keys::{Key, Takes, Values};
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 use crate::upstream::{PollError, Reason};
 
 /// The zone that `/account` reports and that the documents name for sending. None says which zone

@@ -107,7 +107,7 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
     let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     daemon
-        .wait_for_log("more requests a day are planned than there are")
+        .wait_for_log("more requests are planned per day than the limit allows")
         .await;
     let log = daemon.log();
     let warning = log

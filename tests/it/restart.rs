@@ -883,7 +883,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let log = daemon.log();
     let told = warnings(&log, &storage.display().to_string());
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("a restart will forget"), "{told:?}");
+    assert!(told[0].contains("a restart would lose"), "{told:?}");
     let noise = log.lines().filter(|line| !line.contains("level=debug"));
     assert!(
         noise.clone().count() < 10,

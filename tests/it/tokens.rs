@@ -955,7 +955,7 @@ async fn authorize_reports_why_it_failed() {
     };
     let all = [
         ("denied", 1, "the consent was refused"),
-        ("expired", 1, "nobody consented in time"),
+        ("expired", 1, "no consent in time"),
         ("stranger", 1, "check client_id and client_secret"),
         ("other", 1, "there is nothing to authorize"),
         ("given", 1, "there is nothing to authorize"),

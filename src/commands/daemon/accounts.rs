@@ -15,14 +15,15 @@ use super::{Ended, Options, log_warnings};
 use crate::commands::configure_quotas;
 use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
-use crate::polling::poller::{Poller, Progress, connect};
+use crate::polling::poller::{Poller, Progress};
+use crate::polling::restore::connect;
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
+use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::application::Applications;
 
 /// Time limit for loading the configuration: a hung file system must not block the main loop.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
