@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chunks_are_bounded_whatever_the_ids() {
+    fn chunks_are_bounded_for_any_ids() {
         let campaign = Arc::new(Campaign::default());
         let campaigns = vec![campaign; MAX_CHUNK + 1];
         let sizes: Vec<_> = chunked(&campaigns).map(<[_]>::len).collect();
