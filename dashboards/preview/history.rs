@@ -18,7 +18,7 @@ use campaign_exporter::polling::poller::{Poller, Progress, connect};
 use campaign_exporter::provider::native;
 use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
-use campaign_exporter::upstream::quota::application::Applications;
+use campaign_exporter::upstream::applications::Applications;
 use campaign_simulator::{Fault, FaultPlan};
 use chrono::{DateTime, Utc};
 use clap::Parser;
