@@ -17,8 +17,7 @@ use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
 use chrono::Utc;
 use serde_json::{Value, json};
-
-use super::strict::{self, Family};
+use testkit::exposition::{self, Family};
 
 /// Every family with all its samples.
 pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
@@ -64,7 +63,7 @@ pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());
     let text = families::render(&snapshot, Format::Text) + &writer.into_string();
-    strict::parse(&text, Format::Text).map_err(|problem| anyhow!(problem))
+    exposition::parse(&text, exposition::Format::Text).map_err(|problem| anyhow!(problem))
 }
 
 /// The least that an account at a provider needs.

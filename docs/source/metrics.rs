@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 use campaign_exporter::exposition::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
 use campaign_exporter::exposition::format::{Format, Writer};
-
 use campaign_exporter::provider::Kinds;
+use testkit::exposition::Family;
 
 use super::NOTICE;
 use super::exposition::exposition;
-use super::strict::Family;
 use super::table::{code, codes, table};
 
 /// The labels of every campaign.

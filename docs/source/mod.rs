@@ -10,9 +10,6 @@ mod flags;
 mod metrics;
 mod page;
 pub(crate) mod providers;
-#[expect(dead_code, reason = "only families and their samples are needed here")]
-#[path = "../../tests/it/support/strict.rs"]
-pub(crate) mod strict;
 mod table;
 
 use anyhow::Context;

@@ -8,10 +8,10 @@ use promql_parser::parser::token::{T_BOTTOMK, T_LOR, T_TOPK};
 use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
+use testkit::exposition::Sample;
 
 use crate::expression;
 use crate::manual::exposition::exposition;
-use crate::manual::strict::Sample;
 use crate::rules::{Rule, rules};
 
 /// The labels that something can have, each with the values that are known.
