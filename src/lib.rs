@@ -1,6 +1,6 @@
 //! A Prometheus exporter for SMS and WhatsApp marketing campaigns.
 //!
-//! Data flows down this list. A module imports only from those above it; `tests/shipped/layers.rs`
+//! Data flows down this list. A module imports only from those above it; `tools/xtask/tests/shipped/layers.rs`
 //! checks that.
 
 pub mod redaction;

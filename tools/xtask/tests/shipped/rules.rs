@@ -42,7 +42,7 @@ struct Group {
 
 /// A file or folder of the project.
 pub(crate) fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    xtask::root().join(name)
 }
 
 /// A text of the project.

@@ -1,4 +1,4 @@
-//! What the exporter shows of accounts whose providers report all that they can.
+//! The exposition of accounts whose providers report everything they can.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ use chrono::Utc;
 use serde_json::{Value, json};
 use testkit::exposition::{self, Family};
 
-/// Every family with all its samples.
-pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
+/// Returns every family with all its samples.
+pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     let accounts = kinds.iter().map(|kind| account(kind));
     let config = Config::parse(
         &json!({ "accounts": accounts.collect::<Vec<_>>() }).to_string(),

@@ -9,9 +9,9 @@ use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
 use testkit::exposition::Sample;
+use xtask::manual::exposition::exposition;
 
 use crate::expression;
-use crate::manual::exposition::exposition;
 use crate::rules::{Rule, rules};
 
 /// The labels that something can have, each with the values that are known.
