@@ -339,7 +339,6 @@ fn is_name(text: &str, colons: bool) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test that panics fails")]
 mod tests {
     use super::*;
 

@@ -16,7 +16,7 @@ use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Upd
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use testkit::exposition::{self, Family};
 
 /// Returns every family with all its samples.
@@ -66,9 +66,12 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     exposition::parse(&text, exposition::Format::Text).map_err(|problem| anyhow!(problem))
 }
 
-/// The least that an account at a provider needs.
+/// Returns the smallest valid configuration of an account.
 fn account(kind: &Kind) -> Value {
-    let mut account = json!({ "name": &*kind.name, "provider": &*kind.name });
+    let mut account = Map::new();
+    for name in ["name", "provider"] {
+        account.insert(name.to_owned(), json!(&*kind.name));
+    }
     // a token for a trial, if the provider requires none
     let secrets = kind.keys.iter().filter(|key| key.takes == Takes::Secret);
     let needed = |key: &&Key| key.default == Default::Required;
@@ -87,9 +90,9 @@ fn account(kind: &Kind) -> Value {
             Takes::Url => (key.name.to_string(), "https://api.example.com"),
             _ => (key.name.to_string(), "x"),
         };
-        account[name] = json!(value);
+        account.insert(name, json!(value));
     }
-    account
+    Value::Object(account)
 }
 
 /// A poll that found a campaign of each channel and each status, with all counts.
