@@ -194,3 +194,18 @@ fn packaged_files_exist() {
     }
     assert!(packed >= 6);
 }
+
+/// Cargo rejects the lock file if the manifest of a member is missing.
+#[test]
+fn container_build_copies_every_manifest() {
+    let mut manifests = Vec::new();
+    files(&path("."), &mut manifests);
+    manifests.retain(|file| file.ends_with("/Cargo.toml") && !file.starts_with("fuzz/"));
+    assert!(!manifests.is_empty());
+    let dockerfile = text("Dockerfile");
+    for manifest in manifests {
+        let folder = manifest.trim_end_matches("Cargo.toml");
+        let copy = format!("COPY {manifest} {folder}");
+        assert!(dockerfile.lines().any(|line| line == copy), "{copy}");
+    }
+}
