@@ -18,24 +18,28 @@ ENV RUSTFLAGS="--remap-path-prefix=/build=campaign_exporter --remap-path-prefix=
     CARGO_INCREMENTAL=0
 
 # Builds the dependencies in their own layer, which is reused until these files change. Cargo cannot
-# build dependencies alone, so this compiles empty programs.
+# build dependencies alone, so this compiles empty programs. The lock file is valid only together with the
+# manifests of all members of the workspace.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY benches/compare/Cargo.toml benches/compare/
+COPY crates/testkit/Cargo.toml crates/testkit/
+COPY tools/alert_quality/Cargo.toml tools/alert_quality/
+COPY tools/xtask/Cargo.toml tools/xtask/
 SHELL ["/bin/bash", "-o", "errexit", "-o", "pipefail", "-c"]
-RUN sed --quiet 's/^path = "\(.*\)"$/\1/p' Cargo.toml > targets; \
-    echo src/main.rs >> targets; \
-    echo benches/campaigns.rs >> targets; \
-    while read -r target; do \
-      mkdir --parents "$(dirname "$target")"; \
-      echo 'fn main() {}' > "$target"; \
-    done < targets; \
-    touch src/lib.rs; \
+RUN for manifest in Cargo.toml */*/Cargo.toml; do \
+      sources="$(dirname "$manifest")/src"; \
+      mkdir "$sources"; \
+      touch "$sources/lib.rs"; \
+    done; \
+    echo 'fn main() {}' | tee src/main.rs > benches/campaigns.rs; \
     cargo build --locked --release
 
 ARG REVISION=unknown
 ARG SOURCE_DATE_EPOCH=0
+COPY crates crates
 COPY src src
 # cargo compares modification times, and the empty programs are newer than the sources
-RUN find src -type f -exec touch {} +; \
+RUN find crates src -type f -exec touch {} +; \
     cargo build --locked --release; \
     mkdir --parents /image/usr/bin /image/etc/ssl/certs /image/etc/campaign_exporter; \
     cp target/release/campaign_exporter /image/usr/bin/; \

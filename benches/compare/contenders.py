@@ -57,7 +57,7 @@ class Programs:
         self.built = pathlib.Path(built)
 
     def provider(self, campaigns, changing=0):
-        command = [self.built / "examples/provider", "--campaigns", campaigns]
+        command = [self.built / "provider", "--campaigns", campaigns]
         return Server("provider", [*command, "--changing", changing], self.folder / "provider.log")
 
     def configure(self, provider, poll_interval, accounts=1):
@@ -134,7 +134,7 @@ class Programs:
         return server
 
     def gauge_vec(self, families):
-        command = [self.built / "examples/gauge_vec", self._gauges(families)]
+        command = [self.built / "gauge_vec", self._gauges(families)]
         return Server("GaugeVec", command, self.folder / "gauge_vec.log")
 
     def prometheus_client(self, families):

@@ -16,11 +16,9 @@ use campaign_exporter::state::snapshot::{
 };
 use campaign_exporter::upstream::PollError;
 use chrono::DateTime;
+use libfuzzer_sys::Corpus;
+use testkit::exposition;
 use tokio::time::{Duration, Instant};
-
-#[path = "../../tests/it/support/strict.rs"]
-#[allow(dead_code, reason = "the rest is used by the integration tests")]
-mod strict;
 
 /// The token sent with every request. It contains a backslash because JSON and `Debug` escape it
 /// differently.
@@ -200,7 +198,11 @@ fn check_exposition(account: &Account, data: Data) {
     assert!(polled, "the snapshot accepts the data");
     for format in Format::ALL {
         let text = campaign_exporter::exposition::families::render(&snapshot, format);
-        let families = strict::read(&format!("{text}{}", format.end()), format);
+        let read_as = match format {
+            Format::Text => exposition::Format::Text,
+            Format::OpenMetrics => exposition::Format::OpenMetrics,
+        };
+        let families = exposition::read(&format!("{text}{}", format.end()), read_as);
         let info = families
             .iter()
             .find(|family| family.name == "campaign_info");

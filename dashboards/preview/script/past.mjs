@@ -19,7 +19,7 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   await mkdir(folder);
   say('polling the providers at past times');
   const length = ['--length', `${hours}h`, '--step', `${step}s`];
-  await finish(program, [...length, '--instance', instance, file]);
+  await finish(program, ['history', ...length, '--instance', instance, file]);
   say('creating blocks');
   await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
 

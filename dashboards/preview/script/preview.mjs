@@ -104,7 +104,7 @@ async function stage() {
     say,
     folder: earlier,
     port: pastPort,
-    program: join(repository, 'target/debug/examples/history'),
+    program: join(repository, 'target/debug/xtask'),
     hours: HOURS,
     step: STEP,
   });

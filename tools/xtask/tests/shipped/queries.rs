@@ -5,9 +5,9 @@
 use campaign_exporter::exposition::format::labels;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::exposition::Sample;
 
 use crate::dashboard::Dashboard;
-use crate::manual::strict::Sample;
 use crate::metrics::{self, OF_A_SCRAPE};
 use crate::promtool::promtool;
 use crate::rules::{path, yaml_files};

@@ -16,20 +16,23 @@ mod table;
 mod thresholds;
 mod variable;
 
+use anyhow::Context;
 use thresholds::Thresholds;
 
-/// Returns the name and contents of each dashboard's file.
-pub(crate) fn files() -> anyhow::Result<Vec<(String, String)>> {
-    let thresholds = Thresholds::read(include_str!("../../alerts/thresholds.yml"))?;
+/// Returns the path, below the root of the repository, and the contents of each file.
+pub fn files() -> anyhow::Result<Vec<(String, String)>> {
+    let thresholds = std::fs::read_to_string(crate::root().join("alerts/thresholds.yml"))
+        .context("cannot read alerts/thresholds.yml")?;
+    let thresholds = Thresholds::read(&thresholds)?;
     let dashboards = [
         overview::dashboard(&thresholds),
         campaign::dashboard(&thresholds),
         exporter::dashboard(&thresholds),
     ];
     let files = dashboards.into_iter().map(|dashboard| {
-        let name = format!("{}.json", dashboard.uid);
+        let path = format!("dashboards/{}.json", dashboard.uid);
         let json = serde_json::to_string_pretty(&dashboard.into_json())?;
-        Ok((name, json + "\n"))
+        Ok((path, json + "\n"))
     });
     files.collect()
 }

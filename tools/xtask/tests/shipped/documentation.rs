@@ -7,16 +7,16 @@ use std::process::Command;
 use campaign_exporter::cli::Cli;
 use clap::CommandFactory;
 use regex::Regex;
+use xtask::manual;
 
 use crate::deploy::files;
-use crate::manual;
 use crate::rules::{path, text};
 
 #[tokio::test]
 async fn generated_documentation_is_up_to_date() {
     for (name, written) in manual::files().await.unwrap() {
         let there = std::fs::read_to_string(path(&name)).unwrap_or_default();
-        assert!(there == written, "{name}: run cargo run --example manual");
+        assert!(there == written, "{name}: run cargo xtask manual");
     }
 }
 

@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::ensure;
 use campaign_exporter::exposition::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
 use campaign_exporter::exposition::format::{Format, Writer};
-
 use campaign_exporter::provider::Kinds;
+use testkit::exposition::Family;
 
 use super::NOTICE;
 use super::exposition::exposition;
-use super::strict::Family;
 use super::table::{code, codes, table};
 
 /// The labels of every campaign.
@@ -33,7 +32,10 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
     }
     for name in names(&declared.into_string()) {
         let shown = families.iter().any(|family| family.name == name);
-        ensure!(shown, "docs/source/exposition.rs has no sample of {name}");
+        ensure!(
+            shown,
+            "tools/xtask/src/manual/exposition.rs has no sample of {name}"
+        );
     }
 
     let campaigns = |family: &&Family| labels(family).contains("campaign_id");

@@ -1,8 +1,6 @@
 //! Serves gauges like most exporters written in Rust: `GaugeVec`s in a registry, which each scrape
 //! gathers, encodes, and compresses if requested.
 
-mod server;
-
 use std::io::{BufReader, Write};
 use std::path::PathBuf;
 
@@ -36,7 +34,7 @@ struct Family {
 #[tokio::main]
 async fn main() -> Result<()> {
     let registry = registry(&Arguments::parse())?;
-    server::serve(move |request| {
+    compare::serve(move |request| {
         let encoder = TextEncoder::new();
         let mut body = Vec::new();
         encoder.encode(&registry.gather(), &mut body)?;

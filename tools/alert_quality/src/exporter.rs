@@ -8,7 +8,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use campaign_exporter::campaign::counts::{Count, Counts};
 use campaign_exporter::campaign::{Campaign, Channel};
 use campaign_exporter::config::Config;
@@ -21,6 +21,7 @@ use campaign_exporter::state::snapshot::{
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
 use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
+use testkit::exposition::{self, Sample};
 use tokio::time::Instant;
 
 use crate::chance::Chance;
@@ -126,9 +127,9 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         for (place, polled) in accounts.iter_mut().enumerate() {
             let changed = polled.minute(minute, running)?;
             if !scraped {
-                timeline.scrape(place, minute, "");
+                timeline.scrape(place, minute, &[]);
             } else if changed || !was_scraped {
-                timeline.scrape(place, minute, &polled.exposition(minute));
+                timeline.scrape(place, minute, &polled.scrape(minute)?);
             }
         }
         if is_on(minute, |what| matches!(what, What::ReloadFailed)) {
@@ -136,21 +137,26 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         } else {
             own.reload_succeeded();
         }
-        let service_text = if scraped {
-            written(&own)
+        let of_service = if scraped {
+            samples(&written(&own))?
         } else {
-            String::new()
+            Vec::new()
         };
-        timeline.scrape(service, minute, &service_text);
-        let mut text = String::new();
+        timeline.scrape(service, minute, &of_service);
+        let mut others = Vec::new();
         if known {
-            text.push_str(if running { "up 1\n" } else { "up 0\n" });
+            others.push(sample("up", [], if running { 1.0 } else { 0.0 }));
         }
         if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
-            // an override with a typo in the account name
-            text.push_str(UNUSED_THRESHOLD);
+            // a rule of the user's own, whose account's name has a mistake in it
+            let labels = [
+                ("threshold", "delivery_ratio_warning"),
+                ("provider", "smsup"),
+                ("account", "shoes-hc"),
+            ];
+            others.push(sample("campaign_threshold", labels, 0.95));
         }
-        timeline.scrape(prometheus, minute, &text);
+        timeline.scrape(prometheus, minute, &others);
         was_scraped = scraped;
     }
     Ok(Scraped {
@@ -159,16 +165,29 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
     })
 }
 
-const UNUSED_THRESHOLD: &str = "campaign_threshold{threshold=\"delivery_ratio_warning\",\
-                                provider=\"smsup\",account=\"shoes-hc\"} 0.95\n";
-
 fn written(telemetry: &Telemetry) -> String {
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());
     writer.into_string()
 }
 
-/// A polled account.
+/// Returns the samples of an exposition.
+fn samples(text: &str) -> Result<Vec<Sample>> {
+    let families = exposition::parse(text, exposition::Format::Text);
+    let families = families.map_err(|problem| anyhow!(problem))?.into_iter();
+    Ok(families.flat_map(|family| family.samples).collect())
+}
+
+fn sample<const N: usize>(name: &str, labels: [(&str, &str); N], value: f64) -> Sample {
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Sample {
+        name: name.to_owned(),
+        labels: labels.into(),
+        value,
+    }
+}
+
+/// An account as it is polled.
 struct Polled<'a> {
     place: usize,
     account: &'a Account,
@@ -452,30 +471,29 @@ impl<'a> Polled<'a> {
         campaign
     }
 
-    /// Returns the scraped metrics of the account.
-    fn exposition(&self, minute: i64) -> String {
+    /// Returns the account's samples in a scrape.
+    fn scrape(&self, minute: i64) -> Result<Vec<Sample>> {
         if self.has(minute, |what| matches!(what, What::Unconfigured)) {
-            return String::new();
+            return Ok(Vec::new());
         }
         self.telemetry.set_accounts(vec![self.counters.clone()]);
-        let rendered = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
-        // metrics of the exporter itself are scraped once
-        let own = rendered.lines().filter(|line| line.contains("account="));
-        let mut text: String = own.flat_map(|line| [line, "\n"]).collect();
+        let text = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
+        let mut samples = samples(&text)?;
+        // samples of the exporter itself are scraped once, not per account
+        samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
         if self.account.provider == Provider::ConstantContact {
-            // quota gauges belong to applications, which use the system clock
-            let labels = format!(
-                "{{provider=\"{}\",account=\"{}\"}}",
-                self.configured.provider.name(),
-                self.account.name
-            );
+            // the quotas' gauges hang on applications, which read the machine's clock
+            let labels = [
+                ("provider", &**self.configured.provider.name()),
+                ("account", self.account.name),
+            ];
             let left = (REQUESTS_A_DAY - self.requests).max(0.0);
             for (metric, value) in [("remaining", left), ("limit", REQUESTS_A_DAY)] {
                 let metric = format!("campaign_account_api_requests_{metric}");
-                text.extend([metric, labels.clone(), format!(" {value}\n")]);
+                samples.push(sample(&metric, labels, value));
             }
         }
-        text
+        Ok(samples)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the exporter shows of accounts whose providers report all that they can.
+//! The exposition of accounts whose providers report everything they can.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +18,11 @@ use campaign_exporter::state::snapshot::{
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use chrono::Utc;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use testkit::exposition::{self, Family};
 
-use super::strict::{self, Family};
-
-/// Every family with all its samples.
-pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
+/// Returns every family with all its samples.
+pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     let accounts = kinds.iter().map(|kind| account(kind));
     let config = Config::parse(
         &json!({ "accounts": accounts.collect::<Vec<_>>() }).to_string(),
@@ -66,12 +65,15 @@ pub(crate) async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());
     let text = families::render(&snapshot, Format::Text) + &writer.into_string();
-    strict::parse(&text, Format::Text).map_err(|problem| anyhow!(problem))
+    exposition::parse(&text, exposition::Format::Text).map_err(|problem| anyhow!(problem))
 }
 
-/// The least that an account at a provider needs.
+/// Returns the smallest valid configuration of an account.
 fn account(kind: &Kind) -> Value {
-    let mut account = json!({ "name": &*kind.name, "provider": &*kind.name });
+    let mut account = Map::new();
+    for name in ["name", "provider"] {
+        account.insert(name.to_owned(), json!(&*kind.name));
+    }
     // a token for a trial, if the provider requires none
     let secrets = kind.keys.iter().filter(|key| key.takes == Takes::Secret);
     let needed = |key: &&Key| key.default == Default::Required;
@@ -90,9 +92,9 @@ fn account(kind: &Kind) -> Value {
             Takes::Url => (key.name.to_string(), "https://api.example.com"),
             _ => (key.name.to_string(), "x"),
         };
-        account[name] = json!(value);
+        account.insert(name, json!(value));
     }
-    account
+    Value::Object(account)
 }
 
 /// A poll that found a campaign of each channel and each status, with all counts.

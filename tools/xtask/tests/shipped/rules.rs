@@ -42,7 +42,7 @@ struct Group {
 
 /// Returns the path of a file or directory of the project.
 pub(crate) fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+    xtask::root().join(name)
 }
 
 /// Reads a text file of the project.

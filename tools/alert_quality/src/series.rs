@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use testkit::exposition::{Pairs, Sample};
+
 use crate::prometheus::NAME;
 
 /// Labels by name, including the metric name.
@@ -20,7 +22,8 @@ pub(crate) struct Series {
 /// Collects consecutive scrapes.
 pub(crate) struct Timeline<'a> {
     wanted: &'a HashSet<String>,
-    places: HashMap<String, usize>,
+    /// Indexes in `series`, by name and labels.
+    places: HashMap<String, HashMap<Pairs, usize>>,
     series: Vec<Series>,
     /// Current values of each part of the exposition.
     parts: Vec<HashMap<usize, f64>>,
@@ -37,18 +40,12 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Sets the text of a part of the exposition from a minute on.
-    pub(crate) fn scrape(&mut self, part: usize, minute: i64, text: &str) {
+    /// A part of an exposition is like this from a minute on.
+    pub(crate) fn scrape(&mut self, part: usize, minute: i64, samples: &[Sample]) {
         let mut now = HashMap::new();
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, value)) = line.rsplit_once(' ') else {
-                continue;
-            };
-            let metric = name.split('{').next().unwrap_or_default();
-            if let Ok(value) = value.parse()
-                && self.wanted.contains(metric)
-            {
-                now.insert(self.place(name), value);
+        for sample in samples {
+            if self.wanted.contains(&sample.name) {
+                now.insert(self.place(sample), sample.value);
             }
         }
         let Some(before) = self.parts.get_mut(part) else {
@@ -69,14 +66,15 @@ impl<'a> Timeline<'a> {
         *before = now;
     }
 
-    fn place(&mut self, name: &str) -> usize {
-        if let Some(place) = self.places.get(name) {
+    fn place(&mut self, sample: &Sample) -> usize {
+        let places = self.places.entry(sample.name.clone()).or_default();
+        if let Some(place) = places.get(&sample.labels) {
             return *place;
         }
         let place = self.series.len();
-        self.places.insert(name.to_owned(), place);
+        places.insert(sample.labels.clone(), place);
         self.series.push(Series {
-            labels: labels(name),
+            labels: labels(sample),
             changes: Vec::new(),
         });
         place
@@ -88,19 +86,15 @@ impl<'a> Timeline<'a> {
     }
 }
 
-/// Returns the labels of a series as written, plus those of its target. Values contain no quotes or commas.
-fn labels(series: &str) -> Labels {
-    let (metric, block) = series.split_once('{').unwrap_or((series, ""));
-    let own = block.trim_end_matches('}').split(',');
-    let own = own.filter_map(|label| label.split_once('='));
-    let own = own.map(|(name, value)| (name, value.trim_matches('"')));
+/// Returns the labels of a sample and of its target.
+fn labels(sample: &Sample) -> Labels {
     let target = TARGET
         .into_iter()
-        .filter(|_| metric != "campaign_threshold");
-    [(NAME, metric)]
+        .filter(|_| sample.name != "campaign_threshold");
+    [(NAME, sample.name.as_str())]
         .into_iter()
         .chain(target)
-        .chain(own)
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .chain(sample.labels.iter().cloned())
         .collect()
 }

@@ -3,8 +3,6 @@
 //! The simulator of the tests builds each page from all campaigns, which takes minutes for 100 pages.
 //! Here, all pages are built before the first request.
 
-mod server;
-
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,7 +16,6 @@ use flate2::write::GzEncoder;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use reqwest::Url;
 use serde_json::{Value, json};
 
 /// Campaigns per page: as many as the exporter requests.
@@ -53,7 +50,7 @@ async fn main() -> Result<()> {
     let states = [pages(&arguments, now, 0)?, pages(&arguments, now, 1)?];
     let credits = gzip(&json!({ "status": 1, "message": "OK", "credits": "44690" }))?;
     let polls = AtomicUsize::new(0);
-    server::serve(move |request| {
+    compare::serve(move |request| {
         let body = match request.uri().path() {
             "/campaigns" => {
                 let page = start(request.uri())? / LENGTH;
@@ -81,8 +78,8 @@ async fn main() -> Result<()> {
 
 /// Returns the number of the first campaign on the requested page.
 fn start(uri: &hyper::Uri) -> Result<usize> {
-    let url = Url::parse("http://localhost")?.join(&uri.to_string())?;
-    let start = url.query_pairs().find(|(name, _)| name == "start");
+    let query = uri.query().unwrap_or_default();
+    let start = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "start");
     Ok(start.context("no start")?.1.parse()?)
 }
 

@@ -8,10 +8,10 @@ use promql_parser::parser::token::{T_BOTTOMK, T_LOR, T_TOPK};
 use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
+use testkit::exposition::Sample;
+use xtask::manual::exposition::exposition;
 
 use crate::expression;
-use crate::manual::exposition::exposition;
-use crate::manual::strict::Sample;
 use crate::rules::{Rule, rules};
 
 /// Possible labels, each with its known values.

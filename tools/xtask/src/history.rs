@@ -9,28 +9,30 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use campaign_exporter::commands::demo::Providers;
 use campaign_exporter::document::parse_duration;
 use campaign_exporter::exposition::families;
-use campaign_exporter::exposition::format::{Format, Writer};
-use campaign_exporter::polling::poller::{Poller, Progress, connect};
+use campaign_exporter::exposition::format::{Format, Writer, labels};
+use campaign_exporter::polling::poller::{Poller, Progress};
+use campaign_exporter::polling::restore::connect;
 use campaign_exporter::provider::native;
 use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use campaign_simulator::{Fault, FaultPlan};
 use chrono::{DateTime, Utc};
-use clap::Parser;
+use clap::Args;
 use futures_util::future::join_all;
+use testkit::exposition::{self, Family};
 use tokio::time::Instant;
 
 /// Time before the end at which SMSUp starts and stops rejecting the token, to show an outage.
 const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
 
-#[derive(Debug, Parser)]
-#[command(about = "Writes the metric history of the demo as OpenMetrics with timestamps")]
-struct Options {
+/// Writes the metric history of the demo as OpenMetrics with timestamps.
+#[derive(Debug, Args)]
+pub struct Options {
     /// Seed of the demo.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -53,21 +55,17 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write for example 2m or 26h".to_owned())
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+/// Writes the history.
+pub async fn write(options: Options) -> anyhow::Result<()> {
     let end = Utc::now();
     let begin = end - options.length;
     let providers = Providers::start(&native(), options.seed, end, options.step).await?;
     let mut exporter = Exporter::new(&providers).await?;
 
-    let file = File::create(&options.file).context("cannot make the file")?;
+    let file = File::create(&options.file).context("cannot create the file")?;
     let mut past = Past {
         file: BufWriter::new(file),
-        target: format!(
-            "job=\"campaign_exporter\",instance=\"{}\"",
-            options.instance
-        ),
+        instance: options.instance,
         begin,
     };
     let mut moment = begin;
@@ -75,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
         tell_time(&providers, moment, end);
         exporter.poll(moment, moment - begin).await?;
         let started = Instant::now();
-        let exposition = exporter.exposition();
+        let exposition = exporter.exposition()?;
         past.write(moment, &exposition, started.elapsed())?;
         moment += options.step;
     }
@@ -173,68 +171,74 @@ impl Exporter {
         Ok(())
     }
 
-    fn exposition(&self) -> String {
+    fn exposition(&self) -> anyhow::Result<Vec<Family>> {
         let mut own = Writer::new(Format::OpenMetrics);
         own.families(&self.telemetry.gather());
-        families::render(&self.snapshot, Format::OpenMetrics) + &own.into_string()
+        let text = families::render(&self.snapshot, Format::OpenMetrics)
+            + &own.into_string()
+            + Format::OpenMetrics.end();
+        exposition::parse(&text, exposition::Format::OpenMetrics)
+            .map_err(|problem| anyhow!(problem))
     }
 }
 
-/// The output file, and the labels and timestamp that a scrape adds.
+/// The output file, and what the samples of a scrape need besides their values.
 struct Past {
     file: BufWriter<File>,
-    target: String,
+    instance: String,
     begin: DateTime<Utc>,
 }
 
 impl Past {
     /// Writes the samples of a scrape, with the labels and timestamp that Prometheus adds.
-    fn write(&mut self, moment: DateTime<Utc>, exposition: &str, took: Duration) -> io::Result<()> {
+    fn write(
+        &mut self,
+        moment: DateTime<Utc>,
+        exposition: &[Family],
+        took: Duration,
+    ) -> io::Result<()> {
         let mut samples = 0;
-        for line in exposition.lines().filter(|line| !line.starts_with('#')) {
-            let Some((series, value)) = line.rsplit_once(' ') else {
-                continue;
-            };
-            let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-            let value = match name {
+        for sample in exposition.iter().flat_map(|family| &family.samples) {
+            let value = match sample.name.as_str() {
                 // this process started after the time of these samples
                 "process_start_time_seconds"
                 | "campaign_exporter_config_last_reload_success_timestamp_seconds" => {
                     self.begin.timestamp().to_string()
                 }
-                _ => value.to_owned(),
+                _ => sample.value.to_string(),
             };
-            self.sample(moment, name, labels, &value)?;
+            self.sample(moment, &sample.name, &sample.labels, &value)?;
             samples += 1;
         }
         let samples = samples.to_string();
-        self.sample(moment, "up", "}", "1")?;
-        self.sample(
-            moment,
-            "scrape_duration_seconds",
-            "}",
-            &took.as_secs_f64().to_string(),
-        )?;
-        self.sample(moment, "scrape_samples_scraped", "}", &samples)?;
-        self.sample(
-            moment,
-            "scrape_samples_post_metric_relabeling",
-            "}",
-            &samples,
-        )
+        let took = took.as_secs_f64().to_string();
+        for (name, value) in [
+            ("up", "1"),
+            ("scrape_duration_seconds", &took),
+            ("scrape_samples_scraped", &samples),
+            ("scrape_samples_post_metric_relabeling", &samples),
+        ] {
+            self.sample(moment, name, &[], value)?;
+        }
+        Ok(())
     }
 
-    /// `labels` is the text after the opening brace.
     fn sample(
         &mut self,
         moment: DateTime<Utc>,
         name: &str,
-        labels: &str,
+        own: &[(String, String)],
         value: &str,
     ) -> io::Result<()> {
-        let comma = if labels == "}" { "" } else { "," };
-        let (target, time) = (&self.target, moment.timestamp());
-        writeln!(self.file, "{name}{{{target}{comma}{labels} {value} {time}")
+        let own = own
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let target = [
+            ("job", "campaign_exporter"),
+            ("instance", self.instance.as_str()),
+        ];
+        let (labels, time) = (labels(target.into_iter().chain(own)), moment.timestamp());
+        writeln!(self.file, "{name}{{{labels}}} {value} {time}")
     }
 
     fn end(mut self) -> io::Result<()> {

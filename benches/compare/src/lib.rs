@@ -1,4 +1,4 @@
-//! Shared by both servers: HTTP/1.1 with persistent connections on the loopback interface.
+//! The HTTP server of both programs: HTTP/1.1 with persistent connections on the loopback interface.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 /// Serves requests until the process is killed; prints its address on standard output.
-pub(crate) async fn serve(
+pub async fn serve(
     answer: impl Fn(&Request<Incoming>) -> Result<Response<Full<Bytes>>> + Send + Sync + 'static,
 ) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -6,22 +6,19 @@ use crate::dashboard::{Dashboard, FILES, Panel, Place, file};
 use crate::expression::{self, Selected};
 use crate::linter::parsed_variable;
 use crate::metrics::{Labels, Metrics};
-use crate::source;
+use crate::rules::text;
 
 /// Metrics that Prometheus adds for every target.
 const OF_EVERY_PROGRAM: [&str; 3] = ["up", "scrape_", "process_"];
 
 #[test]
 fn generated_dashboards_are_up_to_date() {
-    let mut written = source::files().unwrap();
+    let mut written = xtask::dashboards::files().unwrap();
     written.sort();
-    let names: Vec<&str> = written.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, FILES);
-    for (name, json) in written {
-        assert!(
-            json == file(&name),
-            "{name}: run cargo run --example dashboards"
-        );
+    let paths: Vec<&str> = written.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, FILES.map(|name| format!("dashboards/{name}")));
+    for (path, json) in written {
+        assert!(json == text(&path), "{path}: run cargo xtask dashboards");
     }
 }
 
