@@ -125,8 +125,8 @@ impl Kinds {
     }
 }
 
-impl FromIterator<Kind> for Kinds {
-    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
-        Self(kinds.into_iter().map(Arc::new).collect())
+impl FromIterator<Arc<Kind>> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Arc<Kind>>>(kinds: I) -> Self {
+        Self(kinds.into_iter().collect())
     }
 }

@@ -39,6 +39,7 @@ pub use read::{MAX_CAMPAIGNS, Reading};
 pub fn native() -> Kinds {
     [constant_contact::kind(), cinnox::kind(), smsup::kind()]
         .into_iter()
+        .map(Arc::new)
         .collect()
 }
 
