@@ -17,7 +17,9 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::exposition::rendering::Renderer;
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use campaign_exporter::web::negotiation;
 use chrono::{DateTime, Utc};
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -249,8 +251,8 @@ fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<V
 
 /// Returns a snapshot of accounts not polled yet.
 fn configured(accounts: &[Account]) -> Snapshot {
-    let configured = accounts.iter().map(|account| Configured {
-        generation: 1,
+    let configured = accounts.iter().map(|account| ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
@@ -263,15 +265,14 @@ fn configured(accounts: &[Account]) -> Snapshot {
 fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>]) {
     snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
-        generation: 1,
+        generation: Generation::default(),
         at: Utc::now(),
         ended: Instant::now(),
         took: Duration::from_secs(1),
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
-        failure: None,
-        data: Some(Data {
+        result: Ok(Data {
             campaigns: campaigns.to_vec(),
             ..Data::default()
         }),

@@ -1,13 +1,11 @@
 //! The command line. Long options follow the naming of Prometheus' own programs.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::sharding::Shard;
-use crate::document::parse_duration;
 use crate::logging::{LogFormat, LogLevel};
 use crate::web::listeners::Listen;
 
@@ -161,6 +159,7 @@ pub struct Options {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[cfg(feature = "demo")]
     /// Serve live metrics of all providers, simulated in this process; needs no account.
     Demo {
         /// Seed of the simulated campaigns; the same seed gives the same campaigns.
@@ -168,7 +167,7 @@ pub enum Command {
         seed: u64,
         /// Interval between polls of an account.
         #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
-        poll_interval: Duration,
+        poll_interval: std::time::Duration,
     },
     /// Authorize the exporter to read a Constant Contact account: print a URL and a code, wait for a
     /// user to grant access there, and store the tokens.
@@ -226,8 +225,10 @@ fn listen_address(text: &str) -> Result<String, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
+#[cfg(feature = "demo")]
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::document::parse_duration(text)
+        .ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

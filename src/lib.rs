@@ -1,7 +1,7 @@
 //! A Prometheus exporter for SMS and WhatsApp marketing campaigns.
 //!
-//! Data flows down this list. A module imports only from those above it;
-//! `tools/xtask/tests/shipped/layers.rs` checks that.
+//! Data flows down this list. A module imports only from those above it; `tests/it/layers.rs`
+//! checks that.
 
 pub mod redaction;
 pub mod telemetry;
@@ -17,8 +17,6 @@ pub mod state;
 pub mod storage;
 pub mod upstream;
 pub mod web;
-
-pub mod simulator;
 
 pub mod logging;
 

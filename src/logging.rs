@@ -1,13 +1,17 @@
 //! Logging to standard error.
 
+use std::fmt;
 use std::io;
 
 use clap::ValueEnum;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, fmt};
 
 use crate::redaction::RedactingWriter;
 
@@ -43,20 +47,120 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     };
     // libraries are excluded: some log headers, and with them tokens, at low levels
     let filter = Targets::new().with_target("campaign_exporter", level);
-    let layer = match format {
-        LogFormat::Logfmt => tracing_logfmt::builder()
-            .with_target(false)
-            .layer()
-            .with_writer(|| RedactingWriter(io::stderr()))
-            .boxed(),
-        LogFormat::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_writer(|| RedactingWriter(io::stderr()))
-            .boxed(),
-    };
+    let layer = formatted(format, || RedactingWriter(io::stderr()));
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init()
+}
+
+/// Writes log lines with the fields of their spans.
+fn formatted<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Logfmt => tracing_logfmt::builder()
+            .with_target(false)
+            .with_span_name(false)
+            .with_span_path(false)
+            .layer()
+            .with_writer(writer)
+            .boxed(),
+        LogFormat::Json => layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_target(false)
+            .map_event_format(WithSpanFields)
+            .with_writer(writer)
+            .boxed(),
+    }
+}
+
+/// Adds the fields of the current spans to the JSON object of a line, as logfmt does.
+struct WithSpanFields<F>(F);
+
+impl<S, F> FormatEvent<S, JsonFields> for WithSpanFields<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    F: FormatEvent<S, JsonFields>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        let object = line.trim_end();
+        writer.write_str(object.strip_suffix('}').unwrap_or(object))?;
+        for span in context.event_scope().into_iter().flatten() {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<JsonFields>>();
+            let fields = fields.and_then(|fields| fields.strip_prefix('{')?.strip_suffix('}'));
+            if let Some(fields) = fields.filter(|fields| !fields.is_empty()) {
+                write!(writer, ",{fields}")?;
+            }
+        }
+        writer.write_str("}\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::Value;
+    use tracing::{error_span, warn};
+
+    use super::*;
+
+    fn logged(format: LogFormat) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writer = Mutex::new(file.reopen().unwrap());
+        let subscriber = tracing_subscriber::registry().with(formatted(format, writer));
+        tracing::subscriber::with_default(subscriber, || {
+            let span = error_span!("account", account = "\"x y\"", provider = "p");
+            span.in_scope(|| warn!(reason = "auth", "poll failed"));
+            warn!("other");
+        });
+        let lines = std::fs::read_to_string(file.path()).unwrap();
+        lines.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn logfmt_lines_have_the_fields_of_their_span() {
+        let lines = logged(LogFormat::Logfmt);
+        let fields = r#"level=warn message="poll failed" reason=auth account="\"x y\"" provider=p"#;
+        assert!(lines[0].ends_with(fields), "{lines:?}");
+        assert!(lines[1].ends_with("level=warn message=other"), "{lines:?}");
+    }
+
+    #[test]
+    fn json_lines_have_the_fields_of_their_span() {
+        let lines = logged(LogFormat::Json);
+        let objects = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        let objects: Vec<Value> = objects.collect();
+        let names = |object: &Value| -> Vec<String> {
+            let mut names: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
+            names.sort();
+            names
+        };
+        let expected = [
+            "account",
+            "level",
+            "message",
+            "provider",
+            "reason",
+            "timestamp",
+        ];
+        assert_eq!(names(&objects[0]), expected);
+        assert_eq!(objects[0]["account"], "\"x y\"");
+        assert_eq!(lines[0].matches("account").count(), 1, "{lines:?}");
+        assert_eq!(names(&objects[1]), ["level", "message", "timestamp"]);
+    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::cli::{Cli, Command};
-use campaign_exporter::commands::{authorize, daemon, demo, poll};
+#[cfg(feature = "demo")]
+use campaign_exporter::commands::demo;
+use campaign_exporter::commands::{authorize, daemon, poll};
 use campaign_exporter::config::{Config, ConfigError};
 use campaign_exporter::storage::store::Store;
 use campaign_exporter::upstream::transport;
@@ -49,6 +51,7 @@ async fn run() -> Result<(), ExitCode> {
         lifecycle: options.lifecycle,
         shard: options.shard,
     };
+    #[cfg(feature = "demo")]
     if let Some(Command::Demo {
         seed,
         poll_interval,

@@ -1,5 +1,5 @@
-//! The exporter's own metrics. Each account has a registry of its own, so that an account that
-//! leaves the configuration takes its series along.
+//! The exporter's own metrics. Each account has its own registry, so that its series disappear when
+//! it is removed from the configuration.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 use tokio::sync::watch;
 
-/// The version.
+/// The version of the exporter.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The commit that it was built from, `unknown` outside a checkout.
+/// The commit from which the exporter was built; `unknown` outside a checkout.
 pub const REVISION: &str = env!("CAMPAIGN_EXPORTER_REVISION");
-/// The compiler that it was built with.
+/// The version of the compiler that built the exporter.
 pub const RUSTC_VERSION: &str = env!("CAMPAIGN_EXPORTER_RUSTC_VERSION");
 
-/// Upper bounds of the request durations in seconds: from a fast API to the default time limit.
+/// Upper bounds of request durations in seconds: from a fast API to the default timeout.
 const REQUEST_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// The metrics of one account. Clones count into the same series.
+/// The metrics of one account. Clones share their series.
 #[derive(Clone, Debug)]
 pub struct AccountTelemetry {
     registry: Registry,
@@ -35,61 +35,16 @@ pub struct AccountTelemetry {
 }
 
 impl AccountTelemetry {
-    /// Series for an account, each value of the closed label sets at 0.
-    pub fn new(
+    /// Returns the metrics of an account. Series of labels with a closed set of values start at 0.
+    pub fn new<'a>(
         provider: &str,
         account: &str,
-        reasons: impl IntoIterator<Item = &'static str>,
+        reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
     ) -> prometheus::Result<Self> {
         let labels = [("provider", provider), ("account", account)];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let labels = HashMap::from(labels);
-        let registry = Registry::new();
-        let opts = |name, help| Opts::new(name, help).const_labels(labels.clone());
-        let vec = |name, help, label| IntCounterVec::new(opts(name, help), &[label]);
-        let telemetry = Self {
-            polls: vec(
-                "campaign_exporter_polls_total",
-                "Polls by result: success or failure.",
-                "result",
-            )?,
-            poll_errors: vec(
-                "campaign_exporter_poll_errors_total",
-                "Failed polls by reason.",
-                "reason",
-            )?,
-            requests: vec(
-                "campaign_exporter_api_requests_total",
-                "Requests to the provider by HTTP status code; error where there was no answer.",
-                "code",
-            )?,
-            request_duration: Histogram::with_opts(
-                HistogramOpts::new(
-                    "campaign_exporter_api_request_duration_seconds",
-                    "Duration of requests to the provider, their body included.",
-                )
-                .const_labels(labels.clone())
-                .buckets(REQUEST_BUCKETS.to_vec()),
-            )?,
-            retries: IntCounter::with_opts(opts(
-                "campaign_exporter_api_retries_total",
-                "Requests that were made again within a poll.",
-            ))?,
-            decode_problems: vec(
-                "campaign_exporter_decode_problems_total",
-                "Values and campaigns that could not be read and were left out, by the \
-                 provider's field.",
-                "field",
-            )?,
-            mismatches: vec(
-                "campaign_exporter_aggregate_mismatches_total",
-                "Pages on which the provider's own rate is more than 1 point off the counts of \
-                 the page's campaigns, by rate.",
-                "rate",
-            )?,
-            registry,
-        };
+        let telemetry = Self::unregistered(&HashMap::from(labels))?;
         for collector in telemetry.collectors() {
             telemetry.registry.register(collector)?;
         }
@@ -105,6 +60,52 @@ impl AccountTelemetry {
         Ok(telemetry)
     }
 
+    fn unregistered(labels: &HashMap<String, String>) -> prometheus::Result<Self> {
+        let opts = |name, help| Opts::new(name, help).const_labels(labels.clone());
+        let vec = |name, help, label| IntCounterVec::new(opts(name, help), &[label]);
+        Ok(Self {
+            registry: Registry::new(),
+            polls: vec(
+                "campaign_exporter_polls_total",
+                "Polls by result: success or failure.",
+                "result",
+            )?,
+            poll_errors: vec(
+                "campaign_exporter_poll_errors_total",
+                "Failed polls by reason.",
+                "reason",
+            )?,
+            requests: vec(
+                "campaign_exporter_api_requests_total",
+                "Requests to the provider by HTTP status code, or error if there was no response.",
+                "code",
+            )?,
+            request_duration: Histogram::with_opts(HistogramOpts {
+                common_opts: opts(
+                    "campaign_exporter_api_request_duration_seconds",
+                    "Duration of requests to the provider, including the response body.",
+                ),
+                buckets: REQUEST_BUCKETS.to_vec(),
+            })?,
+            retries: IntCounter::with_opts(opts(
+                "campaign_exporter_api_retries_total",
+                "Requests retried within a poll.",
+            ))?,
+            decode_problems: vec(
+                "campaign_exporter_decode_problems_total",
+                "Values and campaigns dropped because they could not be decoded, by the provider's \
+                 field.",
+                "field",
+            )?,
+            mismatches: vec(
+                "campaign_exporter_aggregate_mismatches_total",
+                "Pages whose rate as reported by the provider differs by more than 1 percentage \
+                 point from the counts of the page's campaigns, by rate.",
+                "rate",
+            )?,
+        })
+    }
+
     fn collectors(&self) -> [Box<dyn Collector>; 7] {
         [
             Box::new(self.polls.clone()),
@@ -117,7 +118,7 @@ impl AccountTelemetry {
         ]
     }
 
-    /// Shows what a collector finds together with these metrics.
+    /// Adds a collector, such as the request budget of the account.
     pub fn observe(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
         self.registry.register(collector)
     }
@@ -133,7 +134,7 @@ impl AccountTelemetry {
         self.retries.inc();
     }
 
-    /// Counts a good poll.
+    /// Counts a successful poll.
     pub fn poll_succeeded(&self) {
         self.polls.with_label_values(&["success"]).inc();
     }
@@ -144,20 +145,20 @@ impl AccountTelemetry {
         self.poll_errors.with_label_values(&[reason]).inc();
     }
 
-    /// Counts values that could not be read.
+    /// Counts values that could not be decoded.
     pub fn decode_problems(&self, field: &str, count: u64) {
         self.decode_problems
             .with_label_values(&[field])
             .inc_by(count);
     }
 
-    /// Counts a page whose rate is off.
+    /// Counts a page whose rate does not match its campaigns.
     pub fn mismatch(&self, rate: &str) {
         self.mismatches.with_label_values(&[rate]).inc();
     }
 }
 
-/// The metrics of the process and, through [`Telemetry::set_accounts`], of all accounts.
+/// The metrics of the process and of all accounts, which [`Telemetry::set_accounts`] sets.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     registry: Registry,
@@ -167,12 +168,12 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// The metrics of a program that has just loaded its configuration.
+    /// Returns the metrics of a process that has just loaded its configuration.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let info = Opts::new(
             "campaign_exporter_build_info",
-            "What this exporter was built from; always 1.",
+            "Version, revision and compiler from which the exporter was built. Always 1.",
         )
         .const_label("version", VERSION)
         .const_label("revision", REVISION)
@@ -187,7 +188,7 @@ impl Telemetry {
         registry.register(Box::new(reload_successful.clone()))?;
         let reload_time = Gauge::new(
             "campaign_exporter_config_last_reload_success_timestamp_seconds",
-            "When the configuration was last loaded, in unix time.",
+            "Unix time when the configuration was last loaded successfully.",
         )?;
         registry.register(Box::new(reload_time.clone()))?;
         let telemetry = Self {
@@ -208,30 +209,30 @@ impl Telemetry {
             .register(Box::new(ProcessCollector::for_self()))
     }
 
-    /// There are no `process_*` metrics on this system.
+    /// Does nothing: there are no `process_*` metrics on this system.
     #[cfg(not(target_os = "linux"))]
     pub fn observe_process(&self) -> prometheus::Result<()> {
         Ok(())
     }
 
-    /// Records that a new configuration is in force.
+    /// Records that a configuration was loaded.
     pub fn reload_succeeded(&self) {
         self.reload_successful.set(1.0);
         self.reload_time
             .set(Utc::now().timestamp_millis() as f64 / 1000.0);
     }
 
-    /// Records that a new configuration was refused.
+    /// Records that a configuration was rejected.
     pub fn reload_failed(&self) {
         self.reload_successful.set(0.0);
     }
 
-    /// The accounts whose metrics are shown from now on.
+    /// Replaces the accounts whose metrics are gathered.
     pub fn set_accounts(&self, accounts: Vec<AccountTelemetry>) {
         self.accounts.send_replace(accounts);
     }
 
-    /// All metrics as they are now, by name, each family once.
+    /// Gathers all metrics, by name. Each family occurs once.
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
         let accounts = self.accounts.borrow();

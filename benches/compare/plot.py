@@ -16,7 +16,7 @@ TITLES = {
     "accounts": ("10,000 campaigns in so many accounts", "accounts"),
     "connections": ("10,000 campaigns, scrapes at the same time", "connections"),
 }
-COLOURS = {"identity": "#1f77b4", "gzip": "#d95f02"}
+COLORS = {"identity": "#1f77b4", "gzip": "#d95f02"}
 
 file = pathlib.Path(sys.argv[1])
 results = json.loads(file.read_text())["results"]
@@ -26,7 +26,7 @@ for column, (varied, (title, label)) in enumerate(TITLES.items()):
         [("median", "median scrape, ms"), ("cpu", "CPU per scrape, ms")]
     ):
         axes = rows[row][column]
-        for encoding, colour in COLOURS.items():
+        for encoding, color in COLORS.items():
             points = [
                 of for of in results if of["varied"] == varied and of["encoding"] == encoding
             ]
@@ -34,7 +34,7 @@ for column, (varied, (title, label)) in enumerate(TITLES.items()):
                 [of["at"] for of in points],
                 [of[quantity] * 1e3 for of in points],
                 marker="o",
-                color=colour,
+                color=color,
                 label=encoding,
             )
         axes.set(xscale="log", yscale="log")

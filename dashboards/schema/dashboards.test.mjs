@@ -31,7 +31,7 @@ function firstOf(dashboard, kind) {
 
 /** Mistakes, each with a part of the expected problem. */
 const mistakes = {
-  'a key of a dashboard that is misspelt': [(d) => (d.refreshh = '1m'), 'refreshh'],
+  'a misspelled dashboard key': [(d) => (d.refreshh = '1m'), 'refreshh'],
   'a wrong type in a dashboard': [(d) => (d.editable = 'no'), '/editable must be boolean'],
   'a variable without a label': [(d) => delete d.templating.list[1].label, "required property 'label'"],
   'a variable that is never refreshed by a number': [(d) => (d.templating.list[1].refresh = 'always'), '/refresh'],
@@ -40,12 +40,12 @@ const mistakes = {
   'a panel that Grafana no longer has': [(d) => (firstOf(d, 'stat').type = 'graph'), 'not expected'],
   'an option that a stat does not have': [(d) => (firstOf(d, 'stat').options.fontSize = 12), 'fontSize'],
   'a value that an option does not take': [(d) => (firstOf(d, 'stat').options.colorMode = 'red'), '/options/colorMode'],
-  'a drawing style that there is not': [
+  'an unknown drawing style': [
     (d) => (firstOf(d, 'timeseries').fieldConfig.defaults.custom.drawStyle = 'curve'),
     '/custom/drawStyle',
   ],
-  'an option that tables had once': [(d) => (firstOf(d, 'table').options.footer = { show: false }), 'footer'],
-  'an override of something that there is not': [
+  'a removed table option': [(d) => (firstOf(d, 'table').options.footer = { show: false }), 'footer'],
+  'an override of an unknown property': [
     (d) => firstOf(d, 'table').fieldConfig.overrides[0].properties.push({ id: 'custom.widht', value: 100 }),
     'widht',
   ],

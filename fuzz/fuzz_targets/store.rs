@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else {
         return;
     };
-    let kind = [Kind::Tokens, Kind::Poll, Kind::Campaigns][usize::from(choice % 3)];
+    let kind = [Kind::Tokens, Kind::Poll, Kind::Campaigns, Kind::Requests][usize::from(choice % 4)];
     let file = if choice & 128 == 0 {
         sealed(kind, rest)
     } else {

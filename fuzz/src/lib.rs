@@ -2,15 +2,20 @@
 
 use std::sync::LazyLock;
 
+use campaign_exporter::campaign::counts::MAX_COUNT;
 use campaign_exporter::campaign::history::History;
-use campaign_exporter::campaign::{Campaign, MAX_COUNT, Ratio};
-use campaign_exporter::config::Account;
+use campaign_exporter::campaign::window::Window;
+use campaign_exporter::campaign::{Campaign, Ratio};
+use campaign_exporter::config::{Account, Config};
+use campaign_exporter::document::keys::{Default, Takes};
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
-use campaign_exporter::provider::{PollError, Reading, Window};
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::provider::{Kind, Kinds, Reading, native};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
+use campaign_exporter::upstream::PollError;
 use chrono::DateTime;
-use libfuzzer_sys::Corpus;
 use testkit::exposition;
 use tokio::time::{Duration, Instant};
 
@@ -21,38 +26,97 @@ pub const TOKEN: &str = "hun\\ter2-hun\\ter2";
 /// Maximum length of an error message in characters: 200 plus the ellipsis.
 const MAX_MESSAGE_CHARS: usize = 201;
 
-/// One account for each way of decoding.
-static ACCOUNTS: LazyLock<Vec<Account>> = LazyLock::new(|| {
-    let config = fuzzing::configuration(include_str!("accounts.yaml"));
-    config.expect("the accounts are valid").accounts
-});
+/// Addresses that every provider is read at.
+const BASE_URLS: [&str; 3] = [
+    "https://api.example",
+    "https://gateway.example/api",
+    "http://[::1]:8080/a%2Fb/v3",
+];
 
-/// Returns the accounts of a provider.
-pub fn accounts(provider: &str) -> impl Iterator<Item = &'static Account> {
-    ACCOUNTS
-        .iter()
-        .filter(move |account| account.provider.name() == provider)
+/// Values of text keys that change how a page is read. The time zone is far ahead of UTC and once
+/// skipped a whole day.
+const VALUES: [(&str, &str); 1] = [("time_zone", "Pacific/Apia")];
+
+/// One way to configure an account.
+pub struct Case {
+    /// The account.
+    pub account: Account,
+    /// The address that it is read at.
+    pub base_url: &'static str,
 }
 
-/// Decodes a page for each account of a provider, and checks the result. The input is a three-digit HTTP
-/// status, so that inputs can be written by hand, directly followed by the body.
-pub fn page(provider: &str, data: &[u8]) -> Corpus {
-    let Some((status, body)) = data.split_at_checked(3) else {
-        return Corpus::Reject;
+/// Every provider at every address, and once with each key that changes how its pages are read.
+pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let kinds = native();
+    kinds.iter().flat_map(|kind| cases(&kinds, kind)).collect()
+});
+
+fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
+    let least = least_keys(kinds, kind);
+    let case = |base_url, key: &str| {
+        let keys = format!("{least}, base_url: {base_url:?}{key}");
+        let account = account(kinds, kind, &keys);
+        let account = account.unwrap_or_else(|| panic!("{}: {keys}", kind.name));
+        Case { account, base_url }
     };
-    let status = str::from_utf8(status)
-        .ok()
-        .and_then(|status| status.parse().ok());
-    let Some(status @ 100..=999) = status else {
-        return Corpus::Reject;
-    };
-    for account in accounts(provider) {
-        match account.provider.decode(status, body) {
-            Ok(reading) => check_reading(account, reading),
-            Err(error) => check_error(error),
+    let mut cases: Vec<Case> = BASE_URLS
+        .iter()
+        .map(|base_url| case(base_url, ""))
+        .collect();
+    for key in &kind.keys {
+        if let Takes::Words(words) = &key.takes {
+            let each = words.iter().map(|word| format!(", {}: [{word}]", key.name));
+            cases.extend(each.map(|key| case(BASE_URLS[0], &key)));
+        }
+        let values = VALUES.iter().filter(|(name, _)| *name == key.name);
+        cases.extend(values.map(|(name, value)| case(BASE_URLS[0], &format!(", {name}: {value}"))));
+    }
+    cases
+}
+
+/// The required keys except the address. If they are not enough, the first optional secret that
+/// completes them.
+fn least_keys(kinds: &Kinds, kind: &Kind) -> String {
+    let mut least = format!("name: {0}, provider: {0}", kind.name);
+    let mut secrets = vec![String::new()];
+    for key in kind.keys.iter().filter(|key| key.name != "base_url") {
+        let value = match key.takes {
+            Takes::Secret => format!(", {}_env: T", key.name),
+            _ => format!(", {}: a", key.name),
+        };
+        if key.default == Default::Required {
+            least += &value;
+        } else if key.takes == Takes::Secret {
+            secrets.push(value);
         }
     }
-    Corpus::Keep
+    let mut candidates = secrets.iter().map(|secret| format!("{least}{secret}"));
+    candidates
+        .find(|keys| {
+            account(
+                kinds,
+                kind,
+                &format!("{keys}, base_url: {:?}", BASE_URLS[0]),
+            )
+            .is_some()
+        })
+        .unwrap_or_else(|| panic!("no account of {} is valid", kind.name))
+}
+
+/// The account with these keys and every info label, if it is valid.
+fn account(kinds: &Kinds, kind: &Kind, keys: &str) -> Option<Account> {
+    let labels: Vec<&str> = kind.info_label_names().map(|label| &**label).collect();
+    let labels = labels.join(", ");
+    let yaml = format!("accounts:\n- {{{keys}, info_labels: [{labels}]}}\n");
+    Config::parse(&yaml, kinds, None).ok()?.accounts.pop()
+}
+
+/// The window of every read.
+pub fn window() -> Window {
+    Window {
+        start: DateTime::UNIX_EPOCH,
+        now: DateTime::UNIX_EPOCH,
+    }
 }
 
 /// Checks the invariants of an error.
@@ -66,28 +130,24 @@ pub fn check_error(error: PollError) {
 }
 
 /// Checks the invariants of a page, its campaigns, and their exposition.
-fn check_reading(account: &Account, mut reading: Reading) {
-    let window = Window {
-        start: DateTime::UNIX_EPOCH,
-        now: DateTime::UNIX_EPOCH,
-    };
-    let history = History::of_full_read(reading.take_campaigns(), window);
+pub fn check_reading(account: &Account, mut reading: Reading) {
+    let history = History::of_full_read(reading.take_campaigns(), window());
     let (campaigns, dropped) = history.newest(account.polling.max_campaigns);
     assert_eq!(dropped, 0, "more campaigns than an input has bytes");
     for campaign in &campaigns {
         check_campaign(campaign);
     }
-    for (_, ratio) in &reading.reported_ratios {
+    for (_, ratio) in &reading.account.reported_ratios {
         assert!(ratio.is_finite(), "{ratio}");
     }
-    assert!(reading.credits.is_none_or(f64::is_finite));
+    assert!(reading.account.credits.is_none_or(f64::is_finite));
     check_exposition(
         account,
         Data {
             campaigns,
             dropped,
-            credits: reading.credits,
-            reported_ratios: reading.reported_ratios,
+            credits: reading.account.credits,
+            reported_ratios: reading.account.reported_ratios,
         },
     );
 }
@@ -95,33 +155,12 @@ fn check_reading(account: &Account, mut reading: Reading) {
 fn check_campaign(campaign: &Campaign) {
     assert!(!campaign.id.trim().is_empty(), "{campaign:?}");
     assert!(!campaign.channel.as_str().is_empty(), "{campaign:?}");
-    let counts = &campaign.counts;
-    let counts = [
-        counts.recipients,
-        counts.sends,
-        counts.deliveries,
-        counts.opens,
-        counts.clicks,
-        counts.bounces,
-        counts.opt_outs,
-        counts.reads,
-        counts.replies,
-        counts.pending,
-    ];
-    let failures = campaign.failures.by_reason().map(|(_, count)| count);
-    for count in counts.into_iter().chain(failures).flatten() {
+    let counts = campaign.counts.iter().map(|(_, count)| count);
+    let failures = campaign.failures.iter().map(|(_, count)| count);
+    for count in counts.chain(failures) {
         assert!(count <= MAX_COUNT, "{campaign:?}");
     }
-    let ratios = [
-        Ratio::Delivery,
-        Ratio::Click,
-        Ratio::Bounce,
-        Ratio::OptOut,
-        Ratio::Open,
-        Ratio::Read,
-        Ratio::Reply,
-    ];
-    let ratios = ratios.into_iter().map(|ratio| ratio.of([campaign]));
+    let ratios = Ratio::ALL.iter().map(|ratio| ratio.of([campaign]));
     let others = [campaign.cost_credits, campaign.reported_delivery_ratio];
     for number in ratios.chain(others).flatten() {
         assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
@@ -138,23 +177,22 @@ fn check_exposition(account: &Account, data: Data) {
         .collect();
     expected.sort();
     let mut snapshot = Snapshot::default();
-    snapshot.apply(Change::Configured(vec![Configured {
-        generation: 1,
+    snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
     }]));
     let polled = snapshot.apply(Change::Polled(Box::new(Update {
         account: account.name.clone(),
-        generation: 1,
+        generation: Generation::default(),
         at: DateTime::UNIX_EPOCH,
         ended: Instant::now(),
         took: Duration::from_secs(1),
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
-        failure: None,
-        data: Some(data),
+        result: Ok(data),
     })));
     assert!(polled, "the snapshot accepts the data");
     for format in Format::ALL {

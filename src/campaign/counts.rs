@@ -1,4 +1,4 @@
-//! What providers count of a campaign.
+//! The counts of a campaign.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ macro_rules! counts {
             /// Append only.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The name, which the metric carries after `campaign_`.
+            /// The part of the metric's name after `campaign_`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// One sentence for people, as in the metric's `HELP`.
+            /// A sentence for the metric's `HELP`.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)* }
             }
@@ -117,8 +117,7 @@ impl<'de> Deserialize<'de> for Counts {
     }
 }
 
-/// Failed messages by the provider's own reason, in the order of the provider's kind. Each kind
-/// names its reasons.
+/// Failed messages by reason. The provider's kind names the reasons and sets their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures(Box<[(Arc<str>, u64)]>);
 
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_count_has_a_place_and_a_name_of_its_own() {
+    fn every_count_has_its_own_index_and_name() {
         for (index, count) in Count::ALL.iter().enumerate() {
             assert_eq!(*count as usize, index);
             let same = Count::ALL

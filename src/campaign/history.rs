@@ -1,5 +1,5 @@
-//! All campaigns of an account within its lookback, put together from reads of all of them and,
-//! more often, of the recent ones. Pure: time is passed in.
+//! All campaigns of an account within its lookback, combined from full reads and more frequent
+//! recent ones. Pure: the caller passes the time.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::campaign::window::Window;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
     campaigns: Vec<Arc<Campaign>>,
-    /// What the last full read covered.
+    /// The window of the last full read.
     full: Window,
 }
 
 impl History {
-    /// What a full read of `window` found.
+    /// The result of a full read of `window`.
     pub fn of_full_read(read: Campaigns, window: Window) -> Self {
         Self {
             campaigns: newest_first(read.into_vec()),
@@ -28,11 +28,11 @@ impl History {
         }
     }
 
-    /// What is known after a read of the campaigns since `complete_since`, which may have found some
-    /// that are a little older. Campaigns sent before `lookback_start` have left.
+    /// The history after a read of all campaigns since `complete_since`, which may include slightly
+    /// older ones. Removes campaigns sent before `lookback_start`.
     ///
-    /// One that is known and should have been found is gone. One without a date is known until the
-    /// next full read.
+    /// Also removes campaigns that the read should have found but did not. Campaigns without a date
+    /// stay until the next full read.
     #[must_use]
     pub fn with_recent_read(
         &self,
@@ -43,8 +43,8 @@ impl History {
         let stays = |campaign: &Campaign| match campaign.date() {
             None => true,
             Some(date) if date >= complete_since => false,
-            // what the full read found though it was not within its window, in the provider's eyes
-            // is: it stays until the next one
+            // the full read found it outside of its window, so the provider filters by another
+            // date: it stays until the next full read
             Some(date) => date >= lookback_start || date < self.full.start,
         };
         let kept = self
@@ -59,19 +59,19 @@ impl History {
         }
     }
 
-    /// What the last full read covered.
+    /// The window of the last full read.
     pub const fn full(&self) -> Window {
         self.full
     }
 
-    /// The newest campaigns, and how many are left out. A campaign without a date counts as the
-    /// oldest.
+    /// The newest campaigns, and the number of those left out. A campaign without a date counts as
+    /// the oldest.
     pub fn newest(&self, most: usize) -> (Vec<Arc<Campaign>>, usize) {
         let campaigns = self.campaigns.iter().take(most).cloned().collect();
         (campaigns, self.campaigns.len().saturating_sub(most))
     }
 
-    /// The part of the campaigns that a read since a time would find.
+    /// The share of the campaigns since a time.
     pub fn share_since(&self, start: DateTime<Utc>) -> f64 {
         if self.campaigns.is_empty() {
             return 0.0;
@@ -80,9 +80,9 @@ impl History {
         dates.filter(|date| *date >= start).count() as f64 / self.campaigns.len() as f64
     }
 
-    /// Whether the same campaigns with the same values are known, after a read that knew of these.
+    /// Whether nothing changed. One of the two comes from a read that shared the other's memory.
     pub fn is_same(&self, other: &Self) -> bool {
-        // what did not change is shared, so comparing places is enough
+        // unchanged campaigns share memory, so comparing pointers is enough
         self.campaigns.len() == other.campaigns.len()
             && self
                 .campaigns
@@ -91,7 +91,7 @@ impl History {
                 .all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    /// All of them.
+    /// All campaigns by id.
     pub fn by_id(&self) -> Campaigns {
         self.campaigns.iter().cloned().collect()
     }
@@ -132,7 +132,7 @@ mod tests {
         campaigns.into_iter().map(Arc::new).collect()
     }
 
-    /// What is read when the campaigns of `before` are known.
+    /// A read that shares the memory of `before`.
     fn read_after(before: &History, campaigns: impl IntoIterator<Item = Campaign>) -> Campaigns {
         let mut pool = Pool::of(Arc::new(before.by_id()));
         let campaigns = campaigns.into_iter();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_first_and_the_undated_last() {
+    fn campaigns_are_ordered_from_new_to_old_to_undated() {
         let history = full(
             [
                 campaign("old", Some(1), ""),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recent_read_replaces_what_it_covers_and_nothing_else() {
+    fn a_recent_read_replaces_only_what_it_covers() {
         let before = full(
             [
                 campaign("deleted", Some(95), ""),
@@ -221,14 +221,14 @@ mod tests {
         };
         assert!(
             Arc::ptr_eq(&same(&before), &same(&after)),
-            "it is not stored twice"
+            "unchanged campaigns share memory"
         );
         assert!(!before.is_same(&after));
         assert_eq!(after.full().start, at(0));
     }
 
     #[test]
-    fn reads_that_find_the_same_change_nothing() {
+    fn an_equal_read_changes_nothing() {
         let campaigns = || [campaign("a", Some(95), ""), campaign("b", Some(5), "")];
         let before = full(campaigns(), 0, 100);
         let window = Window {
@@ -242,7 +242,7 @@ mod tests {
         assert!(before.is_same(&recent));
     }
 
-    /// Campaigns at a provider: hours of sending, and versions of the name.
+    /// Campaigns at a provider: ids, sending hours, and versions of the name.
     fn provider() -> impl Strategy<Value = Vec<(u8, i64, u8)>> {
         prop::collection::vec((0..20_u8, 0..200_i64, 0..3_u8), 0..15)
     }
@@ -261,9 +261,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever changes among the recent campaigns, a recent read gives what a full one would.
+        /// After any change of recent campaigns, a recent read gives the same history as a full one.
         #[test]
-        fn nobody_can_tell_a_recent_read_from_a_full_one(
+        fn a_recent_read_is_equivalent_to_a_full_one(
             old in provider(),
             recent_before in provider(),
             recent_after in provider(),
@@ -272,7 +272,7 @@ mod tests {
         ) {
             const RECENT: i64 = 100;
             let is_recent = |campaign: &&(u8, i64, u8)| campaign.1 >= RECENT;
-            // what is old stays as it is; ids are never given twice
+            // old campaigns do not change, and ids are not reused
             let old: Vec<_> = old.into_iter().filter(|campaign| campaign.1 < RECENT).collect();
             let old: Vec<_> = old.iter().map(|(id, hours, version)| (id + 100, *hours, *version)).collect();
             let old = once_each(old);

@@ -1,4 +1,4 @@
-//! What every provider's campaigns become: the model. It knows neither JSON nor Prometheus.
+//! The model of campaigns, common to all providers and independent of JSON and Prometheus.
 
 pub mod counts;
 pub mod history;
@@ -12,37 +12,37 @@ use serde::{Deserialize, Serialize};
 
 use self::counts::{Count, Counts, Failures};
 
-/// One campaign as its provider reports it now. `None` is what the provider does not report:
-/// absent is never zero.
+/// A campaign as its provider reports it. `None` means that the provider does not report the value,
+/// never zero.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
-    /// The provider's own id, unique within an account.
+    /// The provider's id, unique within an account.
     pub id: String,
-    /// The name, or what stands for it where campaigns have none.
+    /// The name, or a substitute if the provider's campaigns have none.
     pub name: Arc<str>,
-    /// What it was sent over.
+    /// The channel.
     pub channel: Channel,
-    /// The current status, where the provider has one.
+    /// The status, if the provider has one.
     pub status: Option<Status>,
     /// When it was last sent.
     pub last_sent: Option<DateTime<Utc>>,
-    /// When it is going to be sent, while nothing was sent yet.
+    /// When it will be sent, if it was not sent yet.
     pub scheduled: Option<DateTime<Utc>>,
-    /// When it was made, while nothing was sent yet.
+    /// When it was created, if it was not sent yet.
     pub created: Option<DateTime<Utc>>,
-    /// What happened to its messages.
+    /// The counts of its messages.
     pub counts: Counts,
-    /// Messages that failed, by reason.
+    /// Failed messages by reason.
     pub failures: Failures,
-    /// What it cost, in the provider's credits.
+    /// The cost in the provider's credits.
     pub cost_credits: Option<f64>,
-    /// The provider's own delivery rate, as a ratio.
+    /// The delivery rate that the provider reports, as a ratio.
     pub reported_delivery_ratio: Option<f64>,
-    /// What `campaign_info` can carry beside the name.
+    /// Optional labels of `campaign_info`.
     pub info: Arc<Info>,
 }
 
-/// What a campaign was sent over.
+/// The channel of a campaign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Channel {
     /// Text messages.
@@ -50,12 +50,12 @@ pub enum Channel {
     Sms,
     /// WhatsApp messages.
     Whatsapp,
-    /// Something else, in the provider's word, lower case.
+    /// Another channel, as the provider names it, in lower case.
     Other(String),
 }
 
 impl Channel {
-    /// The channel of a provider's word for it, whatever its case.
+    /// The channel that a provider names. Case is ignored.
     pub fn from_word(word: &str) -> Self {
         match word.trim().to_lowercase().as_str() {
             "sms" => Self::Sms,
@@ -74,20 +74,20 @@ impl Channel {
     }
 }
 
-/// Where a campaign stands.
+/// The status of a campaign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
-    /// All of it was sent.
+    /// Sent completely.
     Sent,
-    /// Planned for later.
+    /// Scheduled for later.
     Waiting,
     /// Being sent.
     InProgress,
-    /// A person at the provider has to look at it first.
+    /// Waiting for the provider's approval.
     InModeration,
-    /// Refused by the provider.
+    /// Rejected by the provider.
     Denied,
-    /// A word that the provider does not document.
+    /// A status that the provider does not document.
     Other,
 }
 
@@ -104,14 +104,13 @@ impl Status {
         }
     }
 
-    /// Whether nothing was sent yet: such a campaign has no date of sending and no ratios.
+    /// Whether nothing was sent yet. Such a campaign has no sending date and no ratios.
     pub const fn nothing_sent_yet(self) -> bool {
         matches!(self, Self::Waiting | Self::InModeration | Self::Denied)
     }
 }
 
-/// Descriptive labels that `campaign_info` can carry besides the name, in the order of the
-/// provider's kind, which names them.
+/// Optional labels of `campaign_info`. The provider's kind names them and sets their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Info(Box<[(Arc<str>, String)]>);
 
@@ -142,7 +141,7 @@ impl FromIterator<(Arc<str>, String)> for Info {
 
 impl Campaign {
     /// The denominator of the delivery, click, bounce and opt-out ratios: the sends if the provider
-    /// reports them, else the recipients; nothing while nothing was sent yet.
+    /// reports them, else the recipients; `None` if nothing was sent yet.
     pub fn attempted(&self) -> Option<u64> {
         if self.status.is_some_and(Status::nothing_sent_yet) {
             return None;
@@ -151,7 +150,7 @@ impl Campaign {
         sends.or_else(|| self.counts.get(Count::Recipients))
     }
 
-    /// When it was sent or is going to be: what the newest campaigns are chosen by.
+    /// When it was or will be sent. Campaigns are ordered by this date.
     pub fn date(&self) -> Option<DateTime<Utc>> {
         self.last_sent.or(self.scheduled)
     }
@@ -210,7 +209,7 @@ impl Ratio {
         }
     }
 
-    /// The name, which the metric carries between `campaign_` and `_ratio`.
+    /// The part of the metric's name between `campaign_` and `_ratio`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Delivery => "delivery",
@@ -223,7 +222,7 @@ impl Ratio {
         }
     }
 
-    /// Numerator and denominator, where a campaign reports both.
+    /// Numerator and denominator, if a campaign reports both.
     pub fn parts(self, campaign: &Campaign) -> Option<(u64, u64)> {
         let (numerator, denominator) = self.counts();
         let denominator = match denominator {
@@ -235,7 +234,7 @@ impl Ratio {
     }
 
     /// The ratio of a group of campaigns: the sum of the numerators over the sum of the
-    /// denominators of those that report both. Never clamped; nothing where the denominator is 0.
+    /// denominators of those that report both. Not clamped; `None` if the denominator is 0.
     pub fn of<'a>(self, campaigns: impl IntoIterator<Item = &'a Campaign>) -> Option<f64> {
         let mut sums = Sums::default();
         for campaign in campaigns {
@@ -245,7 +244,7 @@ impl Ratio {
     }
 }
 
-/// Sums of numerators and denominators, in 128 bits, so that no sum of 64-bit counts can overflow.
+/// Sums of numerators and denominators. With 128 bits no sum of 64-bit counts overflows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     numerator: u128,
@@ -264,16 +263,16 @@ impl Sums {
     }
 }
 
-/// Some campaigns taken together.
+/// The totals of a group of campaigns.
 #[derive(Clone, Debug, Default)]
 pub struct Totals {
-    /// How many they are.
+    /// The number of campaigns.
     pub campaigns: usize,
     sums: [Sums; Self::RATIOS.len()],
 }
 
 impl Totals {
-    /// The ratios that are known of them.
+    /// The ratios of the group that are available.
     const RATIOS: [Ratio; 4] = [Ratio::Delivery, Ratio::Click, Ratio::Bounce, Ratio::OptOut];
 
     /// Adds a campaign.
@@ -284,7 +283,7 @@ impl Totals {
         }
     }
 
-    /// Their delivery, click, bounce or opt-out ratio, as [`Ratio::of`] has it; nothing for another.
+    /// The same as [`Ratio::of`] for the delivery, click, bounce, and opt-out ratios; `None` for others.
     pub fn ratio(&self, ratio: Ratio) -> Option<f64> {
         let mut all = self.sums.iter().zip(Self::RATIOS);
         all.find(|(_, known)| *known == ratio)?.0.ratio()
@@ -309,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn attempted_is_the_sends_or_else_the_recipients() {
+    fn attempted_is_sends_or_else_recipients() {
         assert_eq!(campaign(Some(3), Some(4), None).attempted(), Some(3));
         assert_eq!(campaign(None, Some(4), None).attempted(), Some(4));
         assert_eq!(campaign(None, None, Some(4)).attempted(), None);
     }
 
     #[test]
-    fn a_campaign_of_which_nothing_was_sent_has_no_ratio() {
+    fn a_campaign_has_no_ratio_before_it_is_sent() {
         for (status, expected) in [
             (Status::Waiting, None),
             (Status::InModeration, None),
@@ -332,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_needs_both_counts_and_a_denominator_above_zero() {
+    fn a_ratio_requires_both_counts_and_a_positive_denominator() {
         assert_eq!(
             Ratio::Delivery.of([&campaign(Some(4), None, Some(3))]),
             Some(0.75)
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_of_a_group_is_sum_over_sum_of_those_that_report_both() {
+    fn the_ratio_of_a_group_is_the_ratio_of_sums() {
         let group = [
             campaign(Some(100), None, Some(50)),
             campaign(Some(300), None, Some(300)),
@@ -366,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_known_whatever_its_case() {
+    fn the_case_of_a_channel_is_ignored() {
         assert_eq!(Channel::from_word("SMS"), Channel::Sms);
         assert_eq!(Channel::from_word("WhatsApp"), Channel::Whatsapp);
         assert_eq!(

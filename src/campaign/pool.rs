@@ -1,5 +1,5 @@
-//! Campaigns by id, and what they have in common stored once: most of what a poll reads is what the
-//! one before has read.
+//! Campaigns by id, with shared memory for equal parts: most of what a poll reads is the same as
+//! before.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::campaign::{Campaign, Info};
 
-/// Campaigns, each id once.
+/// Campaigns with unique ids.
 #[derive(Clone, Debug, Default)]
 pub struct Campaigns(HashSet<ById>);
 
@@ -36,27 +36,27 @@ impl PartialEq for ById {
 impl Eq for ById {}
 
 impl Campaigns {
-    /// How many there are.
+    /// The number of campaigns.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no campaigns.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The one with an id.
+    /// The campaign with this id.
     pub fn get(&self, id: &str) -> Option<&Arc<Campaign>> {
         self.0.get(id).map(|ById(campaign)| campaign)
     }
 
-    /// All of them, in no order.
+    /// All campaigns, in no particular order.
     pub fn into_vec(self) -> Vec<Arc<Campaign>> {
         self.0.into_iter().map(|ById(campaign)| campaign).collect()
     }
 
-    /// Adds one, in the place of any with the same id.
+    /// Adds a campaign, or replaces the one with the same id.
     pub fn insert(&mut self, campaign: Arc<Campaign>) {
         self.0.replace(ById(campaign));
     }
@@ -68,7 +68,7 @@ impl FromIterator<Arc<Campaign>> for Campaigns {
     }
 }
 
-/// What is known already.
+/// Campaigns and texts whose memory can be shared.
 #[derive(Debug, Default)]
 pub struct Pool {
     campaigns: Arc<Campaigns>,
@@ -77,7 +77,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool that has these campaigns.
+    /// A pool of these campaigns.
     pub fn of(campaigns: Arc<Campaigns>) -> Self {
         let known = campaigns.0.iter().map(|ById(campaign)| campaign);
         Self {
@@ -90,8 +90,7 @@ impl Pool {
         }
     }
 
-    /// A campaign in the memory of the one that is known, if it is the same; else with the texts that
-    /// others have, too.
+    /// Returns the equal campaign of the pool, if there is one. Otherwise shares equal texts.
     pub fn share(&mut self, mut campaign: Campaign) -> Arc<Campaign> {
         if let Some(known) = self.campaigns.get(&campaign.id)
             && **known == campaign

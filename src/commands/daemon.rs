@@ -23,10 +23,11 @@ use crate::config::sharding::Shard;
 use crate::exposition::publisher::{self, Published};
 use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
+use crate::state::snapshot::Generation;
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
+use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::shell_word;
-use crate::upstream::quota::application::Applications;
 use crate::upstream::transport::TOKEN_TIMEOUT;
 use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
@@ -112,7 +113,7 @@ pub async fn run(
         applications: Applications::new(store.clone(), options.flags()),
         store,
         stop: stop.clone(),
-        generation: 0,
+        generation: Generation::default(),
         by_name: HashMap::new(),
     };
     accounts.apply(config, &mut tasks).await?;
@@ -197,7 +198,7 @@ async fn main_loop(
 fn start_publisher(
     tasks: &mut JoinSet<Ended>,
 ) -> anyhow::Result<(Changes, watch::Receiver<Arc<Published>>)> {
-    let published = publisher::nothing()?;
+    let published = publisher::empty()?;
     let exposition = published.subscribe();
     let (changes, inbox) = changes();
     let runtime = Handle::current();

@@ -1,77 +1,75 @@
 //! The `demo` command: the daemon, polling simulated providers in the same process.
 //!
-//! Only the providers are simulated. Configuration, tokens, polling and HTTP are what they are for
-//! an account.
+//! Only the providers are simulated. Configuration, tokens, polling and HTTP are those of a real
+//! account.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use campaign_simulator::{Simulator, State, World};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::commands::daemon;
 use crate::config::Config;
 use crate::document::duration_text;
-use crate::provider;
-use crate::simulator::{Api, Simulator, State, World};
+use crate::provider::Kinds;
+use crate::upstream::transport;
 use crate::web::protection::configuration::WebConfig;
 
-/// What the simulated providers accept. It opens nothing else.
+/// The token that the simulated providers accept.
 const TOKEN: &str = "demo-token";
 
-/// The simulated providers, and the configuration that reads them.
+/// Simulated providers and a configuration that reads them.
 #[derive(Debug)]
 pub struct Providers {
-    /// A running API for each account.
-    pub simulators: [(Api, Simulator); 3],
-    /// The accounts.
+    /// The running APIs, one per account, in the order of the accounts.
+    pub simulators: Vec<Simulator>,
+    /// The configuration.
     pub config: Config,
-    /// What reaches the providers.
+    /// The HTTP client that reaches the providers.
     pub client: reqwest::Client,
     /// Removed when dropped.
     folder: TempDir,
 }
 
 impl Providers {
-    /// Starts them with their worlds. The campaigns are the same for the same seed and moment.
+    /// Starts one account per provider. Its campaigns depend on the seed and the moment only.
     pub async fn start(
+        kinds: &Kinds,
         seed: u64,
         started: DateTime<Utc>,
         poll_interval: Duration,
     ) -> anyhow::Result<Self> {
-        let simulate = async |api: Api| {
-            let state = State::new(TOKEN, World::new(api, seed, started));
-            let simulator = Simulator::start(api, state).await;
-            anyhow::Ok((
-                api,
-                simulator.with_context(|| format!("cannot simulate {api:?}"))?,
-            ))
-        };
-        let simulators = [
-            simulate(Api::ConstantContact).await?,
-            simulate(Api::Cinnox).await?,
-            simulate(Api::Smsup).await?,
-        ];
-
         let folder = TempDir::with_prefix("campaign_exporter_demo_");
-        let folder = folder.context("cannot make a folder for the demo's configuration")?;
+        let folder = folder.context("cannot create a folder for the demo's configuration")?;
         let token_file = folder.path().join("token");
         std::fs::write(&token_file, TOKEN).context("cannot write the demo's token")?;
-        let yaml = config(&token_file, poll_interval, &simulators);
-        std::fs::write(config_file(&folder), yaml)
+        let mut simulators = Vec::new();
+        let mut accounts = Vec::new();
+        for kind in kinds.iter() {
+            let api = kind.simulated;
+            let state = State::new(TOKEN, World::new(api, seed, started));
+            let simulator = Simulator::start(api, state).await;
+            let simulator = simulator.with_context(|| format!("cannot simulate {}", kind.name))?;
+            let mut account = api.account(&simulator.base_url(), &token_file);
+            account["name"] = json!(kind.demo_account);
+            accounts.push(account);
+            simulators.push(simulator);
+        }
+        let config = config(kinds, poll_interval, &accounts);
+        std::fs::write(config_file(folder.path()), config)
             .context("cannot write the demo's configuration")?;
-
-        // not logged: that a poll interval is short is the point of the demo
-        let config = Config::load(&config_file(&folder), &provider::native(), None)?;
-        // a proxy from the environment leads away from this machine, and without TLS there is no
-        // need for the certificates that a small image lacks
+        // its warnings are not logged: short poll intervals are the point of the demo
+        let config = Config::load(&config_file(folder.path()), kinds, None)?;
+        // no proxy for loopback, and no certificates, which a small image lacks
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         Ok(Self {
             simulators,
             config,
-            client: crate::upstream::transport::client(client)?,
+            client: transport::client(client)?,
             folder,
         })
     }
@@ -90,62 +88,29 @@ pub async fn run(
         folder,
         config,
         client,
-    } = Providers::start(seed, Utc::now(), poll_interval).await?;
-    daemon::run(
-        daemon::Options {
-            config_file: config_file(&folder),
-            // what these providers say is good for one run only
-            storage: None,
-            ..options
-        },
-        config,
-        web_config,
-        client,
-    )
-    .await
+    } = Providers::start(&options.kinds, seed, Utc::now(), poll_interval).await?;
+    let options = daemon::Options {
+        config_file: config_file(folder.path()),
+        // what these providers say is valid for one run only
+        storage: None,
+        ..options
+    };
+    daemon::run(options, config, web_config, client).await
 }
 
-fn config_file(folder: &TempDir) -> PathBuf {
-    folder.path().join("campaign_exporter.yml")
+fn config_file(folder: &Path) -> PathBuf {
+    folder.join("campaign_exporter.yml")
 }
 
-/// The demo's configuration. JSON is YAML, too, and takes any path as it is.
-fn config(
-    token_file: &Path,
-    poll_interval: Duration,
-    simulators: &[(Api, Simulator); 3],
-) -> String {
-    let labels: Vec<String> = provider::native()
-        .info_labels()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let accounts = simulators.each_ref().map(|(api, simulator)| match api {
-        Api::ConstantContact => json!({
-            "name": "spring-us",
-            "provider": "constant_contact",
-            "base_url": simulator.base_url(),
-            "access_token_file": token_file,
-        }),
-        Api::Cinnox => json!({
-            "name": "desk-hk",
-            "provider": "cinnox",
-            "base_url": simulator.base_url(),
-            "app_id": "demo-app",
-            "token_file": token_file,
-        }),
-        Api::Smsup => json!({
-            "name": "shoes-ch",
-            "provider": "smsup",
-            "base_url": simulator.base_url(),
-            "token_file": token_file,
-        }),
-    });
+/// The demo's configuration. JSON is YAML, and quotes any path.
+fn config(kinds: &Kinds, poll_interval: Duration, accounts: &[Value]) -> String {
+    let labels = kinds.info_labels();
+    let labels: Vec<&str> = labels.iter().map(|label| &**label).collect();
     let config = json!({
         "global": {
             "poll_interval": duration_text(poll_interval),
             "info_labels": labels,
-            // a provider of one's own has no quota
+            // these providers have no quota
             "requests_per_second": 1_000,
             "requests_per_day": 1_000_000,
         },

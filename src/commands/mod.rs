@@ -2,11 +2,12 @@
 
 pub mod authorize;
 pub mod daemon;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod poll;
 
 use crate::config::Account;
-use crate::upstream::quota::application::Applications;
+use crate::upstream::applications::Applications;
 
 /// Applies the request limits of the accounts to the applications that they share.
 async fn configure_quotas(applications: &mut Applications, accounts: &[Account]) {

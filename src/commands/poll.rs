@@ -6,17 +6,18 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::commands::configure_quotas;
 use crate::config::Account;
 use crate::exposition::families;
 use crate::exposition::format::{Format, Writer};
-use crate::polling::poller::{Outcome, Poller, Progress, connect};
-use crate::state::snapshot::{Change, Configured, Snapshot};
+use crate::polling::poller::{Outcome, Poller, Progress};
+use crate::polling::restore::connect;
+use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
-use crate::upstream::quota::application::Applications;
+use crate::upstream::applications::Applications;
 
 /// Polls the accounts concurrently, each with a full read. `flags` are the flags with which another
 /// command finds the same files. Returns whether all polls succeeded.
@@ -30,11 +31,11 @@ pub async fn poll(
     let mut snapshot = Snapshot::default();
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
-    let generation = 1;
+    let generation = Generation::default();
     snapshot.apply(Change::Configured(
         accounts
             .iter()
-            .map(|account| Configured {
+            .map(|account| ConfiguredAccount {
                 generation,
                 account: account.clone(),
                 poll_interval: account.polling.poll_interval,
@@ -55,11 +56,13 @@ pub async fn poll(
             access,
             progress: Progress::default(),
         };
-        polls.spawn(async move {
+        let span = poller.span();
+        let poll = async move {
             let turn = poller.turn().await;
             let outcome = poller.poll(turn).await;
             (poller, outcome)
-        });
+        };
+        polls.spawn(poll.instrument(span));
     }
     telemetry.set_accounts(telemetries);
 

@@ -14,7 +14,7 @@ use crate::config::sharding::Shard;
 use crate::document::keys::{Key, Takes, Values};
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{self, Kinds, Provider};
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The table of what is exported about campaigns and accounts, and its rendering.
+//! The metric families of campaigns and accounts, and how their samples are written.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample};
 use crate::state::snapshot::{AccountState, Snapshot};
 
-/// What every campaign metric's HELP ends with, as the exporter guide of Prometheus asks of
-/// whatever is not read at the scrape.
-pub const BACKGROUND: &str = "Read from the provider in the background; \
-    campaign_account_last_success_timestamp_seconds tells when.";
+/// End of the HELP of every campaign metric. Prometheus' guide to writing exporters asks for it if
+/// metrics are not read during the scrape.
+pub const BACKGROUND: &str = "Read from the provider in the background; see \
+    campaign_account_last_success_timestamp_seconds for the time.";
 
-/// A metric.
+/// A metric family.
 #[derive(Debug)]
 pub struct Family<T: 'static> {
     name: &'static str,
@@ -22,20 +22,22 @@ pub struct Family<T: 'static> {
     samples: Samples<T>,
 }
 
-/// What samples a metric has for each `T`.
+/// The samples of a family for a campaign or account.
 #[derive(Debug)]
 enum Samples<T> {
-    /// One without labels of its own, at most.
+    /// At most one, without additional labels.
     Value(fn(&T) -> Option<f64>),
-    /// Any number of them.
-    Labelled(fn(&mut Rows<'_>, &T)),
+    /// At most one: this count.
+    Count(Count, fn(&T, Count) -> Option<u64>),
+    /// Any number, with additional labels.
+    Labeled(fn(&mut Rows<'_>, &T)),
 }
 
-/// Where a metric's samples for one campaign or account are written.
+/// Writes the samples of a family for a campaign or account.
 struct Rows<'a> {
     out: &'a mut String,
     name: &'static str,
-    /// The labels that all of them have, escaped.
+    /// The common labels, escaped.
     labels: &'a str,
     account: &'a AccountState,
     written: usize,
@@ -50,37 +52,39 @@ impl Rows<'_> {
 }
 
 impl Family<Campaign> {
-    /// Begins the family.
+    const fn of_count(name: &'static str, count: Count) -> Self {
+        Self {
+            name,
+            help: count.meaning(),
+            samples: Samples::Count(count, |campaign, count| campaign.counts.get(count)),
+        }
+    }
+
+    /// Writes the header of the family.
     pub fn begin(&self, writer: &mut Writer) {
         writer.gauge(self.name, &format!("{} {BACKGROUND}", self.help));
     }
 }
 
 impl Family<AccountState> {
-    /// Begins the family.
+    /// Writes the header of the family.
     pub fn begin(&self, writer: &mut Writer) {
         writer.gauge(self.name, self.help);
     }
 }
 
 impl<T> Family<T> {
-    /// The name of the metric.
+    /// Returns the name of the metric.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Writes the samples of a campaign or account, which all have these labels. Returns how many
-    /// there are.
+    /// Writes the samples of a campaign or account with these common labels. Returns their number.
     fn write(&self, out: &mut String, labels: &str, account: &AccountState, of: &T) -> usize {
-        match self.samples {
-            Samples::Value(value) => {
-                let Some(value) = value(of) else {
-                    return 0;
-                };
-                sample(out, self.name, labels, value);
-                1
-            }
-            Samples::Labelled(write) => {
+        let value = match self.samples {
+            Samples::Value(value) => value(of),
+            Samples::Count(count, get) => get(of, count).map(|count| count as f64),
+            Samples::Labeled(write) => {
                 let mut rows = Rows {
                     out,
                     name: self.name,
@@ -89,103 +93,68 @@ impl<T> Family<T> {
                     written: 0,
                 };
                 write(&mut rows, of);
-                rows.written
+                return rows.written;
             }
-        }
+        };
+        let Some(value) = value else {
+            return 0;
+        };
+        sample(out, self.name, labels, value);
+        1
     }
 }
 
-/// What is exported about each campaign.
+/// The families of campaigns.
 pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_info",
-        help: "The campaign's name and what else describes it; always 1.",
-        samples: Samples::Labelled(write_info),
+        help: "Name of the campaign and the labels selected by info_labels. Always 1.",
+        samples: Samples::Labeled(write_info),
     },
     Family {
         name: "campaign_status",
-        help: "The campaign's current status; always 1.",
-        samples: Samples::Labelled(write_status),
+        help: "Current status of the campaign. Always 1.",
+        samples: Samples::Labeled(write_status),
     },
     Family {
         name: "campaign_failures",
         help: "Messages that could not be delivered, by reason.",
-        samples: Samples::Labelled(write_failures),
+        samples: Samples::Labeled(write_failures),
     },
     Family {
         name: "campaign_last_sent_timestamp_seconds",
-        help: "When the campaign was last sent, in unix time; absent while nothing was sent yet.",
+        help: "Unix time when the campaign was last sent. Absent until messages are sent.",
         samples: Samples::Value(|campaign| timestamp(campaign.last_sent)),
     },
     Family {
         name: "campaign_scheduled_timestamp_seconds",
-        help: "When the campaign is to be sent, in unix time; absent once it was.",
+        help: "Unix time when the campaign is scheduled to be sent. Absent once messages are sent.",
         samples: Samples::Value(|campaign| timestamp(campaign.scheduled)),
     },
     Family {
         name: "campaign_created_timestamp_seconds",
-        help: "When the campaign was made, in unix time; absent once it was sent.",
+        help: "Unix time when the campaign was created. Absent once messages are sent.",
         samples: Samples::Value(|campaign| timestamp(campaign.created)),
     },
-    Family {
-        name: "campaign_recipients",
-        help: "Recipients that the campaign was made for.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Recipients))),
-    },
+    Family::of_count("campaign_recipients", Count::Recipients),
     Family {
         name: "campaign_attempted",
-        help: "Denominator of the delivery, click, bounce and opt-out ratios: the sends if the \
-               provider reports them, else the recipients; absent while nothing was sent yet.",
-        samples: Samples::Value(|campaign| count(campaign.attempted())),
+        help: "Denominator of the delivery, click, bounce and opt-out ratios: sends if the provider \
+               reports them, otherwise recipients. Absent until messages are sent.",
+        samples: Samples::Value(|campaign| Some(campaign.attempted()? as f64)),
     },
-    Family {
-        name: "campaign_sends",
-        help: "Messages sent.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Sends))),
-    },
-    Family {
-        name: "campaign_deliveries",
-        help: "Messages delivered.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Deliveries))),
-    },
-    Family {
-        name: "campaign_opens",
-        help: "Messages opened.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Opens))),
-    },
-    Family {
-        name: "campaign_clicks",
-        help: "Recipients who followed a link.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Clicks))),
-    },
-    Family {
-        name: "campaign_bounces",
-        help: "Messages that could not be delivered.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Bounces))),
-    },
-    Family {
-        name: "campaign_opt_outs",
-        help: "Recipients who opted out.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::OptOuts))),
-    },
-    Family {
-        name: "campaign_reads",
-        help: "Messages read.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Reads))),
-    },
-    Family {
-        name: "campaign_replies",
-        help: "Replies; one recipient may give several, so there may be more than recipients.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Replies))),
-    },
-    Family {
-        name: "campaign_pending",
-        help: "Messages sent whose delivery is not confirmed yet.",
-        samples: Samples::Value(|campaign| count(campaign.counts.get(Count::Pending))),
-    },
+    Family::of_count("campaign_sends", Count::Sends),
+    Family::of_count("campaign_deliveries", Count::Deliveries),
+    Family::of_count("campaign_opens", Count::Opens),
+    Family::of_count("campaign_clicks", Count::Clicks),
+    Family::of_count("campaign_bounces", Count::Bounces),
+    Family::of_count("campaign_opt_outs", Count::OptOuts),
+    Family::of_count("campaign_reads", Count::Reads),
+    Family::of_count("campaign_replies", Count::Replies),
+    Family::of_count("campaign_pending", Count::Pending),
     Family {
         name: "campaign_cost_credits",
-        help: "What the campaign cost, in the provider's credits.",
+        help: "Cost of the campaign in the provider's credits.",
         samples: Samples::Value(|campaign| campaign.cost_credits),
     },
     Family {
@@ -225,91 +194,91 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     },
     Family {
         name: "campaign_reported_delivery_ratio",
-        help: "The provider's own delivery rate / 100; what it is a rate of is not documented.",
+        help: "The provider's own delivery rate / 100. Its denominator is not documented.",
         samples: Samples::Value(|campaign| campaign.reported_delivery_ratio),
     },
 ];
 
-/// What is exported about each account.
+/// The families of accounts.
 pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     Family {
         name: "campaign_account_up",
-        help: "1 if the last poll of the account succeeded, else 0; 0 before the first.",
+        help: "Whether the last poll of the account succeeded (1) or not (0). 0 before the first poll.",
         samples: Samples::Value(|state| Some(f64::from(u8::from(state.up)))),
     },
     Family {
         name: "campaign_account_last_success_timestamp_seconds",
-        help: "When the last good poll of the account ended, in unix time.",
+        help: "Unix time when the last successful poll of the account ended.",
         samples: Samples::Value(|state| timestamp(state.last_success)),
     },
     Family {
         name: "campaign_account_last_poll_timestamp_seconds",
-        help: "When the last poll of the account ended, good or bad, in unix time.",
+        help: "Unix time when the last poll of the account ended, successful or not.",
         samples: Samples::Value(|state| timestamp(state.last_poll)),
     },
     Family {
         name: "campaign_account_poll_duration_seconds",
-        help: "How long the last poll of the account took; 0 before the first.",
+        help: "Duration of the last poll of the account. 0 before the first poll.",
         samples: Samples::Value(|state| {
             Some(state.poll_duration.unwrap_or_default().as_secs_f64())
         }),
     },
     Family {
         name: "campaign_account_poll_interval_seconds",
-        help: "How often the account is read at present: as configured, or more seldom where the \
-               day's requests would not suffice.",
+        help: "Current poll interval of the account: as configured, or longer if the daily request \
+               budget is too small.",
         samples: Samples::Value(|state| Some(state.poll_interval.as_secs_f64())),
     },
     Family {
         name: "campaign_account_lookback_seconds",
-        help: "Campaigns sent longer ago are not read.",
+        help: "Campaigns sent longer ago than this are not read.",
         samples: Samples::Value(|state| Some(state.account.polling.lookback.as_secs_f64())),
     },
     Family {
         name: "campaign_account_campaigns_dropped",
-        help: "Campaigns that max_campaigns left out of the current data.",
+        help: "Campaigns left out of the current data because of max_campaigns.",
         samples: Samples::Value(|state| Some(state.data().map_or(0.0, |data| data.dropped as f64))),
     },
     Family {
         name: "campaign_account_credits",
-        help: "The credits that the account has left.",
+        help: "Remaining credits of the account.",
         samples: Samples::Value(|state| state.data().and_then(|data| data.credits)),
     },
     Family {
         name: "campaign_account_token_expiry_timestamp_seconds",
-        help: "When the access token in use runs out, in unix time, where that is known.",
+        help: "Unix time when the access token in use expires, if known.",
         samples: Samples::Value(|state| timestamp(state.token_expiry)),
     },
     Family {
         name: "campaign_account_campaigns",
         help: "Campaigns in the current data.",
-        samples: Samples::Labelled(write_campaigns),
+        samples: Samples::Labeled(write_campaigns),
     },
     Family {
         name: "campaign_account_delivery_ratio",
-        help: "Sum of campaign_deliveries / sum of campaign_attempted, over the campaigns with both.",
-        samples: Samples::Labelled(|rows, account| write_ratio(rows, account, Ratio::Delivery)),
+        help: "Sum of campaign_deliveries / sum of campaign_attempted, over the campaigns that report both.",
+        samples: Samples::Labeled(|rows, account| write_ratio(rows, account, Ratio::Delivery)),
     },
     Family {
         name: "campaign_account_click_ratio",
-        help: "Sum of campaign_clicks / sum of campaign_attempted, over the campaigns with both.",
-        samples: Samples::Labelled(|rows, account| write_ratio(rows, account, Ratio::Click)),
+        help: "Sum of campaign_clicks / sum of campaign_attempted, over the campaigns that report both.",
+        samples: Samples::Labeled(|rows, account| write_ratio(rows, account, Ratio::Click)),
     },
     Family {
         name: "campaign_account_bounce_ratio",
-        help: "Sum of campaign_bounces / sum of campaign_attempted, over the campaigns with both.",
-        samples: Samples::Labelled(|rows, account| write_ratio(rows, account, Ratio::Bounce)),
+        help: "Sum of campaign_bounces / sum of campaign_attempted, over the campaigns that report both.",
+        samples: Samples::Labeled(|rows, account| write_ratio(rows, account, Ratio::Bounce)),
     },
     Family {
         name: "campaign_account_opt_out_ratio",
-        help: "Sum of campaign_opt_outs / sum of campaign_attempted, over the campaigns with both.",
-        samples: Samples::Labelled(|rows, account| write_ratio(rows, account, Ratio::OptOut)),
+        help: "Sum of campaign_opt_outs / sum of campaign_attempted, over the campaigns that report both.",
+        samples: Samples::Labeled(|rows, account| write_ratio(rows, account, Ratio::OptOut)),
     },
     Family {
         name: "campaign_account_reported_ratio",
-        help: "The provider's own rate / 100 for all campaigns of the account; only where it \
-               speaks of all of them.",
-        samples: Samples::Labelled(write_reported_ratios),
+        help: "The provider's own rate / 100 over all campaigns of the account. Absent if the rate \
+               does not cover all of them.",
+        samples: Samples::Labeled(write_reported_ratios),
     },
 ];
 
@@ -317,11 +286,7 @@ fn timestamp(time: Option<DateTime<Utc>>) -> Option<f64> {
     time.map(|time| time.timestamp_millis() as f64 / 1000.0)
 }
 
-fn count(count: Option<u64>) -> Option<f64> {
-    count.map(|count| count as f64)
-}
-
-/// Everything about the campaigns and accounts of a snapshot, as one text.
+/// Renders the campaigns and accounts of a snapshot in one pass.
 pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let accounts = snapshot.accounts();
     let rows = accounts.map(|account| CampaignRows::new(account, account.campaigns()));
@@ -346,7 +311,7 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     writer.into_string()
 }
 
-/// A family with its samples, or nothing where there is none.
+/// Writes a family unless it has no samples.
 fn write_family(writer: &mut Writer, begin: impl FnOnce(&mut Writer), samples: &str) {
     if !samples.is_empty() {
         begin(writer);
@@ -354,14 +319,14 @@ fn write_family(writer: &mut Writer, begin: impl FnOnce(&mut Writer), samples: &
     }
 }
 
-/// The number of campaign series.
+/// Writes the number of campaign series.
 pub fn write_series(writer: &mut Writer, series: usize) {
     let name = "campaign_exporter_series";
     writer.gauge(name, "Campaign series in the current exposition.");
     writer.sample(name, "", series as f64);
 }
 
-/// The samples of an account in one of the [`ACCOUNT_FAMILIES`].
+/// Writes the samples of an account in one of the [`ACCOUNT_FAMILIES`].
 pub fn write_account(out: &mut String, family: &Family<AccountState>, account: &AccountState) {
     family.write(out, &account_labels(account), account, account);
 }
@@ -373,7 +338,7 @@ fn account_labels(account: &AccountState) -> String {
     ])
 }
 
-/// Campaigns of an account with the labels that all their series have, escaped once for all families.
+/// Campaigns of an account, each with the labels of all its series, escaped once for all families.
 #[derive(Debug)]
 pub struct CampaignRows<'a> {
     account: &'a AccountState,
@@ -381,7 +346,7 @@ pub struct CampaignRows<'a> {
 }
 
 impl<'a> CampaignRows<'a> {
-    /// Some campaigns of an account.
+    /// Escapes the labels of some campaigns of an account.
     pub fn new(account: &'a AccountState, campaigns: &'a [Arc<Campaign>]) -> Self {
         let of_account = account_labels(account);
         let campaigns = campaigns.iter().map(|campaign| {
@@ -397,7 +362,7 @@ impl<'a> CampaignRows<'a> {
         }
     }
 
-    /// Writes their samples in one of the [`CAMPAIGN_FAMILIES`]. Returns how many there are.
+    /// Writes the samples in one of the [`CAMPAIGN_FAMILIES`]. Returns their number.
     pub fn write(&self, out: &mut String, family: &Family<Campaign>) -> usize {
         let campaigns = self.campaigns.iter();
         campaigns
@@ -407,10 +372,10 @@ impl<'a> CampaignRows<'a> {
 }
 
 fn write_info(rows: &mut Rows<'_>, campaign: &Campaign) {
-    let wanted = rows.account.info_labels().iter();
-    let known = wanted.filter_map(|label| Some((&**label, campaign.info.get(label)?)));
-    let name = [("campaign_name", campaign.name.as_ref())];
-    rows.push(name.into_iter().chain(known), 1.0);
+    let name = ("campaign_name", campaign.name.as_ref());
+    let configured = rows.account.info_labels().iter();
+    let known = configured.filter_map(|label| Some((&**label, campaign.info.get(label)?)));
+    rows.push([name].into_iter().chain(known), 1.0);
 }
 
 fn write_status(rows: &mut Rows<'_>, campaign: &Campaign) {
@@ -431,7 +396,7 @@ fn write_campaigns(rows: &mut Rows<'_>, account: &AccountState) {
     }
 }
 
-/// A ratio of all campaigns of a channel.
+/// Writes a ratio over all campaigns of each channel.
 fn write_ratio(rows: &mut Rows<'_>, account: &AccountState, ratio: Ratio) {
     for (channel, totals) in account.by_channel() {
         if let Some(ratio) = totals.ratio(ratio) {
@@ -462,5 +427,17 @@ mod tests {
                 .any(|end| document.contains(&format!("`{name}{end}")));
             assert!(named, "{name}");
         }
+    }
+
+    #[test]
+    fn every_count_has_the_family_named_after_it() {
+        let counts = CAMPAIGN_FAMILIES.iter().filter_map(|family| {
+            let Samples::Count(count, _) = family.samples else {
+                return None;
+            };
+            assert_eq!(family.name, format!("campaign_{}", count.name()));
+            Some(count)
+        });
+        assert_eq!(counts.count(), Count::ALL.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The two text formats: Prometheus' 0.0.4 and OpenMetrics 1.0.
+//! The text formats of Prometheus: 0.0.4 and OpenMetrics 1.0.
 //!
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/> and
 //! <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-/// How metrics are written.
+/// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Prometheus' text format 0.0.4.
@@ -17,10 +17,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// Both of them.
+    /// Both formats.
     pub const ALL: [Self; 2] = [Self::Text, Self::OpenMetrics];
 
-    /// The value of the `Content-Type` header.
+    /// Returns the value of the `Content-Type` header.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -28,7 +28,7 @@ impl Format {
         }
     }
 
-    /// What every exposition ends with.
+    /// Returns the end of every exposition.
     pub const fn end(self) -> &'static str {
         match self {
             Self::Text => "",
@@ -37,7 +37,7 @@ impl Format {
     }
 }
 
-/// Writes families and samples one after another.
+/// Writes families and their samples.
 #[derive(Debug)]
 pub struct Writer {
     out: String,
@@ -45,7 +45,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty exposition.
+    /// Returns a writer of an empty exposition.
     pub const fn new(format: Format) -> Self {
         Self {
             out: String::new(),
@@ -53,13 +53,12 @@ impl Writer {
         }
     }
 
-    /// What was written.
+    /// Returns the text written so far.
     pub fn into_string(self) -> String {
         self.out
     }
 
-    /// Begins a family of gauges. Its samples must follow at once, and there must be one: an empty
-    /// family is legal and still noise.
+    /// Writes the header of a gauge. At least one sample must follow immediately.
     pub fn gauge(&mut self, name: &str, help: &str) {
         self.header(name, help, "gauge");
     }
@@ -87,23 +86,23 @@ impl Writer {
         }
     }
 
-    /// A sample. `labels` is a block as [`labels`] makes it, without braces.
+    /// Writes a sample. `labels` is a block from [`labels`].
     pub fn sample(&mut self, name: &str, labels: &str, value: f64) {
         sample(&mut self.out, name, labels, value);
     }
 
-    /// Samples that [`sample`] wrote.
+    /// Writes samples from [`sample`].
     pub fn samples(&mut self, samples: &str) {
         self.out.push_str(samples);
     }
 
-    /// Families of the `prometheus` crate.
+    /// Writes families of the `prometheus` crate.
     pub fn families(&mut self, families: &[MetricFamily]) {
         for family in families {
             let (name, help) = (family.name(), family.help());
             match family.get_field_type() {
                 MetricType::COUNTER => {
-                    // OpenMetrics names the family without the suffix that its samples have
+                    // in OpenMetrics, only the samples of a counter have the suffix
                     let family_name = match self.format {
                         Format::Text => name,
                         Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
@@ -119,7 +118,7 @@ impl Writer {
                         self.histogram(name, metric);
                     }
                 }
-                // the only other kind that this program registers
+                // this program registers no other types
                 _ => {
                     self.header(name, help, "gauge");
                     for metric in family.get_metric() {
@@ -133,30 +132,30 @@ impl Writer {
     fn histogram(&mut self, name: &str, metric: &Metric) {
         let histogram = metric.get_histogram();
         let labels = pairs(metric);
-        let (bucket, sum, count) = (
-            format!("{name}_bucket"),
-            format!("{name}_sum"),
-            format!("{name}_count"),
-        );
-        let bounds = histogram.get_bucket().iter();
-        let bounds = bounds.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+        let bucket_name = format!("{name}_bucket");
+        let buckets = histogram.get_bucket().iter();
+        let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
         let last = (f64::INFINITY, histogram.get_sample_count());
-        for (bound, below) in bounds.chain([last]) {
+        for (bound, count) in buckets.chain([last]) {
             let mut le = String::new();
             write_number(&mut le, bound);
-            // OpenMetrics wants a number here to have one form only, that of a float
+            // OpenMetrics requires bounds in the form of floats
             if self.format == Format::OpenMetrics && bound.fract() == 0.0 {
                 le.push_str(".0");
             }
             let separator = if labels.is_empty() { "" } else { "," };
             self.sample(
-                &bucket,
+                &bucket_name,
                 &format!("{labels}{separator}le=\"{le}\""),
-                below as f64,
+                count as f64,
             );
         }
-        self.sample(&sum, &labels, histogram.get_sample_sum());
-        self.sample(&count, &labels, histogram.get_sample_count() as f64);
+        self.sample(&format!("{name}_sum"), &labels, histogram.get_sample_sum());
+        self.sample(
+            &format!("{name}_count"),
+            &labels,
+            histogram.get_sample_count() as f64,
+        );
     }
 }
 
@@ -165,8 +164,8 @@ fn pairs(metric: &Metric) -> String {
     labels(pairs.map(|pair| (pair.name(), pair.value())))
 }
 
-/// Writes a sample of a gauge, which is the same in both formats. `labels` is a block as [`labels`]
-/// makes it, without braces.
+/// Writes a sample of a gauge, which is the same in both formats. `labels` is a block from
+/// [`labels`].
 pub fn sample(out: &mut String, name: &str, labels: &str, value: f64) {
     out.push_str(name);
     if !labels.is_empty() {
@@ -179,7 +178,7 @@ pub fn sample(out: &mut String, name: &str, labels: &str, value: f64) {
     out.push('\n');
 }
 
-/// A block of labels, escaped, without braces.
+/// Returns a block of escaped labels, without braces.
 pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let mut block = String::new();
     for (name, value) in pairs {
@@ -209,10 +208,10 @@ fn escape(out: &mut String, value: &str) {
     }
 }
 
-/// Whole numbers up to this are written as integers, which takes a fraction of the time.
+/// Largest float that is written as an integer, which is much faster.
 const MAX_INTEGER: f64 = (1_u64 << 53) as f64;
 
-/// A finite number in its shortest exact form, or `+Inf`.
+/// Writes a finite number in its shortest exact form, or `+Inf`.
 fn write_number(out: &mut String, value: f64) {
     if value == f64::INFINITY {
         out.push_str("+Inf");
@@ -224,7 +223,7 @@ fn write_number(out: &mut String, value: f64) {
         )]
         out.push_str(itoa::Buffer::new().format(value as u64));
     } else {
-        // a String takes all that is written to it
+        // writing to a String cannot fail
         write!(out, "{value}").unwrap_or_default();
     }
 }

@@ -1,25 +1,26 @@
-//! One gzip stream of pieces that are compressed once and a rest that is new at each scrape.
+//! Gzip streams made of pieces that are compressed once and an end that is new at each scrape.
 //!
-//! Several gzip members one after another would be valid, too (RFC 1952, 2.2), but some readers stop
-//! after the first. So each piece is kept as raw deflate blocks that end at a byte boundary without
-//! ending the stream and look back at nothing before them, and the checksums are combined.
+//! A series of gzip members would also be valid (RFC 1952, 2.2), but some readers stop after the
+//! first member. Each piece is therefore kept as raw deflate blocks that end at a byte boundary, do
+//! not end the stream and do not refer to earlier data. The checksums are combined.
 
 use std::io;
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 
-/// Magic number, deflate, no flags, no time, no extra flags, unknown system (RFC 1952, 2.3).
+/// The header: magic number, deflate, no flags, no time, no extra flags, unknown system (RFC 1952,
+/// 2.3).
 pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// Exposition is repetitive: the fastest level already shrinks it to a tenth, and a higher one
-/// costs five times as long for the last few percent.
+/// Compression level. Expositions are repetitive: the fastest level shrinks them to a tenth. Higher
+/// levels take five times as long to save a few percent more.
 const LEVEL: u32 = 1;
 
-/// By how much the memory for what is compressed grows, in bytes.
+/// Bytes by which the output buffer grows.
 const ROOM: usize = 16 * 1024;
 
-/// A text that was compressed by itself and can stand anywhere in a stream.
+/// A text compressed on its own, which can be placed anywhere in a stream.
 #[derive(Debug)]
 pub struct Deflated {
     /// The compressed bytes.
@@ -27,19 +28,19 @@ pub struct Deflated {
     checksum: Crc,
 }
 
-/// Compresses one text after another in the same memory.
+/// Compresses texts with a reused buffer.
 #[derive(Debug)]
 pub struct Compressor {
     compress: Compress,
     out: Vec<u8>,
 }
 
-/// The checksum of a stream so far.
+/// The checksum of the pieces so far.
 #[derive(Debug, Default)]
 pub struct Checksum(Crc);
 
 impl Compressor {
-    /// One that has compressed nothing yet.
+    /// Returns a compressor.
     pub fn new() -> Self {
         Self {
             compress: Compress::new(Compression::new(LEVEL), false),
@@ -47,7 +48,7 @@ impl Compressor {
         }
     }
 
-    /// Compresses a piece of a stream, which may be given in parts.
+    /// Compresses a piece of a stream, given in parts.
     pub fn piece<'a>(&mut self, parts: impl Iterator<Item = &'a [u8]>) -> io::Result<Deflated> {
         self.begin();
         let mut checksum = Crc::new();
@@ -55,7 +56,7 @@ impl Compressor {
             checksum.update(part);
             self.deflate(part, FlushCompress::None)?;
         }
-        // a sync flush: all is written, up to a whole byte, and more can follow
+        // a sync flush ends at a byte boundary, and more can follow
         self.deflate(&[], FlushCompress::Sync)?;
         Ok(Deflated {
             bytes: Bytes::copy_from_slice(&self.out),
@@ -63,7 +64,7 @@ impl Compressor {
         })
     }
 
-    /// The end of a stream, after pieces with the given checksum.
+    /// Returns the end of a stream, after pieces with the given checksum.
     pub fn end(&mut self, before: &Checksum, rest: &[u8]) -> io::Result<Bytes> {
         self.begin();
         self.deflate(rest, FlushCompress::Finish)?;
@@ -78,7 +79,7 @@ impl Compressor {
         Ok(Bytes::copy_from_slice(&self.out))
     }
 
-    /// Forgets what was compressed before, so that nothing of it is looked back at.
+    /// Forgets earlier data, so that the next piece does not refer to it.
     fn begin(&mut self) {
         self.compress.reset();
         self.out.clear();
@@ -92,7 +93,7 @@ impl Compressor {
             let taken = self.compress.total_in() - before;
             let taken = usize::try_from(taken).map_err(io::Error::other)?;
             rest = rest.get(taken..).unwrap_or_default();
-            // with room to spare there is nothing left that it wanted to write
+            // if there is room left, all output has been written
             if self.out.len() < self.out.capacity() {
                 return Ok(());
             }
@@ -108,7 +109,7 @@ impl Default for Compressor {
 }
 
 impl Checksum {
-    /// Adds the next piece.
+    /// Appends a piece.
     pub fn add(&mut self, piece: &Deflated) {
         self.0.combine(&piece.checksum);
     }
@@ -125,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_stream_is_one_member_with_all_pieces_in_any_order(
+        fn streams_are_one_member_with_pieces_in_any_order(
             texts in proptest::collection::vec(".{0,3000}|[ab]{0,9000}", 0..5),
             cut in 0..100_usize,
             reversed: bool,

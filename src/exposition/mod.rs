@@ -1,4 +1,4 @@
-//! Metrics as text: the two formats, the table of families, and what a scrape is sent.
+//! The text formats, the table of metric families, and the response bodies of scrapes.
 
 pub mod families;
 pub mod format;

@@ -1,25 +1,25 @@
-//! A body in pieces that many answers share: nothing of them is copied, nothing put together.
+//! Response bodies made of shared pieces, which are neither copied nor joined.
 
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-/// Shared pieces, one after another, and a last one of this answer's own.
+/// Shared pieces and a last piece that belongs to one response.
 ///
-/// hyper passes all of it to the system as it is, many pieces with one call.
+/// hyper passes many pieces to the system with one vectored write.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces {
     shared: Arc<[Bytes]>,
     last: Bytes,
-    /// The piece that is next, and how much of it is gone.
+    /// The piece to read next, and how many of its bytes have been read.
     index: usize,
     offset: usize,
     remaining: usize,
 }
 
 impl Pieces {
-    /// Shared pieces of so many bytes in all, and a last one.
+    /// Returns a body of shared pieces with a total of `length` bytes and a last piece.
     pub fn new(shared: Arc<[Bytes]>, length: usize, last: Bytes) -> Self {
         debug_assert_eq!(length, shared.iter().map(Bytes::len).sum::<usize>());
         Self {
@@ -68,7 +68,7 @@ impl Buf for Pieces {
     }
 
     fn advance(&mut self, count: usize) {
-        assert!(count <= self.remaining, "there are no more bytes");
+        assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
         let mut left = count + self.offset;
         while let Some(piece) = self.shared.get(self.index)
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_read_as_one_whatever_the_steps(
+        fn pieces_are_read_as_one_in_steps_of_any_size(
             shared in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..6),
             last in proptest::collection::vec(any::<u8>(), 0..9),
             steps in proptest::collection::vec(1..12_usize, 1..60),

@@ -1,30 +1,31 @@
-//! The task that owns the snapshot: takes changes, renders, and publishes what scrapes are sent.
+//! The task that owns the snapshot. It applies changes, renders, and publishes the result.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::exposition::format::Format;
 use crate::exposition::rendering::{Exposition, Renderer};
-use crate::state::changes::{Inbox, Pending};
+use crate::state::changes::{Inbox, PendingChange};
 use crate::state::snapshot::Snapshot;
-use crate::state::status::{Status, Summary};
+use crate::state::status::{Status, StatusCache};
 
-/// The campaign and account metrics as they are sent, and whether each account was polled.
+/// The campaign and account metrics in both formats, and the status of the accounts.
 #[derive(Debug)]
 pub struct Published {
     text: Exposition,
     open_metrics: Exposition,
-    /// What the status page says.
+    /// The content of the status page.
     pub status: Status,
-    /// Whether each account was polled at least once; it stays so.
+    /// Whether every account has been polled at least once. Never becomes false again.
     pub ready: bool,
 }
 
 impl Published {
-    /// The exposition in a format.
+    /// Returns the exposition in a format.
     pub const fn exposition(&self, format: Format) -> &Exposition {
         match format {
             Format::Text => &self.text,
@@ -33,56 +34,58 @@ impl Published {
     }
 }
 
-/// What is published before there is anything.
-pub fn nothing() -> io::Result<watch::Sender<Arc<Published>>> {
-    let nothing = publish(
+/// Returns a channel whose first value has no accounts.
+pub fn empty() -> io::Result<watch::Sender<Arc<Published>>> {
+    let empty = publish(
         &mut Renderer::new()?,
-        &mut Summary::default(),
+        &mut StatusCache::default(),
         &Snapshot::default(),
         false,
     )?;
-    Ok(watch::Sender::new(nothing))
+    Ok(watch::Sender::new(empty))
 }
 
-/// Publishes each change until nobody is left to make any.
+/// Publishes changes until all senders are gone.
 ///
-/// Large snapshots take a while to render, so this needs a thread of its own, beside the workers that
-/// answer scrapes. Always the same one, too: allocators keep memory by thread.
+/// Needs a thread of its own: rendering a large snapshot would delay the workers that answer
+/// scrapes. It has to be the same thread each time, since allocators keep memory by thread.
 pub async fn run(mut inbox: Inbox, published: watch::Sender<Arc<Published>>) -> io::Result<()> {
     let mut snapshot = Snapshot::default();
     let mut renderer = Renderer::new()?;
-    let mut summary = Summary::default();
+    let mut cache = StatusCache::default();
     loop {
         let expiry = snapshot.next_expiry();
-        let mut different = false;
+        let mut changed = false;
         let mut waiting = Vec::new();
         tokio::select! {
             pending = inbox.receive() => {
                 if pending.is_empty() {
                     return Ok(());
                 }
-                for Pending { change, shown } in pending {
-                    different |= snapshot.apply(change);
+                for PendingChange { change, shown } in pending {
+                    changed |= snapshot.apply(change);
                     waiting.push(shown);
                 }
             }
             () = wait_until(expiry) => {}
         }
-        different |= snapshot.expire(Instant::now());
-        if different {
+        changed |= snapshot.expire(Instant::now());
+        if changed {
             let ready = published.borrow().ready || snapshot.all_polled();
-            let new = publish(&mut renderer, &mut summary, &snapshot, ready)?;
+            let new = publish(&mut renderer, &mut cache, &snapshot, ready)?;
             published.send_replace(new);
         }
         for shown in waiting {
-            shown.tell();
+            if shown.send(()).is_err() {
+                debug!("the sender of a change was stopped before scrapes showed it");
+            }
         }
     }
 }
 
 fn publish(
     renderer: &mut Renderer,
-    summary: &mut Summary,
+    cache: &mut StatusCache,
     snapshot: &Snapshot,
     ready: bool,
 ) -> io::Result<Arc<Published>> {
@@ -90,7 +93,7 @@ fn publish(
     Ok(Arc::new(Published {
         text,
         open_metrics,
-        status: summary.of(snapshot),
+        status: cache.status(snapshot),
         ready,
     }))
 }

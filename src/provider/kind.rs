@@ -11,7 +11,7 @@ use crate::campaign::{Channel, Status};
 use crate::document::Section;
 use crate::document::keys::{Key, Values};
 use crate::upstream::auth::Auth;
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 
 /// A provider. Everything that the program and its documents say about a provider comes from here.
 pub struct Kind {
@@ -43,6 +43,11 @@ pub struct Kind {
     pub open: Open,
     /// What the provider's page says besides its tables, in Markdown.
     pub notes: &'static str,
+    /// The name of the demo's account.
+    pub demo_account: &'static str,
+    /// The provider's API on loopback, for the demo and the tests.
+    #[cfg(feature = "demo")]
+    pub simulated: &'static dyn campaign_simulator::Api,
 }
 
 /// Who shares a quota of requests.

@@ -26,7 +26,7 @@ use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;
 use crate::upstream::auth::oauth::DeviceCode;
 use crate::upstream::auth::tokens::{self, Access};
-use crate::upstream::quota::application::Limits;
+use crate::upstream::quota::Limits;
 use crate::upstream::session::Session;
 use crate::upstream::transport::Transport;
 use crate::upstream::{PollError, Reason};

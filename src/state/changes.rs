@@ -1,73 +1,58 @@
-//! The way of changes to the snapshot: whoever makes one goes on once scrapes show it.
+//! Channel for snapshot changes. [`Changes::make`] returns once scrapes show the change.
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
 
 use crate::state::snapshot::Change;
 
-/// Changes that wait to be applied; whoever makes more waits to be heard.
+/// Changes that can wait in the channel before senders have to.
 const CAPACITY: usize = 256;
 
-/// Changes that are applied, and shown, together when they come together.
+/// Most changes that are received, and then published, together.
 const MAX_BATCH: usize = 64;
 
-/// Where changes are made.
+/// Sends changes.
 #[derive(Clone, Debug)]
-pub struct Changes(mpsc::Sender<Pending>);
+pub struct Changes(mpsc::Sender<PendingChange>);
 
-/// Where they arrive.
+/// Receives changes.
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Pending>);
+pub struct Inbox(mpsc::Receiver<PendingChange>);
 
-/// A change that is not shown yet.
+/// A change whose sender waits.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingChange {
     /// The change.
     pub change: Change,
-    /// Who waits.
-    pub shown: Shown,
+    /// Where to signal that scrapes show the change.
+    pub shown: oneshot::Sender<()>,
 }
 
-/// Whoever made a change, waiting.
-#[derive(Debug)]
-pub struct Shown(oneshot::Sender<()>);
-
-/// Nobody takes changes any more: the program is about to stop.
+/// The receiver of changes has stopped.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("nobody takes changes any more")]
+#[error("the receiver of changes has stopped")]
 pub struct Stopped;
 
-/// A way for changes.
+/// Returns both ends of a new channel.
 pub fn changes() -> (Changes, Inbox) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     (Changes(sender), Inbox(receiver))
 }
 
 impl Changes {
-    /// Makes a change and waits until scrapes show it.
+    /// Sends a change and waits until scrapes show it.
     pub async fn make(&self, change: Change) -> Result<(), Stopped> {
         let (shown, is_shown) = oneshot::channel();
-        let shown = Shown(shown);
-        let pending = Pending { change, shown };
+        let pending = PendingChange { change, shown };
         self.0.send(pending).await.map_err(|_| Stopped)?;
         is_shown.await.map_err(|_| Stopped)
     }
 }
 
 impl Inbox {
-    /// The changes that have come; none once nobody is left to make any.
-    pub async fn receive(&mut self) -> Vec<Pending> {
+    /// Waits for changes. Returns none once all senders are gone.
+    pub async fn receive(&mut self) -> Vec<PendingChange> {
         let mut batch = Vec::new();
         self.0.recv_many(&mut batch, MAX_BATCH).await;
         batch
-    }
-}
-
-impl Shown {
-    /// Lets whoever made the change go on.
-    pub fn tell(self) {
-        if self.0.send(()).is_err() {
-            debug!("whoever made a change was stopped before it was shown");
-        }
     }
 }

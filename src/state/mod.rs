@@ -1,4 +1,4 @@
-//! What is known about all accounts now, and how it changes.
+//! What is currently known about all accounts, and how it changes.
 
 pub mod changes;
 pub mod snapshot;

@@ -1,4 +1,4 @@
-//! The state of all accounts at one moment. Pure: time is passed in, nothing waits here.
+//! The state of all accounts at one moment. Pure: no I/O, and time is passed in.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,85 +11,93 @@ use crate::campaign::{Campaign, Channel, Totals};
 use crate::config::Account;
 use crate::upstream::PollError;
 
-/// The number of a configuration; tells the polls of an account as it is configured now from those
-/// of how it was before.
-pub type Generation = u64;
+/// The number of a configuration. Distinguishes polls of the current configuration of an account
+/// from polls that started under an earlier one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Generation(u64);
 
-/// Tells the state of an account from every other that any account was in before.
-pub type Revision = u64;
+impl Generation {
+    /// Returns the generation of the next configuration.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
-/// What changes a snapshot.
+/// Unique per account state; changes whenever anything in it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revision(u64);
+
+/// A change of the snapshot.
 #[derive(Debug)]
 pub enum Change {
-    /// An account was polled, well or badly.
+    /// A poll of an account ended.
     Polled(Box<Update>),
-    /// These accounts are the ones now.
-    Configured(Vec<Configured>),
+    /// These accounts replace all previous ones.
+    Configured(Vec<ConfiguredAccount>),
 }
 
-/// An account as it is configured now.
+/// An account in a new configuration.
 #[derive(Debug)]
-pub struct Configured {
-    /// The number of the configuration that it last changed in.
+pub struct ConfiguredAccount {
+    /// The configuration in which the account last changed.
     pub generation: Generation,
-    /// Its configuration.
+    /// The configuration of the account.
     pub account: Account,
-    /// How often it is polled at present.
+    /// The current poll interval.
     pub poll_interval: Duration,
-    /// What is known about it from before the start, unless it is there already.
-    pub restored: Option<Known>,
+    /// What an earlier process knew. Ignored if the account exists already.
+    pub restored: Option<LastKnown>,
 }
 
-/// What is known about an account from its last polls.
+/// What an earlier process knew about an account.
 #[derive(Debug)]
-pub struct Known {
+pub struct LastKnown {
     /// Whether the last poll succeeded.
     pub up: bool,
-    /// When it ended.
+    /// When the last poll ended.
     pub last_poll: Option<DateTime<Utc>>,
-    /// When the last good one ended.
+    /// When the last successful poll ended.
     pub last_success: Option<DateTime<Utc>>,
-    /// How long the last one took.
+    /// How long the last poll took.
     pub poll_duration: Option<Duration>,
-    /// When the access token in use runs out.
+    /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
-    /// How old the data is, and the data.
+    /// The age of the data, and the data.
     pub data: Option<(Duration, Data)>,
 }
 
-/// What a poll leaves in the snapshot.
+/// The outcome of a poll.
 #[derive(Debug)]
 pub struct Update {
     /// The account's name.
     pub account: String,
-    /// Which configuration of the account was polled.
+    /// The configuration with which the account was polled.
     pub generation: Generation,
     /// When the poll ended.
     pub at: DateTime<Utc>,
-    /// The same on the clock that never jumps.
+    /// When the poll ended, on the monotonic clock.
     pub ended: Instant,
-    /// How long it took.
+    /// How long the poll took.
     pub took: Duration,
-    /// When the next one is to begin, counted from the beginning of this one.
+    /// The time from the start of this poll to the start of the next.
     pub poll_interval: Duration,
-    /// When the access token in use runs out.
+    /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
-    /// The day's requests that were left then, where there is a limit.
+    /// Requests left of the daily budget, if there is one.
     pub requests_remaining: Option<u64>,
-    /// What it found; nothing if it failed.
-    pub data: Option<Data>,
-    /// Why it failed.
-    pub failure: Option<PollError>,
+    /// What the poll found, or why it failed.
+    pub result: Result<Data, PollError>,
 }
 
-/// What one good poll found.
+/// What a successful poll found.
 #[derive(Debug, Default)]
 pub struct Data {
     /// The campaigns, newest first, unique by id.
     pub campaigns: Vec<Arc<Campaign>>,
     /// How many campaigns `max_campaigns` left out.
     pub dropped: usize,
-    /// The credits left.
+    /// The remaining credits.
     pub credits: Option<f64>,
     /// The provider's own rates as ratios.
     pub reported_ratios: Vec<(Arc<str>, f64)>,
@@ -98,39 +106,38 @@ pub struct Data {
 /// An account and what is known about it.
 #[derive(Debug)]
 pub struct AccountState {
-    /// Its configuration.
+    /// The configuration of the account.
     pub account: Account,
     generation: Generation,
-    /// Another one whenever anything is different.
+    /// Changes whenever anything else in the state does.
     pub revision: Revision,
     /// Whether the last poll succeeded.
     pub up: bool,
     /// When the last poll ended.
     pub last_poll: Option<DateTime<Utc>>,
-    /// When the last good poll ended.
+    /// When the last successful poll ended.
     pub last_success: Option<DateTime<Utc>>,
     /// How long the last poll took.
     pub poll_duration: Option<Duration>,
-    /// How often it is polled at present.
+    /// The current poll interval.
     pub poll_interval: Duration,
-    /// When the access token in use runs out.
+    /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
-    /// The day's requests that were left after the last poll, where there is a limit.
+    /// Requests left of the daily budget after the last poll, if there is a budget.
     pub requests_remaining: Option<u64>,
     /// Why the last poll failed.
     pub failure: Option<PollError>,
-    /// What the last good poll found, while it is not stale.
-    data: Option<Aged>,
+    data: Option<DatedData>,
     by_channel: BTreeMap<Channel, Totals>,
 }
 
-/// Data, and how old it is.
+/// Data whose age is known.
 #[derive(Debug)]
-struct Aged {
-    since: Instant,
-    /// How old it was then.
-    age: Duration,
+struct DatedData {
     data: Data,
+    /// The age of the data at `since`.
+    age: Duration,
+    since: Instant,
 }
 
 impl AccountState {
@@ -139,7 +146,7 @@ impl AccountState {
             poll_interval,
             account,
             generation,
-            revision: 0,
+            revision: Revision::default(),
             up: false,
             last_poll: None,
             last_success: None,
@@ -152,47 +159,46 @@ impl AccountState {
         }
     }
 
-    fn restore(&mut self, known: Known, now: Instant) {
+    fn restore(&mut self, known: LastKnown, now: Instant) {
         self.up = known.up;
         self.last_poll = known.last_poll;
         self.last_success = known.last_success;
         self.poll_duration = known.poll_duration;
         self.token_expiry = known.token_expiry;
-        self.data = known.data.map(|(age, data)| Aged {
-            since: now,
-            age,
+        self.data = known.data.map(|(age, data)| DatedData {
             data,
+            age,
+            since: now,
         });
     }
 
-    /// What the last good poll found, while it is not stale.
+    /// Returns what the last successful poll found, unless it is stale.
     pub fn data(&self) -> Option<&Data> {
-        self.data.as_ref().map(|aged| &aged.data)
+        self.data.as_ref().map(|dated| &dated.data)
     }
 
-    /// The campaigns, while they are not stale.
+    /// Returns the campaigns, unless they are stale.
     pub fn campaigns(&self) -> &[Arc<Campaign>] {
         self.data().map_or(&[], |data| &data.campaigns)
     }
 
-    /// The labels that `campaign_info` carries beside the name.
+    /// Returns the configured additional labels of `campaign_info`.
     pub fn info_labels(&self) -> &[Arc<str>] {
         &self.account.polling.info_labels
     }
 
-    /// The campaigns taken together by channel: the channels that the account can have, and any other
-    /// there is.
+    /// Returns the totals of each channel: those that the account can have, and any other that
+    /// appears in the data.
     pub const fn by_channel(&self) -> &BTreeMap<Channel, Totals> {
         &self.by_channel
     }
 
-    /// Takes note that something is different.
+    /// Sets the revision and updates the totals after a change.
     fn changed(&mut self, revision: Revision) {
-        self.revision = revision;
         let possible = self.account.provider.channels().iter();
-        let mut by_channel = possible
+        let mut by_channel: BTreeMap<_, _> = possible
             .map(|channel| (channel.clone(), Totals::default()))
-            .collect::<BTreeMap<_, _>>();
+            .collect();
         for campaign in self.campaigns() {
             match by_channel.get_mut(&campaign.channel) {
                 Some(totals) => totals.add(campaign),
@@ -202,11 +208,12 @@ impl AccountState {
                     .add(campaign),
             }
         }
+        self.revision = revision;
         self.by_channel = by_channel;
     }
 
     fn expiry(&self) -> Option<Instant> {
-        let Aged { since, age, .. } = self.data.as_ref()?;
+        let DatedData { since, age, .. } = self.data.as_ref()?;
         let stale_after = self.account.polling.stale_after(self.poll_interval);
         since.checked_add(stale_after.saturating_sub(*age))
     }
@@ -215,18 +222,18 @@ impl AccountState {
 /// The state of all accounts.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// How many changes there were.
+    /// The last revision given to an account.
     revision: Revision,
     accounts: BTreeMap<String, AccountState>,
 }
 
 impl Snapshot {
-    /// The accounts, by name.
+    /// Returns the accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &AccountState> {
         self.accounts.values()
     }
 
-    /// Makes a change. Returns whether anything is different now.
+    /// Applies a change. Returns whether it had an effect.
     pub fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Polled(update) => self.update(*update),
@@ -237,21 +244,21 @@ impl Snapshot {
         }
     }
 
-    /// Puts a new set of accounts in force. One that is read at the same place as before keeps
-    /// what is known about it.
-    fn configure(&mut self, accounts: Vec<Configured>) {
-        self.revision += 1;
-        let mut before = std::mem::take(&mut self.accounts);
+    /// Replaces all accounts. Those that are still the same account at the provider keep their
+    /// state.
+    fn configure(&mut self, accounts: Vec<ConfiguredAccount>) {
+        let revision = self.next_revision();
+        let mut previous = std::mem::take(&mut self.accounts);
         for configured in accounts {
-            let Configured {
+            let ConfiguredAccount {
                 generation,
                 account,
                 poll_interval,
                 restored,
             } = configured;
             let name = account.name.clone();
-            let mut state = match before.remove(&name) {
-                // goes on undisturbed
+            let mut state = match previous.remove(&name) {
+                // unchanged: keeps its revision, so that it is not rendered again
                 Some(state) if state.generation == generation && state.account == account => {
                     self.accounts.insert(name, state);
                     continue;
@@ -272,64 +279,55 @@ impl Snapshot {
                     state
                 }
             };
-            state.changed(self.revision);
+            state.changed(revision);
             self.accounts.insert(name, state);
         }
     }
 
-    /// Takes what a poll found, unless its account has been configured anew since.
+    /// Applies the outcome of a poll, unless the account has been reconfigured since it started.
     fn update(&mut self, update: Update) -> bool {
-        let Update {
-            account,
-            generation,
-            at,
-            ended,
-            took,
-            poll_interval,
-            token_expiry,
-            requests_remaining,
-            data,
-            failure,
-        } = update;
-        let state = self.accounts.get_mut(&account);
-        let Some(state) = state.filter(|state| state.generation == generation) else {
+        let revision = self.next_revision();
+        let state = self.accounts.get_mut(&update.account);
+        let Some(state) = state.filter(|state| state.generation == update.generation) else {
             return false;
         };
-        state.up = data.is_some();
-        state.last_poll = Some(at);
-        state.poll_duration = Some(took);
-        state.poll_interval = poll_interval;
-        state.token_expiry = token_expiry;
-        state.requests_remaining = requests_remaining;
-        state.failure = failure;
-        if let Some(data) = data {
-            state.last_success = Some(at);
-            state.data = Some(Aged {
-                since: ended,
-                age: Duration::ZERO,
-                data,
-            });
+        state.last_poll = Some(update.at);
+        state.poll_duration = Some(update.took);
+        state.poll_interval = update.poll_interval;
+        state.token_expiry = update.token_expiry;
+        state.requests_remaining = update.requests_remaining;
+        state.up = update.result.is_ok();
+        match update.result {
+            Ok(data) => {
+                state.failure = None;
+                state.last_success = Some(update.at);
+                state.data = Some(DatedData {
+                    data,
+                    age: Duration::ZERO,
+                    since: update.ended,
+                });
+            }
+            Err(error) => state.failure = Some(error),
         }
-        self.revision += 1;
-        state.changed(self.revision);
+        state.changed(revision);
         true
     }
 
-    /// Drops the data that is stale at `now`. Returns whether there was any.
+    /// Removes the data that is stale at `now`. Returns whether there was any.
     pub fn expire(&mut self, now: Instant) -> bool {
+        let revision = self.next_revision();
         let mut expired = false;
         for state in self.accounts.values_mut() {
             if state.expiry().is_some_and(|expiry| expiry <= now) {
                 state.data = None;
-                self.revision += 1;
-                state.changed(self.revision);
+                state.changed(revision);
                 expired = true;
             }
         }
         expired
     }
 
-    /// When data next becomes stale.
+    /// Returns when data next becomes stale.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.accounts
             .values()
@@ -337,11 +335,16 @@ impl Snapshot {
             .min()
     }
 
-    /// Whether each account was polled, well or badly.
+    /// Whether every account has been polled, successfully or not.
     pub fn all_polled(&self) -> bool {
         self.accounts
             .values()
             .all(|state| state.last_poll.is_some())
+    }
+
+    fn next_revision(&mut self) -> Revision {
+        self.revision.0 += 1;
+        self.revision
     }
 }
 
@@ -350,6 +353,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::provider::native;
+    use crate::upstream::Reason;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
@@ -357,13 +361,14 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), yaml).unwrap();
         let config = Config::load(file.path(), &native(), None).unwrap();
-        (1..).zip(config.accounts).collect()
+        let numbers = (1..).map(Generation);
+        numbers.zip(config.accounts).collect()
     }
 
     fn configured(accounts: Vec<(Generation, Account)>) -> Change {
         let configured = accounts
             .into_iter()
-            .map(|(generation, account)| Configured {
+            .map(|(generation, account)| ConfiguredAccount {
                 generation,
                 poll_interval: account.polling.poll_interval,
                 account,
@@ -380,30 +385,27 @@ mod tests {
         )
     }
 
-    fn polled(
-        account: &str,
-        generation: Generation,
-        ended: Instant,
-        ids: Option<&[&str]>,
-    ) -> Change {
+    fn polled(account: &str, generation: u64, ended: Instant, ids: Option<&[&str]>) -> Change {
         let campaign = |id: &&str| Campaign {
             id: (*id).to_owned(),
             ..Campaign::default()
         };
         Change::Polled(Box::new(Update {
             account: account.to_owned(),
-            generation,
+            generation: Generation(generation),
             at: DateTime::UNIX_EPOCH,
             ended,
             took: Duration::ZERO,
             poll_interval: 5 * MINUTE,
             token_expiry: None,
             requests_remaining: None,
-            failure: None,
-            data: ids.map(|ids| Data {
-                campaigns: ids.iter().map(campaign).map(Arc::new).collect(),
-                ..Data::default()
-            }),
+            result: match ids {
+                Some(ids) => Ok(Data {
+                    campaigns: ids.iter().map(campaign).map(Arc::new).collect(),
+                    ..Data::default()
+                }),
+                None => Err(PollError::new(Reason::Server, "down")),
+            },
         }))
     }
 
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_ready_once_each_account_was_polled_well_or_badly() {
+    fn failed_polls_count_as_polled() {
         let (mut snapshot, now) = snapshot();
         assert!(!snapshot.all_polled());
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
@@ -434,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_poll_replaces_everything_and_a_bad_one_nothing() {
+    fn only_successful_polls_replace_data() {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("a", 1, now, Some(&["x", "y"])));
         snapshot.apply(polled("a", 1, now, Some(&["y", "z"])));
@@ -445,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn data_leaves_when_the_last_good_poll_is_too_long_ago() {
+    fn stale_data_is_removed() {
         let (mut snapshot, now) = snapshot();
         assert_eq!(snapshot.next_expiry(), None);
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
@@ -465,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_of_an_account_that_has_changed_since_is_nobodys() {
+    fn polls_of_other_configurations_are_ignored() {
         let (mut snapshot, now) = snapshot();
         assert!(!snapshot.apply(polled("a", 7, now, Some(&["x"]))));
         assert!(!snapshot.apply(polled("c", 1, now, Some(&["x"]))));
@@ -473,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_configuration_keeps_the_data_of_what_is_read_at_the_same_place() {
+    fn reconfigured_accounts_keep_data_if_they_are_the_same_at_the_provider() {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
         snapshot.apply(polled("b", 2, now, Some(&["y"])));
@@ -493,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_those_that_can_be_and_those_that_are() {
+    fn possible_and_actual_channels_have_totals() {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("b", 2, now, Some(&["x", "y"])));
         let b = snapshot

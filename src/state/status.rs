@@ -1,4 +1,4 @@
-//! What there is to say about the accounts to a person: the content of the status page.
+//! The content of the status page: how each account is doing, and the worst campaigns.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,59 +11,59 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::campaign::{Campaign, Ratio};
 use crate::state::snapshot::{AccountState, Revision, Snapshot};
 
-/// How many of the worst campaigns are named, of an account and of all.
+/// How many of the worst campaigns are listed, per account and in all.
 const WORST: usize = 10;
 
-/// Messages from which on a campaign's ratio says anything; the number from which on the alerts warn.
+/// Fewest messages for which a delivery ratio is meaningful. The alerts use the same threshold.
 pub const MIN_VOLUME: u64 = 200;
 
-/// How long ago a campaign was sent for its ratio to say anything: until then receipts come in, over
-/// WhatsApp for the longest time. The alerts wait as long.
+/// Time after sending from which a delivery ratio is meaningful. Receipts arrive until then, over
+/// WhatsApp most slowly. The alerts wait as long.
 pub const MATURITY: Duration = Duration::from_hours(6);
 
 /// How an account is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It was not polled yet.
+    /// Not polled yet.
     Waiting,
     /// The last poll succeeded.
     Good,
-    /// The last poll failed; the campaigns of the last good one are shown.
+    /// The last poll failed. The data of the last successful poll is still served.
     Failing,
-    /// There are no campaigns, or none that are not too old.
+    /// There is no data, or it has become stale.
     Down,
 }
 
-/// One account.
+/// The status of an account.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct AccountStatus {
-    /// Its name.
+    /// The name of the account.
     pub account: String,
-    /// Its provider.
+    /// The name of its provider.
     pub provider: Arc<str>,
-    /// How it is doing.
+    /// How the account is doing.
     pub state: State,
-    /// When the last good poll ended.
+    /// When the last successful poll ended.
     pub last_success: Option<DateTime<Utc>>,
     /// When the last poll ended.
     pub last_poll: Option<DateTime<Utc>>,
-    /// When the next one is due.
+    /// When the next poll is due.
     pub next_poll: Option<DateTime<Utc>>,
-    /// How many campaigns are shown.
+    /// How many campaigns are served.
     pub campaigns: usize,
     /// How many `max_campaigns` left out.
     pub campaigns_dropped: usize,
-    /// The day's requests that were left after the last poll, where there is a limit.
+    /// Requests left of the daily budget after the last poll, if there is a budget.
     pub requests_remaining: Option<u64>,
-    /// When the access token in use runs out.
+    /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
     /// Why the last poll failed.
     pub error: Option<Failure>,
-    /// Whether it failed before this start, and nobody remembers why.
+    /// Whether the last poll failed before this process started. Its reason is not stored.
     #[serde(skip)]
     pub failed_before: bool,
-    /// Its worst campaigns, the worst first.
+    /// The worst campaigns, the worst first.
     #[serde(skip)]
     worst: Vec<WorstCampaign>,
 }
@@ -75,47 +75,46 @@ pub struct Failure {
     pub reason: &'static str,
     /// What happened.
     pub message: String,
-    /// What a person can do about it.
+    /// What to do about it.
     pub advice: &'static str,
 }
 
 /// A campaign with a low delivery ratio.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct WorstCampaign {
-    /// The account's name.
+    /// The name of the account.
     pub account: String,
-    /// Its id.
+    /// The id of the campaign.
     pub campaign_id: String,
-    /// Its name.
+    /// The name of the campaign.
     pub campaign_name: String,
-    /// What it was sent over.
+    /// The channel over which it was sent.
     pub channel: String,
-    /// How many messages the provider tried to send.
+    /// The denominator of the ratio, as in `campaign_attempted`.
     pub attempted: u64,
-    /// How many were delivered.
+    /// How many messages were delivered.
     pub deliveries: u64,
-    /// The one over the other.
+    /// Deliveries / attempted.
     pub delivery_ratio: f64,
-    /// When it was last sent.
+    /// When the campaign was last sent.
     pub last_sent: Option<DateTime<Utc>>,
 }
 
-/// All accounts at one moment.
+/// The status of all accounts.
 #[derive(Clone, Debug, Default)]
 pub struct Status(Vec<Arc<AccountStatus>>);
 
-/// Keeps what stays the same from one snapshot to the next.
+/// Reuses the status of accounts that did not change since the previous snapshot.
 #[derive(Debug, Default)]
-pub struct Summary(BTreeMap<String, (Revision, Arc<AccountStatus>)>);
+pub struct StatusCache(BTreeMap<String, (Revision, Arc<AccountStatus>)>);
 
-impl Summary {
-    /// The status of a snapshot's accounts. Costs what changed.
-    pub fn of(&mut self, snapshot: &Snapshot) -> Status {
-        let mut before = std::mem::take(&mut self.0);
+impl StatusCache {
+    /// Returns the status of a snapshot's accounts.
+    pub fn status(&mut self, snapshot: &Snapshot) -> Status {
+        let mut previous = std::mem::take(&mut self.0);
         for state in snapshot.accounts() {
             let name = &state.account.name;
-            let known = before.remove(name);
-            let status = match known {
+            let status = match previous.remove(name) {
                 Some((revision, status)) if revision == state.revision => status,
                 _ => Arc::new(AccountStatus::of(state)),
             };
@@ -136,13 +135,12 @@ impl Serialize for Status {
 }
 
 impl Status {
-    /// The accounts, by name.
+    /// Returns the accounts, by name.
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &AccountStatus> {
         self.0.iter().map(AsRef::as_ref)
     }
 
-    /// The campaigns with the lowest delivery ratios, the lowest first, of those with at least
-    /// [`MIN_VOLUME`] messages.
+    /// Returns the campaigns with the lowest delivery ratios, the lowest first.
     pub fn worst(&self) -> Vec<&WorstCampaign> {
         let mut worst: Vec<_> = self.0.iter().flat_map(|account| &account.worst).collect();
         worst.sort_by(|one, other| one.order(other));
@@ -156,7 +154,7 @@ impl AccountStatus {
         let data = state.data();
         let account = &state.account.name;
         let next_poll = state.last_poll.map(|ended| {
-            // polls are so far apart from beginning to beginning
+            // the interval is the time between the starts of polls
             let wait = state
                 .poll_interval
                 .saturating_sub(state.poll_duration.unwrap_or_default());
@@ -170,7 +168,7 @@ impl AccountStatus {
                 (None, _, None) => State::Waiting,
                 (None, _, Some(_)) | (_, true, Some(_)) => State::Good,
                 (_, false, Some(_)) => State::Failing,
-                // a poll that takes too long leaves none behind a good one either
+                // also after a successful poll, if its data has become stale
                 (_, _, None) => State::Down,
             },
             last_success: state.last_success,
@@ -192,7 +190,7 @@ impl AccountStatus {
 }
 
 impl WorstCampaign {
-    /// The lowest ratio first, and of the same ones the larger campaign.
+    /// Orders by ratio, the lowest first, then by size, the largest first.
     fn order(&self, other: &Self) -> Ordering {
         let (one, other) = (
             (self.delivery_ratio, self.attempted),
@@ -206,46 +204,51 @@ fn order((one, of_one): (f64, u64), (other, of_other): (f64, u64)) -> Ordering {
     one.total_cmp(&other).then(of_other.cmp(&of_one))
 }
 
+/// Returns the large campaigns of an account with the lowest delivery ratios, in order. Campaigns
+/// that were young at the last successful poll are left out.
 fn worst(
     account: &str,
     campaigns: &[Arc<Campaign>],
-    read: Option<DateTime<Utc>>,
+    last_success: Option<DateTime<Utc>>,
 ) -> Vec<WorstCampaign> {
-    let mature = read.and_then(|read| read.checked_sub_signed(TimeDelta::from_std(MATURITY).ok()?));
-    let large = campaigns.iter().filter_map(|campaign| {
-        if campaign
-            .last_sent
-            .zip(mature)
-            .is_some_and(|(sent, mature)| sent > mature)
-        {
-            return None;
-        }
-        let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
-        let ratio = deliveries as f64 / attempted as f64;
-        (attempted >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
+    let sent_before = last_success.and_then(|last_success| {
+        last_success.checked_sub_signed(TimeDelta::from_std(MATURITY).ok()?)
     });
-    let mut large: Vec<_> = large.collect();
-    // one pass over all of them, and only the few are put in order
+    let is_young = |campaign: &Campaign| {
+        let times = campaign.last_sent.zip(sent_before);
+        times.is_some_and(|(last_sent, sent_before)| last_sent > sent_before)
+    };
+    let mut large: Vec<_> = campaigns
+        .iter()
+        .filter(|campaign| !is_young(campaign))
+        .filter_map(|campaign| {
+            let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
+            let ratio = deliveries as f64 / attempted as f64;
+            (attempted >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
+        })
+        .collect();
+    // one pass over all of them, so that only a few have to be sorted
     if large.len() > WORST {
         large.select_nth_unstable_by(WORST, |one, other| {
             order((one.0, one.1), (other.0, other.1))
         });
         large.truncate(WORST);
     }
-    let worst = large.into_iter();
-    let worst = worst.map(
-        |(delivery_ratio, attempted, deliveries, campaign)| WorstCampaign {
-            account: account.to_owned(),
-            campaign_id: campaign.id.clone(),
-            campaign_name: campaign.name.to_string(),
-            channel: campaign.channel.as_str().to_owned(),
-            attempted,
-            deliveries,
-            delivery_ratio,
-            last_sent: campaign.last_sent,
-        },
-    );
-    let mut worst: Vec<_> = worst.collect();
+    let mut worst: Vec<_> = large
+        .into_iter()
+        .map(
+            |(delivery_ratio, attempted, deliveries, campaign)| WorstCampaign {
+                account: account.to_owned(),
+                campaign_id: campaign.id.clone(),
+                campaign_name: campaign.name.to_string(),
+                channel: campaign.channel.as_str().to_owned(),
+                attempted,
+                deliveries,
+                delivery_ratio,
+                last_sent: campaign.last_sent,
+            },
+        )
+        .collect();
     worst.sort_by(WorstCampaign::order);
     worst
 }
@@ -256,15 +259,15 @@ mod tests {
     use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::provider::native;
-    use crate::state::snapshot::{Change, Configured, Data, Update};
+    use crate::state::snapshot::{Change, ConfiguredAccount, Data, Generation, Update};
     use crate::upstream::{PollError, Reason};
     use std::time::Duration;
     use tokio::time::Instant;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    /// An account after polls that went well or badly, at once or when its data is too old.
-    fn after(polls: &[bool], is_late: bool) -> AccountStatus {
+    /// Returns the status after polls that succeed or fail, immediately or once the data is stale.
+    fn after(polls: &[bool], is_stale: bool) -> AccountStatus {
         let file = tempfile::NamedTempFile::new().unwrap();
         let yaml = "global: {stale_after: 10m}\n\
                     accounts: [{name: a, provider: smsup, token_env: T}]\n";
@@ -272,8 +275,8 @@ mod tests {
         let mut accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
         let now = Instant::now();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![Configured {
-            generation: 1,
+        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+            generation: Generation::default(),
             account: accounts.remove(0),
             poll_interval: 5 * MINUTE,
             restored: None,
@@ -281,38 +284,41 @@ mod tests {
         for succeeds in polls {
             snapshot.apply(Change::Polled(Box::new(Update {
                 account: "a".to_owned(),
-                generation: 1,
+                generation: Generation::default(),
                 at: DateTime::UNIX_EPOCH,
                 ended: now,
                 took: MINUTE,
                 poll_interval: 5 * MINUTE,
                 token_expiry: None,
                 requests_remaining: Some(7),
-                failure: (!succeeds).then(|| PollError::new(Reason::Forbidden, "no")),
-                data: succeeds.then(Data::default),
+                result: if *succeeds {
+                    Ok(Data::default())
+                } else {
+                    Err(PollError::new(Reason::Forbidden, "no"))
+                },
             })));
         }
-        if is_late {
+        if is_stale {
             snapshot.expire(now + 10 * MINUTE);
         }
-        let status = Summary::default().of(&snapshot);
+        let status = StatusCache::default().status(&snapshot);
         status.accounts().next().unwrap().clone()
     }
 
     #[test]
-    fn the_state_tells_whether_to_worry() {
-        for (polls, is_late, expected) in [
+    fn the_state_depends_on_the_last_poll_and_the_data() {
+        for (polls, is_stale, expected) in [
             (&[] as &[bool], false, State::Waiting),
             (&[true], false, State::Good),
             (&[false], false, State::Down),
             (&[true, false], false, State::Failing),
             (&[true, false, true], false, State::Good),
             (&[true, false], true, State::Down),
-            // a poll that hangs
+            // the next poll hangs
             (&[true], true, State::Down),
         ] {
-            let status = after(polls, is_late);
-            assert_eq!(status.state, expected, "{polls:?}, late: {is_late}");
+            let status = after(polls, is_stale);
+            assert_eq!(status.state, expected, "{polls:?}, stale: {is_stale}");
             let failed = polls.last() == Some(&false);
             assert_eq!(status.error.is_some(), failed, "{polls:?}");
             assert_eq!(status.last_success.is_some(), polls.contains(&true));
@@ -320,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_poll_is_an_interval_after_the_beginning_of_the_last() {
+    fn the_next_poll_is_due_an_interval_after_the_start_of_the_last() {
         assert_eq!(after(&[], false).next_poll, None);
         let due = DateTime::UNIX_EPOCH + TimeDelta::minutes(4);
         assert_eq!(after(&[false], false).next_poll, Some(due));
@@ -340,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_are_large_enough_and_in_order() {
+    fn the_worst_campaigns_are_large_mature_and_in_order() {
         let mut campaigns: Vec<_> = (0..40)
             .map(|id| campaign(id, 1_000, 500 + id * 7 % 41))
             .collect();
@@ -362,7 +368,7 @@ mod tests {
             .iter()
             .map(|worst| worst.campaign_id.as_str())
             .collect();
-        // of the same ratio the larger first; then 500, 501, … delivered
+        // those without deliveries by size; then 500, 501, … of 1000 delivered
         assert_eq!(
             ids,
             ["104", "102", "101", "0", "6", "12", "18", "24", "30", "36"]
@@ -370,9 +376,8 @@ mod tests {
         assert!(super::worst("a", &[], None).is_empty());
     }
 
-    /// Below it the alerts say nothing either.
     #[test]
-    fn the_volume_is_that_of_the_alerts() {
+    fn thresholds_equal_those_of_the_alerts() {
         let thresholds = include_str!("../../alerts/thresholds.yml");
         let (before, _) = thresholds.split_once("attempted_min_warning").unwrap();
         let rule = before.rsplit_once("expr: ").unwrap().1;

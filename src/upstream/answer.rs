@@ -1,4 +1,4 @@
-//! A provider's whole answer.
+//! A complete answer of a provider.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{PollError, Reason};
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -42,7 +42,7 @@ impl Answer {
                 format!("HTTP {status}, not the documented JSON ({content_type}): {detail}"),
             )
         };
-        // serde would read a struct from an array, too
+        // serde would also read a struct from an array
         if self.body.trim_ascii_start().first() != Some(&b'{') {
             return Err(fail("not an object".to_owned()));
         }
@@ -70,13 +70,13 @@ impl Answer {
         }
     }
 
-    /// The error that the HTTP status alone stands for.
+    /// The error that the HTTP status alone implies.
     pub fn status_error(&self, members: &[&str]) -> PollError {
         self.error(Reason::of_status(self.status), None, members)
     }
 }
 
-/// The text of these members, in one object or the first of an array of them; empty if the body has
+/// The text of these members, in an object or the first object of an array; empty if the body has
 /// another form, such as HTML.
 fn detail(body: &[u8], members: &[&str]) -> String {
     let object = match serde_json::from_slice(body) {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
+    fn retry_after_accepts_seconds_and_dates() {
         let now = "2026-03-01T12:00:00Z".parse().unwrap();
         let wait = |value| retry_after(value, now);
         assert_eq!(wait("120"), Some(Duration::from_mins(2)));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_explained_by_the_members_that_the_provider_names() {
+    fn an_error_contains_the_named_members() {
         for (body, explanation) in [
             (r#"[{"key":"k","text":"m"}]"#, "k: m"),
             (

@@ -1,43 +1,43 @@
-//! Why a poll failed.
+//! Errors of polls.
 
 use std::time::Duration;
 
 use crate::redaction;
 
-/// Longest error message, in characters: a provider's own text can be long.
+/// Maximum length of an error message in characters: a provider's text can be long.
 const MAX_MESSAGE_CHARS: usize = 200;
 
 /// Why a poll failed: the closed set of the `reason` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The credentials were refused, or could not be read.
+    /// The credentials are rejected, cannot be read, or cannot be stored.
     Auth,
-    /// The credentials are good and lack the permission.
+    /// The credentials are valid but lack a permission.
     Forbidden,
-    /// Too many requests for the moment.
+    /// Too many requests in a short time.
     Throttled,
-    /// The day's requests are used up.
+    /// The daily request quota is exhausted.
     Quota,
-    /// No answer, or no whole answer, in time.
+    /// No complete answer in time.
     Timeout,
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     Network,
-    /// No trust in the other side.
+    /// The TLS handshake failed.
     Tls,
-    /// The provider failed.
+    /// The provider reports an internal error.
     Server,
-    /// The provider does not accept the request.
+    /// The provider rejects the request.
     Client,
-    /// The answer is not what the provider documents.
+    /// The answer does not have the documented form.
     Decode,
-    /// The pages have no end, or lead elsewhere.
+    /// The pages do not end, or lead to another host.
     Pagination,
-    /// An answer is larger than any good one.
+    /// An answer, or all answers of a poll, exceed a size limit.
     TooLarge,
 }
 
 impl Reason {
-    /// All of them.
+    /// Every reason.
     pub const ALL: [Self; 12] = [
         Self::Auth,
         Self::Forbidden,
@@ -71,44 +71,48 @@ impl Reason {
         }
     }
 
-    /// What a person can do about it, with code in backticks. The same words are in the README.
+    /// What to do about it, with code in backticks. `docs/troubleshooting.md` has the same text.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Auth => {
-                "the log says which: run the `authorize` command that it names, replace the token in \
-                 its file, or make the file readable; nothing has to be restarted"
+                "Run the `authorize` command that the log shows, replace the token in its file, \
+                 or make the file readable. No restart is needed."
             }
             Self::Forbidden => {
-                "let an Account Owner or Manager consent (Constant Contact), or give the token its \
-                 permission"
+                "Let a user with the required role give consent, or grant the token the \
+                 permission."
             }
             Self::Throttled => {
-                "usually nothing; if it stays, something else uses the same application: lower \
-                 `requests_per_second`"
+                "Usually nothing. If it persists, something else uses the same application: lower \
+                 `requests_per_second`."
             }
             Self::Quota => {
-                "it ends at 00:00 UTC; raise `poll_interval` or `full_poll_interval`, or find what \
-                 else uses the application"
+                "Wait until 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
+                 what else uses the application."
             }
             Self::Timeout => {
-                "if it stays: the provider's status page, then a longer `request_timeout` or a \
-                 shorter `lookback`"
+                "If it persists, check the provider's status page, then raise `request_timeout` \
+                 or lower `lookback`."
             }
-            Self::Network => "DNS, proxy, firewall between exporter and provider",
+            Self::Network => {
+                "Check DNS, the proxy, and firewalls between the exporter and the provider."
+            }
             Self::Tls => {
-                "CA certificates of the system (`SSL_CERT_FILE`), a proxy that intercepts, the clock"
+                "Check the CA certificates of the system (`SSL_CERT_FILE`), intercepting proxies, \
+                 and the clock."
             }
-            Self::Server => "the provider's status page; it is tried again at each poll",
-            Self::Client => "`base_url`, `app_id`, `auth_url`",
+            Self::Server => "Check the provider's status page. Every poll tries again.",
+            Self::Client => "Check the addresses and ids in the configuration, such as `base_url`.",
             Self::Decode => {
-                "a sign-in page of a proxy, or a changed API: `--log.level=debug`, and tell us"
+                "Check for a sign-in page of a proxy. If the API has changed, report it with the \
+                 log of `--log.level=debug`."
             }
-            Self::Pagination => "a shorter `lookback`; a gateway that rewrites addresses",
-            Self::TooLarge => "a shorter `lookback`; what answers may not be the provider",
+            Self::Pagination => "Lower `lookback`, or check for a gateway that rewrites addresses.",
+            Self::TooLarge => "Lower `lookback`. Check that `base_url` leads to the provider.",
         }
     }
 
-    /// What an HTTP status other than 200 means where the body says nothing better.
+    /// The reason of an HTTP status other than 200, unless the body gives a better one.
     pub const fn of_status(status: u16) -> Self {
         match status {
             401 => Self::Auth,
@@ -123,7 +127,7 @@ impl Reason {
         }
     }
 
-    /// Whether the same request may succeed in a moment.
+    /// Whether the same request may succeed soon.
     pub const fn is_transient(self) -> bool {
         matches!(
             self,
@@ -136,9 +140,9 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PollError {
-    /// What kind of failure.
+    /// The kind of failure.
     pub reason: Reason,
-    /// What happened, for a person; without any secret.
+    /// What happened, without any secret.
     pub message: String,
     /// How long the provider asks to wait.
     pub retry_after: Option<Duration>,
@@ -154,11 +158,11 @@ impl PollError {
         }
     }
 
-    /// The error with a message of one line and bounded length, without any secret in use, which a
-    /// provider can repeat.
+    /// The error with a short message of one line, without any secret in use, since a provider can
+    /// repeat one.
     #[must_use]
     pub fn presentable(mut self) -> Self {
-        // before the message is cut: part of a secret would not be recognized
+        // before the message is cut, because part of a secret would not be recognized
         let redacted = redaction::redact(&self.message);
         let mut chars = redacted.chars();
         let mut message: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
@@ -189,7 +193,7 @@ mod tests {
         assert_eq!(present(&x), x);
         assert_eq!(present(&format!("{x}x")), format!("{x}…"));
         assert_eq!(present("bad token hun\\ter2!"), "bad token [redacted]!");
-        // as serde shows it
+        // as serde escapes it
         assert_eq!(
             present("invalid type: \"hun\\\\ter2\""),
             "invalid type: \"[redacted]\""

@@ -1,7 +1,7 @@
-//! HTTP to providers: requests within bounds and quotas, credentials, retries, and why a poll
-//! failed.
+//! HTTP requests to providers: limits, quotas, credentials, retries, and errors.
 
 pub mod answer;
+pub mod applications;
 pub mod auth;
 pub mod error;
 pub mod quota;

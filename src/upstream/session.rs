@@ -24,11 +24,11 @@ const MAX_RETRIES: usize = 3;
 /// Wait before the first retry. Each later wait is three times as long, each with jitter.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Shortest wait after "too many requests": every known limit counts by the second.
+/// Shortest wait after "too many requests": all known limits are per second.
 const THROTTLED_DELAY: Duration = Duration::from_secs(1);
 
-/// Longest wait within a poll that a provider can ask for. A poll that would have to wait longer
-/// fails, so that a waiting exporter does not look like one that hangs.
+/// Longest wait within a poll that a provider can ask for. A poll that would wait longer fails, so
+/// that a waiting exporter does not look as if it hangs.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The expiry of the access token that a poll uses.
@@ -99,7 +99,7 @@ impl Session {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Gets `url` and interprets the answer. Retries what may succeed later.
+    /// Gets `url` and interprets the answer. Retries transient errors.
     pub async fn get<T>(
         &self,
         url: &Url,
@@ -148,7 +148,7 @@ impl Session {
         let begin = Instant::now();
         let (code, answer) = self.transport.get(url, credential, &self.received).await;
         self.telemetry.request(&code, begin.elapsed());
-        // here, so that neither the log of a retry nor anything later sees more
+        // here, so that no log line of a retry contains a secret
         let result = answer
             .and_then(|answer| interpret(&answer))
             .map_err(PollError::presentable);
@@ -168,7 +168,7 @@ pub(super) fn delays() -> ExponentialBuilder {
         .with_jitter()
 }
 
-/// The wait before the next try; `None` if it is longer than a poll waits.
+/// The wait before the next try; `None` if it is longer than [`MAX_WAIT`].
 pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
     let least = match (error.retry_after, error.reason) {
         (Some(asked), _) => asked,

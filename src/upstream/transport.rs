@@ -1,4 +1,4 @@
-//! One request: its time limit, the bounds of its answer, and what went wrong without one.
+//! Single requests: time limits, size limits of answers, and transport errors.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use super::answer::{Answer, retry_after};
 use super::auth::Credential;
 use super::{PollError, Reason};
 
-/// What a request without an answer is counted under.
+/// The code under which a request without an answer is counted.
 const NO_ANSWER: &str = "error";
 
 /// The `User-Agent`.
@@ -22,29 +22,29 @@ const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION")
 /// Time limit of a connection, TLS included, within the limit of the request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Largest body after decompression. The largest documented page, 1,000 campaigns with texts of 1,600
-/// characters, is about 2 MB.
+/// Maximum size of a body after decompression. The largest documented page, 1,000 campaigns with
+/// texts of 1,600 characters, has about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most bytes of all answers of one poll: twice what a million campaigns with texts of usual length
-/// take.
+/// Maximum size of all answers of one poll: twice the size of a million campaigns with texts of usual
+/// length.
 const MAX_POLL_BYTES: usize = 1024 * 1024 * 1024;
 
 /// An HTTP client for all accounts.
 pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
     builder
         .user_agent(USER_AGENT)
-        // a redirect would carry the token to another place
+        // a redirect could send the token to another host
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .build()
 }
 
-/// Shortest time limit of a request to an authorization server: a request that is given up can still
+/// Shortest time limit of a request to an authorization server: a request that times out may still
 /// have replaced a token.
 const MIN_TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest time limit of a request to an authorization server: a stop waits for it.
+/// Longest time limit of a request to an authorization server: shutdown waits for it.
 pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Makes requests, each with a time limit that includes the body.
@@ -54,7 +54,8 @@ pub struct Transport {
     request_timeout: Duration,
 }
 
-/// The address of a documented path. The base address can have a path itself, such as a gateway's.
+/// The address of a documented path. The base address can have a path of its own, such as that of a
+/// gateway.
 pub fn endpoint(base_url: &Url, path: &str) -> Url {
     let mut url = base_url.clone();
     url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
@@ -70,8 +71,7 @@ impl Transport {
         }
     }
 
-    /// Sends a request. `received` counts the bytes of all answers of a poll, which have a bound
-    /// together.
+    /// Sends a request. `received` counts the bytes of all answers of a poll, whose sum is limited.
     async fn send(
         &self,
         request: RequestBuilder,
@@ -112,7 +112,7 @@ impl Transport {
         };
         let request = request
             .header(ACCEPT, "application/json")
-            // a request without a body has no type, but two of the documents ask for it
+            // there is no body, but two of the providers document this header
             .header(CONTENT_TYPE, "application/json");
         self.send(request, self.request_timeout, received).await
     }
@@ -130,17 +130,17 @@ async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, 
     let too_large = |what: &str, most: usize| {
         Err(PollError::new(
             Reason::TooLarge,
-            format!("{what} more than {most} bytes"),
+            format!("{what} {most} bytes"),
         ))
     };
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return too_large("the answer has", MAX_BODY_BYTES);
+            return too_large("the answer exceeds", MAX_BODY_BYTES);
         }
         let before = received.fetch_add(chunk.len(), Ordering::Relaxed);
         if before + chunk.len() > MAX_POLL_BYTES {
-            return too_large("the answers have together", MAX_POLL_BYTES);
+            return too_large("the answers of this poll exceed", MAX_POLL_BYTES);
         }
         body.extend_from_slice(&chunk);
     }
@@ -159,12 +159,12 @@ fn transport_error(error: reqwest::Error) -> PollError {
     } else if caused_by::<rustls::Error>(&error) {
         Reason::Tls
     } else if error.is_decode() && !caused_by::<hyper::Error>(&error) {
-        // a body that is not what its Content-Encoding says
+        // the body does not match its Content-Encoding
         Reason::Decode
     } else {
         Reason::Network
     };
-    // the address is in the configuration; without it no query can leak
+    // the address is known from the configuration, and its query may contain a secret
     let error = error.without_url();
     let mut message = error.to_string();
     let mut cause = error.source();

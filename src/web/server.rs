@@ -253,7 +253,7 @@ mod tests {
     async fn it_is_healthy_while_all_loops_are_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
-        let published = publisher::nothing().unwrap().subscribe();
+        let published = publisher::empty().unwrap().subscribe();
         let (_config, config) = watch::channel(String::new());
         let (pulses, health) = watch::channel(Vec::new());
         let (reloads, _requests) = mpsc::channel(1);

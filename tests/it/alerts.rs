@@ -1,28 +1,28 @@
-//! What goes wrong at a provider reaches whom it concerns: simulated providers, the exporter, a real
-//! Prometheus with the shipped rules and a real Alertmanager with the shipped example, both in a
-//! hurry.
+//! End-to-end tests of alerting: simulated providers, the exporter, Prometheus with the shipped rules,
+//! and Alertmanager with the shipped example, both with shortened intervals.
 //!
-//! Nobody waits here for what a rule compares with an hour or a week ago. Those alerts, and the
-//! moments before and after each alert, are the matter of `alerts/tests`.
+//! Alerts that compare with data from an hour or a week ago, and the exact times at which alerts start
+//! and end, are covered by `alerts/tests`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Fault, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Fault, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::support::alertmanager::Alertmanager;
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
-use crate::support::rules::{alerts, hurried};
+use crate::support::rules::{alerts, shortened};
 use crate::support::server::{PAUSE, free_address};
 use crate::support::webhook::{Message, Webhook};
 
-/// What a name can do to the texts of alerts.
+/// A campaign name with characters that may break alert texts.
 const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
 
-/// The alerts that need more time than a test has: to begin, or to end.
+/// Alerts that take too long to start or end for a test.
 const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
     ("CampaignSendStalled", "no progress for an hour"),
     ("CampaignCountsWentBackwards", "counts an hour ago"),
@@ -32,137 +32,151 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
     ("CampaignThresholdsMissing", "needs a part of the rules"),
 ];
 
-/// What becomes of an alert that fires.
+/// Expected notification of a firing alert.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    /// A receiver is told.
-    Told(&'static str),
-    /// A receiver is told, and later something worse hides it.
-    ToldThenHidden(&'static str),
-    /// Something else hides it as long as it fires.
-    Hidden,
+enum Outcome {
+    /// A receiver is notified.
+    Notified(&'static str),
+    /// A receiver is notified, and the alert is inhibited later.
+    NotifiedThenInhibited(&'static str),
+    /// The alert is inhibited as long as it fires.
+    Inhibited,
 }
 
-use Fate::{Hidden, Told, ToldThenHidden};
+use Outcome::{Inhibited, Notified, NotifiedThenInhibited};
 
-/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
-type Expected = (&'static str, Fate);
+/// An alert as `NAME SEVERITY`, followed by account and campaign if present.
+type Expected = (&'static str, Outcome);
 
 const FIGURES: &[Expected] = &[
     (
         "CampaignDeliveryRateLow critical spring-us low",
-        Told(MARKETING_PAGER),
+        Notified(MARKETING_PAGER),
     ),
-    ("CampaignDeliveryRateLow warning spring-us low", Hidden),
+    ("CampaignDeliveryRateLow warning spring-us low", Inhibited),
     (
         "CampaignClickCollapse warning spring-us unclicked",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignReadRateLow warning desk-hk unread",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
-    // only because of the account's own number: it was sent a quarter of an hour ago
+    // fires because of an override: the campaign was sent 15 minutes ago
     (
         "CampaignDeliveryRateLow critical desk-hk young",
-        Told(MARKETING_PAGER),
+        Notified(MARKETING_PAGER),
     ),
-    ("CampaignDeliveryRateLow warning desk-hk young", Hidden),
-    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
-    ("CampaignBounceSpike warning shoes-ch 302", Told(MARKETING)),
+    ("CampaignDeliveryRateLow warning desk-hk young", Inhibited),
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        Notified(MARKETING),
+    ),
+    (
+        "CampaignBounceSpike warning shoes-ch 302",
+        Notified(MARKETING),
+    ),
     (
         "CampaignDeliveryRateLow warning shoes-ch 302",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignStuckInModeration warning shoes-ch 303",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
-    ("CampaignOverdue warning shoes-ch 304", Told(MARKETING)),
-    ("CampaignDenied warning shoes-ch 305", Told(MARKETING)),
-    ("CampaignProviderFiguresDisagree info caps-es 4", Told(SRE)),
+    ("CampaignOverdue warning shoes-ch 304", Notified(MARKETING)),
+    ("CampaignDenied warning shoes-ch 305", Notified(MARKETING)),
+    (
+        "CampaignProviderFiguresDisagree info caps-es 4",
+        Notified(SRE),
+    ),
     (
         "CampaignCreditsBelowScheduled warning shoes-ch",
-        Told(MARKETING),
+        Notified(MARKETING),
     ),
     (
         "CampaignAccountDeliveryBelowBaseline warning bags-fr",
-        Told(SRE),
+        Notified(SRE),
     ),
     (
         "CampaignAccountBounceRateHigh critical bags-fr",
-        Told(SRE_PAGER),
+        Notified(SRE_PAGER),
     ),
-    ("CampaignAccountBounceRateHigh warning bags-fr", Hidden),
-    ("CampaignsDropped warning hats-it", Told(SRE)),
+    ("CampaignAccountBounceRateHigh warning bags-fr", Inhibited),
+    ("CampaignsDropped warning hats-it", Notified(SRE)),
 ];
 
 const ACCOUNTS: &[Expected] = &[
-    // what is not read any more hides what was read
+    // alerts on stale data inhibit those on its figures
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
-    ("CampaignAuthFailed critical shoes-ch", Told(SRE_PAGER)),
-    ("CampaignPollsFailing warning shoes-ch", Hidden),
-    ("CampaignDataStale warning shoes-ch", Hidden),
-    ("CampaignDataStale critical shoes-ch", Hidden),
-    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
-    ("CampaignDataStale warning desk-hk", ToldThenHidden(SRE)),
-    ("CampaignDataStale critical desk-hk", Told(SRE_PAGER)),
-    ("CampaignQuotaNearlySpent warning spring-us", Told(SRE)),
-    ("CampaignAccountNeverRead warning bags-fr", Told(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
-    ("CampaignThresholdUnused info nobody", Told(SRE)),
+    ("CampaignAuthFailed critical shoes-ch", Notified(SRE_PAGER)),
+    ("CampaignPollsFailing warning shoes-ch", Inhibited),
+    ("CampaignDataStale warning shoes-ch", Inhibited),
+    ("CampaignDataStale critical shoes-ch", Inhibited),
+    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
+    (
+        "CampaignDataStale warning desk-hk",
+        NotifiedThenInhibited(SRE),
+    ),
+    ("CampaignDataStale critical desk-hk", Notified(SRE_PAGER)),
+    ("CampaignQuotaNearlySpent warning spring-us", Notified(SRE)),
+    ("CampaignAccountNeverRead warning bags-fr", Notified(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
+    ("CampaignThresholdUnused info nobody", Notified(SRE)),
 ];
 
-/// The polls of the last hour have failed all the same.
+/// The failed polls still count for an hour.
 const READ_AGAIN: &[Expected] = &[
-    ("CampaignPollsFailing warning shoes-ch", Told(SRE)),
-    ("CampaignPollsFailing warning desk-hk", Told(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Told(SRE)),
-    ("CampaignThresholdUnused info nobody", Told(SRE)),
+    ("CampaignPollsFailing warning shoes-ch", Notified(SRE)),
+    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
+    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
+    ("CampaignThresholdUnused info nobody", Notified(SRE)),
 ];
 
 const REFUSED_CONFIG: &[Expected] = &[
-    ("CampaignOptOutSpike warning shoes-ch 301", Told(MARKETING)),
-    ("CampaignConfigReloadFailed warning", Told(SRE)),
+    (
+        "CampaignOptOutSpike warning shoes-ch 301",
+        Notified(MARKETING),
+    ),
+    ("CampaignConfigReloadFailed warning", Notified(SRE)),
 ];
 
 const KILLED: &[Expected] = &[
-    // kept firing
+    // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
-    ("CampaignExporterDown critical", Told(SRE_PAGER)),
+    ("CampaignExporterDown critical", Notified(SRE_PAGER)),
 ];
 
-/// An account that is a target of its own.
+/// An account scraped as its own target.
 const PART: &[Expected] = &[
-    // kept firing
+    // because of keep_firing_for
     (
         "CampaignOptOutSpike warning shoes-ch 301",
-        ToldThenHidden(MARKETING),
+        NotifiedThenInhibited(MARKETING),
     ),
     (
         "CampaignAccountTargetDown critical shoes-ch",
-        Told(SRE_PAGER),
+        Notified(SRE_PAGER),
     ),
 ];
 
-/// And all its parts with it.
-const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Told(SRE_PAGER))];
+/// The exporter and all its account targets.
+const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Notified(SRE_PAGER))];
 
-const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Told(SRE_PAGER))];
+const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Notified(SRE_PAGER))];
 
 const SRE: &str = "sre";
 const SRE_PAGER: &str = "sre-pager";
 const MARKETING: &str = "marketing-ops";
 const MARKETING_PAGER: &str = "marketing-ops-pager";
 
-/// Accounts' own numbers by which their data is not stale only because the machine that runs the
-/// tests is slow for a moment.
+/// Overrides that keep data from becoming stale when the test machine is slow.
 fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
     let thresholds = ["stale_intervals_warning", "stale_intervals_critical"];
     let numbers = accounts
@@ -171,11 +185,11 @@ fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
     numbers.collect()
 }
 
-/// An account, a threshold and the account's own number for it.
+/// An account, a threshold, and the value of the override.
 type Number<'a> = ((&'a str, &'a str), &'a str, f64);
 
-/// The user's own rule file.
-fn own_numbers(numbers: &[Number<'_>]) -> String {
+/// A rule file with overrides.
+fn overrides(numbers: &[Number<'_>]) -> String {
     let rules = numbers
         .iter()
         .map(|((provider, account), threshold, number)| {
@@ -193,7 +207,7 @@ fn ago(minutes: i64) -> DateTime<Utc> {
     Utc::now() - TimeDelta::minutes(minutes)
 }
 
-/// Of a campaign that nobody has to hear of.
+/// Counts of a campaign that causes no alert.
 const GOOD: Counts = Counts {
     recipients: 1_000,
     sends: 1_000,
@@ -210,12 +224,12 @@ const GOOD: Counts = Counts {
     npai: 0,
 };
 
-/// A campaign by SMS of this morning.
+/// An SMS campaign sent this morning.
 fn sms(id: &str, counts: Counts) -> Campaign {
     Campaign::sms(id, HOSTILE, ago(8 * 60), counts)
 }
 
-/// Good campaigns of last week, and one of this morning.
+/// Healthy campaigns of last week and this morning.
 fn past() -> Vec<Campaign> {
     let mut campaigns = vec![
         sms("1", GOOD),
@@ -229,8 +243,8 @@ fn past() -> Vec<Campaign> {
     campaigns
 }
 
-/// One that seven of a hundred want no more of.
-fn annoying() -> Campaign {
+/// A campaign with 7 % opt-outs.
+fn with_opt_outs() -> Campaign {
     let counts = Counts {
         opt_outs: 70,
         ..GOOD
@@ -242,7 +256,7 @@ fn set(simulator: &Simulator, campaigns: Vec<Campaign>) {
     simulator.update(|state| state.campaigns = campaigns.into());
 }
 
-/// Prometheus, Alertmanager and where its messages go.
+/// Prometheus, Alertmanager, and a webhook for its notifications.
 struct Watch {
     prometheus: Prometheus,
     alertmanager: Alertmanager,
@@ -254,7 +268,7 @@ impl Watch {
         Self::scraping(targets, &[], rules).await
     }
 
-    /// Scrapes in a way of its own.
+    /// Starts with additional scrape settings.
     async fn scraping(targets: &[&str], how: &[String], rules: &[String]) -> Self {
         let webhook = Webhook::start().await;
         let alertmanager = Alertmanager::start(webhook.url()).await;
@@ -269,13 +283,13 @@ impl Watch {
         }
     }
 
-    /// Watches something else, or by other rules.
+    /// Changes targets and rules.
     async fn reconfigure(&self, targets: &[&str], rules: &[String]) {
         let job = job(targets, rules, &self.alertmanager);
         self.prometheus.reconfigure(job).await;
     }
 
-    /// Waits until these alerts fire and no others do or are about to.
+    /// Waits until exactly these alerts fire and no others are pending.
     async fn reach(&self, expected: &[Expected]) {
         let expected = states(expected);
         let mut found = self.states().await;
@@ -294,25 +308,25 @@ impl Watch {
         );
     }
 
-    /// The same, and looks whether it stays so.
+    /// Like `reach`, and checks that the state is stable.
     async fn expect(&self, expected: &[Expected]) {
         self.reach(expected).await;
         self.prometheus.wait_for_rules().await;
         assert_eq!(self.states().await, states(expected), "it does not stay so");
     }
 
-    /// The alerts that fire or are about to.
+    /// Returns the firing and pending alerts.
     async fn states(&self) -> BTreeSet<String> {
         let found = self.prometheus.query("ALERTS").await.into_iter();
         let states = found.map(|(labels, _)| format!("{} {}", labels["alertstate"], name(&labels)));
         states.collect()
     }
 
-    /// Waits until exactly these alerts are hidden and the receivers were told of exactly the others.
-    async fn expect_told(&self, expected: &[Expected]) {
+    /// Waits until exactly the expected alerts are inhibited, and exactly the others were sent.
+    async fn expect_notified(&self, expected: &[Expected]) {
         let hidden: BTreeSet<_> = expected
             .iter()
-            .filter(|(_, fate)| !matches!(fate, Told(_)))
+            .filter(|(_, fate)| !matches!(fate, Notified(_)))
             .map(|(name, _)| (*name).to_owned())
             .collect();
         let waited = tokio::time::timeout(LIMIT, async {
@@ -331,26 +345,28 @@ impl Watch {
         let told: BTreeSet<_> = expected
             .iter()
             .filter_map(|(name, fate)| match fate {
-                Told(receiver) | ToldThenHidden(receiver) => {
+                Notified(receiver) | NotifiedThenInhibited(receiver) => {
                     Some(((*receiver).to_owned(), (*name).to_owned()))
                 }
-                Hidden => None,
+                Inhibited => None,
             })
             .collect();
-        let all_told = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
-        self.webhook.wait_for("not all are told", all_told).await;
+        let all_notified = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
+        self.webhook
+            .wait_for("missing notifications", all_notified)
+            .await;
     }
 
-    /// Waits until the receivers were told of the end of all that they were told of, in all these
-    /// sets, and looks at what they were told.
+    /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the
+    /// notifications.
     async fn expect_resolved(&self, sets: &[&[Expected]]) {
-        let told = |receiver: fn(&Fate) -> Option<&'static str>| -> BTreeSet<_> {
+        let told = |receiver: fn(&Outcome) -> Option<&'static str>| -> BTreeSet<_> {
             let all = sets.iter().flat_map(|set| set.iter());
             all.filter_map(|(name, fate)| Some((receiver(fate)?.to_owned(), (*name).to_owned())))
                 .collect()
         };
         let visible = told(|fate| match fate {
-            Told(receiver) => Some(receiver),
+            Notified(receiver) => Some(receiver),
             _ => None,
         });
         let all_resolved =
@@ -361,8 +377,8 @@ impl Watch {
 
         let messages = self.webhook.messages();
         let all = told(|fate| match fate {
-            Told(receiver) | ToldThenHidden(receiver) => Some(receiver),
-            Hidden => None,
+            Notified(receiver) | NotifiedThenInhibited(receiver) => Some(receiver),
+            Inhibited => None,
         });
         assert_eq!(alerts_in(&messages, "firing"), all);
         check(&messages);
@@ -379,20 +395,20 @@ fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertm
     }
 }
 
-/// Each of them fires.
+/// Returns the expected states, all firing.
 fn states(expected: &[Expected]) -> BTreeSet<String> {
     let names = expected.iter().map(|(name, _)| format!("firing {name}"));
     names.collect()
 }
 
-/// An alert as `NAME SEVERITY` and, where it has them, account and campaign.
+/// An alert as `NAME SEVERITY`, followed by account and campaign if present.
 fn name(labels: &BTreeMap<String, String>) -> String {
     let parts = ["alertname", "severity", "account", "campaign_id"];
     let parts = parts.iter().filter_map(|part| labels.get(*part));
     parts.map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
-/// The receivers and alerts in messages that have this status.
+/// Returns receivers and alerts of the notifications with this status.
 fn alerts_in(messages: &[Message], status: &str) -> BTreeSet<(String, String)> {
     let alerts = messages.iter().flat_map(|message| {
         let with_status = message.alerts.iter().filter(|alert| alert.status == status);
@@ -401,7 +417,7 @@ fn alerts_in(messages: &[Message], status: &str) -> BTreeSet<(String, String)> {
     alerts.collect()
 }
 
-/// Each message is about one account, and its texts are in order.
+/// Checks that each notification is about one account and that its texts are correct.
 fn check(messages: &[Message]) {
     let mut seen = BTreeSet::new();
     for message in messages {
@@ -416,7 +432,7 @@ fn check(messages: &[Message]) {
                 let broken = broken.iter().find(|broken| text.contains(**broken));
                 assert!(!text.is_empty() && broken.is_none(), "{alert:?}");
             }
-            // only at first: a campaign that is gone has no name any more
+            // only while firing: the name of a removed campaign is unknown
             let fires = alert.status == "firing" && alert.labels.contains_key("campaign_id");
             if fires && seen.insert(name(&alert.labels)) {
                 let summary = &alert.annotations["summary"];
@@ -449,12 +465,12 @@ fn every_alert_is_tested_here_or_with_promtool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn campaign_problems_notify_marketing() {
     let names = [
-        ("constant_contact", "spring-us", Api::ConstantContact),
-        ("cinnox", "desk-hk", Api::Cinnox),
-        ("smsup", "shoes-ch", Api::Smsup),
-        ("smsup", "bags-fr", Api::Smsup),
-        ("smsup", "caps-es", Api::Smsup),
-        ("smsup", "hats-it", Api::Smsup),
+        ("constant_contact", "spring-us", constant_contact()),
+        ("cinnox", "desk-hk", cinnox()),
+        ("smsup", "shoes-ch", smsup()),
+        ("smsup", "bags-fr", smsup()),
+        ("smsup", "caps-es", smsup()),
+        ("smsup", "hats-it", smsup()),
     ];
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
@@ -465,7 +481,7 @@ async fn campaign_problems_notify_marketing() {
         } else {
             &[]
         };
-        accounts.push(account(name, &simulator, api, more));
+        accounts.push(account(name, &simulator, more));
         simulators.push(simulator);
     }
     let [spring, desk, shoes, bags, caps, hats] = simulators.try_into().unwrap();
@@ -485,7 +501,7 @@ async fn campaign_problems_notify_marketing() {
     let known = names.map(|(provider, name, _)| (provider, name));
     let mut numbers = never_stale(&known);
     numbers.push((("cinnox", "desk-hk"), "sms_maturity_seconds", 60.0));
-    let rules = [hurried(600.0), vec![own_numbers(&numbers)]].concat();
+    let rules = [shortened(600.0), vec![overrides(&numbers)]].concat();
     let watch = Watch::start(&[daemon.address()], &rules).await;
     let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
     watch
@@ -514,7 +530,7 @@ async fn campaign_problems_notify_marketing() {
         ..sms(id, GOOD)
     };
     let more = [
-        annoying(),
+        with_opt_outs(),
         sms(
             "302",
             Counts {
@@ -541,7 +557,7 @@ async fn campaign_problems_notify_marketing() {
     caps.update(|state| state.percents_off_by = -10.0);
     set(&hats, [past(), vec![sms("5", GOOD)]].concat());
     watch.expect(FIGURES).await;
-    watch.expect_told(FIGURES).await;
+    watch.expect_notified(FIGURES).await;
 
     set(&desk, desks_past);
     for simulator in [&spring, &shoes, &bags, &hats] {
@@ -555,20 +571,20 @@ async fn campaign_problems_notify_marketing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_accounts_notify_sre() {
-    let spring = simulate(Api::ConstantContact, past()).await;
-    let desk = simulate(Api::Cinnox, past()).await;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let bags = simulate(Api::Smsup, past()).await;
+    let spring = simulate(constant_contact(), past()).await;
+    let desk = simulate(cinnox(), past()).await;
+    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
+    let bags = simulate(smsup(), past()).await;
     break_down(&bags, status(500, None));
     let accounts = [
-        account("spring-us", &spring, Api::ConstantContact, &[]),
-        account("desk-hk", &desk, Api::Cinnox, &[]),
-        account("shoes-ch", &shoes, Api::Smsup, &[]),
-        account("bags-fr", &bags, Api::Smsup, &[]),
+        account("spring-us", &spring, &[]),
+        account("desk-hk", &desk, &[]),
+        account("shoes-ch", &shoes, &[]),
+        account("bags-fr", &bags, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let mut numbers = never_stale(&[("constant_contact", "spring-us")]);
-    // an account's alert can be switched off by a number, too
+    // a threshold can also turn off an alert of an account
     let never = (("constant_contact", "spring-us"), "failed_polls_ratio", 1.0);
     numbers.push(never);
     let others = [
@@ -580,10 +596,10 @@ async fn unreadable_accounts_notify_sre() {
     numbers.extend(others.map(|account| (account, "stale_intervals_warning", 5.0)));
     numbers.extend(others.map(|account| (account, "stale_intervals_critical", 15.0)));
     let rules = |more: &[Number<'_>]| {
-        let numbers = own_numbers(&[&numbers, more].concat());
-        [hurried(600.0), vec![numbers]].concat()
+        let numbers = overrides(&[&numbers, more].concat());
+        [shortened(600.0), vec![numbers]].concat()
     };
-    // few polls fail within a test
+    // a test is too short for many failed polls
     let mut more = part_of_polls(0.1).to_vec();
     more.push((("smsup", "nobody"), "delivery_ratio_warning", 0.5));
     let rules_in_force = rules(&more);
@@ -597,19 +613,19 @@ async fn unreadable_accounts_notify_sre() {
     break_down(&desk, status(503, None));
     break_down(&spring, Fault::QuotaExceeded);
     watch.expect(ACCOUNTS).await;
-    watch.expect_told(ACCOUNTS).await;
+    watch.expect_notified(ACCOUNTS).await;
 
     for simulator in [&desk, &shoes, &bags] {
         repair(simulator);
         set(simulator, past());
     }
-    // a day whose requests are spent does not end within a test
+    // the day of an exhausted quota does not end within the test
     daemon.setup.write_config(&config(&accounts[1..]));
     daemon.signal("HUP").await;
     watch.expect(READ_AGAIN).await;
-    watch.expect_told(READ_AGAIN).await;
+    watch.expect_notified(READ_AGAIN).await;
 
-    // nor does the hour of the failed polls
+    // neither does the hour of the failed polls
     watch
         .reconfigure(&targets, &rules(&part_of_polls(1.0)))
         .await;
@@ -619,8 +635,8 @@ async fn unreadable_accounts_notify_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_exporter_notifies_sre() {
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let setup = Setup::new(&config(&[account("shoes-ch", &shoes, Api::Smsup, &[])]));
+    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
+    let setup = Setup::new(&config(&[account("shoes-ch", &shoes, &[])]));
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
     let start = async |setup: Setup| {
@@ -629,23 +645,23 @@ async fn a_missing_exporter_notifies_sre() {
         Daemon::start_at(&address, command, setup, &[]).await
     };
     let daemon = start(setup).await;
-    // not so fast that what is kept firing ends before it is known that the exporter is down
-    let numbers = own_numbers(&never_stale(&[("smsup", "shoes-ch")]));
-    let rules = [hurried(100.0), vec![numbers]].concat();
+    // slow enough that keep_firing_for does not end before the exporter is found to be down
+    let numbers = overrides(&never_stale(&[("smsup", "shoes-ch")]));
+    let rules = [shortened(100.0), vec![numbers]].concat();
     let watch = Watch::start(&[&address], &rules).await;
     daemon.setup.write_config("accounts: none");
     daemon.signal("HUP").await;
     watch.expect(REFUSED_CONFIG).await;
-    watch.expect_told(REFUSED_CONFIG).await;
+    watch.expect_notified(REFUSED_CONFIG).await;
 
     let setup = daemon.end_by("KILL").await;
     watch.reach(KILLED).await;
-    watch.expect_told(KILLED).await;
+    watch.expect_notified(KILLED).await;
 
-    // its service discovery knows it no more
+    // service discovery no longer lists it
     watch.reconfigure(&[], &rules).await;
     watch.expect(FORGOTTEN).await;
-    watch.expect_told(FORGOTTEN).await;
+    watch.expect_notified(FORGOTTEN).await;
 
     set(&shoes, past());
     setup.write_config(&good);
@@ -659,18 +675,18 @@ async fn a_missing_exporter_notifies_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
-    /// The exporter's own metrics and a few campaigns have fewer samples, and many campaigns more.
+    /// More samples than the exporter's own metrics and a few campaigns have, fewer than many campaigns.
     const SAMPLES: usize = 1_000;
-    let shoes = simulate(Api::Smsup, [past(), vec![annoying()]].concat()).await;
-    let desk = simulate(Api::Cinnox, past()).await;
+    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
+    let desk = simulate(cinnox(), past()).await;
     let accounts = [
-        account("shoes-ch", &shoes, Api::Smsup, &[]),
-        account("desk-hk", &desk, Api::Cinnox, &[]),
+        account("shoes-ch", &shoes, &[]),
+        account("desk-hk", &desk, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
-    // not so fast that what is kept firing ends before it is known that the target is down
-    let rules = [hurried(50.0), vec![own_numbers(&numbers)]].concat();
+    // slow enough that keep_firing_for does not end before the target is found to be down
+    let rules = [shortened(50.0), vec![overrides(&numbers)]].concat();
     let how = [
         "honor_labels: true".to_owned(),
         format!("sample_limit: {SAMPLES}"),
@@ -680,14 +696,14 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     let watch = Watch::scraping(&[], &how, &rules).await;
     let all_up = |found: &[Found]| found.len() == 3 && found.iter().all(|(_, up)| *up == 1.0);
     watch.prometheus.wait_for("up", all_up).await;
-    let spike = [(PART[0].0, Told(MARKETING))];
+    let spike = [(PART[0].0, Notified(MARKETING))];
     watch.expect(&spike).await;
-    watch.expect_told(&spike).await;
+    watch.expect_notified(&spike).await;
 
     let many = (1_000..1_200).map(|id| sms(&id.to_string(), GOOD));
     set(&shoes, [past(), many.collect()].concat());
     watch.reach(PART).await;
-    watch.expect_told(PART).await;
+    watch.expect_notified(PART).await;
     let scraped = r#"scrape_samples_scraped{account="shoes-ch"}"#;
     let scraped = watch.prometheus.value(scraped).await.unwrap();
     assert!(scraped > SAMPLES as f64, "{scraped}");
@@ -698,5 +714,5 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
 
     daemon.end_by("KILL").await;
     watch.expect(WHOLE).await;
-    watch.expect_told(WHOLE).await;
+    watch.expect_notified(WHOLE).await;
 }

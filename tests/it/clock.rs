@@ -1,19 +1,20 @@
-//! A wall clock that jumps: what depends on how long something takes does not depend on it.
+//! Jumps of the wall clock: durations do not depend on it.
 
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::{apis, constant_contact};
 use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
 use crate::support::faketime::FakeClock;
-use crate::support::faults::{APIS, Exported, each, provider};
+use crate::support::faults::{Exported, each, provider};
 
-/// An account that renews its tokens.
+/// An account with a refresh token.
 fn renewing(name: &str, simulator: &Simulator, refresh_token: &str, more: &[&str]) -> String {
     let auth_url = format!("auth_url: {}/oauth2/default", simulator.base_url());
     let lines = [&[auth_url.as_str(), "client_id: demo-client"], more].concat();
-    let yaml = account(name, simulator, Api::ConstantContact, &lines);
+    let yaml = account(name, simulator, &lines);
     simulator.update(|state| state.authorization.grant(refresh_token));
     yaml.replace(
         "access_token_file: TOKEN_FILE",
@@ -21,7 +22,7 @@ fn renewing(name: &str, simulator: &Simulator, refresh_token: &str, more: &[&str
     )
 }
 
-/// The exporter with a clock of its own, with one account that renews its tokens at least.
+/// Starts the exporter with a fake clock, and at least one account with a refresh token.
 async fn start(clock: &FakeClock, setup: Setup) -> Daemon {
     let mut command = program();
     command.arg("--config.file").arg(setup.config_file());
@@ -50,9 +51,9 @@ fn campaign(id: &str, age: TimeDelta) -> Campaign {
 }
 
 enum Jump {
-    /// So far from the right time.
+    /// Offset from the correct time.
     By(TimeDelta),
-    /// To so long after the coming midnight.
+    /// Time after the next midnight.
     ToNight(TimeDelta),
 }
 
@@ -60,21 +61,22 @@ enum Jump {
 async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
-        // CINNOX is asked for no campaign later than a day from now, as the clock has it
-        let hours = if api == Api::Cinnox { 26 } else { 1 };
+    for (api, name) in apis() {
+        // requests to CINNOX end one day ahead of the clock
+        let hours = if api.provider() == "cinnox" { 26 } else { 1 };
         let ages = [TimeDelta::hours(hours), TimeDelta::days(10)];
         let campaigns = ages.map(|age| campaign(&age.num_hours().to_string(), age));
         let simulator = simulate(api, campaigns.to_vec()).await;
-        // by the clock on the wall, each jump would make the data older than that
+        // measured by the wall clock, each jump would make the data stale
         let more = ["stale_after: 30m"];
-        accounts.push(match api {
-            Api::ConstantContact => renewing(name, &simulator, "first", &more),
-            Api::Cinnox | Api::Smsup => account(name, &simulator, api, &more),
+        accounts.push(match api.provider() {
+            "constant_contact" => renewing(name, &simulator, "first", &more),
+            _ => account(name, &simulator, &more),
         });
         simulators.push(simulator);
     }
-    let names = APIS.map(|(_, name)| name.to_owned());
+    let names = apis().into_iter().map(|(_, name)| name.to_owned());
+    let names: Vec<_> = names.collect();
     let setup = setup(&accounts);
     let mut clock = FakeClock::new(setup.folder());
     let daemon = start(&clock, setup).await;
@@ -117,7 +119,7 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
                 })
             })
             .await;
-        // the first may have been due at once, the others are an interval apart
+        // the first poll may have been due immediately, the others are an interval apart
         assert!(begin.elapsed() >= Duration::from_millis(1_900), "{what}");
         assert_eq!(
             daemon.get("/-/healthy").await,
@@ -135,7 +137,7 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
                 Some(1.0),
                 "{what}"
             );
-            // the clock has jumped there
+            // the clock has jumped to this time
             let time = own
                 .value("campaign_account_last_success_timestamp_seconds")
                 .unwrap();
@@ -153,11 +155,11 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
 
 #[tokio::test]
 async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
-    let simulator = provider(Api::ConstantContact).await;
-    let own = account("one", &simulator, Api::ConstantContact, &[]);
+    let simulator = provider(constant_contact()).await;
+    let own = account("one", &simulator, &[]);
     let setup = setup(&[own]);
     let mut clock = FakeClock::new(setup.folder());
-    // at the provider it is still the day before
+    // by the provider's clock, it is still the previous day
     clock.set_to_night(TimeDelta::minutes(5));
     let daemon = start(&clock, setup).await;
     daemon
@@ -176,10 +178,10 @@ async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
 
 #[tokio::test]
 async fn tokens_survive_a_start_with_a_wrong_clock() {
-    let simulator = provider(Api::ConstantContact).await;
+    let simulator = provider(constant_contact()).await;
     let mut setup = setup(&[renewing("one", &simulator, "first", &[])]);
     let mut clock = FakeClock::new(setup.folder());
-    // by the second the token seems to have run out; by the others it is young
+    // by the second clock the token has expired, by the others it is still valid
     for (days, refreshes) in [(0, 1), (2, 2), (-2, 2), (0, 2)] {
         clock.set(TimeDelta::days(days));
         let daemon = start(&clock, setup).await;

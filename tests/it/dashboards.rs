@@ -1,26 +1,27 @@
-//! Whatever the shipped dashboards ask is answered: by a real Prometheus with the shipped rules,
-//! about two exporters of the same accounts, whatever is chosen.
+//! Runs the queries of the dashboards against Prometheus with the shipped rules and two exporters of the
+//! same accounts, with various values of the variables.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use campaign_exporter::simulator::{Api, Campaign, Channel, Counts, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, account, config, simulate};
 use crate::support::faults::{break_down, status};
 use crate::support::grafana::{Choice, Dashboard, Query};
 use crate::support::prometheus::{Found, Job, Prometheus};
-use crate::support::rules::hurried;
+use crate::support::rules::shortened;
 
-/// A name with everything in it that a query or a regex could trip over.
+/// A name with characters that may break queries and regexes.
 const HOSTILE: &str = "\"Spring\" \\ ($1.+|{x}) $job\n'é' 🎁";
 
-/// The queries that find nothing in a short life, and why.
+/// Queries without data in a short test, and why.
 const MAY_BE_EMPTY: [(&str, &str); 4] = [
     ("campaigns-exporter: Credits run out in A", SPENT),
     ("campaigns-overview: Credits run out in A", SPENT),
@@ -28,9 +29,9 @@ const MAY_BE_EMPTY: [(&str, &str); 4] = [
     ("campaigns-overview: Credits by account D", SPENT),
 ];
 
-const SPENT: &str = "what was spent is told from the credits of an hour ago";
+const SPENT: &str = "spending requires the credits of an hour ago";
 
-/// Questions at the same time.
+/// Number of concurrent queries.
 const AT_ONCE: usize = 4;
 
 struct Stack {
@@ -75,13 +76,13 @@ impl Stack {
             campaign
         };
         let low = undelivered("a.b+(c|d)");
-        let spring = simulate(Api::ConstantContact, [past(), vec![low]].concat()).await;
+        let spring = simulate(constant_contact(), [past(), vec![low]].concat()).await;
         let whatsapp = past().into_iter().map(|campaign| Campaign {
             id: format!("w{}", campaign.id),
             channel: Channel::Whatsapp,
             ..campaign
         });
-        let desk = simulate(Api::Cinnox, past().into_iter().chain(whatsapp).collect()).await;
+        let desk = simulate(cinnox(), past().into_iter().chain(whatsapp).collect()).await;
         let unsent = |id: &str, status, hours| Campaign {
             status,
             created_at: Utc::now() - TimeDelta::hours(30),
@@ -94,13 +95,13 @@ impl Stack {
             unsent("7", "Denied", 2),
             undelivered("8"),
         ];
-        let shoes = simulate(Api::Smsup, [past(), more].concat()).await;
-        // without some of the counts, and one that is no campaign
+        let shoes = simulate(smsup(), [past(), more].concat()).await;
+        // a campaign that lacks some counts, and an item that is not a campaign
         let partial = json!({ "id": "9", "status": "Sent", "delivered": "7", "total": "x" });
         shoes.update(|state| state.items = vec![partial, json!(null)]);
-        let bags = simulate(Api::Smsup, past()).await;
+        let bags = simulate(smsup(), past()).await;
         break_down(&bags, status(401, None));
-        // one that says when it runs out
+        // a token with a known expiry
         let claims = json!({ "exp": Utc::now().timestamp() + 86_400 }).to_string();
         let token = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims));
         for simulator in [&spring, &desk, &shoes] {
@@ -108,10 +109,10 @@ impl Stack {
         }
         spring.update(|state| state.percents_off_by = 10.0);
         let accounts = [
-            account("spring-us", &spring, Api::ConstantContact, &[]),
-            account("desk-hk", &desk, Api::Cinnox, &[]),
-            account("shoes-ch", &shoes, Api::Smsup, &["max_campaigns: 8"]),
-            account("bags-fr", &bags, Api::Smsup, &[]),
+            account("spring-us", &spring, &[]),
+            account("desk-hk", &desk, &[]),
+            account("shoes-ch", &shoes, &["max_campaigns: 8"]),
+            account("bags-fr", &bags, &[]),
         ];
         let often = config(&accounts);
         let once = often.replacen("poll_interval: 1s", "poll_interval: 1h", 1);
@@ -136,7 +137,7 @@ impl Stack {
         let prometheus = Prometheus::running(Job {
             targets: &[daemons[0].address(), daemons[1].address()],
             scrape_interval: 1,
-            rules: &hurried(600.0),
+            rules: &shortened(600.0),
             how: &[],
             alertmanager: None,
         })
@@ -149,7 +150,7 @@ impl Stack {
         stack
             .wait_for("count(campaign_info{campaign_id=\"1\"}) == 6")
             .await;
-        // Prometheus knows either name of the one exporter, and the other has still the old one
+        // Prometheus has both names from one exporter, and only the old one from the other
         stack.simulators[0].update(|state| {
             let mut campaigns = state.campaigns.at(Utc::now()).into_owned();
             "Renamed".clone_into(&mut campaigns[0].name);
@@ -166,20 +167,20 @@ impl Stack {
         stack
     }
 
-    /// Waits until a query finds something.
+    /// Waits until a query returns data.
     async fn wait_for(&self, query: &str) {
         let found = |found: &[Found]| !found.is_empty();
         self.prometheus.wait_for(query, found).await;
     }
 }
 
-/// What can be chosen.
+/// Values of the variables.
 struct Choices {
-    /// Everything.
+    /// All.
     all: Choice,
     /// One value of each variable.
     single: Vec<Choice>,
-    /// Everything, with another value of a variable that has no All.
+    /// All, with a different value for a variable without All.
     others: Vec<Choice>,
 }
 
@@ -204,7 +205,7 @@ impl Choices {
                 let values = variable.values(dashboard, choice, prometheus).await;
                 longer.extend(values.into_iter().map(|value| chosen(choice, value)));
             }
-            // of some choices there may be none: an account may have no campaigns
+            // some variables may have no values: an account may have no campaigns
             assert!(!longer.is_empty(), "{}: {}", dashboard.uid, variable.name);
             single = longer;
             let both = both(&single[0], &single[single.len() - 1]);
@@ -221,7 +222,7 @@ impl Choices {
     }
 }
 
-/// Each variable with the values of both.
+/// Combines the values of both.
 fn both(one: &Choice, other: &Choice) -> Choice {
     let both = one.iter().map(|(name, values)| {
         let values = values.iter().chain(&other[name]).flatten();
@@ -232,7 +233,7 @@ fn both(one: &Choice, other: &Choice) -> Choice {
     both.collect()
 }
 
-/// Whether a query finds something.
+/// Returns whether a query has data.
 async fn finds(
     query: &Query,
     dashboard: &Dashboard,
@@ -247,7 +248,7 @@ async fn finds(
     }
 }
 
-/// Asks a query whatever is chosen.
+/// Runs a query with all choices of variables.
 async fn check(
     query: &Query,
     dashboard: &Dashboard,
@@ -270,7 +271,7 @@ async fn check(
     if !finds(&choices.all).await? {
         return Err("empty".to_owned());
     }
-    // of the other exporter than the first
+    // of the second exporter
     let last = &choices.single[choices.single.len() - 1];
     finds(last).await?;
     for choice in &choices.single {

@@ -1,5 +1,4 @@
-//! The metrics page as a whole: what it holds, what it leaves out, and that every reader of its
-//! formats understands it.
+//! The metrics page: its contents, omissions, and conformance with both formats.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -12,8 +11,10 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::simulator::{self, Api, Simulator, State};
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
+use campaign_simulator::{self, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -24,13 +25,14 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, client, config, program, samples, simulate, value,
 };
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
 
-/// Largest count that a gauge holds exactly.
+/// Largest count that a gauge represents exactly.
 const MAX_COUNT: u64 = 1 << 53;
 
 /// Each ratio with its numerator and denominator.
@@ -86,7 +88,7 @@ const FAILURES: [&str; 4] = ["error", "expired", "network_error", "npai"];
 
 // Snapshots from arbitrary campaigns
 
-/// Text as nobody would want it in a label.
+/// Text with characters that are problematic in labels.
 fn hostile_text() -> impl Strategy<Value = String> {
     let fragment = select(vec![
         "\\",
@@ -220,7 +222,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
     )
 }
 
-/// Campaigns of an account, each with an id of its own.
+/// Campaigns of an account with unique ids.
 fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
     prop::collection::vec(campaign(), 0..6).prop_map(|mut campaigns| {
         let mut ids = BTreeSet::new();
@@ -229,10 +231,10 @@ fn campaigns() -> impl Strategy<Value = Vec<Campaign>> {
     })
 }
 
-/// The accounts of a configuration: CINNOX, with every info label, and `SMSUp`, with none.
+/// Configured accounts: CINNOX with every info label, and `SMSUp` with none.
 fn accounts(names: [&str; 2]) -> Vec<Account> {
     let labels = INFO_LABELS;
-    // JSON is YAML
+    // JSON is valid YAML
     let yaml = json!({ "accounts": [
         {
             "name": names[0],
@@ -250,28 +252,27 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
     Config::load(&path, &native(), None).unwrap().accounts
 }
 
-/// Both accounts with the campaigns of a good poll.
+/// Both accounts with the campaigns of a successful poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
     let mut snapshot = Snapshot::default();
-    let configured = (0..).zip(accounts).map(|(generation, account)| Configured {
-        generation,
+    let configured = accounts.iter().map(|account| ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
     });
     snapshot.apply(Change::Configured(configured.collect()));
-    for ((generation, account), campaigns) in (0..).zip(accounts).zip(campaigns) {
+    for (account, campaigns) in accounts.iter().zip(campaigns) {
         let update = Update {
             account: account.name.clone(),
-            generation,
+            generation: Generation::default(),
             at: DateTime::UNIX_EPOCH,
             ended: tokio::time::Instant::now(),
             took: Duration::from_millis(1_500),
             poll_interval: account.polling.poll_interval,
             token_expiry: None,
             requests_remaining: None,
-            failure: None,
-            data: Some(Data {
+            result: Ok(Data {
                 campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
                 credits: Some(12.5),
                 ..Data::default()
@@ -293,7 +294,7 @@ fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
         .collect()
 }
 
-/// Every series that a campaign has to have, by the contract alone.
+/// Returns the expected series of a campaign, derived from the contract only.
 fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool) -> Series {
     let own = [
         ("provider", provider),
@@ -384,14 +385,14 @@ fn expected(campaign: &Campaign, provider: &str, account: &str, with_info: bool)
     series
 }
 
-/// The series of campaigns among those of a page.
+/// Returns the campaign series of a page.
 fn of_campaigns(families: &[Family]) -> Series {
     let mut series = strict::campaign_series(families);
     series.retain(|(name, _), _| !name.starts_with("campaign_account_"));
     series
 }
 
-/// The same families as the `prometheus` crate holds them.
+/// Converts families to those of the `prometheus` crate.
 fn as_proto(families: &[Family]) -> Vec<MetricFamily> {
     let families = families.iter().map(|family| {
         assert_eq!(family.kind, "gauge");
@@ -466,7 +467,7 @@ proptest! {
             prop_assert_eq!(other.unit.as_deref(), unit);
         }
 
-        // the reference implementation writes the very same bytes
+        // the reference implementation writes the same bytes
         let reference = TextEncoder::new().encode_to_string(&as_proto(&in_text)).unwrap();
         prop_assert_eq!(text, reference);
     }
@@ -529,13 +530,13 @@ proptest! {
         }
         prop_assert_eq!(read[0].samples[0].value, gauge);
         prop_assert_eq!(read[1].samples[0].value, total as f64);
-        // text says 1 where OpenMetrics says 1.0
+        // the text format has 1 instead of 1.0
         prop_assert_eq!(&read[2].samples[1].labels()["le"], "1.0");
         prop_assert_eq!(&strict::read(&text, Format::Text)[2].samples[1].labels()["le"], "1");
     }
 }
 
-/// Names and ids that have every special character in them.
+/// Names and ids with all special characters.
 fn hostile_campaigns() -> Vec<Campaign> {
     let texts = [
         "\"quoted\" and \\ back\\slashed \\n",
@@ -583,7 +584,7 @@ async fn promtool_accepts_hostile_campaigns() {
     let campaigns = hostile_campaigns();
     let snapshot = snapshot(&accounts(["a\"\\b", "c"]), [&campaigns, &campaigns]);
     let text = render(&snapshot, Format::Text);
-    // every family of the contract is in it
+    // contains every family of the contract
     let families = strict::read(&text, Format::Text);
     assert_eq!(of_campaigns(&families).len(), campaigns.len() * 2 * 29);
     check_metrics(&text).await;
@@ -638,13 +639,13 @@ fn help_explains_background_polling_and_ratios() {
 
 // The page of a running exporter
 
-/// An exporter that has read one account of each provider, once.
+/// Starts an exporter that polls one account of each provider once.
 async fn three_accounts() -> (Daemon, [Simulator; 3]) {
-    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let apis = [constant_contact(), cinnox(), smsup()];
     let mut simulators = Vec::new();
     for api in apis {
         let sent_at = Utc::now() - TimeDelta::days(1);
-        let counts = simulator::Counts {
+        let counts = campaign_simulator::Counts {
             recipients: 110,
             sends: 100,
             deliveries: 90,
@@ -652,21 +653,21 @@ async fn three_accounts() -> (Daemon, [Simulator; 3]) {
             bounces: 10,
             error: 10,
             reads: 50,
-            ..simulator::Counts::default()
+            ..campaign_simulator::Counts::default()
         };
         let name = "A \"quoted\"\\name\nwith 🎁 and \u{1}";
-        let sms = simulator::Campaign::sms("1", name, sent_at, counts);
-        let whatsapp = simulator::Campaign::whatsapp("2", "two", sent_at, counts);
+        let sms = campaign_simulator::Campaign::sms("1", name, sent_at, counts);
+        let whatsapp = campaign_simulator::Campaign::whatsapp("2", "two", sent_at, counts);
         let mut campaigns = vec![sms];
-        // the others have no such channel
-        campaigns.extend((api == Api::Cinnox).then_some(whatsapp));
+        // the other providers lack this channel
+        campaigns.extend((api.provider() == "cinnox").then_some(whatsapp));
         simulators.push(simulate(api, campaigns).await);
     }
     let accounts: String = apis
         .into_iter()
         .zip(&simulators)
         .zip(["one", "two", "three"])
-        .map(|((api, simulator), name)| account(name, simulator, api, &["poll_interval: 1h"]))
+        .map(|((_, simulator), name)| account(name, simulator, &["poll_interval: 1h"]))
         .collect();
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
     let polled = |metrics: &str| samples(metrics, "campaign_account_up", &[]) == [1.0; 3];
@@ -709,7 +710,7 @@ async fn content_is_identical_in_both_formats_and_encodings() {
             let body = response.bytes().await.unwrap();
             assert_eq!(body.len(), length);
             let text = if compressed.is_some() {
-                // one member: a multi-member decoder would hide that there are several
+                // not a multi-member decoder, which would hide additional members
                 let mut decoder = flate2::bufread::GzDecoder::new(&body[..]);
                 let mut text = String::new();
                 decoder.read_to_string(&mut text).unwrap();
@@ -738,8 +739,8 @@ async fn content_is_identical_in_both_formats_and_encodings() {
 
 #[tokio::test]
 async fn the_default_is_uncompressed_text() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
-    let accounts = [account("one", &simulator, Api::Smsup, &[])];
+    let simulator = simulate(smsup(), Vec::new()).await;
+    let accounts = [account("one", &simulator, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let plain = reqwest::Client::builder()
         .no_proxy()
@@ -769,19 +770,19 @@ async fn the_default_is_uncompressed_text() {
 
 // Absent is not zero
 
-/// An item of a provider's answer, and the families that its campaign has to have.
+/// An item of a provider's response, and the expected families of its campaign.
 struct Case {
     what: String,
     item: Value,
     families: BTreeSet<String>,
 }
 
-/// A fully reported item, and what its campaign loses when one of its fields is missing.
+/// A complete item, and the families that its campaign loses without a field.
 struct Table {
     id: &'static str,
     full: Value,
     families: &'static [&'static str],
-    /// A field, as a path, and the families that vanish with it.
+    /// The path of a field, and the families that depend on it.
     losses: &'static [(&'static str, &'static [&'static str])],
 }
 
@@ -811,7 +812,7 @@ impl Table {
                 .as_object_mut()
                 .unwrap();
             let mut null = self.full.clone();
-            assert!(object.remove(key).is_some(), "there is no {path}");
+            assert!(object.remove(key).is_some(), "no {path}");
             null.pointer_mut(&pointer).unwrap()[key] = Value::Null;
             for (what, item) in [("without", without), ("null", null)] {
                 cases.push(Case {
@@ -835,7 +836,7 @@ impl Table {
     }
 }
 
-/// Reads all cases at once through the real program and compares what each campaign has.
+/// Polls all cases with the exporter, and compares the families of each campaign.
 async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     let items = cases.iter().enumerate().map(|(index, case)| {
         let mut item = case.item.clone();
@@ -846,7 +847,7 @@ async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     state.items = items.collect();
     let simulator = Simulator::start(api, state).await.unwrap();
     let more = ["lookback: 3650d", "info_labels: []"];
-    let families = poll(&[account("one", &simulator, api, &more)]).await;
+    let families = poll(&[account("one", &simulator, &more)]).await;
     let mut found = vec![BTreeSet::new(); cases.len()];
     for (name, labels) in of_campaigns(&families).into_keys() {
         let extra: &[&str] = match name.as_str() {
@@ -871,7 +872,7 @@ async fn check(api: Api, id: &str, cases: Vec<Case>) -> Vec<Family> {
     families
 }
 
-/// The exposition of one poll of these accounts.
+/// Returns the exposition of one poll of these accounts.
 async fn poll(accounts: &[String]) -> Vec<Family> {
     let setup = Setup::new(&config(accounts));
     let mut command = program();
@@ -984,7 +985,7 @@ async fn constant_contact_campaigns_have_exactly_the_reported_series() {
         }
     };
     cases.push(table.case("all zero: counts, and no ratio over them", zero, &counts));
-    let families = check(Api::ConstantContact, table.id, cases).await;
+    let families = check(constant_contact(), table.id, cases).await;
     let zeros = of_campaigns(&families)
         .into_iter()
         .filter(|(_, value)| *value == 0.0);
@@ -1083,7 +1084,7 @@ async fn cinnox_campaigns_have_the_series_of_their_channel() {
         &sms,
     ));
     let (sms_index, zeros_index) = (cases.len() - 2, cases.len() - 1);
-    let families = check(Api::Cinnox, table.id, cases).await;
+    let families = check(cinnox(), table.id, cases).await;
     for ((name, labels), _) in of_campaigns(&families) {
         let index: usize = labels["campaign_id"].parse().unwrap();
         let is_sms = index == sms_index || index == zeros_index;
@@ -1139,9 +1140,9 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
             ("text", &[]),
             ("status", &["campaign_status:sent"]),
             ("date", &["campaign_last_sent_timestamp_seconds"]),
-            // it counts while nothing was sent yet
+            // only used if nothing has been sent yet
             ("creation_date", &[]),
-            // the sends are the better denominator, but the recipients are one, too
+            // without sends, the recipients are the denominator
             ("sent", &["campaign_sends"]),
             ("total", &["campaign_recipients"]),
             (
@@ -1189,7 +1190,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
             "campaign_opt_out_ratio",
         ]),
     ));
-    // nothing was sent yet: a plan, but nothing that it could be measured by
+    // nothing has been sent yet, so there is no denominator
     let unsent = [
         "campaign_attempted",
         "campaign_delivery_ratio",
@@ -1221,7 +1222,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
         let families = [all(&["campaign_status"]), vec![status]].concat();
         cases.push(table.case(word, |item| item["status"] = word.into(), &families));
     }
-    let families = check(Api::Smsup, table.id, cases).await;
+    let families = check(smsup(), table.id, cases).await;
     let value = |name: &str, id: &str| {
         let mut series = of_campaigns(&families).into_iter();
         series
@@ -1238,7 +1239,7 @@ async fn smsup_campaigns_have_exactly_the_reported_series() {
 #[tokio::test]
 async fn campaign_info_has_exactly_the_configured_labels() {
     let sent_at = Utc::now() - TimeDelta::days(1);
-    let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+    let apis = [constant_contact(), cinnox(), smsup()];
     let known: [&[&str]; 3] = [
         &["campaign_type"],
         &["sender", "created_by", "template", "channel_name"],
@@ -1264,14 +1265,14 @@ async fn campaign_info_has_exactly_the_configured_labels() {
         let mut simulators = Vec::new();
         let mut accounts = Vec::new();
         for api in apis {
-            let make = if api == Api::Cinnox {
-                simulator::Campaign::whatsapp
+            let make = if api.provider() == "cinnox" {
+                campaign_simulator::Campaign::whatsapp
             } else {
-                simulator::Campaign::sms
+                campaign_simulator::Campaign::sms
             };
-            let campaign = make("1", "One", sent_at, simulator::Counts::default());
+            let campaign = make("1", "One", sent_at, campaign_simulator::Counts::default());
             let simulator = simulate(api, vec![campaign]).await;
-            accounts.push(account(&format!("{api:?}"), &simulator, api, &[wanted]));
+            accounts.push(account(&format!("{api:?}"), &simulator, &[wanted]));
             simulators.push(simulator);
         }
         let families = poll(&accounts).await;
@@ -1300,13 +1301,13 @@ async fn campaign_info_has_exactly_the_configured_labels() {
 
 #[tokio::test]
 async fn account_metrics_exist_before_the_first_poll() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
+    let simulator = simulate(smsup(), Vec::new()).await;
     let mut state = State::new("another token", Vec::new());
     state.credits = None;
-    let refusing = Simulator::start(Api::Cinnox, state).await.unwrap();
+    let refusing = Simulator::start(cinnox(), state).await.unwrap();
     let accounts = [
-        account("good", &simulator, Api::Smsup, &[]),
-        account("refused", &refusing, Api::Cinnox, &[]),
+        account("good", &simulator, &[]),
+        account("refused", &refusing, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let first = daemon.scrape().await;
@@ -1326,7 +1327,7 @@ async fn account_metrics_exist_before_the_first_poll() {
     let whatsapp =
         "campaign_account_campaigns{provider=\"cinnox\",account=\"refused\",channel=\"whatsapp\"}";
     assert_eq!(value(&first, whatsapp), Some(0.0));
-    // what has not happened has no time, however often it is tried
+    // no successful poll, so no timestamp
     let polled = "campaign_account_last_poll_timestamp_seconds{provider=\"cinnox\"";
     let later = daemon
         .scrape_until(|metrics| value(metrics, polled).is_some())

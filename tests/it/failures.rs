@@ -1,19 +1,20 @@
-//! What goes wrong at the providers, and what of it is seen: one bad account, for the right
-//! reason, with its last good data; never a bad exporter.
+//! Failures of providers affect only their account, with the correct reason, and keep the data of its last
+//! successful poll.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Campaign, Fault, FaultPlan};
+use campaign_simulator::{Campaign, Fault, FaultPlan};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
 };
 use crate::support::faults::{
-    APIS, Exported, break_down, campaign, each, json_body, provider, repair, status,
+    Exported, break_down, campaign, each, json_body, provider, repair, status,
 };
 
 #[tokio::test]
@@ -25,13 +26,13 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
         json_body("<html>"),
         json_body(r#"{"status":1,"message":"OK"}"#),
     ] {
-        let simulator = provider(Api::Smsup).await;
-        let setup = Setup::new(&config(&[account("shoes", &simulator, Api::Smsup, &[])]));
+        let simulator = provider(smsup()).await;
+        let setup = Setup::new(&config(&[account("shoes", &simulator, &[])]));
         let credits = "campaign_account_credits";
         let (status, metrics, _) = poll_once(&setup, &[]).await;
         assert!(status.success());
         assert!(sample(&metrics, credits, &[]).is_some());
-        // the first request is for the campaigns
+        // the first request lists the campaigns
         let plan = FaultPlan {
             fault,
             skip: 1,
@@ -57,17 +58,17 @@ async fn data_is_served_after_failures_until_it_is_stale() {
     let mut gone = Vec::new();
     let mut refused = Vec::new();
     let mut tokenless = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         let simulator = provider(api).await;
-        let own = account(&format!("{name}-gone"), &simulator, api, &[&stale_after]);
+        let own = account(&format!("{name}-gone"), &simulator, &[&stale_after]);
         accounts.push(own);
         gone.push(simulator);
         let simulator = provider(api).await;
-        let own = account(&format!("{name}-401"), &simulator, api, &[&stale_after]);
+        let own = account(&format!("{name}-401"), &simulator, &[&stale_after]);
         accounts.push(own);
         refused.push(simulator);
         let simulator = provider(api).await;
-        let own = account(&format!("{name}-token"), &simulator, api, &[&stale_after]);
+        let own = account(&format!("{name}-token"), &simulator, &[&stale_after]);
         accounts.push(own.replace("TOKEN_FILE", &token.display().to_string()));
         tokenless.push(simulator);
     }
@@ -85,7 +86,7 @@ async fn data_is_served_after_failures_until_it_is_stale() {
     let metrics = daemon
         .scrape_until(|metrics| ups(metrics) == [0.0; 9])
         .await;
-    for (_, name) in APIS {
+    for (_, name) in apis() {
         for (why, reason) in [("gone", "network"), ("401", "auth"), ("token", "auth")] {
             let name = format!("{name}-{why}");
             let account = Exported::of(&metrics, &name);
@@ -95,7 +96,7 @@ async fn data_is_served_after_failures_until_it_is_stale() {
         }
     }
 
-    for (_, name) in APIS {
+    for (_, name) in apis() {
         for why in ["gone", "401", "token"] {
             let name = format!("{name}-{why}");
             let metrics = daemon
@@ -109,12 +110,12 @@ async fn data_is_served_after_failures_until_it_is_stale() {
         }
     }
 
-    // both are read anew at each poll
+    // both are read at each poll
     std::fs::write(&token, TOKEN).unwrap();
     for simulator in &refused {
         repair(simulator);
     }
-    for (_, name) in APIS {
+    for (_, name) in apis() {
         for why in ["401", "token"] {
             let name = format!("{name}-{why}");
             daemon
@@ -131,19 +132,19 @@ async fn data_is_served_after_failures_until_it_is_stale() {
 async fn an_unreachable_account_has_no_campaigns_and_a_failure_reason() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         let simulator = provider(api).await;
-        let own = account(&format!("{name}-tls"), &simulator, api, &[]);
+        let own = account(&format!("{name}-tls"), &simulator, &[]);
         accounts.push(own.replace("http://", "https://"));
-        let own = account(&format!("{name}-token"), &simulator, api, &[]);
+        let own = account(&format!("{name}-token"), &simulator, &[]);
         accounts.push(own.replace("TOKEN_FILE", "/nonexistent/token"));
-        accounts.push(account(name, &simulator, api, &[]));
+        accounts.push(account(name, &simulator, &[]));
         simulators.push(simulator);
     }
     let setup = Setup::new(&config(&accounts));
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert_eq!(status.code(), Some(1), "{log}");
-    for (_, name) in APIS {
+    for (_, name) in apis() {
         for (why, reason) in [("tls", "tls"), ("token", "auth")] {
             let name = format!("{name}-{why}");
             let account = Exported::of(&metrics, &name);
@@ -162,7 +163,7 @@ async fn an_unreachable_account_has_no_campaigns_and_a_failure_reason() {
 async fn temporary_failures_are_retried_within_the_poll() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, provider_name) in APIS {
+    for (api, provider_name) in apis() {
         for (why, fault) in [
             ("500", status(500, None)),
             ("503", status(503, None)),
@@ -178,7 +179,7 @@ async fn temporary_failures_are_retried_within_the_poll() {
             } else {
                 &[]
             };
-            accounts.push(account(&name, &simulator, api, more));
+            accounts.push(account(&name, &simulator, more));
             simulators.push((api, name, simulator));
         }
     }
@@ -192,7 +193,7 @@ async fn temporary_failures_are_retried_within_the_poll() {
             (1.0, 0.0),
             "{name}"
         );
-        let needed = if api == Api::Smsup { 2 } else { 1 };
+        let needed = if api.provider() == "smsup" { 2 } else { 1 };
         assert_eq!(simulator.requests().len(), needed + 1, "{name}");
         if name.ends_with("500") {
             let labels = [account.account.as_str(), r#"code="500""#];
@@ -204,13 +205,10 @@ async fn temporary_failures_are_retried_within_the_poll() {
 
 #[tokio::test]
 async fn polls_of_an_account_never_overlap() {
-    let slow = provider(Api::Cinnox).await;
-    let quick = provider(Api::Cinnox).await;
+    let slow = provider(cinnox()).await;
+    let quick = provider(cinnox()).await;
     break_down(&slow, Fault::Stall);
-    let yaml = config(&[
-        account("slow", &slow, Api::Cinnox, &[]),
-        account("quick", &quick, Api::Cinnox, &[]),
-    ]);
+    let yaml = config(&[account("slow", &slow, &[]), account("quick", &quick, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     // four intervals of both accounts
     daemon
@@ -227,26 +225,26 @@ async fn permanent_failures_are_not_retried() {
     };
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, provider_name) in APIS {
+    for (api, provider_name) in apis() {
         for (why, fault) in [
             ("auth", status(401, None)),
             ("forbidden", status(403, None)),
             ("client", status(404, None)),
             ("decode", html.clone()),
-            // waiting for an hour would be no answer for an hour
+            // the poll fails immediately instead of waiting for an hour
             ("throttled", status(429, Some("3600"))),
             ("server", status(503, Some("3600"))),
         ] {
             let simulator = provider(api).await;
             break_down(&simulator, fault);
             let name = format!("{provider_name}-{why}");
-            accounts.push(account(&name, &simulator, api, &[]));
+            accounts.push(account(&name, &simulator, &[]));
             simulators.push((why, name, simulator));
         }
     }
-    let simulator = provider(Api::ConstantContact).await;
+    let simulator = provider(constant_contact()).await;
     break_down(&simulator, Fault::QuotaExceeded);
-    accounts.push(account("quota", &simulator, Api::ConstantContact, &[]));
+    accounts.push(account("quota", &simulator, &[]));
     simulators.push(("quota", "quota".to_owned(), simulator));
 
     let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
@@ -261,22 +259,22 @@ async fn permanent_failures_are_not_retried() {
 
 #[tokio::test]
 async fn retry_after_is_respected() {
-    // longer than any wait of the exporter's own before a first retry
+    // longer than the exporter's maximum delay before the first retry
     const WAIT: Duration = Duration::from_secs(3);
     let seconds = WAIT.as_secs().to_string();
-    // dates have whole seconds
+    // dates have a resolution of one second
     let until = Utc::now() + 2 * WAIT;
     let date = httpdate::fmt_http_date(until.trunc_subsecs(0).into());
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         for code in [429, 503] {
             for (form, value) in [("seconds", &seconds), ("date", &date)] {
                 let simulator = provider(api).await;
                 let fault = FaultPlan::once(status(code, Some(value)));
                 simulator.update(|state| state.fault = Some(fault));
                 let name = format!("{name}-{code}-{form}");
-                accounts.push(account(&name, &simulator, api, &[]));
+                accounts.push(account(&name, &simulator, &[]));
                 simulators.push((form, name, simulator));
             }
         }
@@ -302,14 +300,14 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     const BYTES: u64 = 200_000_000;
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         for (why, fault) in [
             ("huge", Fault::Huge { bytes: BYTES }),
             ("bomb", Fault::GzipBomb { bytes: BYTES }),
         ] {
             let simulator = provider(api).await;
             let name = format!("{name}-{why}");
-            accounts.push(account(&name, &simulator, api, &["stale_after: 1h"]));
+            accounts.push(account(&name, &simulator, &["stale_after: 1h"]));
             simulators.push((name, simulator, fault));
         }
     }
@@ -317,7 +315,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     daemon
         .scrape_until(|metrics| count(metrics, "campaign_deliveries") == simulators.len())
         .await;
-    // the bound is one of each body, so one provider at a time
+    // the limit applies to each body, so test one provider at a time
     for pair in simulators.chunks(2) {
         let names: Vec<_> = pair.iter().map(|(name, ..)| name.clone()).collect();
         for (_, simulator, fault) in pair {
@@ -353,20 +351,20 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     }
 }
 
-/// A campaign with good counts but for one.
+/// A campaign with one invalid count.
 fn item(api: Api, id: &str, deliveries: &Value) -> Value {
-    match api {
-        Api::ConstantContact => json!({
+    match api.provider() {
+        "constant_contact" => json!({
             "campaign_id": id,
             "unique_counts": { "sends": 1_000, "delivers": deliveries, "clicks": 5 },
         }),
-        Api::Cinnox => json!({
+        "cinnox" => json!({
             "id": id,
             "channel": "SMS",
             "totalRecipients": 1_000,
             "delivered": deliveries,
         }),
-        Api::Smsup => json!({
+        _ => json!({
             "id": id,
             "status": "Sent",
             "total": "1000",
@@ -379,7 +377,7 @@ fn item(api: Api, id: &str, deliveries: &Value) -> Value {
 async fn bad_values_and_items_are_dropped_individually_and_counted() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         let simulator = provider(api).await;
         simulator.update(|state| {
             state.items = vec![
@@ -394,11 +392,11 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
                 item(api, "bare", &Value::Null),
             ];
         });
-        accounts.push(account(name, &simulator, api, &[]));
+        accounts.push(account(name, &simulator, &[]));
         simulators.push(simulator);
     }
     let mut daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    for ((_, name), fields) in APIS.into_iter().zip([
+    for ((_, name), fields) in apis().into_iter().zip([
         ["bulk_sms_campaign_summaries", "campaign_id", "delivers"],
         ["result", "id", "delivered"],
         ["campaigns", "id", "delivered"],
@@ -419,7 +417,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
             "campaign_exporter_decode_problems_total",
             &[&account.account],
         );
-        assert_eq!(all.len(), 3, "what is left out is no problem");
+        assert_eq!(all.len(), 3, "dropped campaigns are not a problem");
         let own = |metric, id: &str| {
             let id = format!(r#"campaign_id="{id}""#);
             sample(&metrics, metric, &[&account.account, &id])
@@ -434,7 +432,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
         let campaigns = sample(&metrics, "campaign_account_campaigns", &campaigns);
         assert_eq!(campaigns, Some(6.0), "{name}");
 
-        // neither once a row nor, while nothing changes, once a poll
+        // not logged per item and, if nothing changes, not at every poll
         daemon.wait_for_log("values could not be read").await;
         let log = daemon.log();
         let said: Vec<_> = log
@@ -453,7 +451,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
 
 #[tokio::test]
 async fn the_malformed_date_in_constant_contacts_documentation_drops_only_that_date() {
-    let simulator = simulate(Api::ConstantContact, Vec::new()).await;
+    let simulator = simulate(constant_contact(), Vec::new()).await;
     simulator.update(|state| {
         let item = |id: &str, date: &str, sends: u64| {
             json!({
@@ -471,7 +469,7 @@ async fn the_malformed_date_in_constant_contacts_documentation_drops_only_that_d
             item("malformed", "2024--02-01T14:58:22.000-04:00", 100),
         ];
     });
-    let own = account("one", &simulator, Api::ConstantContact, &[]);
+    let own = account("one", &simulator, &[]);
     let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
     assert!(status.success(), "{log}");
     let value = |metric, id: &str| sample(&metrics, metric, &[&format!(r#"campaign_id="{id}""#)]);
@@ -509,9 +507,9 @@ async fn mismatched_percentages_are_counted_per_page() {
         })
         .collect();
     for (off_by, expected) in [(0.0, 0.0), (0.9, 0.0), (5.0, 2.0)] {
-        let simulator = simulate(Api::ConstantContact, campaigns.clone()).await;
+        let simulator = simulate(constant_contact(), campaigns.clone()).await;
         simulator.update(|state| state.percents_off_by = off_by);
-        let own = account("one", &simulator, Api::ConstantContact, &[]);
+        let own = account("one", &simulator, &[]);
         let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
         assert!(status.success(), "{log}");
         for rate in ["deliver", "click", "bounce", "unsubscribe"] {
@@ -519,7 +517,7 @@ async fn mismatched_percentages_are_counted_per_page() {
             let name = "campaign_exporter_aggregate_mismatches_total";
             assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");
         }
-        // the counts are what is believed
+        // the counts take precedence
         let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
         assert_eq!(ratios, [0.95; 60]);
     }

@@ -1,9 +1,10 @@
-//! What the providers' own documented examples become, through real HTTP and the real program.
+//! Snapshots of the metrics for the providers' documented examples, polled over HTTP.
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
+use campaign_simulator::{Fault, FaultPlan, Simulator, State};
 use serde_json::Value;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, client, value};
 use crate::support::promtool::check_metrics;
 use crate::support::strict;
@@ -15,14 +16,14 @@ const CINNOX: &str = include_str!("../fixtures/cinnox.json");
 const SMSUP: &str = include_str!("../fixtures/smsup.json");
 const SMSUP_CREDITS: &str = include_str!("../fixtures/smsup_credits.json");
 
-/// Families whose values are times of the run.
+/// Families whose values depend on the time of the run.
 const TIMES_OF_THE_RUN: [&str; 3] = [
     "campaign_account_last_success_timestamp_seconds",
     "campaign_account_last_poll_timestamp_seconds",
     "campaign_account_poll_duration_seconds",
 ];
 
-/// An exporter that has read one account once, at a provider that answers with `body`.
+/// Starts an exporter that polls one account once, from a provider that responds with `body`.
 async fn polled(
     api: Api,
     name: &str,
@@ -36,9 +37,9 @@ async fn polled(
     let mut state = State::new(TOKEN, Vec::new());
     state.fault = Some(plan(fault));
     let simulator = Simulator::start(api, state).await.unwrap();
-    // read once, and far enough back for examples of 2022
+    // a single poll, with a lookback that covers the examples of 2022
     let more = ["poll_interval: 1h", "lookback: 3650d"];
-    let accounts = account(name, &simulator, api, &more);
+    let accounts = account(name, &simulator, &more);
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
     daemon
         .scrape_until(|metrics| value(metrics, "campaign_account_last_poll_timestamp").is_some())
@@ -46,7 +47,7 @@ async fn polled(
     (daemon, simulator)
 }
 
-/// The lines about campaigns and accounts that are the same in every run.
+/// Returns the lines on campaigns and accounts that do not depend on the run.
 fn golden(text: &str) -> String {
     let kept = text.split_inclusive('\n').filter(|line| {
         let name = line
@@ -84,7 +85,7 @@ async fn is_as_in_the_snapshots(name: &str, daemon: &Daemon) {
     });
 }
 
-/// The values that the exporter's own counter of problems has, by field.
+/// Returns the counts of decode problems by field.
 async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
     let families = strict::read(&daemon.scrape().await, Format::Text);
     let problems = strict::series(&families).into_iter();
@@ -97,7 +98,7 @@ async fn decode_problems(daemon: &Daemon) -> Vec<(String, f64)> {
 #[tokio::test]
 async fn constant_contact_example_drops_only_the_malformed_date() {
     let (daemon, _) = polled(
-        Api::ConstantContact,
+        constant_contact(),
         "spring-us",
         FaultPlan::always,
         CONSTANT_CONTACT_LAST_PAGE,
@@ -110,24 +111,24 @@ async fn constant_contact_example_drops_only_the_malformed_date() {
 
 #[tokio::test]
 async fn cinnox_example_has_the_series_of_each_channel() {
-    let (daemon, _) = polled(Api::Cinnox, "desk-hk", FaultPlan::always, CINNOX).await;
+    let (daemon, _) = polled(cinnox(), "desk-hk", FaultPlan::always, CINNOX).await;
     is_as_in_the_snapshots("cinnox", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
 }
 
 #[tokio::test]
 async fn smsup_example_is_decoded_in_paris_time() {
-    // the first request, for the campaigns; the simulator has the documented credits
-    let (daemon, _) = polled(Api::Smsup, "shoes-ch", FaultPlan::once, SMSUP).await;
+    // the first request lists the campaigns; the simulator has the documented credits
+    let (daemon, _) = polled(smsup(), "shoes-ch", FaultPlan::once, SMSUP).await;
     is_as_in_the_snapshots("smsup", &daemon).await;
     assert_eq!(decode_problems(&daemon).await, []);
 }
 
 #[tokio::test]
 async fn constant_contact_example_link_is_followed_and_pages_count_together() {
-    // the next page is not there, so this read has to fail, and nothing of it may be shown
+    // the next page is missing, so the poll must fail without publishing anything
     let (daemon, simulator) = polled(
-        Api::ConstantContact,
+        constant_contact(),
         "spring-us",
         FaultPlan::once,
         CONSTANT_CONTACT,
@@ -144,7 +145,7 @@ async fn constant_contact_example_link_is_followed_and_pages_count_together() {
 
 #[tokio::test]
 async fn simulated_credits_match_the_documentation() {
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
     let request = client().get(simulator.base_url() + "/credits");
     let request = request

@@ -1,15 +1,16 @@
-//! From the command line to the exit code: starting, being asked, stopping.
+//! Startup, endpoints, shutdown, and exit codes.
 
 use std::collections::HashSet;
 use std::process::Output;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::Command;
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -29,11 +30,11 @@ async fn provider(campaigns: i64) -> Simulator {
     let campaigns = seconds
         .map(|ago| Campaign::whatsapp(ago.to_string(), "Spring", Utc::now() - ago, counts))
         .collect();
-    simulate(Api::Cinnox, campaigns).await
+    simulate(cinnox(), campaigns).await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, Api::Cinnox, more)
+    account(name, simulator, more)
 }
 
 fn fail(simulator: &Simulator) {
@@ -53,7 +54,7 @@ async fn status(daemon: &Daemon, path: &str) -> u16 {
     response.status().as_u16()
 }
 
-/// Runs the program with these arguments to its end; returns its exit code and what it said.
+/// Runs the exporter to completion; returns its exit code and output.
 async fn end(arguments: &[&str]) -> (Option<i32>, String) {
     said(&run(program().args(arguments)).await)
 }
@@ -89,7 +90,7 @@ async fn scrapes_succeed_before_there_is_any_data() {
     assert_eq!(status(&daemon, "/-/healthy").await, 200);
     assert_eq!(status(&daemon, "/-/ready").await, 503);
 
-    // a bad poll is a poll
+    // failed polls count
     fail(&simulator);
     let metrics = daemon
         .scrape_until(|metrics| {
@@ -100,7 +101,7 @@ async fn scrapes_succeed_before_there_is_any_data() {
     assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
     assert_eq!(status(&daemon, "/-/ready").await, 200);
 
-    // and what was ready stays so, even with an account that was not polled yet
+    // readiness is permanent, even with a new account that has not been polled
     stall(&simulator);
     let more = own("two", &simulator, &[]);
     daemon.setup.write_config(&(yaml + &more));
@@ -159,7 +160,7 @@ async fn endpoints_accept_only_get_and_head() {
         ("/-/healthy", "text/plain", "healthy"),
         ("/-/ready", "text/plain", "ready"),
         ("/config", "text/plain", "name: one"),
-        // a query is no part of the path
+        // the query is not part of the path
         ("/config?a=b", "text/plain", "name: one"),
         (
             "/metrics?account=one",
@@ -170,7 +171,7 @@ async fn endpoints_accept_only_get_and_head() {
     ] {
         let ask = async |method| {
             let request = client().request(method, daemon.url(path));
-            // where it unpacks an answer, the client hides the length
+            // the client hides the length of responses that it decompresses
             let request = request.header("accept-encoding", "identity");
             request.send().await.unwrap()
         };
@@ -217,17 +218,17 @@ async fn garbage_is_rejected_without_side_effects() {
     ] {
         let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
         stream.write_all(garbage).await.unwrap();
-        // with the end of its input it has nothing to wait for
+        // closes the input, so that the server does not wait for more
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let read = tokio::time::timeout(LIMIT, stream.read_to_end(&mut answer)).await;
-        assert!(read.is_ok(), "the connection was not ended");
+        assert!(read.is_ok(), "the connection was not closed");
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
     }
     assert_eq!(status(&daemon, "/-/healthy").await, 200);
 }
 
-/// A daemon with an exposition that no socket buffer holds.
+/// Starts a daemon whose exposition exceeds any socket buffer.
 async fn large() -> (Simulator, Daemon) {
     let simulator = provider(5_000).await;
     let yaml = config(&[own("one", &simulator, &["poll_interval: 1h"])]);
@@ -238,7 +239,7 @@ async fn large() -> (Simulator, Daemon) {
     (simulator, daemon)
 }
 
-/// A scraper that takes little at a time, after the first bytes of its answer.
+/// Starts a slow scraper, which has received the first bytes of its response.
 async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
@@ -256,20 +257,20 @@ async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
 
 const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Asks once and reads the whole answer.
+/// Sends a request and reads the whole response.
 async fn ask(stream: &mut TcpStream) {
     stream.write_all(HEALTHY).await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"is healthy.\n") {
         let read = stream.read_buf(&mut answer).await.unwrap();
-        assert!(read > 0, "the connection ended");
+        assert!(read > 0, "the connection was closed");
     }
 }
 
 #[tokio::test]
 async fn large_request_bodies_are_rejected() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
     let reload = |body: String| client().post(daemon.url("/-/reload")).body(body).send();
     assert_eq!(reload("x".repeat(2_000)).await.unwrap().status(), 413);
@@ -279,19 +280,19 @@ async fn large_request_bodies_are_rejected() {
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Cinnox, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
     let scrapes = async {
         let mut places = Vec::new();
         for _ in 0..256 {
             let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
-            // answered, so it has its place
+            // answered, so it holds a connection slot
             ask(&mut stream).await;
             places.push(stream);
         }
         let mut waiting = TcpStream::connect(daemon.address()).await.unwrap();
         waiting.write_all(HEALTHY).await.unwrap();
-        // one that has a place is answered all the same, many times
+        // connections that hold a slot are still answered, repeatedly
         for _ in 0..50 {
             ask(&mut places[0]).await;
         }
@@ -307,7 +308,7 @@ async fn connections_beyond_the_limit_wait() {
     tokio::time::timeout(LIMIT, scrapes).await.unwrap();
 }
 
-/// Waits until nobody can connect any more.
+/// Waits until connections are refused.
 async fn closed(address: &str) {
     let closed = async {
         while TcpStream::connect(address).await.is_ok() {
@@ -345,9 +346,9 @@ async fn shutdown_waits_for_scrapes_in_progress() {
 
 #[tokio::test]
 async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
-    let simulator = simulate(Api::Smsup, Vec::new()).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Smsup, &[])]));
-    // opening a pipe waits until somebody writes to it
+    let simulator = simulate(smsup(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    // opening a named pipe blocks until it has a writer
     std::fs::remove_file(setup.token_file()).unwrap();
     let made = run(Command::new("mkfifo").arg(setup.token_file())).await;
     assert!(made.status.success());
@@ -367,8 +368,8 @@ async fn a_stalled_client_does_not_block_shutdown() {
     daemon.signal("TERM").await;
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
-    // it had its chance, and no more than that
-    assert!(log.contains("a connection did not close in time"), "{log}");
+    // it waited for the grace period, but not longer
+    assert!(log.contains("a connection did not end in time"), "{log}");
 }
 
 #[tokio::test]
@@ -378,7 +379,7 @@ async fn signals_cause_a_clean_shutdown_at_any_time() {
         stall(&simulator);
         let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
         let daemon = Daemon::start(setup, &[]).await;
-        // neither a poll under way nor an idle connection is waited for
+        // shutdown waits neither for polls nor for idle connections
         let asked = simulator.wait_for(|state| state.answered > 0);
         tokio::time::timeout(LIMIT, asked).await.unwrap();
         let _idle = TcpStream::connect(daemon.address()).await.unwrap();
@@ -454,20 +455,15 @@ async fn config_check_accepts_a_valid_configuration_without_requests() {
     let file = setup.config_file().display().to_string();
     let (code, text) = end(&["--config.check", "--config.file", &file]).await;
     assert_eq!(code, Some(0), "{text}");
-    // what is allowed and still worth a look
+    // valid but suspicious settings
     assert!(text.contains("under a minute"), "{text}");
     assert!(simulator.requests().is_empty());
 }
 
 #[tokio::test]
 async fn refresh_tokens_require_storage() {
-    let simulator = simulate(Api::ConstantContact, Vec::new()).await;
-    let yaml = account(
-        "one",
-        &simulator,
-        Api::ConstantContact,
-        &["client_id: \"1\""],
-    );
+    let simulator = simulate(constant_contact(), Vec::new()).await;
+    let yaml = account("one", &simulator, &["client_id: \"1\""]);
     let setup = Setup::new(&config(&[
         yaml.replace("access_token_file", "refresh_token_file")
     ]));
@@ -524,7 +520,7 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
     assert_eq!(count(&metrics, "campaign_deliveries{"), 3);
     assert!(!metrics.contains(r#"account="bad""#));
     assert!(bad.requests().is_empty());
-    // nothing but the exposition
+    // only the exposition
     let text = metrics
         .lines()
         .find(|line| !line.starts_with('#') && !line.starts_with("campaign"));
@@ -559,7 +555,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
         .env("CAMPAIGN_EXPORTER_CONFIG_FILE", setup.config_file())
         .env("CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH", "/campaigns")
         .env("CAMPAIGN_EXPORTER_WEB_ENABLE_LIFECYCLE", "true")
-        // for these two there are flags: an address of nobody, and a level without "listening"
+        // flags override these two: an unusable address, and a level that hides "listening"
         .env("CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS", "192.0.2.1:1")
         .env("CAMPAIGN_EXPORTER_LOG_LEVEL", "error");
     let daemon = Daemon::start_command(command, setup, &[]).await;
@@ -621,11 +617,11 @@ async fn version_and_help_are_printed() {
     }
 }
 
-/// A demo that has polled all its providers, and its metrics then.
+/// Starts a demo; returns it with its metrics after polling all providers.
 async fn demo(seed: &str) -> (Daemon, String) {
     let mut command = program();
     let setup = Setup::new("");
-    // a demo that is killed leaves its folder behind
+    // a killed demo leaves its directory behind
     command
         .args(["demo", "--seed", seed])
         .env("TMPDIR", setup.folder());
@@ -667,7 +663,7 @@ async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
     let (_second, second) = demo("7").await;
     let (_other, other) = demo("8").await;
     let (first, second, other) = (ids(&first), ids(&second), ids(&other));
-    // each goes on from its own start, so the newest may be in one of them only
+    // they start at different times, so only one may have the newest campaign
     let common = first.intersection(&second).count();
     assert!(
         common > 20 && common + 10 > first.len(),

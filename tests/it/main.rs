@@ -1,5 +1,5 @@
-//! The integration tests: the program as a process, simulated providers over real HTTP, a real
-//! Prometheus. One binary, so that it is linked once.
+//! Integration tests: the exporter as a process, simulated providers over HTTP, and Prometheus. A single
+//! binary, so that it is linked only once.
 
 #![expect(
     clippy::unwrap_used,
@@ -20,6 +20,7 @@ mod dashboards;
 mod exposition;
 mod failures;
 mod golden;
+mod layers;
 mod lifecycle;
 mod matrix;
 mod pages;

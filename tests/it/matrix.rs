@@ -1,52 +1,51 @@
-//! Every fault at every provider: what it costs, under which name it is counted, and that it is
-//! over when it is over.
+//! Every fault at every provider: its effects, how it is counted, and recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::support::apis;
+use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simulate};
-use crate::support::faults::{
-    APIS, Exported, break_down, each, json_body, provider, provider_name, repair, status,
-};
+use crate::support::faults::{Exported, break_down, each, json_body, provider, repair, status};
 use crate::support::strict;
 
-/// Where Constant Contact's pages are.
+/// Path of Constant Contact's pages.
 const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
-/// The time limit of requests that are not answered in time.
+/// Request timeout for faults that cause one.
 const REQUEST_TIMEOUT: &str = "request_timeout: 2s";
 
-/// Larger than any good answer may be.
+/// Exceeds the limit for responses.
 const TOO_LARGE: u64 = 20_000_000;
 
-/// What a fault does to an account.
+/// Effect of a fault on an account.
 #[derive(Clone, Debug)]
 enum Effect {
-    /// Its polls fail for this reason, and what is known stays.
+    /// Polls fail for this reason, and the data is kept.
     Failure(&'static str),
-    /// Its polls go on, and the campaigns that they read lose something.
+    /// Polls succeed, but the campaigns lose something.
     Loss {
         what: Loss,
-        /// The fields of which a problem is counted.
+        /// Fields with counted decode problems.
         problems: Vec<&'static str>,
     },
-    /// None that can be seen.
+    /// No visible effect.
     Nothing,
 }
 
 /// What a campaign loses.
 #[derive(Clone, Copy, Debug)]
 enum Loss {
-    /// Whatever comes from a count. The cost is no count: it may have this value.
+    /// Everything derived from counts. The cost is not a count and may have this value.
     Counts { cost: Option<f64> },
-    /// Itself.
+    /// The whole campaign.
     Everything,
 }
 
@@ -60,7 +59,7 @@ struct Case {
 impl Case {
     fn new(api: Api, name: &str, fault: Fault, effect: Effect) -> Self {
         Self {
-            name: format!("{}-{name}", provider_name(api)),
+            name: format!("{}-{name}", api.provider()),
             api,
             fault,
             effect,
@@ -78,25 +77,25 @@ impl Case {
         }
     }
 
-    /// Whether the provider asks for more time than a test has.
+    /// Whether the provider requests a delay longer than the test.
     fn asks_for_patience(&self) -> bool {
         self.reason() == Some("quota") || self.name.ends_with("-long")
     }
 
-    /// Whether the same request is made again within a poll.
+    /// Whether the request is retried within a poll.
     fn is_retried(&self) -> bool {
         let transient = ["network", "timeout", "server", "throttled"];
         let transient = self.reason().is_some_and(|own| transient.contains(&own));
         transient && !self.asks_for_patience()
     }
 
-    /// What is exported of the campaigns while the fault lasts.
+    /// Expected campaign metrics during the fault.
     fn expected(&self, before: &Campaigns) -> Campaigns {
         let Effect::Loss { what, .. } = &self.effect else {
             return before.clone();
         };
         let mut expected = before.clone();
-        // the old ones, too: they are on the same page, so all are read each time
+        // includes old campaigns: they are on the same page, so every poll reads them
         for (id, samples) in &mut expected {
             match what {
                 Loss::Everything => samples.clear(),
@@ -122,13 +121,13 @@ impl Case {
         if self.reason().is_some() {
             more.push(stale_after);
         }
-        account(&self.name, simulator, self.api, &more)
+        account(&self.name, simulator, &more)
     }
 }
 
 const COST: &str = "campaign_cost_credits";
 
-/// What a campaign has that comes from no count.
+/// Metrics of a campaign that do not depend on counts.
 const NO_COUNTS: [&str; 4] = [
     "campaign_info",
     "campaign_status",
@@ -136,10 +135,10 @@ const NO_COUNTS: [&str; 4] = [
     "campaign_reported_delivery_ratio",
 ];
 
-/// The samples of an account's campaigns, by the id of the campaign and by the series.
+/// Samples of an account's campaigns, by campaign id and series.
 type Campaigns = BTreeMap<String, BTreeMap<String, f64>>;
 
-/// The value of a label, which has nothing in it that needs an escape.
+/// Returns the value of a label that contains no escapes.
 fn label<'a>(series: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = series.split_once(&format!(r#"{name}=""#))?;
     rest.split('"').next()
@@ -149,7 +148,7 @@ fn name_of(series: &str) -> &str {
     series.split('{').next().unwrap()
 }
 
-/// The campaigns of each account.
+/// Campaigns by account.
 fn campaigns(metrics: &str) -> BTreeMap<String, Campaigns> {
     let mut accounts = BTreeMap::<String, Campaigns>::new();
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
@@ -164,7 +163,7 @@ fn campaigns(metrics: &str) -> BTreeMap<String, Campaigns> {
     accounts
 }
 
-/// The metrics are well-formed, they hold no token, and each ratio is that of the counts beside it.
+/// Checks that metrics are well-formed and contain no token, and that ratios match their counts.
 fn are_sound(metrics: &str) {
     assert!(!metrics.contains(TOKEN), "{metrics}");
     strict::read(metrics, Format::Text);
@@ -194,7 +193,7 @@ fn are_sound(metrics: &str) {
     }
 }
 
-/// A campaign in which no count is 0 and none is like another.
+/// A campaign with distinct non-zero counts.
 fn campaign(id: &str, days: i64) -> Campaign {
     let counts = Counts {
         recipients: 1_000,
@@ -219,16 +218,16 @@ fn campaign(id: &str, days: i64) -> Campaign {
     }
 }
 
-/// A simulated provider with campaigns that every poll reads, and with some that few polls read.
+/// A simulated provider with recent and old campaigns.
 async fn full_provider(api: Api) -> Simulator {
     let mut campaigns = vec![campaign("new-sms", 1), campaign("old-sms", 10)];
-    if api == Api::Cinnox {
+    if api.provider() == "cinnox" {
         campaigns.extend([campaign("new-whatsapp", 1), campaign("old-whatsapp", 10)]);
     }
     simulate(api, campaigns).await
 }
 
-/// The HTTP status codes, and what each is counted as.
+/// HTTP status codes and their failure reasons.
 const STATUSES: [(u16, &str); 18] = [
     (204, "decode"),
     (206, "decode"),
@@ -250,7 +249,7 @@ const STATUSES: [(u16, &str); 18] = [
     (599, "server"),
 ];
 
-/// What makes polls fail at every provider. Nothing may ever ask at `elsewhere`.
+/// Faults that make polls fail at every provider. No request may go to `elsewhere`.
 fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
     let in_an_hour = httpdate::fmt_http_date((Utc::now() + TimeDelta::hours(1)).into());
     let in_a_second = httpdate::fmt_http_date((Utc::now() + TimeDelta::seconds(1)).into());
@@ -311,14 +310,14 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
     cases
 }
 
-/// The member that holds the items, and those that are counts.
+/// The member with the items, and the members that are counts.
 fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
-    match api {
-        Api::ConstantContact => (
+    match api.provider() {
+        "constant_contact" => (
             "bulk_sms_campaign_summaries",
             vec!["sends", "clicks", "optouts", "delivers", "bounces"],
         ),
-        Api::Cinnox => (
+        "cinnox" => (
             "result",
             vec![
                 "totalRecipients",
@@ -329,7 +328,7 @@ fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
                 "failed",
             ],
         ),
-        Api::Smsup => (
+        _ => (
             "campaigns",
             vec![
                 "delivered",
@@ -344,29 +343,29 @@ fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
     }
 }
 
-/// What costs values or campaigns at every provider, and what costs nothing.
+/// Faults that lose values or campaigns at every provider, and harmless ones.
 fn losses(api: Api) -> Vec<Case> {
     let (items, counts) = fields(api);
     let with_cost = || {
-        let cost = (api == Api::Smsup).then_some("cost");
+        let cost = (api.provider() == "smsup").then_some("cost");
         counts.iter().copied().chain(cost).collect()
     };
     let lost = |cost: Option<f64>| Loss::Counts {
-        cost: cost.filter(|_| api == Api::Smsup),
+        cost: cost.filter(|_| api.provider() == "smsup"),
     };
-    let infinite = match api {
-        // the counts are an object of their own there
-        Api::ConstantContact => (lost(None), vec!["unique_counts"]),
-        // a number that no type holds spoils its object
-        Api::Cinnox | Api::Smsup => (Loss::Everything, vec![items]),
+    let infinite = match api.provider() {
+        // here, counts are in a nested object
+        "constant_contact" => (lost(None), vec!["unique_counts"]),
+        // a number that fits no type invalidates its object
+        _ => (Loss::Everything, vec![items]),
     };
     let values = [
         ("null-count", "null", (lost(None), Vec::new())),
         ("blank-count", "\" \"", (lost(None), Vec::new())),
         ("negative", "-1", (lost(None), with_cost())),
-        // credits may be parts of one
+        // credits may be fractional
         ("fractional", "1.5", (lost(Some(1.5)), counts.clone())),
-        // and many
+        // or large
         (
             "huge-count",
             "99999999999999999999",
@@ -407,7 +406,7 @@ fn losses(api: Api) -> Vec<Case> {
     cases
 }
 
-/// What can go wrong at Constant Contact only.
+/// Faults specific to Constant Contact.
 fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
     let start = "?start_at=2026-01-01T00:00:00Z";
     let without_scheme = elsewhere.trim_start_matches("http:");
@@ -430,11 +429,11 @@ fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
     let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
     let cases = links.into_iter().chain(others);
     cases
-        .map(|(name, fault, reason)| Case::failing(Api::ConstantContact, name, fault, reason))
+        .map(|(name, fault, reason)| Case::failing(constant_contact(), name, fault, reason))
         .collect()
 }
 
-/// What CINNOX and `SMSUp` say with status 200.
+/// Errors that CINNOX and `SMSUp` report with status 200.
 fn body_failures() -> Vec<Case> {
     let cinnox = [
         ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
@@ -477,8 +476,8 @@ fn body_failures() -> Vec<Case> {
             "server",
         ),
     ];
-    let cinnox = cinnox.into_iter().map(|case| (Api::Cinnox, case));
-    let smsup = smsup.into_iter().map(|case| (Api::Smsup, case));
+    let cinnox = cinnox.into_iter().map(|case| (apis::cinnox(), case));
+    let smsup = smsup.into_iter().map(|case| (apis::smsup(), case));
     let bodies = cinnox.chain(smsup);
     let mut cases: Vec<_> = bodies
         .map(|(api, (name, body, reason))| Case::failing(api, name, json_body(body), reason))
@@ -487,44 +486,57 @@ fn body_failures() -> Vec<Case> {
         content_type: "text/xml; charset=utf-8",
         body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
     };
-    cases.push(Case::failing(Api::Smsup, "xml", xml, "decode"));
-    // a server that does not care where a page begins has no second page, ever; all campaigns are
+    cases.push(Case::failing(apis::smsup(), "xml", xml, "decode"));
+    // a server that ignores the offset never has a second page; all campaigns are
     // read, since a poll that meets the end of the fault may have its first page from there
     let items: Vec<_> = (0..200)
         .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
         .collect();
     let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
     let fault = json_body(&same_page);
-    cases.push(Case::failing(Api::Cinnox, "same-page", fault, "pagination"));
+    cases.push(Case::failing(
+        apis::cinnox(),
+        "same-page",
+        fault,
+        "pagination",
+    ));
     let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
     let fault = json_body(same_page);
-    cases.push(Case::failing(Api::Smsup, "same-page", fault, "pagination"));
+    cases.push(Case::failing(
+        apis::smsup(),
+        "same-page",
+        fault,
+        "pagination",
+    ));
     cases
 }
 
-/// What happens at a provider.
+/// A fault of a provider.
 fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
     let mut cases = failures(api, elsewhere);
     cases.extend(losses(api));
-    cases.extend(body_failures().into_iter().filter(|case| case.api == api));
-    if api == Api::ConstantContact {
+    cases.extend(
+        body_failures()
+            .into_iter()
+            .filter(|case| case.api.provider() == api.provider()),
+    );
+    if api.provider() == "constant_contact" {
         cases.extend(constant_contact_failures(elsewhere));
     }
     cases
 }
 
-/// The accounts at which nothing ever goes wrong.
+/// Accounts without faults.
 async fn healthy() -> Vec<(String, Api, Simulator)> {
     let mut healthy = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         healthy.push((format!("healthy-{name}"), api, full_provider(api).await));
     }
     healthy
 }
 
-/// Waits for some polls of accounts at which nothing has gone wrong, and looks at all there is to
-/// see.
-async fn others_go_on(daemon: &Daemon, names: &[String]) {
+/// Waits for some polls of accounts without faults, and checks everything visible.
+async fn check_healthy_accounts(daemon: &Daemon, names: &[String]) {
     let before = daemon.scrape().await;
     let metrics = daemon
         .scrape_until(|metrics| {
@@ -545,7 +557,7 @@ async fn others_go_on(daemon: &Daemon, names: &[String]) {
     }
 }
 
-/// Ends the exporter. In all that time it has neither panicked nor told a token.
+/// Stops the exporter, and checks that it never panicked or exposed a token.
 async fn end(daemon: Daemon) {
     daemon.signal("TERM").await;
     let (status, log) = daemon.wait().await;
@@ -553,8 +565,8 @@ async fn end(daemon: Daemon) {
     assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
 }
 
-async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
-    let elsewhere = provider(Api::ConstantContact).await;
+async fn faults_have_the_expected_effects_and_recover(api: Api) {
+    let elsewhere = provider(constant_contact()).await;
     let cases = cases(api, &elsewhere.base_url());
     let mut simulators = Vec::new();
     for _ in &cases {
@@ -565,7 +577,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     let yaml = |stale_after: &str| {
         let healthy = healthy.iter();
         let mut accounts: Vec<_> = healthy
-            .map(|(name, api, simulator)| account(name, simulator, *api, &[]))
+            .map(|(name, _, simulator)| account(name, simulator, &[]))
             .collect();
         let cases = cases.iter().zip(&simulators);
         accounts.extend(cases.map(|(case, simulator)| case.yaml(simulator, stale_after)));
@@ -576,7 +588,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     let metrics = daemon
         .scrape_until(|metrics| {
             let now = campaigns(metrics);
-            let campaigns = if api == Api::Cinnox { 4 } else { 2 };
+            let campaigns = if api.provider() == "cinnox" { 4 } else { 2 };
             each(metrics, &names, |own| {
                 let known = now.get(&own.name).map_or(0, BTreeMap::len);
                 own.polls("success") >= 2.0 && known == campaigns
@@ -606,7 +618,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
                 let before = &before[name];
                 let found = now.get(name).unwrap_or(&none);
                 let expected = case.expected(before);
-                // one or the other at any time, and nothing in between
+                // either state at any time, but nothing in between
                 assert!(
                     *found == expected || found == before,
                     "{name}: {found:#?} {expected:#?}"
@@ -637,13 +649,13 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
             Effect::Failure(_) | Effect::Nothing => BTreeSet::new(),
         };
         let mut found = own.problem_fields();
-        // a fault that begins between the campaigns and the credits costs these once
+        // a fault that starts between campaigns and credits loses the credits once
         found.remove("credits");
         assert_eq!(found, problems, "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
-    // with nothing else changed, the data is too old now
+    // nothing else changed, but the data is now stale
     daemon.setup.write_config(&yaml("stale_after: 1s"));
     daemon.signal("HUP").await;
     let failing: Vec<_> = cases
@@ -666,7 +678,7 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
         let last_success = "campaign_account_last_success_timestamp_seconds";
         assert!(own.value(last_success).is_some(), "{name}");
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     daemon.setup.write_config(&yaml("stale_after: 1h"));
     daemon.signal("HUP").await;
@@ -693,17 +705,17 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
     for ((case, simulator), before) in cases.iter().zip(&simulators).zip(asked_before) {
         let (name, own) = (&case.name, Exported::of(&metrics, &case.name));
         if case.asks_for_patience() {
-            // whoever asked for an hour, or for tomorrow, was asked once, and gets that time
+            // providers that requested a delay were asked once, and are not asked again before it ends
             let asked = simulator.read(|state| state.answered) - before;
             assert_eq!(asked, 1, "{name}");
             assert!(own.polls("failure") > 1.0, "{name}");
         } else {
-            // one may have been under way
+            // one poll may have been in progress
             let failed = own.polls("failure") - failures(&repaired, name);
             assert!(failed <= 1.0, "{name}: {failed}");
         }
     }
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     let asked = elsewhere.requests();
     assert!(asked.is_empty(), "{asked:?}");
     end(daemon).await;
@@ -711,25 +723,25 @@ async fn every_fault_costs_what_it_must_and_is_over_when_it_is_over(api: Api) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::ConstantContact).await;
+    faults_have_the_expected_effects_and_recover(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Cinnox).await;
+    faults_have_the_expected_effects_and_recover(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_faults_have_the_expected_effects_and_recover() {
-    every_fault_costs_what_it_must_and_is_over_when_it_is_over(Api::Smsup).await;
+    faults_have_the_expected_effects_and_recover(smsup()).await;
 }
 
 /// Campaigns for several pages of a provider, most of them recent.
 fn pages(api: Api) -> Vec<Campaign> {
-    let recent = match api {
-        Api::ConstantContact => 120,
-        Api::Cinnox => 410,
-        Api::Smsup => 1_009,
+    let recent = match api.provider() {
+        "constant_contact" => 120,
+        "cinnox" => 410,
+        _ => 1_009,
     };
     let campaigns = (1..=recent + 20).zip(1..);
     campaigns
@@ -737,26 +749,26 @@ fn pages(api: Api) -> Vec<Campaign> {
             let days = if number > recent { 10 } else { 1 };
             let mut campaign = campaign(&number.to_string(), days);
             campaign.sent_at -= TimeDelta::minutes(minutes);
-            // none is like another
+            // all distinct
             campaign.counts.deliveries -= number % 900;
             campaign
         })
         .collect()
 }
 
-/// The samples of all campaigns as they are written.
+/// Returns the sample lines of all campaigns.
 fn written(metrics: &str) -> BTreeSet<String> {
     let lines = metrics.lines();
     let campaigns = lines.filter(|line| !line.starts_with('#') && line.contains("campaign_id="));
     campaigns.map(str::to_owned).collect()
 }
 
-async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: Api) {
+async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
         let simulator = simulate(api, pages(api)).await;
-        accounts.push(account(name, &simulator, api, &[more]));
+        accounts.push(account(name, &simulator, &[more]));
         simulators.push((name.to_owned(), simulator));
     }
     let names: Vec<_> = simulators.iter().map(|(name, _)| name.clone()).collect();
@@ -777,7 +789,7 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
         for (name, simulator) in &simulators {
             // SMSUp's totals count older campaigns, too, so that recent ones are read until a page
             // comes empty: none does while the list moves at every request
-            let endless = api == Api::Smsup && name == "recent";
+            let endless = api.provider() == "smsup" && name == "recent";
             if !(endless && matches!(fault, Fault::Moving { .. })) {
                 break_down(simulator, fault.clone());
             }
@@ -801,7 +813,7 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
             let campaigns = own.of_channel("campaign_account_campaigns", "sms");
             assert_eq!(campaigns, Some(pages(api).len() as f64), "{fault:?}");
         }
-        // a read that finds the end of the fault may miss what moves back; the next one does not
+        // a poll during recovery may miss campaigns that move back; the next one does not
         for (_, simulator) in &simulators {
             repair(simulator);
         }
@@ -821,20 +833,20 @@ async fn no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(api: A
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constant_contact_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::ConstantContact).await;
+    disordered_pages_lose_or_duplicate_no_campaign(constant_contact()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cinnox_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Cinnox).await;
+    disordered_pages_lose_or_duplicate_no_campaign(cinnox()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn smsup_disordered_pages_lose_no_campaign() {
-    no_campaign_is_lost_or_counted_twice_where_pages_are_in_disorder(Api::Smsup).await;
+    disordered_pages_lose_or_duplicate_no_campaign(smsup()).await;
 }
 
-/// A port that leads to a simulator. While there is none, connections to it are refused.
+/// A port that forwards to a simulator, or refuses connections without one.
 struct Door {
     address: String,
     open: JoinSet<()>,
@@ -858,7 +870,7 @@ impl Door {
                 let target = target.clone();
                 connections.spawn(async move {
                     let mut onward = TcpStream::connect(target).await.unwrap();
-                    // whoever breaks off first
+                    // ends when either side closes the connection
                     copy_bidirectional(&mut stream, &mut onward).await.ok();
                 });
             }
@@ -876,13 +888,13 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     let mut doors = Vec::new();
     let mut unknown = Vec::new();
     let mut solved = Vec::new();
-    for (api, name) in APIS {
+    for (api, name) in apis() {
         let simulator = full_provider(api).await;
         let mut door = Door::new().await;
         door.open(&simulator).await;
         let (refused, host) = (format!("{name}-refused"), format!("{name}-unknown"));
-        let known = account(&host, &simulator, api, &[]);
-        let own = account(&refused, &simulator, api, &[]);
+        let known = account(&host, &simulator, &[]);
+        let own = account(&refused, &simulator, &[]);
         let own = own.replace(&simulator.base_url(), &format!("http://{}", door.address));
         accounts.push(own.clone());
         accounts.push(known.replace(&simulator.base_url(), "http://host.invalid"));
@@ -893,9 +905,9 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     let refused: Vec<_> = doors.iter().map(|(name, ..)| name.clone()).collect();
     let healthy = healthy().await;
     let others: Vec<_> = healthy.iter().map(|(name, ..)| name.clone()).collect();
-    for (name, api, simulator) in &healthy {
-        accounts.push(account(name, simulator, *api, &[]));
-        solved.push(account(name, simulator, *api, &[]));
+    for (name, _, simulator) in &healthy {
+        accounts.push(account(name, simulator, &[]));
+        solved.push(account(name, simulator, &[]));
     }
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let only_network = |own: &Exported<'_>| own.all_errors() == own.errors("network");
@@ -917,7 +929,7 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
         .await;
     assert!(each(&metrics, &refused, |own| only_network(own) && !own.is_up()));
     assert_eq!(campaigns(&metrics), before);
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
 
     for (_, simulator, door) in &mut doors {
         door.open(simulator).await;
@@ -936,6 +948,6 @@ async fn unknown_and_refusing_hosts_are_temporary_network_failures() {
     daemon
         .scrape_until(|metrics| each(metrics, &unknown, |own| own.is_up() && only_network(own)))
         .await;
-    others_go_on(&daemon, &others).await;
+    check_healthy_accounts(&daemon, &others).await;
     end(daemon).await;
 }

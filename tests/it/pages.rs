@@ -1,13 +1,14 @@
-//! The pages for people, as a real browser shows them.
+//! HTML pages in a real browser.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
+use crate::support::apis::cinnox;
 use crate::support::browser::Browser;
 use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
 
-/// What a page must show as text, whatever it would be as HTML.
+/// Text with HTML markup that pages must show as text.
 const HOSTILE: [&str; 5] = [
     "<script>document.title='broken'</script>",
     "\"><img src=x onerror=\"document.title='broken'\">",
@@ -34,7 +35,7 @@ async fn hostile() -> Simulator {
     let campaigns = campaigns.map(|(id, name)| campaign(id, name, 500 + id as u64));
     let mut campaigns: Vec<_> = campaigns.collect();
     campaigns.push(campaign(90, "perfect", 1_000));
-    // too few to say anything
+    // too few to be significant
     let few = Counts {
         recipients: 10,
         sends: 10,
@@ -43,17 +44,17 @@ async fn hostile() -> Simulator {
     };
     let sent_at = Utc::now() - TimeDelta::days(1);
     campaigns.push(Campaign::sms("c-91", "tiny", sent_at, few));
-    simulate(Api::Cinnox, campaigns).await
+    simulate(cinnox(), campaigns).await
 }
 
-/// An exporter with a good account, one that is refused, and one with a hostile name.
+/// Starts an exporter with a working account, a rejected one, and one with a hostile name.
 async fn exporter() -> (Daemon, [Simulator; 3]) {
     let simulators = [hostile().await, hostile().await, hostile().await];
     let [good, refused, named] = &simulators;
     let accounts = [
-        account("shoes-ch", good, Api::Cinnox, &[]),
-        account("refused", refused, Api::Cinnox, &[]).replace("TOKEN_FILE", "OTHER_FILE"),
-        account("'<b>bold</b>'", named, Api::Cinnox, &[]),
+        account("shoes-ch", good, &[]),
+        account("refused", refused, &[]).replace("TOKEN_FILE", "OTHER_FILE"),
+        account("'<b>bold</b>'", named, &[]),
     ];
     let setup = Setup::new("");
     let other = setup.folder().join("other");
@@ -99,7 +100,7 @@ async fn pages_show_everything_as_text_on_any_screen() {
             assert!(page["wide"].as_u64().unwrap() <= u64::from(width), "{at}");
             assert_eq!(page["foreign"], 0, "{at}");
             assert_eq!(page["headings"], 1, "{at}");
-            // its own style is let in
+            // the page's own style sheet is allowed
             assert_eq!(page["bold"], "600", "{at}");
             assert!(!page["title"].as_str().unwrap().contains("broken"), "{at}");
             let text = page["text"].as_str().unwrap();
@@ -117,8 +118,8 @@ async fn pages_show_everything_as_text_on_any_screen() {
             let complaints: Vec<_> = complaints.iter().filter(of_page).collect();
             assert!(complaints.is_empty(), "{complaints:?}");
             if let Some(folder) = std::env::var_os("CAMPAIGN_EXPORTER_SCREENSHOTS") {
-                let colours = if dark { "dark" } else { "light" };
-                let file = format!("{name}-{width}-{colours}.png");
+                let scheme = if dark { "dark" } else { "light" };
+                let file = format!("{name}-{width}-{scheme}.png");
                 let folder = std::path::PathBuf::from(folder);
                 std::fs::write(folder.join(file), browser.screenshot().await).unwrap();
             }
@@ -180,9 +181,9 @@ async fn the_status_is_available_as_json() {
 #[tokio::test]
 async fn every_link_works() {
     let simulator = hostile().await;
-    let yaml = config(&[account("shoes-ch", &simulator, Api::Cinnox, &[])]);
+    let yaml = config(&[account("shoes-ch", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    // until then it is not ready
+    // not ready before that
     daemon
         .scrape_until(|metrics| metrics.contains("campaign_deliveries{"))
         .await;

@@ -1,22 +1,17 @@
-//! What each provider is asked for, page by page, and what of its answers is exported.
+//! Requests to each provider, page by page, and the metrics exported from the responses.
 
 use std::collections::HashMap;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Request, Simulator};
+use campaign_simulator::{Campaign, Counts, Request, Simulator};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, poll_once, sample, samples, simulate,
 };
 
-const APIS: [(Api, &str); 3] = [
-    (Api::ConstantContact, "constant_contact"),
-    (Api::Cinnox, "cinnox"),
-    (Api::Smsup, "smsup"),
-];
-
-/// Counts that no other number has.
+/// Counts distinct from all other numbers.
 fn counts(number: u64) -> Counts {
     Counts {
         recipients: 20_000 + number,
@@ -27,13 +22,13 @@ fn counts(number: u64) -> Counts {
     }
 }
 
-/// An SMS campaign that was sent so many minutes ago.
+/// An SMS campaign sent the given number of minutes ago.
 fn campaign(number: u64, minutes: i64) -> Campaign {
     let sent_at = Utc::now() - TimeDelta::minutes(minutes);
     Campaign::sms(number.to_string(), "Spring", sent_at, counts(number))
 }
 
-/// So many campaigns, one a minute.
+/// Campaigns sent one minute apart.
 fn campaigns(count: u64) -> Vec<Campaign> {
     let numbers = (1..=count).zip(1..);
     numbers
@@ -41,17 +36,17 @@ fn campaigns(count: u64) -> Vec<Campaign> {
         .collect()
 }
 
-/// A raw item of a provider, with one count that all three have.
+/// A raw item of a provider, with a count common to all three.
 fn item(api: Api, id: &str, date: DateTime<Utc>, deliveries: &Value) -> Value {
     let local = date.with_timezone(&chrono_tz::Europe::Paris);
-    match api {
-        Api::ConstantContact => json!({
+    match api.provider() {
+        "constant_contact" => json!({
             "campaign_id": id,
             "campaign_name": "raw",
             "last_sent_date": date.to_rfc3339(),
             "unique_counts": { "sends": 1_000, "delivers": deliveries },
         }),
-        Api::Cinnox => json!({
+        "cinnox" => json!({
             "id": id,
             "campaignName": "raw",
             "date": date.to_rfc3339(),
@@ -59,7 +54,7 @@ fn item(api: Api, id: &str, date: DateTime<Utc>, deliveries: &Value) -> Value {
             "totalRecipients": 1_000,
             "delivered": deliveries,
         }),
-        Api::Smsup => json!({
+        _ => json!({
             "id": id,
             "text": "raw",
             "date": local.format("%Y-%m-%d %H:%M:%S").to_string(),
@@ -71,8 +66,8 @@ fn item(api: Api, id: &str, date: DateTime<Utc>, deliveries: &Value) -> Value {
 }
 
 /// Polls one account once and returns the metrics.
-async fn polled(simulator: &Simulator, api: Api, more: &[&str]) -> String {
-    let setup = Setup::new(&config(&[account("one", simulator, api, more)]));
+async fn polled(simulator: &Simulator, more: &[&str]) -> String {
+    let setup = Setup::new(&config(&[account("one", simulator, more)]));
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert!(status.success(), "{log}");
     metrics
@@ -101,12 +96,12 @@ fn ids(metrics: &str) -> Vec<&str> {
 async fn any_number_of_campaigns_is_exported_with_their_counts() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         for count in [0, 1, 50, 51, 2_500] {
             let simulator = simulate(api, campaigns(count)).await;
             let name = format!("{provider}-{count}");
-            // each is polled once
-            accounts.push(account(&name, &simulator, api, &["poll_interval: 1h"]));
+            // each account is polled once
+            accounts.push(account(&name, &simulator, &["poll_interval: 1h"]));
             simulators.push((api, provider, name, count, simulator));
         }
     }
@@ -141,9 +136,9 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
                 exported.get(series.as_str()).copied()
             };
             let counts = counts(number);
-            let attempted = match api {
-                Api::ConstantContact => counts.sends,
-                Api::Cinnox | Api::Smsup => counts.recipients,
+            let attempted = match api.provider() {
+                "constant_contact" => counts.sends,
+                _ => counts.recipients,
             };
             let deliveries = counts.deliveries as f64;
             assert_eq!(value("campaign_deliveries"), Some(deliveries), "{name}");
@@ -157,17 +152,17 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
                 Some(deliveries / attempted as f64),
                 "{name}"
             );
-            let clicks = (*api == Api::ConstantContact).then_some(number as f64);
+            let clicks = (api.provider() == "constant_contact").then_some(number as f64);
             assert_eq!(value("campaign_clicks"), clicks, "{name}");
         }
-        // a page more than is needed would cost quota
+        // an extra page would waste quota
         let count = usize::try_from(*count).unwrap();
-        let pages = match api {
-            Api::ConstantContact => count.div_ceil(50).max(1),
-            // it gives no total: only a page that is not full is the last
-            Api::Cinnox => count / 200 + 1,
-            // and its credits
-            Api::Smsup => count.div_ceil(1_000).max(1) + 1,
+        let pages = match api.provider() {
+            "constant_contact" => count.div_ceil(50).max(1),
+            // there is no total: only an incomplete page is the last
+            "cinnox" => count / 200 + 1,
+            // plus its credits
+            _ => count.div_ceil(1_000).max(1) + 1,
         };
         assert_eq!(simulator.requests().len(), pages, "{name}");
     }
@@ -175,9 +170,9 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
 
 #[tokio::test]
 async fn constant_contact_requests_pages_of_fifty_within_the_lookback_and_follows_links() {
-    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
+    let simulator = simulate(constant_contact(), campaigns(120)).await;
     let before = Utc::now();
-    let metrics = polled(&simulator, Api::ConstantContact, &[]).await;
+    let metrics = polled(&simulator, &[]).await;
     let after = Utc::now();
     assert_eq!(ids(&metrics).len(), 120);
 
@@ -189,13 +184,13 @@ async fn constant_contact_requests_pages_of_fifty_within_the_lookback_and_follow
     }
     let start_at = requests[0].parameter("start_at").unwrap();
     let start_at: DateTime<Utc> = start_at.parse().unwrap();
-    // written with milliseconds
+    // includes milliseconds
     let lookback = TimeDelta::days(30);
     let margin = TimeDelta::milliseconds(1);
     assert!((before - lookback - margin..=after - lookback).contains(&start_at));
     assert_eq!(requests[0].parameter("limit").as_deref(), Some("50"));
     assert_eq!(requests[0].parameter("next"), None);
-    // a cursor says it all, and is passed on as it came
+    // the cursor is complete and passed on unchanged
     for request in &requests[1..] {
         assert_eq!(request.parameter("start_at"), None);
         assert_eq!(request.parameter("next").unwrap().len(), 42);
@@ -205,9 +200,9 @@ async fn constant_contact_requests_pages_of_fifty_within_the_lookback_and_follow
 
 #[tokio::test]
 async fn cinnox_requests_pages_of_two_hundred_with_a_fixed_window() {
-    let simulator = simulate(Api::Cinnox, campaigns(450)).await;
+    let simulator = simulate(cinnox(), campaigns(450)).await;
     let before = Utc::now();
-    let metrics = polled(&simulator, Api::Cinnox, &[]).await;
+    let metrics = polled(&simulator, &[]).await;
     let after = Utc::now();
     assert_eq!(ids(&metrics).len(), 450);
 
@@ -244,13 +239,13 @@ async fn cinnox_requests_a_channel_in_the_providers_spelling() {
         ("[sms]", Some("sms"), &["s"]),
         ("[sms, whatsapp]", None, &["s", "w"]),
     ] {
-        let simulator = simulate(Api::Cinnox, campaigns.clone()).await;
+        let simulator = simulate(cinnox(), campaigns.clone()).await;
         let channels_line = format!("channels: {channels}");
-        let metrics = polled(&simulator, Api::Cinnox, &[&channels_line]).await;
+        let metrics = polled(&simulator, &[&channels_line]).await;
         assert_eq!(ids(&metrics), exported, "{channels}");
         let asked = asked.map(str::to_owned);
         assert_eq!(parameters(&simulator.requests(), "channel"), [asked]);
-        // a channel that the account cannot have has no total, not one of 0
+        // channels that the account cannot have are absent, not 0
         let totals = samples(&metrics, "campaign_account_campaigns", &[]);
         assert_eq!(totals, vec![1.0; exported.len()], "{channels}");
     }
@@ -258,9 +253,9 @@ async fn cinnox_requests_a_channel_in_the_providers_spelling() {
 
 #[tokio::test]
 async fn smsup_requests_pages_of_a_thousand_and_credits() {
-    let simulator = simulate(Api::Smsup, campaigns(2_001)).await;
+    let simulator = simulate(smsup(), campaigns(2_001)).await;
     let before = Utc::now();
-    let metrics = polled(&simulator, Api::Smsup, &[]).await;
+    let metrics = polled(&simulator, &[]).await;
     let after = Utc::now();
     assert_eq!(ids(&metrics).len(), 2_001);
     assert_eq!(
@@ -283,7 +278,7 @@ async fn smsup_requests_pages_of_a_thousand_and_credits() {
     assert_eq!(parameters(pages, "length"), vec![some("1000"); 3]);
     let date_start = pages[0].parameter("date_start");
     assert_eq!(parameters(pages, "date_start"), vec![date_start.clone(); 3]);
-    // the local time of the account's zone
+    // local time in the account's time zone
     let start = NaiveDateTime::parse_from_str(&date_start.unwrap(), "%Y-%m-%d %H:%M:%S").unwrap();
     let local = |now: DateTime<Utc>| {
         let start = now - TimeDelta::days(30);
@@ -295,9 +290,9 @@ async fn smsup_requests_pages_of_a_thousand_and_credits() {
 
 #[tokio::test]
 async fn every_request_has_token_user_agent_and_accept() {
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, campaigns(1_001)).await;
-        polled(&simulator, api, &[]).await;
+        polled(&simulator, &[]).await;
         let requests = simulator.requests();
         assert!(requests.len() > 1, "{provider}");
         for request in requests {
@@ -315,9 +310,9 @@ async fn every_request_has_token_user_agent_and_accept() {
 async fn campaigns_deleted_at_the_provider_disappear() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, campaigns(3)).await;
-        accounts.push(account(provider, &simulator, api, &[]));
+        accounts.push(account(provider, &simulator, &[]));
         simulators.push(simulator);
     }
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
@@ -337,7 +332,7 @@ async fn campaigns_deleted_at_the_provider_disappear() {
     let metrics = daemon
         .scrape_until(|metrics| number(metrics, "2") == 0)
         .await;
-    // no family forgets
+    // in every family
     assert!(!metrics.contains(r#"campaign_id="2""#));
     assert_eq!((number(&metrics, "1"), number(&metrics, "3")), (3, 3));
     assert_eq!(
@@ -352,11 +347,11 @@ async fn campaigns_deleted_at_the_provider_disappear() {
 
 #[tokio::test]
 async fn the_last_of_duplicate_campaigns_is_exported() {
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, Vec::new()).await;
         let date = Utc::now() - TimeDelta::hours(1);
         simulator.update(|state| {
-            // far enough from each other to be on two pages of the smallest size
+            // far enough apart to be on different pages of the smallest size
             let others = (0..60).map(|number| item(api, &format!("o-{number}"), date, &json!(1)));
             state.items = [item(api, "twice", date, &json!(600))]
                 .into_iter()
@@ -364,7 +359,7 @@ async fn the_last_of_duplicate_campaigns_is_exported() {
                 .chain([item(api, "twice", date, &json!(700))])
                 .collect();
         });
-        let metrics = polled(&simulator, api, &[]).await;
+        let metrics = polled(&simulator, &[]).await;
         let twice = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="twice""#]);
         assert_eq!(twice, [700.0], "{provider}");
         let total = sample(
@@ -378,16 +373,16 @@ async fn the_last_of_duplicate_campaigns_is_exported() {
 
 #[tokio::test]
 async fn max_campaigns_keeps_the_newest_and_counts_the_dropped_ones() {
-    for (api, provider) in APIS {
-        // neither the order of the ids nor that of the list is that of the dates
+    for (api, provider) in apis() {
+        // neither ids nor list are ordered by date
         let listed = [(1, 10), (2, 500), (3, 5), (4, 200), (5, 100)];
         let listed = listed.map(|(number, minutes)| campaign(number, minutes));
         let simulator = simulate(api, listed.to_vec()).await;
-        // without a date it counts as the oldest
+        // campaigns without a date count as the oldest
         let mut undated = item(api, "undated", Utc::now(), &json!(1));
-        let date = match api {
-            Api::ConstantContact => "last_sent_date",
-            Api::Cinnox | Api::Smsup => "date",
+        let date = match api.provider() {
+            "constant_contact" => "last_sent_date",
+            _ => "date",
         };
         undated.as_object_mut().unwrap().remove(date);
         simulator.update(|state| state.items = vec![undated]);
@@ -396,7 +391,7 @@ async fn max_campaigns_keeps_the_newest_and_counts_the_dropped_ones() {
             (5, &["1", "2", "3", "4", "5"], 1.0),
             (6, &["1", "2", "3", "4", "5", "undated"], 0.0),
         ] {
-            let metrics = polled(&simulator, api, &[&format!("max_campaigns: {most}")]).await;
+            let metrics = polled(&simulator, &[&format!("max_campaigns: {most}")]).await;
             assert_eq!(ids(&metrics), kept, "{provider}");
             let value = sample(&metrics, "campaign_account_campaigns_dropped", &[]);
             assert_eq!(value, Some(dropped), "{provider}");
@@ -427,23 +422,23 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
         whatsapp("d", of(300, 50, 10)),
     ];
     let mut metrics = HashMap::new();
-    for (api, provider) in APIS {
-        let campaigns = match api {
-            Api::Smsup => all[..3].to_vec(),
-            Api::ConstantContact | Api::Cinnox => all.clone(),
+    for (api, provider) in apis() {
+        let campaigns = match api.provider() {
+            "smsup" => all[..3].to_vec(),
+            _ => all.clone(),
         };
         let simulator = simulate(api, campaigns).await;
-        // one that lacks a count is in no sum of the ratios of that count
+        // a campaign that lacks a count is excluded from ratios that use it
         let partial = item(api, "partial", sent_at, &Value::Null);
         simulator.update(|state| state.items = vec![partial]);
-        metrics.insert(provider, polled(&simulator, api, &[]).await);
+        metrics.insert(provider, polled(&simulator, &[]).await);
     }
     let ratio = |provider, name: &str, channel: &str| {
         let name = format!("campaign_account_{name}_ratio");
         let channel = format!(r#"channel="{channel}""#);
         sample(&metrics[provider], &name, &[&channel])
     };
-    for (_, provider) in APIS {
+    for (_, provider) in apis() {
         let delivery = ratio(provider, "delivery", "sms");
         assert_eq!(delivery, Some(901.0 / 1_010.0), "{provider}");
     }
@@ -466,7 +461,7 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
     assert_eq!(ratio("smsup", "bounce", "sms"), Some(109.0 / 1_010.0));
     assert_eq!(ratio("smsup", "opt_out", "sms"), Some(2.0 / 1_010.0));
     assert_eq!(ratio("smsup", "click", "sms"), None);
-    // a campaign that nobody received has counts and no ratio
+    // without recipients there are counts but no ratios
     let nobody = r#"campaign_id="nobody""#;
     for metrics in metrics.values() {
         assert_eq!(sample(metrics, "campaign_attempted", &[nobody]), Some(0.0));
@@ -495,8 +490,8 @@ async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
         (50, [Some(0.95), Some(0.1), Some(0.05), Some(0.01)]),
         (51, [None; 4]),
     ] {
-        let simulator = simulate(Api::ConstantContact, same(count)).await;
-        let metrics = polled(&simulator, Api::ConstantContact, &[]).await;
+        let simulator = simulate(constant_contact(), same(count)).await;
+        let metrics = polled(&simulator, &[]).await;
         let rates = ["deliver", "click", "bounce", "unsubscribe"].map(|rate| {
             let rate = format!(r#"rate="{rate}""#);
             sample(&metrics, "campaign_account_reported_ratio", &[&rate])
@@ -515,13 +510,13 @@ async fn campaigns_sent_before_the_lookback_are_not_exported() {
         (4, 30 * DAY - 10),
     ];
     let listed = listed.map(|(number, minutes)| campaign(number, minutes));
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, listed.to_vec()).await;
-        let metrics = polled(&simulator, api, &["lookback: 2d"]).await;
+        let metrics = polled(&simulator, &["lookback: 2d"]).await;
         assert_eq!(ids(&metrics), ["1", "2"], "{provider}");
         let lookback = sample(&metrics, "campaign_account_lookback_seconds", &[]);
         assert_eq!(lookback, Some(2.0 * 24.0 * 3600.0), "{provider}");
-        let all = polled(&simulator, api, &[]).await;
+        let all = polled(&simulator, &[]).await;
         assert_eq!(ids(&all), ["1", "2", "3", "4"], "{provider}");
     }
 }
@@ -531,8 +526,8 @@ async fn scheduled_campaigns_are_exported_without_ratios() {
     let mut planned = campaign(1, -24 * 60);
     planned.status = "Waiting";
     let scheduled = planned.sent_at.timestamp();
-    let simulator = simulate(Api::Smsup, vec![planned, campaign(2, 60)]).await;
-    let metrics = polled(&simulator, Api::Smsup, &[]).await;
+    let simulator = simulate(smsup(), vec![planned, campaign(2, 60)]).await;
+    let metrics = polled(&simulator, &[]).await;
     let id = r#"campaign_id="1""#;
     let value = |name| sample(&metrics, name, &[id]);
     assert_eq!(

@@ -1,16 +1,17 @@
-//! What a real Prometheus makes of a real exporter.
+//! Scrapes of the exporter by a real Prometheus.
 
 use std::collections::BTreeMap;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simulate};
 use crate::support::prometheus::Prometheus;
 use crate::support::strict;
 
-/// A name with everything in it that a format could trip over.
+/// A name with all characters that are special in either format.
 const HOSTILE: &str = "\"quoted\" back\\slash \\n line\nfeed\r\n\ttab {a=\"b\",} # EOF 🎁 é \u{1}\u{1b}\u{7f}\u{85}\u{2028}";
 
 const JOIN: &str = "on (job, instance, provider, account, channel, campaign_id) \
@@ -33,12 +34,12 @@ const COUNTS: Counts = Counts {
 };
 
 fn sent_at() -> DateTime<Utc> {
-    // SMSUp knows whole seconds only
+    // SMSUp has a resolution of one second
     let yesterday = Utc::now() - TimeDelta::days(1);
     DateTime::from_timestamp(yesterday.timestamp(), 0).unwrap()
 }
 
-/// An exporter with an account of each provider, and a Prometheus that scrapes it.
+/// Starts an exporter with an account of each provider, and a Prometheus that scrapes it.
 struct Stack {
     daemon: Daemon,
     prometheus: Prometheus,
@@ -50,14 +51,14 @@ impl Stack {
     async fn start(sent_at: DateTime<Utc>) -> Self {
         let sms = |id: &str, name: &str| Campaign::sms(id, name, sent_at, COUNTS);
         let of_constant_contact = vec![sms("cc-1", "Spring"), sms("cc-2", HOSTILE)];
-        let constant_contact = simulate(Api::ConstantContact, of_constant_contact).await;
+        let constant_contact = simulate(constant_contact(), of_constant_contact).await;
         let whatsapp = Campaign::whatsapp("cx-1", HOSTILE, sent_at, COUNTS);
-        let cinnox = simulate(Api::Cinnox, vec![whatsapp, sms("cx-2", "")]).await;
-        let smsup = simulate(Api::Smsup, vec![sms("18969398", "Shoes")]).await;
+        let cinnox = simulate(cinnox(), vec![whatsapp, sms("cx-2", "")]).await;
+        let smsup = simulate(smsup(), vec![sms("18969398", "Shoes")]).await;
         let accounts = [
-            account("spring-us", &constant_contact, Api::ConstantContact, &[]),
-            account("desk-hk", &cinnox, Api::Cinnox, &[]),
-            account("shoes-ch", &smsup, Api::Smsup, &[]),
+            account("spring-us", &constant_contact, &[]),
+            account("desk-hk", &cinnox, &[]),
+            account("shoes-ch", &smsup, &[]),
         ];
         let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
         let prometheus = Prometheus::scraping(daemon.address()).await;
@@ -129,7 +130,7 @@ async fn prometheus_stores_what_the_providers_reported() {
             .await;
         assert_eq!(found, wanted, "{metric} of {id}");
     }
-    // the ratio of a group is sum over sum of what is exported
+    // the ratio of a group is sum / sum of exported values
     let ratio = "sum(campaign_deliveries) / sum(campaign_attempted)";
     assert_eq!(prometheus.value(ratio).await, Ok(450.0 / 530.0));
     let credits = prometheus
@@ -157,7 +158,7 @@ async fn joins_with_campaign_info_return_exact_names() {
         ("cc-1", Some("Spring")),
         ("cc-2", Some(HOSTILE)),
         ("cx-1", Some(HOSTILE)),
-        // to Prometheus an empty label is none
+        // Prometheus treats empty labels as missing
         ("cx-2", None),
         ("18969398", Some("Shoes")),
     ];
@@ -170,7 +171,7 @@ async fn prometheus_accepts_every_sample_without_errors() {
     let Stack {
         daemon, prometheus, ..
     } = &Stack::start(sent_at()).await;
-    // new series of the exporter's own may come in between, so until both agree
+    // retries until both agree, since new series may appear in between
     let agree = tokio::time::timeout(LIMIT, async {
         loop {
             let request = client().get(daemon.url("/metrics"));
@@ -195,14 +196,14 @@ async fn prometheus_accepts_every_sample_without_errors() {
     let target = &targets["activeTargets"][0];
     assert_eq!(target["health"], "up");
     assert_eq!(target["lastError"], "");
-    // only OpenMetrics has units, so this is what was negotiated
+    // only OpenMetrics has units, so it must have been negotiated
     let metric = [("metric", "campaign_last_sent_timestamp_seconds")];
     let metadata = prometheus.api("targets/metadata", &metric).await;
     assert_eq!(metadata[0]["unit"], "seconds");
     assert_eq!(metadata[0]["type"], "gauge");
     let help = metadata[0]["help"].as_str().unwrap();
     assert!(
-        help.starts_with("When the campaign was last sent"),
+        help.starts_with("Unix time when the campaign was last sent"),
         "{help}"
     );
 }
@@ -221,7 +222,7 @@ async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
         campaigns.retain(|campaign| campaign.id != "cc-2");
         state.campaigns = campaigns.into();
     });
-    // the limit is far below the five minutes after which Prometheus would forget it anyway
+    // far less than the five minutes after which Prometheus drops series anyway
     prometheus.wait_for(gone, <[_]>::is_empty).await;
     for id in ["cc-1", "cx-1", "cx-2", "18969398"] {
         let found = prometheus

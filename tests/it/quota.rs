@@ -1,10 +1,11 @@
-//! What an application may ask in a second and in a day, and what is done with that.
+//! Request limits per second and per day.
 
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::{cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
@@ -24,14 +25,14 @@ fn campaigns(count: i64) -> Vec<Campaign> {
         .collect()
 }
 
-/// A configuration with the provider's own limits, or others.
+/// A configuration with the provider's default limits, or overrides.
 fn limited(accounts: &[String], limits: &str) -> String {
     let all = config(accounts);
     let (_, accounts) = all.split_once("accounts:").unwrap();
     format!("global:\n  poll_interval: 1s\n  stale_after: 1h\n{limits}accounts:{accounts}")
 }
 
-/// The day's requests of an account, those there are and those that are left.
+/// Returns the daily request limit of an account and the remaining requests.
 fn budget(metrics: &str, account: &str) -> Option<[f64; 2]> {
     let label = format!(r#"account="{account}""#);
     let limit = sample(metrics, "campaign_account_api_requests_limit", &[&label]);
@@ -63,22 +64,15 @@ fn all_up(metrics: &str) -> bool {
 #[tokio::test]
 async fn accounts_of_a_client_share_four_requests_per_second() {
     // 7 pages each
-    let simulator = simulate(Api::ConstantContact, campaigns(301)).await;
+    let simulator = simulate(constant_contact(), campaigns(301)).await;
     let client = "client_id: one-client";
-    let accounts = ["a", "b"].map(|name| {
-        account(
-            name,
-            &simulator,
-            Api::ConstantContact,
-            &["poll_interval: 1h", client],
-        )
-    });
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &["poll_interval: 1h", client]));
     let setup = Setup::new(&limited(&accounts, ""));
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert!(status.success(), "{log}");
     assert_eq!(simulator.read(|state| state.answered), 14);
     let most = simulator.read(|state| state.most_requests_within(Duration::from_secs(1), |_| true));
-    // one more for the way to the provider, which is not equally long each time
+    // tolerates one more, since latency varies
     assert!(most <= 5, "{most} requests within a second");
     assert_eq!(budget(&metrics, "a"), Some([10_000.0, 9_986.0]));
     assert_eq!(budget(&metrics, "b"), Some([10_000.0, 9_986.0]));
@@ -87,14 +81,14 @@ async fn accounts_of_a_client_share_four_requests_per_second() {
 #[tokio::test]
 async fn configured_limits_apply_to_providers_without_published_ones() {
     for (api, more) in [
-        (Api::Cinnox, &[][..]),
+        (cinnox(), &[][..]),
         (
-            Api::Smsup,
+            smsup(),
             &["requests_per_day: 100", "requests_per_second: 2"][..],
         ),
     ] {
         let simulator = simulate(api, campaigns(450)).await;
-        let setup = Setup::new(&limited(&[account("a", &simulator, api, more)], ""));
+        let setup = Setup::new(&limited(&[account("a", &simulator, more)], ""));
         let (status, metrics, log) = poll_once(&setup, &[]).await;
         assert!(status.success(), "{log}");
         let asked = simulator.read(|state| state.answered) as f64;
@@ -108,19 +102,19 @@ async fn configured_limits_apply_to_providers_without_published_ones() {
 
 #[tokio::test]
 async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
-    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
-    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let simulator = simulate(constant_contact(), campaigns(120)).await;
+    let one = account("a", &simulator, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
     let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     daemon
-        .wait_for_log("more requests a day are planned than there are")
+        .wait_for_log("more requests are planned per day than the limit allows")
         .await;
     let log = daemon.log();
     let warning = log
         .lines()
         .find(|line| line.contains("are planned"))
         .unwrap();
-    // 3 pages a second: a whole day of that, and what there is
+    // 3 pages per second for a whole day exceed the budget
     for part in [
         "planned_requests_a_day=259200",
         "requests_per_day=20000",
@@ -131,11 +125,11 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     }
     let interval =
         |metrics: &str| sample(metrics, "campaign_account_poll_interval_seconds", &[]).unwrap();
-    // all of it, and perhaps more where little of the day is left
+    // the full budget, or possibly more near the end of the day
     let metrics = daemon.scrape_until(|metrics| interval(metrics) > 1.0).await;
     assert!(interval(&metrics) >= 14.0, "{}", interval(&metrics));
     assert!(all_up(&metrics));
-    // it is told once, though each poll finds it again
+    // logged once, although every poll detects it
     daemon.signal("TERM").await;
     let (status, log) = daemon.wait().await;
     assert!(status.success());
@@ -144,8 +138,8 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
 
 #[tokio::test]
 async fn an_exhausted_daily_budget_stops_requests() {
-    let simulator = simulate(Api::ConstantContact, campaigns(120)).await;
-    let one = account("a", &simulator, Api::ConstantContact, &[]);
+    let simulator = simulate(constant_contact(), campaigns(120)).await;
+    let one = account("a", &simulator, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 2\n";
     let daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     let metrics = daemon
@@ -158,16 +152,10 @@ async fn an_exhausted_daily_budget_stops_requests() {
 
 #[tokio::test]
 async fn a_quota_error_applies_to_all_accounts_of_the_client() {
-    let simulator = simulate(Api::ConstantContact, campaigns(1)).await;
+    let simulator = simulate(constant_contact(), campaigns(1)).await;
     let client = "client_id: one-client";
-    let accounts =
-        ["a", "b"].map(|name| account(name, &simulator, Api::ConstantContact, &[client]));
-    let stranger = account(
-        "c",
-        &simulator,
-        Api::ConstantContact,
-        &["client_id: another"],
-    );
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &[client]));
+    let stranger = account("c", &simulator, &["client_id: another"]);
     let yaml = config(&[accounts.concat(), stranger]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(all_up).await;
@@ -178,7 +166,7 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
         let label = format!(r#"account="{name}""#);
         sample(metrics, "campaign_account_up", &[&label]) == Some(0.0)
     };
-    // whichever of them met it, its client has no more requests
+    // no matter which account got the error, the client has no requests left
     let metrics = daemon
         .scrape_until(|metrics| failures(metrics, "quota") >= 3.0)
         .await;
@@ -199,7 +187,7 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
 #[tokio::test]
 async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
     for (wait, polled_again) in [(2, true), (600, false)] {
-        let simulator = simulate(Api::Smsup, campaigns(1)).await;
+        let simulator = simulate(smsup(), campaigns(1)).await;
         let date = Utc::now() + TimeDelta::seconds(wait);
         let date = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         simulator.update(|state| {
@@ -208,7 +196,7 @@ async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
                 retry_after: Some(date),
             }));
         });
-        let yaml = config(&[account("a", &simulator, Api::Smsup, &[])]);
+        let yaml = config(&[account("a", &simulator, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         if polled_again {
             let metrics = daemon.scrape_until(all_up).await;
@@ -226,7 +214,7 @@ async fn retry_after_dates_delay_the_retry_or_the_next_poll() {
                 sample(&metrics, "campaign_exporter_api_retries_total", &[]),
                 Some(0.0)
             );
-            // quiet, and yet to be found
+            // not logged, but visible in the metrics
             assert_eq!(
                 daemon
                     .log()

@@ -1,19 +1,14 @@
-//! Most polls read the recent campaigns only, and nobody can tell from the metrics.
+//! Most polls read recent campaigns only, without any difference in the metrics.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Request, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Request, Simulator};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
+use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
 
-const APIS: [(Api, &str); 3] = [
-    (Api::ConstantContact, "constant_contact"),
-    (Api::Cinnox, "cinnox"),
-    (Api::Smsup, "smsup"),
-];
-
-/// A campaign that was sent so many hours ago.
+/// A campaign sent the given number of hours ago.
 fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
     let counts = Counts {
         recipients: 1_000,
@@ -33,33 +28,33 @@ fn usual() -> Vec<Campaign> {
     ]
 }
 
-/// So many campaigns of long ago that reading them takes more requests than reading the recent ones.
+/// Enough old campaigns that a full poll needs more requests than a recent one.
 fn old(api: Api) -> Vec<Campaign> {
-    let page = match api {
-        Api::ConstantContact => 50,
-        Api::Cinnox => 200,
-        Api::Smsup => 1_000,
+    let page = match api.provider() {
+        "constant_contact" => 50,
+        "cinnox" => 200,
+        _ => 1_000,
     };
     let ids = 0..page;
     ids.map(|id| campaign(&format!("old-{id}"), 500, 500))
         .collect()
 }
 
-/// These campaigns and those of long ago.
+/// Adds the old campaigns.
 fn with_old(api: Api, campaigns: Vec<Campaign>) -> Vec<Campaign> {
     campaigns.into_iter().chain(old(api)).collect()
 }
 
-/// From when on the first page of a read asks for campaigns.
+/// Returns the start of the window requested by the first page of a poll.
 fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
     let is_first = |name| request.parameter(name).is_none_or(|place| place == "0");
     if !is_first("offset") || !is_first("start") {
         return None;
     }
-    match api {
-        Api::ConstantContact => request.parameter("start_at")?.parse().ok(),
-        Api::Cinnox => request.parameter("startAt")?.parse().ok(),
-        Api::Smsup => {
+    match api.provider() {
+        "constant_contact" => request.parameter("start_at")?.parse().ok(),
+        "cinnox" => request.parameter("startAt")?.parse().ok(),
+        _ => {
             let local = request.parameter("date_start")?;
             let local = NaiveDateTime::parse_from_str(&local, "%Y-%m-%d %H:%M:%S").ok()?;
             let zone = chrono_tz::Europe::Paris;
@@ -68,7 +63,7 @@ fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
     }
 }
 
-/// How many hours back each read of campaigns began.
+/// Returns how many hours back each poll started.
 fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
     let starts = simulator.requests();
     let starts = starts.iter().filter_map(|request| start(api, request));
@@ -77,7 +72,7 @@ fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
         .collect()
 }
 
-/// The deliveries by id, and what the account has in all.
+/// Returns deliveries by campaign id, and the totals of the account.
 fn exported(metrics: &str) -> (Vec<(String, f64)>, Option<f64>, Option<f64>) {
     let deliveries = ["1", "2", "3", "4", "5"].into_iter().filter_map(|id| {
         let label = format!(r#"campaign_id="{id}""#);
@@ -115,10 +110,10 @@ async fn two_more_polls(daemon: &Daemon) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recent_polls_export_the_same_as_full_polls() {
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, with_old(api, usual())).await;
         let many = old(api).len() as f64;
-        let yaml = config(&[account("one", &simulator, api, &[])]);
+        let yaml = config(&[account("one", &simulator, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         let first = daemon
             .scrape_until(|metrics| exported(metrics).0.len() == 4)
@@ -131,7 +126,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
             (4, Some(4.0 + many)),
             "{provider}"
         );
-        // thirty days once, then three days and a margin
+        // thirty days once, then three days plus a margin
         let reads = reads(api, &simulator);
         assert_eq!(reads[0], 30 * 24, "{provider}");
         assert!(
@@ -139,7 +134,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
             "{provider} {reads:?}"
         );
 
-        // one of each age goes, the others change, one comes
+        // one of each age is deleted, the others change, one is added
         simulator.update(|state| {
             let now = vec![
                 campaign("5", 0, 10),
@@ -154,14 +149,14 @@ async fn recent_polls_export_the_same_as_full_polls() {
         let expected = [("2", 850.0), ("3", 700.0), ("4", 600.0), ("5", 10.0)];
         let expected = expected.map(|(id, deliveries)| (id.to_owned(), deliveries));
         assert_eq!(deliveries, expected, "{provider}");
-        // what is told of all of them is told of just these
+        // the totals cover exactly these campaigns
         let expected = (2_160.0 + 500.0 * many) / (1_000.0 * (4.0 + many));
         assert_eq!(
             (campaigns, ratio),
             (Some(4.0 + many), Some(expected)),
             "{provider}"
         );
-        // and the old ones at the next full read, which a single poll is
+        // old ones follow with the next full poll, such as `poll`
         let (status, metrics, log) = poll_once(&daemon.setup, &[]).await;
         assert!(status.success(), "{log}");
         let (deliveries, ..) = exported(&metrics);
@@ -173,11 +168,11 @@ async fn recent_polls_export_the_same_as_full_polls() {
 
 #[tokio::test]
 async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
-    for (api, provider) in APIS {
+    for (api, provider) in apis() {
         let simulator = simulate(api, with_old(api, usual())).await;
         let many = old(api).len() as f64;
         let more = ["full_poll_interval: 3s"];
-        let yaml = config(&[account("one", &simulator, api, &more)]);
+        let yaml = config(&[account("one", &simulator, &more)]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         daemon
             .scrape_until(|metrics| exported(metrics).0.len() == 4)
@@ -198,14 +193,14 @@ async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
 
 #[tokio::test]
 async fn a_failed_recent_poll_changes_nothing() {
-    // 120 recent campaigns are three pages, of which the second fails
+    // 120 recent campaigns fill three pages, of which the second fails
     let many = |deliveries| {
         let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
         let recent = recent.chain(usual()).collect();
-        with_old(Api::ConstantContact, recent)
+        with_old(constant_contact(), recent)
     };
-    let simulator = simulate(Api::ConstantContact, many(1)).await;
-    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let simulator = simulate(constant_contact(), many(1)).await;
+    let yaml = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
     simulator.update(|state| {
@@ -221,7 +216,7 @@ async fn a_failed_recent_poll_changes_nothing() {
     let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);
     let metrics = daemon.scrape_until(failed).await;
     let deliveries = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
-    // the poll before may have seen the first page's fault only; then all is as it was
+    // the previous poll may have met the fault too; then nothing has changed
     assert_eq!(deliveries.len(), 120);
     assert!(
         deliveries.iter().all(|value| *value == deliveries[0]),
@@ -238,27 +233,27 @@ async fn a_failed_recent_poll_changes_nothing() {
 
 #[tokio::test]
 async fn every_poll_is_full_if_the_lookback_is_recent() {
-    let simulator = simulate(Api::Cinnox, usual()).await;
+    let simulator = simulate(cinnox(), usual()).await;
     let more = ["recent: 30d"];
-    let yaml = config(&[account("one", &simulator, Api::Cinnox, &more)]);
+    let yaml = config(&[account("one", &simulator, &more)]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
-    let reads = reads(Api::Cinnox, &simulator);
+    let reads = reads(cinnox(), &simulator);
     assert!(reads.iter().all(|hours| *hours == 30 * 24), "{reads:?}");
 }
 
 #[tokio::test]
 async fn max_campaigns_applies_to_known_not_polled_campaigns() {
-    let simulator = simulate(Api::Smsup, with_old(Api::Smsup, usual())).await;
+    let simulator = simulate(smsup(), with_old(smsup(), usual())).await;
     let more = ["max_campaigns: 3"];
-    let yaml = config(&[account("one", &simulator, Api::Smsup, &more)]);
+    let yaml = config(&[account("one", &simulator, &more)]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
     let metrics = two_more_polls(&daemon).await;
     let dropped = |metrics: &str| sample(metrics, "campaign_account_campaigns_dropped", &[]);
     assert_eq!(dropped(&metrics), Some(1_001.0));
-    // when a recent one goes, one that was left out is there again, without a full read
-    let kept = with_old(Api::Smsup, usual().split_off(1));
+    // deleting a recent campaign restores a dropped one without a full poll
+    let kept = with_old(smsup(), usual().split_off(1));
     simulator.update(|state| state.campaigns = kept.into());
     let metrics = daemon
         .scrape_until(|metrics| dropped(metrics) == Some(1_000.0))
@@ -268,7 +263,7 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
     assert_eq!(ids, ["2", "3"]);
     let first = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="old-0""#]);
     assert_eq!(first.len(), 1, "the newest of those of long ago");
-    let reads = reads(Api::Smsup, &simulator);
+    let reads = reads(smsup(), &simulator);
     assert_eq!(
         reads.iter().filter(|hours| **hours == 30 * 24).count(),
         1,
@@ -278,15 +273,15 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
 
 #[tokio::test]
 async fn every_poll_is_full_if_it_needs_no_more_requests() {
-    let simulator = simulate(Api::ConstantContact, usual()).await;
-    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let simulator = simulate(constant_contact(), usual()).await;
+    let yaml = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;
-    // the second poll finds out
-    let reads = reads(Api::ConstantContact, &simulator);
+    // detected by the second poll
+    let reads = reads(constant_contact(), &simulator);
     let whole = reads.iter().filter(|hours| **hours == 30 * 24).count();
     assert_eq!(whole, reads.len() - 1, "{reads:?}");
-    // an old one vanishes at once, and the provider's own rates are of now
+    // a deleted old campaign disappears immediately, and the reported ratios are current
     simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
     let metrics = daemon
         .scrape_until(|metrics| exported(metrics).1 == Some(1.0))

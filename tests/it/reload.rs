@@ -1,10 +1,11 @@
-//! A new configuration without a restart: by signal or over HTTP, all of it or nothing.
+//! Configuration reloads by signal and over HTTP, all or nothing.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use tokio::task::JoinSet;
 
+use crate::support::apis::cinnox;
 use crate::support::daemon::{
     Daemon, Setup, account, client, config, count, sample, samples, simulate, value,
 };
@@ -12,7 +13,7 @@ use crate::support::daemon::{
 const SUCCESSFUL: &str = "campaign_exporter_config_last_reload_successful ";
 const SUCCESS_TIME: &str = "campaign_exporter_config_last_reload_success_timestamp_seconds ";
 
-/// A simulated provider with one campaign of this id.
+/// Starts a simulated provider with one campaign.
 async fn provider(id: &str) -> Simulator {
     let counts = Counts {
         recipients: 10,
@@ -20,11 +21,11 @@ async fn provider(id: &str) -> Simulator {
         ..Counts::default()
     };
     let sent_at = Utc::now() - TimeDelta::hours(1);
-    simulate(Api::Cinnox, vec![Campaign::sms(id, id, sent_at, counts)]).await
+    simulate(cinnox(), vec![Campaign::sms(id, id, sent_at, counts)]).await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, Api::Cinnox, more)
+    account(name, simulator, more)
 }
 
 fn is_up(metrics: &str, account: &str) -> bool {
@@ -38,7 +39,7 @@ fn good_polls(metrics: &str, account: &str) -> f64 {
     sample(metrics, "campaign_exporter_polls_total", &labels).unwrap()
 }
 
-/// The status and the text of `POST /-/reload`.
+/// Returns status and body of `POST /-/reload`.
 async fn post_reload(daemon: &Daemon) -> (StatusCode, String) {
     let request = client().post(daemon.url("/-/reload"));
     let response = request.send().await.unwrap();
@@ -81,7 +82,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
             })
             .await
     };
-    // no scrape may find a gap or a counter that went back
+    // no scrape may see a gap or a decreasing counter
     let watch = async {
         let mut polls = [2.0; 2];
         loop {
@@ -101,7 +102,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
         metrics = reload => metrics,
         () = watch => unreachable!(),
     };
-    // neither a campaign nor a counter of it is left
+    // its campaigns and counters are gone
     assert!(!after.contains(r#"account="goes""#));
     let lookback = |name| {
         let account = format!(r#"account="{name}""#);
@@ -112,7 +113,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
         (lookback("stays"), lookback("changes")),
         (days(30), days(7))
     );
-    // at another address it is another account, whatever its name
+    // with another address it is a different account, even with the same name
     let ids = |id| {
         let id = format!(r#"campaign_id="{id}""#);
         let labels = [r#"account="moves""#, id.as_str()];
@@ -120,7 +121,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
     };
     assert_eq!((ids("one"), ids("other")), (0, 1));
 
-    // they are polled on
+    // polls continue
     let polls = good_polls(&after, "stays");
     daemon
         .scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0)
@@ -148,7 +149,7 @@ async fn data_from_the_old_address_disappears_on_reload() {
     daemon
         .scrape_until(|metrics| good_polls(metrics, "moves") >= 3.0)
         .await;
-    // one may have been under way
+    // one poll may have been in progress
     assert!(one.requests().len() <= asked + 1);
 }
 
@@ -241,7 +242,7 @@ async fn the_config_page_shows_the_current_configuration() {
     );
     let changed = own("new", &simulator, &["lookback: 9d"]);
     daemon.setup.write_config(&config(&[changed]));
-    // a file that nobody asked to read changes nothing
+    // a changed file has no effect without a reload
     assert_eq!(daemon.get("/config").await, shown);
     assert_eq!(post_reload(&daemon).await.0, 200);
     let shown = daemon.get("/config").await;
@@ -293,7 +294,7 @@ async fn concurrent_reloads_are_all_answered() {
     let statuses = reloads.join_all().await;
     assert_eq!(statuses, vec![StatusCode::OK; 50]);
     let after = daemon.scrape().await;
-    // the account is the same, so nothing happened to it
+    // the account has not changed, so nothing happened to it
     assert!(good_polls(&after, "stays") >= good_polls(&before, "stays"));
     assert_eq!(count(&after, "campaign_deliveries"), 1);
 }

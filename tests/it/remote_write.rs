@@ -1,15 +1,16 @@
-//! What the manual says of pushing to another store, tried with two Prometheus servers.
+//! The documented setup for remote write, tested with two Prometheus servers.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts};
+use campaign_simulator::{Campaign, Counts};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::smsup;
 use crate::support::daemon::{Daemon, Setup, account, config, run, simulate};
 use crate::support::documents::block;
 use crate::support::prometheus::{PROGRAM, Prometheus};
 
 const DOCUMENT: &str = "docs/remote-write.md";
 
-/// What is written in the document, replaced by what is there in the test. All of it has to be found.
+/// Replaces documented values with those of the test. All of them must be present.
 fn replaced(text: &str, replacements: &[(&str, &str)]) -> String {
     replacements
         .iter()
@@ -30,8 +31,8 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
         ..Counts::default()
     };
     let campaigns = ["1", "2"].map(|id| Campaign::sms(id, "Spring", sent_at, counts));
-    let simulator = simulate(Api::Smsup, campaigns.to_vec()).await;
-    let accounts = [account("shoes-ch", &simulator, Api::Smsup, &[])];
+    let simulator = simulate(smsup(), campaigns.to_vec()).await;
+    let accounts = [account("shoes-ch", &simulator, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
 
     let commands = block(DOCUMENT, "console", "");
@@ -49,7 +50,7 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
             ("scrape_interval: 1m", "scrape_interval: 1s"),
         ],
     );
-    // Prometheus 2 and Prometheus 3 call it differently, and the document has both
+    // the document shows both the Prometheus 2 and the Prometheus 3 name
     let help = run(PROGRAM.command().arg("--help")).await;
     let knows_agent = String::from_utf8_lossy(&help.stdout).contains("--agent")
         || String::from_utf8_lossy(&help.stderr).contains("--[no-]agent");
@@ -83,7 +84,7 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
         campaigns.retain(|campaign| campaign.id != "2");
         state.campaigns = campaigns.into();
     });
-    // far sooner than after the five minutes in which a store forgets
+    // far sooner than after the staleness period of five minutes
     store
         .wait_for("campaign_deliveries", |found| found.len() == 1)
         .await;

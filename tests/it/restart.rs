@@ -1,5 +1,4 @@
-//! What outlives the process, whatever ends it: what was served is served again at once, and no
-//! provider is asked sooner because of it.
+//! Restarts, clean or not: stored data is served immediately, and providers are not polled earlier.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,13 +8,14 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use campaign_exporter::storage::record::{DataRecord, PollRecord};
 use campaign_exporter::storage::store::{Kind, Store};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
@@ -50,7 +50,7 @@ async fn provider(api: Api) -> Simulator {
     simulate(api, campaigns(3)).await
 }
 
-/// The same with other counts: three times as many campaigns.
+/// The same with other counts, and three times as many campaigns.
 fn grow(simulator: &Simulator) {
     simulator.update(|state| state.campaigns = campaigns(9).into());
 }
@@ -73,9 +73,9 @@ async fn wait_until_answered(simulator: &Simulator, number: u64) {
     assert!(waited.is_ok(), "{} of {number}", answered(simulator));
 }
 
-/// A configuration in which nothing is polled twice unless it is polled anew.
+/// A configuration whose poll interval exceeds the test.
 fn hourly(accounts: &[String]) -> String {
-    // those of all, which stand first
+    // the global settings come first
     let yaml = config(accounts).replacen("stale_after: 1h", "stale_after: 3h", 1);
     yaml.replacen("poll_interval: 1s", "poll_interval: 1h", 1)
 }
@@ -100,7 +100,7 @@ async fn status(daemon: &Daemon, path: &str) -> u16 {
     response.status().as_u16()
 }
 
-/// The exposition without what the exporter tells about itself.
+/// Returns the exposition without the exporter's own metrics.
 fn of_accounts(metrics: &str) -> String {
     let lines = metrics.split_inclusive('\n').filter(|line| {
         let described = line.strip_prefix("# HELP ");
@@ -124,7 +124,7 @@ fn near(value: Option<f64>, time: DateTime<Utc>) -> bool {
     value.is_some_and(|value| (value - seconds).abs() < 0.001)
 }
 
-/// What a process that has ended has kept.
+/// Data stored by a stopped process.
 struct Kept(Arc<Store>);
 
 impl Kept {
@@ -142,7 +142,7 @@ impl Kept {
         data.unwrap().unwrap()
     }
 
-    /// Makes it all older. Returns when the last poll has ended.
+    /// Makes the data older. Returns the time of the last poll.
     async fn age(&self, account: &str, by: TimeDelta) -> DateTime<Utc> {
         let mut poll = self.poll(account).await;
         poll.ended -= by;
@@ -165,21 +165,21 @@ impl Kept {
     }
 }
 
-/// The lines of a log that are about something and call for attention.
+/// Returns the warnings and errors that mention something.
 fn warnings<'a>(log: &'a str, about: &str) -> Vec<&'a str> {
     let lines = log.lines().filter(|line| line.contains("level=warn"));
     lines.filter(|line| line.contains(about)).collect()
 }
 
-/// An account that is polled every second, by which the time is told that others have had.
+/// An account polled every second, which shows how much time has passed.
 async fn clock() -> (Simulator, String) {
-    let simulator = provider(Api::Cinnox).await;
+    let simulator = provider(cinnox()).await;
     let more = ["poll_interval: 1s", "requests_per_day: 1000000000"];
-    let yaml = account("clock", &simulator, Api::Cinnox, &more);
+    let yaml = account("clock", &simulator, &more);
     (simulator, yaml)
 }
 
-/// More than the longest delay of a poll that is due at the start.
+/// More than the maximum delay of a poll that is due at startup.
 async fn wait_for_clock(simulator: &Simulator) {
     wait_until_answered(simulator, answered(simulator) + 5).await;
 }
@@ -187,17 +187,17 @@ async fn wait_for_clock(simulator: &Simulator) {
 #[tokio::test]
 async fn a_restart_serves_the_same_data_without_requests() {
     let simulators = [
-        provider(Api::ConstantContact).await,
-        provider(Api::Cinnox).await,
-        provider(Api::Smsup).await,
-        provider(Api::Smsup).await,
+        provider(constant_contact()).await,
+        provider(cinnox()).await,
+        provider(smsup()).await,
+        provider(smsup()).await,
     ];
     break_down(&simulators[3]);
     let mut accounts = vec![
-        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
-        account("desk-hk", &simulators[1], Api::Cinnox, &[]),
-        account("shoes-ch", &simulators[2], Api::Smsup, &[]),
-        account("broken", &simulators[3], Api::Smsup, &[]),
+        account("spring-us", &simulators[0], &[]),
+        account("desk-hk", &simulators[1], &[]),
+        account("shoes-ch", &simulators[2], &[]),
+        account("broken", &simulators[3], &[]),
     ];
     let mut daemon = start(Setup::new(&hourly(&accounts))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 4).await;
@@ -233,9 +233,9 @@ async fn a_restart_serves_the_same_data_without_requests() {
 
 #[tokio::test]
 async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let (clock, clock_yaml) = clock().await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[]), clock_yaml];
+    let accounts = [account("shoes", &simulator, &[]), clock_yaml];
     let daemon = start(Setup::new(&config(&accounts))).await;
     let shoes = own("shoes");
     let up = |metrics: &str| sample(metrics, UP, &[&shoes]);
@@ -265,11 +265,11 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
 
 #[tokio::test]
 async fn the_next_poll_is_due_one_interval_after_the_last() {
-    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    let simulators = [provider(smsup()).await, provider(cinnox()).await];
     break_down(&simulators[1]);
     let accounts = [
-        account("good", &simulators[0], Api::Smsup, &[]),
-        account("bad", &simulators[1], Api::Cinnox, &[]),
+        account("good", &simulators[0], &[]),
+        account("bad", &simulators[1], &[]),
     ];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
@@ -301,11 +301,11 @@ async fn the_next_poll_is_due_one_interval_after_the_last() {
 
 #[tokio::test]
 async fn data_age_counts_from_the_poll_not_the_restart() {
-    let simulators = [provider(Api::Smsup).await, provider(Api::Cinnox).await];
+    let simulators = [provider(smsup()).await, provider(cinnox()).await];
     let more = ["poll_interval: 5h", "stale_after: 1h"];
     let accounts = [
-        account("young", &simulators[0], Api::Smsup, &more),
-        account("old", &simulators[1], Api::Cinnox, &more),
+        account("young", &simulators[0], &more),
+        account("old", &simulators[1], &more),
     ];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
@@ -333,7 +333,7 @@ async fn data_age_counts_from_the_poll_not_the_restart() {
     assert!(Utc::now() >= times[0] + TimeDelta::hours(1), "too early");
     for (name, time) in ["young", "old"].into_iter().zip(times) {
         let value = |metric| sample(&metrics, metric, &[&own(name)]);
-        // of the old data nothing was ever served
+        // the old data was never served
         assert_eq!(
             value(UP),
             Some(f64::from(u8::from(name == "young"))),
@@ -346,7 +346,7 @@ async fn data_age_counts_from_the_poll_not_the_restart() {
     assert_eq!(status(&daemon, "/-/healthy").await, 200);
 }
 
-/// What can be in the place of a file.
+/// Possible damage of a file.
 const DAMAGES: [&str; 11] = [
     "flipped",
     "cut",
@@ -361,8 +361,8 @@ const DAMAGES: [&str; 11] = [
     "loop",
 ];
 
-/// Puts something else in the place of a file. `of_another` is the same kind of file of another
-/// account, and `other_kind` another kind of file of the same.
+/// Damages a file. `of_another` is the same kind of file of another account, `other_kind` another kind of
+/// file of the same account.
 fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
     let good = fs::read(path).unwrap();
     let bytes = match how {
@@ -390,13 +390,13 @@ fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
             fs::remove_file(path).unwrap();
             match how {
                 "folder" => fs::create_dir(path).unwrap(),
-                // also for those who may read everything, there is nothing to read
+                // unreadable even for root
                 "loop" => symlink(path, path).unwrap(),
                 "pipe" => {
                     let made = std::process::Command::new("mkfifo").arg(path).status();
                     assert!(made.unwrap().success());
                 }
-                other => panic!("{other} is no damage"),
+                other => panic!("unknown damage {other}"),
             }
             return;
         }
@@ -404,7 +404,7 @@ fn damage(path: &Path, how: &str, of_another: &[u8], other_kind: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The one file of the day's requests at a simulator.
+/// Returns the file with the request budget of a simulator.
 fn requests_file(storage: &Path, simulator: &Simulator) -> PathBuf {
     let address = simulator.base_url();
     let port = address.rsplit(':').next().unwrap();
@@ -418,13 +418,13 @@ fn requests_file(storage: &Path, simulator: &Simulator) -> PathBuf {
     file
 }
 
-/// An account whose tokens renew themselves. Its refresh token stays good.
+/// An account with a refresh token that stays valid.
 async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) {
     fs::write(refresh_token_file, "refresh-token").unwrap();
     let mut state = State::new("not this one", campaigns(3));
     state.authorization.rotating = false;
     state.authorization.grant("refresh-token");
-    let simulator = Simulator::start(Api::ConstantContact, state).await.unwrap();
+    let simulator = Simulator::start(constant_contact(), state).await.unwrap();
     let address = simulator.base_url();
     let yaml = format!(
         "  - name: {name}\n    provider: constant_contact\n    base_url: {address}\n    \
@@ -445,21 +445,21 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
             let name = format!("{kind:?}-{how}");
             let (simulator, yaml) = match kind {
                 Kind::Poll | Kind::Campaigns => {
-                    let simulator = provider(Api::Smsup).await;
-                    let yaml = account(&name, &simulator, Api::Smsup, &[]);
+                    let simulator = provider(smsup()).await;
+                    let yaml = account(&name, &simulator, &[]);
                     if how == "another" {
                         let donor = format!("{kind:?}-donor");
-                        accounts.push(account(&donor, &simulator, Api::Smsup, &[]));
+                        accounts.push(account(&donor, &simulator, &[]));
                     }
                     (simulator, yaml)
                 }
                 Kind::Requests => {
-                    let simulator = provider(Api::ConstantContact).await;
+                    let simulator = provider(constant_contact()).await;
                     let often = ["poll_interval: 1s"];
-                    let yaml = account(&name, &simulator, Api::ConstantContact, &often);
+                    let yaml = account(&name, &simulator, &often);
                     (simulator, yaml)
                 }
-                // tokens that cannot be looked at may be good ones, so none are asked for instead
+                // unreadable tokens may be valid, so they are not renewed
                 Kind::Tokens if how == "loop" => continue,
                 Kind::Tokens => renewing(&name, &folder.path().join("refresh-token")).await,
             };
@@ -483,17 +483,17 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
         kind => kept.path(kind, name),
     };
     let mut damaged = Vec::new();
-    // taken before anything is damaged
+    // copied before anything is damaged
     let of_others: BTreeMap<String, [Vec<u8>; 2]> = victims
         .iter()
         .map(|(kind, _, name, _)| {
-            let (_, _, neighbour, simulator) = victims
+            let (_, _, neighbor, simulator) = victims
                 .iter()
-                .find(|(other, _, neighbour, _)| other == kind && neighbour != name)
+                .find(|(other, _, neighbor, _)| other == kind && neighbor != name)
                 .unwrap();
             let donor = match kind {
                 Kind::Poll | Kind::Campaigns => kept.path(*kind, &format!("{kind:?}-donor")),
-                Kind::Requests | Kind::Tokens => path(*kind, neighbour, simulator),
+                Kind::Requests | Kind::Tokens => path(*kind, neighbor, simulator),
             };
             let other_kind = match kind {
                 Kind::Poll => kept.path(Kind::Campaigns, name),
@@ -515,7 +515,7 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
     let metrics = daemon.scrape().await;
     assert_eq!(status(&daemon, "/-/healthy").await, 200);
     for (kind, _, name, _) in &victims {
-        // the campaigns alone are good enough to be served
+        // campaigns are served even without the other file
         if *kind == Kind::Poll {
             let served = samples(&metrics, DELIVERIES, &[&own(name)]);
             assert_eq!(served.len(), 3, "{name}");
@@ -567,8 +567,8 @@ async fn damaged_files_are_reported_ignored_and_replaced() {
 
 #[tokio::test]
 async fn restored_data_has_its_own_timestamp() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("shoes", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let setup = daemon.end_by("KILL").await;
@@ -584,7 +584,7 @@ async fn restored_data_has_its_own_timestamp() {
         .await;
     let setup = daemon.end_by("KILL").await;
     let poll = kept.poll("shoes").await;
-    // as a backup would bring it back, or a disk that takes small files only
+    // like after restoring a backup, or on a nearly full disk
     fs::write(&path, first).unwrap();
     let daemon = start(setup).await;
     let metrics = daemon.scrape().await;
@@ -596,21 +596,21 @@ async fn restored_data_has_its_own_timestamp() {
 
 #[tokio::test]
 async fn data_polled_with_other_settings_is_ignored() {
-    let elsewhere = simulate(Api::Smsup, Vec::new()).await;
-    let smsup = [provider(Api::Smsup).await, provider(Api::Smsup).await];
+    let elsewhere = simulate(smsup(), Vec::new()).await;
+    let unchanged = provider(smsup()).await;
+    let smsup = [provider(smsup()).await, provider(smsup()).await];
     let cinnox = [
-        provider(Api::Cinnox).await,
-        provider(Api::Cinnox).await,
-        provider(Api::Cinnox).await,
+        provider(cinnox()).await,
+        provider(cinnox()).await,
+        provider(cinnox()).await,
     ];
-    let unchanged = provider(Api::Smsup).await;
     let before = [
-        account("address", &smsup[0], Api::Smsup, &[]),
-        account("zone", &smsup[1], Api::Smsup, &[]),
-        account("app", &cinnox[0], Api::Cinnox, &[]),
-        account("channels", &cinnox[1], Api::Cinnox, &[]),
-        account("provider", &cinnox[2], Api::Cinnox, &[]),
-        account("same", &unchanged, Api::Smsup, &[]),
+        account("address", &smsup[0], &[]),
+        account("zone", &smsup[1], &[]),
+        account("app", &cinnox[0], &[]),
+        account("channels", &cinnox[1], &[]),
+        account("provider", &cinnox[2], &[]),
+        account("same", &unchanged, &[]),
     ];
     let daemon = start(Setup::new(&hourly(&before))).await;
     daemon
@@ -618,18 +618,18 @@ async fn data_polled_with_other_settings_is_ignored() {
         .await;
     let setup = daemon.end_by("KILL").await;
 
-    // as the accounts have failed since, only what was kept could be served
+    // the accounts have failed since then, so the data must come from storage
     for simulator in smsup.iter().chain(&cinnox).chain([&elsewhere, &unchanged]) {
         break_down(simulator);
     }
-    let other_app = account("app", &cinnox[0], Api::Cinnox, &[]);
+    let other_app = account("app", &cinnox[0], &[]);
     let after = [
-        account("address", &elsewhere, Api::Smsup, &[]),
-        account("zone", &smsup[1], Api::Smsup, &["time_zone: Asia/Tokyo"]),
+        account("address", &elsewhere, &[]),
+        account("zone", &smsup[1], &["time_zone: Asia/Tokyo"]),
         other_app.replace("demo-app", "other-app"),
-        account("channels", &cinnox[1], Api::Cinnox, &["channels: [sms]"]),
-        account("provider", &cinnox[2], Api::Smsup, &[]),
-        account("same", &unchanged, Api::Smsup, &["request_timeout: 20s"]),
+        account("channels", &cinnox[1], &["channels: [sms]"]),
+        account("provider", &cinnox[2], &[]),
+        account("same", &unchanged, &["request_timeout: 20s"]),
     ];
     setup.write_config(&hourly(&after));
     let asked = answered(&unchanged);
@@ -652,8 +652,8 @@ async fn data_polled_with_other_settings_is_ignored() {
 
 #[tokio::test]
 async fn display_settings_apply_to_restored_data() {
-    let simulator = provider(Api::Cinnox).await;
-    let own = |more: &[&str]| hourly(&[account("desk", &simulator, Api::Cinnox, more)]);
+    let simulator = provider(cinnox()).await;
+    let own = |more: &[&str]| hourly(&[account("desk", &simulator, more)]);
     let daemon = start(Setup::new(&own(&[]))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let whole = of_accounts(&metrics);
@@ -673,14 +673,14 @@ async fn display_settings_apply_to_restored_data() {
     assert_eq!(samples(&metrics, "campaign_info", &sender), [1.0]);
     setup = daemon.end_by("KILL").await;
 
-    // nothing was lost on the way
+    // nothing was lost
     setup.write_config(&own(&[]));
     let daemon = start(setup).await;
     assert_eq!(of_accounts(&daemon.scrape().await), whole);
     setup = daemon.end_by("KILL").await;
     assert_eq!(answered(&simulator), asked);
 
-    // as after a reload, what is read has to change at once
+    // like after a reload, changes apply immediately
     for (lookback, campaigns) in [("36h", 1), ("30d", 3)] {
         let asked = answered(&simulator);
         setup.write_config(&own(&[&format!("lookback: {lookback}")]));
@@ -696,9 +696,9 @@ async fn display_settings_apply_to_restored_data() {
 
 #[tokio::test]
 async fn polls_are_stretched_like_before_the_restart() {
-    let simulator = provider(Api::ConstantContact).await;
-    // a poll a second is far more than a thousand a day
-    let yaml = config(&[account("one", &simulator, Api::ConstantContact, &[])]);
+    let simulator = provider(constant_contact()).await;
+    // one poll per second exceeds a thousand per day
+    let yaml = config(&[account("one", &simulator, &[])]);
     let yaml = yaml.replace("requests_per_day: 1000000000", "requests_per_day: 1000");
     let yaml = yaml.replace("  stale_after: 1h\n", "");
     let daemon = start(Setup::new(&yaml)).await;
@@ -707,7 +707,7 @@ async fn polls_are_stretched_like_before_the_restart() {
     let interval = "campaign_account_poll_interval_seconds";
     assert!(sample(&served, interval, &[]).unwrap() > 90.0, "{served}");
     let setup = daemon.end_by("KILL").await;
-    // past the data's age by the interval that is configured, not by the one that is in force
+    // stale by the configured interval, but not by the current one
     Kept::of(&setup).age("one", TimeDelta::seconds(30)).await;
     let asked = answered(&simulator);
 
@@ -729,7 +729,7 @@ async fn polls_are_stretched_like_before_the_restart() {
     assert_eq!(answered(&simulator), asked);
 }
 
-/// Runs a command to its end; returns its exit code and what it logged.
+/// Runs a command to completion; returns its exit code and log.
 async fn end(command: &mut Command) -> (Option<i32>, String) {
     let Output { status, stderr, .. } = run(command).await;
     (status.code(), String::from_utf8(stderr).unwrap())
@@ -742,7 +742,7 @@ async fn end_of_start(setup: &Setup, storage: &Path) -> (Option<i32>, String) {
     end(command.args(["--web.listen-address", "127.0.0.1:0"])).await
 }
 
-/// Every file below a folder and what is in it, but for the logs of time.
+/// Returns every file below a directory with its contents, except the time logs.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -758,8 +758,8 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[tokio::test]
 async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
-    let simulator = provider(Api::ConstantContact).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = provider(constant_contact()).await;
+    let accounts = [account("one", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let storage = daemon.setup.storage();
@@ -786,18 +786,18 @@ async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
     assert_eq!(files(&storage), before);
     assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
 
-    // whoever is killed leaves no lock behind
+    // a killed process leaves no lock behind
     let daemon = restart(daemon, "KILL").await;
     assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
 }
 
-/// Lets a command run as somebody who may not do everything. What it is given has to be theirs.
+/// Runs a command as an unprivileged user, who must own the given paths.
 fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
     const NOBODY: u32 = 65_534;
     if fs::metadata(folder).unwrap().uid() != 0 {
         return None;
     }
-    // below folders that everybody may enter
+    // in directories that every user can enter
     let program = folder.join("program");
     fs::copy(command.as_std().get_program(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -813,8 +813,8 @@ fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
 
 #[tokio::test]
 async fn unusable_storage_is_reported_at_startup() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("shoes", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("shoes", &simulator, &[])];
     let setup = Setup::new(&hourly(&accounts));
     let file = setup.folder().join("file");
     fs::write(&file, "").unwrap();
@@ -833,7 +833,7 @@ async fn unusable_storage_is_reported_at_startup() {
         assert!(!log.contains("listening"), "{path}: {log}");
     }
 
-    // one that was good once, so that there is nothing left to be made
+    // has been used before, so all files exist
     let storage = setup.storage();
     drop(Store::open(&storage).unwrap());
     fs::set_permissions(&storage, fs::Permissions::from_mode(0o500)).unwrap();
@@ -849,16 +849,16 @@ async fn unusable_storage_is_reported_at_startup() {
     assert_eq!(answered(&simulator), 0);
 }
 
-/// Polls every second without a budget of requests, which would be kept, too.
+/// Polls every second without a request budget, which would be stored, too.
 fn unlimited(accounts: &[String]) -> String {
     config(accounts).replace("  requests_per_day: 1000000000\n", "")
 }
 
 #[tokio::test]
 async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let more = ["full_poll_interval: 1s"];
-    let accounts = [account("shoes", &simulator, Api::Smsup, &more)];
+    let accounts = [account("shoes", &simulator, &more)];
     let daemon = start(Setup::new(&unlimited(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let storage = daemon.setup.storage();
@@ -868,7 +868,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     daemon
         .scrape_until(|metrics| count(metrics, DELIVERIES) == 9)
         .await;
-    // a few more, some of which find something new
+    // several polls, some of which find changes
     for number in [8, 9, 8] {
         simulator.update(|state| state.campaigns = campaigns(number).into());
         let number = usize::try_from(number).unwrap();
@@ -883,7 +883,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let log = daemon.log();
     let told = warnings(&log, &storage.display().to_string());
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("a restart will forget"), "{told:?}");
+    assert!(told[0].contains("a restart would lose"), "{told:?}");
     let noise = log.lines().filter(|line| !line.contains("level=debug"));
     assert!(
         noise.clone().count() < 10,
@@ -891,7 +891,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
         noise.collect::<Vec<_>>()
     );
 
-    // nothing changes any more, and what has changed meanwhile is kept all the same
+    // nothing changes anymore, but earlier changes are stored
     fs::rename(&aside, &storage).unwrap();
     wait_for_clock(&simulator).await;
     let setup = daemon.end_by("KILL").await;
@@ -904,10 +904,10 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
 
 #[tokio::test]
 async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(Api::Cinnox).await;
-    let accounts = [account("desk", &simulator, Api::Cinnox, &[])];
+    let simulator = provider(cinnox()).await;
+    let accounts = [account("desk", &simulator, &[])];
     let setup = Setup::new(&unlimited(&accounts));
-    // no file may grow at all
+    // no file can grow
     let mut limited = Command::new("sh");
     limited.env_clear().kill_on_drop(true);
     limited.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
@@ -927,7 +927,7 @@ async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     assert!(left.values().all(Vec::is_empty), "{left:?}");
 }
 
-/// Close to midnight the day's requests could begin anew in the middle of a test.
+/// Near midnight, the daily budget could reset during the test.
 async fn wait_for_a_minute_of_this_day() {
     let now = Utc::now();
     let midnight = (now.date_naive() + chrono::Days::new(1)).and_time(chrono::NaiveTime::MIN);
@@ -941,8 +941,8 @@ async fn wait_for_a_minute_of_this_day() {
 async fn the_request_budget_survives_restarts() {
     const LIMIT_A_DAY: f64 = 1_000.0;
     wait_for_a_minute_of_this_day().await;
-    let simulator = simulate(Api::ConstantContact, campaigns(230)).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = simulate(constant_contact(), campaigns(230)).await;
+    let accounts = [account("one", &simulator, &[])];
     let yaml = hourly(&accounts).replace("1000000000", "1000");
     let stall = |after: u64| {
         let plan = FaultPlan {
@@ -957,7 +957,7 @@ async fn the_request_budget_survives_restarts() {
     for pages in [0, 3, 0, 1, 4] {
         stall(pages);
         let daemon = start(setup).await;
-        // the pages of this poll, and the one that has no end
+        // the pages of this poll, and the endless one
         expected += pages + 1;
         wait_until_answered(&simulator, expected).await;
         let metrics = daemon.scrape().await;
@@ -990,7 +990,7 @@ const RULES: &str = "groups:
         expr: up == 0 or campaign_account_up == 0
 ";
 
-/// The state of the alert that is meant to become one, and since when.
+/// State of the alert, and since when.
 async fn delivered(prometheus: &Prometheus) -> Option<(String, String)> {
     let alerts = prometheus.api("alerts", &[]).await;
     let alerts = alerts["alerts"].as_array().unwrap().clone();
@@ -1003,14 +1003,14 @@ async fn delivered(prometheus: &Prometheus) -> Option<(String, String)> {
     Some((text(alert, "state"), text(alert, "activeAt")))
 }
 
-/// When Prometheus has scraped.
+/// Times of scrapes.
 async fn scrapes(prometheus: &Prometheus) -> Vec<f64> {
     let found = prometheus.samples("up[10m]").await;
     let samples = found.into_iter().flatten();
     samples.map(|(time, _)| time).collect()
 }
 
-/// Waits for a condition that takes a question to find out.
+/// Waits for an asynchronous condition.
 async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what: &str) {
     let waited = tokio::time::timeout(LIMIT, async {
         while !condition().await {
@@ -1024,13 +1024,10 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what:
 async fn prometheus_sees_no_gap_after_a_kill() {
     const RESTARTS: usize = 3;
     const INTERVAL: f64 = 3.0;
-    let simulators = [
-        provider(Api::ConstantContact).await,
-        provider(Api::Smsup).await,
-    ];
+    let simulators = [provider(constant_contact()).await, provider(smsup()).await];
     let accounts = [
-        account("spring-us", &simulators[0], Api::ConstantContact, &[]),
-        account("shoes-ch", &simulators[1], Api::Smsup, &[]),
+        account("spring-us", &simulators[0], &[]),
+        account("shoes-ch", &simulators[1], &[]),
     ];
     let setup = Setup::new(&hourly(&accounts));
     let address = free_address();
@@ -1078,7 +1075,7 @@ async fn prometheus_sees_no_gap_after_a_kill() {
     let (_, still_since) = delivered(prometheus).await.unwrap();
     assert_eq!(still_since, since);
 
-    // every process was scraped, and no scrape came while there was none
+    // every process was scraped, and no scrape occurred while none was running
     let changes = prometheus
         .value("changes(process_start_time_seconds[10m])")
         .await;
@@ -1095,13 +1092,13 @@ async fn prometheus_sees_no_gap_after_a_kill() {
         let found = prometheus.samples(&format!("{metric}[10m]")).await;
         assert_eq!(found.len(), series, "{metric}");
         for samples in found {
-            // a scrape may have come between the two questions
+            // there may have been a scrape between the two queries
             let own: Vec<f64> = samples.iter().map(|(time, _)| *time).collect();
             assert_eq!(own[..times.len()], times, "{metric}");
             let first = samples[0].1;
             assert!(samples.iter().all(|(_, value)| *value == first), "{metric}");
         }
-        // a marker of staleness would be a hole here
+        // a staleness marker would cause a gap
         let (from, to) = (times[0].ceil(), times[times.len() - 1].floor());
         let range = [
             ("query", format!("count({metric})")),
@@ -1123,8 +1120,8 @@ async fn prometheus_sees_no_gap_after_a_kill() {
 
 #[tokio::test]
 async fn storage_is_optional_and_private() {
-    let simulator = provider(Api::ConstantContact).await;
-    let accounts = [account("one", &simulator, Api::ConstantContact, &[])];
+    let simulator = provider(constant_contact()).await;
+    let accounts = [account("one", &simulator, &[])];
     let folder = TempDir::new().unwrap();
     let refresh_token = folder.path().join("refresh-token");
     let setup = Setup::new(&config(&accounts));
@@ -1144,7 +1141,7 @@ async fn storage_is_optional_and_private() {
 
     let (_renewing, yaml) = renewing("two", &refresh_token).await;
     setup.write_config(&config(&[accounts[0].clone(), yaml]));
-    // whatever the process would let others do
+    // regardless of the umask
     let mut open = Command::new("sh");
     open.env_clear().kill_on_drop(true);
     open.args(["-c", "umask 0; exec \"$0\" \"$@\""]);

@@ -1,4 +1,4 @@
-//! The shipped example for Alertmanager: who is told of which alert, and which alerts hide others.
+//! The Alertmanager example: routing and inhibition.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::alertmanager::{AMTOOL, shipped, shipped_file};
 use crate::support::rules::{alerts, yaml};
 
-/// What `amtool` says that has to be content.
+/// Runs `amtool`, which must succeed, and returns its output.
 async fn amtool(arguments: &[&str]) -> String {
     let mut command = AMTOOL.command();
     let output = command.args(arguments).output().await;
@@ -16,7 +16,7 @@ async fn amtool(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The receiver of alerts with these labels.
+/// Returns the receiver of alerts with these labels.
 async fn receiver(labels: &[String]) -> String {
     let file = shipped_file();
     let config = format!("--config.file={}", file.display());
@@ -43,7 +43,7 @@ async fn routes_match_the_expected_receivers() {
         ),
         (&["team=marketing-ops", "severity=warning"], "marketing-ops"),
         (&["team=marketing-ops", "severity=info"], "marketing-ops"),
-        // what is nobody's is not lost
+        // unmatched alerts have a receiver
         (&["team=sales", "severity=critical"], "sre"),
         (&["alertname=Watchdog"], "sre"),
     ] {
@@ -59,7 +59,7 @@ async fn every_alert_reaches_its_team_and_pages_only_if_critical() {
         let own = alert["labels"].as_object().unwrap();
         let text = |name: &str| own[name].as_str().unwrap();
         let (team, severity) = (text("team"), text("severity"));
-        // nothing else of an alert that is in the file decides where it goes
+        // routes must not depend on any other label
         if !seen.insert((team.to_owned(), severity.to_owned())) {
             continue;
         }
@@ -160,7 +160,7 @@ fn matchers(rule: &Value, side: &str) -> Vec<String> {
     serde_json::from_value(rule[side].clone()).unwrap()
 }
 
-/// The names in a matcher such as `alertname=~"A|B"`.
+/// Returns the names in a matcher such as `alertname=~"A|B"`.
 fn names(matcher: &str) -> BTreeSet<String> {
     let (_, value) = matcher.split_once('"').unwrap();
     let names = value.trim_end_matches('"').split('|');

@@ -1,4 +1,4 @@
-//! Nothing that the program ever says holds a secret.
+//! No output of the exporter contains a secret.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,16 +8,17 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::secret::SecretSource;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::provider::native;
-use campaign_exporter::simulator::{Api, Fault, FaultPlan, Simulator, State};
+use campaign_simulator::{Fault, FaultPlan, Simulator, State};
 use tempfile::TempDir;
 
+use crate::support::apis::{apis, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, TOKEN, account, client, config, count, program,
 };
 
 const FORMATS: [&str; 2] = ["logfmt", "json"];
 
-/// A secret that stands nowhere else, not even in part.
+/// A secret that occurs nowhere else, not even in part.
 fn secret(place: &str) -> String {
     let number = place.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -25,7 +26,7 @@ fn secret(place: &str) -> String {
     format!("zQ7{number:016x}Kx{:016x}", number.rotate_left(29))
 }
 
-/// Neither the whole of a secret nor a telling part of it is in a text.
+/// Checks that a text contains neither a secret nor a recognizable part of it.
 fn is_not_in(secret: &str, text: &str, what: &str) {
     for part in [secret, &secret[..16], &secret[secret.len() - 16..]] {
         assert!(
@@ -35,13 +36,13 @@ fn is_not_in(secret: &str, text: &str, what: &str) {
     }
 }
 
-/// All that a command says.
+/// Output of a command.
 fn said(output: &Output) -> String {
     let said = [output.stdout.clone(), output.stderr.clone()].concat();
     String::from_utf8(said).unwrap()
 }
 
-/// Runs a command of the program on a configuration in either log format.
+/// Runs a command with a configuration in both log formats.
 async fn run(config_file: &Path, arguments: &[&str], format: &str) -> Output {
     let mut command = program();
     command.arg("--config.file").arg(config_file);
@@ -57,7 +58,7 @@ async fn run(config_file: &Path, arguments: &[&str], format: &str) -> Output {
     output.unwrap().unwrap()
 }
 
-/// Configurations with a secret where none belongs, or where something close to it is wrong.
+/// Configurations with a misplaced secret, or with a problem near a secret.
 fn bad_configurations() -> BTreeMap<&'static str, String> {
     let smsup = |lines: &str| format!("accounts:\n  - name: one\n    provider: smsup\n{lines}");
     let cinnox = |lines: &str| {
@@ -144,7 +145,7 @@ fn bad_configurations() -> BTreeMap<&'static str, String> {
             smsup("    token_env: ey.SECRET-x\n"),
         ),
         (
-            "a good token beside a wrong type",
+            "a valid token next to a wrong type",
             smsup("    token: SECRET\n    poll_interval: [1]\n    time_zone: {}\n"),
         ),
         (
@@ -189,7 +190,7 @@ async fn configuration_errors_show_no_secrets() {
     for (index, (what, yaml)) in bad_configurations().into_iter().enumerate() {
         let secret = secret(what);
         let setup = Setup::new(&yaml.replace("SECRET", &secret));
-        // each way to read it and each format, but not all pairs of them
+        // every source and every format, but not all combinations
         let ways: [&[&str]; 3] = [&["--config.check"], &["poll"], &[]];
         for (way, arguments) in ways.into_iter().enumerate() {
             let format = FORMATS[(index + way) % 2];
@@ -206,9 +207,9 @@ async fn configuration_errors_show_no_secrets() {
 
 #[tokio::test]
 async fn failed_reloads_show_no_secrets() {
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
-    let good = config(&[account("one", &simulator, Api::Smsup, &[])]);
+    let good = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&good), &["--web.enable-lifecycle"]).await;
     for (what, yaml) in bad_configurations() {
         let secret = secret(what);
@@ -224,7 +225,7 @@ async fn failed_reloads_show_no_secrets() {
     is_not_in(TOKEN, &daemon.log(), "the log");
 }
 
-/// What a provider may do with the token that it is sent.
+/// Ways in which a provider may repeat a token.
 fn echoes(token: &str) -> Vec<(&'static str, Fault)> {
     let body = |body: String| Fault::Body {
         content_type: "application/json",
@@ -236,7 +237,7 @@ fn echoes(token: &str) -> Vec<(&'static str, Fault)> {
     };
     let href = format!("https://{token}.example/v3/{token}");
     let location = format!("/{token}");
-    // as it is written in JSON
+    // as escaped in JSON
     let token = serde_json::to_string(token).unwrap();
     let token = token.trim_matches('"');
     vec![
@@ -290,7 +291,7 @@ fn echoes(token: &str) -> Vec<(&'static str, Fault)> {
     ]
 }
 
-/// Accounts, each with a token and a provider of its own, which repeats the token in its way.
+/// Accounts with separate tokens and providers, each repeating the token in a different way.
 struct Echoing {
     setup: Setup,
     tokens: Vec<(String, String)>,
@@ -305,12 +306,11 @@ impl Echoing {
             simulators: Vec::new(),
         };
         let mut accounts = Vec::new();
-        for api in [Api::ConstantContact, Api::Cinnox, Api::Smsup] {
+        for (number, (api, provider)) in apis().into_iter().enumerate() {
             for index in 0..echoes("").len() {
-                let name = format!("{api:?}-{index}");
-                // as short as those of CINNOX, as long as those of Constant Contact, or escaped in JSON
-                let (parts, separator) =
-                    [(1, ""), (30, ""), (2, "\"\\")][(index + api as usize) % 3];
+                let name = format!("{provider}-{index}");
+                // short like those of CINNOX, long like those of Constant Contact, or escaped in JSON
+                let (parts, separator) = [(1, ""), (30, ""), (2, "\"\\")][(index + number) % 3];
                 let parts: Vec<String> = (0..parts)
                     .map(|part| secret(&format!("{name}-{part}")))
                     .collect();
@@ -321,7 +321,7 @@ impl Echoing {
                 let simulator = Simulator::start(api, state).await.unwrap();
                 let file = echoing.setup.folder().join(&name);
                 std::fs::write(&file, &token).unwrap();
-                let yaml = account(&name, &simulator, api, &["poll_interval: 1h"]);
+                let yaml = account(&name, &simulator, &["poll_interval: 1h"]);
                 accounts.push(yaml.replace("TOKEN_FILE", &file.display().to_string()));
                 echoing.simulators.push(simulator);
                 echoing.tokens.push((format!("{api:?} {what}"), token));
@@ -356,7 +356,7 @@ async fn poll_hides_tokens_repeated_by_the_provider() {
     }
 }
 
-async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
+async fn pages_and_logs_hide_repeated_tokens(format: &str) {
     let Echoing {
         setup,
         tokens,
@@ -394,18 +394,18 @@ async fn no_page_and_no_log_shows_a_repeated_token(format: &str) {
 
 #[tokio::test]
 async fn pages_and_logfmt_logs_hide_tokens_repeated_by_the_provider() {
-    no_page_and_no_log_shows_a_repeated_token("logfmt").await;
+    pages_and_logs_hide_repeated_tokens("logfmt").await;
 }
 
 #[tokio::test]
 async fn pages_and_json_logs_hide_tokens_repeated_by_the_provider() {
-    no_page_and_no_log_shows_a_repeated_token("json").await;
+    pages_and_logs_hide_repeated_tokens("json").await;
 }
 
 #[tokio::test]
 async fn tokens_from_files_and_variables_are_used_but_never_shown() {
     for (index, format) in FORMATS.into_iter().enumerate() {
-        let apis = [Api::ConstantContact, Api::Cinnox, Api::Smsup];
+        let apis: Vec<_> = apis().into_iter().map(|(api, _)| api).collect();
         let folder = TempDir::new().unwrap();
         let mut accounts = Vec::new();
         let mut simulators = Vec::new();
@@ -416,7 +416,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
             let simulator = Simulator::start(api, State::new(&token, Vec::new()))
                 .await
                 .unwrap();
-            let yaml = account(&format!("{api:?}"), &simulator, api, &[]);
+            let yaml = account(&format!("{api:?}"), &simulator, &[]);
             let name = format!("TOKEN_OF_{number}");
             let yaml = if (number + index).is_multiple_of(2) {
                 let path = folder.path().join(&name);
@@ -465,9 +465,9 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
 #[tokio::test]
 async fn invalid_token_files_are_named_but_not_shown() {
     let secret = secret("a token file");
-    let simulator = Simulator::start(Api::Smsup, State::new(TOKEN, Vec::new()));
+    let simulator = Simulator::start(smsup(), State::new(TOKEN, Vec::new()));
     let simulator = simulator.await.unwrap();
-    let setup = Setup::new(&config(&[account("one", &simulator, Api::Smsup, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     for content in [
         format!("{secret}\n{secret}\n"),
         format!("{secret}\u{e9}"),

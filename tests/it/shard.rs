@@ -1,15 +1,16 @@
-//! Parts of the metrics, targets for each account, and accounts spread over several exporters.
+//! Selections of metrics, one target per account, and accounts sharded across exporters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::Read;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::apis::{Api, cinnox, smsup};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, simulate,
 };
@@ -17,7 +18,7 @@ use crate::support::documents::block;
 use crate::support::prometheus::Prometheus;
 use crate::support::server::PAUSE;
 
-/// How many accounts are spread.
+/// Number of sharded accounts.
 const ACCOUNTS: usize = 12;
 
 async fn provider(api: Api) -> Simulator {
@@ -32,18 +33,18 @@ async fn provider(api: Api) -> Simulator {
     simulate(api, vec![Campaign::sms("1", "Spring", sent_at, counts)]).await
 }
 
-/// Two accounts of SMSUp and one of CINNOX that are polled once.
+/// Two accounts of SMSUp and one of CINNOX, polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
-    let (smsup, cinnox) = (provider(Api::Smsup).await, provider(Api::Cinnox).await);
+    let (smsup, cinnox) = (provider(smsup()).await, provider(cinnox()).await);
     let once = [
         "poll_interval: 1h",
         "full_poll_interval: 1h",
         "stale_after: 2h",
     ];
     let accounts = [
-        account("shoes & socks", &smsup, Api::Smsup, &once),
-        account("shirts", &smsup, Api::Smsup, &once),
-        account("desk", &cinnox, Api::Cinnox, &once),
+        account("shoes & socks", &smsup, &once),
+        account("shirts", &smsup, &once),
+        account("desk", &cinnox, &once),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let polled =
@@ -52,7 +53,7 @@ async fn polled_once() -> (Daemon, [Simulator; 2]) {
     (daemon, [smsup, cinnox])
 }
 
-/// The status and the text of an answer, which is one gzip member where it is compressed.
+/// Returns status and text of a response, which must be a single gzip member if compressed.
 async fn ask(daemon: &Daemon, path: &str, format: Format, encoding: &str) -> (u16, String) {
     let client = reqwest::Client::builder().no_proxy().no_gzip();
     let request = client.build().unwrap().get(daemon.url(path));
@@ -72,7 +73,7 @@ async fn ask(daemon: &Daemon, path: &str, format: Format, encoding: &str) -> (u1
     (status, text)
 }
 
-/// The lines of a whole exposition about campaigns and some accounts, each family's under its header.
+/// Returns the lines of a full exposition on some accounts and their campaigns, with family headers.
 fn part_of(whole: &str, accounts: &[&str], end: &str) -> String {
     let (mut lines, mut header) = (String::new(), String::new());
     for line in whole.split_inclusive('\n') {
@@ -104,9 +105,9 @@ async fn a_selection_has_the_same_bytes_as_the_full_page() {
             ("account=shirts&account=desk", &["shirts", "desk"]),
             ("provider=smsup", &["shirts", "shoes & socks"]),
             ("provider=smsup&provider=cinnox&account=desk", &["desk"]),
-            // both have to fit
+            // both must match
             ("provider=smsup&account=desk", &[]),
-            // a provider of which there is no account here
+            // a provider without accounts
             ("provider=constant_contact", &[]),
         ] {
             let expected = part_of(&whole, accounts, format.end());
@@ -168,8 +169,8 @@ async fn targets(daemon: &Daemon) -> Value {
 
 #[tokio::test]
 async fn each_account_is_a_target_until_a_reload_drops_it() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = ["a", "b"].map(|name| account(name, &simulator, Api::Smsup, &[]));
+    let simulator = provider(smsup()).await;
+    let accounts = ["a", "b"].map(|name| account(name, &simulator, &[]));
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let target = |labels: Value| json!({"targets": [daemon.address()], "labels": labels});
     let own = target(json!({"__metrics_path__": "/metrics", "__param_own": "true"}));
@@ -200,7 +201,7 @@ async fn each_account_is_a_target_until_a_reload_drops_it() {
     assert!(changed.await.is_ok(), "{}", daemon.log());
 }
 
-/// Exporters that share the accounts of one configuration.
+/// Exporters that share the accounts of a configuration.
 async fn shards(yaml: &str, count: usize) -> Vec<Daemon> {
     let shard = |index: usize| async move {
         let shard = format!("{index}/{count}");
@@ -216,7 +217,7 @@ async fn shards(yaml: &str, count: usize) -> Vec<Daemon> {
     join_all((0..count).map(shard)).await
 }
 
-/// The configuration of docs/scale.md, for these exporters and a test that does not wait for minutes.
+/// The configuration of the README, for these exporters and with shorter intervals.
 fn scraping(daemons: &[Daemon]) -> String {
     let yaml = block(
         "docs/scale.md",
@@ -243,8 +244,8 @@ fn scraping(daemons: &[Daemon]) -> String {
     config
 }
 
-/// Waits until each account is scraped by one target and each exporter by another; returns the shard
-/// of each account.
+/// Waits until every account and every exporter is scraped as a target; returns the shard of each
+/// account.
 async fn owners(prometheus: &Prometheus, daemons: &[Daemon]) -> BTreeMap<String, usize> {
     let one = |wanted: usize| {
         move |found: &[(BTreeMap<String, String>, f64)]| {
@@ -267,7 +268,7 @@ async fn owners(prometheus: &Prometheus, daemons: &[Daemon]) -> BTreeMap<String,
     ] {
         prometheus.wait_for(query, one(wanted)).await;
     }
-    // the labels of a target are those of its series
+    // target labels match the labels of the series
     let renamed = prometheus.value("count({exported_account!=\"\"})").await;
     assert_eq!(renamed, Err(0));
     let found = prometheus.query("campaign_account_up").await;
@@ -285,16 +286,16 @@ async fn stop(daemons: Vec<Daemon>) {
 
 #[tokio::test]
 async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let accounts = (0..ACCOUNTS).map(|number| {
         let name = format!("account-{number}");
-        account(&name, &simulator, Api::Smsup, &[])
+        account(&name, &simulator, &[])
     });
     let yaml = config(&accounts.collect::<Vec<_>>());
     let three = shards(&yaml, 3).await;
     let prometheus = Prometheus::configured(&scraping(&three), &[]).await;
     let of_three = owners(&prometheus, &three).await;
-    // nobody reads more than what is scraped from it
+    // each target returns only its own account
     let mut names = BTreeSet::new();
     for daemon in &three {
         let metrics = daemon.scrape().await;
@@ -331,8 +332,8 @@ async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
 
 #[tokio::test]
 async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
-    let simulator = provider(Api::Smsup).await;
-    let accounts = [account("one", &simulator, Api::Smsup, &[])];
+    let simulator = provider(smsup()).await;
+    let accounts = [account("one", &simulator, &[])];
     let yaml = config(&accounts);
     let two = shards(&yaml, 2).await;
     let mut sizes = Vec::new();
@@ -389,7 +390,7 @@ async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
     let setup = daemon.end_by("TERM").await;
     assert_eq!(files(&setup), before);
 
-    // the commands keep to the shard, too, and say where the account is
+    // commands also respect the shard, and report where the account is
     let (status, metrics, log) = poll_once(&setup, &["--shard", with]).await;
     assert!(
         status.success() && count(&metrics, "campaign_deliveries{") == 1,

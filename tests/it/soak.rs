@@ -1,5 +1,5 @@
-//! Everything at once for a while: faults that come and go, campaigns that come and go, reloads,
-//! scrapes, and a process that is killed; and at the end all is as it was at the beginning.
+//! Soak test: random faults, campaign changes, reloads, scrapes, and kills. In the end, the state must be
+//! the same as at the beginning.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,43 +7,46 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use flate2::bufread::GzDecoder;
 use tokio::task::JoinSet;
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, TOKEN, account, config, simulate};
 use crate::support::faults::{Exported, each, json_body, status};
 use crate::support::strict;
 
-/// How long it lasts, in minutes, where the default is too short.
+/// Duration in minutes, if longer than the default.
 const MINUTES: &str = "CAMPAIGN_EXPORTER_SOAK_MINUTES";
 
-/// The seed of an earlier run that is to be repeated, as far as time allows.
+/// Seed for repeating an earlier run, as far as timing allows.
 const SEED: &str = "CAMPAIGN_EXPORTER_SOAK_SEED";
 
-/// Most growth of the memory after the second check of four. A build without optimisation holds about
-/// 40 MB by then; the allocator keeps some of what was freed, and how much that is at most takes a
-/// while to show. All campaigns together have less than a megabyte, so that whatever keeps those of
-/// each poll, or a few kilobytes of each scrape, is over this within minutes.
+/// Maximum memory growth after the second of four checks. An unoptimized build uses about 40 MB by then,
+/// including freed memory kept by the allocator, which takes a while to level off. All campaigns together
+/// take less than a megabyte, so a leak of the campaigns of each poll, or of a few kilobytes per scrape,
+/// exceeds this within minutes.
 const MAX_GROWTH: u64 = 16_000_000;
 
-/// Between two steps, so that some of them meet the same poll and others do not.
+/// Pause between steps, so that only some of them affect the same poll.
 const MAX_PAUSE_MILLIS: u64 = 60;
 
-/// Most accounts that are polled.
-const ACCOUNTS: [(&str, Api, usize); 6] = [
-    // two of one application, which refresh their tokens one after the other
-    ("contact-one", Api::ConstantContact, 0),
-    ("contact-two", Api::ConstantContact, 0),
-    ("cinnox-one", Api::Cinnox, 1),
-    ("cinnox-two", Api::Cinnox, 2),
-    ("smsup-one", Api::Smsup, 3),
-    ("smsup-two", Api::Smsup, 4),
-];
+/// Maximum number of polled accounts.
+fn all_accounts() -> [(&'static str, Api, usize); 6] {
+    [
+        // two accounts of one application, which renew their tokens sequentially
+        ("contact-one", constant_contact(), 0),
+        ("contact-two", constant_contact(), 0),
+        ("cinnox-one", cinnox(), 1),
+        ("cinnox-two", cinnox(), 2),
+        ("smsup-one", smsup(), 3),
+        ("smsup-two", smsup(), 4),
+    ]
+}
 
-/// The deliveries of a campaign, which no other has.
+/// Unique number of deliveries of a campaign.
 const fn deliveries(number: u64) -> u64 {
     5_000 + number
 }
@@ -73,7 +76,7 @@ fn first_campaigns(now: DateTime<Utc>) -> Vec<Campaign> {
         .collect()
 }
 
-/// A fault that lasts for some requests at most.
+/// A fault that lasts for a limited number of requests.
 fn fault(rng: &mut Rng) -> Fault {
     let counts = |json: &str| Fault::Counts {
         json: json.to_owned(),
@@ -101,7 +104,7 @@ fn fault(rng: &mut Rng) -> Fault {
         Fault::Silence,
         Fault::HalfJson,
         Fault::Stall,
-        // a larger one would be kept by the allocator for a while
+        // the allocator would keep a larger one for a while
         Fault::Huge { bytes: 1_000_000 },
         Fault::BadGzip,
         Fault::InvalidUtf8,
@@ -114,7 +117,7 @@ fn fault(rng: &mut Rng) -> Fault {
     rng.choice(faults).unwrap()
 }
 
-/// What goes wrong with a renewal of tokens, and whether it leaves the client without its answer.
+/// A fault of token renewal, and whether the client misses the response.
 fn token_fault(rng: &mut Rng) -> (Fault, bool) {
     let faults = [
         (status(429, None), false),
@@ -131,7 +134,7 @@ fn token_fault(rng: &mut Rng) -> (Fault, bool) {
     rng.choice(faults).unwrap()
 }
 
-/// What a process needs of the system.
+/// Resource usage of a process.
 #[derive(Clone, Copy, Debug)]
 struct Needs {
     memory: u64,
@@ -155,21 +158,21 @@ impl Needs {
     }
 }
 
-/// The samples about campaigns and accounts, without the value of what is not a campaign's.
+/// Samples on campaigns and accounts, with the values of campaign samples only.
 type World = BTreeMap<(String, strict::Labels), Option<u64>>;
 
 struct Soak {
     rng: Rng,
     started: DateTime<Utc>,
     simulators: Vec<Simulator>,
-    /// None between the end of a process and the beginning of the next one.
+    /// `None` between two processes.
     daemon: Option<Daemon>,
     clients: [reqwest::Client; 2],
     /// The number of the newest campaign.
     newest: u64,
-    /// How many answers with tokens may not have been heard.
+    /// Number of token responses that may have been lost.
     unheard: usize,
-    /// Whether the present fault of the authorisation server leaves its answer unheard.
+    /// Whether the current fault of the authorization server loses its response.
     leaves_unheard: bool,
     scrapes: u64,
 }
@@ -178,13 +181,7 @@ impl Soak {
     async fn new(seed: u64) -> Self {
         let started = Utc::now();
         let mut simulators = Vec::new();
-        for api in [
-            Api::ConstantContact,
-            Api::Cinnox,
-            Api::Cinnox,
-            Api::Smsup,
-            Api::Smsup,
-        ] {
+        for api in [constant_contact(), cinnox(), cinnox(), smsup(), smsup()] {
             simulators.push(simulate(api, first_campaigns(started)).await);
         }
         let setup = Setup::new("");
@@ -192,7 +189,7 @@ impl Soak {
             let server = &mut state.authorization;
             server.lifetime = Duration::from_secs(5);
             server.grace = true;
-            for (name, ..) in &ACCOUNTS[..2] {
+            for (name, ..) in &all_accounts()[..2] {
                 server.grant(*name);
                 fs::write(setup.folder().join(name), name).unwrap();
             }
@@ -200,7 +197,7 @@ impl Soak {
         let client = |builder: reqwest::ClientBuilder| builder.no_proxy().no_gzip();
         let clients = [
             client(reqwest::Client::builder()).build().unwrap(),
-            // one whose connections do not last
+            // a client with short-lived connections
             client(reqwest::Client::builder())
                 .pool_max_idle_per_host(0)
                 .build()
@@ -232,10 +229,10 @@ impl Soak {
         self.daemon = Some(Daemon::start(setup, &arguments).await);
     }
 
-    /// Writes the configuration without some accounts and with another lookback for others.
+    /// Writes the configuration without some accounts, and with a different lookback for others.
     fn configure(&self, setup: &Setup, without: &[usize], lookback: &str) {
         let mut accounts = Vec::new();
-        for (index, (name, api, simulator)) in ACCOUNTS.into_iter().enumerate() {
+        for (index, (name, api, simulator)) in all_accounts().into_iter().enumerate() {
             if without.contains(&index) {
                 continue;
             }
@@ -246,11 +243,11 @@ impl Soak {
             if index % 2 == 1 {
                 more.push(&lookback);
             }
-            if api == Api::ConstantContact {
+            if api.provider() == "constant_contact" {
                 more.extend(["client_id: demo-client", &auth_url]);
             }
             let file = setup.folder().join(name).display().to_string();
-            accounts.push(account(name, simulator, api, &more).replace(
+            accounts.push(account(name, simulator, &more).replace(
                 "access_token_file: TOKEN_FILE",
                 &format!("refresh_token_file: {file}"),
             ));
@@ -258,7 +255,7 @@ impl Soak {
         setup.write_config(&config(&accounts));
     }
 
-    /// Scrapes in some format and encoding. Whatever comes is sound.
+    /// Scrapes in a random format and encoding, and checks the response.
     async fn scrape(&mut self) -> Vec<strict::Family> {
         let format = self.rng.choice(Format::ALL).unwrap();
         let encoding = self.rng.choice(["identity", "gzip"]).unwrap();
@@ -297,7 +294,7 @@ impl Soak {
         families
     }
 
-    /// What is exported of campaigns and accounts.
+    /// Returns the exported samples on campaigns and accounts.
     async fn world(&mut self) -> World {
         let families = self.scrape().await;
         let series = strict::campaign_series(&families).into_iter();
@@ -340,7 +337,7 @@ impl Soak {
         tokio::time::sleep(pause).await;
     }
 
-    /// Takes back what goes wrong with the next renewal of tokens, and counts what has gone wrong.
+    /// Ends the fault of token renewal, and counts lost responses.
     fn end_token_fault(&mut self) {
         let mut plan = None;
         self.simulators[0].update(|state| plan = state.authorization.fault.take());
@@ -348,7 +345,7 @@ impl Soak {
         self.unheard += usize::from(happened && self.leaves_unheard);
     }
 
-    /// New ones come, some go, some come back.
+    /// Adds, removes, and restores campaigns.
     fn change_campaigns(&mut self, index: usize) {
         let mut campaigns = first_campaigns(self.started);
         let goes: BTreeSet<_> = campaigns
@@ -366,34 +363,34 @@ impl Soak {
     }
 
     async fn reload(&mut self) {
-        let without: Vec<_> = (0..ACCOUNTS.len())
+        let without: Vec<_> = (0..all_accounts().len())
             .filter(|_| self.rng.u8(..6) == 0)
             .collect();
         let lookback = self.rng.choice(["30d", "20d", "2d"]).unwrap();
-        let everything_goes = without.len() == ACCOUNTS.len();
+        let everything_goes = without.len() == all_accounts().len();
         let without = if everything_goes { &[][..] } else { &without };
         self.configure(&self.daemon().setup, without, lookback);
-        self.put_in_force().await;
+        self.apply_configuration().await;
     }
 
-    async fn put_in_force(&self) {
+    async fn apply_configuration(&self) {
         let request = self.clients[0].post(self.daemon().url("/-/reload"));
         let response = request.send().await.unwrap();
         let status = response.status();
         assert_eq!(status, 200, "{}", response.text().await.unwrap());
     }
 
-    /// The process ends whatever it is doing, and another one goes on in its place.
+    /// Kills the process at any time, and starts another.
     async fn kill(&mut self) {
         let daemon = self.daemon.take().unwrap();
         check_log(&daemon);
         daemon.signal("KILL").await;
-        // an answer with tokens may have been on its way
+        // a token response may have been in flight
         self.unheard += 1;
         self.start(daemon.end().await).await;
     }
 
-    /// Puts everything back to the beginning, and waits until that is what is exported.
+    /// Restores the initial state, and waits until it is exported.
     async fn rest(&mut self, beginning: Option<&World>) -> World {
         self.end_token_fault();
         for simulator in &self.simulators {
@@ -403,10 +400,10 @@ impl Soak {
             });
         }
         self.configure(&self.daemon().setup, &[], "30d");
-        self.put_in_force().await;
-        let names = ACCOUNTS.map(|(name, ..)| name.to_owned());
+        self.apply_configuration().await;
+        let names = all_accounts().map(|(name, ..)| name.to_owned());
         let before = self.daemon().scrape().await;
-        // each loop beats: a poll that was under way, and others from then on
+        // every poller must finish its current poll and make further ones
         self.daemon()
             .scrape_until(|metrics| {
                 each(metrics, &names, |own| {
@@ -439,12 +436,12 @@ impl Soak {
                 world.len(),
                 self.daemon().log()
             );
-            // between two looks
+            // poll interval of the condition
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// No token is lost, and none is used twice but where its answer may not have come.
+    /// Checks that no token is lost, and none is used twice unless its response may have been lost.
     fn check_tokens(&self) {
         self.simulators[0].read(|state| {
             let server = &state.authorization;
@@ -459,7 +456,7 @@ impl Soak {
     }
 }
 
-/// All campaigns of all accounts are there.
+/// Returns whether all campaigns of all accounts are exported.
 fn is_whole(world: &World) -> bool {
     let campaigns = world
         .keys()
@@ -467,7 +464,7 @@ fn is_whole(world: &World) -> bool {
     let accounts = world
         .keys()
         .filter(|(name, _)| name == "campaign_account_up");
-    campaigns.count() == 40 * ACCOUNTS.len() && accounts.count() == ACCOUNTS.len()
+    campaigns.count() == 40 * all_accounts().len() && accounts.count() == all_accounts().len()
 }
 
 fn check_log(daemon: &Daemon) {
@@ -485,7 +482,7 @@ async fn soak(seed: u64, lasts: Duration) {
         soak.step(true).await;
     }
     soak.kill().await;
-    // from now on one process, whose needs may not grow
+    // from now on, a single process, whose resource usage must not grow
     soak.rest(Some(&beginning)).await;
     let mut needs = Vec::new();
     for part in 1..=4 {
@@ -501,10 +498,10 @@ async fn soak(seed: u64, lasts: Duration) {
 
     let [first, last] = [needs[1], needs[3]];
     assert!(last.memory <= first.memory + MAX_GROWTH, "{needs:?}");
-    // a thread that reads a file lives for a while after it
-    let accounts = ACCOUNTS.len() as u64;
+    // threads that read files live on for a while
+    let accounts = all_accounts().len() as u64;
     assert!(last.threads <= first.threads + 2 * accounts, "{needs:?}");
-    // so does a connection to each provider, and one of each scraper
+    // so do connections to providers and scrapers
     assert!(last.files <= first.files + 2 * accounts, "{needs:?}");
 
     soak.daemon().signal("TERM").await;

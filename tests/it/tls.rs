@@ -1,9 +1,9 @@
-//! Providers over HTTPS: a certificate that is not to be trusted costs its own account, and gets
-//! no token.
+//! Providers over HTTPS: an untrusted certificate fails only its account, and no token is sent.
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 
+use crate::support::apis::{Api, cinnox, constant_contact, smsup};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, program, sample, simulate,
 };
@@ -20,31 +20,31 @@ async fn provider(api: Api) -> Simulator {
     simulate(api, vec![Campaign::sms("7", "Spring", sent_at, counts)]).await
 }
 
-/// The YAML of an account at a simulator that is reached through a proxy.
-fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator, api: Api) -> String {
-    account(name, simulator, api, &[]).replace(&simulator.base_url(), &proxy.base_url())
+/// Returns the YAML of an account at a simulator behind a TLS proxy.
+fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator) -> String {
+    account(name, simulator, &[]).replace(&simulator.base_url(), &proxy.base_url())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_certificate_fails_only_its_account() {
     let cases = [
-        ("good-shoes", Api::ConstantContact, Certificate::Good),
-        ("good-shirts", Api::Cinnox, Certificate::Good),
-        ("good-hats", Api::Smsup, Certificate::Good),
-        ("expired", Api::ConstantContact, Certificate::Expired),
-        ("other-name", Api::Cinnox, Certificate::OtherName),
-        ("stranger", Api::Smsup, Certificate::Stranger),
+        ("good-shoes", constant_contact(), Certificate::Good),
+        ("good-shirts", cinnox(), Certificate::Good),
+        ("good-hats", smsup(), Certificate::Good),
+        ("expired", constant_contact(), Certificate::Expired),
+        ("other-name", cinnox(), Certificate::OtherName),
+        ("stranger", smsup(), Certificate::Stranger),
     ];
     let mut servers = Vec::new();
     let mut accounts = Vec::new();
     for (name, api, certificate) in cases {
         let simulator = provider(api).await;
         let proxy = TlsProxy::start(&simulator, certificate).await;
-        accounts.push(account_over(name, &proxy, &simulator, api));
+        accounts.push(account_over(name, &proxy, &simulator));
         servers.push((simulator, proxy));
     }
-    let plain = provider(Api::Cinnox).await;
-    accounts.push(account("good-plain", &plain, Api::Cinnox, &[]));
+    let plain = provider(cinnox()).await;
+    accounts.push(account("good-plain", &plain, &[]));
 
     let setup = Setup::new(&config(&accounts));
     let mut command = program();
@@ -90,9 +90,9 @@ async fn an_untrusted_certificate_fails_only_its_account() {
 
 #[tokio::test]
 async fn a_certificate_authority_is_trusted_only_if_configured() {
-    let simulator = provider(Api::Smsup).await;
+    let simulator = provider(smsup()).await;
     let proxy = TlsProxy::start(&simulator, Certificate::Good).await;
-    let yaml = account_over("shoes", &proxy, &simulator, Api::Smsup);
+    let yaml = account_over("shoes", &proxy, &simulator);
     let setup = Setup::new(&config(&[yaml]));
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert!(!status.success());

@@ -1,19 +1,20 @@
-//! Tokens that renew themselves: none is lost, none is used twice, and where only a person can
-//! help, the log says with which command.
+//! Renewal of tokens: none is lost, none is used twice, and if manual authorization is required, the log
+//! shows the command.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign_exporter::simulator::{Api, Authorization, ExpiresIn, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Authorization, ExpiresIn, Fault, FaultPlan, Simulator};
 use chrono::Utc;
 use futures_util::future::{join, join_all};
 use tokio::process::Command;
 
+use crate::support::apis::{constant_contact, smsup};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
 use crate::support::tokens::{
-    Home, Running, Scripted, about, authorising, complaints, is_api, mode, newest, presented,
-    refreshes, renewed, renewed_at, reused, token_requests, until,
+    Home, Running, Scripted, about, complaints, is_api, mode, newest, presented, refreshes,
+    renewed, renewed_at, reused, simulator_with_authorization, token_requests, until,
 };
 
 const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
@@ -30,9 +31,9 @@ fn status(code: u16) -> Fault {
     }
 }
 
-/// A simulator with one consent.
+/// Starts a simulator with one authorized client.
 async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
-    authorising(|server| {
+    simulator_with_authorization(|server| {
         server.grant(FIRST);
         change(server);
     })
@@ -51,7 +52,7 @@ async fn stop(daemon: Daemon) -> String {
     log
 }
 
-/// Waits until this process has polled an account well so many times.
+/// Waits until this process has polled an account successfully the given number of times.
 async fn polled(daemon: &Daemon, account: &str, times: f64) -> String {
     daemon
         .scrape_until(|metrics| {
@@ -109,7 +110,7 @@ async fn tokens_are_renewed_before_expiry_for_all_client_and_token_types() {
         assert!(account.is_up() && account.has_data(), "{name}");
         assert_eq!(account.failed_polls(), 0.0, "{name}: {}", daemon.log());
         let left = account.expiry().unwrap() - Utc::now().timestamp() as f64;
-        // now is a whole second
+        // times have whole seconds
         assert!(left <= lifetime.as_secs_f64() + 1.0, "{name}: {left}");
         assert!(left > -LIMIT.as_secs_f64(), "{name}: {left}");
         for request in token_requests(simulator) {
@@ -124,7 +125,7 @@ async fn tokens_are_renewed_before_expiry_for_all_client_and_token_types() {
         let expected = if *rotating { presented.len() } else { 1 };
         assert_eq!(different.len(), expected, "{name}: {presented:?}");
     }
-    // what has run out would have been refused
+    // an expired token would have been rejected
     let metrics = daemon.scrape().await;
     for (name, ..) in &simulators {
         assert_eq!(about(&metrics, name).answers("401"), 0.0, "{name}");
@@ -134,7 +135,7 @@ async fn tokens_are_renewed_before_expiry_for_all_client_and_token_types() {
 #[tokio::test]
 async fn a_rejected_access_token_is_renewed_within_the_poll() {
     let home = Home::new();
-    // nothing is known about when they run out
+    // their expiry is unknown
     let silent = consented(|server| server.expires_in = ExpiresIn::Absent).await;
     let nonsense = consented(|server| {
         server.expires_in = ExpiresIn::Other(serde_json::json!([-1, "soon"]));
@@ -154,7 +155,7 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
             let day = Utc::now().timestamp() as f64 + 86_400.0;
             let expiry = about(&metrics, name).expiry().unwrap();
             assert!((expiry - day).abs() < LIMIT.as_secs_f64(), "{expiry}");
-            // each time, not only the first one
+            // every time, not only the first
             for times in 1..=2_u32 {
                 let polls = about(&daemon.scrape().await, name).good_polls();
                 simulator.update(|state| state.authorization.revoke_access_tokens());
@@ -173,7 +174,7 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
         }),
     )
     .await;
-    // an API that takes no token at all is no reason for ever more of them
+    // an API that rejects every token does not cause endless renewals
     let before = refreshes(&silent);
     silent.update(|state| state.fault = Some(always(status(401))));
     let metrics = daemon
@@ -192,7 +193,7 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
 async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
-    // so that the program is still at its first request when it is looked at
+    // slow enough to check the exporter during its first request
     simulator.update(|state| state.fault = Some(always(Fault::Silence)));
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
@@ -217,12 +218,12 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     assert_eq!(reused(&simulator), [""; 0]);
 }
 
-/// Kills the program at many moments of its renewals, from a beginning on.
-async fn killed_again_and_again(begin: Duration) {
+/// Kills the exporter at many points of its renewals, starting at the given delay.
+async fn kill_repeatedly(begin: Duration) {
     let home = Home::new();
     let simulator = consented(|server| {
         server.lifetime = Duration::from_secs(2);
-        // what was not heard may be asked again
+        // lost responses can be requested again
         server.grace = true;
         server.fault = Some(always(Fault::Delay {
             by: Duration::from_millis(40),
@@ -235,7 +236,7 @@ async fn killed_again_and_again(begin: Duration) {
     for round in 0..4_u32 {
         let before = token_requests(&simulator).len();
         let daemon = home.start(&yaml).await;
-        // the moments are what varies, from before a renewal to well after it
+        // varies from before a renewal to well after it
         until(&simulator, "renewed", |state| {
             let requests = state.requests.iter();
             requests
@@ -260,7 +261,7 @@ async fn killed_again_and_again(begin: Duration) {
 #[tokio::test]
 async fn tokens_survive_kills_at_any_time() {
     let begins = [0, 10, 45, 90].map(Duration::from_millis);
-    join_all(begins.map(killed_again_and_again)).await;
+    join_all(begins.map(kill_repeatedly)).await;
 }
 
 #[tokio::test]
@@ -290,10 +291,10 @@ async fn lost_token_responses_are_retried_or_require_authorization() {
 
 #[tokio::test]
 async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
-    // longer than the least time between two requests, which alone would let them overlap
+    // longer than the minimum interval of requests, which alone would let them overlap
     const DELAY: Duration = Duration::from_millis(1_700);
     let home = Home::new();
-    let simulator = authorising(|server| {
+    let simulator = simulator_with_authorization(|server| {
         server.grant(FIRST);
         server.grant(format!("{FIRST}-too"));
         server.rate_limited = true;
@@ -309,7 +310,7 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
             &[&home.secret("refresh_token", name, &token)],
         )
     });
-    // of another client, which is refused and asks at each poll
+    // a different client, which is rejected and retries at each poll
     let first = home.secret("refresh_token", "stranger", "of-a-stranger");
     let stranger = renewed_at("stranger", &simulator.base_url(), "stranger", &[&first]);
     let daemon = home
@@ -322,7 +323,7 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
     for name in ["one", "two"] {
         let metrics = polled(&daemon, name, 2.0).await;
         assert_eq!(about(&metrics, name).failed_polls(), 0.0, "{name}");
-        // the time that an answer takes is a part of what it says
+        // responses take time
         assert_eq!(about(&metrics, name).answers("401"), 0.0, "{name}");
     }
     let gaps = |kind: &dyn Fn(&str) -> bool| -> Vec<Duration> {
@@ -339,7 +340,7 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
         own.len() >= 3 && own.iter().all(|gap| *gap >= DELAY),
         "{own:?}"
     );
-    // a slow machine moves requests by some of the second
+    // a slow machine shifts requests by a part of the second
     let all = gaps(&|_| true);
     assert!(all.len() > own.len() + 1, "the other client asks, too");
     assert!(
@@ -367,7 +368,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     polled(&daemon, "one", 1.0).await;
     stop(daemon).await;
 
-    // with the used one still there, and then with none
+    // first with the used token still configured, then without
     for expected in [2, 3] {
         expire();
         let daemon = home.start(&yaml).await;
@@ -377,7 +378,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
         std::fs::remove_file(&file).ok();
     }
 
-    // a good one, at once
+    // a valid token, used immediately
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
     grant("second-one");
@@ -388,7 +389,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     .await;
     assert_eq!(one_after_the_other(4).last().unwrap(), "second-one");
 
-    // one that is refused costs nothing but a request, also after a restart
+    // a rejected token only costs one request, even after a restart
     std::fs::write(&file, "refused-one").unwrap();
     until(&simulator, "back to the kept one", |state| {
         state.authorization.refreshes >= 5
@@ -405,7 +406,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let all = one_after_the_other(5);
     assert_eq!(all[all.len() - 2], "refused-one");
 
-    // what is damaged is set aside, and the configured one is all there is
+    // damaged tokens are set aside, which leaves the configured one
     std::fs::write(home.kept("one", &simulator), "nonsense").unwrap();
     grant("third-one");
     std::fs::write(&file, "third-one").unwrap();
@@ -417,9 +418,9 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let aside = home.kept("one", &simulator).display().to_string() + ".set-aside";
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "nonsense");
 
-    // of another client the kept ones are nobody's
+    // stored tokens of another client are not used
     simulator.update(|state| state.authorization.client_id = "another-client".to_owned());
-    // given to the other client under the same name
+    // issued to the other client, under the same account name
     grant("third-one");
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
@@ -436,7 +437,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
 
 #[tokio::test]
 async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart() {
-    // what a shell would not take as it is
+    // a name that must be quoted in a shell
     let odd = "it's \"odd\" $HOME";
     let names = ["plain", odd];
     let home = Home::new();
@@ -469,7 +470,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         let account = about(&metrics, name);
         assert!(!account.is_up() && account.has_data(), "{name}");
         assert_eq!(account.failed_polls(), account.errors("auth"), "{name}");
-        // the first one, and the one that was refused
+        // the first and the rejected one
         assert_eq!(token_requests(simulator).len(), 2, "{name}");
     }
     let account = about(&metrics, "other");
@@ -486,7 +487,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
             .filter_map(|line| Some(line["error"].as_str()?.to_owned()))
             .collect();
         assert_eq!(said.len(), 1, "{log}");
-        // as a person would paste it
+        // pasted into a shell
         let command = said[0].split('`').nth(1).unwrap();
         assert!(
             command.starts_with("campaign_exporter authorize "),
@@ -497,7 +498,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         let polls = about(&metrics, name).good_polls();
         polled(&daemon, name, polls + 1.0).await;
         assert_eq!(refreshes(simulator), 1);
-        // they are renewed as others are
+        // these are renewed like any others
         simulator.update(|state| state.authorization.revoke_access_tokens());
         until(simulator, "renewed", |state| {
             state.authorization.refreshes == 2
@@ -508,7 +509,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
     }
 }
 
-/// A line of a shell, in an environment where the program finds its configuration.
+/// Returns a command that runs a shell line, in an environment with the exporter's configuration.
 fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_campaign_exporter"));
     let mut command = Command::new("/bin/sh");
@@ -523,13 +524,13 @@ fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
 #[tokio::test]
 async fn polls_continue_with_old_tokens_while_renewal_fails() {
     join(
-        while_the_server_fails_the_old_ones_are_used(),
-        what_could_not_be_renewed_by_anybody_is_used_to_its_end(),
+        old_tokens_are_used_while_the_server_fails(),
+        tokens_that_cannot_be_renewed_are_used_until_they_expire(),
     )
     .await;
 }
 
-async fn while_the_server_fails_the_old_ones_are_used() {
+async fn old_tokens_are_used_while_the_server_fails() {
     let html = Fault::Body {
         content_type: "text/html",
         body: "<html>soon</html>".to_owned(),
@@ -547,7 +548,7 @@ async fn while_the_server_fails_the_old_ones_are_used() {
     for (reason, fault) in cases {
         let simulator = consented(|server| {
             server.rotating = false;
-            // what it says is what counts
+            // the error in the body decides
             server.expires_in = ExpiresIn::Other(8.into());
         })
         .await;
@@ -599,7 +600,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     let first = home.secret("refresh_token", "one", FIRST);
-    // where the tokens would be, a folder, and in its way a file
+    // the path of the tokens is a directory, or its parent is a file
     let path = home.kept("one", &simulator).display().to_string();
     let aside = format!("{path}.set-aside");
     std::fs::create_dir_all(&path).unwrap();
@@ -619,7 +620,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
     assert_eq!(presented(&simulator), [FIRST]);
 }
 
-/// Lets a process write no byte to a file, or any number of them.
+/// Sets the file size limit of a process.
 async fn let_write(daemon: &Daemon, limit: &str) {
     let mut command = Command::new("prlimit");
     command.args([
@@ -643,7 +644,7 @@ async fn a_full_disk_never_loses_a_token() {
         )
     });
     let setup = Setup::new(&config(&accounts));
-    // a process that ignores the signal is told by an error
+    // a process that ignores the signal gets an error instead
     let mut command = Command::new("/bin/sh");
     command.env_clear().kill_on_drop(true);
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
@@ -654,7 +655,7 @@ async fn a_full_disk_never_loses_a_token() {
     polled(&daemon, "early", 1.0).await;
     polled(&daemon, "late", 1.0).await;
 
-    // full before one is asked for anything, and while the other is about to answer
+    // full before one server is asked, and while the other is responding
     late.update(|state| {
         state.authorization.fault = Some(always(Fault::Delay {
             by: Duration::from_secs(2),
@@ -681,7 +682,7 @@ async fn a_full_disk_never_loses_a_token() {
     }
     assert_eq!(refreshes(&early), 1, "its refresh token was not spent");
     assert_eq!(refreshes(&late), 2);
-    // what could not be kept was not used, either
+    // tokens that could not be stored were not used
     let last = late.requests().pop().unwrap();
     assert!(!is_api(&last), "{}", last.path_and_query);
 
@@ -699,11 +700,11 @@ async fn a_full_disk_never_loses_a_token() {
 async fn token_expiry_is_known_after_a_restart() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
-    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let given = simulate(constant_contact(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = config(&[
         renewed("one", &simulator, &[&first]),
-        account("given", &given, Api::ConstantContact, &[]),
+        account("given", &given, &[]),
     ]);
     let daemon = home.start(&yaml).await;
     let metrics = polled(&daemon, "one", 1.0).await;
@@ -732,7 +733,7 @@ async fn poll_shares_tokens_with_the_running_daemon() {
     polled(&daemon, "one", 1.0).await;
     let begin = Instant::now();
     while refreshes(&simulator) < 4 {
-        // two at once and the daemon, all of which want a new token about now
+        // two concurrent commands and the daemon, all about to renew the token
         let both = join(home.poll(&yaml), home.poll(&yaml)).await;
         for (status, metrics, log) in [both.0, both.1] {
             assert!(status.success(), "{log}");
@@ -747,7 +748,6 @@ async fn poll_shares_tokens_with_the_running_daemon() {
     assert_eq!(reused(&simulator), [""; 0]);
 }
 
-/// An end in the middle of a renewal loses nothing.
 #[tokio::test]
 async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     let slow = Fault::Delay {
@@ -755,7 +755,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     };
     let home = Home::new();
     let simulator = consented(|server| server.fault = Some(always(slow))).await;
-    let other = simulate(Api::ConstantContact, Vec::new()).await;
+    let other = simulate(constant_contact(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
     let asked = async |times: u64| {
@@ -772,17 +772,17 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     simulator.update(|state| state.authorization.revoke_access_tokens());
     let mut daemon = home.start(&yaml("lookback: 10d")).await;
     asked(2).await;
-    // as before but for what makes it be polled anew
+    // unchanged except for a setting that triggers a poll
     daemon.setup.write_config(&yaml("lookback: 11d"));
     daemon.signal("HUP").await;
     daemon.wait_for_log("configuration reloaded").await;
     polled(&daemon, "one", 1.0).await;
     assert_eq!(refreshes(&simulator), 2);
 
-    // away and back again, while its old self still waits for the answer
+    // removed and added again while the old poller is still waiting for the response
     simulator.update(|state| state.authorization.revoke_access_tokens());
     asked(3).await;
-    let away = account("other", &other, Api::ConstantContact, &[]);
+    let away = account("other", &other, &[]);
     daemon.setup.write_config(&config(&[away]));
     daemon.signal("HUP").await;
     daemon
@@ -804,7 +804,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
 #[tokio::test]
 async fn shutdown_starts_no_renewals() {
     let home = Home::new();
-    let simulator = authorising(|server| {
+    let simulator = simulator_with_authorization(|server| {
         (0..30).for_each(|number| server.grant(format!("{FIRST}-{number}")));
     })
     .await;
@@ -820,7 +820,7 @@ async fn shutdown_starts_no_renewals() {
         })
         .collect();
     let daemon = home.start(&config(&accounts)).await;
-    // by then all of them wait for their turn
+    // by then, all of them are queued
     until(&simulator, "asked twice", |state| {
         state.authorization.refreshes >= 2
     })
@@ -832,7 +832,7 @@ async fn shutdown_starts_no_renewals() {
     assert!(refreshes(&simulator) < 10);
 }
 
-/// A scripted server's answer to a question for a device code.
+/// Scripted response to a device authorization request.
 fn device(more: &str) -> (u16, String) {
     let body = format!(
         r#"{{"device_code":"{DEVICE_CODE}","user_code":"ABCD-EFGH",
@@ -841,7 +841,7 @@ fn device(more: &str) -> (u16, String) {
     (200, body)
 }
 
-/// A scripted server's answer in order, and what it tells of itself.
+/// Scripted OAuth error response.
 fn oauth_error(error: &str, description: &str) -> (u16, String) {
     let body = format!(r#"{{"error":"{error}","error_description":"{description}"}}"#);
     (400, body)
@@ -853,8 +853,8 @@ const NO_CAMPAIGNS: &str = r#"{"bulk_sms_campaign_summaries":[]}"#;
 #[tokio::test]
 async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     let home = Home::new();
-    let public = authorising(|server| server.interval = Some(1)).await;
-    let confidential = authorising(|server| {
+    let public = simulator_with_authorization(|server| server.interval = Some(1)).await;
+    let confidential = simulator_with_authorization(|server| {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
         server.interval = Some(1);
     })
@@ -883,7 +883,7 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
         let code = simulator
             .read(|state| state.authorization.user_codes())
             .remove(0);
-        // before anybody has consented
+        // before authorization
         running.says(&code).await;
         running
             .says(&format!("{}/activate", simulator.base_url()))
@@ -924,24 +924,24 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
 #[tokio::test]
 async fn authorize_reports_why_it_failed() {
     let home = Home::new();
-    let denied = authorising(|server| server.interval = Some(1)).await;
-    let expired = authorising(|server| {
+    let denied = simulator_with_authorization(|server| server.interval = Some(1)).await;
+    let expired = simulator_with_authorization(|server| {
         server.interval = Some(1);
         server.device_lifetime = Duration::from_secs(2);
     })
     .await;
-    let stranger = authorising(|server| {
+    let stranger = simulator_with_authorization(|server| {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
     })
     .await;
-    let other = simulate(Api::Smsup, Vec::new()).await;
-    let given = simulate(Api::ConstantContact, Vec::new()).await;
+    let other = simulate(smsup(), Vec::new()).await;
+    let given = simulate(constant_contact(), Vec::new()).await;
     let yaml = config(&[
         renewed("denied", &denied, &[]),
         renewed("expired", &expired, &[]),
         renewed("stranger", &stranger, &[]),
-        account("other", &other, Api::Smsup, &[]),
-        account("given", &given, Api::ConstantContact, &[]),
+        account("other", &other, &[]),
+        account("given", &given, &[]),
     ]);
     let deny = async {
         until(&denied, "asked", |state| {
@@ -955,7 +955,7 @@ async fn authorize_reports_why_it_failed() {
     };
     let all = [
         ("denied", 1, "the consent was refused"),
-        ("expired", 1, "nobody consented in time"),
+        ("expired", 1, "no consent in time"),
         ("stranger", 1, "check client_id and client_secret"),
         ("other", 1, "there is nothing to authorize"),
         ("given", 1, "there is nothing to authorize"),
@@ -975,10 +975,10 @@ async fn authorize_reports_why_it_failed() {
     ] {
         assert!(!home.kept(name, simulator).exists(), "{name}");
     }
-    // with nowhere to keep them
+    // without storage
     for name in ["other", "denied"] {
         let yaml = match name {
-            "other" => config(&[account("other", &other, Api::Smsup, &[])]),
+            "other" => config(&[account("other", &other, &[])]),
             _ => yaml.clone(),
         };
         let setup = Setup::new(&yaml);
@@ -1038,7 +1038,7 @@ async fn authorize_respects_the_polling_interval() {
     for ((name, seconds, server), output) in cases.iter().zip(join_all(outputs).await) {
         assert_eq!(output.status.code(), Some(0), "{name}: {output:?}");
         let said = String::from_utf8(output.stdout).unwrap();
-        // what the tokens are not good for
+        // requests that these tokens do not permit
         assert!(said.contains("no refresh token"), "{said}");
         assert!(said.contains("https://consent.example/activate"), "{said}");
         let asked = server.token_requests();
@@ -1052,7 +1052,7 @@ async fn authorize_respects_the_polling_interval() {
     }
 }
 
-async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
+async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     let given = r#"{"access_token":"of-a-device","refresh_token":"","expires_in":8}"#;
     let server = Scripted::start(move |asked, _| {
         if asked.is_for_device() {
@@ -1082,8 +1082,8 @@ async fn what_could_not_be_renewed_by_anybody_is_used_to_its_end() {
     assert_eq!(server.token_requests().len(), 1);
 }
 
-/// All that a person could read must hold none of these.
-fn shows_none(secrets: &BTreeSet<String>, texts: &[String]) {
+/// Checks that no output contains a secret.
+fn assert_none_shown(secrets: &BTreeSet<String>, texts: &[String]) {
     for secret in secrets {
         assert!(secret.len() >= 16, "{secret}");
         for text in texts {
@@ -1094,8 +1094,8 @@ fn shows_none(secrets: &BTreeSet<String>, texts: &[String]) {
     }
 }
 
-/// The secrets of all requests to a simulator, in all forms in which they travelled.
-fn travelled(simulator: &Simulator) -> BTreeSet<String> {
+/// Returns the secrets in all requests to a simulator, in every encoding used.
+fn sent_secrets(simulator: &Simulator) -> BTreeSet<String> {
     let mut secrets = BTreeSet::new();
     for request in simulator.requests() {
         let credentials = request.headers.get("authorization");
@@ -1109,7 +1109,7 @@ fn travelled(simulator: &Simulator) -> BTreeSet<String> {
     secrets
 }
 
-/// A server that repeats in its errors what it was sent, in the forms of OAuth.
+/// Starts a server whose OAuth errors repeat the request.
 async fn repeating(error: &'static str) -> Scripted {
     Scripted::start(move |asked, _| {
         if asked.is_for_device() {
@@ -1144,7 +1144,7 @@ async fn nothing_shows_a_secret(format: &str) {
         server.lifetime = Duration::from_secs(2);
     })
     .await;
-    // whole answers and errors with what was sent
+    // complete responses, and errors that repeat the request
     let echo = consented(|server| {
         server.client_secret = client_secret();
         server.fault = Some(always(Fault::EchoToken));
@@ -1153,7 +1153,7 @@ async fn nothing_shows_a_secret(format: &str) {
     let public_echo = consented(|server| server.fault = Some(always(Fault::EchoToken))).await;
     let api_echo = consented(|_| {}).await;
     api_echo.update(|state| state.fault = Some(always(Fault::EchoToken)));
-    // a refresh token that the line's end would cut
+    // a refresh token that truncation of the message would cut
     let token = format!("{FIRST}{}", "-x1y2".repeat(30));
     let secret = home.secret("client_secret", "all", CLIENT_SECRET);
     let simulators = [
@@ -1234,7 +1234,7 @@ async fn nothing_shows_a_secret(format: &str) {
     secrets.extend(
         simulators
             .iter()
-            .flat_map(|(_, simulator)| travelled(simulator)),
+            .flat_map(|(_, simulator)| sent_secrets(simulator)),
     );
     for (_, server) in &scripted {
         for asked in server.token_requests() {
@@ -1244,10 +1244,10 @@ async fn nothing_shows_a_secret(format: &str) {
         }
     }
     secrets.extend([urlencoded(CLIENT_SECRET)]);
-    shows_none(&secrets, &said);
+    assert_none_shown(&secrets, &said);
 }
 
-/// A secret as it travels in a form.
+/// Returns a secret in form encoding.
 fn urlencoded(text: &str) -> String {
     let mut url = reqwest::Url::parse("http://localhost").unwrap();
     url.query_pairs_mut().append_pair("k", text);

@@ -1,4 +1,4 @@
-//! The web configuration: what is accepted, who is served, and what follows when its files change.
+//! The web configuration: validation, authentication, and reloading.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, LazyLock};
 
-use campaign_exporter::simulator::{Api, Simulator};
 use campaign_exporter::web::protection::configuration::WebConfig;
+use campaign_simulator::Simulator;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
 use reqwest::{StatusCode, Version};
 use tempfile::TempDir;
@@ -21,6 +21,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::support::apis::smsup;
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, program, run, simulate,
 };
@@ -30,11 +31,11 @@ use crate::support::tls::Authority;
 
 const PASSWORD: &str = "open-sesame";
 
-/// Its hash, of the least cost.
+/// Hash of the password, with minimum cost.
 static HASH: LazyLock<String> = LazyLock::new(|| bcrypt::hash(PASSWORD, 4).unwrap());
 
 impl Authority {
-    /// A certificate and its key, both in PEM.
+    /// Signs a certificate; returns it with its key, both in PEM.
     fn sign(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -54,29 +55,29 @@ impl Authority {
         self.sign(&["scraper.example"], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// A client that trusts this authority alone.
+    /// Returns a client that trusts only this authority.
     fn trusting(&self) -> reqwest::ClientBuilder {
         let root = reqwest::Certificate::from_pem(self.pem.as_bytes()).unwrap();
         reqwest::Client::builder().no_proxy().tls_certs_only([root])
     }
 }
 
-/// Writes a file as a careful program does: whoever reads it reads all of it.
+/// Replaces a file atomically.
 fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();
     fs::rename(new, path).unwrap();
 }
 
-/// A protected exporter and what it is protected with.
+/// A protected exporter with its certificates.
 struct Protected {
     authority: Authority,
     daemon: Daemon,
-    /// Held for its `Drop`, which ends it.
+    /// Stopped when dropped.
     _simulator: Simulator,
 }
 
-/// The section for the server's certificate.
+/// Configuration of the server certificate.
 const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
 
 fn users() -> String {
@@ -86,8 +87,8 @@ fn users() -> String {
 impl Protected {
     async fn start(web_config: &str) -> Self {
         let authority = Authority::new();
-        let simulator = simulate(Api::Smsup, Vec::new()).await;
-        let yaml = account("shoes", &simulator, Api::Smsup, &[]);
+        let simulator = simulate(smsup(), Vec::new()).await;
+        let yaml = account("shoes", &simulator, &[]);
         let setup = Setup::new(&config(&[yaml]));
         write_certificate(setup.folder(), &authority.server());
         fs::write(setup.folder().join("clients.crt"), &authority.pem).unwrap();
@@ -114,7 +115,7 @@ impl Protected {
         format!("https://{}/metrics", self.daemon.address())
     }
 
-    /// The status of a request with the right password, over a new connection; none if it fails.
+    /// Returns the status of a request with the correct password over a new connection; `None` if it fails.
     async fn status(&self, url: &str) -> Option<StatusCode> {
         let client = self.authority.trusting().build().unwrap();
         let request = client.get(url).basic_auth("prometheus", Some(PASSWORD));
@@ -128,7 +129,7 @@ impl Protected {
         .await;
     }
 
-    /// The certificate that it shows.
+    /// Returns the certificate that the server presents.
     async fn certificate(&self) -> Option<CertificateDer<'static>> {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap();
@@ -150,18 +151,18 @@ fn write_certificate(folder: &Path, (certificate, key): &(String, String)) {
     replace(&folder.join("server.key"), key);
 }
 
-/// Looks until something is so.
+/// Waits until a condition holds.
 async fn wait_for(what: &str, so: impl AsyncFn() -> bool) {
     let waited = tokio::time::timeout(LIMIT, async {
         while !so().await {
-            // between two looks, not instead of a condition
+            // pause between checks
             tokio::time::sleep(PAUSE).await;
         }
     });
     assert!(waited.await.is_ok(), "never {what}");
 }
 
-/// What a file with this text comes to, here and at promtool.
+/// Validates a file with the exporter and with promtool.
 async fn verdicts(path: &Path, yaml: &str) -> (Result<(), String>, Result<(), String>) {
     const PROMTOOL: Program = Program {
         name: "promtool",
@@ -338,10 +339,10 @@ async fn deviations_from_promtool_are_intended() {
         indented("server.key")
     );
     let newer = "promtool 2.42 is older than this key";
-    let nothing = "nobody could ever connect";
-    let text = "text that looks like something else is to be put in quotes";
+    let nothing = "no client could connect";
+    let text = "text that looks like another type must be quoted";
     let cases = [
-        // what is accepted here only
+        // accepted only by the exporter
         (true, inline, newer),
         (
             true,
@@ -366,7 +367,7 @@ async fn deviations_from_promtool_are_intended() {
             ]),
             newer,
         ),
-        // what promtool accepts only
+        // accepted only by promtool
         (false, with_tls(&["max_version: TLS11"]), nothing),
         (
             false,
@@ -397,12 +398,12 @@ async fn deviations_from_promtool_are_intended() {
         (
             false,
             with_tls(&["client_auth_type: RequireAndVerifyClientCert"]),
-            "any certificate of any public authority would do",
+            "it would accept certificates of any public authority",
         ),
         (
             false,
             users().replace(HASH.as_str(), &format!("{}!", &HASH[..59])),
-            "no password could ever match",
+            "no password could match",
         ),
         (
             false,
@@ -431,7 +432,7 @@ async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     let key = fs::read_to_string(folder.path().join("server.key")).unwrap();
     let in_one_line = key.replace('\n', " ");
     let cases = [
-        // a multi-line text without a bar comes in one line
+        // a multi-line string without `|` becomes a single line
         format!("tls_server_config:\n  cert_file: server.crt\n  key: '{in_one_line}'\n"),
         format!("tls_server_config:\n  cert_file: server.crt\n  key:\n    - {in_one_line}\n"),
         "basic_auth_users:\n  prometheus: hunter2\n".to_owned(),
@@ -456,7 +457,7 @@ async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
             assert!(log.contains("web.yml:"), "{log}");
             for secret in &secrets {
                 assert!(!log.contains(secret), "{log}");
-                // as the numbers of its bytes
+                // as byte values
                 let bytes = format!("{:?}", secret.as_bytes());
                 assert!(!log.contains(bytes.trim_matches(['[', ']'])), "{log}");
             }
@@ -464,7 +465,7 @@ async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     }
 }
 
-/// Lines for a Prometheus that trusts the exporter's authority.
+/// Scrape settings for a Prometheus that trusts the exporter's authority.
 fn how(protected: &Protected, more: &str) -> Vec<String> {
     let folder = protected.folder().display();
     vec![
@@ -508,7 +509,7 @@ async fn a_prometheus_scrapes_over_tls_with_a_password() {
         let response = client.get(url).send().await.unwrap();
         assert_eq!(response.status(), 401, "{path}");
     }
-    // no plain HTTP on the same port
+    // plain HTTP is rejected on the same port
     let plain = client.get(url.replace("https", "http")).send().await;
     assert!(plain.is_err(), "{plain:?}");
     assert!(!protected.daemon.log().contains(PASSWORD));
@@ -555,7 +556,7 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
         protected.configure(&with_tls(&[verify[0], verify[1], &names]));
         wait_for(name, async || status(own.clone()).await == wanted).await;
     }
-    // without the names it protects less
+    // dropping the names reduces the protection
     protected.configure(&with_tls(&verify));
     wait_for("suspended", async || status(own.clone()).await.is_none()).await;
     assert!(
@@ -587,7 +588,7 @@ async fn certificates_are_reloaded_and_invalid_files_suspend_service() {
     let mut protected = Protected::start(&format!("{TLS}{}", users())).await;
     let url = protected.https();
     let first = protected.certificate().await.unwrap();
-    // a connection that is kept
+    // a persistent connection
     let kept = protected.authority.trusting().build().unwrap();
     let ask = async || {
         let request = kept.get(&url).basic_auth("prometheus", Some(PASSWORD));
@@ -605,10 +606,10 @@ async fn certificates_are_reloaded_and_invalid_files_suspend_service() {
     .await;
     wait_for("served again", async || ask().await == Some(StatusCode::OK)).await;
 
-    // a key of another certificate
+    // the key of another certificate
     let third = protected.authority.server();
     replace(&protected.folder().join("server.key"), &third.1);
-    wait_for("nobody served", async || ask().await.is_none()).await;
+    wait_for("service suspended", async || ask().await.is_none()).await;
     assert_eq!(protected.status(&url).await, None);
     protected.daemon.wait_for_log("refusing all requests").await;
     replace(&protected.folder().join("server.crt"), &third.0);
@@ -652,15 +653,12 @@ async fn existing_connections_do_not_use_new_settings() {
     let mut early = TcpStream::connect(protected.daemon.address())
         .await
         .unwrap();
-    // so that the connection of before is known to be accepted
+    // ensures that the first connection has been accepted
     let url = protected.daemon.url("/metrics");
     assert_eq!(protected.status(&url).await, Some(StatusCode::OK));
     protected.configure(TLS);
-    protected
-        .daemon
-        .wait_for_log("web configuration reloaded")
-        .await;
-    // whether it is closed already does not matter
+    protected.daemon.wait_for_log("read anew").await;
+    // it may already be closed
     early
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
         .await
@@ -680,7 +678,7 @@ async fn a_hanging_file_suspends_service_until_it_is_read() {
     let mut protected = Protected::start(&users()).await;
     let url = protected.daemon.url("/metrics");
     let path = protected.folder().join("web.yml");
-    // whoever opens it waits for somebody who writes
+    // opening the named pipe blocks until it has a writer
     let pipe: PathBuf = protected.folder().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
     assert!(made.success());
@@ -689,7 +687,7 @@ async fn a_hanging_file_suspends_service_until_it_is_read() {
     protected.daemon.wait_for_log("takes too long").await;
     let suspended = Some(StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(protected.status(&url).await, suspended);
-    // the same as before comes at last
+    // finally returns the same contents
     protected.configure(&users());
     tokio::fs::write(&pipe, users()).await.unwrap();
     protected.wait_for_status(&url, Some(StatusCode::OK)).await;
@@ -758,7 +756,7 @@ async fn custom_headers_are_added_and_requests_are_counted() {
         let response = response.unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["x-frame-options"], "deny");
-        // instead of the page's own
+        // overrides the page's own header
         let policy = &response.headers()["content-security-policy"];
         assert_eq!(policy, "default-src 'self'");
     }
@@ -807,7 +805,7 @@ async fn systemd_sockets_replace_listen_addresses() {
     let address = sockets.local_addr().unwrap().to_string();
     let setup = minimal();
     let mut command = Command::new("sh");
-    // as systemd does it: the sockets from the third file on, for this process alone
+    // like systemd: sockets start at file descriptor 3 and are for this process only
     let hand_over = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
     command.args([
         "-c",

@@ -15,14 +15,15 @@ use super::{Ended, Options, log_warnings};
 use crate::commands::configure_quotas;
 use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
-use crate::polling::poller::{Poller, Progress, connect};
+use crate::polling::poller::{Poller, Progress};
+use crate::polling::restore::connect;
 use crate::state::changes::Changes;
-use crate::state::snapshot::{Change, Configured, Generation, Known};
+use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::{AccountTelemetry, Telemetry};
+use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::application::Applications;
 
 /// Time limit for loading the configuration: a hung file system must not block the main loop.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ impl RunningAccounts {
         config: Config,
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<()> {
-        self.generation += 1;
+        self.generation = self.generation.next();
         configure_quotas(&mut self.applications, &config.accounts).await;
         let config_yaml = config.to_yaml();
         let names: Vec<_> = config.accounts.iter().map(|it| it.name.clone()).collect();
@@ -213,7 +214,7 @@ impl RunningAccounts {
         let configured = running.iter().map(|running| {
             let poll_interval = running.account.polling.poll_interval;
             let poll_loop = poll_loops.get_mut(&running.account.name);
-            Configured {
+            ConfiguredAccount {
                 generation: running.generation,
                 account: running.account.clone(),
                 // depends on the plans of all accounts that share a quota
@@ -246,7 +247,7 @@ impl PollLoop {
     }
 
     /// Resumes where an earlier process stopped. Returns what it knew.
-    fn resume(&mut self) -> Option<Known> {
+    fn resume(&mut self) -> Option<LastKnown> {
         let (known, delay) = self.poller.resume(&self.stored.take()?);
         self.delay = delay;
         known

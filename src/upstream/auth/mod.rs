@@ -1,6 +1,7 @@
 //! How requests are authenticated.
 
 pub mod oauth;
+pub mod renewals;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub enum Auth {
         /// The password.
         password: SecretSource,
     },
-    /// A header of the provider's own.
+    /// A header that only this provider uses.
     Header {
         /// The header.
         name: HeaderName,
@@ -142,8 +143,8 @@ impl Credential {
     }
 }
 
-/// When a token expires, if it is a JSON Web Token that says so (RFC 7519, 4.1.4). Its signature is
-/// the provider's business.
+/// When a token expires, if it is a JSON Web Token that says so (RFC 7519, 4.1.4). The provider checks
+/// its signature.
 fn jwt_expiry(token: &str) -> Option<DateTime<Utc>> {
     #[derive(Deserialize)]
     struct Claims {
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jwt_tells_when_it_expires() {
+    fn a_jwt_has_an_expiry() {
         let jwt = |claims: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let expiry = |token: &str| jwt_expiry(token).map(|time| time.timestamp());
         assert_eq!(
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_travels_where_its_provider_wants_it() {
+    fn a_credential_is_sent_in_its_place() {
         let client = Client::new();
         let url = Url::parse("https://api.example.com/x?a=1").unwrap();
         let request = |place| {

@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::renewals::TOKEN_PERIOD;
 use crate::document::secret::SecretSource;
 use crate::redaction;
 use crate::upstream::answer::Answer;
-use crate::upstream::quota::application::TOKEN_PERIOD;
 use crate::upstream::transport::{Transport, endpoint};
 use crate::upstream::{PollError, Reason};
 
@@ -26,7 +26,7 @@ const DEFAULT_DEVICE_CODE_SECONDS: u64 = 600;
 /// 8628, 3.2); also what `slow_down` adds.
 const DEFAULT_DEVICE_INTERVAL_SECONDS: u64 = 5;
 
-/// Longest lifetime and interval of a device code: nobody waits at a terminal for more than a day.
+/// Longest lifetime and interval of a device code: a day is long enough to wait at a terminal.
 const MAX_DEVICE_SECONDS: u64 = 24 * 60 * 60;
 
 /// Longest time between two requests for the tokens of a device code after failed ones.
@@ -83,11 +83,11 @@ pub(super) struct Grant {
 
 /// Why a refresh gave no tokens.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum RefreshError {
     /// The refresh token is no longer valid.
     Revoked(String),
     /// An error that says nothing about the refresh token.
-    Otherwise(PollError),
+    Other(PollError),
 }
 
 /// Where a person consents, and with which code.
@@ -138,23 +138,23 @@ impl Registration {
         &self,
         transport: &Transport,
         refresh_token: &SecretString,
-    ) -> Result<Grant, Refused> {
+    ) -> Result<Grant, RefreshError> {
         let client = Client::of(self, transport).await;
-        let client = client.map_err(Refused::Otherwise)?;
+        let client = client.map_err(RefreshError::Other)?;
         let form = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token.expose_secret()),
         ];
         let (asked_at, asked) = (Utc::now(), Instant::now());
         let answer = client.post(self.oauth.token_path, &form, false).await;
-        match answer.map_err(Refused::Otherwise)? {
+        match answer.map_err(RefreshError::Other)? {
             Ok(answer) => self
                 .grant(&answer, asked_at, asked)
-                .map_err(Refused::Otherwise),
-            Err(error) if error.error == "invalid_grant" => Err(Refused::Revoked(
+                .map_err(RefreshError::Other),
+            Err(error) if error.error == "invalid_grant" => Err(RefreshError::Revoked(
                 redaction::redact(&error.to_string()).into_owned(),
             )),
-            Err(error) => Err(Refused::Otherwise(PollError::from(error).presentable())),
+            Err(error) => Err(RefreshError::Other(PollError::from(error).presentable())),
         }
     }
 
@@ -199,7 +199,7 @@ impl Registration {
         mut interval: Duration,
     ) -> Result<Grant, PollError> {
         let expired = || {
-            let message = "nobody consented in time: run the command again";
+            let message = "no consent in time: run the command again";
             PollError::new(Reason::Auth, message)
         };
         let form = [

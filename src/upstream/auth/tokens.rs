@@ -1,7 +1,7 @@
 //! Which access token of an account is used, and when it is renewed.
 //!
 //! Losing the successor of a used refresh token requires a new consent. The successor is therefore on
-//! disk before anything else is done with an answer, and a renewal outlives the poll that wanted it.
+//! disk before anything else is done with an answer, and a renewal outlives the poll that started it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,13 +15,14 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{Instrument, debug, info, warn};
 
 use super::Credential;
-use super::oauth::{DeviceCode, Grant, Refused, Registration};
+use super::oauth::{DeviceCode, Grant, RefreshError, Registration};
+use super::renewals::Renewals;
 use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
-use crate::upstream::quota::application::{Application, MAX_HOLD};
+use crate::upstream::quota::application::{Application, MAX_PAUSE};
 use crate::upstream::session::{delays, wait};
 use crate::upstream::transport::Transport;
 use crate::upstream::{PollError, Reason};
@@ -44,16 +45,23 @@ const LOCK_PATIENCE: Duration = Duration::from_mins(2);
 pub struct Access {
     account: String,
     application: Arc<Application>,
+    renewals: Renewals,
     store: Option<Arc<Store>>,
     memory: Arc<Mutex<Memory>>,
 }
 
 impl Access {
     /// The access of an account that has not been polled yet.
-    pub fn new(account: &str, application: Arc<Application>, store: Option<Arc<Store>>) -> Self {
+    pub fn new(
+        account: &str,
+        application: Arc<Application>,
+        renewals: Renewals,
+        store: Option<Arc<Store>>,
+    ) -> Self {
         Self {
             account: account.to_owned(),
             application,
+            renewals,
             store,
             memory: Arc::default(),
         }
@@ -72,7 +80,7 @@ impl Access {
     /// Notes that the provider accepted the access token. If it is refused later, renewing it can help
     /// again.
     pub fn token_works(&self) {
-        // held during a renewal, which notes more than this
+        // locked during a renewal, which sets this itself
         if let Ok(mut memory) = self.memory.try_lock() {
             memory.replacement = None;
         }
@@ -83,11 +91,11 @@ impl Access {
 #[derive(Debug, Default)]
 struct Memory {
     /// Tokens that could not be written, and are not used before they are.
-    unsaved: Option<Unsaved>,
+    unsaved: Option<UnsavedTokens>,
     /// Fingerprint of the access token that this process obtained, and when on the monotonic clock.
     obtained: Option<(String, Instant)>,
     /// Refresh tokens that are no longer valid, by fingerprint.
-    revoked: BTreeMap<String, Revoked>,
+    revoked: BTreeMap<String, Revocation>,
     /// Fingerprint of the access token that replaced a refused one and was not accepted yet. If it is
     /// refused too, a third one would be as well.
     replacement: Option<String>,
@@ -97,20 +105,23 @@ struct Memory {
     complained: bool,
 }
 
+/// Tokens that are not stored yet.
 #[derive(Debug)]
-struct Unsaved {
+struct UnsavedTokens {
     tokens: StoredTokens,
     /// Fingerprint of the stored refresh token that these replace.
     instead_of: Option<String>,
 }
 
 #[derive(Debug)]
-struct Revoked {
+struct Revocation {
+    /// The error of the authorization server.
     said: String,
     at: DateTime<Utc>,
 }
 
 impl Memory {
+    /// Why tokens are not renewed now.
     fn pause(&self) -> Option<&PollError> {
         let (until, error) = self.pause.as_ref()?;
         (Instant::now() < *until).then_some(error)
@@ -143,6 +154,15 @@ impl Memory {
             same(Some(token), stored.refresh_token.as_ref()) && stored.obtained > revoked.at
         });
         (!is_newer).then_some(revoked.said.as_str())
+    }
+
+    fn revoke(&mut self, token: &SecretString, said: &str) {
+        let revocation = Revocation {
+            said: said.to_owned(),
+            at: Utc::now(),
+        };
+        let mark = fingerprint(token.expose_secret());
+        self.revoked.insert(mark, revocation);
     }
 }
 
@@ -232,8 +252,9 @@ pub(super) async fn access_token(
         store,
     };
     // in its own task: canceling the poll must not lose a token
-    let tasks = &access.application.renewals.tasks;
-    match tasks.spawn(async move { renewal.token().await }).await {
+    let tasks = &access.renewals.tasks;
+    let renewal = async move { renewal.token().await };
+    match tasks.spawn(renewal.in_current_span()).await {
         Ok(result) => result,
         Err(error) => Err(PollError::new(
             Reason::Auth,
@@ -253,10 +274,10 @@ struct Renewal {
 }
 
 /// The configured refresh token, or why it cannot be read.
-type Configured = Result<Option<SecretString>, PollError>;
+type ConfiguredToken = Result<Option<SecretString>, PollError>;
 
 /// Whether an account needs a new access token.
-enum Standing {
+enum TokenState {
     /// The stored access token is valid.
     Valid(Credential),
     /// A new one is needed: the stored tokens, and the access token that can be used meanwhile.
@@ -268,9 +289,9 @@ impl Renewal {
         let mut memory = self.access.memory.lock().await;
         self.save_unsaved(&mut memory).await?;
         let configured = read_configured(&self.registration).await;
-        let spare = match self.standing(&memory, &configured).await? {
-            Standing::Valid(token) => return Ok(token),
-            Standing::Due(_, spare) => spare,
+        let spare = match self.state(&memory, &configured).await? {
+            TokenState::Valid(token) => return Ok(token),
+            TokenState::Due(_, spare) => spare,
         };
         if let Some(error) = memory.pause().filter(|_| spare.is_none()) {
             return Err(error.clone());
@@ -284,9 +305,9 @@ impl Renewal {
         };
         let lock = self.lock().await?;
         // another poll or process may have renewed them meanwhile
-        match self.standing(&memory, &configured).await? {
-            Standing::Valid(token) => Ok(token),
-            Standing::Due(stored, spare) => {
+        match self.state(&memory, &configured).await? {
+            TokenState::Valid(token) => Ok(token),
+            TokenState::Due(stored, spare) => {
                 self.renew(&mut memory, configured, stored, spare, lock)
                     .await
             }
@@ -295,7 +316,7 @@ impl Renewal {
 
     /// Waits, unless the exporter stops.
     async fn unless_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, PollError> {
-        let stop = &self.access.application.renewals.stop;
+        let stop = &self.access.renewals.stop;
         let stopped = || PollError::new(Reason::Auth, "the exporter is stopping");
         if stop.is_cancelled() {
             return Err(stopped());
@@ -309,13 +330,13 @@ impl Renewal {
         lock.map(Arc::new).map_err(not_stored)
     }
 
-    async fn standing(
+    async fn state(
         &self,
         memory: &Memory,
-        configured: &Configured,
-    ) -> Result<Standing, PollError> {
+        configured: &ConfiguredToken,
+    ) -> Result<TokenState, PollError> {
         let Some(stored) = self.stored().await? else {
-            return Ok(Standing::Due(None, None));
+            return Ok(TokenState::Due(None, None));
         };
         let is_refused = same(self.refused.as_ref(), stored.access_token.as_ref());
         if is_refused && memory.replacement == mark(self.refused.as_ref()) {
@@ -330,8 +351,8 @@ impl Renewal {
             .filter(|_| !is_refused && freshness != Freshness::Expired);
         let is_good = freshness == Freshness::Fresh && !is_new(configured, Some(&stored), memory);
         Ok(match spare {
-            Some(token) if is_good || memory.pause().is_some() => Standing::Valid(token),
-            spare => Standing::Due(Some(stored), spare),
+            Some(token) if is_good || memory.pause().is_some() => TokenState::Valid(token),
+            spare => TokenState::Due(Some(stored), spare),
         })
     }
 
@@ -339,26 +360,15 @@ impl Renewal {
     async fn renew(
         &self,
         memory: &mut Memory,
-        configured: Configured,
+        configured: ConfiguredToken,
         stored: Option<StoredTokens>,
         spare: Option<Credential>,
         lock: Arc<File>,
     ) -> Result<Credential, PollError> {
-        let stored_token = stored
-            .as_ref()
-            .and_then(|stored| stored.refresh_token.clone());
-        let mut candidates = Vec::new();
-        match &configured {
-            Ok(Some(first)) if is_new(&configured, stored.as_ref(), memory) => {
-                candidates.push(first.clone());
-            }
-            Err(error) if stored_token.is_none() => {
-                return self.put_off(memory, spare, error.clone());
-            }
-            // the stored one is newer; the configured place can be empty by now
-            _ => {}
-        }
-        candidates.extend(stored_token);
+        let candidates = match candidates(&configured, stored.as_ref(), memory) {
+            Ok(candidates) => candidates,
+            Err(error) => return put_off(memory, spare, error),
+        };
         let configured = mark(configured.ok().flatten().as_ref())
             .or_else(|| stored.as_ref().and_then(|stored| stored.configured.clone()));
 
@@ -379,76 +389,54 @@ impl Renewal {
             let instead_of = mark(proof.refresh_token.as_ref());
             let granted = match self.save(proof, &lock).await {
                 Ok(()) => self.refresh(&candidate, spare.is_none()).await,
-                Err(error) => Err(Refused::Otherwise(error)),
+                Err(error) => Err(RefreshError::Other(error)),
             };
             match granted {
                 Ok(grant) => {
-                    let access_mark = mark(Some(&grant.access_token));
-                    if self.refused.is_some() {
-                        memory.replacement.clone_from(&access_mark);
-                    }
-                    memory.obtained = access_mark.map(|mark| (mark, grant.asked));
-                    memory.pause = None;
-                    memory.complained = false;
+                    let asked = grant.asked;
                     let tokens = StoredTokens::of(grant, Some(&candidate), configured);
-                    let token = tokens.token();
-                    memory.unsaved = Some(Unsaved {
-                        tokens: tokens.clone(),
-                        instead_of,
-                    });
-                    self.save(tokens, &lock).await?;
-                    memory.unsaved = None;
-                    debug!("tokens renewed");
-                    let none = || PollError::new(Reason::Decode, "the answer has no access_token");
-                    return token.ok_or_else(none);
+                    let unsaved = UnsavedTokens { tokens, instead_of };
+                    return self.accept(memory, unsaved, asked, &lock).await;
                 }
-                Err(Refused::Revoked(said)) => {
-                    let at = Utc::now();
-                    let refusal = Revoked {
-                        said: said.clone(),
-                        at,
-                    };
-                    memory
-                        .revoked
-                        .insert(fingerprint(candidate.expose_secret()), refusal);
+                Err(RefreshError::Revoked(said)) => {
+                    memory.revoke(&candidate, &said);
                     revoked = Some(said);
                 }
-                Err(Refused::Otherwise(error)) => return self.put_off(memory, spare, error),
+                Err(RefreshError::Other(error)) => return put_off(memory, spare, error),
             }
         }
         let command = self.command();
         let Some(said) = revoked else {
             let message = format!("no refresh token yet: run `{command}`");
-            return self.put_off(memory, spare, PollError::new(Reason::Auth, message));
+            return put_off(memory, spare, PollError::new(Reason::Auth, message));
         };
         let message = format!("the refresh token is refused ({said}): run `{command}`");
         Err(PollError::new(Reason::Auth, message))
     }
 
-    /// Uses the old token while it is valid, and logs that once. The renewal is not retried at every
-    /// poll.
-    fn put_off(
+    /// Stores granted tokens, which were requested at `asked`. Returns the access token.
+    async fn accept(
         &self,
         memory: &mut Memory,
-        spare: Option<Credential>,
-        error: PollError,
+        granted: UnsavedTokens,
+        asked: Instant,
+        lock: &Arc<File>,
     ) -> Result<Credential, PollError> {
-        let short = |token: &Credential| {
-            let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
-            let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
-            RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
-        };
-        let asked = error.retry_after.map(|asked| asked.min(MAX_HOLD));
-        let pause = asked.or_else(|| spare.as_ref().map(short));
-        memory.pause = pause.map(|pause| (Instant::now() + pause, error.clone()));
-        let Some(spare) = spare else {
-            return Err(error);
-        };
-        if !memory.complained {
-            warn!(%error, "cannot renew the access token; using it until it expires");
+        let tokens = granted.tokens.clone();
+        let access_mark = mark(tokens.access_token.as_ref());
+        if self.refused.is_some() {
+            memory.replacement.clone_from(&access_mark);
         }
-        memory.complained = true;
-        Ok(spare)
+        memory.obtained = access_mark.map(|mark| (mark, asked));
+        memory.pause = None;
+        memory.complained = false;
+        memory.unsaved = Some(granted);
+        let token = tokens.token();
+        self.save(tokens, lock).await?;
+        memory.unsaved = None;
+        debug!("tokens renewed");
+        let missing = || PollError::new(Reason::Decode, "the answer has no access_token");
+        token.ok_or_else(missing)
     }
 
     /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
@@ -485,12 +473,12 @@ impl Renewal {
     }
 
     /// Requests new tokens, with retries if `patiently`.
-    async fn refresh(&self, token: &SecretString, patiently: bool) -> Result<Grant, Refused> {
-        let renewals = &self.access.application.renewals;
+    async fn refresh(&self, token: &SecretString, patiently: bool) -> Result<Grant, RefreshError> {
+        let renewals = &self.access.renewals;
         let stop = renewals.stop.clone();
         let attempt = || async {
             let turn = self.unless_stopped(renewals.pace.wait()).await;
-            turn.map_err(Refused::Otherwise)?;
+            turn.map_err(RefreshError::Other)?;
             self.registration.refresh(&self.transport, token).await
         };
         attempt
@@ -501,21 +489,21 @@ impl Renewal {
             })
             .when(|refused| match refused {
                 // after a timeout the server may have replaced the token already
-                Refused::Otherwise(error) => {
+                RefreshError::Other(error) => {
                     patiently && error.reason.is_transient() && error.reason != Reason::Timeout
                 }
-                Refused::Revoked(_) => false,
+                RefreshError::Revoked(_) => false,
             })
             .adjust(|refused, delay| match refused {
-                Refused::Otherwise(error) => wait(error, delay?),
-                Refused::Revoked(_) => None,
+                RefreshError::Other(error) => wait(error, delay?),
+                RefreshError::Revoked(_) => None,
             })
             .await
     }
 
     /// The command that asks for a new consent.
     fn command(&self) -> String {
-        let flags = &self.access.application.renewals.flags;
+        let flags = &self.access.renewals.flags;
         let account = &self.access.account;
         let name = shell_word(account);
         if account.starts_with('-') {
@@ -536,9 +524,50 @@ pub fn shell_word(text: &str) -> String {
     }
 }
 
+/// Uses the old token while it is valid, and logs that once. The renewal is not retried at every
+/// poll.
+fn put_off(
+    memory: &mut Memory,
+    spare: Option<Credential>,
+    error: PollError,
+) -> Result<Credential, PollError> {
+    let short = |token: &Credential| {
+        let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
+        let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
+        RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
+    };
+    let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
+    let pause = asked.or_else(|| spare.as_ref().map(short));
+    memory.pause = pause.map(|pause| (Instant::now() + pause, error.clone()));
+    let Some(spare) = spare else {
+        return Err(error);
+    };
+    if !memory.complained {
+        warn!(%error, "cannot renew the access token; using it until it expires");
+    }
+    memory.complained = true;
+    Ok(spare)
+}
+
+/// The refresh tokens to try, in order: the configured one if it is new, and the stored one.
+fn candidates(
+    configured: &ConfiguredToken,
+    stored: Option<&StoredTokens>,
+    memory: &Memory,
+) -> Result<Vec<SecretString>, PollError> {
+    let stored_token = stored.and_then(|stored| stored.refresh_token.clone());
+    let new = match configured {
+        Ok(Some(first)) if is_new(configured, stored, memory) => Some(first.clone()),
+        Err(error) if stored_token.is_none() => return Err(error.clone()),
+        // the stored one is newer; the configured file or variable can be empty by now
+        _ => None,
+    };
+    Ok(new.into_iter().chain(stored_token).collect())
+}
+
 /// Whether the configured refresh token changed since these tokens were granted, and has not been
 /// refused.
-fn is_new(configured: &Configured, stored: Option<&StoredTokens>, memory: &Memory) -> bool {
+fn is_new(configured: &ConfiguredToken, stored: Option<&StoredTokens>, memory: &Memory) -> bool {
     let Ok(Some(configured)) = configured else {
         return false;
     };
@@ -548,7 +577,7 @@ fn is_new(configured: &Configured, stored: Option<&StoredTokens>, memory: &Memor
     })
 }
 
-async fn read_configured(registration: &Registration) -> Configured {
+async fn read_configured(registration: &Registration) -> ConfiguredToken {
     let Some(source) = &registration.refresh_token else {
         return Ok(None);
     };
@@ -572,7 +601,7 @@ pub async fn authorize(
     let before = before
         .map_err(not_stored)?
         .and_then(|stored| stored.configured);
-    // noted before anyone is asked: from now on the stored tokens take precedence over it
+    // read before the consent, since the granted tokens take precedence over it
     let configured = match read_configured(registration).await {
         Ok(configured) => mark(configured.as_ref()),
         Err(_) if before.is_some() => before,

@@ -222,7 +222,7 @@ fn client_auth(section: &mut Section<'_>) -> Option<ClientAuth> {
         let names = ClientAuth::WORDS.map(|(name, _)| name).join(", ");
         section.problem("client_auth_type", format!("expected one of: {names}"));
     }
-    // an unknown word is set, too
+    // an unknown type is a problem, but not a missing one
     Some(known.map_or(ClientAuth::None, |(_, choice)| *choice))
 }
 

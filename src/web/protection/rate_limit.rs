@@ -51,7 +51,7 @@ impl RateLimit {
         let burst = burst.clamp(0, i128::try_from(most).unwrap_or_default());
         let burst = u32::try_from(burst).unwrap_or_default();
         let Some(burst) = NonZeroU32::new(burst) else {
-            warnings.push("rate_limit.burst is 0: all requests will be refused".to_owned());
+            warnings.push("rate_limit has no burst: all requests will be refused".to_owned());
             return Some(Self::Never);
         };
         Some(Self::Bucket(RateLimiter::direct(quota.allow_burst(burst))))

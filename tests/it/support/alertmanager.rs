@@ -1,4 +1,4 @@
-//! A real Alertmanager as a process, and its tool.
+//! Runs Alertmanager and amtool.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,46 +16,46 @@ const PROGRAM: Program = Program {
     package: "prometheus-alertmanager",
 };
 
-/// Alertmanager's own checker.
+/// Alertmanager's command-line tool.
 pub(crate) const AMTOOL: Program = Program {
     name: "amtool",
     package: "prometheus-alertmanager",
 };
 
-/// The file of the shipped example.
+/// Path of the shipped example.
 pub(crate) fn shipped_file() -> PathBuf {
     rules::folder().join("alertmanager/alertmanager.yml")
 }
 
-/// The shipped example.
+/// Contents of the shipped example.
 pub(crate) fn shipped() -> Value {
     yaml(&shipped_file())
 }
 
-/// An Alertmanager with the shipped example in a hurry. Dropping it kills it.
+/// Alertmanager with the shipped example and shortened intervals. Killed when dropped.
 pub(crate) struct Alertmanager {
     server: Server,
 }
 
 impl Alertmanager {
-    /// Starts it with all receivers at a webhook, each below a path of its own name, and waits until
-    /// it is ready.
+    /// Starts Alertmanager with all receivers pointing to a webhook, each with its name as the path, and
+    /// waits until it is ready.
     pub(crate) async fn start(webhook: &str) -> Self {
         let mut config = shipped();
-        hurry(&mut config["route"]);
+        shorten(&mut config["route"]);
         for receiver in config["receivers"].as_array_mut().unwrap() {
             let name = receiver["name"].as_str().unwrap().to_owned();
             *receiver = json!({ "name": name, "webhook_configs": [{ "url": webhook }] });
         }
         let folder = TempDir::new().unwrap();
-        // JSON is YAML, too
+        // JSON is valid YAML
         fs::write(config_file(folder.path()), config.to_string()).unwrap();
         let server = Server::start(PROGRAM, folder, |folder, address| {
             vec![
                 format!("--config.file={}", config_file(folder).display()),
                 format!("--storage.path={}/data", folder.display()),
                 format!("--web.listen-address={address}"),
-                // alone, so that it waits for no others
+                // no clustering, so that it does not wait for peers
                 "--cluster.listen-address=".to_owned(),
             ]
         });
@@ -69,7 +69,7 @@ impl Alertmanager {
         self.server.address()
     }
 
-    /// The labels of the alerts that fire and are hidden by others.
+    /// Returns the labels of inhibited alerts.
     pub(crate) async fn inhibited(&self) -> Vec<BTreeMap<String, String>> {
         let url = format!("http://{}/api/v2/alerts", self.address());
         let query = [("active", "false"), ("inhibited", "true")];
@@ -87,13 +87,13 @@ fn config_file(folder: &Path) -> PathBuf {
     folder.join("alertmanager.yml")
 }
 
-/// Seconds for minutes and hours, in a route and in those below it. It waits long enough for a cause
-/// to come before what it hides.
-fn hurry(route: &mut Value) {
+/// Shortens minutes and hours to seconds, recursively. `group_wait` stays long enough for inhibiting alerts
+/// to arrive first.
+fn shorten(route: &mut Value) {
     let waits = [
         ("group_wait", "2s"),
         ("group_interval", "1s"),
-        // not within a test
+        // beyond the duration of a test
         ("repeat_interval", "1h"),
     ];
     let route = route.as_object_mut().unwrap();
@@ -101,6 +101,6 @@ fn hurry(route: &mut Value) {
         route.insert(name.to_owned(), json!(wait));
     }
     if let Some(routes) = route.get_mut("routes") {
-        routes.as_array_mut().unwrap().iter_mut().for_each(hurry);
+        routes.as_array_mut().unwrap().iter_mut().for_each(shorten);
     }
 }

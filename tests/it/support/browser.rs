@@ -1,4 +1,4 @@
-//! A real browser, driven by `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
+//! A browser controlled through `WebDriver` (<https://www.w3.org/TR/webdriver2/>).
 
 use std::process::Stdio;
 
@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 
 use super::daemon::{LIMIT, client};
 
-/// Chromium with one window. Dropping it kills its driver, and that ends it.
+/// Chromium with one window. Dropping it kills its driver, which stops it.
 pub(crate) struct Browser {
     session: String,
     client: reqwest::Client,
@@ -20,7 +20,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts it.
+    /// Starts the browser.
     pub(crate) async fn start() -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -38,13 +38,13 @@ impl Browser {
                     return port.trim_end_matches('.').to_owned();
                 }
             }
-            panic!("chromedriver tells no port");
+            panic!("chromedriver reports no port");
         });
         let driver_url = format!("http://127.0.0.1:{}", port.await.unwrap());
         let profile = TempDir::new().unwrap();
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
         let options = json!({
-            // root has no sandbox, and a container has little shared memory
+            // there is no sandbox for root, and little shared memory in containers
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                      profile_argument],
         });
@@ -72,7 +72,7 @@ impl Browser {
         .await
     }
 
-    /// Shows a page in a viewport of this width, in light or dark colours.
+    /// Opens a page in a viewport of this width, with a light or dark color scheme.
     pub(crate) async fn open(&self, url: &str, width: u32, dark: bool) {
         let scheme = if dark { "dark" } else { "light" };
         let chrome = |method: &str, parameters: Value| {
@@ -86,20 +86,20 @@ impl Browser {
         self.command("url", &json!({"url": url})).await;
     }
 
-    /// What a function body returns on the page.
+    /// Runs a function body on the page and returns its result.
     pub(crate) async fn run(&self, script: &str) -> Value {
         let script = json!({"script": script, "args": []});
         self.command("execute/sync", &script).await
     }
 
-    /// What the page complained about, broken content policies included.
+    /// Returns console errors of the page, including violations of the content security policy.
     pub(crate) async fn console(&self) -> Vec<String> {
         let entries = self.command("se/log", &json!({"type": "browser"})).await;
         let entries = entries.as_array().unwrap().iter();
         entries.map(|entry| entry["message"].to_string()).collect()
     }
 
-    /// The whole page as PNG.
+    /// Returns a PNG of the whole page.
     pub(crate) async fn screenshot(&self) -> Vec<u8> {
         let all = json!({"format": "png", "captureBeyondViewport": true});
         let command = json!({"cmd": "Page.captureScreenshot", "params": all});

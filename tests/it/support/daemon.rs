@@ -1,44 +1,45 @@
-//! The exporter as a process of its own.
+//! Runs the exporter as a process.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use campaign_exporter::simulator::{Api, Campaign, Campaigns, Simulator, State};
+use super::apis::Api;
+use campaign_simulator::{Campaign, Campaigns, Simulator, State};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long anything may take that a test waits for.
+/// Timeout of any wait in a test.
 pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 
-/// The token that simulated providers accept.
+/// Token accepted by simulated providers.
 pub(crate) const TOKEN: &str = "s3cret-token-of-the-tests";
 
-/// The exporter, with an empty environment.
+/// Returns a command for the exporter with an empty environment.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_campaign_exporter"));
-    // nothing from the machine that runs the tests
+    // independent of the environment of the tests
     command.env_clear().kill_on_drop(true);
     command
 }
 
-/// A simulated provider with these campaigns.
+/// Starts a simulated provider with these campaigns.
 pub(crate) async fn simulate(api: Api, campaigns: Vec<Campaign>) -> Simulator {
     let state = State::new(TOKEN, Campaigns::Fixed(campaigns));
     Simulator::start(api, state).await.unwrap()
 }
 
-/// A folder with a configuration and the token that it names.
+/// A directory with a configuration and its token file.
 pub(crate) struct Setup {
     folder: TempDir,
 }
 
 impl Setup {
-    /// `global` and `accounts` are YAML; `TOKEN_FILE` in it stands for the token's path.
+    /// `global` and `accounts` are YAML, in which `TOKEN_FILE` is replaced with the path of the token.
     pub(crate) fn new(yaml: &str) -> Self {
         let setup = Self {
             folder: TempDir::new().unwrap(),
@@ -65,29 +66,29 @@ impl Setup {
         self.folder.path().join("campaign_exporter.yml")
     }
 
-    /// Where an exporter can keep what outlives it.
+    /// Returns the storage path.
     pub(crate) fn storage(&self) -> PathBuf {
         self.folder.path().join("storage")
     }
 }
 
-/// The YAML of one account at a simulator, with further lines such as `poll_interval: 1s`.
-pub(crate) fn account(name: &str, simulator: &Simulator, api: Api, more: &[&str]) -> String {
-    let base_url = simulator.base_url();
-    let own = match api {
-        Api::ConstantContact => "provider: constant_contact\n    access_token_file: TOKEN_FILE",
-        Api::Cinnox => "provider: cinnox\n    app_id: demo-app\n    token_file: TOKEN_FILE",
-        Api::Smsup => "provider: smsup\n    token_file: TOKEN_FILE",
-    };
-    let mut yaml = format!("  - name: {name}\n    base_url: {base_url}\n    {own}\n");
+/// Returns the YAML of an account at a simulator, with additional lines such as `poll_interval: 1s`.
+pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> String {
+    let keys = simulator
+        .api()
+        .account(&simulator.base_url(), Path::new("TOKEN_FILE"));
+    let mut yaml = format!("  - name: {name}\n");
+    for (key, value) in keys.as_object().unwrap() {
+        writeln!(yaml, "    {key}: {value}").unwrap();
+    }
     for line in more {
         writeln!(yaml, "    {line}").unwrap();
     }
     yaml
 }
 
-/// A configuration of these accounts that polls every second, in which no data becomes stale
-/// because the machine is slow for a while, and in which polling is not slowed down by quotas.
+/// Returns a configuration that polls every second, without quotas, and with a `stale_after` that
+/// tolerates a slow machine.
 pub(crate) fn config(accounts: &[String]) -> String {
     format!(
         "global:\n  poll_interval: 1s\n  stale_after: 1h\n  requests_per_second: 10000\n  \
@@ -96,7 +97,7 @@ pub(crate) fn config(accounts: &[String]) -> String {
     )
 }
 
-/// A running exporter. Dropping it kills it.
+/// A running exporter. Killed when dropped.
 pub(crate) struct Daemon {
     child: Child,
     address: String,
@@ -106,19 +107,19 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it on a port of its own and waits until it listens.
+    /// Starts the exporter on a free port and waits until it listens.
     pub(crate) async fn start(setup: Setup, arguments: &[&str]) -> Self {
         let mut command = program();
         command.arg("--config.file").arg(setup.config_file());
         Self::start_command(command, setup, arguments).await
     }
 
-    /// The same for a command that is not the plain daemon.
+    /// Like `start`, for another command.
     pub(crate) async fn start_command(command: Command, setup: Setup, arguments: &[&str]) -> Self {
         Self::start_at("127.0.0.1:0", command, setup, arguments).await
     }
 
-    /// The same at an address that is known before.
+    /// Like `start`, on a given address.
     pub(crate) async fn start_at(
         address: &str,
         mut command: Command,
@@ -149,7 +150,7 @@ impl Daemon {
             .lines()
             .find(|line| line.contains("listening"))
             .unwrap();
-        // in either log format
+        // in both log formats
         let line = line.replace("\"address\":\"", "address=");
         let address = line.split("address=").nth(1).unwrap();
         let address = address.split([' ', '"']).next().unwrap().to_owned();
@@ -162,7 +163,7 @@ impl Daemon {
         }
     }
 
-    /// The number of the process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id().unwrap()
     }
@@ -176,12 +177,12 @@ impl Daemon {
         format!("http://{}{path}", self.address)
     }
 
-    /// What it logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.log.borrow().clone()
     }
 
-    /// Waits until it has logged something.
+    /// Waits until the log contains a text.
     pub(crate) async fn wait_for_log(&mut self, text: &str) {
         let logged = |log: &String| log.contains(text);
         let waited = tokio::time::timeout(LIMIT, self.log.wait_for(logged)).await;
@@ -189,19 +190,19 @@ impl Daemon {
         assert!(found, "no {text:?} in the log:\n{}", self.log());
     }
 
-    /// The body of a GET that has to succeed.
+    /// Returns the body of a GET request, which must succeed.
     pub(crate) async fn get(&self, path: &str) -> String {
         let response = client().get(self.url(path)).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
         response.text().await.unwrap()
     }
 
-    /// The metrics in the text format.
+    /// Returns the metrics in the text format.
     pub(crate) async fn scrape(&self) -> String {
         self.get("/metrics").await
     }
 
-    /// Scrapes until the metrics are as wanted, and returns them.
+    /// Scrapes until the metrics meet a condition, and returns them.
     pub(crate) async fn scrape_until(&self, wanted: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
         let found = tokio::time::timeout(LIMIT, async {
@@ -210,7 +211,7 @@ impl Daemon {
                 if wanted(&last) {
                     return;
                 }
-                // between two looks, not instead of a condition
+                // pause between checks
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         });
@@ -233,18 +234,18 @@ impl Daemon {
         assert!(status.success());
     }
 
-    /// Waits for its end, however it ends; returns the folder that another one may go on with.
+    /// Waits until the process exits; returns its directory for another process.
     pub(crate) async fn end(self) -> Setup {
         self.wait_and_leave().await.2
     }
 
-    /// Waits for its end; returns how it ended and all that it logged.
+    /// Waits until the process exits; returns its status and log.
     pub(crate) async fn wait(self) -> (ExitStatus, String) {
         let (status, log, _) = self.wait_and_leave().await;
         (status, log)
     }
 
-    /// Ends it by a signal, such as `KILL`; returns what it leaves behind.
+    /// Stops the process with a signal, such as `KILL`; returns its directory.
     pub(crate) async fn end_by(self, signal: &str) -> Setup {
         self.signal(signal).await;
         self.wait_and_leave().await.2
@@ -255,25 +256,25 @@ impl Daemon {
             .await
             .unwrap()
             .unwrap();
-        // the log has an end, too
+        // the log ends, too
         while self.readers.join_next().await.is_some() {}
         let log = self.log.borrow().clone();
         (status, log, self.setup)
     }
 }
 
-/// A client that asks nobody but the address it is given.
+/// Returns a client that uses no proxy.
 pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// The value of the first sample that begins with `series`, such as `campaign_account_up{provider="smsup"`.
+/// Returns the value of the first sample that starts with `series`, such as `campaign_account_up{provider="smsup"`.
 pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
     let line = metrics.lines().find(|line| line.starts_with(series))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
-/// How many samples begin with `series`.
+/// Counts the samples that start with `series`.
 pub(crate) fn count(metrics: &str, series: &str) -> usize {
     metrics
         .lines()
@@ -281,8 +282,7 @@ pub(crate) fn count(metrics: &str, series: &str) -> usize {
         .count()
 }
 
-/// The values of all samples of a metric that have these labels, such as `account="a"`, in
-/// whatever order they stand there.
+/// Returns the values of all samples of a metric with these labels, such as `account="a"`, in any order.
 pub(crate) fn samples(metrics: &str, name: &str, labels: &[&str]) -> Vec<f64> {
     let samples = metrics.lines().filter_map(|line| {
         let (block, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
@@ -296,20 +296,20 @@ pub(crate) fn samples(metrics: &str, name: &str, labels: &[&str]) -> Vec<f64> {
     samples.collect()
 }
 
-/// The value of the one sample of a metric that has these labels.
+/// Returns the value of the only sample of a metric with these labels.
 pub(crate) fn sample(metrics: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let samples = samples(metrics, name, labels);
     assert!(samples.len() <= 1, "{name} {labels:?}: {samples:?}");
     samples.first().copied()
 }
 
-/// Runs a program to its end.
+/// Runs a program to completion.
 pub(crate) async fn run(command: &mut Command) -> Output {
     let output = tokio::time::timeout(LIMIT, command.output()).await;
     output.unwrap().unwrap()
 }
 
-/// What `poll` prints: whether it was content, the metrics, and the log.
+/// Runs `poll`; returns whether it succeeded, the metrics, and the log.
 pub(crate) async fn poll_once(setup: &Setup, arguments: &[&str]) -> (ExitStatus, String, String) {
     let mut command = program();
     command

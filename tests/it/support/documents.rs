@@ -1,6 +1,6 @@
-//! What the documents say, so that a test can do it.
+//! Reads code blocks of the documentation.
 
-/// A fenced block of a document, by its language and how it begins.
+/// Returns the fenced block of a document with this language and start.
 pub(crate) fn block(file: &str, language: &str, beginning: &str) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let fence = format!("```{language}\n{beginning}");

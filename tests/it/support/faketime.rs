@@ -1,4 +1,4 @@
-//! A wall clock that a test sets while the program runs.
+//! A wall clock that tests can set at run time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
-/// The wall clock of a process. Its clock that never jumps goes on as it is.
+/// The wall clock of a process. Its monotonic clock is unaffected.
 pub(crate) struct FakeClock {
     file: PathBuf,
     offset: TimeDelta,
 }
 
 impl FakeClock {
-    /// A right clock, which is kept in a folder.
+    /// Creates a correct clock, whose state is in a directory.
     pub(crate) fn new(folder: &Path) -> Self {
         let mut clock = Self {
             file: folder.join("clock"),
@@ -24,9 +24,9 @@ impl FakeClock {
         clock
     }
 
-    /// Sets it to so much later than it is.
+    /// Sets the offset from the correct time.
     pub(crate) fn set(&mut self, offset: TimeDelta) {
-        // as a whole, since it is read at any moment
+        // atomically, since it may be read at any time
         let folder = self.file.parent().unwrap();
         let file = NamedTempFile::new_in(folder).unwrap();
         fs::write(file.path(), format!("{:+}", offset.num_seconds())).unwrap();
@@ -34,7 +34,7 @@ impl FakeClock {
         self.offset = offset;
     }
 
-    /// Sets it to that time of the coming night, from midnight UTC on.
+    /// Sets the clock to a time after the next midnight UTC.
     pub(crate) fn set_to_night(&mut self, since_midnight: TimeDelta) {
         let now = Utc::now();
         let tomorrow = now.date_naive().succ_opt().unwrap();
@@ -42,24 +42,24 @@ impl FakeClock {
         self.set(midnight + since_midnight - now);
     }
 
-    /// What it shows.
+    /// Returns the current time of the clock.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         Utc::now() + self.offset
     }
 
-    /// Makes it the clock of a program.
+    /// Makes a program use this clock.
     pub(crate) fn of(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", library())
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_NO_CACHE", "1")
-            // the name of earlier versions and the present one
+            // names in earlier and current versions
             .env("DONT_FAKE_MONOTONIC", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 }
 
-/// Where Debian's package has it, whatever the machine is.
+/// Finds the library of Debian's package on any architecture.
 fn library() -> PathBuf {
     let folders = fs::read_dir("/usr/lib").unwrap();
     let mut libraries = folders

@@ -1,25 +1,12 @@
-//! What failure tests share: what goes wrong, and what is exported of an account then.
+//! Shared code of failure tests: faults, and the metrics of an account.
 
 use std::collections::BTreeSet;
 
-use campaign_exporter::simulator::{Api, Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
+use super::apis::Api;
 use super::daemon::{sample, samples, simulate};
-
-pub(crate) const APIS: [(Api, &str); 3] = [
-    (Api::ConstantContact, "constant_contact"),
-    (Api::Cinnox, "cinnox"),
-    (Api::Smsup, "smsup"),
-];
-
-pub(crate) fn provider_name(api: Api) -> &'static str {
-    match api {
-        Api::ConstantContact => "constant_contact",
-        Api::Cinnox => "cinnox",
-        Api::Smsup => "smsup",
-    }
-}
 
 pub(crate) fn campaign() -> Campaign {
     let counts = Counts {
@@ -34,7 +21,7 @@ pub(crate) fn campaign() -> Campaign {
     Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
 }
 
-/// A simulated provider with one campaign.
+/// Starts a simulated provider with one campaign.
 pub(crate) async fn provider(api: Api) -> Simulator {
     simulate(api, vec![campaign()]).await
 }
@@ -59,11 +46,11 @@ pub(crate) fn json_body(body: &str) -> Fault {
     }
 }
 
-/// What is exported about one account.
+/// Metrics of one account.
 pub(crate) struct Exported<'a> {
     metrics: &'a str,
     pub(crate) name: String,
-    /// Its label.
+    /// Returns the label of the account.
     pub(crate) account: String,
 }
 
@@ -102,7 +89,7 @@ impl<'a> Exported<'a> {
         sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
     }
 
-    /// The failed polls for whatever reason.
+    /// Returns the number of failed polls.
     pub(crate) fn all_errors(&self) -> f64 {
         let errors = samples(
             self.metrics,
@@ -122,13 +109,13 @@ impl<'a> Exported<'a> {
         samples(self.metrics, name, &[&self.account]).iter().sum()
     }
 
-    /// The value of a metric that has a channel.
+    /// Returns the value of a metric with a channel.
     pub(crate) fn of_channel(&self, name: &str, channel: &str) -> Option<f64> {
         let channel = format!(r#"channel="{channel}""#);
         sample(self.metrics, name, &[&self.account, &channel])
     }
 
-    /// The fields of which a problem was counted.
+    /// Returns the fields with counted problems.
     pub(crate) fn problem_fields(&self) -> BTreeSet<String> {
         let name = "campaign_exporter_decode_problems_total{";
         let own = self.metrics.lines().filter(|line| line.starts_with(name));
@@ -149,7 +136,7 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Whether each of some accounts is as wanted.
+/// Returns whether all accounts meet a condition.
 pub(crate) fn each(
     metrics: &str,
     names: &[String],

@@ -1,4 +1,4 @@
-//! What Grafana makes of a dashboard's queries before Prometheus sees them.
+//! Interpolates dashboard queries like Grafana.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,46 +14,46 @@ pub(crate) struct Dashboard {
     pub(crate) uid: String,
     pub(crate) variables: Vec<Variable>,
     pub(crate) queries: Vec<Query>,
-    /// How far back it looks, in seconds.
+    /// Length of the time range in seconds.
     pub(crate) range: u32,
 }
 
-/// A variable that a user chooses.
+/// A variable.
 #[derive(Clone)]
 pub(crate) struct Variable {
     pub(crate) name: String,
     kind: Kind,
     is_multi: bool,
-    /// What stands for All.
+    /// Value of All.
     all: Option<String>,
 }
 
 #[derive(Clone)]
 enum Kind {
-    /// What Prometheus is asked for, and how it is read.
+    /// Values from a Prometheus query and a regex.
     Query { query: String, regex: Option<Regex> },
-    /// Written into the dashboard, with the one that is chosen at first.
+    /// Fixed values, and the default.
     Custom {
         values: Vec<String>,
         current: String,
     },
 }
 
-/// Something that Prometheus is asked.
+/// A query.
 #[derive(Clone)]
 pub(crate) struct Query {
-    /// The panel or annotation, and which of its queries.
+    /// Name of the panel or annotation, and letter of the query.
     pub(crate) title: String,
     pub(crate) expr: String,
-    /// Whether it is asked for one moment.
+    /// Whether it is an instant query.
     pub(crate) is_instant: bool,
 }
 
-/// What is chosen for each variable; none is All.
+/// Values of each variable; `None` means All.
 pub(crate) type Choice = BTreeMap<String, Option<Vec<String>>>;
 
 impl Dashboard {
-    /// All that are shipped.
+    /// Returns all shipped dashboards.
     pub(crate) fn shipped() -> Vec<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
         let entries = fs::read_dir(folder).unwrap();
@@ -90,7 +90,7 @@ impl Dashboard {
         }
     }
 
-    /// Everything chosen as it is at first.
+    /// Returns the default values.
     pub(crate) fn all(&self) -> Choice {
         let chosen = self.variables.iter().map(|variable| {
             let value = match &variable.kind {
@@ -102,13 +102,13 @@ impl Dashboard {
         chosen.collect()
     }
 
-    /// A text with variables, as Prometheus gets it.
+    /// Replaces the variables in a text.
     pub(crate) fn fill(&self, text: &str, choice: &Choice) -> String {
         let pattern = Regex::new(r"\$(\w+)|\$\{(\w+)\}").unwrap();
         let fill = |found: &Captures<'_>| {
             let name = found.get(1).or(found.get(2)).unwrap().as_str();
             self.value(name, choice)
-                .unwrap_or_else(|| panic!("{}: {name} is no variable: {text}", self.uid))
+                .unwrap_or_else(|| panic!("{}: {name} is not a variable: {text}", self.uid))
         };
         pattern.replace_all(text, fill).into_owned()
     }
@@ -118,7 +118,7 @@ impl Dashboard {
             "__range" => format!("{}s", self.range),
             "__range_s" => self.range.to_string(),
             "__range_ms" => format!("{}000", self.range),
-            // for a scrape a second
+            // for a scrape interval of one second
             "__interval" => "1s".to_owned(),
             "__rate_interval" => "4s".to_owned(),
             _ => {
@@ -131,7 +131,7 @@ impl Dashboard {
     }
 }
 
-/// The queries of all panels, those in rows included.
+/// Returns the queries of all panels, including those in rows.
 fn panels(list: &Value, queries: &mut Vec<Query>) {
     for panel in list.as_array().into_iter().flatten() {
         panels(&panel["panels"], queries);
@@ -146,7 +146,7 @@ fn panels(list: &Value, queries: &mut Vec<Query>) {
 }
 
 impl Variable {
-    /// None for the data source, which is the one that there is.
+    /// `None` for the data source, since there is only one.
     fn read(json: &Value) -> Option<Self> {
         let kind = match json["type"].as_str().unwrap() {
             "datasource" => return None,
@@ -174,12 +174,12 @@ impl Variable {
         })
     }
 
-    /// Whether all values can be chosen at once.
+    /// Whether the variable has All.
     pub(crate) fn has_all(&self) -> bool {
         self.all.is_some()
     }
 
-    /// The values that can be chosen, as it is after a choice of the variables before.
+    /// Returns the possible values, given those of the previous variables.
     pub(crate) async fn values(
         &self,
         dashboard: &Dashboard,
@@ -221,7 +221,7 @@ impl Variable {
         values.collect()
     }
 
-    /// What Grafana's data source for Prometheus makes of a choice.
+    /// Formats values like Grafana's Prometheus data source.
     fn fill(&self, chosen: Option<&[String]>) -> String {
         let Some(chosen) = chosen else {
             return self.all.clone().unwrap();
@@ -229,7 +229,7 @@ impl Variable {
         if !self.is_multi {
             return chosen.concat().replace('\\', r"\\").replace('\'', r"\\'");
         }
-        // escaped for a regex in a string in quotes
+        // escaped for a regex in a quoted string
         let special = Regex::new(r"[$^*{}\[\]'+?.()|]").unwrap();
         let escaped = chosen.iter().map(|value| {
             let value = value.replace('\\', r"\\\\");
@@ -243,12 +243,12 @@ impl Variable {
 }
 
 impl Query {
-    /// Where it stands.
+    /// Location of the query.
     pub(crate) fn name(&self, dashboard: &Dashboard) -> String {
         format!("{}: {}", dashboard.uid, self.title)
     }
 
-    /// The values of every series that it finds, with the choice that is given.
+    /// Runs the query with these values of the variables; returns the values of every series.
     pub(crate) async fn ask(
         &self,
         dashboard: &Dashboard,

@@ -1,6 +1,7 @@
-//! What the tests share.
+//! Shared code of the tests.
 
 pub(crate) mod alertmanager;
+pub(crate) mod apis;
 pub(crate) mod browser;
 pub(crate) mod daemon;
 pub(crate) mod documents;

@@ -1,4 +1,4 @@
-//! A real Prometheus as a process.
+//! Runs Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::daemon::{LIMIT, client};
 use super::server::{PAUSE, Program, Server};
 
-/// The name of the job, which the shipped alerts know an exporter by.
+/// Job name, which the shipped alerts match.
 pub(crate) const JOB: &str = "campaign_exporter";
 
 pub(crate) const PROGRAM: Program = Program {
@@ -20,22 +20,22 @@ pub(crate) const PROGRAM: Program = Program {
     package: "prometheus",
 };
 
-/// A Prometheus that scrapes exporters. Dropping it kills it.
+/// A Prometheus that scrapes exporters. Killed when dropped.
 pub(crate) struct Prometheus {
     server: Server,
     client: reqwest::Client,
 }
 
-/// What it does.
+/// Configuration.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Job<'a> {
-    /// `HOST:PORT` of what it scrapes.
+    /// `HOST:PORT` of the targets.
     pub(crate) targets: &'a [&'a str],
-    /// How often, in seconds.
+    /// Scrape interval in seconds.
     pub(crate) scrape_interval: u32,
     /// Rule files, evaluated every second.
     pub(crate) rules: &'a [String],
-    /// Lines about how it scrapes, such as `scheme: https`.
+    /// Additional scrape settings, such as `scheme: https`.
     pub(crate) how: &'a [String],
     /// `HOST:PORT` of an Alertmanager.
     pub(crate) alertmanager: Option<&'a str>,
@@ -68,20 +68,20 @@ impl Job<'_> {
     }
 }
 
-/// The time that a query is about.
+/// Evaluation time of a query.
 #[derive(Clone, Copy)]
 pub(crate) enum Span {
-    /// This moment.
+    /// Now.
     Now,
-    /// Every other second of the last minute.
+    /// The last minute in steps of two seconds.
     LastMinute,
 }
 
-/// A result of an instant query: its labels and its value.
+/// Labels and value of a result of an instant query.
 pub(crate) type Found = (BTreeMap<String, String>, f64);
 
 impl Prometheus {
-    /// Starts one that scrapes every other second.
+    /// Starts a Prometheus that scrapes every two seconds.
     pub(crate) async fn scraping(target: &str) -> Self {
         Self::running(Job {
             targets: &[target],
@@ -91,12 +91,11 @@ impl Prometheus {
         .await
     }
 
-    /// Starts it and waits until it is ready.
+    /// Starts Prometheus and waits until it is ready.
     pub(crate) async fn running(job: Job<'_>) -> Self {
         let folder = TempDir::new().unwrap();
         job.write(folder.path());
-        // instead of a minute, since what an Alertmanager is told while the configuration is read
-        // anew gets lost
+        // instead of a minute, since alerts sent while the configuration is reloaded are lost
         Self::start(
             folder,
             "--storage.tsdb.path",
@@ -105,14 +104,14 @@ impl Prometheus {
         .await
     }
 
-    /// Starts it with a configuration of its own.
+    /// Starts Prometheus with a custom configuration.
     pub(crate) async fn configured(yaml: &str, flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("prometheus.yml"), yaml).unwrap();
         Self::start(folder, "--storage.tsdb.path", flags).await
     }
 
-    /// Starts one that only passes on what it scrapes. `flag` makes it one.
+    /// Starts an agent, which only forwards samples. `flag` enables agent mode.
     pub(crate) async fn agent(yaml: &str, flag: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("prometheus.yml"), yaml).unwrap();
@@ -140,25 +139,25 @@ impl Prometheus {
         self.server.address()
     }
 
-    /// Gives it another configuration of its own.
+    /// Replaces the custom configuration.
     pub(crate) async fn configure(&self, yaml: &str) {
         fs::write(self.server.folder().join("prometheus.yml"), yaml).unwrap();
         self.server.reload().await;
     }
 
-    /// Makes it do something else, with as many rule files.
+    /// Replaces the configuration, with the same number of rule files.
     pub(crate) async fn reconfigure(&self, job: Job<'_>) {
         job.write(self.server.folder());
         self.server.reload().await;
     }
 
-    /// The `data` of an answer of its HTTP API.
+    /// Returns the `data` of an API response.
     pub(crate) async fn api(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let answer = self.try_api(path, parameters).await;
         answer.unwrap_or_else(|error| panic!("{path} {parameters:?}: {error}"))
     }
 
-    /// The same, or its error and its warnings.
+    /// Returns the `data` of an API response, or its error and warnings.
     async fn try_api(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let url = format!("http://{}/api/v1/{path}", self.server.address());
         let answer = self.client.get(url).query(parameters).send().await.unwrap();
@@ -169,7 +168,7 @@ impl Prometheus {
         Ok(answer["data"].take())
     }
 
-    /// All values that a query finds, of whatever series.
+    /// Returns the values of all series of a query.
     pub(crate) async fn values(&self, query: &str, span: Span) -> Result<Vec<f64>, String> {
         let data = match span {
             Span::Now => self.try_api("query", &[("query", query)]).await?,
@@ -193,7 +192,7 @@ impl Prometheus {
         Ok(values.collect())
     }
 
-    /// What an instant query finds.
+    /// Returns the results of an instant query.
     pub(crate) async fn query(&self, query: &str) -> Vec<Found> {
         let data = self.api("query", &[("query", query)]).await;
         let results = data["result"].as_array().unwrap().iter();
@@ -207,7 +206,7 @@ impl Prometheus {
         found.collect()
     }
 
-    /// The value of a query that finds one series, or the wrong number of them.
+    /// Returns the value of a query with a single result, or the wrong number of results.
     pub(crate) async fn value(&self, query: &str) -> Result<f64, usize> {
         match self.query(query).await.as_slice() {
             [(_, value)] => Ok(*value),
@@ -215,7 +214,7 @@ impl Prometheus {
         }
     }
 
-    /// The samples of every series that a range selector finds, as times and values.
+    /// Returns the samples of every series of a range selector, as times and values.
     pub(crate) async fn samples(&self, selector: &str) -> Vec<Vec<(f64, f64)>> {
         let data = self.api("query", &[("query", selector)]).await;
         let results = data["result"].as_array().unwrap().iter();
@@ -230,8 +229,7 @@ impl Prometheus {
         found.collect()
     }
 
-    /// Waits until all rules were evaluated again, and again, so that what follows from what is known
-    /// now has followed.
+    /// Waits until all rules have been evaluated twice, so that they include all current data.
     pub(crate) async fn wait_for_rules(&self) {
         const SETTLED: TimeDelta = TimeDelta::seconds(2);
         let settled = Utc::now() + SETTLED;
@@ -248,7 +246,7 @@ impl Prometheus {
         assert!(waited.await.is_ok(), "some rules are not evaluated");
     }
 
-    /// Asks until a query finds what is wanted.
+    /// Repeats a query until its results meet a condition.
     pub(crate) async fn wait_for(&self, query: &str, wanted: impl Fn(&[Found]) -> bool) {
         let mut last = Vec::new();
         let found = tokio::time::timeout(LIMIT, async {

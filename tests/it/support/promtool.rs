@@ -1,11 +1,11 @@
-//! Prometheus' own checker.
+//! Runs promtool.
 
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// Feeds metrics to `promtool check metrics`, which has to find nothing wrong with them.
+/// Checks metrics with `promtool check metrics`, which must report no problems.
 pub(crate) async fn check_metrics(text: &str) {
     let spawned = Command::new("promtool")
         .args(["check", "metrics"])

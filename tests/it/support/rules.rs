@@ -1,22 +1,21 @@
-//! The shipped rules, in a hurry.
+//! The shipped rules with shortened durations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// The folder with the shipped rule files.
+/// Directory of the shipped rule files.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("alerts")
 }
 
-/// The shipped rule files, in which whatever has to last lasts so many times shorter. As JSON, which
-/// is YAML, too.
-pub(crate) fn hurried(times: f64) -> Vec<String> {
+/// Returns the shipped rule files with durations divided by a factor, as JSON, which is valid YAML.
+pub(crate) fn shortened(times: f64) -> Vec<String> {
     let files = shipped().into_iter();
-    let hurried = files.map(|mut file| {
+    let shortened = files.map(|mut file| {
         for group in file["groups"].as_array_mut().unwrap() {
-            // instead of a group's own, the second of the tests' Prometheus
+            // the evaluation interval of the tests instead of the group's own
             group.as_object_mut().unwrap().remove("interval");
             for rule in group["rules"].as_array_mut().unwrap() {
                 for key in ["for", "keep_firing_for"] {
@@ -29,10 +28,10 @@ pub(crate) fn hurried(times: f64) -> Vec<String> {
         }
         file.to_string()
     });
-    hurried.collect()
+    shortened.collect()
 }
 
-/// The alerts of the shipped rule files.
+/// Returns the alerts of the shipped rule files.
 pub(crate) fn alerts() -> Vec<Value> {
     let files = shipped();
     let groups = files
@@ -52,12 +51,12 @@ fn shipped() -> Vec<Value> {
     files.iter().map(|file| yaml(file)).collect()
 }
 
-/// What a YAML file says.
+/// Parses a YAML file.
 pub(crate) fn yaml(file: &Path) -> Value {
     serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// A duration of one unit, as rules have them.
+/// Parses a duration with a single unit.
 fn seconds(text: &str) -> f64 {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
     let number = text.trim_end_matches(char::is_alphabetic);

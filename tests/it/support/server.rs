@@ -1,4 +1,4 @@
-//! Somebody else's server as a process, on a free port of the loopback interface.
+//! Runs third-party servers on a free port of the loopback interface.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,18 +11,18 @@ use tokio::process::{Child, Command};
 
 use super::daemon::{LIMIT, client};
 
-/// How often another port is tried when somebody else was faster.
+/// Number of ports to try if another process takes them first.
 const ATTEMPTS: u32 = 5;
 
-/// Between two looks at something that is waited for.
+/// Pause between checks of a condition.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// A program that Debian has.
+/// A program packaged by Debian.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
-    /// What it is called on the `PATH`.
+    /// Name in `PATH`.
     pub(crate) name: &'static str,
-    /// The package that has it.
+    /// Debian package.
     pub(crate) package: &'static str,
 }
 
@@ -33,14 +33,14 @@ impl Program {
         command
     }
 
-    /// What to say if it cannot be run.
+    /// Error message if the program cannot be run.
     pub(crate) fn is_needed(self, error: &std::io::Error) -> ! {
         let Self { name, package } = self;
         panic!("the tests need {name} on the PATH (Debian: package {package}): {error}")
     }
 }
 
-/// A running server. Dropping it kills it.
+/// A running server. Killed when dropped.
 pub(crate) struct Server {
     child: Child,
     folder: TempDir,
@@ -48,7 +48,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it with a folder of its own and waits until it is ready. `arguments` are made for
+    /// Starts the server in its own directory and waits until it is ready. `arguments` receives
     /// `HOST:PORT`.
     pub(crate) async fn start(
         program: Program,
@@ -57,7 +57,7 @@ impl Server {
     ) -> Self {
         let mut folder = folder;
         for _ in 0..ATTEMPTS {
-            // it cannot be asked for any free port, so the system is asked first
+            // it cannot choose a free port itself
             let address = free_address();
             let arguments = arguments(folder.path(), &address);
             match Self::try_start(program, folder, address, arguments).await {
@@ -65,10 +65,10 @@ impl Server {
                 Err(left) => folder = left,
             }
         }
-        panic!("{} ended at once, {ATTEMPTS} times", program.name);
+        panic!("{} exited immediately, {ATTEMPTS} times", program.name);
     }
 
-    /// The folder alone if it ends before it is ready, as it does when its port is taken.
+    /// Returns only the directory if the server exits before it is ready, such as when its port is taken.
     async fn try_start(
         program: Program,
         folder: TempDir,
@@ -98,12 +98,12 @@ impl Server {
         tokio::select! {
             _ = child.wait() => {
                 let log = log();
-                assert!(log.contains("address already in use"), "{} ended:\n{log}", program.name);
+                assert!(log.contains("address already in use"), "{} exited:\n{log}", program.name);
                 Err(folder)
             }
             ready = tokio::time::timeout(LIMIT, ready) => {
                 assert!(ready.is_ok(), "{} is never ready:\n{}", program.name, log());
-                // who answers may be somebody else, who was faster to take the port
+                // another process may have taken the port first
                 if child.try_wait().unwrap().is_some() {
                     return Err(folder);
                 }
@@ -121,7 +121,7 @@ impl Server {
         self.folder.path()
     }
 
-    /// Makes it read its configuration anew.
+    /// Makes the server reload its configuration.
     pub(crate) async fn reload(&self) {
         let id = self.child.id().unwrap().to_string();
         let status = Command::new("kill").args(["-s", "HUP", &id]).status().await;
@@ -129,7 +129,7 @@ impl Server {
     }
 }
 
-/// An address that nobody listens at.
+/// Returns an address on which nothing listens.
 pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

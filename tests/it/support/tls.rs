@@ -1,9 +1,9 @@
-//! HTTPS in front of a simulated provider, with certificates good and bad.
+//! HTTPS in front of a simulated provider, with valid and invalid certificates.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use campaign_exporter::simulator::Simulator;
+use campaign_simulator::Simulator;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 use tokio::net::{TcpListener, TcpStream};
@@ -12,24 +12,24 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
-/// The authority of all certificates but those of a stranger. One for all tests, because the
-/// exporter can be told of one file only.
+/// The authority of all certificates except unknown ones. Shared by all tests, since the exporter accepts
+/// only one file.
 static AUTHORITY: LazyLock<Authority> = LazyLock::new(Authority::new);
 
-/// What a server shows.
+/// Certificate of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Certificate {
     /// For `localhost` and 127.0.0.1.
     Good,
-    /// For the same, but of long ago.
+    /// For the same names, but expired.
     Expired,
     /// For another name.
     OtherName,
-    /// For `localhost`, from an authority that nobody knows.
+    /// For `localhost`, from an unknown authority.
     Stranger,
 }
 
-/// Ends TLS in front of a simulator. Dropping it closes its port and its connections.
+/// Terminates TLS in front of a simulator. Dropping it closes its port and connections.
 pub(crate) struct TlsProxy {
     port: u16,
     authority: NamedTempFile,
@@ -38,7 +38,7 @@ pub(crate) struct TlsProxy {
 }
 
 impl TlsProxy {
-    /// Starts it on a free port of the loopback interface.
+    /// Starts the proxy on a free port of the loopback interface.
     pub(crate) async fn start(upstream: &Simulator, certificate: Certificate) -> Self {
         let upstream = upstream.base_url();
         let upstream = upstream.strip_prefix("http://").unwrap().to_owned();
@@ -53,7 +53,7 @@ impl TlsProxy {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 connections.spawn(forward(stream, acceptor.clone(), upstream.clone()));
-                // their results are of no interest, their number is
+                // only their number matters, not their results
                 while connections.try_join_next().is_some() {}
             }
         });
@@ -64,12 +64,12 @@ impl TlsProxy {
         }
     }
 
-    /// The address for a client's configuration.
+    /// Returns the address for the configuration of a client.
     pub(crate) fn base_url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    /// The certificate of the authority, as PEM.
+    /// Certificate of the authority, as PEM.
     ///
     /// The exporter trusts it, and then nothing else, if the environment variable `SSL_CERT_FILE`
     /// names it: on Linux its TLS library asks the platform, which is that variable,
@@ -79,7 +79,7 @@ impl TlsProxy {
     }
 }
 
-/// Carries bytes until either side ends; a client that refuses the certificate does so at once.
+/// Forwards bytes until either side closes, as a client does that rejects the certificate.
 async fn forward(stream: TcpStream, acceptor: TlsAcceptor, upstream: String) {
     if let Ok(mut stream) = acceptor.accept(stream).await
         && let Ok(mut upstream) = TcpStream::connect(upstream).await

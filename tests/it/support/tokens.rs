@@ -1,4 +1,4 @@
-//! Accounts whose tokens the exporter renews, and authorisation servers for them.
+//! Accounts with refresh tokens, and authorization servers for them.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,8 @@ use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use campaign_exporter::simulator::{
-    Api, Authorization, Campaign, Counts, Request, Simulator, State,
-};
 use campaign_exporter::storage::store::{Kind, Store};
+use campaign_simulator::{Authorization, Campaign, Counts, Request, Simulator, State};
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,9 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use super::apis::constant_contact;
 use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run, sample, samples};
 
-/// What outlives the processes of a test: their store, and the secrets that somebody gave them.
+/// Persistent files of a test: storage, and secret files.
 pub(crate) struct Home {
     folder: TempDir,
 }
@@ -39,14 +38,14 @@ impl Home {
         self.path("store")
     }
 
-    /// Writes a secret and returns the YAML line that names it: `KEY_file: …`.
+    /// Writes a secret file and returns its YAML line: `KEY_file: …`.
     pub(crate) fn secret(&self, key: &str, account: &str, secret: &str) -> String {
         let path = self.path(&format!("{account}.{key}"));
         std::fs::write(&path, secret).unwrap();
         format!("{key}_file: {}", path.display())
     }
 
-    /// The daemon on this store.
+    /// Returns a command for the daemon with this storage.
     pub(crate) async fn start(&self, yaml: &str) -> Daemon {
         self.start_with(yaml, &[]).await
     }
@@ -57,13 +56,13 @@ impl Home {
         Daemon::start(Setup::new(yaml), &arguments).await
     }
 
-    /// The `poll` command on this store.
+    /// Returns a `poll` command with this storage.
     pub(crate) async fn poll(&self, yaml: &str) -> (ExitStatus, String, String) {
         let store = self.store().display().to_string();
         poll_once(&Setup::new(yaml), &["--storage.path", &store]).await
     }
 
-    /// The `authorize` command on this store.
+    /// Returns an `authorize` command with this storage.
     pub(crate) fn authorize(&self, setup: &Setup, account: &str) -> Command {
         let mut command = program();
         command.arg("--config.file").arg(setup.config_file());
@@ -72,18 +71,18 @@ impl Home {
         command
     }
 
-    /// The same to its end.
+    /// Runs `authorize` to completion.
     pub(crate) async fn authorized(&self, yaml: &str, account: &str) -> Output {
         let setup = Setup::new(yaml);
         run(&mut self.authorize(&setup, account)).await
     }
 
-    /// Where the tokens of an account are kept.
+    /// Returns the path of the stored tokens of an account.
     pub(crate) fn kept(&self, account: &str, simulator: &Simulator) -> PathBuf {
         tokens_file(&self.store(), account, simulator)
     }
 
-    /// Whether a token is among the kept ones.
+    /// Returns whether a token is stored.
     pub(crate) fn keeps(&self, account: &str, simulator: &Simulator, token: &str) -> bool {
         let bytes = std::fs::read(self.kept(account, simulator)).unwrap_or_default();
         bytes
@@ -92,7 +91,7 @@ impl Home {
     }
 }
 
-/// Where a store has the tokens of an account at a simulator's client.
+/// Returns the path of the tokens of an account and a client of a simulator.
 pub(crate) fn tokens_file(store: &Path, account: &str, simulator: &Simulator) -> PathBuf {
     let (address, client_id) = (
         simulator.base_url(),
@@ -112,14 +111,16 @@ pub(crate) fn campaign() -> Campaign {
     Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
 }
 
-/// A simulated provider, whose authorisation server is as `change` leaves it.
-pub(crate) async fn authorising(change: impl FnOnce(&mut Authorization)) -> Simulator {
+/// Starts a simulated provider with an authorization server configured by `change`.
+pub(crate) async fn simulator_with_authorization(
+    change: impl FnOnce(&mut Authorization),
+) -> Simulator {
     let mut state = State::new(TOKEN, vec![campaign()]);
     change(&mut state.authorization);
-    Simulator::start(Api::ConstantContact, state).await.unwrap()
+    Simulator::start(constant_contact(), state).await.unwrap()
 }
 
-/// The YAML of an account whose tokens are renewed, with further lines.
+/// Returns the YAML of an account with a refresh token, with additional lines.
 pub(crate) fn renewed(name: &str, simulator: &Simulator, more: &[&str]) -> String {
     let client_id = simulator.read(|state| state.authorization.client_id.clone());
     renewed_at(name, &simulator.base_url(), &client_id, more)
@@ -136,7 +137,7 @@ pub(crate) fn renewed_at(name: &str, base_url: &str, client_id: &str, more: &[&s
     yaml
 }
 
-/// Waits until a simulator's state meets a condition.
+/// Waits until the state of a simulator meets a condition.
 pub(crate) async fn until(
     simulator: &Simulator,
     what: &str,
@@ -147,14 +148,14 @@ pub(crate) async fn until(
     assert!(waited.is_ok(), "never {what}, after {requests} requests");
 }
 
-/// The requests for tokens.
+/// Returns the token requests.
 pub(crate) fn token_requests(simulator: &Simulator) -> Vec<Request> {
     let mut requests = simulator.requests();
     requests.retain(Authorization::is_token_request);
     requests
 }
 
-/// The refresh tokens in the order in which they were presented.
+/// Returns the refresh tokens in the order of use.
 pub(crate) fn presented(simulator: &Simulator) -> Vec<String> {
     let requests = token_requests(simulator);
     let fields = requests
@@ -167,24 +168,24 @@ pub(crate) fn refreshes(simulator: &Simulator) -> u64 {
     simulator.read(|state| state.authorization.refreshes)
 }
 
-/// The newest refresh token of a simulator with one consent.
+/// Returns the newest refresh token of a simulator with one authorized client.
 pub(crate) fn newest(simulator: &Simulator) -> String {
     let tokens = simulator.read(|state| state.authorization.refresh_tokens());
     assert_eq!(tokens.len(), 1);
     tokens[0].clone()
 }
 
-/// The refresh tokens that were presented more than once.
+/// Returns the refresh tokens that were used more than once.
 pub(crate) fn reused(simulator: &Simulator) -> Vec<String> {
     simulator.read(|state| state.authorization.reused_refresh_tokens())
 }
 
-/// Requests for anything but tokens and devices.
+/// Returns API requests, excluding those for tokens and devices.
 pub(crate) fn is_api(request: &Request) -> bool {
     request.path().starts_with("/v3/")
 }
 
-/// What is exported about an account.
+/// Metrics of an account.
 pub(crate) struct About<'a> {
     metrics: &'a str,
     label: String,
@@ -210,7 +211,7 @@ impl About<'_> {
         self.value("campaign_deliveries") == Some(950.0)
     }
 
-    /// Good polls of this process.
+    /// Returns the successful polls of this process.
     pub(crate) fn good_polls(&self) -> f64 {
         self.polls("success")
     }
@@ -225,14 +226,14 @@ impl About<'_> {
         sample(self.metrics, "campaign_exporter_polls_total", &labels).unwrap_or_default()
     }
 
-    /// Polls of this process that failed for a reason.
+    /// Returns the polls of this process that failed for a reason.
     pub(crate) fn errors(&self, reason: &str) -> f64 {
         let reason = format!("reason={reason:?}");
         let labels = [self.label.as_str(), &reason];
         sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
     }
 
-    /// Answers of the API with a status.
+    /// Returns the API responses with a status.
     pub(crate) fn answers(&self, code: &str) -> f64 {
         let code = format!("code={code:?}");
         let labels = [self.label.as_str(), &code];
@@ -245,7 +246,7 @@ impl About<'_> {
     }
 }
 
-/// The lines of a log that a person should see.
+/// Returns the warnings and errors of a log.
 pub(crate) fn complaints<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
     log.lines()
         .filter(|line| line.contains("level=warn") || line.contains("level=error"))
@@ -253,7 +254,7 @@ pub(crate) fn complaints<'a>(log: &'a str, text: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A command whose standard output is read while it runs.
+/// A running command whose standard output is read.
 pub(crate) struct Running {
     child: tokio::process::Child,
     stdout: tokio::process::ChildStdout,
@@ -272,7 +273,7 @@ impl Running {
         }
     }
 
-    /// Reads until it has said something.
+    /// Reads until the output contains a text.
     pub(crate) async fn says(&mut self, text: &str) {
         let read = async {
             while !self.said.contains(text) {
@@ -287,7 +288,7 @@ impl Running {
         assert!(read.is_ok(), "no {text:?} in time");
     }
 
-    /// Waits for its end: the exit code, all of standard output, all of standard error.
+    /// Waits until the command exits; returns exit code, standard output, and standard error.
     pub(crate) async fn end(mut self) -> (Option<i32>, String, String) {
         let end = async {
             self.stdout.read_to_string(&mut self.said).await.unwrap();
@@ -302,9 +303,9 @@ impl Running {
 /// A request to a [`Scripted`] server.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    /// The request line and the headers.
+    /// Request line and headers.
     pub(crate) head: String,
-    /// The form as it was sent.
+    /// Form as sent.
     pub(crate) body: String,
     pub(crate) at: Instant,
 }
@@ -320,7 +321,7 @@ impl Asked {
     }
 }
 
-/// A provider that says what a test wants, also what the simulator would never say.
+/// A provider with scripted responses, including those that the simulator never sends.
 pub(crate) struct Scripted {
     address: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -328,7 +329,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// `answer` gets a request and how many of its kind came before, and returns status and JSON.
+    /// `answer` receives a request and the number of previous ones of its kind, and returns status and JSON.
     pub(crate) async fn start(
         answer: impl Fn(&Asked, usize) -> (u16, String) + Send + Sync + 'static,
     ) -> Self {
@@ -365,7 +366,7 @@ async fn serve(listener: TcpListener, all: Arc<Mutex<Vec<Asked>>>, answer: Answe
     }
 }
 
-/// One request to a connection.
+/// Serves one request per connection.
 async fn one(mut stream: TcpStream, all: Arc<Mutex<Vec<Asked>>>, answer: Answering) -> Option<()> {
     let at = Instant::now();
     let mut text = String::new();
@@ -407,7 +408,7 @@ async fn one(mut stream: TcpStream, all: Arc<Mutex<Vec<Asked>>>, answer: Answeri
     stream.write_all(answer.as_bytes()).await.ok()
 }
 
-/// The permissions of a file or folder.
+/// Returns the permissions of a file or directory.
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -1,4 +1,4 @@
-//! Where an Alertmanager sends its messages.
+//! A webhook receiver for Alertmanager.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::daemon::LIMIT;
 
-/// A message about the alerts of a group.
+/// A notification about a group of alerts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Message {
@@ -25,7 +25,7 @@ pub(crate) struct Message {
     pub(crate) alerts: Vec<Alert>,
 }
 
-/// An alert in a message.
+/// An alert in a notification.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Alert {
     /// `firing` or `resolved`
@@ -34,7 +34,7 @@ pub(crate) struct Alert {
     pub(crate) annotations: BTreeMap<String, String>,
 }
 
-/// A server that takes every message. Dropping it ends it.
+/// A server that accepts every notification. Stopped when dropped.
 pub(crate) struct Webhook {
     url: String,
     messages: watch::Receiver<Vec<Message>>,
@@ -56,7 +56,7 @@ impl Webhook {
                 connections.spawn(async move {
                     let service = service_fn(|request| take(request, &sender));
                     let connection = http1::Builder::new();
-                    // whoever sends may end as it likes
+                    // the sender may disconnect at any time
                     let conversation = connection.serve_connection(TokioIo::new(stream), service);
                     conversation.await.ok();
                 });
@@ -73,12 +73,12 @@ impl Webhook {
         &self.url
     }
 
-    /// All messages so far, the first one first.
+    /// Returns all notifications so far, oldest first.
     pub(crate) fn messages(&self) -> Vec<Message> {
         self.messages.borrow().clone()
     }
 
-    /// Waits until the messages are as wanted.
+    /// Waits until the notifications meet a condition.
     pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&[Message]) -> bool) {
         let mut messages = self.messages.clone();
         let as_wanted = messages.wait_for(|messages| wanted(messages));

@@ -1,14 +1,14 @@
-//! What chance draws.
+//! Random draws.
 
 use fastrand::Rng;
 
-/// Chance that is the same for the same seed.
+/// A deterministic random generator.
 pub(crate) struct Chance(Rng);
 
 impl Chance {
-    /// Chance of its own for what has this name, so that a change of one thing leaves the others.
+    /// Derives an independent generator by name, so that changing one part does not affect others.
     pub(crate) fn named(seed: u64, name: &str) -> Self {
-        // FNV-1a, which spreads names over all bits
+        // FNV-1a
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -17,36 +17,36 @@ impl Chance {
         ))
     }
 
-    /// Any number between two, each as likely.
+    /// Draws from a uniform distribution.
     pub(crate) fn between(&mut self, (low, high): (f64, f64)) -> f64 {
         low + (high - low) * self.0.f64()
     }
 
-    /// Any minute from the first to before the second.
+    /// Draws a minute from the first to before the second.
     pub(crate) fn minute(&mut self, (from, before): (i64, i64)) -> i64 {
         self.0.i64(from..before)
     }
 
-    /// Any number between two, as likely to lie between 100 and 200 as between 1,000 and 2,000.
+    /// Draws from a log-uniform distribution.
     pub(crate) fn log_between(&mut self, (low, high): (f64, f64)) -> f64 {
         self.between((low.ln(), high.ln())).exp()
     }
 
-    /// Of a normal distribution.
+    /// Draws from a normal distribution.
     pub(crate) fn normal(&mut self, mean: f64, deviation: f64) -> f64 {
-        // twelve even draws have a variance of one
+        // the sum of twelve uniform draws has a variance of one
         let sum: f64 = (0..12).map(|_| self.0.f64()).sum();
         mean + deviation * (sum - 6.0)
     }
 
-    /// Whether something happens that has this probability.
+    /// Returns true with this probability.
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
         self.0.f64() < probability
     }
 
-    /// How many of `trials` come out that have this probability each.
+    /// Draws from a binomial distribution.
     pub(crate) fn successes(&mut self, trials: u64, probability: f64) -> u64 {
-        /// Up to here each is drawn; above, the normal distribution is as good.
+        /// Maximum number of individual draws; above, the normal distribution is accurate enough.
         const DRAWN: u64 = 400;
         let probability = probability.clamp(0.0, 1.0);
         if trials <= DRAWN {
@@ -57,18 +57,18 @@ impl Chance {
         whole(self.normal(mean, (mean * (1.0 - probability)).sqrt())).min(trials)
     }
 
-    /// One of some.
+    /// Picks a random element.
     pub(crate) fn one_of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
         self.0.choice(choices)
     }
 
-    /// Brings some into an order of chance.
+    /// Shuffles the elements.
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         self.0.shuffle(items);
     }
 }
 
-/// The nearest count.
+/// Rounds to a count.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -78,7 +78,7 @@ pub(crate) fn whole(number: f64) -> u64 {
     number.round().max(0.0) as u64
 }
 
-/// The nearest minute.
+/// Rounds to a minute.
 #[expect(clippy::cast_possible_truncation, reason = "minutes of a month")]
 pub(crate) fn minutes(number: f64) -> i64 {
     number.round() as i64

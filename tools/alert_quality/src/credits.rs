@@ -1,26 +1,26 @@
-//! The credits of an account: what its campaigns cost, and what its people buy.
+//! Credits of an account: cost of its campaigns, and purchases.
 
 use crate::month::{ACCOUNTS, LOOKBACK, MONTH, Month, Provider, What};
 use crate::sending::DAY;
 
-/// The credits that somebody makes sure of, in days at the usual pace; twice the alert's four.
+/// Minimum credits kept by buyers, in days at the usual rate; twice the alert's four.
 const LOW: f64 = 8.0;
 
-/// The days that a purchase lasts.
+/// Number of days that a purchase lasts.
 const BOUGHT: f64 = 16.0;
 
-/// How far ahead people know what they are going to send, in minutes.
+/// How far ahead buyers know the planned campaigns, in minutes.
 const PLANNED: i64 = 36 * 60;
 
-/// What an account has left, at each minute of the month.
+/// Remaining credits of an account at each minute of the month.
 pub(crate) struct Credits {
     left: Vec<f64>,
-    /// What was spent since the month's campaigns began, at each minute since then.
+    /// Cumulative spending since the month's first campaign, by minute.
     spent: Vec<f64>,
 }
 
 impl Credits {
-    /// Those of an account, if its provider has credits.
+    /// Returns the credits of an account, if its provider has any.
     pub(crate) fn of(month: &Month, place: usize) -> Option<Self> {
         let account = ACCOUNTS.get(place)?;
         if account.provider != Provider::Smsup {
@@ -37,12 +37,12 @@ impl Credits {
             let now = bought + before - at(minute);
             let planned = at((minute + PLANNED).min(MONTH - 1)) - at(minute);
             let week = at(minute) - at(minute - 7 * DAY);
-            // the day that leaves the week may have been one without a campaign
+            // the day that leaves the week may have had no campaign
             let daily = ((week + planned) / 7.0).max(usual);
-            let nobody = month.troubles.iter().any(|trouble| {
+            let paused = month.troubles.iter().any(|trouble| {
                 matches!(trouble.what, What::NoTopUps) && trouble.is_on(Some(place), minute)
             });
-            if now - planned < LOW * daily && !nobody {
+            if now - planned < LOW * daily && !paused {
                 bought += BOUGHT * daily - now;
             }
             left.push(bought + before - at(minute));
@@ -50,20 +50,20 @@ impl Credits {
         Some(Self { left, spent })
     }
 
-    /// What is left at a minute; none before the month.
+    /// Returns the remaining credits at a minute; `None` before the month.
     pub(crate) fn left(&self, minute: i64) -> f64 {
         value(&self.left, minute)
     }
 
-    /// What was spent in the seven days before a minute.
+    /// Returns the spending in the seven days before a minute.
     pub(crate) fn spent_in_a_week(&self, minute: i64) -> f64 {
-        // as far as anybody has seen, which is from the first minute on
+        // limited to the observed time, which starts at the first minute
         let since = (minute - 7 * DAY).max(0);
         value(&self.spent, minute + LOOKBACK) - value(&self.spent, since + LOOKBACK)
     }
 }
 
-/// What was spent until each minute. Each message costs a credit when its campaign begins.
+/// Returns cumulative spending by minute. Each message costs a credit when its campaign starts.
 fn spending(month: &Month, place: usize) -> Vec<f64> {
     let mut costs: Vec<(i64, u64)> = month
         .of(place)

@@ -1,7 +1,7 @@
-//! What the exporter shows of a month, and what Prometheus scrapes of that.
+//! Simulates the exporter over a month, and Prometheus' scrapes of it.
 //!
-//! The snapshot, its rendering and the counters are the exporter's own code, so that no figure here
-//! can differ from the product's. Only the clock and the polls' results come from the month.
+//! Snapshot, rendering, and counters are the exporter's own code, so figures cannot differ from the real
+//! ones. Only the clock and the results of polls are simulated.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -15,9 +15,11 @@ use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
-use campaign_exporter::upstream::Reason;
+use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
 use testkit::exposition::{self, Sample};
 use tokio::time::Instant;
@@ -28,31 +30,31 @@ use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Provider, Trouble,
 use crate::sending::{DAY, Sending};
 use crate::series::{Series, Timeline};
 
-/// Minutes between two polls of an account, the default.
+/// Default poll interval in minutes.
 pub(crate) const POLL_INTERVAL: i64 = 5;
 
-/// When in a minute Prometheus scrapes; rules are evaluated when it is full.
+/// Second of the minute at which Prometheus scrapes; rules are evaluated at the full minute.
 pub(crate) const SCRAPED_AT: i64 = 20;
 
-/// Requests of an ordinary poll, and those of a day.
+/// Requests of an ordinary poll, and the daily limit.
 const REQUESTS: f64 = 2.0;
 pub(crate) const REQUESTS_A_DAY: f64 = 10_000.0;
 
-/// Life of a token that is renewed, and its age when it is, in minutes.
+/// Lifetime of a renewed token, and its age at renewal, in minutes.
 const TOKEN_LIVES: i64 = DAY;
 const TOKEN_RENEWED: i64 = 19 * 60;
 
-/// When the month begins: a Monday.
+/// Start of the month, a Monday.
 pub(crate) fn start() -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + TimeDelta::days(20_605)
 }
 
-/// The moment of a minute.
+/// Returns the time of a minute.
 fn moment(minute: i64) -> DateTime<Utc> {
     start() + TimeDelta::minutes(minute)
 }
 
-/// The configuration of all accounts.
+/// Returns the configuration of all accounts.
 const CONFIGURATION: &str = "\
 global: {lookback: 16d, requests_per_day: 10000}
 accounts:
@@ -68,30 +70,30 @@ accounts:
 - {name: pilot-sg, provider: cinnox, base_url: 'https://sg.example.com', app_id: f, token_env: TOKEN}
 ";
 
-/// How a poll ended.
+/// Result of a poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Poll {
-    /// In seconds of the month.
+    /// Time in seconds since the start of the month.
     pub(crate) ended: i64,
     pub(crate) failed: Option<&'static str>,
 }
 
-/// What Prometheus gets in a month, and what only the exporter knows.
+/// Scraped series of a month, and internal data of the exporter.
 pub(crate) struct Scraped {
     pub(crate) series: Vec<Series>,
     pub(crate) known: Vec<Known>,
 }
 
-/// What the exporter knows of an account.
+/// Internal data of the exporter about an account.
 pub(crate) struct Known {
     pub(crate) polls: Vec<Poll>,
-    /// Requests left of the day, at each minute.
+    /// Requests left of the day, by minute.
     pub(crate) requests_left: Vec<f64>,
-    /// When the token in use runs out, at each minute.
+    /// Expiry of the current token, by minute.
     pub(crate) token_expiry: Vec<Option<i64>>,
 }
 
-/// The exporter's life in a month, as Prometheus sees it through the metrics called like this.
+/// Simulates the exporter for a month, and records the metrics with these names.
 pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
     let mut file = tempfile::NamedTempFile::new()?;
     file.write_all(CONFIGURATION.as_bytes())?;
@@ -146,7 +148,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             others.push(sample("up", [], if running { 1.0 } else { 0.0 }));
         }
         if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
-            // a rule of the user's own, whose account's name has a mistake in it
+            // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
                 ("provider", "smsup"),
@@ -185,7 +187,7 @@ fn sample<const N: usize>(name: &str, labels: [(&str, &str); N], value: f64) -> 
     }
 }
 
-/// An account as it is polled.
+/// A polled account.
 struct Polled<'a> {
     place: usize,
     account: &'a Account,
@@ -195,16 +197,16 @@ struct Polled<'a> {
     credits: Option<Credits>,
     chance: Chance,
     clock: Instant,
-    /// What the exporter shows. It has a store, so that a restart changes nothing here: what has
-    /// become stale in between leaves as it would have.
+    /// Snapshot of the exporter. It uses storage, so a restart changes nothing: data that became stale in
+    /// the meantime disappears as usual.
     snapshot: Snapshot,
     telemetry: Telemetry,
     counters: AccountTelemetry,
     was_running: bool,
     was_configured: bool,
-    /// When it is polled within the interval, in seconds.
+    /// Offset of polls within the interval, in seconds.
     phase: i64,
-    /// Requests made on this day.
+    /// Requests made today.
     requests: f64,
     token_expiry: Option<i64>,
     known: Known,
@@ -220,8 +222,8 @@ impl<'a> Polled<'a> {
     ) -> Result<Self> {
         let troubles = month.troubles.iter();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![Configured {
-            generation: 1,
+        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
+            generation: Generation::default(),
             poll_interval: configured.polling.poll_interval,
             account: configured.clone(),
             restored: None,
@@ -263,7 +265,7 @@ impl<'a> Polled<'a> {
         self.on(minute).any(|trouble| what(&trouble))
     }
 
-    /// What happens up to the scrape of a minute. Returns whether anything shows.
+    /// Simulates up to the scrape of a minute. Returns whether anything visible changed.
     fn minute(&mut self, minute: i64, running: bool) -> Result<bool> {
         let configured = !self.has(minute, |what| matches!(what, What::Unconfigured));
         let mut changed = configured != self.was_configured;
@@ -279,7 +281,7 @@ impl<'a> Polled<'a> {
         self.was_running = running;
         let scrape = minute * 60 + SCRAPED_AT;
         if running && configured {
-            // the poll that ends between the last scrape and this one, if one does
+            // the poll that ends between the previous scrape and this one, if any
             let number = (scrape - self.phase).div_euclid(POLL_INTERVAL * 60);
             let ended = number * POLL_INTERVAL * 60 + self.phase;
             if number >= 0 && ended > scrape - 60 {
@@ -302,7 +304,11 @@ impl<'a> Polled<'a> {
         let minute = ended.div_euclid(60);
         self.renew_token(minute);
         let failed = self.failure(minute);
-        let data = failed.is_none().then(|| self.read(minute));
+        let result = match failed {
+            None => Ok(self.read(minute)),
+            // no series tells the reason
+            Some(reason) => Err(PollError::new(Reason::Server, reason)),
+        };
         match failed {
             None => self.counters.poll_succeeded(),
             Some(reason) => self.counters.poll_failed(reason),
@@ -317,21 +323,20 @@ impl<'a> Polled<'a> {
         self.known.polls.push(Poll { ended, failed });
         self.snapshot.apply(Change::Polled(Box::new(Update {
             account: self.account.name.to_owned(),
-            generation: 1,
+            generation: Generation::default(),
             at: start() + TimeDelta::seconds(ended),
             ended: self.instant(ended),
             took: Duration::from_secs(3),
             poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
             requests_remaining: None,
-            failure: None,
-            data,
+            result,
         })));
         Ok(())
     }
 
-    /// A Constant Contact token is renewed after 19 of its 24 hours; one of SMSUp says itself when
-    /// it runs out and is renewed by a person.
+    /// Constant Contact tokens are renewed after 19 of their 24 hours. SMSUp tokens contain their expiry
+    /// and are renewed manually.
     fn renew_token(&mut self, minute: i64) {
         let stuck = self.has(minute, |what| matches!(what, What::TokenNotRenewed));
         match self.account.provider {
@@ -355,7 +360,7 @@ impl<'a> Polled<'a> {
         }
     }
 
-    /// Why a poll fails, if it does.
+    /// Returns the failure reason of a poll, if it fails.
     fn failure(&mut self, minute: i64) -> Option<&'static str> {
         if self.token_expiry.is_some_and(|expiry| expiry <= minute) {
             return Some("auth");
@@ -377,7 +382,7 @@ impl<'a> Polled<'a> {
         })
     }
 
-    /// What the provider reports at a minute.
+    /// Returns the data that the provider reports at a minute.
     fn read(&self, minute: i64) -> Data {
         let lists_planned = self.account.provider == Provider::Smsup;
         let mut campaigns: Vec<_> = self
@@ -408,7 +413,7 @@ impl<'a> Polled<'a> {
         }
     }
 
-    /// A campaign as its provider reports it: what README.md's table says, and nothing else.
+    /// Returns a campaign with exactly the counts that its provider reports, per the table in README.md.
     fn reported(&self, sending: &Sending, minute: i64) -> Campaign {
         let counted = sending.counted(minute);
         let begun = sending.age(minute).is_some();
@@ -458,7 +463,7 @@ impl<'a> Polled<'a> {
                 ]);
                 campaign.cost_credits = Some(sending.recipients as f64);
                 let ratio = counted.deliveries as f64 / counted.attempted.max(1) as f64;
-                // in percent with two digits
+                // percentages have two decimals
                 let percent = ((ratio + sending.reported_off) * 10_000.0).round() / 100.0;
                 campaign.reported_delivery_ratio = begun.then_some(percent.max(0.0) / 100.0);
             }
@@ -474,10 +479,10 @@ impl<'a> Polled<'a> {
         self.telemetry.set_accounts(vec![self.counters.clone()]);
         let text = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
         let mut samples = samples(&text)?;
-        // samples of the exporter itself are scraped once, not per account
+        // samples of the exporter itself are scraped once
         samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
         if self.account.provider == Provider::ConstantContact {
-            // the quotas' gauges hang on applications, which read the machine's clock
+            // quota gauges belong to applications, which use the system clock
             let labels = [
                 ("provider", &**self.configured.provider.name()),
                 ("account", self.account.name),
@@ -492,7 +497,7 @@ impl<'a> Polled<'a> {
     }
 }
 
-/// New counters of an account.
+/// Creates the counters of an account.
 fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTelemetry> {
     let provider = &configured.provider;
     let reasons = Reason::ALL.iter().map(|reason| reason.as_str());

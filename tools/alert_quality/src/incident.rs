@@ -1,8 +1,7 @@
-//! What goes wrong in the month on purpose, and how badly.
+//! Planted incidents, and their severity.
 //!
-//! The ranges stand here with their reasons and were chosen before any rule was tried against them.
-//! They keep a distance from the thresholds that somebody would call "clearly bad", and go on to
-//! what is broken altogether.
+//! The ranges, with their reasons, were chosen before testing any rule against them. They start at values
+//! clearly beyond the thresholds, and extend to complete failures.
 
 use std::fmt;
 
@@ -49,7 +48,7 @@ pub(crate) enum Kind {
     UnusedThreshold,
 }
 
-/// How bad it is.
+/// Severity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
     Warning,
@@ -65,31 +64,31 @@ impl fmt::Display for Depth {
     }
 }
 
-/// Something that somebody should be told.
+/// An incident that should cause an alert.
 #[derive(Clone, Debug)]
 pub(crate) struct Incident {
     pub(crate) kind: Kind,
-    /// Nothing where it is the exporter's.
+    /// `None` for incidents of the exporter.
     pub(crate) account: Option<usize>,
     pub(crate) campaigns: Vec<String>,
     pub(crate) from: i64,
     pub(crate) until: i64,
-    /// Whether its volume is below the documented minimum, so that nobody need be told.
+    /// Whether the volume is below the documented minimum, so that no alert is required.
     pub(crate) small: bool,
 }
 
-/// Messages of a campaign that has to be judged: above 500, the least for critical and for clicks,
-/// and up to a large campaign.
+/// Messages of a campaign that must be detected: above 500, the minimum for critical alerts and clicks, up
+/// to a large campaign.
 const VOLUME: (f64, f64) = (600.0, 20_000.0);
 
-/// Messages of a campaign that need not be judged: up to three quarters of the minimum of 200.
+/// Messages of a campaign that need not be detected: up to three quarters of the minimum of 200.
 const SMALL: (f64, f64) = (30.0, 150.0);
 
-/// How many of each kind, and of those that are too small.
+/// Number of incidents of each kind, and of those below the minimum volume.
 const PLANTED: [(Kind, usize, usize); 35] = {
     use Depth::{Critical, Warning};
     [
-        // first what takes an account for long, so that the others find their place beside it
+        // long incidents first, so that shorter ones fit around them
         (Kind::NeverRead, 1, 0),
         (Kind::Down, 2, 0),
         (Kind::Absent, 1, 0),
@@ -128,12 +127,12 @@ const PLANTED: [(Kind, usize, usize); 35] = {
     ]
 };
 
-/// Puts incidents into a month.
+/// Plants incidents in a month.
 pub(crate) struct Planter<'a> {
     month: &'a mut Month,
     chance: Chance,
     planted: Vec<Incident>,
-    /// What is taken: an account, or all of them, for a time.
+    /// Reserved times of an account, or of all accounts.
     taken: Vec<(Option<usize>, i64, i64)>,
 }
 
@@ -197,7 +196,7 @@ impl Planter<'_> {
         })
     }
 
-    /// Keeps others away from an account, from two hours before to some time after.
+    /// Reserves an account from two hours before to some time after.
     fn take(&mut self, account: Option<usize>, from: i64, until: i64) -> Option<()> {
         let (from, until) = (from - 2 * HOUR, until + 2 * HOUR);
         if !self.is_free(account, from, until) {
@@ -228,21 +227,21 @@ impl Planter<'_> {
         self.month.troubles.push(trouble);
     }
 
-    /// Tries until there is room.
+    /// Retries until a slot is free.
     fn find<T>(&mut self, mut attempt: impl FnMut(&mut Self) -> Option<T>) -> Option<T> {
         const ATTEMPTS: usize = 2_000;
         (0..ATTEMPTS).find_map(|_| attempt(self))
     }
 
-    /// What happens to the exporter itself: at night, when no campaign waits for its verdict, since
-    /// what is measured is the time that each takes by itself.
+    /// Plants incidents of the exporter itself. They occur at night, when no campaign is due for evaluation,
+    /// so that they do not delay other alerts.
     fn service(&mut self, kind: Kind) -> Option<()> {
         let (lasts, what) = match kind {
-            // longer than a restart, up to a night in which nobody looks
+            // longer than a restart, up to a whole night
             Kind::Down => ((15, 90), What::Down),
             Kind::Absent => ((40, 90), What::Absent),
             Kind::Reload => ((HOUR, 12 * HOUR), What::ReloadFailed),
-            // until somebody looks at it in the morning
+            // until the next morning
             _ => ((8 * HOUR, 20 * HOUR), What::UnusedThreshold),
         };
         self.find(|planter| {
@@ -258,31 +257,31 @@ impl Planter<'_> {
         })
     }
 
-    /// What keeps an account from being read, or from being read rightly.
+    /// Plants incidents that affect the polls of an account.
     fn reading(&mut self, kind: Kind) -> Option<()> {
         let fails = |reason| What::Fails { reason, part: 1.0 };
         let (lasts, what, places): (_, _, &[usize]) = match kind {
-            // longer than three polls and the five minutes of grace, shorter than an hour
+            // longer than three polls and the `for` of five minutes, shorter than an hour
             Kind::Stale(Depth::Warning) => ((30, 55), fails("network"), &[0, 1, 3, 4, 5, 6, 7]),
-            // a provider's bad hours
+            // partial outage of a provider
             Kind::Stale(Depth::Critical) => ((2 * HOUR, 6 * HOUR), fails("server"), &[0]),
             Kind::Flapping => (
                 (3 * HOUR, 8 * HOUR),
                 What::Fails {
                     reason: "timeout",
-                    // more often than not, and still read now and then
+                    // most polls fail, some succeed
                     part: 0.0,
                 },
                 &[0, 1, 3, 4, 5, 6, 7],
             ),
-            // until somebody at work gives it a new token
+            // until a new token is supplied during working hours
             Kind::Auth => (
                 (HOUR, 8 * HOUR),
                 fails("auth"),
                 &[0, 1, 2, 3, 4, 5, 6, 7, 8],
             ),
             Kind::Quota => ((20 * HOUR, 20 * HOUR + 1), What::Requests(0.0), &[5, 6, 7]),
-            // the renewal fails from some hours before the token runs out
+            // renewal fails for some hours before the token expires
             Kind::TokenNotRenewed => ((30 * HOUR, 31 * HOUR), What::TokenNotRenewed, &[5, 6, 7]),
             Kind::TokenRunsOut => ((12 * HOUR, 48 * HOUR), What::TokenNotRenewed, &[0, 1, 2]),
             Kind::Dropped => ((3 * HOUR, 12 * HOUR), What::Dropped, &[0, 3, 5]),
@@ -298,7 +297,7 @@ impl Planter<'_> {
                     reason,
                     part: planter.chance.between((0.7, 0.9)),
                 },
-                // 10,000 a day are spent in the afternoon, instead of a tenth of them
+                // the 10,000 requests per day are used up by the afternoon, instead of only a tenth of them
                 What::Requests(_) => {
                     from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
                     What::Requests(planter.chance.between((80.0, 120.0)))
@@ -306,7 +305,7 @@ impl Planter<'_> {
                 other => other,
             };
             let until = from + planter.chance.minute(lasts);
-            // a provider has its bad hours with all its accounts
+            // an outage affects all accounts of the provider
             let hit: &[usize] = match kind {
                 Kind::Stale(Depth::Critical) => &[0, 1, 2, 8],
                 _ => &[place],
@@ -318,7 +317,7 @@ impl Planter<'_> {
                 return None;
             }
             for account in hit {
-                // what leaves the campaigns' figures as they are leaves room for their incidents
+                // incidents that do not affect the figures of campaigns may overlap those of campaigns
                 if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
                     planter.take(Some(*account), from, until)?;
                 }
@@ -339,10 +338,10 @@ impl Planter<'_> {
         })
     }
 
-    /// A day and a bit on which all that an account sends goes badly: its route or its sender is at
-    /// fault, no list.
+    /// Plants a bit more than a day on which all campaigns of an account do badly, because of its route or
+    /// sender rather than a list.
     fn spell(&mut self, kind: Kind) -> Option<()> {
-        // those that send twice a day or more, so that there is more than one campaign
+        // accounts that send at least twice a day, so that there are several campaigns
         let places: &[usize] = match kind {
             Kind::AccountDelivery(_) => &[0, 3, 5],
             _ => &[0, 5],
@@ -364,7 +363,7 @@ impl Planter<'_> {
             if planter.month.sendings.iter().filter(large).count() < 3 {
                 return None;
             }
-            // the day after still has its campaigns among the recent ones
+            // its campaigns are still recent on the next day
             planter.take(Some(place), from, until + DAY)?;
             let mut campaigns = Vec::new();
             for sending in &mut planter.month.sendings {
@@ -373,12 +372,12 @@ impl Planter<'_> {
                 }
                 let chance = &mut planter.chance;
                 match kind {
-                    // against some 0.96: below nine tenths of it and well above any list
+                    // below nine tenths of the usual 0.96, but well above the effect of a list
                     Kind::AccountDelivery(Depth::Warning) => {
                         let delivery = chance.between((0.80, 0.85));
                         sending.deliver(chance, delivery, 0.5);
                     }
-                    // below three quarters of it
+                    // below three quarters of the usual ratio
                     Kind::AccountDelivery(Depth::Critical) => {
                         let delivery = chance.between((0.45, 0.65));
                         sending.deliver(chance, delivery, 0.5);
@@ -400,7 +399,7 @@ impl Planter<'_> {
         })
     }
 
-    /// What goes wrong with one campaign.
+    /// Plants incidents of single campaigns.
     fn campaign(&mut self, kind: Kind, small: bool) -> Option<()> {
         let mut order: Vec<usize> = (0..self.month.sendings.len()).collect();
         self.chance.shuffle(&mut order);
@@ -417,7 +416,7 @@ impl Planter<'_> {
                 return None;
             }
             if kind == Kind::Clicks && account.name == "shop-uk" {
-                // where some campaigns have no link, nobody can tell
+                // not detectable if some campaigns have no link
                 return None;
             }
             if matches!(kind, Kind::Bounces(_)) && !account.reports_bounces {
@@ -427,7 +426,7 @@ impl Planter<'_> {
                 Kind::Moderation | Kind::Overdue | Kind::Denied | Kind::Stalled => sent + 20 * HOUR,
                 _ => sent + 26 * HOUR,
             };
-            // a plan goes wrong before its time
+            // a scheduled campaign fails before its time
             let from = match kind {
                 Kind::Moderation | Kind::Denied => sending.created,
                 _ => sent - 6 * HOUR,
@@ -452,20 +451,20 @@ impl Planter<'_> {
         })
     }
 
-    /// Makes a campaign go wrong.
+    /// Applies an incident to a campaign.
     fn bend(&mut self, kind: Kind, sending: &mut Sending) -> Option<()> {
         let chance = &mut self.chance;
         let (sent, recipients) = (sending.sent?, sending.recipients);
         match kind {
             Kind::Delivery(depth) => {
                 let delivery = chance.between(match depth {
-                    // five points below a warning, which is what 600 messages need to be sure, and
+                    // five points below the warning, which 600 messages need to be significant, and
                     // not yet critical
                     Depth::Warning => (0.63, 0.75),
-                    // from the better half of a broken route to nearly nothing
+                    // from a partly broken route to almost nothing
                     Depth::Critical => (0.15, 0.54),
                 });
-                // some losses have a receipt that says so, some have none
+                // some losses have a failure receipt, some have none
                 let bounced = if chance.happens(0.5) { 0.95 } else { 0.1 };
                 sending.deliver(chance, delivery, bounced);
                 if sending.channel == Channel::Whatsapp {
@@ -475,7 +474,7 @@ impl Planter<'_> {
             }
             Kind::Bounces(depth) => {
                 let bounces = chance.between(match depth {
-                    // above what 600 messages need to be surely more than a fifth, up to the next
+                    // above what 600 messages need to be significantly more than a fifth, up to the next
                     Depth::Warning => (0.26, 0.38),
                     Depth::Critical => (0.48, 0.80),
                 });
@@ -485,37 +484,37 @@ impl Planter<'_> {
             }
             Kind::OptOuts(depth) => {
                 let opted_out = chance.between(match depth {
-                    // carriers flag from 0.05 and may suspend from 0.10
+                    // carriers flag senders at 0.05 and may suspend them at 0.10
                     Depth::Warning => (0.075, 0.095),
                     Depth::Critical => (0.14, 0.25),
                 });
                 sending.outcome.opt_outs = chance.successes(recipients, opted_out);
             }
-            // from a dead link to one that works on few phones
+            // from a broken link to one that works on few phones
             Kind::Clicks => {
                 let left = chance.between((0.0, 0.10));
                 sending.outcome.clicks = whole(sending.outcome.clicks as f64 * left);
             }
-            // from a template that nobody wants to half of what is usual
+            // from a hardly read template to half of the usual ratio
             Kind::Reads => {
                 let left = chance.between((0.15, 0.48));
                 sending.outcome.reads = whole(sending.outcome.reads as f64 * left);
             }
-            // the four hours that are allowed, and as much again up to a day
+            // beyond the allowed four hours, up to a day
             Kind::Moderation => {
                 let until = sending.created + chance.minute((8 * HOUR, 20 * HOUR));
                 sending.moderated_until = Some(until);
                 sending.sent = Some(until.max(sending.scheduled) + 5);
             }
             Kind::Stalled => {
-                // a campaign that takes half an hour or more
+                // a campaign that takes at least half an hour
                 sending.takes = sending.takes.max(30);
                 sending.stall = Some(Stall {
                     after: chance.between((0.2, 0.7)),
                     lasts: chance.minute((4 * HOUR, 10 * HOUR)),
                 });
             }
-            // the half hour that is allowed, three times and up to a morning
+            // from three times the allowed half hour up to a morning
             Kind::Overdue => {
                 sending.moderated_until = None;
                 sending.sent = Some(sending.scheduled + chance.minute((90, 6 * HOUR)));
@@ -526,14 +525,14 @@ impl Planter<'_> {
                 sending.denied = Some(looked_at);
                 sending.sent = None;
             }
-            // from twice what is allowed to a good part of the campaign
+            // from twice the tolerance to a large part of the campaign
             Kind::Backwards => {
                 sending.recount = Some(Recount {
                     minute: sent + minutes(chance.between((150.0, 1_400.0))),
                     factor: 1.0 - chance.between((0.10, 0.40)),
                 });
             }
-            // twice what is allowed and more
+            // at least twice the tolerance
             Kind::Disagreement => {
                 let off = chance.between((0.04, 0.20));
                 sending.reported_off = if chance.happens(0.5) { off } else { -off };
@@ -543,7 +542,7 @@ impl Planter<'_> {
         Some(())
     }
 
-    /// Nobody buys credits for a while.
+    /// Plants a time without purchases of credits.
     fn credits(&mut self) {
         let place = 0;
         let from = self.chance.minute((8 * DAY, 9 * DAY));
@@ -552,7 +551,7 @@ impl Planter<'_> {
         self.happened(Kind::Credits, Some(place), from, until);
     }
 
-    /// A campaign is planned that costs more than there is, until somebody notices.
+    /// Plants a scheduled campaign that costs more than the remaining credits.
     fn planned_too_much(&mut self) -> Option<()> {
         const PLACE: usize = 1;
         self.find(|planter| {
@@ -568,7 +567,7 @@ impl Planter<'_> {
             sending.moderated_until = None;
             sending.sent = None;
             sending.withdrawn = Some(until);
-            // the account never has more than a million; see `credits`
+            // an account never has more than a million credits; see `credits`
             sending.recipients = whole(planter.chance.between((1_500_000.0, 3_000_000.0)));
             planter.month.sendings.push(sending);
             planter.happened(Kind::CreditsScheduled, Some(PLACE), created, until);
@@ -578,7 +577,7 @@ impl Planter<'_> {
     }
 }
 
-/// Whether a campaign's provider can tell that this went wrong with it.
+/// Returns whether the provider of a campaign reports what is needed to detect this incident.
 fn can_have(kind: Kind, provider: Provider, sending: &Sending) -> bool {
     let whatsapp = sending.channel == Channel::Whatsapp;
     let untouched = sending.stall.is_none() && sending.denied.is_none();

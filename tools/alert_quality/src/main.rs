@@ -1,6 +1,6 @@
-//! How good the alerts are: a month with incidents, evaluated by a real Prometheus.
+//! Measures the quality of the alerts in a month with incidents, evaluated by Prometheus.
 //!
-//! The modules stand in the order in which data flows through them.
+//! The modules are listed in the order in which data flows through them.
 
 mod chance;
 
@@ -38,7 +38,7 @@ use crate::oracle::Oracle;
 use crate::prometheus::Prometheus;
 use crate::report::Report;
 
-/// The shipped rules, in the order in which Prometheus evaluates what they need of each other.
+/// The shipped rules, in the order of their dependencies.
 const SHIPPED: [&str; 4] = [
     "alerts/thresholds.yml",
     "alerts/recording.yml",
@@ -48,16 +48,16 @@ const SHIPPED: [&str; 4] = [
 
 const RIVALS: &str = "alerts/quality/rivals.yml";
 
-/// The month that the rules are tuned with.
+/// Seed of the month used to tune the rules.
 const SEED: u64 = 1;
 
-/// Measures how good the alerts are.
+/// Measures the quality of the alerts.
 #[derive(Parser)]
 struct Arguments {
-    /// Which month.
+    /// Seed of the month.
     #[arg(long, default_value_t = SEED)]
     seed: u64,
-    /// Where the report goes, beside standard output.
+    /// Additional output file of the report.
     #[arg(long)]
     report: Option<PathBuf>,
 }
@@ -91,13 +91,13 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
     let mut month = Month::ordinary(seed);
     let incidents = incident::plant(&mut month)?;
     let scraped = exporter::live(&month, &wanted)?;
-    progress(began, "the month is over");
+    progress(began, "month simulated");
     let prometheus = Prometheus::start().await?;
     prometheus.scraped(&scraped.series, MONTH).await?;
-    progress(began, "Prometheus has it");
+    progress(began, "samples written to Prometheus");
     let firings = rules::evaluate(&shipped, &prometheus, MONTH).await?;
     let rivals = rules::evaluate(&rivals, &prometheus, MONTH).await?;
-    progress(began, "the rules are evaluated");
+    progress(began, "rules evaluated");
 
     let oracle = Oracle {
         month: &month,
@@ -122,17 +122,14 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
                 "`campaign_delivery_ratio < 0.9` for 15m",
                 of("RivalFixedLimit"),
             ),
-            (
-                "last hour 25 % below the mean of 7 days",
-                of("RivalLastHour"),
-            ),
+            ("last hour 25 % below the 7-day mean", of("RivalLastHour")),
         ],
     };
     Ok(report.write()?)
 }
 
 fn progress(began: Instant, done: &str) {
-    // whoever reads the report from a pipe need not see this
+    // progress goes to standard error, so that the report can be piped
     let line = format!("{:>4} s: {done}\n", began.elapsed().as_secs());
     std::io::stderr()
         .write_all(line.as_bytes())

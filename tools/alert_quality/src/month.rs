@@ -1,20 +1,20 @@
-//! A month of some accounts: what is sent, and what goes on that must not alert anybody.
+//! A month of several accounts: campaigns, and events that must not cause alerts.
 
 use campaign_exporter::campaign::Channel;
 
 use crate::chance::{Chance, minutes, whole};
 use crate::sending::{DAY, Outcome, Recount, Sending};
 
-/// The days that are judged; the first is a Monday.
+/// Evaluated days; the first is a Monday.
 pub(crate) const DAYS: i64 = 30;
 
-/// The minutes of the month.
+/// Minutes of the month.
 pub(crate) const MONTH: i64 = DAYS * DAY;
 
-/// The days that the exporter reads back, a day more than the rules look.
+/// Lookback of the exporter in days, one more than the rules need.
 pub(crate) const LOOKBACK: i64 = 16 * DAY;
 
-/// A provider, as far as its habits differ.
+/// A provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Provider {
     ConstantContact,
@@ -22,27 +22,27 @@ pub(crate) enum Provider {
     Smsup,
 }
 
-/// An account and how it sends.
+/// An account and its sending pattern.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) name: &'static str,
     pub(crate) provider: Provider,
-    /// Campaigns on a day on which it sends.
+    /// Campaigns on a sending day.
     per_day: f64,
-    /// The days of the week on which it sends, Monday first.
+    /// Sending days of the week, starting with Monday.
     days: [bool; 7],
-    /// Its messages, from the smallest to the largest campaign.
+    /// Messages of the smallest and the largest campaign.
     volume: (f64, f64),
-    /// The part of its campaigns that is WhatsApp.
+    /// Share of WhatsApp campaigns.
     whatsapp: f64,
-    /// The part of its campaigns that has no link to click.
+    /// Share of campaigns without a link.
     without_link: f64,
-    /// Constant Contact documents no bounces and reports them to some.
+    /// Whether Constant Contact reports bounces, which it does not document.
     pub(crate) reports_bounces: bool,
     usual: Usual,
 }
 
-/// What an account's campaigns usually come to.
+/// Usual ratios of an account's campaigns.
 #[derive(Clone, Copy, Debug)]
 struct Usual {
     delivery: f64,
@@ -62,8 +62,8 @@ const USUAL: Usual = Usual {
     read: 0.65,
 };
 
-/// Every habit that an alert could stumble over: daily and weekly, large and tiny, one channel and
-/// two, with and without links, and an account in which nothing happens.
+/// Accounts with all relevant patterns: daily and weekly, large and tiny, one and two channels, with and
+/// without links, and without campaigns.
 pub(crate) const ACCOUNTS: [Account; 10] = [
     Account {
         name: "shoes-ch",
@@ -198,67 +198,67 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
 ];
 
-/// The account that is configured wrongly, once it is configured.
+/// The account that is configured incorrectly, once it is configured.
 pub(crate) const NEVER_READ: usize = 9;
 
-/// What goes wrong between the provider, the exporter and Prometheus for a while.
+/// A temporary problem between provider, exporter, and Prometheus.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
-    /// Whose; nothing where it is the exporter's.
+    /// Affected account; `None` for problems of the exporter.
     pub(crate) account: Option<usize>,
     pub(crate) from: i64,
     pub(crate) until: i64,
     pub(crate) what: What,
 }
 
-/// What goes wrong.
+/// Kind of problem.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What {
-    /// This part of the polls fails for this reason.
+    /// This share of the polls fails for this reason.
     Fails { reason: &'static str, part: f64 },
-    /// Each poll has values that cannot be read.
+    /// Each poll contains values that cannot be decoded.
     Unreadable,
-    /// Each poll's sums are not those of the campaigns.
+    /// The sums of each poll do not match the campaigns.
     Contradicted,
-    /// More campaigns than `max_campaigns`.
+    /// There are more campaigns than `max_campaigns`.
     Dropped,
     /// The token is not renewed.
     TokenNotRenewed,
-    /// A poll takes as many requests.
+    /// A poll takes this many requests.
     Requests(f64),
-    /// The exporter does not run.
+    /// The exporter is down.
     Down,
-    /// Prometheus does not know the exporter.
+    /// The exporter is not a target of Prometheus.
     Absent,
-    /// The configuration is bad.
+    /// The configuration is invalid.
     ReloadFailed,
     /// The account is not configured.
     Unconfigured,
-    /// Somebody has a number of their own for an account that does not exist.
+    /// There is an override for an account that does not exist.
     UnusedThreshold,
     /// Nobody buys credits.
     NoTopUps,
 }
 
 impl Trouble {
-    /// Whether it happens at a minute to an account, or to the exporter.
+    /// Returns whether the problem affects an account, or the exporter, at a minute.
     pub(crate) fn is_on(&self, account: Option<usize>, minute: i64) -> bool {
         self.account == account && (self.from..self.until).contains(&minute)
     }
 }
 
-/// All that happens.
+/// All events of a month.
 #[derive(Debug)]
 pub(crate) struct Month {
     pub(crate) seed: u64,
     pub(crate) sendings: Vec<Sending>,
     pub(crate) troubles: Vec<Trouble>,
-    /// The campaigns that go to a list that nobody has written to for long.
+    /// Campaigns sent to an old list.
     pub(crate) first_sends: Vec<String>,
 }
 
 impl Month {
-    /// A month in which nothing happens that anybody should be told.
+    /// Creates a month without incidents.
     pub(crate) fn ordinary(seed: u64) -> Self {
         let mut sendings = Vec::new();
         for (place, account) in ACCOUNTS.iter().enumerate() {
@@ -271,7 +271,7 @@ impl Month {
                 let most = whole(account.per_day.ceil());
                 let today = chance.successes(most, account.per_day / most.max(1) as f64);
                 for number in 0..today {
-                    // at hours at which nobody is woken
+                    // during working hours
                     let scheduled = day * DAY + chance.minute((8 * 60, 18 * 60));
                     let id = format!("{}-{}-{number}", account.name, day + LOOKBACK / DAY);
                     sendings.push(account.sending(place, id, scheduled, &mut chance));
@@ -289,14 +289,14 @@ impl Month {
         month
     }
 
-    /// The campaigns of an account.
+    /// Creates the campaigns of an account.
     pub(crate) fn of(&self, account: usize) -> impl Iterator<Item = &Sending> {
         let sendings = self.sendings.iter();
         sendings.filter(move |sending| sending.account == account)
     }
 
-    /// Some campaigns go to a list that nobody has written to for long: some 85 % arrive, the
-    /// others bounce, and more people than usual opt out (Burst SMS, help article 44001076747).
+    /// Sends some campaigns to old lists: about 85 % are delivered, the others bounce, and more recipients
+    /// than usual opt out (Burst SMS, help article 44001076747).
     fn first_sends(&mut self) {
         const HOW_MANY: usize = 8;
         let mut chance = Chance::named(self.seed, "first sends");
@@ -315,8 +315,7 @@ impl Month {
         }
     }
 
-    /// The exporter is restarted now and then, which takes a minute or three, and single polls
-    /// fail.
+    /// Adds occasional restarts of the exporter, which take one to three minutes, and single failed polls.
     fn restarts(&mut self) {
         let mut chance = Chance::named(self.seed, "restarts");
         for _ in 0..4 {
@@ -343,7 +342,7 @@ impl Month {
 }
 
 impl Sending {
-    /// Lets so many arrive, and of the others so many bounce; the rest is never heard of.
+    /// Sets deliveries, and the share of the others that bounces; the rest gets no receipt.
     pub(crate) fn deliver(&mut self, chance: &mut Chance, delivery: f64, bounced: f64) {
         let deliveries = chance.successes(self.recipients, delivery);
         self.outcome.deliveries = deliveries;
@@ -352,7 +351,7 @@ impl Sending {
 }
 
 impl Account {
-    /// An ordinary campaign.
+    /// Creates an ordinary campaign.
     pub(crate) fn sending(
         &self,
         place: usize,
@@ -367,11 +366,11 @@ impl Account {
         };
         let recipients = whole(chance.log_between(self.volume));
         let created = scheduled - chance.minute((30, 36 * 60));
-        // a person looks at some, which is over long before four hours
+        // some are moderated, for much less than four hours
         let moderated = chance
             .happens(0.3)
             .then(|| created + chance.minute((5, 180)));
-        // and the queue takes a while
+        // queueing takes some time
         let sent = scheduled.max(moderated.unwrap_or(created)) + chance.minute((0, 20));
         let mut sending = Sending {
             id,
@@ -399,9 +398,9 @@ impl Account {
         sending
     }
 
-    /// What people usually make of a campaign.
+    /// Draws the usual reactions of recipients.
     pub(crate) fn react(&self, sending: &mut Sending, chance: &mut Chance) {
-        // the smaller, the more a list is a matter of luck
+        // smaller lists vary more
         let delivery = if sending.recipients < 150 {
             chance.between((0.5, 1.0))
         } else {
@@ -429,7 +428,7 @@ impl Account {
             outcome.replies = chance.successes(deliveries, replied);
             sending.slow = chance.happens(0.2);
         }
-        // providers count anew, and come to a percent or two more or less
+        // recounts change the result by one or two percent
         if let Some(sent) = sending.sent
             && chance.happens(0.1)
         {

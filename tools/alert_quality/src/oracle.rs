@@ -1,7 +1,6 @@
-//! Since when something is bad by docs/alerts.md, told from the provider's own counts.
+//! Determines from the provider's own counts when incidents cross the thresholds of docs/alerts.md.
 //!
-//! It knows no rule and no metric, only the documented numbers, so that a rule that looks at the
-//! wrong thing or too late cannot agree with it.
+//! It uses only the documented thresholds, no rules or metrics, so it does not share mistakes of the rules.
 
 use campaign_exporter::campaign::Channel;
 
@@ -24,7 +23,7 @@ const DELIVERY_OF_BASELINE: [f64; 2] = [0.90, 0.75];
 const BOUNCES: [f64; 2] = [0.20, 0.40];
 const ACCOUNT_BOUNCES: [f64; 2] = [0.08, 0.125];
 const OPT_OUTS: [f64; 2] = [0.05, 0.10];
-/// Clicks that were to be expected.
+/// Minimum number of expected clicks.
 const LEAST_CLICKS: f64 = 20.0;
 const CLICKS_OF_BASELINE: f64 = 0.25;
 const READS_OF_BASELINE: f64 = 0.60;
@@ -45,14 +44,14 @@ const fn of<T: Copy>(numbers: [T; 2], depth: Depth) -> T {
     }
 }
 
-/// All that there is to know of a month.
+/// All data of a month.
 pub(crate) struct Oracle<'a> {
     pub(crate) month: &'a Month,
     pub(crate) known: &'a [Known],
 }
 
 impl Oracle<'_> {
-    /// The first minute at which it is bad, if it ever is by the documents.
+    /// Returns the first minute at which an incident meets the documented conditions, if it does.
     pub(crate) fn bad_since(&self, incident: &Incident) -> Option<i64> {
         let mut minutes = incident.from..(incident.until + 2 * DAY).min(MONTH);
         let campaign = || {
@@ -115,7 +114,7 @@ impl Oracle<'_> {
                         && sending.reported_off.abs() > DIFFERENCE
                 })
             }
-            // from the third poll that finds it
+            // from the third poll that finds the mismatch
             Kind::Contradiction => Some(incident.from + 2 * POLL_INTERVAL),
             Kind::Flapping => minutes.find(|minute| self.polls_fail(incident.account, *minute)),
             Kind::Stale(depth) => {
@@ -150,7 +149,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// What was sent so long ago, by an account over a channel.
+    /// Returns the campaigns of an account and a channel with an age in a range.
     fn sent(
         &self,
         account: usize,
@@ -165,7 +164,7 @@ impl Oracle<'_> {
         })
     }
 
-    /// A ratio of the campaigns of the two weeks before the last day, if they are enough.
+    /// Returns a ratio of the baseline, if its volume suffices.
     fn baseline(
         &self,
         sending: (usize, &Channel),
@@ -249,7 +248,7 @@ impl Oracle<'_> {
         sums.1 >= LEAST_RECENT && sums.0 > limit * sums.1 && bad >= 2
     }
 
-    /// The polls of an account: the minute at which each ended, and whether it failed.
+    /// Returns end minute and failure of each poll of an account.
     fn polls(&self, account: Option<usize>) -> impl DoubleEndedIterator<Item = (i64, bool)> {
         let known = account.and_then(|account| self.known.get(account));
         let polls = known.map_or(&[][..], |known| &known.polls);
@@ -286,7 +285,7 @@ impl Oracle<'_> {
         now < REQUESTS_LEFT * REQUESTS_A_DAY && now < pace * until_midnight
     }
 
-    /// Whether a token runs out soon and was not renewed for a while.
+    /// Returns whether a token expires soon and has not been renewed for a while.
     fn token(&self, account: Option<usize>, minute: i64, left: i64, not_renewed: i64) -> bool {
         let expiry = |minute: i64| {
             let known = self.known.get(account?)?;
@@ -315,7 +314,7 @@ fn is_mature(sending: &Sending, minute: i64) -> bool {
     sending.age(minute).is_some_and(|age| age >= maturity)
 }
 
-/// What is no longer pending, where the provider tells.
+/// Returns the messages no longer pending, if the provider reports pending ones.
 fn decided(sending: &Sending, counted: &Counted) -> f64 {
     let pending = match sending.channel {
         Channel::Whatsapp => counted.pending,
@@ -333,7 +332,7 @@ fn delivers_badly(sending: &Sending, minute: i64, depth: Depth) -> bool {
         && surely_below(counted.deliveries as f64, decided, of(DELIVERY, depth))
 }
 
-/// In progress, more than a tenth to go, and nothing new for an hour.
+/// Returns whether a campaign is in progress, with more than a tenth to go and no change for an hour.
 fn stands_still(sending: &Sending, minute: i64) -> bool {
     let (now, before) = (sending.counted(minute), sending.counted(minute - HOUR));
     let left = sending
@@ -345,7 +344,7 @@ fn stands_still(sending: &Sending, minute: i64) -> bool {
         && sending.age(minute - HOUR).is_some()
 }
 
-/// Half of a 95 % interval around a ratio (normal approximation).
+/// Returns half the width of a 95 % interval (normal approximation).
 fn margin(ratio: f64, of: f64) -> f64 {
     1.96 * (ratio * (1.0 - ratio) / of).sqrt()
 }

@@ -1,4 +1,4 @@
-//! A real Prometheus that is given a past and asked about it.
+//! Runs a Prometheus, backfills it, and queries it.
 
 use std::net::TcpListener;
 use std::ops::Range;
@@ -14,20 +14,20 @@ use tokio::process::{Child, Command};
 use crate::exporter::{SCRAPED_AT, start};
 use crate::series::{Labels, Series};
 
-/// The label that a metric's name is.
+/// Label that holds the metric name.
 pub(crate) const NAME: &str = "__name__";
 
-/// What says that a series ends, instead of that nothing came:
+/// Staleness marker, which ends a series:
 /// <https://prometheus.io/docs/specs/prw/remote_write_spec/#stale-markers>.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
-/// Samples of one request: a few megabytes.
+/// Samples per request, a few megabytes.
 const BATCH: usize = 200_000;
 
-/// How long it may take to start.
+/// Startup timeout.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// A Prometheus as a process. Dropping it kills it.
+/// A Prometheus process. Killed when dropped.
 pub(crate) struct Prometheus {
     _child: Child,
     _folder: TempDir,
@@ -35,7 +35,7 @@ pub(crate) struct Prometheus {
     client: reqwest::Client,
 }
 
-// The messages of remote write 1.0: <https://prometheus.io/docs/specs/prw/remote_write_spec/>.
+// Messages of remote write 1.0: <https://prometheus.io/docs/specs/prw/remote_write_spec/>.
 
 #[derive(Clone, PartialEq, Message)]
 struct WriteRequest {
@@ -67,7 +67,7 @@ struct Sample {
     timestamp: i64,
 }
 
-/// The answer to a query.
+/// Response to a query.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
@@ -82,27 +82,27 @@ struct Found {
     result: Vec<Row>,
 }
 
-/// A series of a result, and the minutes at which it has a value.
+/// A resulting series, and the minutes at which it has a value.
 #[derive(Deserialize)]
 struct Row {
     metric: Labels,
     values: Vec<(i64, String)>,
 }
 
-/// A series of a result.
+/// A resulting series.
 pub(crate) struct Points {
     pub(crate) labels: Labels,
-    /// Minutes of the month, and the value then.
+    /// Minutes of the month, with values.
     pub(crate) values: Vec<(i64, f64)>,
 }
 
 impl Prometheus {
-    /// Starts one that has no samples and scrapes nothing.
+    /// Starts an empty Prometheus without targets.
     pub(crate) async fn start() -> Result<Self> {
         let folder = TempDir::new()?;
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "global: {}\n")?;
-        // it cannot be asked for any free port, so the system is asked first
+        // it cannot choose a free port itself
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         let log = std::fs::File::create(folder.path().join("log"))?;
         let mut child = Command::new("prometheus")
@@ -114,15 +114,15 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
             .arg("--storage.tsdb.retention.time=100y")
-            // The whole month is one block in memory. What rules record is written after what they
-            // read, and Prometheus takes samples that are half a block older than its newest.
+            // The whole month is one block in memory. Recorded samples are written after scraped ones,
+            // and Prometheus accepts samples up to half a block older than the newest.
             .arg("--storage.tsdb.min-block-duration=3000h")
             .arg("--storage.tsdb.max-block-duration=3000h")
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .context("prometheus is needed on the PATH (Debian: package prometheus)")?;
+            .context("prometheus not found in PATH (Debian package: prometheus)")?;
         let client = reqwest::Client::new();
         let url = format!("http://{address}/-/ready");
         let ready = async {
@@ -148,11 +148,11 @@ impl Prometheus {
         })
     }
 
-    /// Writes what was scraped, each minute of it, hour by hour.
+    /// Writes the scraped samples of every minute, hour by hour.
     pub(crate) async fn scraped(&self, series: &[Series], minutes: i64) -> Result<()> {
         const HOUR: i64 = 60;
         let mut batch = Batch::default();
-        // where each series is in its changes
+        // position in the changes of each series
         let mut cursors = vec![(0_usize, None::<f64>); series.len()];
         for hour in (0..minutes).step_by(60) {
             for (series, (cursor, value)) in series.iter().zip(&mut cursors) {
@@ -175,7 +175,7 @@ impl Prometheus {
         batch.send(self).await
     }
 
-    /// Writes what a rule recorded at an interval: the points, and where a series ends.
+    /// Writes the results of a rule at an interval, with staleness markers.
     pub(crate) async fn recorded(
         &self,
         recorded: &[Points],
@@ -198,7 +198,7 @@ impl Prometheus {
         batch.send(self).await
     }
 
-    /// Evaluates an expression at minutes that are an interval apart.
+    /// Evaluates an expression at an interval.
     pub(crate) async fn query(
         &self,
         query: &str,
@@ -248,7 +248,7 @@ fn sample(minute: i64, second: i64, value: f64) -> Sample {
     }
 }
 
-/// Samples that are sent together.
+/// A batch of samples.
 #[derive(Default)]
 struct Batch {
     request: WriteRequest,

@@ -1,4 +1,4 @@
-//! The figures as a table, and whether they are good enough.
+//! Formats the results, and compares them with the targets.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -9,13 +9,13 @@ use crate::rules::Firing;
 use crate::score::{self, FalseAlert, Verdict};
 use crate::sending::DAY;
 
-/// How much longer than the least possible the slowest alert may take.
+/// Maximum delay relative to the minimum delay.
 const SLOWEST: f64 = 1.2;
 
-/// False alerts a week, less than which there have to be.
+/// Upper bound for false alerts per week.
 const FALSE_A_WEEK: f64 = 1.0;
 
-/// What was found.
+/// Results.
 pub(crate) struct Report<'a> {
     pub(crate) month: &'a Month,
     pub(crate) incidents: &'a [Incident],
@@ -25,17 +25,17 @@ pub(crate) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// The report, and what misses its target.
+    /// Returns the report, and the missed targets.
     pub(crate) fn write(&self) -> Result<(String, Vec<String>), fmt::Error> {
         let mut out = String::new();
         let mut missed = Vec::new();
-        let told = score::false_alerts(self.firings, self.incidents, &["warning", "critical"]);
+        let wrong = score::false_alerts(self.firings, self.incidents, &["warning", "critical"]);
         let info = score::false_alerts(self.firings, self.incidents, &["info"]);
         let judged = self.verdicts.iter().filter(|verdict| verdict.is_judged());
         writeln!(
             out,
-            "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} incidents planted, {} of \
-             them to be told.\n",
+            "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} planted incidents, of \
+             which {} must fire an alert.\n",
             self.month.seed,
             self.month
                 .sendings
@@ -46,21 +46,21 @@ impl Report<'_> {
             judged.count(),
         )?;
         self.write_kinds(&mut out, &mut missed)?;
-        let a_week = per_week(told.len());
+        let a_week = per_week(wrong.len());
         if a_week >= FALSE_A_WEEK {
-            missed.push(format!("{a_week:.1} false alerts a week"));
+            missed.push(format!("{a_week:.1} false alerts per week"));
         }
         writeln!(
             out,
-            "\nFalse alerts: {} in the month, {a_week:.2} a week; of severity info: {}, {:.2} a \
+            "\nFalse alerts: {} in the month, {a_week:.2} per week; with severity info: {}, {:.2} per \
              week.\n",
-            told.len(),
+            wrong.len(),
             info.len(),
             per_week(info.len())
         )?;
-        self.write_false(&mut out, &told)?;
+        self.write_false(&mut out, &wrong)?;
         self.write_false(&mut out, &info)?;
-        self.write_rivals(&mut out, told.len())?;
+        self.write_rivals(&mut out, wrong.len())?;
         Ok((out, missed))
     }
 
@@ -73,7 +73,7 @@ impl Report<'_> {
                 .push(verdict);
         }
         out.push_str(
-            "| incident | alert | planted | to be told | told | median | worst | floor | \
+            "| incident | alert | planted | should fire | fired | median | worst | floor | \
              worst / floor |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (kind, verdicts) in kinds {
@@ -83,7 +83,7 @@ impl Report<'_> {
                 .collect();
             let mut times: Vec<_> = judged
                 .iter()
-                .filter_map(|verdict| verdict.told_after)
+                .filter_map(|verdict| verdict.fired_after)
                 .collect();
             times.sort_unstable();
             let (alert, severity) = kind.alert();
@@ -92,10 +92,10 @@ impl Report<'_> {
             let ratio = worst.map(|worst| worst as f64 / floor as f64);
             for verdict in &judged {
                 let name = verdict.name();
-                match verdict.told_after {
-                    None => missed.push(format!("never told: {name}")),
+                match verdict.fired_after {
+                    None => missed.push(format!("no alert: {name}")),
                     Some(after) if after as f64 > SLOWEST * floor as f64 => {
-                        missed.push(format!("told after {after} minutes: {name}"));
+                        missed.push(format!("alert after {after} minutes: {name}"));
                     }
                     Some(_) => {}
                 }
@@ -112,27 +112,31 @@ impl Report<'_> {
             )?;
         }
         out.push_str(
-            "\nTimes in minutes since the provider's own counts are bad by docs/alerts.md. Floor: \
-             a poll (5), a scrape (1), an evaluation (1) and the rule's `for`.\n",
+            "\nTimes in minutes since the provider's own counts crossed the thresholds of docs/alerts.md. \
+             Floor: a poll (5), a scrape (1), an evaluation (1), and the rule's `for`.\n",
         );
         let small: Vec<_> = self
             .verdicts
             .iter()
             .filter(|verdict| verdict.incident.small)
             .collect();
-        let told = small.iter().filter(|verdict| {
+        let fired = small.iter().filter(|verdict| {
             let mut firings = self.firings.iter();
-            firings.any(|firing| score::tells_of(firing, &verdict.incident))
+            firings.any(|firing| score::is_alert_for(firing, &verdict.incident))
         });
         writeln!(
             out,
-            "\nBelow the documented minimum of messages: {} planted, {} told.",
+            "\nBelow the documented minimum volume: {} planted, {} fired an alert.",
             small.len(),
-            told.count()
+            fired.count()
         )?;
         for verdict in self.verdicts {
             if !verdict.incident.small && verdict.bad_since.is_none() {
-                writeln!(out, "\nNever bad by the documents: {}.", verdict.name())?;
+                writeln!(
+                    out,
+                    "\nNever above the documented thresholds: {}.",
+                    verdict.name()
+                )?;
             }
         }
         Ok(())
@@ -154,7 +158,7 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// What is true at the time of a false alert.
+    /// Describes the circumstances of a false alert.
     fn cause(&self, alert: &FalseAlert) -> String {
         let mut sendings = self.month.sendings.iter();
         let campaign = alert.campaign.as_ref();
@@ -208,20 +212,20 @@ impl Report<'_> {
             near.map(|incident| format!("after {:?} from {}", incident.kind, time(incident.from))),
         );
         if causes.is_empty() {
-            causes.push("nothing planted near".to_owned());
+            causes.push("no incident nearby".to_owned());
         }
         causes.join("; ")
     }
 
-    fn write_rivals(&self, out: &mut String, told: usize) -> fmt::Result {
+    fn write_rivals(&self, out: &mut String, wrong: usize) -> fmt::Result {
         let about: Vec<_> = self
             .verdicts
             .iter()
             .filter(|verdict| verdict.incident.kind.is_about_delivery() && verdict.is_judged())
             .collect();
         out.push_str(
-            "\n## Delivery incidents, beside the rules that people write today\n\n| rules | to be \
-             told | told | median | worst | false alerts a week |\n|---|--:|--:|--:|--:|--:|\n",
+            "\n## Delivery incidents, compared with commonly used rules\n\n| rules | should \
+             fire | fired | median | worst | false alerts per week |\n|---|--:|--:|--:|--:|--:|\n",
         );
         let mut row = |name: &str, mut times: Vec<i64>, false_alerts: usize| {
             times.sort_unstable();
@@ -235,12 +239,16 @@ impl Report<'_> {
                 per_week(false_alerts)
             )
         };
-        let own = about.iter().filter_map(|verdict| verdict.told_after);
-        row("these, false alerts of all of them", own.collect(), told)?;
+        let own = about.iter().filter_map(|verdict| verdict.fired_after);
+        row(
+            "the shipped rules, with all their false alerts",
+            own.collect(),
+            wrong,
+        )?;
         for (name, firings) in self.rivals {
             let times = about
                 .iter()
-                .filter_map(|verdict| score::rival_told(firings, verdict));
+                .filter_map(|verdict| score::rival_delay(firings, verdict));
             let wrong = score::false_rivals(firings, self.incidents);
             row(name, times.collect(), wrong.len())?;
         }
@@ -253,7 +261,7 @@ impl Report<'_> {
 }
 
 impl Verdict {
-    /// Whether somebody has to be told.
+    /// Returns whether an alert is required.
     pub(crate) const fn is_judged(&self) -> bool {
         !self.incident.small && self.bad_since.is_some()
     }
@@ -282,7 +290,7 @@ fn per_week(count: usize) -> f64 {
     count as f64 * 7.0 / DAYS as f64
 }
 
-/// The one in the middle, or the later of two.
+/// Returns the median, or the upper of two.
 fn median(sorted: &[i64]) -> Option<i64> {
     sorted.get(sorted.len() / 2).copied()
 }
@@ -291,7 +299,7 @@ fn shown(number: Option<i64>) -> String {
     number.map_or_else(|| "–".to_owned(), |number| number.to_string())
 }
 
-/// A minute of the month as people write it.
+/// Formats a minute of the month.
 fn time(minute: i64) -> String {
     format!(
         "day {} {:02}:{:02}",

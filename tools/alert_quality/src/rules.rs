@@ -1,9 +1,9 @@
-//! Rules as Prometheus evaluates them, minute by minute.
+//! Evaluates rules minute by minute.
 //!
-//! `promtool test rules` evaluates a month of these rules for about an hour, since it parses, selects
-//! and commits anew each minute. A range query evaluates the same expressions at the same minutes in
-//! a fraction of that. Prometheus evaluates; what is done here is what its rule manager does around
-//! it: recorded results are written back, and `for` and `keep_firing_for` are counted.
+//! `promtool test rules` takes about an hour for a month of these rules, since it parses, selects, and
+//! commits every minute. Range queries evaluate the same expressions at the same minutes in a fraction of
+//! that time. This module does the rest of the rule manager's work: it writes recorded results back, and
+//! applies `for` and `keep_firing_for`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -15,8 +15,8 @@ use serde::Deserialize;
 use crate::prometheus::{NAME, Points, Prometheus};
 use crate::series::Labels;
 
-/// Minutes of one range query, a multiple of any interval: Prometheus gives 11,000 points of a
-/// series at most.
+/// Minutes per range query, a multiple of every interval. Prometheus returns at most 11,000 points per
+/// series.
 const WINDOW: i64 = 10_800;
 
 #[derive(Deserialize)]
@@ -45,12 +45,12 @@ pub(crate) struct Rule {
     keep_firing_for: String,
     #[serde(default)]
     pub(crate) labels: Labels,
-    /// Minutes between two evaluations; its group has it.
+    /// Evaluation interval of its group, in minutes.
     #[serde(skip)]
     interval: i64,
 }
 
-/// An alert that fired, from a minute to before another.
+/// A fired alert, with its start and end minutes.
 #[derive(Clone, Debug)]
 pub(crate) struct Firing {
     pub(crate) alert: String,
@@ -59,13 +59,13 @@ pub(crate) struct Firing {
     pub(crate) until: i64,
 }
 
-/// The rules of some files, in the order in which they are evaluated.
+/// Rules in the order of evaluation.
 pub(crate) fn read(files: &[&Path]) -> Result<Vec<Rule>> {
     let mut rules = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(file)?;
         let file: File = serde_saphyr::from_str(&text)
-            .with_context(|| format!("{} is no rule file", file.display()))?;
+            .with_context(|| format!("{} is not a rule file", file.display()))?;
         for group in file.groups {
             let interval = in_minutes(&group.interval).max(1);
             let of_group = group.rules.into_iter();
@@ -75,7 +75,7 @@ pub(crate) fn read(files: &[&Path]) -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// The alerts and what they read. The rest is for dashboards, and takes as long again.
+/// Keeps the alerts and the rules that they use. The others are for dashboards and would double the time.
 pub(crate) fn needed(rules: Vec<Rule>) -> Vec<Rule> {
     let mut read = HashSet::new();
     let mut needed: Vec<Rule> = Vec::new();
@@ -89,7 +89,7 @@ pub(crate) fn needed(rules: Vec<Rule>) -> Vec<Rule> {
     needed
 }
 
-/// The words of the expressions; what metrics are called that they read is among them.
+/// Returns the identifiers in the expressions, which include the metrics.
 pub(crate) fn words(rules: &[Rule]) -> HashSet<String> {
     let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == ':';
     let words = rules
@@ -99,12 +99,12 @@ pub(crate) fn words(rules: &[Rule]) -> HashSet<String> {
 }
 
 impl Rule {
-    /// How long it waits, in minutes.
+    /// Returns `for` in minutes.
     pub(crate) fn waits(&self) -> i64 {
         in_minutes(&self.hold)
     }
 
-    /// What it results in, in all minutes.
+    /// Evaluates the rule in all minutes.
     async fn evaluate(&self, prometheus: &Prometheus, minutes: i64) -> Result<Vec<Points>> {
         let windows = (0..minutes).step_by(usize::try_from(WINDOW)?);
         let queries = windows.map(|from| {
@@ -125,7 +125,7 @@ impl Rule {
     }
 }
 
-/// Evaluates all rules in all minutes. Returns the alerts that fired.
+/// Evaluates all rules in all minutes, and returns the alerts that fired.
 pub(crate) async fn evaluate(
     rules: &[Rule],
     prometheus: &Prometheus,
@@ -159,9 +159,8 @@ pub(crate) async fn evaluate(
     Ok(fired)
 }
 
-/// When an alert fires that is active at some evaluations and not at others, as Prometheus' rule
-/// manager has it: once it has been active for `waits` without a gap, and until it has not been for
-/// `keeps`.
+/// Returns when an alert fires, like Prometheus' rule manager: after it has been active for `waits` without
+/// a gap, until it has been inactive for `keeps`.
 fn firing(
     evaluations: impl Iterator<Item = (i64, bool)>,
     end: i64,
@@ -190,7 +189,7 @@ fn firing(
     periods
 }
 
-/// A duration of one unit, as the rule files have them; none is none.
+/// Parses a duration with a single unit; `None` is zero.
 fn in_minutes(duration: &str) -> i64 {
     let unit = duration.trim_start_matches(|char: char| char.is_ascii_digit());
     let number: i64 = duration.trim_end_matches(unit).parse().unwrap_or_default();

@@ -1,33 +1,33 @@
-//! Which alerts told of which incidents, how soon, and which told of none.
+//! Matches alerts with incidents: detections, delays, and false alerts.
 
 use crate::incident::{Depth, Incident, Kind};
 use crate::month::ACCOUNTS;
 use crate::rules::{Firing, Rule};
 use crate::sending::DAY;
 
-/// How long after an incident alerts may still be about it: until its campaigns are no longer
-/// recent, and what is kept firing.
+/// How long after an incident alerts may still belong to it: until its campaigns are no longer recent, plus
+/// `keep_firing_for`.
 const AFTERMATH: i64 = DAY + 180;
 
-/// The minutes that an alert needs anyway: until a scrape and until an evaluation.
+/// Minimum delay of an alert in minutes: a scrape and an evaluation.
 const SCRAPE_AND_EVALUATION: i64 = 2;
 
-/// The minutes until a poll.
+/// Minutes until a poll.
 const POLL: i64 = 5;
 
-/// What became of an incident.
+/// Outcome of an incident.
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) incident: Incident,
-    /// Since when somebody should be told, if anybody should.
+    /// When an alert is required, if it is.
     pub(crate) bad_since: Option<i64>,
-    /// How many minutes later the alert fired.
-    pub(crate) told_after: Option<i64>,
-    /// The least that it can take.
+    /// Delay of the alert in minutes.
+    pub(crate) fired_after: Option<i64>,
+    /// Minimum delay.
     pub(crate) floor: i64,
 }
 
-/// An alert that fired without a reason.
+/// A false alert.
 #[derive(Debug)]
 pub(crate) struct FalseAlert {
     pub(crate) alert: String,
@@ -38,7 +38,7 @@ pub(crate) struct FalseAlert {
 }
 
 impl Kind {
-    /// The alert that tells of it, and its severity.
+    /// Returns the alert for an incident, and its severity.
     pub(crate) const fn alert(self) -> (&'static str, &'static str) {
         const fn severity(depth: Depth) -> &'static str {
             match depth {
@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// A metric that tells its rule from another one of the same alert.
+    /// Returns a metric that distinguishes its rule from others of the same alert.
     const fn metric(self) -> &'static str {
         match self {
             Self::Disagreement => "campaign_reported_delivery_ratio",
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// The other alerts that may tell of it: they say as much that is true.
+    /// Returns other alerts that are also correct for this incident.
     const fn others(self) -> &'static [&'static str] {
         match self {
             Self::Delivery(_) => &["CampaignBounceSpike"],
@@ -118,7 +118,7 @@ impl Kind {
         }
     }
 
-    /// Whether it takes a poll to show.
+    /// Returns whether detection requires a poll.
     const fn needs_poll(self) -> bool {
         !matches!(
             self,
@@ -126,12 +126,12 @@ impl Kind {
         )
     }
 
-    /// Whether messages do not arrive: what the rivals look for.
+    /// Returns whether deliveries fail, which the rivals detect.
     pub(crate) const fn is_about_delivery(self) -> bool {
         matches!(self, Self::Delivery(_) | Self::AccountDelivery(_))
     }
 
-    /// Whether it lowers a delivery ratio, so that a rival that fires is right.
+    /// Returns whether the incident lowers a delivery ratio, so that a rival may fire.
     const fn lowers_delivery(self) -> bool {
         self.is_about_delivery()
             || matches!(
@@ -151,7 +151,7 @@ impl Firing {
     }
 }
 
-/// Whether an alert is about what an incident happened to, and at its time.
+/// Returns whether an alert matches the subject and time of an incident.
 fn is_about(firing: &Firing, incident: &Incident) -> bool {
     let account = incident.account.and_then(|account| ACCOUNTS.get(account));
     let same_account = account.is_none_or(|account| firing.label("account") == Some(account.name));
@@ -163,13 +163,14 @@ fn is_about(firing: &Firing, incident: &Incident) -> bool {
     same_account && same_campaign && in_time
 }
 
-pub(crate) fn tells_of(firing: &Firing, incident: &Incident) -> bool {
+/// Returns whether a firing is an alert for an incident.
+pub(crate) fn is_alert_for(firing: &Firing, incident: &Incident) -> bool {
     let (alert, _) = incident.kind.alert();
     let named = firing.alert == alert || incident.kind.others().contains(&firing.alert.as_str());
     named && is_about(firing, incident)
 }
 
-/// What became of an incident that is bad since a minute.
+/// Returns the outcome of an incident that requires an alert since a minute.
 pub(crate) fn judge(
     incident: Incident,
     bad_since: Option<i64>,
@@ -177,13 +178,13 @@ pub(crate) fn judge(
     rules: &[Rule],
 ) -> Verdict {
     let (alert, severity) = incident.kind.alert();
-    let told = firings.iter().filter(|firing| {
+    let matching = firings.iter().filter(|firing| {
         firing.alert == alert
             && firing.severity() == Some(severity)
             && is_about(firing, &incident)
             && bad_since.is_some_and(|since| firing.until > since)
     });
-    let told = told.map(|firing| firing.from).min();
+    let fired = matching.map(|firing| firing.from).min();
     let mut rules = rules.iter();
     let rule = rules.find(|rule| {
         rule.alert == alert
@@ -192,16 +193,16 @@ pub(crate) fn judge(
     });
     let poll = if incident.kind.needs_poll() { POLL } else { 0 };
     Verdict {
-        told_after: told
+        fired_after: fired
             .zip(bad_since)
-            .map(|(told, since)| (told - since).max(0)),
+            .map(|(fired, since)| (fired - since).max(0)),
         floor: poll + SCRAPE_AND_EVALUATION + rule.map_or(0, Rule::waits),
         incident,
         bad_since,
     }
 }
 
-/// The alerts of these severities that tell of nothing that happened, each time they fired.
+/// Returns the false alerts of these severities.
 pub(crate) fn false_alerts(
     firings: &[Firing],
     incidents: &[Incident],
@@ -211,12 +212,15 @@ pub(crate) fn false_alerts(
         let counts = firing
             .severity()
             .is_some_and(|severity| severities.contains(&severity));
-        counts && !incidents.iter().any(|incident| tells_of(firing, incident))
+        counts
+            && !incidents
+                .iter()
+                .any(|incident| is_alert_for(firing, incident))
     });
-    told_once(unexplained)
+    merged(unexplained)
 }
 
-/// The same for a rival.
+/// Returns the false alerts of a rival.
 pub(crate) fn false_rivals(firings: &[Firing], incidents: &[Incident]) -> Vec<FalseAlert> {
     let unexplained = firings.iter().filter(|firing| {
         let mut bad = incidents
@@ -224,34 +228,34 @@ pub(crate) fn false_rivals(firings: &[Firing], incidents: &[Incident]) -> Vec<Fa
             .filter(|incident| incident.kind.lowers_delivery());
         !bad.any(|incident| is_about(firing, incident))
     });
-    told_once(unexplained)
+    merged(unexplained)
 }
 
-/// When a rival first told of an incident, counted from when it is bad: it may be earlier.
-pub(crate) fn rival_told(firings: &[Firing], verdict: &Verdict) -> Option<i64> {
-    let told = firings.iter().filter(|firing| {
+/// Returns the delay until a rival detects an incident, possibly negative.
+pub(crate) fn rival_delay(firings: &[Firing], verdict: &Verdict) -> Option<i64> {
+    let matching = firings.iter().filter(|firing| {
         is_about(firing, &verdict.incident) && firing.until > verdict.incident.from
     });
-    Some(told.map(|firing| firing.from).min()? - verdict.bad_since?)
+    Some(matching.map(|firing| firing.from).min()? - verdict.bad_since?)
 }
 
-/// A warning and a critical alert at the same time are one alert.
-fn told_once<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
+/// Merges simultaneous warnings and critical alerts.
+fn merged<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
     let mut firings: Vec<&Firing> = firings.collect();
     firings.sort_by_key(|firing| firing.from);
-    let mut told: Vec<FalseAlert> = Vec::new();
+    let mut alerts: Vec<FalseAlert> = Vec::new();
     for firing in firings {
         let account = firing.label("account").map(str::to_owned);
         let campaign = firing.label("campaign_id").map(str::to_owned);
-        let same = told.iter_mut().find(|told| {
-            told.alert == firing.alert
-                && told.account == account
-                && told.campaign == campaign
-                && firing.from <= told.until
+        let same = alerts.iter_mut().find(|found| {
+            found.alert == firing.alert
+                && found.account == account
+                && found.campaign == campaign
+                && firing.from <= found.until
         });
         match same {
-            Some(told) => told.until = told.until.max(firing.until),
-            None => told.push(FalseAlert {
+            Some(found) => found.until = found.until.max(firing.until),
+            None => alerts.push(FalseAlert {
                 alert: firing.alert.clone(),
                 account,
                 campaign,
@@ -260,5 +264,5 @@ fn told_once<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
             }),
         }
     }
-    told
+    alerts
 }

@@ -1,6 +1,6 @@
-//! A campaign as its provider counts it, minute by minute.
+//! A campaign as counted by its provider, minute by minute.
 //!
-//! Minutes count from the beginning of the month; what was sent before has negative ones.
+//! Minutes count from the start of the month; earlier campaigns have negative ones.
 
 use campaign_exporter::campaign::{Channel, Status};
 
@@ -9,58 +9,58 @@ use crate::chance::whole;
 /// A day in minutes.
 pub(crate) const DAY: i64 = 1_440;
 
-/// A campaign is sent in as many parts: enough that no step of its counts shows.
+/// Number of parts in which a campaign is sent, enough for smooth counts.
 const PARTS: i64 = 12;
 
-/// From this age on all is counted.
+/// Age from which counts are final.
 const SETTLED: i64 = 3 * DAY;
 
-/// A campaign, all of whose future is known.
+/// A campaign with its complete history.
 #[derive(Clone, Debug)]
 pub(crate) struct Sending {
     pub(crate) id: String,
-    /// The place of its account among the accounts.
+    /// Index of the account.
     pub(crate) account: usize,
     pub(crate) channel: Channel,
     pub(crate) created: i64,
     pub(crate) scheduled: i64,
-    /// Until when somebody at the provider looks at it.
+    /// End of moderation.
     pub(crate) moderated_until: Option<i64>,
-    /// When sending begins.
+    /// Start of sending.
     pub(crate) sent: Option<i64>,
     pub(crate) denied: Option<i64>,
-    /// When it is deleted, unsent.
+    /// Deletion of an unsent campaign.
     pub(crate) withdrawn: Option<i64>,
     pub(crate) recipients: u64,
-    /// Whether the provider counts recipients, who are there at once, and not sends.
+    /// Whether the provider counts recipients, which are complete from the start, instead of sends.
     pub(crate) counts_recipients: bool,
-    /// How long sending takes.
+    /// Duration of sending.
     pub(crate) takes: i64,
     pub(crate) stall: Option<Stall>,
     pub(crate) outcome: Outcome,
-    /// Whether many phones are off, so that deliveries go on for a day.
+    /// Whether many phones are off, so that deliveries continue for a day.
     pub(crate) slow: bool,
     pub(crate) recount: Option<Recount>,
-    /// By how much the provider's own ratio is off.
+    /// Error of the provider's own ratio.
     pub(crate) reported_off: f64,
 }
 
-/// Sending stops for a while.
+/// A pause of sending.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stall {
-    /// After which share of the messages.
+    /// Share of messages sent before the pause.
     pub(crate) after: f64,
     pub(crate) lasts: i64,
 }
 
-/// Deliveries are counted anew.
+/// A recount of deliveries.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recount {
     pub(crate) minute: i64,
     pub(crate) factor: f64,
 }
 
-/// The counts in the end.
+/// Final counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) deliveries: u64,
@@ -71,7 +71,7 @@ pub(crate) struct Outcome {
     pub(crate) replies: u64,
 }
 
-/// The counts at a minute.
+/// Counts at a minute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counted {
     pub(crate) status: Status,
@@ -82,16 +82,16 @@ pub(crate) struct Counted {
     pub(crate) opt_outs: u64,
     pub(crate) reads: u64,
     pub(crate) replies: u64,
-    /// Neither delivered nor bounced: WhatsApp's providers tell, others do not.
+    /// Neither delivered nor bounced; reported for WhatsApp only.
     pub(crate) pending: u64,
 }
 
-/// How long something takes: shares of the whole, each with a mean time in minutes.
+/// Delays: shares of the total, each with a mean in minutes.
 type Delays = &'static [(f64, f64)];
 
-// The shares and times are this project's reading of what providers tell: receipts of text messages
-// within seconds, those of phones that are off within the hour; WhatsApp marketing messages wait for
-// the phone; people click and read in the first hours.
+// Shares and times follow the documentation of providers: SMS receipts arrive within seconds, or within an
+// hour if the phone is off; WhatsApp marketing messages wait for the phone; recipients click and read in
+// the first hours.
 const SMS_DELIVERY: Delays = &[(0.80, 2.0), (0.17, 10.0), (0.03, 20.0)];
 const SMS_BOUNCE: Delays = &[(0.75, 4.0), (0.25, 30.0)];
 const WHATSAPP_DELIVERY: Delays = &[(0.80, 3.0), (0.15, 60.0), (0.05, 480.0)];
@@ -102,7 +102,7 @@ const OPT_OUT: Delays = &[(0.70, 20.0), (0.30, 240.0)];
 const READ: Delays = &[(0.55, 20.0), (0.45, 200.0)];
 
 impl Sending {
-    /// When the provider begins to list it.
+    /// Returns when the provider starts to list the campaign.
     pub(crate) const fn listed_from(&self, lists_planned: bool) -> Option<i64> {
         if lists_planned {
             Some(self.created)
@@ -111,18 +111,18 @@ impl Sending {
         }
     }
 
-    /// Since when it has been under way at a minute; nothing if nothing was sent yet.
+    /// Returns the time since sending started; `None` if nothing has been sent yet.
     pub(crate) fn age(&self, minute: i64) -> Option<i64> {
         let sent = self.sent?;
         (minute >= sent).then_some(minute - sent)
     }
 
-    /// When the last message leaves.
+    /// Returns when the last message is sent.
     fn done(&self) -> i64 {
         self.takes + self.stall.map_or(0, |stall| stall.lasts)
     }
 
-    /// When each part leaves, after the first.
+    /// Returns when each part is sent, relative to the first.
     fn departures(&self) -> impl Iterator<Item = f64> {
         let (takes, stall) = (self.takes as f64, self.stall);
         (0..PARTS).map(move |part| {
@@ -132,7 +132,7 @@ impl Sending {
         })
     }
 
-    /// Which share has come in at an age.
+    /// Returns the share that has arrived at an age.
     fn share(&self, age: i64, delays: Delays) -> f64 {
         if age - self.done() > SETTLED {
             return 1.0;
@@ -150,7 +150,7 @@ impl Sending {
         shares.sum::<f64>() / PARTS as f64
     }
 
-    /// What the provider counts at a minute.
+    /// Returns the counts at a minute.
     pub(crate) fn counted(&self, minute: i64) -> Counted {
         let nothing = |status| Counted {
             status,
@@ -202,7 +202,7 @@ impl Sending {
             opt_outs: so_far(self.outcome.opt_outs, OPT_OUT),
             reads: so_far(self.outcome.reads, READ).min(deliveries),
             replies: so_far(self.outcome.replies, READ),
-            // no receipt at all is what text messages have that get lost
+            // lost text messages get no receipt
             pending: self.recipients - deliveries - bounces,
         }
     }

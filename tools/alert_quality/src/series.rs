@@ -1,4 +1,4 @@
-//! What Prometheus has of a month: series that keep a value until it changes.
+//! Series of a month, stored as changes of values.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -6,31 +6,31 @@ use testkit::exposition::{Pairs, Sample};
 
 use crate::prometheus::NAME;
 
-/// Labels by name; the metric's name is one of them.
+/// Labels by name, including the metric name.
 pub(crate) type Labels = BTreeMap<String, String>;
 
-/// The labels of the target.
+/// Target labels.
 const TARGET: [(&str, &str); 2] = [("job", "campaign_exporter"), ("instance", "exporter:10058")];
 
-/// A series and the minutes at which its value changes; nothing where it ends.
+/// A series and the minutes at which its value changes; `None` where it ends.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) labels: Labels,
     pub(crate) changes: Vec<(i64, Option<f64>)>,
 }
 
-/// Scrapes, one after another.
+/// Collects consecutive scrapes.
 pub(crate) struct Timeline<'a> {
     wanted: &'a HashSet<String>,
     /// Indexes in `series`, by name and labels.
     places: HashMap<String, HashMap<Pairs, usize>>,
     series: Vec<Series>,
-    /// The values that each part of an exposition has now.
+    /// Current values of each part of the exposition.
     parts: Vec<HashMap<usize, f64>>,
 }
 
 impl<'a> Timeline<'a> {
-    /// One that keeps the metrics of these names, of expositions with so many parts.
+    /// Creates a collector of these metrics, for expositions with this number of parts.
     pub(crate) fn new(wanted: &'a HashSet<String>, parts: usize) -> Self {
         Self {
             wanted,
@@ -40,7 +40,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// A part of an exposition is like this from a minute on.
+    /// Sets the samples of a part of the exposition from a minute on.
     pub(crate) fn scrape(&mut self, part: usize, minute: i64, samples: &[Sample]) {
         let mut now = HashMap::new();
         for sample in samples {
@@ -80,7 +80,7 @@ impl<'a> Timeline<'a> {
         place
     }
 
-    /// All that was scraped.
+    /// Returns all scraped series.
     pub(crate) fn finish(self) -> Vec<Series> {
         self.series
     }

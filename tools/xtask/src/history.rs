@@ -15,10 +15,11 @@ use campaign_exporter::document::parse_duration;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer, labels};
 use campaign_exporter::polling::poller::{Poller, Progress, connect};
-use campaign_exporter::simulator::{Api, Fault, FaultPlan};
-use campaign_exporter::state::snapshot::{Change, Configured, Snapshot};
+use campaign_exporter::provider::native;
+use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
+use campaign_simulator::{Fault, FaultPlan};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use futures_util::future::join_all;
@@ -57,7 +58,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub async fn write(options: Options) -> anyhow::Result<()> {
     let end = Utc::now();
     let begin = end - options.length;
-    let providers = Providers::start(options.seed, end, options.step).await?;
+    let providers = Providers::start(&native(), options.seed, end, options.step).await?;
     let mut exporter = Exporter::new(&providers).await?;
 
     let file = File::create(&options.file).context("cannot create the file")?;
@@ -82,14 +83,15 @@ pub async fn write(options: Options) -> anyhow::Result<()> {
 fn tell_time(providers: &Providers, moment: DateTime<Utc>, end: DateTime<Utc>) {
     let [from, to] = REFUSED.map(|before| end - before);
     let refused = (from..to).contains(&moment);
-    for (api, simulator) in &providers.simulators {
+    for (index, simulator) in providers.simulators.iter().enumerate() {
         let fault = Fault::Status {
             code: 401,
             retry_after: None,
         };
         simulator.update(|state| {
             state.present = Some(moment);
-            state.fault = (refused && *api == Api::Smsup).then(|| FaultPlan::always(fault));
+            state.fault = (refused && index + 1 == providers.simulators.len())
+                .then(|| FaultPlan::always(fault));
         });
     }
 }
@@ -104,10 +106,10 @@ struct Exporter {
 
 impl Exporter {
     async fn new(providers: &Providers) -> anyhow::Result<Self> {
-        let generation = 1;
+        let generation = Generation::default();
         let accounts = &providers.config.accounts;
         let mut snapshot = Snapshot::default();
-        let configured = accounts.iter().map(|account| Configured {
+        let configured = accounts.iter().map(|account| ConfiguredAccount {
             generation,
             account: account.clone(),
             poll_interval: account.polling.poll_interval,

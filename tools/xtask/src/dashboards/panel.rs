@@ -264,7 +264,7 @@ impl Panel {
             self.set("thresholds", levels.lines());
             self.custom(&json!({"thresholdsStyle": {"mode": "dashed"}}));
         } else {
-            self.set("thresholds", levels.colours());
+            self.set("thresholds", levels.colors());
         }
         self
     }

@@ -186,10 +186,10 @@ pub(crate) fn table(
         ];
         if let Some(levels) = figure.levels {
             properties.extend([
-                ("thresholds", levels.colours()),
+                ("thresholds", levels.colors()),
                 ("color", json!({"mode": "thresholds"})),
                 ("custom.cellOptions", json!({"type": "color-text"})),
-                ("mappings", json!([uncoloured()])),
+                ("mappings", json!([uncolored()])),
             ]);
         }
         if let Some(decimals) = figure.decimals {
@@ -210,7 +210,7 @@ fn absent() -> (&'static str, Value) {
 }
 
 /// Leaves missing values uncolored.
-fn uncoloured() -> Value {
+fn uncolored() -> Value {
     let result = json!({"text": "–", "color": "text", "index": 0});
     json!({"type": "special", "options": {"match": "null", "result": result}})
 }

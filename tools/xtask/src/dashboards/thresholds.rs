@@ -87,7 +87,7 @@ pub(crate) enum Levels {
 
 impl Levels {
     /// Returns the steps that color a value.
-    pub(crate) fn colours(self) -> Value {
+    pub(crate) fn colors(self) -> Value {
         match self {
             Self::Below { warning, critical } => {
                 steps("red", &[("orange", critical), ("green", warning)])

@@ -12,7 +12,9 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::polling::poller::connect;
 use campaign_exporter::provider::{Kind, Kinds};
-use campaign_exporter::state::snapshot::{Change, Configured, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{
+    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
+};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::quota::application::Applications;
 use chrono::Utc;
@@ -30,8 +32,8 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     let accounts = config.map_err(|problems| anyhow!("{problems:?}"))?.accounts;
 
     let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| Configured {
-        generation: 1,
+    let configured = accounts.iter().map(|account| ConfiguredAccount {
+        generation: Generation::default(),
         account: account.clone(),
         poll_interval: account.polling.poll_interval,
         restored: None,
@@ -137,15 +139,14 @@ fn polled(account: &Account) -> Update {
     });
     Update {
         account: account.name.clone(),
-        generation: 1,
+        generation: Generation::default(),
         at: Utc::now(),
         ended: tokio::time::Instant::now(),
         took: Duration::from_secs(1),
         poll_interval: Duration::from_mins(5),
         token_expiry: now,
         requests_remaining: None,
-        failure: None,
-        data: Some(Data {
+        result: Ok(Data {
             campaigns: campaigns.collect(),
             dropped: 0,
             credits: Some(1.0),

@@ -1,4 +1,4 @@
-//! The alerts, held against their documents, their tests and the dashboards that they lead to.
+//! Consistency of the alerts with their documentation, tests, and linked dashboards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::expression;
 use crate::metrics::Metrics;
 use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
 
-/// How an alert about a campaign finds its name.
+/// Template for the name of a campaign.
 const NAME: &str = "{{ with printf \"campaign_info{campaign_name!='',job=%q,instance=%q,provider=%q,account=%q,\
     channel=%q,campaign_id=%q}\" $labels.job $labels.instance $labels.provider $labels.account \
     $labels.channel $labels.campaign_id | query }}{{ . | first | label \"campaign_name\" }}\
@@ -28,7 +28,7 @@ fn names() -> BTreeSet<String> {
 fn every_alert_has_the_required_labels_and_annotations() {
     for (name, rule) in alerts() {
         assert!(name.starts_with("Campaign"), "{name}");
-        assert!(rule.pending.is_some(), "{name} fires at the first glance");
+        assert!(rule.pending.is_some(), "{name} has no `for`");
         let labels: Vec<_> = rule.labels.keys().map(String::as_str).collect();
         assert_eq!(labels, ["severity", "team"], "{name}");
         let severities = ["critical", "warning", "info"];
@@ -40,7 +40,7 @@ fn every_alert_has_the_required_labels_and_annotations() {
         assert_eq!(annotations, expected, "{name}");
         assert!(
             rule.annotations["description"].ends_with('.'),
-            "{name}: a description is sentences"
+            "{name}: the description must end with a period"
         );
     }
 }
@@ -68,7 +68,7 @@ fn links_of_alerts_are_valid() {
         assert_eq!(anchor, Some(name.to_lowercase().as_str()), "{name}");
 
         let link = rule.annotations["dashboard_url"].strip_prefix(GRAFANA);
-        let link = link.unwrap_or_else(|| panic!("{name} does not lead to a dashboard"));
+        let link = link.unwrap_or_else(|| panic!("{name} does not link to a dashboard"));
         let (uid, query) = link.split_once('?').unwrap_or((link, ""));
         let dashboard: Value =
             serde_json::from_str(&text(&format!("dashboards/{uid}.json"))).unwrap();
@@ -79,12 +79,12 @@ fn links_of_alerts_are_valid() {
             let variable = key.strip_prefix("var-");
             assert!(variables.contains(&variable), "{name}: {key} of {uid}");
             let encoded = value.ends_with(" | urlquery }}");
-            assert!(encoded, "{name}: {value} is not fit for an address");
+            assert!(encoded, "{name}: {value} is not URL-encoded");
         }
     }
 }
 
-/// The table whose first header is this, without its header.
+/// Returns the rows of the table with this first header.
 fn table<'a>(document: &'a str, first_header: &str) -> Vec<Vec<&'a str>> {
     let header = format!("| {first_header} |");
     let rows = document
@@ -98,7 +98,7 @@ fn table<'a>(document: &'a str, first_header: &str) -> Vec<Vec<&'a str>> {
     .collect()
 }
 
-/// Such as `15m` in the document's words.
+/// Returns a duration such as `15m` as written in the documentation.
 fn in_words(duration: &str) -> String {
     duration.replace('m', " min").replace('h', " h")
 }
@@ -147,7 +147,10 @@ fn documented_alerts_match_the_rules() {
 fn documented_number_of_alerts_is_correct() {
     for document in ["README.md", "CHANGELOG.md"] {
         let count = format!(" {} alerts", names().len());
-        assert!(text(document).contains(&count), "{document} has not{count}");
+        assert!(
+            text(document).contains(&count),
+            "{document} does not contain{count}"
+        );
     }
 }
 
@@ -200,8 +203,8 @@ fn runbooks_and_alerts_match() {
             let heading = format!("**{part}.**");
             assert!(body.contains(&heading), "{name} has no {part}");
         }
-        assert!(body.contains("```promql"), "{name} has no query to paste");
-        assert!(chapters.insert(name.to_owned()), "{name} twice");
+        assert!(body.contains("```promql"), "{name} has no query");
+        assert!(chapters.insert(name.to_owned()), "duplicate {name}");
     }
     assert_eq!(chapters, names());
 }
@@ -229,7 +232,7 @@ async fn runbook_queries_use_existing_metrics_and_labels() {
     for block in document.split("```promql\n").skip(1) {
         let (block, _) = block.split_once("```").unwrap();
         for query in block.lines() {
-            // stands for any
+            // placeholder for any metric
             let query = query.replace("FIGURE", "campaign_deliveries");
             let labels = expression::parse(&query).and_then(|expr| metrics.of(&expr));
             labels.unwrap_or_else(|problem| panic!("{query}: {problem}"));

@@ -1,4 +1,4 @@
-//! A dashboard as the tests read it, and how what stands in it for something is put in.
+//! Reads dashboards, and replaces their variables.
 
 use promql_parser::parser::Expr;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::expression::{self, RATE_INTERVAL};
 use crate::rules;
 
-/// The names of the files.
+/// File names.
 pub(crate) const FILES: [&str; 3] = [
     "campaigns-campaign.json",
     "campaigns-exporter.json",
@@ -67,7 +67,7 @@ pub(crate) struct Variable {
 }
 
 impl Variable {
-    /// What a query variable asks, `label_values(…)` or `query_result(…)`.
+    /// Query of a variable, `label_values(…)` or `query_result(…)`.
     pub(crate) fn asks(&self) -> &str {
         self.query["query"]
             .as_str()
@@ -142,18 +142,18 @@ pub(crate) struct Target {
 }
 
 impl Dashboard {
-    /// Those that are shipped.
+    /// Returns the shipped dashboards.
     pub(crate) fn all() -> Vec<Self> {
         FILES.iter().map(|name| Self::read(&file(name))).collect()
     }
 
-    /// From JSON.
+    /// Parses JSON.
     pub(crate) fn read(json: &str) -> Self {
         serde_json::from_str(json).unwrap()
     }
 
-    /// What Grafana asks Prometheus, with something in the place of what is not `PromQL`. A variable in
-    /// quotes stays: it is a matcher's value.
+    /// Replaces everything that is not `PromQL` in a query. Variables in quotes stay, since they are
+    /// matcher values.
     pub(crate) fn substituted(&self, expr: &str) -> String {
         let mut expr = expr
             .replace("$__rate_interval", RATE_INTERVAL)
@@ -168,26 +168,26 @@ impl Dashboard {
         expr
     }
 
-    /// The same, parsed.
+    /// Returns the parsed query.
     pub(crate) fn parse(&self, expr: &str) -> Result<Expr, String> {
         expression::parse(&self.substituted(expr))
     }
 
-    /// The panels that ask something, rows and texts left out.
+    /// Returns the panels with queries, without rows and texts.
     pub(crate) fn asking(&self) -> impl Iterator<Item = &Panel> {
         self.panels
             .iter()
             .filter(|panel| !["row", "text"].contains(&panel.kind.as_str()))
     }
 
-    /// Every query with the title of its panel.
+    /// Returns every query with the title of its panel.
     pub(crate) fn targets(&self) -> impl Iterator<Item = (&Panel, &Target)> {
         let panels = self.panels.iter();
         panels.flat_map(|panel| panel.targets.iter().map(move |target| (panel, target)))
     }
 }
 
-/// The text of one of the files.
+/// Returns the contents of a file.
 pub(crate) fn file(name: &str) -> String {
     rules::text(&format!("dashboards/{name}"))
 }

@@ -1,4 +1,4 @@
-//! That the dashboards are whole: they are what their source says, and name only what is there.
+//! Dashboards match their source, and use only existing metrics and labels.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::linter::parsed_variable;
 use crate::metrics::{Labels, Metrics};
 use crate::rules::text;
 
-/// What is said of every series, whatever program it is of.
+/// Metrics that Prometheus adds for every target.
 const OF_EVERY_PROGRAM: [&str; 3] = ["up", "scrape_", "process_"];
 
 #[test]
@@ -27,7 +27,7 @@ fn dashboards_have_the_uid_of_their_file_and_a_purpose() {
     for name in FILES {
         let dashboard = Dashboard::read(&file(name));
         assert_eq!(format!("{}.json", dashboard.uid), name);
-        // Grafana's limit
+        // limit of Grafana
         assert!(dashboard.uid.len() <= 40);
         assert!(!dashboard.description.is_empty());
         assert!(dashboard.panels.iter().any(|panel| panel.kind == "text"));
@@ -46,7 +46,7 @@ fn panels_have_unique_ids_and_do_not_overlap() {
     }
 }
 
-/// Panels that share an id or a place with another one, or reach out of the grid.
+/// Returns panels with duplicate ids, overlaps, or positions outside of the grid.
 fn misplaced(panels: &[Panel]) -> Vec<String> {
     let mut found = Vec::new();
     for (index, panel) in panels.iter().enumerate() {
@@ -87,7 +87,7 @@ fn misplaced_panels_are_detected() {
     }
 }
 
-/// What is wrong with the queries of a dashboard, and with what shows their labels.
+/// Returns problems of the queries of a dashboard and the fields that use their labels.
 fn unknown(dashboard: &Dashboard, metrics: &Metrics) -> Vec<String> {
     let mut found = Vec::new();
     let labels_of = |expr: &str| metrics.of(&dashboard.parse(expr)?);
@@ -150,15 +150,15 @@ fn lacking(
     }
 }
 
-/// The labels between double braces.
+/// Returns the labels in double braces.
 fn shown(text: &str) -> Vec<String> {
     let parts = text.split("{{").skip(1);
     let names = parts.filter_map(|part| Some(part.split_once("}}")?.0.trim().to_owned()));
-    // of a bucket
+    // label of buckets
     names.filter(|name| name != "le").collect()
 }
 
-/// The labels that the links of a panel carry on.
+/// Returns the labels used by the links of a panel.
 fn linked(panel: &Panel) -> BTreeSet<String> {
     let links = serde_json::to_string(&panel.field_config.defaults["links"]).unwrap();
     let overrides = panel.field_config.overrides.iter();
@@ -175,7 +175,7 @@ fn linked(panel: &Panel) -> BTreeSet<String> {
     labels
 }
 
-/// The labels that a table has columns for.
+/// Returns the labels that are columns of a table.
 fn columns(panel: &Panel) -> Vec<String> {
     let organize = panel
         .transformations
@@ -206,12 +206,12 @@ async fn unknown_metrics_and_labels_are_detected_everywhere() {
         (
             "campaign_bounce_ratio{",
             "campaign_bounces_ratio{",
-            "no metric campaign_bounces_ratio",
+            "unknown metric campaign_bounces_ratio",
         ),
         (
             "account:delivery_ratio:recent{",
             "account:delivery_ratio:now{",
-            "no metric",
+            "unknown metric",
         ),
         (
             "{{account}} {{channel}}",
@@ -255,8 +255,8 @@ async fn unknown_metrics_and_labels_are_detected_everywhere() {
     }
 }
 
-/// Queries for what every program has, of any program: All is any job, and the dashboard would show
-/// the memory of everything that there is.
+/// Returns queries for metrics of every process that are not restricted to the exporter: All matches any
+/// job, so the dashboard would show the memory of every target.
 fn of_any_program(dashboard: &Dashboard) -> Vec<&str> {
     let targets = dashboard.targets().map(|(_, target)| target.expr.as_str());
     let wide = targets.filter(|expr| {
@@ -271,8 +271,8 @@ fn of_any_program(dashboard: &Dashboard) -> Vec<&str> {
     wide.collect()
 }
 
-/// Queries that join names on less than everything that makes a campaign: one of another exporter or
-/// account may have the same id, and the join would fail or mix them up.
+/// Returns queries that join names on an incomplete set of labels: campaigns of other exporters or
+/// accounts may have the same id, and the join would fail or mix them up.
 fn mixed_up(dashboard: &Dashboard) -> Vec<&str> {
     let whole =
         "on (job, instance, provider, account, channel, campaign_id) group_left (campaign_name)";

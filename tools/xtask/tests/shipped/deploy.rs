@@ -1,5 +1,4 @@
-//! What the exporter is run with: that its files agree with the program, with one another and with
-//! the rules.
+//! Consistency of the deployment files with the program, each other, and the rules.
 
 use std::fs;
 use std::path::Path;
@@ -10,17 +9,17 @@ use serde_json::{Value, json};
 use crate::promtool::promtool;
 use crate::rules::{path, text, yaml};
 
-/// What is written into the files here, in the order in which Prometheus has to read it.
+/// Rule files, in the order in which they are written to the Kubernetes files.
 const RULES: [&str; 4] = ["thresholds", "recording", "campaigns", "exporter"];
 
-/// The port, from the constant that the program has it from.
+/// Returns the port, from the constant in the source.
 fn port() -> String {
     let source = text("src/cli.rs");
     let constant = Regex::new(r#"const LISTEN_ADDRESS: &str = ":(\d+)";"#).unwrap();
     constant.captures(&source).unwrap()[1].to_owned()
 }
 
-/// Every file of a folder and those below, but not what others made.
+/// Collects the files of a directory recursively, without generated and third-party files.
 pub(crate) fn files(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
@@ -37,15 +36,15 @@ pub(crate) fn files(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Where nothing but the exporter's port can stand, and numbers of its neighbourhood anywhere: the
-/// list of Prometheus' default ports goes on there. 10000 is too round to be one.
+/// Contexts that always contain the exporter's port, and similar numbers anywhere, which other exporters
+/// use as default ports. 10000 is excluded, since it is a common round number.
 const PLACES: &str = concat!(
     r"EXPOSE (\d+)|ListenStream=(\d+)|containerPort: (\d+)|--publish (\d+:\d+)",
     r"|exporter(?::|%3A)(\d+)|localhost:(\d+)/(?:metrics|-/|config|status|sd)\b",
     r"|(?:\b|%3A)(100(?:0[1-9]|[1-9]\d))\b",
 );
 
-/// The ports of the exporter that a text names.
+/// Returns the exporter ports in a text.
 fn ports(text: &str) -> Vec<&str> {
     let places = Regex::new(PLACES).unwrap();
     let found = places.captures_iter(text).map(|found| {
@@ -60,12 +59,12 @@ fn the_port_is_the_same_in_every_file() {
     let port = port();
     let mut all = Vec::new();
     files(&path("."), &mut all);
-    // the numbers of the test below
+    // contains the test cases below
     all.retain(|file| file != "tools/xtask/tests/shipped/deploy.rs");
     let mut named = Vec::new();
     for file in all {
         let Ok(text) = fs::read_to_string(path(&file)) else {
-            continue; // a picture
+            continue; // binary
         };
         for found in ports(&text) {
             assert_eq!(found, port, "{file}");
@@ -90,7 +89,7 @@ fn the_port_is_the_same_in_every_file() {
         "docs/manual/campaign_exporter.1",
         "docs/runbooks.md",
     ] {
-        assert!(named.iter().any(|it| it == file), "{file} names no port");
+        assert!(named.iter().any(|it| it == file), "{file} contains no port");
     }
 }
 
@@ -153,7 +152,7 @@ fn compose_prometheus_configuration_is_valid() {
     for name in RULES {
         put(&format!("alerts/{name}.yml"), &format!("alerts/{name}.yml"));
     }
-    // alerts of the same name in two files are meant
+    // two files intentionally contain an alert of the same name
     let arguments = ["check", "config", "--lint=none"];
     promtool(&arguments, &["prometheus.yml".to_owned()], folder.path());
 }
@@ -173,13 +172,15 @@ fn compose_mounts_exist() {
         }
         for port in service["ports"].as_array().unwrap() {
             let port = port.as_str().unwrap();
-            assert!(port.starts_with("127.0.0.1:"), "{name} is open to others");
+            assert!(
+                port.starts_with("127.0.0.1:"),
+                "{name} is not restricted to loopback"
+            );
         }
     }
     assert!(mounted >= 7);
 }
 
-/// What is packed for Debian.
 #[test]
 fn packaged_files_exist() {
     let manifest = text("Cargo.toml");

@@ -1,4 +1,4 @@
-//! That the manual is what the program says.
+//! Generated documentation is up to date.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ async fn generated_documentation_is_up_to_date() {
     }
 }
 
-/// What a command that is gone leaves behind.
+/// Detects leftovers of removed commands.
 #[tokio::test]
 async fn there_are_no_extra_files() {
     let files = manual::files().await.unwrap();
@@ -34,7 +34,7 @@ async fn there_are_no_extra_files() {
     }
 }
 
-/// What bash offers for the last of these words.
+/// Returns the completions of bash for the last word.
 fn offered(words: &[&str]) -> Vec<String> {
     let script = r#"
         source "$1"
@@ -73,7 +73,7 @@ fn bash_completes_flags_commands_and_values() {
     assert_eq!(file, ["config.example.yaml"]);
 }
 
-/// Fish's argparse refuses names with dots, and with them all that is to be completed.
+/// Fish's argparse rejects names with dots, which would break all completions.
 #[test]
 fn fish_does_not_parse_flags_with_dots() {
     let script = std::fs::read_to_string(path("docs/completions/campaign_exporter.fish")).unwrap();
@@ -88,7 +88,7 @@ fn the_example_has_every_key() {
     let keys: Vec<&str> = rows.map(|row| row.split('`').next().unwrap()).collect();
     assert!(keys.contains(&"poll_interval"));
     for key in keys {
-        // a secret's other way is told at the top
+        // the alternative for secrets is explained at the top
         let told = key.ends_with("_env") || example.contains(&format!("{key}: "));
         assert!(told, "config.example.yaml lacks {key}");
     }

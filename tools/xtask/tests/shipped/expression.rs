@@ -1,14 +1,14 @@
-//! What `PromQL` expressions are made of.
+//! Parses `PromQL` expressions.
 
 use std::time::Duration;
 
 use promql_parser::label::Matcher;
 use promql_parser::parser::{Call, Expr, FunctionArgs, VectorSelector};
 
-/// What stands for `$__rate_interval`, which nothing else does.
+/// Unique placeholder for `$__rate_interval`.
 pub(crate) const RATE_INTERVAL: &str = "4241s";
 
-/// A selector, with the range and the function around it.
+/// A selector with its range and enclosing function.
 #[derive(Debug)]
 pub(crate) struct Selected<'a> {
     pub(crate) selector: &'a VectorSelector,
@@ -17,12 +17,12 @@ pub(crate) struct Selected<'a> {
 }
 
 impl Selected<'_> {
-    /// The metric.
+    /// Name of the metric.
     pub(crate) fn name(&self) -> &str {
         self.selector.name.as_deref().unwrap_or_default()
     }
 
-    /// The matchers of a label.
+    /// Returns the matchers of a label.
     pub(crate) fn matchers(&self, label: &str) -> impl Iterator<Item = &Matcher> {
         let matchers = self.selector.matchers.matchers.iter();
         matchers.filter(move |matcher| matcher.name == label)
@@ -34,7 +34,7 @@ pub(crate) fn parse(expr: &str) -> Result<Expr, String> {
     promql_parser::parser::parse(expr).map_err(|problem| format!("{problem}: {expr}"))
 }
 
-/// Every selector, in order.
+/// Returns every selector, in order.
 pub(crate) fn selectors(expr: &Expr) -> Vec<Selected<'_>> {
     let mut found = Vec::new();
     select(expr, None, &mut found);
@@ -75,7 +75,7 @@ fn select<'a>(expr: &'a Expr, function: Option<&'static str>, found: &mut Vec<Se
     }
 }
 
-/// The arguments of a call that are text.
+/// Returns the string arguments of a call.
 pub(crate) fn texts(call: &Call) -> Vec<&str> {
     let FunctionArgs { args } = &call.args;
     let texts = args.iter().filter_map(|argument| match argument.as_ref() {

@@ -1,17 +1,17 @@
-//! The links of dashboards: that they lead somewhere, and that what they carry is known there.
+//! Links of dashboards target existing dashboards and variables.
 
 use serde_json::Value;
 
 use crate::dashboard::{Dashboard, FILES, file};
 
-/// A link with the place where it stands.
+/// A link with its location.
 #[derive(Debug)]
 struct Link {
     place: String,
     url: String,
 }
 
-/// Every data link of a dashboard.
+/// Returns every data link of a dashboard.
 fn links(dashboard: &Dashboard) -> Vec<Link> {
     let mut found = Vec::new();
     for panel in &dashboard.panels {
@@ -32,14 +32,14 @@ fn links(dashboard: &Dashboard) -> Vec<Link> {
     found
 }
 
-/// What is wrong with a link: its target, or a variable that the target or this dashboard lacks.
+/// Returns the problem of a link: its target, or a variable missing in the target or this dashboard.
 fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
     let (path, query) = link.url.split_once('?')?;
     let Some(target) = all
         .iter()
         .find(|dashboard| path == format!("/d/{}", dashboard.uid))
     else {
-        return Some(format!("{path} leads nowhere"));
+        return Some(format!("{path} does not exist"));
     };
     let has = |dashboard: &Dashboard, name: &str| {
         let mut variables = dashboard.templating.list.iter();
@@ -57,7 +57,7 @@ fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
             .strip_prefix("var-")
             .and_then(|part| Some(part.split_once('=')?.0));
         let Some(name) = kept.or(set) else {
-            return Some(format!("{part} is no variable"));
+            return Some(format!("{part} is not a variable"));
         };
         if !has(target, name) {
             return Some(format!("{} has no variable {name}", target.uid));
@@ -84,7 +84,7 @@ fn broken_links_are_detected() {
     let all = Dashboard::all();
     let kept = "${__url_time_range}&${datasource:queryparam}";
     for (url, wanted) in [
-        (format!("/d/campaigns?{kept}"), "leads nowhere"),
+        (format!("/d/campaigns?{kept}"), "does not exist"),
         (
             format!("/d/campaigns-exporter?{kept}&var-campaign=1"),
             "no variable campaign",
@@ -95,7 +95,7 @@ fn broken_links_are_detected() {
         ),
         (
             format!("/d/campaigns-exporter?{kept}&job=1"),
-            "job=1 is no variable",
+            "job=1 is not a variable",
         ),
         (
             "/d/campaigns-exporter?${datasource:queryparam}".to_owned(),
@@ -115,7 +115,6 @@ fn broken_links_are_detected() {
     }
 }
 
-/// Every panel whose series or rows are of something leads on to it.
 #[test]
 fn every_table_and_bar_gauge_has_a_link() {
     for dashboard in Dashboard::all() {
@@ -136,7 +135,7 @@ fn the_menu_links_to_the_other_dashboards_with_the_same_variables() {
     for name in FILES {
         let json: Value = serde_json::from_str(&file(name)).unwrap();
         let [menu] = json["links"].as_array().unwrap().as_slice() else {
-            panic!("{name} has not one menu");
+            panic!("{name} does not have exactly one menu");
         };
         assert_eq!(menu["type"], "dashboards");
         assert_eq!(menu["tags"], json["tags"]);

@@ -1,6 +1,6 @@
-//! The rules of Grafana's dashboard-linter, written again, since it is a program in Go:
-//! <https://github.com/grafana/dashboard-linter/tree/main/docs>. Where its code asks for less than its
-//! words, the words count. What it is told to let pass is in `dashboards/.lint`, in its own format.
+//! The rules of Grafana's dashboard-linter, reimplemented to avoid a dependency on Go:
+//! <https://github.com/grafana/dashboard-linter/tree/main/docs>. If its code is less strict than its
+//! documentation, the documentation applies. Exclusions are in `dashboards/.lint`, in its own format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::dashboard::{Dashboard, Panel, file};
 use crate::expression::{self, RATE_INTERVAL, Selected};
 
-/// Something that a rule found, in a panel or in the dashboard as a whole.
+/// A finding in a panel or the whole dashboard.
 #[derive(Clone, Debug, PartialEq)]
 struct Finding {
     rule: &'static str,
@@ -18,7 +18,7 @@ struct Finding {
     message: String,
 }
 
-/// A rule: its name, and what it finds in a dashboard.
+/// A rule: its name, and the function that returns its findings.
 type Rule = (&'static str, fn(&Dashboard) -> Vec<(String, String)>);
 
 const RULES: [Rule; 17] = [
@@ -52,7 +52,7 @@ const RULES: [Rule; 17] = [
     ("uneditable-dashboard", uneditable_dashboard),
 ];
 
-/// The units that panels of ours have, all of them known to the linter.
+/// Units used by our panels, all of them known to the linter.
 const UNITS: [&str; 9] = [
     "none",
     "short",
@@ -100,11 +100,11 @@ fn template_datasource(dashboard: &Dashboard) -> Vec<(String, String)> {
 fn template(dashboard: &Dashboard, name: &str, label: &str) -> Vec<(String, String)> {
     let mut variables = dashboard.templating.list.iter();
     let Some(variable) = variables.find(|variable| variable.name == name) else {
-        return whole(&format!("there is no variable {name}"));
+        return whole(&format!("unknown variable {name}"));
     };
     let source = variable.datasource.as_ref();
     let asked = [
-        (variable.kind == "query", "is no query"),
+        (variable.kind == "query", "is not a query"),
         (variable.label == label, "has another label"),
         (
             source.is_some_and(|source| is_templated(&source.uid)),
@@ -132,8 +132,7 @@ fn template_label_promql(dashboard: &Dashboard) -> Vec<(String, String)> {
     wrong.collect()
 }
 
-/// What is asked in a query of a variable, without the function of Grafana's around it, and the label
-/// that is asked for.
+/// Returns the selector of a variable query, without Grafana's function, and the requested label.
 pub(crate) fn parsed_variable(
     asks: &str,
 ) -> Result<(promql_parser::parser::Expr, Option<&str>), String> {
@@ -156,7 +155,7 @@ fn template_on_time_change_reload(dashboard: &Dashboard) -> Vec<(String, String)
     let queries = dashboard.templating.list.iter();
     queries
         .filter(|variable| variable.kind == "query" && variable.refresh != 2)
-        .flat_map(|variable| whole(&format!("{} is not asked anew", variable.name)))
+        .flat_map(|variable| whole(&format!("{} is not refreshed", variable.name)))
         .collect()
 }
 
@@ -179,7 +178,7 @@ fn panel_units(dashboard: &Dashboard) -> Vec<(String, String)> {
     panels(dashboard, |panel| {
         let defaults = &panel.field_config.defaults;
         let mapped = !defaults["mappings"].is_null();
-        // a heatmap's is the unit of its axis
+        // a heatmap has the unit on its axis
         let own = panel.options["yAxis"]["unit"].as_str();
         let default = defaults["unit"].as_str().or(own);
         let overrides = panel.field_config.overrides.iter();
@@ -199,7 +198,7 @@ fn panel_no_targets(dashboard: &Dashboard) -> Vec<(String, String)> {
     })
 }
 
-/// Loki's language is not known here, so nothing may be asked in it.
+/// `LogQL` is not supported, so there must be no Loki queries.
 fn target_logql(dashboard: &Dashboard) -> Vec<(String, String)> {
     if !is_of_loki(dashboard) {
         return Vec::new();
@@ -220,7 +219,12 @@ fn target_logql_auto(dashboard: &Dashboard) -> Vec<(String, String)> {
         ranges.any(|range| range != "$__auto")
     });
     fixed
-        .map(|(panel, _)| (panel.title.clone(), "has a range beside $__auto".to_owned()))
+        .map(|(panel, _)| {
+            (
+                panel.title.clone(),
+                "uses a range other than $__auto".to_owned(),
+            )
+        })
         .collect()
 }
 
@@ -237,7 +241,7 @@ fn target_rate_interval(dashboard: &Dashboard) -> Vec<(String, String)> {
     selectors(dashboard, |selected| {
         let ranged = selected.function.is_some_and(|name| RANGED.contains(&name));
         (ranged && selected.range != Some(rate_interval))
-            .then(|| "has a range beside $__rate_interval".to_owned())
+            .then(|| "uses a range other than $__rate_interval".to_owned())
     })
 }
 
@@ -267,12 +271,12 @@ fn uneditable_dashboard(dashboard: &Dashboard) -> Vec<(String, String)> {
     }
 }
 
-/// A finding about no panel.
+/// Creates a finding without a panel.
 fn whole(message: &str) -> Vec<(String, String)> {
     vec![(String::new(), message.to_owned())]
 }
 
-/// What is wrong with panels that ask something.
+/// Returns the problems of panels with queries.
 fn panels(dashboard: &Dashboard, find: impl Fn(&Panel) -> Option<String>) -> Vec<(String, String)> {
     let panels = dashboard.asking();
     panels
@@ -280,7 +284,7 @@ fn panels(dashboard: &Dashboard, find: impl Fn(&Panel) -> Option<String>) -> Vec
         .collect()
 }
 
-/// What is wrong with selectors; expressions that do not parse are another rule's.
+/// Returns the problems of selectors; another rule covers expressions that do not parse.
 fn selectors(
     dashboard: &Dashboard,
     find: impl Fn(&Selected<'_>) -> Option<String>,
@@ -349,10 +353,10 @@ fn the_linter_finds_exactly_the_exclusions() {
             used.insert(key);
         }
     }
-    assert_eq!(used, excluded, "an exclusion that excludes nothing");
+    assert_eq!(used, excluded, "unused exclusion");
 }
 
-/// A dashboard that no rule finds anything in.
+/// A dashboard without findings.
 const GOOD: &str = r#"{
   "uid": "good",
   "title": "Good",
@@ -380,7 +384,7 @@ fn the_linter_accepts_a_valid_dashboard() {
     assert_eq!(lint(&Dashboard::read(GOOD)), []);
 }
 
-/// Mistakes: the rule that should find it, what stands in the good dashboard, and what instead.
+/// Mistakes: the rule that must detect it, the original text, and its replacement.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "template-datasource-rule",

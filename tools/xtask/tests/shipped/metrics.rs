@@ -1,5 +1,5 @@
-//! Which series there are, and which labels with which values they have: from the exporter itself,
-//! from the rules that record more, and from Prometheus. And what labels an expression yields.
+//! All series with their labels and values, from the exporter, recording rules, and Prometheus; and the
+//! labels that an expression yields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use xtask::manual::exposition::exposition;
 use crate::expression;
 use crate::rules::{Rule, rules};
 
-/// The labels that something can have, each with the values that are known.
+/// Possible labels, each with its known values.
 pub(crate) type Labels = BTreeMap<String, BTreeSet<String>>;
 
-/// Labels whose values are all known, since nobody outside this repository makes them.
+/// Labels whose values are all defined in this repository.
 const CLOSED: [&str; 7] = [
     "alertname",
     "alertstate",
@@ -28,19 +28,19 @@ const CLOSED: [&str; 7] = [
     "threshold",
 ];
 
-/// What Prometheus makes of every scrape.
+/// Metrics that Prometheus adds to every scrape.
 pub(crate) const OF_A_SCRAPE: [&str; 3] =
     ["up", "scrape_duration_seconds", "scrape_samples_scraped"];
 
-/// What a user may record for an account: `alerts/thresholds.yml` says how.
+/// Overrides recorded by users, as described in `alerts/thresholds.yml`.
 const OF_A_USER: &str = "campaign_threshold";
 
-/// All series that there are.
+/// All known series.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics(BTreeMap<String, Labels>);
 
 impl Metrics {
-    /// What the exporter shows, what the rules record, what Prometheus adds.
+    /// Collects the series of the exporter, the rules, and Prometheus.
     pub(crate) async fn all() -> Self {
         let mut metrics = Self::default();
         for sample in samples().await {
@@ -48,13 +48,13 @@ impl Metrics {
             let labels = labels.map(|(name, value)| (name, BTreeSet::from([value])));
             metrics.add(&sample.name, labels.collect());
         }
-        // an account may be a target of its own
+        // an account may be its own target
         let of_a_target = ["provider", "account"];
         let of_a_target = of_a_target.map(|name| (name.to_owned(), BTreeSet::new()));
         for name in OF_A_SCRAPE {
             metrics.add(name, of_a_target.clone().into());
         }
-        // by Prometheus, from the target
+        // target labels added by Prometheus
         for labels in metrics.0.values_mut() {
             for name in ["job", "instance"] {
                 labels.insert(name.to_owned(), BTreeSet::new());
@@ -73,7 +73,7 @@ impl Metrics {
         unite(self.0.entry(name.to_owned()).or_default(), labels);
     }
 
-    /// What rules record. One may need another one that stands below, so they are tried again.
+    /// Adds the recorded series. Rules may depend on later ones, so this retries.
     fn record(&mut self, rules: &[Rule]) {
         let mut left: Vec<&Rule> = rules.iter().filter(|rule| rule.record.is_some()).collect();
         loop {
@@ -96,7 +96,7 @@ impl Metrics {
         }
     }
 
-    /// The series that Prometheus makes of alerts.
+    /// Adds the series that Prometheus writes for alerts.
     fn alert(&mut self, rules: &[Rule]) {
         let mut labels = Labels::new();
         for rule in rules {
@@ -111,7 +111,7 @@ impl Metrics {
         self.add("ALERTS", labels);
     }
 
-    /// The labels that a rule gives, its own included.
+    /// Returns the labels of a rule's result, including its own.
     pub(crate) fn of_rule(&self, rule: &Rule) -> Result<Labels, String> {
         let mut labels = self.of(&expression::parse(&rule.expr)?)?;
         for (name, value) in &rule.labels {
@@ -120,7 +120,7 @@ impl Metrics {
         Ok(labels)
     }
 
-    /// The labels that an expression may yield, or what it names that is not there.
+    /// Returns the labels that an expression may yield, or the unknown names in it.
     pub(crate) fn of(&self, expr: &Expr) -> Result<Labels, String> {
         match expr {
             Expr::VectorSelector(selector) => self.of_selector(selector),
@@ -140,7 +140,7 @@ impl Metrics {
         let name = selector.name.as_deref();
         let name = name.ok_or_else(|| format!("no metric in {selector}"))?;
         let labels = self.0.get(name);
-        let labels = labels.ok_or_else(|| format!("there is no metric {name}"))?;
+        let labels = labels.ok_or_else(|| format!("unknown metric {name}"))?;
         for matcher in &selector.matchers.matchers {
             let values = labels.get(&matcher.name);
             let values = values.ok_or_else(|| format!("{name} has no label {}", matcher.name))?;
@@ -157,7 +157,7 @@ impl Metrics {
         if let Some(modifier) = &aggregate.modifier {
             has(&labels, modifier.labels().labels.iter(), &aggregate.expr)?;
         }
-        // these choose among series, which stay what they are
+        // these select series and keep their labels
         if [T_TOPK, T_BOTTOMK].contains(&aggregate.op.id()) {
             return Ok(labels);
         }
@@ -243,7 +243,7 @@ impl Metrics {
     }
 }
 
-/// What the exporter shows.
+/// Returns the series of the exporter.
 pub(crate) async fn samples() -> Vec<Sample> {
     let families = exposition(&campaign_exporter::provider::native())
         .await
@@ -252,8 +252,8 @@ pub(crate) async fn samples() -> Vec<Sample> {
     families.flat_map(|family| family.samples).collect()
 }
 
-/// Whether a matcher asks for values that there are. Only where all values are known and it asks for
-/// words; a variable's value is the user's choice.
+/// Returns whether a matcher matches existing values. Checks only labels whose values are all known, and
+/// no variables.
 fn known(matcher: &Matcher, values: &BTreeSet<String>) -> Result<(), String> {
     let words: Vec<&str> = match matcher.op {
         MatchOp::Equal | MatchOp::NotEqual => vec![&matcher.value],
@@ -284,14 +284,14 @@ fn is_number(expr: &Expr) -> bool {
     }
 }
 
-/// Adds labels to others.
+/// Merges labels.
 fn unite(labels: &mut Labels, more: Labels) {
     for (name, values) in more {
         labels.entry(name).or_default().extend(values);
     }
 }
 
-/// Labels, and some that the other side of an operator brings.
+/// Adds labels from the other side of an operator.
 fn with(mut labels: Labels, other: &Labels, brought: &[String]) -> Labels {
     for name in brought {
         labels.insert(name.clone(), other[name].clone());
@@ -299,7 +299,7 @@ fn with(mut labels: Labels, other: &Labels, brought: &[String]) -> Labels {
     labels
 }
 
-/// Whether all of these labels are there.
+/// Returns whether all labels exist.
 fn has(
     labels: &Labels,
     mut names: impl Iterator<Item = impl AsRef<str>>,
@@ -379,7 +379,7 @@ mod tests {
     async fn unknown_metrics_and_labels_are_detected() {
         let metrics = Metrics::all().await;
         for (expr, problem) in [
-            ("campaign_atempted", "no metric campaign_atempted"),
+            ("campaign_atempted", "unknown metric campaign_atempted"),
             (r#"campaign_attempted{chanel="sms"}"#, "no label chanel"),
             (
                 r#"campaign_status{status="done"}"#,

@@ -1,20 +1,20 @@
-//! What npm installs for the tools beside the program.
+//! npm packages of the tools.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::rules::path;
 
-/// What holds copies of others' files.
+/// Directories with third-party files.
 const FOREIGN: [&str; 3] = ["node_modules", "target", ".git"];
 
-/// Every lockfile of npm in a folder and those below.
+/// Collects every npm lockfile in a directory recursively.
 fn lockfiles(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        // does not follow links: they could lead round and round
+        // does not follow links, which may form cycles
         if entry.file_type().unwrap().is_dir() {
             if !FOREIGN.iter().any(|foreign| name == *foreign) {
                 found.extend(lockfiles(&entry.path()));
@@ -26,8 +26,7 @@ fn lockfiles(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// npm writes down where a package came from, which on somebody's machine may be a place that
-/// nobody else can reach; its version and hash are enough.
+/// npm records download locations, which may be private mirrors; version and hash suffice.
 #[test]
 fn lockfiles_contain_no_download_locations() {
     let lockfiles = lockfiles(&path("."));

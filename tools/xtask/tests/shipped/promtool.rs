@@ -1,4 +1,4 @@
-//! What Prometheus' own tools say of the rules.
+//! Checks the rules with promtool.
 
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +29,7 @@ fn rules_are_valid_and_unique() {
 
 #[test]
 fn rule_tests_pass() {
-    // one process a file: promtool takes one file after another
+    // one process per file, since promtool processes files sequentially
     thread::scope(|scope| {
         for file in yaml_files("alerts/tests") {
             scope.spawn(|| promtool(&["test", "rules"], &[file], &path(".")));

@@ -1,6 +1,6 @@
-//! Every query of every dashboard, asked of a Prometheus that has seen the worst: two exporters that
-//! read the same accounts, a campaign that has two names for a moment, names of any characters,
-//! campaigns without most counts. Where all is chosen, each has an answer.
+//! Runs every query of every dashboard with difficult data: two exporters of the same accounts, a
+//! campaign that has two names at the same time, names with special characters, and campaigns that lack
+//! most counts. With All selected, every query must return data.
 
 use campaign_exporter::exposition::format::labels;
 use serde_json::{Value, json};
@@ -12,13 +12,13 @@ use crate::metrics::{self, OF_A_SCRAPE};
 use crate::promtool::promtool;
 use crate::rules::{path, yaml_files};
 
-/// How many minutes there are before the queries: credits are looked at hour by hour.
+/// Minutes of data before the queries: credits are evaluated by hour.
 const MINUTES: u32 = 180;
 
-/// A name that a format, a regex or a legend could trip over.
+/// A name with characters that are special in formats, regexes, and legends.
 const HOSTILE: &str = "\"quoted\" back\\slash \n {a=\"b\",} $job ${account} [[x]] .* 🎁";
 
-/// What the variables may hold: all, one value each, two.
+/// Values of the variables: all, one each, or two each.
 const CHOICES: [[&str; 6]; 3] = [
     [".+", ".+", ".+", ".+", ".+", ".+"],
     [
@@ -48,7 +48,7 @@ const VARIABLES: [&str; 6] = [
     "$campaign",
 ];
 
-/// What Prometheus has of these samples, from two exporters.
+/// Returns the samples as scraped from two exporters.
 fn series(samples: &[Sample]) -> Vec<Value> {
     let mut series = Vec::new();
     for instance in ["one:10058", "other:10058"] {
@@ -80,14 +80,14 @@ fn series(samples: &[Sample]) -> Vec<Value> {
     series
 }
 
-/// Whether a campaign has this at all: the first have everything, the last hardly anything.
+/// Returns whether a campaign has this metric: the first ones have all, the last ones hardly any.
 fn is_reported(sample: &Sample, number: u32) -> bool {
     let needed = ["campaign_info", "campaign_status"];
     let unsent = sample.name.contains("scheduled") || sample.name.contains("created");
     number < 4 || needed.contains(&sample.name.as_str()) || unsent
 }
 
-/// A minute's value after the other. Prometheus' clock begins at zero here.
+/// Returns the values minute by minute. Prometheus' clock starts at zero here.
 fn values(sample: &Sample, number: u32) -> String {
     let name = sample.name.as_str();
     let value = match name {
@@ -95,10 +95,10 @@ fn values(sample: &Sample, number: u32) -> String {
             return format!("0+1x{MINUTES}");
         }
         "campaign_account_credits" => return format!("100000-10x{MINUTES}"),
-        // the first ones yesterday, the next ones a week ago
+        // the first ones yesterday, the others a week ago
         "campaign_last_sent_timestamp_seconds" if number < 2 => -30_000,
         "campaign_last_sent_timestamp_seconds" => -600_000,
-        // so long ago that an alert fires
+        // long enough ago for an alert to fire
         "campaign_account_last_success_timestamp_seconds" => 5_000,
         "campaign_account_last_poll_timestamp_seconds" => 10_000,
         _ if name.ends_with("_timestamp_seconds") => 20_000,
@@ -115,7 +115,7 @@ fn values(sample: &Sample, number: u32) -> String {
     format!("{value}x{MINUTES}")
 }
 
-/// What Grafana asks when this is chosen.
+/// Returns the query with these values of the variables.
 fn asked(dashboard: &Dashboard, expr: &str, choice: [&str; 6]) -> String {
     let expr = dashboard.substituted(expr);
     let chosen = VARIABLES.into_iter().zip(choice);
@@ -133,7 +133,7 @@ async fn queries_succeed_on_any_data() {
         for expr in targets.chain(annotations) {
             for (number, choice) in CHOICES.into_iter().enumerate() {
                 let expr = asked(&dashboard, expr, choice);
-                // where little is chosen, only an error counts
+                // narrow selections may return no data, but no error
                 let any = if number == 0 {
                     format!("count({expr}) > bool 0")
                 } else {
@@ -155,7 +155,7 @@ async fn queries_succeed_on_any_data() {
         }],
     });
     let folder = TempDir::new().unwrap();
-    // JSON is YAML
+    // JSON is valid YAML
     std::fs::write(folder.path().join("queries.yml"), test.to_string()).unwrap();
     promtool(
         &["test", "rules"],

@@ -1,4 +1,4 @@
-//! The rule files as they are shipped.
+//! Reads the shipped rule files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,22 +40,22 @@ struct Group {
     rules: Vec<Rule>,
 }
 
-/// A file or folder of the project.
+/// Returns the path of a file or directory of the project.
 pub(crate) fn path(name: &str) -> PathBuf {
     xtask::root().join(name)
 }
 
-/// A text of the project.
+/// Reads a text file of the project.
 pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// A YAML file of the project.
+/// Reads a YAML file of the project.
 pub(crate) fn yaml<T: DeserializeOwned>(name: &str) -> T {
     serde_saphyr::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The YAML files of a folder, by their paths below the project.
+/// Returns the paths of the YAML files in a directory, relative to the project.
 pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(path(folder)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -68,7 +68,7 @@ pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
     files
 }
 
-/// All rules, whatever file they are in.
+/// Returns the rules of all files.
 pub(crate) fn rules() -> Vec<Rule> {
     let files = yaml_files("alerts").into_iter();
     files
@@ -77,13 +77,13 @@ pub(crate) fn rules() -> Vec<Rule> {
         .collect()
 }
 
-/// The alerts, with their names.
+/// Returns the alerts with their names.
 pub(crate) fn alerts() -> Vec<(String, Rule)> {
     let named = |rule: Rule| rule.alert.clone().map(|name| (name, rule));
     rules().into_iter().filter_map(named).collect()
 }
 
-/// The default numbers, by the names of the thresholds.
+/// Returns the default thresholds by name.
 pub(crate) fn thresholds() -> BTreeMap<String, f64> {
     let defaults = rules().into_iter().filter(|rule| {
         let record = rule.record.as_deref();
@@ -91,7 +91,7 @@ pub(crate) fn thresholds() -> BTreeMap<String, f64> {
     });
     let numbers = defaults.map(|rule| {
         let number = rule.expr.strip_suffix(" + 0 * campaign_account_up");
-        let number = number.unwrap_or_else(|| panic!("{} is no plain number", rule.expr));
+        let number = number.unwrap_or_else(|| panic!("{} is not a plain number", rule.expr));
         (rule.labels["threshold"].clone(), number.parse().unwrap())
     });
     numbers.collect()

@@ -1,4 +1,4 @@
-//! That panels and alerts speak of the same numbers.
+//! Panels and alerts use the same thresholds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use crate::dashboard::{Dashboard, Panel, Target};
 use crate::expression::{self, Selected};
 use crate::rules;
 
-/// Measures that alerts judge: which metrics a query is of, and the thresholds of its panel. The
-/// first that fits counts.
+/// Measures with alerts: the metrics of a query, and the thresholds expected in its panel. The first match
+/// applies.
 const GUARDED: &[(&[&str], &[&str])] = &[
     (
         &[
@@ -76,7 +76,7 @@ const GUARDED: &[(&[&str], &[&str])] = &[
 const DELIVERY: &[&str] = &["delivery_ratio_warning", "delivery_ratio_critical"];
 const OPT_OUT: &[&str] = &["opt_out_ratio_warning", "opt_out_ratio_critical"];
 
-/// The numbers of `alerts/thresholds.yml`.
+/// Thresholds of `alerts/thresholds.yml`.
 fn numbers() -> BTreeMap<String, String> {
     let numbers = rules::thresholds().into_iter();
     numbers
@@ -84,15 +84,15 @@ fn numbers() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The numbers of the steps of thresholds.
+/// Returns the values of threshold steps.
 fn steps(thresholds: &Value) -> BTreeSet<String> {
     let steps = thresholds["steps"].as_array().into_iter().flatten();
     let numbers = steps.filter_map(|step| step["value"].as_f64());
-    // what is left until a time is below zero once it is past
+    // remaining time is negative once it has passed
     numbers.map(|number| number.abs().to_string()).collect()
 }
 
-/// The thresholds of what a query shows: those of its column in a table, else those of the panel.
+/// Returns the thresholds of a query: those of its table column, else those of the panel.
 fn thresholds<'a>(panel: &'a Panel, target: &Target) -> Option<&'a Value> {
     if panel.kind != "table" {
         return panel.field_config.defaults.get("thresholds");
@@ -109,7 +109,7 @@ fn thresholds<'a>(panel: &'a Panel, target: &Target) -> Option<&'a Value> {
     Some(&property.value)
 }
 
-/// What is wrong with the numbers of a dashboard, and how many are as they should be.
+/// Returns the wrong thresholds of a dashboard, and the number of correct ones.
 fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<String>, usize) {
     let (mut wrong, mut right) = (Vec::new(), 0);
     for (panel, target) in dashboard.targets() {
@@ -131,7 +131,7 @@ fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<St
                 wrong.push(format!("{place}: {steps:?} instead of {wanted:?}"));
             }
         } else {
-            // of what no alert judges: any at all, or an alert's other number
+            // other panels may use the thresholds of any alert
             let other = steps
                 .iter()
                 .find(|step| *step != "1" && !numbers.values().any(|number| number == *step));

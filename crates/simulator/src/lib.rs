@@ -1,20 +1,18 @@
-//! The providers' HTTP APIs, simulated on loopback: for the demo and for the tests.
+//! Messaging platforms' HTTP APIs on loopback, for the demo and the tests.
 //!
-//! Each API is as strict as its documentation, so that a client that asks wrongly is told so,
-//! and any of them can be made to fail in the ways that networks and providers do.
+//! A platform is an [`Api`]. The exporter has one for each of its providers; this crate knows none of
+//! them. An API is as strict as its documentation, and can be made to fail in the ways in which
+//! networks and platforms fail.
 
-mod answer;
-mod authorization;
+pub mod answer;
+pub mod authorization;
 mod campaign;
-mod cinnox;
-mod constant_contact;
 mod fault;
 mod request;
-mod smsup;
 mod state;
 mod world;
 
-use std::{error::Error, future, io, net::SocketAddr, time::Duration};
+use std::{error::Error, fmt, future, io, net::SocketAddr, path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 use hyper::{Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
@@ -26,67 +24,96 @@ use tokio::{
 };
 
 use answer::{Answer, Body, Reply};
+use serde_json::Value;
 
 pub use authorization::{Authorization, ExpiresIn};
 pub use campaign::{Campaign, Channel, Counts};
 pub use fault::{Fault, FaultPlan};
 pub use request::Request;
 pub use state::{Campaigns, KEPT_REQUESTS, State};
-pub use world::World;
+pub use world::{Habits, World};
 
-/// The APIs that can be simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// Constant Contact v3, its summaries of SMS campaigns, and on the same port, below
-    /// `/oauth2/default`, its authorisation server.
-    ConstantContact,
-    /// CINNOX, its summaries of sent campaigns; the app id is the state's.
-    Cinnox,
-    /// SMSUp, its campaigns and credits; the zone of its dates is the state's.
-    Smsup,
+/// A platform's API, without its transport.
+pub trait Api: fmt::Debug + Send + Sync {
+    /// The provider's name in a configuration.
+    fn provider(&self) -> &'static str;
+
+    /// Answers a request.
+    fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer;
+
+    /// The documented answer for an HTTP status other than 200.
+    fn error(&self, status: u16) -> Answer;
+
+    /// The members of an item that are counts.
+    fn counts(&self) -> &'static [&'static str];
+
+    /// The answer when the day's requests are used up.
+    fn quota_exceeded(&self) -> Answer {
+        self.error(429)
+    }
+
+    /// Points a page to another next page. Nothing if pages have no links.
+    fn link(&self, _page: &mut Value, _href: &str) {}
+
+    /// Whether the same port serves an authorization server.
+    fn has_authorization(&self) -> bool {
+        false
+    }
+
+    /// What an account at this API is like.
+    fn habits(&self) -> Habits;
+
+    /// The keys of an account besides `name`, in a configuration.
+    fn account(&self, base_url: &str, token_file: &Path) -> Value;
 }
 
 /// The part of a simulator that a request is for.
 #[derive(Clone, Copy, Debug)]
 enum Server {
-    Api(Api),
+    Api(&'static dyn Api),
     Authorization,
 }
 
 impl Server {
-    fn of(api: Api, request: &Request) -> Self {
-        match api {
-            Api::ConstantContact if Authorization::is_for(request) => Self::Authorization,
-            _ => Self::Api(api),
+    fn of(api: &'static dyn Api, request: &Request) -> Self {
+        if api.has_authorization() && Authorization::is_for(request) {
+            Self::Authorization
+        } else {
+            Self::Api(api)
         }
     }
 
     fn answer(self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
         match self {
-            Self::Api(Api::ConstantContact) => constant_contact::answer(state, now, request),
-            Self::Api(Api::Cinnox) => cinnox::answer(state, now, request),
-            Self::Api(Api::Smsup) => smsup::answer(state, now, request),
+            Self::Api(api) => api.answer(state, now, request),
             Self::Authorization => state.authorization.answer(request),
         }
     }
 
-    /// What this server says with an HTTP status other than 200.
     fn error(self, status: u16) -> Answer {
         match self {
-            Self::Api(Api::ConstantContact) => constant_contact::error(status),
-            Self::Api(Api::Cinnox) => cinnox::error(status),
-            Self::Api(Api::Smsup) => smsup::error(status),
+            Self::Api(api) => api.error(status),
             Self::Authorization => authorization::error(status),
         }
     }
 
-    /// The members of an item that are counts.
+    fn quota_exceeded(self) -> Answer {
+        match self {
+            Self::Api(api) => api.quota_exceeded(),
+            Self::Authorization => self.error(429),
+        }
+    }
+
     fn counts(self) -> &'static [&'static str] {
         match self {
-            Self::Api(Api::ConstantContact) => &constant_contact::COUNTS,
-            Self::Api(Api::Cinnox) => &cinnox::COUNTS,
-            Self::Api(Api::Smsup) => &smsup::COUNTS,
+            Self::Api(api) => api.counts(),
             Self::Authorization => &[],
+        }
+    }
+
+    fn link(self, page: &mut Value, href: &str) {
+        if let Self::Api(api) = self {
+            api.link(page, href);
         }
     }
 
@@ -102,6 +129,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
+    api: &'static dyn Api,
     state: watch::Sender<State>,
     /// Held for its `Drop`, which aborts the server.
     _server: JoinSet<()>,
@@ -109,7 +137,7 @@ pub struct Simulator {
 
 impl Simulator {
     /// Starts a server on a free port of the loopback interface.
-    pub async fn start(api: Api, state: State) -> io::Result<Self> {
+    pub async fn start(api: &'static dyn Api, state: State) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let state = watch::Sender::new(state);
@@ -117,6 +145,7 @@ impl Simulator {
         server.spawn(serve(listener, api, state.clone()));
         Ok(Self {
             address,
+            api,
             state,
             _server: server,
         })
@@ -125,6 +154,11 @@ impl Simulator {
     /// The address for a client's configuration, without a path and without a last slash.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The API that runs.
+    pub fn api(&self) -> &'static dyn Api {
+        self.api
     }
 
     /// Changes what the next requests will meet.
@@ -150,7 +184,7 @@ impl Simulator {
 }
 
 /// Accepts connections until it is aborted, and with it all of them.
-async fn serve(listener: TcpListener, api: Api, state: watch::Sender<State>) {
+async fn serve(listener: TcpListener, api: &'static dyn Api, state: watch::Sender<State>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -166,7 +200,7 @@ async fn serve(listener: TcpListener, api: Api, state: watch::Sender<State>) {
     }
 }
 
-async fn connection(stream: TcpStream, api: Api, state: watch::Sender<State>) {
+async fn connection(stream: TcpStream, api: &'static dyn Api, state: watch::Sender<State>) {
     let service = service_fn(|request| Box::pin(handle(api, &state, request)));
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     // clients that give up and bodies that break off are what a simulator is for
@@ -187,7 +221,7 @@ fn is_reset(error: &hyper::Error) -> bool {
 
 /// An error ends the connection without an answer.
 async fn handle(
-    api: Api,
+    api: &'static dyn Api,
     state: &watch::Sender<State>,
     request: hyper::Request<Incoming>,
 ) -> io::Result<Response<Body>> {
@@ -203,7 +237,7 @@ async fn handle(
     }
 }
 
-fn reply(api: Api, state: &watch::Sender<State>, request: Request) -> Reply {
+fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) -> Reply {
     let server = Server::of(api, &request);
     let mut reply = Reply::None;
     // under one lock, so that a request meets one state and no other request takes its fault
@@ -240,103 +274,55 @@ fn reply(api: Api, state: &watch::Sender<State>, request: Request) -> Reply {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::timeout;
+mod bare {
+    use serde_json::json;
 
     use super::*;
 
-    const PATH: &str = "/v1/api/apps/demo-app/data/sent-campaigns-summary?limit=200";
+    /// An API that has nothing, behind an authorization server.
+    #[derive(Debug)]
+    pub(crate) struct Bare;
 
-    async fn simulator(campaigns: usize) -> Simulator {
-        let campaign = Campaign::sms("id", "name", DateTime::UNIX_EPOCH, Counts::default());
-        let state = State::new("secret", vec![campaign; campaigns]);
-        Simulator::start(Api::Cinnox, state).await.unwrap()
-    }
+    impl Api for Bare {
+        fn provider(&self) -> &'static str {
+            "bare"
+        }
 
-    async fn get(client: &reqwest::Client, simulator: &Simulator) -> reqwest::Response {
-        let request = client
-            .get(simulator.base_url() + PATH)
-            .bearer_auth("secret");
-        request.send().await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn long_answers_are_compressed_for_those_who_know_it() {
-        let simulator = simulator(100).await;
-        let encoding = async |client: reqwest::ClientBuilder, accepts: &'static str| {
-            let headers = [(hyper::header::ACCEPT_ENCODING, accepts.parse().unwrap())];
-            let client = client
-                .default_headers(headers.into_iter().collect())
-                .build()
-                .unwrap();
-            let response = get(&client, &simulator).await;
-            response.headers().get("content-encoding").cloned()
-        };
-        let raw = || reqwest::Client::builder().no_gzip();
-        assert_eq!(encoding(raw(), "gzip, br").await.unwrap(), "gzip");
-        assert_eq!(encoding(raw(), "br").await, None);
-        simulator.update(|state| state.campaigns = Vec::new().into());
-        assert_eq!(encoding(raw(), "gzip").await, None);
-
-        simulator.update(|state| state.items = vec!["x".repeat(5_000).into()]);
-        let text = get(&reqwest::Client::new(), &simulator)
-            .await
-            .text()
-            .await
-            .unwrap();
-        assert!(text.contains(&"x".repeat(5_000)));
-    }
-
-    #[tokio::test]
-    async fn the_last_requests_are_kept() {
-        let simulator = simulator(0).await;
-        let client = reqwest::Client::new();
-        get(&client, &simulator).await;
-        let requests = simulator.requests();
-        assert_eq!(requests.len(), 1);
-        assert_eq!(requests[0].method, "GET");
-        assert_eq!(requests[0].path_and_query, PATH);
-        assert_eq!(requests[0].parameter("limit").as_deref(), Some("200"));
-        assert_eq!(requests[0].headers["authorization"], "Bearer secret");
-
-        simulator.update(|state| {
-            let one = state.requests[0].clone();
-            for number in 0..KEPT_REQUESTS {
-                state.count(Request {
-                    path_and_query: format!("/{number}"),
-                    ..one.clone()
-                });
+        fn answer(&self, state: &mut State, _now: DateTime<Utc>, request: &Request) -> Answer {
+            if request.method != "GET" {
+                self.error(403)
+            } else if request.bears(&state.token) || state.authorization.admits(request) {
+                Answer::json(200, json!({}))
+            } else {
+                self.error(401)
             }
-        });
-        let requests = simulator.requests();
-        assert_eq!(requests.len(), KEPT_REQUESTS);
-        assert_eq!(requests[0].path_and_query, "/0");
-    }
+        }
 
-    #[tokio::test]
-    async fn one_can_wait_for_requests() {
-        let simulator = simulator(0).await;
-        let client = reqwest::Client::new();
-        let ask = async {
-            get(&client, &simulator).await;
-            get(&client, &simulator).await;
-        };
-        let both = futures_util::future::join(ask, simulator.wait_for(|state| state.answered == 2));
-        timeout(Duration::from_secs(5), both).await.unwrap();
-    }
+        fn error(&self, status: u16) -> Answer {
+            Answer::json(status, json!({}))
+        }
 
-    #[tokio::test]
-    async fn dropping_it_closes_the_port() {
-        let simulator = simulator(0).await;
-        let address = simulator.address;
-        let open = TcpStream::connect(address).await.unwrap();
-        drop(simulator);
-        let closed = async {
-            while TcpStream::connect(address).await.is_ok() {
-                tokio::task::yield_now().await;
+        fn counts(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn has_authorization(&self) -> bool {
+            true
+        }
+
+        fn habits(&self) -> Habits {
+            Habits {
+                stream: 0,
+                whatsapp: false,
+                unsent: false,
+                bad_days: false,
+                texts: false,
+                id: |index, _| index.to_string(),
             }
-            open.readable().await.unwrap();
-        };
-        timeout(Duration::from_secs(5), closed).await.unwrap();
+        }
+
+        fn account(&self, base_url: &str, _token_file: &Path) -> Value {
+            json!({ "base_url": base_url })
+        }
     }
 }

@@ -52,7 +52,7 @@ impl Request {
     }
 
     /// Whether the body is said to be a form.
-    pub(super) fn is_form(&self) -> bool {
+    pub fn is_form(&self) -> bool {
         let content_type = self.headers.get(CONTENT_TYPE);
         content_type
             .and_then(|value| value.to_str().ok()?.split(';').next())
@@ -64,30 +64,31 @@ impl Request {
     }
 
     /// A query parameter that has to be of some type if it is there.
-    pub(super) fn parse<T: FromStr>(&self, name: &str) -> Result<Option<T>, T::Err> {
+    pub fn parse<T: FromStr>(&self, name: &str) -> Result<Option<T>, T::Err> {
         self.parameter(name).map(|value| value.parse()).transpose()
     }
 
     /// Whether a header's value contains a text.
-    pub(super) fn header_has(&self, name: &HeaderName, text: &str) -> bool {
+    pub fn header_has(&self, name: &HeaderName, text: &str) -> bool {
         self.headers
             .get_all(name)
             .iter()
             .any(|value| value.to_str().is_ok_and(|value| value.contains(text)))
     }
 
-    pub(super) fn bears(&self, token: &str) -> bool {
+    /// Whether the request carries this bearer token.
+    pub fn bears(&self, token: &str) -> bool {
         self.bearer() == Some(token)
     }
 
     /// The bearer token.
-    pub(super) fn bearer(&self) -> Option<&str> {
+    pub fn bearer(&self) -> Option<&str> {
         let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
         value.strip_prefix("Bearer ")
     }
 
     /// Reads a request to its end; an error if the client breaks off.
-    pub(super) async fn read(request: hyper::Request<Incoming>) -> io::Result<Self> {
+    pub(crate) async fn read(request: hyper::Request<Incoming>) -> io::Result<Self> {
         let at = Instant::now();
         let (head, body) = request.into_parts();
         let mut request = Self {
@@ -121,7 +122,7 @@ mod tests {
     };
 
     use super::{
-        super::{Api, Simulator, State},
+        super::{Simulator, State, bare::Bare},
         *,
     };
 
@@ -129,7 +130,7 @@ mod tests {
 
     async fn simulator() -> Simulator {
         let state = State::new("secret", Vec::new());
-        Simulator::start(Api::ConstantContact, state).await.unwrap()
+        Simulator::start(&Bare, state).await.unwrap()
     }
 
     async fn post(simulator: &Simulator, content_type: &str, body: String) -> Request {

@@ -92,7 +92,7 @@ impl State {
     }
 
     /// The balance now: a living account spends it.
-    pub(super) fn credits_at(&self, now: DateTime<Utc>) -> Option<u64> {
+    pub fn credits_at(&self, now: DateTime<Utc>) -> Option<u64> {
         match &self.campaigns {
             Campaigns::Fixed(_) => self.credits,
             Campaigns::Living(world) => Some(world.credits(now)),
@@ -100,14 +100,15 @@ impl State {
     }
 
     /// The raw items and these, moved back by repetitions of the last ones.
-    pub(super) fn listed(&self, campaigns: impl Iterator<Item = Value>) -> Vec<Value> {
+    pub fn listed(&self, campaigns: impl Iterator<Item = Value>) -> Vec<Value> {
         let all: Vec<_> = self.items.iter().cloned().chain(campaigns).collect();
         let skipped = all.len() - self.shift.checked_rem(all.len()).unwrap_or(0);
         let size = all.len() + self.shift;
         all.into_iter().cycle().skip(skipped).take(size).collect()
     }
 
-    pub(super) fn count(&mut self, request: Request) {
+    /// Notes an answered request.
+    pub fn count(&mut self, request: Request) {
         self.answered += 1;
         if self.requests.len() == KEPT_REQUESTS {
             self.requests.pop_front();
@@ -136,7 +137,7 @@ impl Campaigns {
 
     /// The campaigns sent by now, the newest first, as both providers with a report of sent
     /// campaigns list them.
-    pub(super) fn sent(&self, now: DateTime<Utc>) -> Vec<Campaign> {
+    pub fn sent(&self, now: DateTime<Utc>) -> Vec<Campaign> {
         let mut campaigns = self.at(now).into_owned();
         campaigns.retain(|campaign| campaign.sent_at <= now);
         campaigns.sort_by(|a, b| b.sent_at.cmp(&a.sent_at).then_with(|| a.id.cmp(&b.id)));

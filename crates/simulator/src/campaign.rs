@@ -83,7 +83,7 @@ impl Campaign {
     }
 
     /// What the campaign has cost on an SMSUp account so far: a credit a message part.
-    pub(super) fn cost(&self, now: DateTime<Utc>) -> u64 {
+    pub fn cost(&self, now: DateTime<Utc>) -> u64 {
         let parts = self.name.chars().count().div_ceil(160).max(1);
         self.counts_at(now).sends.saturating_mul(parts as u64)
     }
@@ -159,7 +159,7 @@ impl Counts {
     clippy::cast_sign_loss,
     reason = "a share from 0 to 1 of a count"
 )]
-pub(super) fn part(count: u64, share: f64) -> u64 {
+pub(crate) fn part(count: u64, share: f64) -> u64 {
     ((count as f64 * share) as u64).min(count)
 }
 

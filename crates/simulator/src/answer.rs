@@ -23,28 +23,35 @@ use super::Request;
 const COMPRESSED_ABOVE: usize = 1_000;
 
 /// The body of a response.
-pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What an API answers, before it is written out.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(HeaderName, String)>,
-    pub(super) content: Content,
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Further headers.
+    pub headers: Vec<(HeaderName, String)>,
+    /// The body.
+    pub content: Content,
 }
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) enum Content {
+pub enum Content {
+    /// JSON.
     Json(Value),
+    /// Anything else.
     Other {
+        /// Its `Content-Type`.
         content_type: &'static str,
+        /// The bytes.
         body: Bytes,
     },
 }
 
 /// What becomes of a request.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Response(Response<Body>),
     /// The response after a while.
     Late(Duration, Response<Body>),
@@ -55,7 +62,8 @@ pub(super) enum Reply {
 }
 
 impl Answer {
-    pub(super) fn json(status: u16, value: Value) -> Self {
+    /// JSON with a status.
+    pub fn json(status: u16, value: Value) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -63,7 +71,8 @@ impl Answer {
         }
     }
 
-    pub(super) fn text(status: u16, content_type: &'static str, text: String) -> Self {
+    /// Text with a status.
+    pub fn text(status: u16, content_type: &'static str, text: String) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -74,13 +83,15 @@ impl Answer {
         }
     }
 
-    pub(super) fn with(mut self, header: HeaderName, value: String) -> Self {
+    /// The answer with another header.
+    #[must_use]
+    pub fn with(mut self, header: HeaderName, value: String) -> Self {
         self.headers.push((header, value));
         self
     }
 
     /// The listed items, which are in the only array of a body; none in another answer.
-    pub(super) fn items(&mut self) -> Option<&mut Vec<Value>> {
+    pub fn items(&mut self) -> Option<&mut Vec<Value>> {
         let Content::Json(Value::Object(body)) = &mut self.content else {
             return None;
         };
@@ -88,13 +99,13 @@ impl Answer {
     }
 
     /// The response as it should be.
-    pub(super) fn respond(self, request: &Request) -> Result<Response<Body>> {
+    pub(crate) fn respond(self, request: &Request) -> Result<Response<Body>> {
         let (head, body) = self.encode(request);
         head.body(full(body))
     }
 
     /// The head and the body, compressed if the client knows that and it is worth it.
-    pub(super) fn encode(self, request: &Request) -> (Builder, Bytes) {
+    pub(crate) fn encode(self, request: &Request) -> (Builder, Bytes) {
         let (head, body) = self.render();
         if body.len() > COMPRESSED_ABOVE
             && request.header_has(&ACCEPT_ENCODING, "gzip")
@@ -107,7 +118,7 @@ impl Answer {
     }
 
     /// The head and the uncompressed body.
-    pub(super) fn render(self) -> (Builder, Bytes) {
+    pub(crate) fn render(self) -> (Builder, Bytes) {
         let (content_type, body) = match self.content {
             Content::Json(value) => ("application/json", value.to_string().into()),
             Content::Other { content_type, body } => (content_type, body),
@@ -123,14 +134,14 @@ impl Answer {
 }
 
 /// A body that is there at once, with its length.
-pub(super) fn full(bytes: Bytes) -> Body {
+pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
 /// A body that comes piece by piece.
-pub(super) fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
+pub(crate) fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
     StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
 }
 

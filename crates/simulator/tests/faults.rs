@@ -1,0 +1,577 @@
+//! Every fault, seen by a client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "tests may panic"
+)]
+
+use std::time::Duration;
+use std::{io, iter};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+use campaign_exporter::provider::{Kinds, native};
+
+static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
+
+fn api(provider: &str) -> &'static dyn Api {
+    NATIVE.get(provider).unwrap().simulated
+}
+
+fn apis() -> impl Iterator<Item = &'static dyn Api> {
+    NATIVE.iter().map(|kind| kind.simulated)
+}
+
+use std::{error::Error, fmt, pin::pin, time::Instant};
+
+use chrono::DateTime;
+use reqwest::{Client, redirect};
+use tokio::time::timeout;
+
+use campaign_simulator::*;
+
+const PATH: &str =
+    "/v3/reports/summary_reports/sms_campaign_summaries?start_at=1970-01-01T00:00:00Z";
+
+async fn simulator(api: &'static dyn Api, fault: Fault) -> Simulator {
+    let campaign = Campaign::sms("id", "name", DateTime::UNIX_EPOCH, Counts::default());
+    let mut state = State::new("secret", vec![campaign; 20]);
+    state.fault = Some(FaultPlan::always(fault));
+    Simulator::start(api, state).await.unwrap()
+}
+
+/// Asks with a client that waits for five seconds, follows no redirect and unpacks nothing.
+async fn get(simulator: &Simulator) -> reqwest::Response {
+    let client = Client::builder()
+        .timeout(Duration::from_secs(5))
+        .redirect(redirect::Policy::none())
+        .no_gzip();
+    get_with(&client.build().unwrap(), simulator).await
+}
+
+async fn get_with(client: &Client, simulator: &Simulator) -> reqwest::Response {
+    let request = client
+        .get(simulator.base_url() + PATH)
+        .bearer_auth("secret");
+    request.send().await.unwrap()
+}
+
+/// The simulator has to live until the body is read.
+async fn meet(fault: Fault) -> (Simulator, reqwest::Response) {
+    let simulator = simulator(api("constant_contact"), fault).await;
+    let response = get(&simulator).await;
+    (simulator, response)
+}
+
+async fn json(response: reqwest::Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn each_api_has_its_own_errors() {
+    for (api, code, status, pointer, expected) in [
+        (
+            api("constant_contact"),
+            400,
+            400,
+            "/0/error_message",
+            json!("Bad request"),
+        ),
+        (
+            api("constant_contact"),
+            403,
+            403,
+            "/error_key",
+            json!("access_denied"),
+        ),
+        (
+            api("constant_contact"),
+            429,
+            429,
+            "/error_key",
+            json!("throttled"),
+        ),
+        (api("cinnox"), 429, 429, "/code", json!(6_451_010)),
+        (api("cinnox"), 503, 503, "/code", json!(6_451_001)),
+        (api("smsup"), 401, 200, "/status", json!(-1)),
+        (api("smsup"), 500, 500, "/status", json!(-99)),
+    ] {
+        let retry_after = Some("7".to_owned());
+        let simulator = simulator(api, Fault::Status { code, retry_after }).await;
+        let response = get(&simulator).await;
+        assert_eq!(response.status(), status, "{api:?} {code}");
+        assert_eq!(response.headers()["retry-after"], "7");
+        assert_eq!(
+            json(response).await.pointer(pointer),
+            Some(&expected),
+            "{api:?} {code}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_bodies() {
+    let (_simulator, response) = meet(Fault::QuotaExceeded).await;
+    assert_eq!(response.status(), 429);
+    assert!(!response.headers().contains_key("retry-after"));
+    assert_eq!(json(response).await["error_key"], "quota_exceeded");
+
+    let body = "<html>".to_owned();
+    let (_simulator, response) = meet(Fault::Body {
+        content_type: "text/html",
+        body,
+    })
+    .await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/html");
+    assert_eq!(response.text().await.unwrap(), "<html>");
+
+    let (_simulator, response) = meet(Fault::EchoToken).await;
+    assert_eq!(response.status(), 401);
+    assert!(response.text().await.unwrap().contains("Bearer secret"));
+
+    let location = "http://elsewhere.example/".to_owned();
+    let (_simulator, response) = meet(Fault::Redirect {
+        location: location.clone(),
+    })
+    .await;
+    assert_eq!(response.status(), 302);
+    assert_eq!(response.headers()["location"], location);
+
+    let (_simulator, response) = meet(Fault::Next {
+        href: "/again".to_owned(),
+    })
+    .await;
+    let page = json(response).await;
+    assert_eq!(page["_links"]["next"]["href"], "/again");
+    assert_eq!(
+        page["bulk_sms_campaign_summaries"]
+            .as_array()
+            .unwrap()
+            .len(),
+        20
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
+    let simulator = simulator(api("constant_contact"), Fault::Unheard).await;
+    simulator.update(|state| {
+        state.authorization.grant("first");
+        state.authorization.fault = Some(FaultPlan::once(Fault::Unheard));
+    });
+    let error = refresh(&simulator).await.unwrap_err();
+    assert!(error.is_request() && !error.is_timeout(), "{error:?}");
+    assert!(simulator.read(|state| state.authorization.issued == 1));
+    assert_eq!(refresh(&simulator).await.unwrap().status(), 400);
+
+    let api = Client::new()
+        .get(simulator.base_url() + PATH)
+        .bearer_auth("secret");
+    assert!(api.send().await.unwrap_err().is_request());
+    assert_eq!(simulator.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn an_echo_has_the_form_too() {
+    let simulator = simulator(api("cinnox"), Fault::EchoToken).await;
+    let request = Client::new().post(simulator.base_url());
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let response = request.body("a=s3cret").send().await.unwrap();
+    assert!(response.text().await.unwrap().contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_truncated_body_breaks_off_in_its_middle() {
+    let (_simulator, mut response) = meet(Fault::Truncated).await;
+    assert_eq!(response.status(), 200);
+    let length = response.content_length().unwrap();
+    let half = response.chunk().await.unwrap().unwrap();
+    assert_eq!(half.len() as u64, length / 2);
+    let error = response.chunk().await.unwrap_err();
+    assert!(!error.is_timeout(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_stalled_body_keeps_the_client_waiting() {
+    let simulator = simulator(api("constant_contact"), Fault::Stall).await;
+    let client = Client::builder().read_timeout(Duration::from_millis(200));
+    let mut response = get_with(&client.no_gzip().build().unwrap(), &simulator).await;
+    let length = response.content_length().unwrap();
+    let half = response.chunk().await.unwrap().unwrap();
+    assert_eq!(half.len() as u64, length / 2);
+    let error = response.chunk().await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+}
+
+#[tokio::test]
+async fn half_of_the_json_is_well_framed() {
+    let (_simulator, response) = meet(Fault::HalfJson).await;
+    let body = response.bytes().await.unwrap();
+    assert!(body.starts_with(b"{"));
+    assert!(serde_json::from_slice::<Value>(&body).unwrap_err().is_eof());
+}
+
+#[tokio::test]
+async fn a_huge_body_has_its_size_and_is_right() {
+    let (_simulator, response) = meet(Fault::Huge { bytes: 1_000_001 }).await;
+    assert_eq!(response.content_length(), None);
+    let body = response.bytes().await.unwrap();
+    assert_eq!(body.len(), 1_000_001);
+    assert!(serde_json::from_slice::<Value>(&body).unwrap()["aggregate_percents"].is_object());
+}
+
+#[tokio::test]
+async fn a_gzip_bomb_is_small_on_the_wire() {
+    let simulator = simulator(
+        api("constant_contact"),
+        Fault::GzipBomb { bytes: 5_000_000 },
+    )
+    .await;
+    let response = get(&simulator).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert!(response.bytes().await.unwrap().len() < 50_000);
+
+    let response = get_with(&Client::new(), &simulator).await;
+    let body = response.bytes().await.unwrap();
+    assert_eq!(body.len(), 5_000_000);
+    assert!(serde_json::from_slice::<Value>(&body).unwrap()["aggregate_percents"].is_object());
+}
+
+#[tokio::test]
+async fn a_plan_says_when() {
+    let fault = Fault::EchoToken;
+    let simulator = simulator(api("constant_contact"), fault.clone()).await;
+    simulator.update(|state| {
+        state.fault = Some(FaultPlan {
+            fault,
+            skip: 2,
+            times: Some(1),
+        });
+    });
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(get(&simulator).await.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 401, 200]);
+}
+
+#[tokio::test]
+async fn an_impossible_plan_is_reported() {
+    let (_simulator, response) = meet(Fault::Status {
+        code: 7,
+        retry_after: None,
+    })
+    .await;
+    assert_eq!(response.status(), 500);
+    assert!(response.text().await.unwrap().contains("status"));
+}
+
+/// A simulator with seven campaigns that differ, and a fault.
+async fn listing(api: &'static dyn Api, fault: Option<Fault>) -> Simulator {
+    let campaign = |number: u64| {
+        let counts = Counts {
+            recipients: 100 + number,
+            sends: 90 + number,
+            ..Counts::default()
+        };
+        let sent_at = DateTime::UNIX_EPOCH + Duration::from_secs(number);
+        Campaign::sms(number.to_string(), "name", sent_at, counts)
+    };
+    let mut state = State::new("secret", (1..=7).map(campaign).collect::<Vec<_>>());
+    state.fault = fault.map(FaultPlan::always);
+    Simulator::start(api, state).await.unwrap()
+}
+
+async fn page(simulator: &Simulator, path: &str) -> Bytes {
+    let client = Client::builder().no_gzip().build().unwrap();
+    let request = client
+        .get(simulator.base_url() + path)
+        .header("accept", "application/json")
+        .bearer_auth("secret");
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.bytes().await.unwrap()
+}
+
+/// The first page of an API with such a fault, and without one.
+async fn first_pages(api: &'static dyn Api, fault: Fault) -> (Bytes, Value) {
+    let simulator = listing(api, Some(fault)).await;
+    let path = match api.provider() {
+        "constant_contact" => PATH,
+        "cinnox" => "/v1/api/apps/demo-app/data/sent-campaigns-summary",
+        _ => "/campaigns",
+    };
+    let bad = page(&simulator, path).await;
+    simulator.update(|state| {
+        state.fault = None;
+        state.answered = 0;
+    });
+    let good = page(&simulator, path).await;
+    (bad, serde_json::from_slice(&good).unwrap())
+}
+
+fn items(page: &Value) -> &Vec<Value> {
+    let mut members = page.as_object().unwrap().values();
+    members.find_map(Value::as_array).unwrap()
+}
+
+fn items_of(page: &Bytes) -> Vec<Value> {
+    items(&serde_json::from_slice(page).unwrap()).clone()
+}
+
+#[tokio::test]
+async fn a_late_answer_is_right_and_what_it_does_is_done_before() {
+    let by = Duration::from_millis(300);
+    let simulator = listing(api("constant_contact"), Some(Fault::Delay { by })).await;
+    let begin = Instant::now();
+    let late = page(&simulator, PATH).await;
+    assert!(begin.elapsed() >= by);
+    assert_eq!(items_of(&late).len(), 7);
+
+    let by = Duration::from_hours(1);
+    simulator.update(|state| {
+        state.authorization.grant("first");
+        state.authorization.fault = Some(FaultPlan::always(Fault::Delay { by }));
+    });
+    unanswered(&simulator, refresh(&simulator)).await;
+    assert!(simulator.read(|state| state.authorization.issued == 1));
+}
+
+/// A refresh of the token `first`.
+async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
+    let request = Client::new()
+        .post(simulator.base_url() + "/oauth2/default/v1/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("grant_type=refresh_token&refresh_token=first&client_id=demo-client");
+    request.send().await
+}
+
+/// Waits until a request has come in, and then for a moment in which nothing comes back.
+async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Debug>) {
+    let mut request = pin!(request);
+    let before = simulator.read(|state| state.answered);
+    tokio::select! {
+        answer = &mut request => panic!("{answer:?}"),
+        () = simulator.wait_for(|state| state.answered > before) => {}
+    }
+    timeout(Duration::from_millis(200), request)
+        .await
+        .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_silent_server_has_done_nothing() {
+    let simulator = listing(api("constant_contact"), None).await;
+    simulator.update(|state| {
+        state.authorization.grant("first");
+        state.authorization.fault = Some(FaultPlan::once(Fault::Silence));
+    });
+    unanswered(&simulator, refresh(&simulator)).await;
+    assert!(simulator.read(|state| state.authorization.issued == 0));
+    assert_eq!(refresh(&simulator).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_reset_is_none_of_the_orderly_ends() {
+    for (fault, reset) in [(Fault::Reset, true), (Fault::Truncated, false)] {
+        let (_simulator, mut response) = meet(fault.clone()).await;
+        assert_eq!(response.status(), 200);
+        let length = response.content_length().unwrap();
+        let half = response.chunk().await.unwrap().unwrap();
+        assert_eq!(half.len() as u64, length / 2);
+        let error = response.chunk().await.unwrap_err();
+        let causes = iter::successors(Some(&error as &dyn Error), |error| (*error).source());
+        let kinds = causes
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .map(io::Error::kind);
+        let is_reset = kinds
+            .into_iter()
+            .any(|kind| kind == io::ErrorKind::ConnectionReset);
+        assert_eq!(is_reset, reset, "{fault:?} {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_compressed_is_said_to_be() {
+    let (_simulator, response) = meet(Fault::BadGzip).await;
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert!(json(response).await["aggregate_percents"].is_object());
+    let simulator = listing(api("cinnox"), Some(Fault::BadGzip)).await;
+    let request = Client::new().get(simulator.base_url());
+    let body = request.send().await.unwrap().bytes().await;
+    assert!(body.unwrap_err().is_decode());
+}
+
+#[tokio::test]
+async fn one_byte_is_no_utf_8() {
+    for api in apis() {
+        let (bad, good) = first_pages(api, Fault::InvalidUtf8).await;
+        let sound: Vec<_> = bad.iter().copied().filter(|byte| *byte != 0xff).collect();
+        assert_eq!(sound.len() + 1, bad.len(), "{api:?}");
+        assert_eq!(serde_json::from_slice::<Value>(&sound).unwrap(), good);
+        let before = bad.split(|byte| *byte == 0xff).next().unwrap();
+        let quotes = before.split(|byte| *byte == b'"').count() - 1;
+        assert_eq!(quotes % 2, 1, "within a string");
+    }
+    let empty = simulator(api("smsup"), Fault::InvalidUtf8).await;
+    empty.update(|state| state.campaigns = Vec::new().into());
+    assert!(page(&empty, "/campaigns").await.contains(&0xff));
+}
+
+#[tokio::test]
+async fn counts_are_whatever_they_should_not_be() {
+    for (api, number) in apis().into_iter().zip([5, 2, 8]) {
+        for json in [
+            "null",
+            "-1",
+            "1.5",
+            "99999999999999999999",
+            "\"text\"",
+            "[]",
+            "{}",
+        ] {
+            let fault = Fault::Counts {
+                json: json.to_owned(),
+            };
+            let (bad, good) = first_pages(api, fault).await;
+            let mut restored: Value = serde_json::from_slice(&bad).unwrap();
+            let expected: Value = serde_json::from_str(json).unwrap();
+            let items = items_of(&bad);
+            let first = items[0].get("unique_counts").unwrap_or(&items[0]);
+            let values = first.as_object().unwrap().values();
+            let changed = values.filter(|value| **value == expected).count();
+            assert_eq!(changed, number, "{api:?} {json}");
+            // and nothing else
+            restore(&mut restored, &good, &expected);
+            assert_eq!(restored, good, "{api:?} {json}");
+        }
+        let json = "1e400".to_owned();
+        let (bad, _) = first_pages(api, Fault::Counts { json }).await;
+        let text = std::str::from_utf8(&bad).unwrap();
+        assert_eq!(text.matches(":1e400").count(), number * 7, "{api:?}");
+    }
+}
+
+/// Puts what is good in place of each value that is `bad`.
+fn restore(value: &mut Value, good: &Value, bad: &Value) {
+    if value == bad {
+        *value = good.clone();
+    } else if let Value::Array(values) = value {
+        for (index, value) in values.iter_mut().enumerate() {
+            restore(value, &good[index], bad);
+        }
+    } else if let Value::Object(members) = value {
+        for (name, value) in members {
+            restore(value, &good[name], bad);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_items_of_a_page_are_not_as_they_should_be() {
+    for api in apis() {
+        let (bad, good) = first_pages(api, Fault::Duplicated).await;
+        let twice = items(&good)
+            .iter()
+            .flat_map(|item| [item.clone(), item.clone()]);
+        assert_eq!(items_of(&bad), twice.collect::<Vec<_>>());
+
+        let mut orders = Vec::new();
+        for seed in [1, 1, 2] {
+            let (bad, good) = first_pages(api, Fault::Shuffled { seed }).await;
+            let shuffled = items_of(&bad);
+            assert_ne!(&shuffled, items(&good));
+            let sorted = |items: &[Value]| {
+                let mut texts: Vec<_> = items.iter().map(Value::to_string).collect();
+                texts.sort();
+                texts
+            };
+            assert_eq!(sorted(&shuffled), sorted(items(&good)));
+            orders.push(shuffled);
+        }
+        assert_eq!(orders[0], orders[1]);
+        assert_ne!(orders[0], orders[2]);
+
+        let (bad, mut good) = first_pages(api, Fault::Empty).await;
+        for members in good.as_object_mut().unwrap().values_mut() {
+            if let Some(items) = members.as_array_mut() {
+                items.clear();
+            }
+        }
+        assert_eq!(serde_json::from_slice::<Value>(&bad).unwrap(), good);
+
+        let (bad, _) = first_pages(api, Fault::ItemsNotObjects).await;
+        let others = [json!(null), json!(7), json!("text")];
+        let others: Vec<_> = others.iter().cycle().take(7).cloned().collect();
+        assert_eq!(items_of(&bad), others);
+    }
+}
+
+#[tokio::test]
+async fn a_list_moves_while_it_is_read() {
+    let ids = |page: &Bytes| -> Vec<u64> {
+        let items = items_of(page);
+        let ids = items.iter().map(|item| &item["id"]);
+        ids.map(|id| id.as_str().unwrap().parse().unwrap())
+            .collect()
+    };
+    let read = async |simulator: &Simulator| {
+        let mut all = Vec::new();
+        for start in (0..).step_by(3) {
+            let path = format!("/campaigns?start={start}&length=3");
+            let page = page(simulator, &path).await;
+            all.push(ids(&page));
+            let total = serde_json::from_slice::<Value>(&page).unwrap()["totalRecords"].clone();
+            if start + 3 >= total.as_u64().unwrap() {
+                break;
+            }
+        }
+        all
+    };
+    let simulator = listing(api("smsup"), Some(Fault::Moving { by: 1 })).await;
+    let moving = [vec![1, 2, 3], vec![3, 4, 5], vec![5, 6, 7]];
+    assert_eq!(read(&simulator).await, moving);
+    // not a list
+    page(&simulator, "/credits").await;
+    // what came in front is there from the start, and more comes
+    let later = [
+        vec![5, 6, 7],
+        vec![7, 1, 2],
+        vec![2, 3, 4],
+        vec![4, 5, 6],
+        vec![6, 7],
+    ];
+    assert_eq!(read(&simulator).await, later);
+    simulator.update(|state| state.fault = None);
+    let still = [vec![1, 2, 3], vec![4, 5, 6], vec![7]];
+    assert_eq!(read(&simulator).await, still);
+    simulator.update(|state| {
+        state.fault = Some(FaultPlan::always(Fault::Moving { by: 2 }));
+    });
+    let mut seen = read(&simulator).await.concat();
+    seen.sort_unstable();
+    assert!(seen.len() > 7);
+    seen.dedup();
+    assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn an_empty_list_does_not_move() {
+    for api in apis() {
+        let simulator = simulator(api, Fault::Moving { by: 3 }).await;
+        simulator.update(|state| state.campaigns = Vec::new().into());
+        for _ in 0..3 {
+            let path = match api.provider() {
+                "constant_contact" => PATH,
+                "cinnox" => "/v1/api/apps/demo-app/data/sent-campaigns-summary",
+                _ => "/campaigns",
+            };
+            assert!(items_of(&page(&simulator, path).await).is_empty());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What is logged of an account's polls: what goes on unchanged once, and then hourly.
+//!
+//! The span of the account adds its name and provider.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::poller::Outcome;
+use super::turn::Scope;
+use crate::provider::Problems;
+use crate::state::snapshot::Data;
+use crate::storage::store::StoreError;
+use crate::upstream::{PollError, Reason};
+
+/// How often a failure that continues is logged again.
+const REMINDER: Duration = Duration::from_hours(1);
+
+/// What was logged of an account's polls so far.
+#[derive(Default)]
+pub(super) struct PollLog {
+    succeeded_before: bool,
+    failure: Option<OngoingFailure>,
+    /// Problems of the last full read and of the last recent one, which see different campaigns.
+    problems: [Problems; 2],
+    dropped: usize,
+    cannot_save: bool,
+}
+
+/// A failure that continues.
+struct OngoingFailure {
+    reason: Reason,
+    message: String,
+    logged: Instant,
+    polls: u64,
+}
+
+impl PollLog {
+    /// Logs a poll.
+    pub(super) fn outcome(&mut self, outcome: &Outcome, max_campaigns: usize) {
+        let took = format!("{:.3}s", outcome.took.as_secs_f64());
+        match &outcome.result {
+            Err(error) => self.failed(error, &took),
+            Ok((data, problems)) => {
+                self.succeeded(data, outcome.scope, &took);
+                self.problems(problems, outcome.scope);
+                self.dropped(data.dropped, max_campaigns);
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &PollError, took: &str) {
+        let reason = error.reason.as_str();
+        if self.is_known(error) {
+            debug!(reason, %error, took, "poll failed again");
+        } else {
+            warn!(reason, %error, took, "poll failed");
+        }
+        self.succeeded_before = false;
+    }
+
+    fn succeeded(&mut self, data: &Data, read: Scope, took: &str) {
+        let campaigns = data.campaigns.len();
+        let failed_polls = self.failure.take().map_or(0, |failure| failure.polls);
+        if failed_polls > 0 {
+            info!(campaigns, failed_polls, took, "polls succeed again");
+        } else if self.succeeded_before {
+            debug!(campaigns, ?read, took, "polled");
+        } else {
+            info!(campaigns, took, "polled");
+        }
+        self.succeeded_before = true;
+    }
+
+    fn problems(&mut self, problems: &Problems, scope: Scope) {
+        if !problems.is_empty() && !self.problems.contains(problems) {
+            warn!(%problems, "values could not be read");
+        } else if !problems.is_empty() {
+            debug!(%problems, "values could not be read");
+        }
+        let [full, recent] = &mut self.problems;
+        let logged = match scope {
+            Scope::Full => full,
+            Scope::Recent => recent,
+        };
+        logged.clone_from(problems);
+    }
+
+    fn dropped(&mut self, dropped: usize, max_campaigns: usize) {
+        if dropped != self.dropped && dropped > 0 {
+            warn!(
+                dropped,
+                max_campaigns, "more campaigns than max_campaigns: the oldest are left out"
+            );
+        }
+        self.dropped = dropped;
+    }
+
+    /// Notes a failure. Returns whether it was logged less than an hour ago.
+    fn is_known(&mut self, error: &PollError) -> bool {
+        if let Some(failure) = &mut self.failure {
+            failure.polls += 1;
+            if failure.reason == error.reason && failure.message == error.message {
+                let recently = failure.logged.elapsed() < REMINDER;
+                if !recently {
+                    failure.logged = Instant::now();
+                }
+                return recently;
+            }
+        }
+        let polls = self.failure.as_ref().map_or(1, |failure| failure.polls);
+        self.failure = Some(OngoingFailure {
+            reason: error.reason,
+            message: error.message.clone(),
+            logged: Instant::now(),
+            polls,
+        });
+        false
+    }
+
+    /// Logs whether a poll could be stored.
+    pub(super) fn saved(&mut self, saved: &Result<(), StoreError>) {
+        match saved {
+            Ok(()) if self.cannot_save => info!("polls are stored again"),
+            Ok(()) => {}
+            Err(error) if self.cannot_save => debug!(%error, "still cannot store polls"),
+            Err(error) => warn!(%error, "cannot store polls; a restart would lose them"),
+        }
+        self.cannot_save = saved.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ongoing_failure_is_logged_hourly() {
+        let mut log = PollLog::default();
+        let error = |message| PollError::new(Reason::Server, message);
+        assert!(!log.is_known(&error("a")));
+        assert!(log.is_known(&error("a")));
+        assert!(!log.is_known(&error("b")));
+        assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
+        assert_eq!(log.failure.as_ref().unwrap().polls, 4);
+        log.failure.as_mut().unwrap().logged -= REMINDER;
+        assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
+        assert!(log.is_known(&PollError::new(Reason::Client, "b")));
+    }
+}

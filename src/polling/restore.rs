@@ -1,0 +1,190 @@
+//! Resuming where an earlier process stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use tracing::{info, warn};
+
+use super::poller::{Poller, Progress};
+use crate::config::Account;
+use crate::state::snapshot::{Data, LastKnown};
+use crate::storage::record::{DataRecord, StoredAccount};
+use crate::storage::store::Store;
+use crate::telemetry::AccountTelemetry;
+use crate::upstream::Reason;
+use crate::upstream::applications::Applications;
+use crate::upstream::auth::tokens::Access;
+use crate::upstream::quota::metrics::QuotaMetrics;
+
+/// Returns the metrics, all 0, and the access of an account that did not exist before.
+pub fn connect(
+    account: &Account,
+    applications: &Applications,
+    store: Option<Arc<Store>>,
+) -> anyhow::Result<(AccountTelemetry, Access)> {
+    let (name, provider) = (&account.name, &account.provider);
+    let reasons = Reason::ALL.map(Reason::as_str);
+    let rates = provider.reported_rates();
+    let telemetry = AccountTelemetry::new(provider.name(), name, reasons, rates);
+    let telemetry = telemetry.with_context(|| format!("cannot count for account {name}"))?;
+    let application = applications
+        .of(&provider.application(name))
+        .with_context(|| format!("account {name} has no application"))?;
+    let quota = QuotaMetrics::new(Arc::clone(&application), provider.name(), name)?;
+    telemetry.observe(Box::new(quota))?;
+    Ok((
+        telemetry,
+        Access::new(name, application, applications.renewals().clone(), store),
+    ))
+}
+
+impl Progress {
+    /// The progress of an earlier process.
+    pub fn of(stored: StoredAccount) -> Self {
+        let last_success = stored.last_success();
+        let poll = stored.poll.as_ref();
+        Self {
+            last_full: poll.and_then(|poll| poll.last_full),
+            recent_requests: poll.and_then(|poll| poll.recent_requests),
+            full_requests: poll.and_then(|poll| poll.full_requests),
+            last_poll: poll.map(|poll| poll.ended),
+            last_success,
+            token_expiry: poll.and_then(|poll| poll.token_expiry),
+            data: stored.data.map(|(_, data)| data),
+            full_failed: false,
+            unsaved: false,
+        }
+    }
+}
+
+impl Poller {
+    /// Resumes where another process stopped. Returns what that knew, and the delay of the first
+    /// poll.
+    pub fn resume(&self, stored: &StoredAccount) -> (Option<LastKnown>, Duration) {
+        let interval = self.interval();
+        let delay = match self.progress.last_poll {
+            Some(last) if !stored.is_due(self.account.polling.lookback) => {
+                // a poll in the future says nothing: the clock went back
+                let age = (Utc::now() - last).to_std().unwrap_or(interval);
+                interval.saturating_sub(age)
+            }
+            _ => Duration::ZERO,
+        };
+        (last_known(&self.account, stored, interval), delay)
+    }
+}
+
+/// What a process that has just started knows about an account.
+fn last_known(
+    account: &Account,
+    stored: &StoredAccount,
+    poll_interval: Duration,
+) -> Option<LastKnown> {
+    let poll = stored.poll.as_ref();
+    let data = fresh_data(account, stored, poll_interval);
+    if poll.is_none() && data.is_none() {
+        return None;
+    }
+    Some(LastKnown {
+        // an account without data is not up
+        up: data.is_some() && poll.is_some_and(|poll| poll.up),
+        last_poll: poll.map(|poll| poll.ended),
+        last_success: stored.last_success(),
+        poll_duration: poll.map(|poll| poll.took),
+        token_expiry: poll.and_then(|poll| poll.token_expiry),
+        data,
+    })
+}
+
+/// The stored data and its age, unless it is stale.
+fn fresh_data(
+    account: &Account,
+    stored: &StoredAccount,
+    poll_interval: Duration,
+) -> Option<(Duration, Data)> {
+    let (time, record) = stored.data.as_ref()?;
+    let name = &account.name;
+    let Ok(age) = (Utc::now() - time).to_std() else {
+        warn!(
+            account = name,
+            "stored campaigns are from the future and are not used; check the clock"
+        );
+        return None;
+    };
+    if age >= account.polling.stale_after(poll_interval) {
+        return None;
+    }
+    let data = exported(account, record);
+    let (campaigns, age_seconds) = (data.campaigns.len(), age.as_secs());
+    info!(
+        account = name,
+        campaigns, age_seconds, "serving stored campaigns"
+    );
+    Some((age, data))
+}
+
+/// The part of the data that is exported.
+pub(super) fn exported(account: &Account, record: &DataRecord) -> Data {
+    let (campaigns, dropped) = record.history.newest(account.polling.max_campaigns);
+    let rates = account.provider.reported_rates().iter();
+    let reported_ratios = rates.filter_map(|rate| {
+        let mut reported = record.reported_ratios.iter();
+        let (_, ratio) = reported.find(|(name, _)| **name == **rate)?;
+        Some((Arc::clone(rate), *ratio))
+    });
+    Data {
+        campaigns,
+        dropped,
+        credits: record.credits,
+        reported_ratios: reported_ratios.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::polling::poller::tests::poller;
+    use crate::storage::record::PollRecord;
+
+    #[tokio::test]
+    async fn the_first_poll_waits_for_the_rest_of_the_interval() {
+        let mut poller = poller().await;
+        let now = Utc::now();
+        let mut record = PollRecord {
+            source: poller.account.provider.source(),
+            ended: now,
+            up: false,
+            took: Duration::ZERO,
+            last_success: None,
+            token_expiry: None,
+            recent_requests: None,
+            full_requests: None,
+            last_full: None,
+            lookback: poller.account.polling.lookback,
+            data_saved: None,
+        };
+        // the last case: the clock went back
+        for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-1, 0.0)] {
+            record.ended = now - TimeDelta::minutes(minutes_ago);
+            let stored = StoredAccount {
+                poll: Some(record.clone()),
+                data: None,
+            };
+            poller.progress = Progress::of(stored.clone());
+            let (_, delay) = poller.resume(&stored);
+            let minutes = delay.as_secs_f64() / 60.0;
+            assert!((minutes - left).abs() < 0.1, "{minutes_ago}: {minutes}");
+        }
+        // lost data is read again immediately
+        record.data_saved = Some(now);
+        let stored = StoredAccount {
+            poll: Some(record),
+            data: None,
+        };
+        assert!(poller.resume(&stored).1.is_zero());
+    }
+}
