@@ -288,6 +288,7 @@ impl Authorization {
         true
     }
 
+    /// Answers a request.
     pub fn answer(&mut self, request: &Request) -> Answer {
         let result = match request.path() {
             TOKEN => self.token(request),

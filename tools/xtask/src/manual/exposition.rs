@@ -10,13 +10,13 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Key, Takes};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
-use campaign_exporter::polling::poller::connect;
+use campaign_exporter::polling::restore::connect;
 use campaign_exporter::provider::{Kind, Kinds};
 use campaign_exporter::state::snapshot::{
     Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
 };
 use campaign_exporter::telemetry::Telemetry;
-use campaign_exporter::upstream::quota::application::Applications;
+use campaign_exporter::upstream::applications::Applications;
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 use testkit::exposition::{self, Family};
