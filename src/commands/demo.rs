@@ -55,7 +55,9 @@ impl Providers {
             let simulator = Simulator::start(api, state).await;
             let simulator = simulator.with_context(|| format!("cannot simulate {}", kind.name))?;
             let mut account = api.account(&simulator.base_url(), &token_file);
-            account["name"] = json!(kind.demo_account);
+            if let Some(keys) = account.as_object_mut() {
+                keys.insert("name".to_owned(), json!(kind.demo_account));
+            }
             accounts.push(account);
             simulators.push(simulator);
         }

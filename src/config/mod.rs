@@ -259,12 +259,11 @@ impl Account {
             }
             kind
         });
-        let provider = match provider {
-            Some(kind) => Provider::read(kind, section, storage.is_some()),
-            None => {
-                section.accept_any();
-                None
-            }
+        let provider = if let Some(kind) = provider {
+            Provider::read(kind, section, storage.is_some())
+        } else {
+            section.accept_any();
+            None
         };
         let polling = Values::read(section, &keys.polling, global);
         let polling = Polling::of(&polling).map(|polling| polling.shown(section));

@@ -162,14 +162,13 @@ impl<'doc> Section<'doc> {
             }
             return source.map(Value::Secret);
         }
-        let written = match self.take(name) {
-            Some(node) => self.checked(key, &node.value),
-            None => {
-                if key.default == Default::Required && inherited.is_none() {
-                    self.problem(name, "is missing");
-                }
-                None
+        let written = if let Some(node) = self.take(name) {
+            self.checked(key, &node.value)
+        } else {
+            if key.default == Default::Required && inherited.is_none() {
+                self.problem(name, "is missing");
             }
+            None
         };
         let value = written.or_else(|| inherited.cloned()).or_else(|| {
             let Default::Value(value) = &key.default else {

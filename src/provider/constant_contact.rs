@@ -388,7 +388,7 @@ fn read_error(answer: &Answer) -> PollError {
 }
 
 /// What the provider's page says besides its tables.
-const NOTES: &str = r#"`provider: constant_contact` reads the [SMS campaign summaries](https://developer.constantcontact.com/api_guide/) of the v3 API.
+const NOTES: &str = r"`provider: constant_contact` reads the [SMS campaign summaries](https://developer.constantcontact.com/api_guide/) of the v3 API.
 
 ## How to get credentials
 
@@ -432,7 +432,7 @@ Access uses OAuth 2.0, and a person must consent once per account. In the develo
 - Whether responses carry rate limit headers.
 - Whether the device flow always returns a refresh token. If it does not, `authorize` says so, and its tokens last for one day.
 - An account without SMS marketing, a paid add-on, probably returns an empty list instead of an error.
-"#;
+";
 
 #[cfg(feature = "demo")]
 mod simulated {

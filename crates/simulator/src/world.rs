@@ -78,6 +78,7 @@ const REGIONS: [&str; 10] = [
 
 /// What an account at an API is like.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent of one another")]
 pub struct Habits {
     /// Sets the chances of this API's accounts apart from those of others.
     pub stream: u8,
