@@ -22,6 +22,7 @@ ENV RUSTFLAGS="--remap-path-prefix=/build=campaign_exporter --remap-path-prefix=
 # manifests of all members of the workspace.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches/compare/Cargo.toml benches/compare/
+COPY crates/simulator/Cargo.toml crates/simulator/
 COPY crates/testkit/Cargo.toml crates/testkit/
 COPY tools/alert_quality/Cargo.toml tools/alert_quality/
 COPY tools/xtask/Cargo.toml tools/xtask/

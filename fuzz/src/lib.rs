@@ -16,7 +16,6 @@ use campaign_exporter::state::snapshot::{
 };
 use campaign_exporter::upstream::PollError;
 use chrono::DateTime;
-use libfuzzer_sys::Corpus;
 use testkit::exposition;
 use tokio::time::{Duration, Instant};
 

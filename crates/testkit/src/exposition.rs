@@ -1,8 +1,8 @@
 //! A strict parser of both text formats.
 //!
-//! It follows <https://prometheus.io/docs/instrumenting/exposition_formats/> and
-//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>, and adds the rules of the exporter: every
-//! family has HELP, TYPE and a sample, and no sample is infinite or has a timestamp.
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/> and
+//! <https://prometheus.io/docs/specs/om/open_metrics_spec/>, plus the exporter's own rules: every family
+//! has HELP, TYPE, and a sample, and no sample is infinite or has a timestamp.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub enum Format {
 /// Labels by name.
 pub type Labels = BTreeMap<String, String>;
 
-/// Labels in the order of the exposition.
+/// Labels in their original order.
 pub type Pairs = Vec<(String, String)>;
 
 /// All samples by name and labels.
@@ -57,7 +57,7 @@ impl Sample {
     }
 }
 
-/// Reads a whole exposition. Panics with the problem and the text if it is invalid.
+/// Parses an exposition, or panics with the problem and the text.
 pub fn read(text: &str, format: Format) -> Vec<Family> {
     parse(text, format).unwrap_or_else(|problem| panic!("{format:?}: {problem}\n{text}"))
 }
@@ -70,19 +70,19 @@ pub fn series(families: &[Family]) -> Series {
         .collect()
 }
 
-/// Returns the samples about campaigns and accounts, without those about the exporter.
+/// Returns the samples on campaigns and accounts, without those on the exporter.
 pub fn campaign_series(families: &[Family]) -> Series {
     let mut series = series(families);
     series.retain(|(name, _), _| is_about_campaigns(name));
     series
 }
 
-/// Returns whether a family is about campaigns or accounts, not about the exporter.
+/// Returns whether a family is about campaigns or accounts, not the exporter.
 pub fn is_about_campaigns(name: &str) -> bool {
     name.starts_with("campaign_") && !name.starts_with("campaign_exporter_")
 }
 
-/// Reads a whole exposition.
+/// Parses an exposition.
 pub fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     let Some(text) = text.strip_suffix('\n') else {
         return Err("no newline at the end".to_owned());
@@ -142,7 +142,7 @@ impl Parser {
             }
             "UNIT" if open_metrics && family.unit.is_none() => {
                 if rest.is_empty() || !name.ends_with(&format!("_{rest}")) {
-                    return Err("the unit is no suffix of the name".to_owned());
+                    return Err("the unit is not a suffix of the name".to_owned());
                 }
                 family.unit = Some(rest.to_owned());
             }
@@ -151,7 +151,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The family that a line about `name` belongs to.
+    /// Returns the family of a line about `name`.
     fn family(&mut self, name: &str) -> Result<&mut Family, String> {
         if self.families.last().is_none_or(|last| last.name != name) {
             self.end_family()?;
@@ -159,7 +159,7 @@ impl Parser {
                 return Err("a name that is none".to_owned());
             }
             if !self.names.insert(name.to_owned()) {
-                return Err("the family is there twice".to_owned());
+                return Err("duplicate family".to_owned());
             }
             self.families.push(Family {
                 name: name.to_owned(),
@@ -182,10 +182,10 @@ impl Parser {
         let value = read_number(value)?;
         let by_name: Labels = labels.iter().cloned().collect();
         if by_name.len() != labels.len() {
-            return Err("a label is there twice".to_owned());
+            return Err("duplicate label".to_owned());
         }
         if !self.series.insert((name.to_owned(), by_name)) {
-            return Err("the series is there twice".to_owned());
+            return Err("duplicate series".to_owned());
         }
         let format = self.format;
         let family = self.families.last_mut().ok_or("a sample of no family")?;
@@ -206,7 +206,7 @@ impl Parser {
         Ok(())
     }
 
-    /// What can only be told once a family is whole.
+    /// Checks a complete family.
     fn end_family(&self) -> Result<(), String> {
         let Some(family) = self.families.last() else {
             return Ok(());
@@ -267,13 +267,13 @@ fn check_histogram(family: &Family, format: Format) -> Result<(), String> {
     Ok(())
 }
 
-/// The labels after the opening brace, and what follows the closing one.
+/// Parses the labels after the opening brace; returns them with the rest after the closing brace.
 fn read_labels(mut rest: &str) -> Result<(Pairs, &str), String> {
     let mut labels = Vec::new();
     loop {
         let (name, value) = rest.split_once("=\"").ok_or("a label without a value")?;
         if !is_name(name, false) {
-            return Err(format!("{name:?} is no label name"));
+            return Err(format!("{name:?} is not a label name"));
         }
         let end = closing_quote(value).ok_or("a value without an end")?;
         labels.push((name.to_owned(), unescape(&value[..end], true)?));
@@ -285,7 +285,7 @@ fn read_labels(mut rest: &str) -> Result<(Pairs, &str), String> {
     }
 }
 
-/// Where the first quote stands that no backslash escapes.
+/// Returns the position of the first unescaped quote.
 fn closing_quote(text: &str) -> Option<usize> {
     let mut escaped = false;
     text.bytes().position(|byte| {
@@ -313,7 +313,7 @@ fn unescape(text: &str, quotes: bool) -> Result<String, String> {
     Ok(out)
 }
 
-/// A finite number and nothing after it, be it a timestamp or an exemplar.
+/// Parses a finite number, which must not be followed by a timestamp or an exemplar.
 fn read_number(text: &str) -> Result<f64, String> {
     let allowed = |byte: u8| byte.is_ascii_digit() || b"+-.e".contains(&byte);
     if !text.bytes().all(allowed) {
@@ -328,7 +328,7 @@ fn read_number(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A metric's name, or a label's, in which there is no colon.
+/// Checks the name of a metric, or of a label, which must not contain colons.
 fn is_name(text: &str, colons: bool) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
     text.bytes().next().is_some_and(first)
@@ -361,7 +361,7 @@ mod tests {
         }
     }
 
-    /// Refused in both formats, for the reason that is meant.
+    /// Checks that both formats are rejected with the expected reason.
     fn is_refused(text: &str, problem: &str) {
         for format in FORMATS {
             let found = refusal(&format!("{text}{}", end(format)), format);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_exposition_is_read_whole() {
+    fn valid_expositions_are_accepted() {
         let text = "# HELP a_seconds A \\\\ and \\n B.\n# TYPE a_seconds gauge\n\
                     a_seconds 1\na_seconds{x=\"a\\\\b\\\"c\\nd,}\",y=\"\r\0\"} -2.5e-3\n";
         let families = read(text, Format::Text);
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_has_to_be_right() {
+    fn the_end_marker_must_match_the_format() {
         let samples = format!("{GAUGE}g 1");
         for format in FORMATS {
             assert!(refusal(&samples, format).contains("no newline"));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_stand_in_the_block_of_their_family() {
+    fn samples_must_follow_their_family() {
         is_refused("g 1\n", "a sample of no family");
         is_refused(&format!("{GAUGE}g 1\nother 1\n"), "no sample of gauge g");
         let other = GAUGE.replace(" g ", " o ");
@@ -430,12 +430,12 @@ mod tests {
         is_refused(&format!("{HISTOGRAM}h 1\n"), "no sample of histogram h");
         is_refused(
             &format!("{GAUGE}g 1\n{other}o 1\n{GAUGE}g{{a=\"b\"}} 1\n"),
-            "there twice",
+            "duplicate",
         );
     }
 
     #[test]
-    fn descriptions_come_first_and_once() {
+    fn metadata_must_come_first_and_once() {
         is_refused("# HELP g Help.\ng 1\n", "lacks TYPE or HELP");
         is_refused("# TYPE g gauge\ng 1\n", "lacks TYPE or HELP");
         is_refused("# HELP g \n# TYPE g gauge\ng 1\n", "HELP has no place");
@@ -465,20 +465,20 @@ mod tests {
     }
 
     #[test]
-    fn a_series_and_a_label_are_there_once() {
-        is_refused(&format!("{GAUGE}g 1\ng 1\n"), "series is there twice");
+    fn series_and_labels_must_be_unique() {
+        is_refused(&format!("{GAUGE}g 1\ng 1\n"), "duplicate series");
         is_refused(
             &format!("{GAUGE}g{{a=\"1\",b=\"2\"}} 1\ng{{b=\"2\",a=\"1\"}} 2\n"),
-            "series is there twice",
+            "duplicate series",
         );
         is_refused(
             &format!("{GAUGE}g{{a=\"1\",a=\"2\"}} 1\n"),
-            "label is there twice",
+            "duplicate label",
         );
     }
 
     #[test]
-    fn labels_are_well_formed() {
+    fn labels_must_be_well_formed() {
         for (labels, problem) in [
             ("{a=\"\\x\"}", "a bad escape"),
             ("{a=\"\\\"}", "a value without an end"),
@@ -486,10 +486,10 @@ mod tests {
             ("{a=\"b\"c=\"d\"}", "no comma"),
             ("{a=\"b\",}", "a label without a value"),
             ("{}", "a label without a value"),
-            ("{ a=\"b\"}", "is no label name"),
-            ("{a:b=\"c\"}", "is no label name"),
-            ("{1a=\"c\"}", "is no label name"),
-            ("{__a=\"c\"}", "is no label name"),
+            ("{ a=\"b\"}", "is not a label name"),
+            ("{a:b=\"c\"}", "is not a label name"),
+            ("{1a=\"c\"}", "is not a label name"),
+            ("{__a=\"c\"}", "is not a label name"),
             ("{a=\"b\"}x", "no blank"),
         ] {
             is_refused(&format!("{GAUGE}g{labels} 1\n"), problem);
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_one_finite_number_without_a_timestamp() {
+    fn values_must_be_finite_and_without_timestamps() {
         for value in [
             "NaN",
             "nan",
@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn open_metrics_has_rules_of_its_own() {
+    fn open_metrics_rules_are_checked() {
         for (text, problem) in [
             (
                 "# HELP c C.\n# TYPE c counter\nc 1\n",
@@ -537,11 +537,11 @@ mod tests {
             ),
             (
                 "# HELP g G.\n# TYPE g gauge\n# UNIT g seconds\ng 1\n",
-                "no suffix",
+                "not a suffix",
             ),
             (
                 "# HELP gseconds G.\n# TYPE gseconds gauge\n# UNIT gseconds seconds\ngseconds 1\n",
-                "no suffix",
+                "not a suffix",
             ),
         ] {
             let found = refusal(&format!("{text}# EOF\n"), Format::OpenMetrics);
@@ -554,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_are_whole_and_rise() {
+    fn histograms_must_be_complete_and_cumulative() {
         for (samples, problem) in [
             ("h_bucket{le=\"0.5\"} 1\nh_sum 1\nh_count 1\n", "no +Inf"),
             ("h_sum 1\nh_count 1\n", "no +Inf"),

@@ -148,7 +148,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             others.push(sample("up", [], if running { 1.0 } else { 0.0 }));
         }
         if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
-            // a rule of the user's own, whose account's name has a mistake in it
+            // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
                 ("provider", "smsup"),
@@ -187,7 +187,7 @@ fn sample<const N: usize>(name: &str, labels: [(&str, &str); N], value: f64) -> 
     }
 }
 
-/// An account as it is polled.
+/// A polled account.
 struct Polled<'a> {
     place: usize,
     account: &'a Account,
@@ -479,10 +479,10 @@ impl<'a> Polled<'a> {
         self.telemetry.set_accounts(vec![self.counters.clone()]);
         let text = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
         let mut samples = samples(&text)?;
-        // samples of the exporter itself are scraped once, not per account
+        // samples of the exporter itself are scraped once
         samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
         if self.account.provider == Provider::ConstantContact {
-            // the quotas' gauges hang on applications, which read the machine's clock
+            // quota gauges belong to applications, which use the system clock
             let labels = [
                 ("provider", &**self.configured.provider.name()),
                 ("account", self.account.name),

@@ -40,7 +40,7 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// A part of an exposition is like this from a minute on.
+    /// Sets the samples of a part of the exposition from a minute on.
     pub(crate) fn scrape(&mut self, part: usize, minute: i64, samples: &[Sample]) {
         let mut now = HashMap::new();
         for sample in samples {

@@ -59,7 +59,7 @@ fn the_port_is_the_same_in_every_file() {
     let port = port();
     let mut all = Vec::new();
     files(&path("."), &mut all);
-    // the numbers of the test below
+    // contains the test cases below
     all.retain(|file| file != "tools/xtask/tests/shipped/deploy.rs");
     let mut named = Vec::new();
     for file in all {

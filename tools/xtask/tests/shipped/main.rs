@@ -1,5 +1,5 @@
-//! Tests of the files that ship with the exporter: dashboards and rules use only existing metrics and
-//! labels, agree with each other, and match the code that they are generated from.
+//! Tests of the shipped files: dashboards, rules, deployment files, and documentation are consistent with
+//! each other and with the metrics.
 
 #![expect(
     clippy::unwrap_used,
