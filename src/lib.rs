@@ -3,20 +3,32 @@
 //! Data flows down this list. A module imports only from those above it; `tests/it/layers.rs`
 //! checks that.
 
+// the blank lines keep rustfmt from sorting
 pub mod redaction;
+
 pub mod telemetry;
 
 pub mod campaign;
-pub mod commands;
-pub mod config;
+
 pub mod document;
-pub mod exposition;
-pub mod polling;
-pub mod provider;
-pub mod state;
+
 pub mod storage;
+
 pub mod upstream;
+
+pub mod provider;
+
+pub mod config;
+
+pub mod state;
+
+pub mod polling;
+
+pub mod exposition;
+
 pub mod web;
+
+pub mod commands;
 
 pub mod logging;
 

@@ -38,7 +38,7 @@ impl Redactor {
         }
     }
 
-    /// Adds a secret. The oldest is forgotten beyond [`MAX_SECRETS`].
+    /// Adds a secret. The oldest is forgotten beyond `MAX_SECRETS`.
     pub fn add(&mut self, secret: &SecretString) {
         let raw = secret.expose_secret();
         if raw.is_empty() || self.knows(raw) {

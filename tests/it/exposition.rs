@@ -1272,12 +1272,12 @@ async fn campaign_info_has_exactly_the_configured_labels() {
             };
             let campaign = make("1", "One", sent_at, campaign_simulator::Counts::default());
             let simulator = simulate(api, vec![campaign]).await;
-            accounts.push(account(&format!("{api:?}"), &simulator, &[wanted]));
+            accounts.push(account(api.provider(), &simulator, &[wanted]));
             simulators.push(simulator);
         }
         let families = poll(&accounts).await;
         for (api, known) in apis.into_iter().zip(known) {
-            let name = format!("{api:?}");
+            let name = api.provider();
             let series = strict::series(&families);
             let mut infos = series
                 .keys()

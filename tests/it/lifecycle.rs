@@ -369,7 +369,7 @@ async fn a_stalled_client_does_not_block_shutdown() {
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     // it waited for the grace period, but not longer
-    assert!(log.contains("a connection did not end in time"), "{log}");
+    assert!(log.contains("a connection did not close in time"), "{log}");
 }
 
 #[tokio::test]

@@ -93,10 +93,10 @@ async fn configured_limits_apply_to_providers_without_published_ones() {
         assert!(status.success(), "{log}");
         let asked = simulator.read(|state| state.answered) as f64;
         let expected = (!more.is_empty()).then_some([100.0, 100.0 - asked]);
-        assert_eq!(budget(&metrics, "a"), expected, "{api:?}");
+        assert_eq!(budget(&metrics, "a"), expected, "{}", api.provider());
         let spaced = simulator
             .read(|state| state.most_requests_within(Duration::from_millis(400), |_| true));
-        assert_eq!(spaced == 1, !more.is_empty(), "{api:?}");
+        assert_eq!(spaced == 1, !more.is_empty(), "{}", api.provider());
     }
 }
 

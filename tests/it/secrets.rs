@@ -324,7 +324,9 @@ impl Echoing {
                 let yaml = account(&name, &simulator, &["poll_interval: 1h"]);
                 accounts.push(yaml.replace("TOKEN_FILE", &file.display().to_string()));
                 echoing.simulators.push(simulator);
-                echoing.tokens.push((format!("{api:?} {what}"), token));
+                echoing
+                    .tokens
+                    .push((format!("{} {what}", api.provider()), token));
             }
         }
         echoing.setup.write_config(&config(&accounts));
@@ -412,11 +414,11 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
         let mut secrets = Vec::new();
         let mut command = program();
         for (number, api) in apis.into_iter().enumerate() {
-            let token = secret(&format!("{api:?} {format}"));
+            let token = secret(&format!("{} {format}", api.provider()));
             let simulator = Simulator::start(api, State::new(&token, Vec::new()))
                 .await
                 .unwrap();
-            let yaml = account(&format!("{api:?}"), &simulator, &[]);
+            let yaml = account(api.provider(), &simulator, &[]);
             let name = format!("TOKEN_OF_{number}");
             let yaml = if (number + index).is_multiple_of(2) {
                 let path = folder.path().join(&name);

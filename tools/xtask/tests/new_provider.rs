@@ -1,7 +1,7 @@
 //! A provider needs a kind, a source and an entry in the list: this one exists here alone, and is
 //! configured, polled, exported, simulated, shown and documented.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -27,8 +27,9 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 use testkit::exposition::{Format, parse};
+use tokio::task::JoinSet;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Carrier pigeons: a list of flights, whose counts are details.
 fn pigeon() -> Kind {
@@ -120,12 +121,7 @@ impl Api for Loft {
         "pigeon"
     }
 
-    fn answer(
-        &self,
-        state: &mut State,
-        _now: DateTime<Utc>,
-        request: &Request,
-    ) -> answer::Answer {
+    fn answer(&self, state: &mut State, _now: DateTime<Utc>, request: &Request) -> answer::Answer {
         let whistle = request.headers.get("x-whistle");
         if whistle.is_none_or(|whistle| whistle.as_bytes() != state.token.as_bytes()) {
             return self.error(401);
@@ -170,7 +166,10 @@ fn kinds() -> Kinds {
 #[tokio::test]
 async fn a_new_provider_is_polled_exported_and_shown() {
     // a port that was free a moment ago
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let options = daemon::Options {
         kinds: kinds(),
         config_file: "unused".into(),
@@ -182,7 +181,8 @@ async fn a_new_provider_is_polled_exported_and_shown() {
         shard: None,
     };
     let daemon = demo::run(options, WebConfig::default(), 1, Duration::from_secs(1));
-    let daemon = tokio::spawn(daemon);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(daemon);
     let get = async |path: &str| {
         let answer = reqwest::get(format!("http://{address}{path}")).await.ok()?;
         answer.text().await.ok()
@@ -200,7 +200,12 @@ async fn a_new_provider_is_polled_exported_and_shown() {
     let families = parse(&metrics, Format::Text).unwrap();
     let value = |name: &str, id: &str| {
         let family = families.iter().find(|family| family.name == name)?;
-        let own = [("provider", "pigeon"), ("account", "roof"), ("channel", "pigeon"), ("campaign_id", id)];
+        let own = [
+            ("provider", "pigeon"),
+            ("account", "roof"),
+            ("channel", "pigeon"),
+            ("campaign_id", id),
+        ];
         let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let sample = family.samples.iter().find(|sample| sample.labels == own)?;
         Some(sample.value)
@@ -218,7 +223,6 @@ async fn a_new_provider_is_polled_exported_and_shown() {
     assert!(get("/status").await.unwrap().contains("roof"));
     assert!(get("/config").await.unwrap().contains("whistle_file"));
     assert!(get("/sd").await.unwrap().contains("pigeon"));
-    daemon.abort();
 }
 
 #[tokio::test]
@@ -244,5 +248,9 @@ async fn a_new_provider_is_documented() {
     let accounts = &schema["properties"]["accounts"]["items"]["oneOf"];
     let providers: Vec<_> = accounts.as_array().unwrap().iter().collect();
     assert_eq!(providers.len(), kinds().iter().count());
-    assert!(providers.iter().any(|account| account["properties"]["provider"]["const"] == "pigeon"));
+    assert!(
+        providers
+            .iter()
+            .any(|account| account["properties"]["provider"]["const"] == "pigeon")
+    );
 }

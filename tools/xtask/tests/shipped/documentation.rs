@@ -14,7 +14,10 @@ use crate::rules::{path, text};
 
 #[tokio::test]
 async fn generated_documentation_is_up_to_date() {
-    for (name, written) in manual::files(&campaign_exporter::provider::native()).await.unwrap() {
+    for (name, written) in manual::files(&campaign_exporter::provider::native())
+        .await
+        .unwrap()
+    {
         let there = std::fs::read_to_string(path(&name)).unwrap_or_default();
         assert!(there == written, "{name}: run cargo xtask manual");
     }
@@ -23,7 +26,9 @@ async fn generated_documentation_is_up_to_date() {
 /// Detects leftovers of removed commands.
 #[tokio::test]
 async fn there_are_no_extra_files() {
-    let files = manual::files(&campaign_exporter::provider::native()).await.unwrap();
+    let files = manual::files(&campaign_exporter::provider::native())
+        .await
+        .unwrap();
     let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
     for folder in ["manual", "completions", "providers"] {
         for entry in std::fs::read_dir(path("docs").join(folder)).unwrap() {
