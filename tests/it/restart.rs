@@ -628,7 +628,7 @@ async fn data_polled_with_other_settings_is_ignored() {
         account("zone", &smsup[1], &["time_zone: Asia/Tokyo"]),
         other_app.replace("demo-app", "other-app"),
         account("channels", &cinnox[1], &["channels: [sms]"]),
-        account("provider", &cinnox[2], &[]),
+        account("provider", &smsup[0], &[]).replace(&smsup[0].base_url(), &cinnox[2].base_url()),
         account("same", &unchanged, &["request_timeout: 20s"]),
     ];
     setup.write_config(&hourly(&after));

@@ -657,7 +657,10 @@ async fn existing_connections_do_not_use_new_settings() {
     let url = protected.daemon.url("/metrics");
     assert_eq!(protected.status(&url).await, Some(StatusCode::OK));
     protected.configure(TLS);
-    protected.daemon.wait_for_log("read anew").await;
+    protected
+        .daemon
+        .wait_for_log("web configuration reloaded")
+        .await;
     // it may already be closed
     early
         .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")

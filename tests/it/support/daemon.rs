@@ -79,7 +79,7 @@ pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> Strin
         .account(&simulator.base_url(), Path::new("TOKEN_FILE"));
     let mut yaml = format!("  - name: {name}\n");
     for (key, value) in keys.as_object().unwrap() {
-        writeln!(yaml, "    {key}: {value}").unwrap();
+        writeln!(yaml, "    {key}: {}", value.as_str().unwrap()).unwrap();
     }
     for line in more {
         writeln!(yaml, "    {line}").unwrap();
