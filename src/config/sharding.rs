@@ -77,7 +77,7 @@ fn number(text: &str) -> Result<u32, String> {
     number.ok_or_else(|| SYNTAX.to_owned())
 }
 
-/// The number of a pod of a `StatefulSet`: `exporter-2`, whatever domain may follow.
+/// The ordinal in the host name of a `StatefulSet` pod, such as `exporter-2`, with or without a domain.
 fn ordinal(host: &str) -> Option<u32> {
     let (name, _) = host.split_once('.').unwrap_or((host, ""));
     let (_, ordinal) = name.rsplit_once('-')?;

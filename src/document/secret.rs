@@ -25,7 +25,7 @@ static READS: Semaphore = Semaphore::const_new(64);
 /// Where a secret is read from: never the configuration itself, never a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A file, read anew at each poll so that a rotated secret needs no restart.
+    /// A file, read at each poll, so that a rotated secret needs no restart.
     File(PathBuf),
     /// An environment variable.
     Env(String),

@@ -214,7 +214,7 @@ pub fn read_answer(
 }
 
 /// The address of a request. A credential goes to the origin of `base_url` and nowhere else,
-/// whatever a link says.
+/// even if a link says otherwise.
 pub fn url(base_url: &Url, ask: &Ask) -> Result<Url, PollError> {
     let mut url = match &ask.target {
         Target::Path(path) => endpoint(base_url, path),

@@ -323,7 +323,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
     };
     let reason = match (status, answer.status) {
         (Some(1), 200) => return Ok(()),
-        // these tell what kind of failure it is whatever the body says
+        // these tell the kind of failure even if the body says otherwise
         (_, http_status @ (429 | 500..=599)) => Reason::of_status(http_status),
         (Some(-1), _) => Reason::Auth,
         (Some(-8..=-2), _) => Reason::Client,

@@ -28,7 +28,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The modules that a text of code names after `crate::`. Unit tests are exempt: they may use whatever
+/// The modules that a text of code names after `crate::`. Unit tests are exempt: they may use anything that
 /// helps to set a scene.
 fn imports(code: &str) -> Vec<String> {
     let code = code.split("#[cfg(test)]\nmod tests").next().unwrap();
