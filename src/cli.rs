@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::config::sharding::Shard;
 use crate::logging::{LogFormat, LogLevel};
+use crate::web::endpoints;
 use crate::web::listeners::Listen;
 
 /// Default listen address. The port follows the highest one in Prometheus' list of default ports.
@@ -169,8 +170,8 @@ pub enum Command {
         #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
         poll_interval: std::time::Duration,
     },
-    /// Authorize the exporter to read a Constant Contact account: print a URL and a code, wait for a
-    /// user to grant access there, and store the tokens.
+    /// Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user
+    /// to grant access there, and store the tokens.
     Authorize {
         /// Name of the account in the configuration.
         #[arg(value_name = "ACCOUNT")]
@@ -235,7 +236,7 @@ fn telemetry_path(text: &str) -> Result<String, String> {
     if !text.starts_with('/') {
         return Err("must start with a slash".to_owned());
     }
-    if text.starts_with("/-/") || ["/config", "/sd", "/status"].contains(&text) {
+    if endpoints::is_taken(text) {
         return Err("already the path of another endpoint".to_owned());
     }
     // clients escape all other characters, so such a path would never match

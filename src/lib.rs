@@ -1,7 +1,6 @@
 //! A Prometheus exporter for SMS and WhatsApp marketing campaigns.
 //!
-//! Data flows down this list. A module imports only from those above it; `tests/it/layers.rs`
-//! checks that.
+//! Imports run up this list: a module uses only those above it. `tests/it/layers.rs` checks that.
 
 // the blank lines keep rustfmt from sorting
 pub mod redaction;

@@ -173,7 +173,7 @@ fn refuse(problems: impl Display) -> ExitCode {
 /// Logs why there is no such account.
 fn refuse_account(config: &Config, account: &str) -> ExitCode {
     if let Some(owner) = config.elsewhere.get(account) {
-        // its tokens and request counts belong into the storage of that shard
+        // its tokens and request counts belong in that shard's storage
         error!(account, %owner, "another shard reads this account: run the command there");
     } else {
         error!(account, "no account of this name in the configuration");

@@ -33,7 +33,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -l version -d 'Print version'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process; needs no account'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read a Constant Contact account: print a URL and a code, wait for a user to grant access there, and store the tokens'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user to grant access there, and store the tokens'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Seed of the simulated campaigns; the same seed gives the same campaigns' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'Interval between polls of an account' -r

@@ -1,4 +1,4 @@
-//! What is logged of an account's polls: what goes on unchanged once, and then hourly.
+//! Logs an account's polls. A failure that persists is logged once, then hourly.
 //!
 //! The span of the account adds its name and provider.
 

@@ -1,5 +1,5 @@
-//! The read loop of all providers: paging, bounds, retries, one renewal of a refused credential,
-//! optional parts.
+//! The read loop of all providers: paging, bounds, one renewal of a refused credential, optional
+//! parts. Single requests are retried by the session.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

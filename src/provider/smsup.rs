@@ -254,7 +254,7 @@ fn read_credits(answer: &Answer) -> Result<Page, PollError> {
     check_success(answer, Some(1))?;
     let credits: Credits = answer.json()?;
     let mut page = Page::default();
-    // the number means nothing for an account that is billed afterwards
+    // the number means nothing for a postpaid account
     if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
         page.account = AccountFacts {
             credits: credits.left.signed_number("credits", &mut page.problems),
@@ -392,7 +392,7 @@ Any token of an account can list the account's other tokens with their values. G
 - While the status is `waiting`, `in_moderation` or `denied`, nothing has been sent: the campaign has recipients, cost, and the times when it was created and is to be sent, but no `campaign_attempted` and no ratio over it. Campaigns with a date in the future are read too.
 - A status the exporter does not know is exported as `other`.
 - `campaign_reported_delivery_ratio` is the provider's own `delivery_rate`. Its denominator is not documented.
-- Credits are absent for accounts that are unlimited or billed afterwards. If the credits cannot be read, the poll still succeeds and `campaign_exporter_decode_problems_total{field="credits"}` counts it.
+- Credits are absent for accounts that are unlimited or postpaid. If the credits cannot be read, the poll still succeeds and `campaign_exporter_decode_problems_total{field="credits"}` counts it.
 - Clicks, opens, reads, replies and pending messages are not reported: clicks are available by webhook only.
 
 ## Limits

@@ -17,7 +17,7 @@ use crate::storage::store::{Kind, Store, StoreError};
 /// The last poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollRecord {
-    /// Which campaigns were read; a line that the provider makes of its settings.
+    /// Identifies which campaigns were read, in a line that the provider makes of its settings.
     pub source: String,
     /// When the poll ended.
     pub ended: DateTime<Utc>,

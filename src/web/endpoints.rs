@@ -66,26 +66,41 @@ impl Endpoints {
         if path == "/-/reload" {
             return reload(self, request).await;
         }
-        let read = |answer: fn(&Endpoints, &Request<Incoming>) -> Response<Body>| {
-            if matches!(*request.method(), Method::GET | Method::HEAD) {
-                answer(self, &request)
-            } else {
-                not_allowed("GET, HEAD")
-            }
+        let answer: Read = if path == self.telemetry_path {
+            metrics
+        } else if let Some((_, answer)) = READ.iter().find(|(known, _)| *known == path) {
+            *answer
+        } else {
+            return plain(StatusCode::NOT_FOUND, "Not found.\n");
         };
-        match path.as_str() {
-            path if path == self.telemetry_path => read(metrics),
-            "/" => read(landing_page),
-            "/status" => read(status),
-            "/-/healthy" => read(healthy),
-            "/-/ready" => read(ready),
-            "/sd" => read(targets),
-            "/config" => {
-                read(|endpoints, _| plain(StatusCode::OK, endpoints.config.borrow().clone()))
-            }
-            _ => plain(StatusCode::NOT_FOUND, "Not found.\n"),
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            answer(self, &request)
+        } else {
+            not_allowed("GET, HEAD")
         }
     }
+}
+
+/// Answers GET and HEAD requests for a path.
+type Read = fn(&Endpoints, &Request<Incoming>) -> Response<Body>;
+
+/// The paths that can be read besides the metrics.
+const READ: [(&str, Read); 6] = [
+    ("/", landing_page),
+    ("/status", status),
+    ("/-/healthy", healthy),
+    ("/-/ready", ready),
+    ("/sd", targets),
+    ("/config", config),
+];
+
+/// Whether metrics at this path would hide another endpoint. The landing page may be hidden.
+pub fn is_taken(path: &str) -> bool {
+    path.starts_with("/-/") || READ.iter().any(|(known, _)| *known == path && path != "/")
+}
+
+fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Body> {
+    plain(StatusCode::OK, endpoints.config.borrow().clone())
 }
 
 fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
