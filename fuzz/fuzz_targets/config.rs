@@ -10,7 +10,7 @@ use campaign_exporter::fuzzing::configuration;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 /// Printed for an environment variable that does not exist: its name may be a secret.
-const UNNAMED: &str = "(there is no such environment variable)";
+const UNNAMED: &str = "(environment variable not set)";
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Ok(text) = str::from_utf8(data) else {

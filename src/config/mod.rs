@@ -705,6 +705,18 @@ template, channel_name
     }
 
     #[test]
+    fn the_order_of_words_is_no_change() {
+        let account = |channels: &str| {
+            only(&format!(
+                "accounts:\n- {{name: a, provider: cinnox, base_url: 'https://x', app_id: x, \
+                 token_env: T, channels: [{channels}]}}\n"
+            ))
+        };
+        assert_eq!(account("sms, whatsapp"), account("whatsapp, sms"));
+        assert_ne!(account("sms"), account("whatsapp, sms"));
+    }
+
+    #[test]
     fn two_accounts_cannot_have_one_name() {
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
         let problem = "5:9: accounts[1].name: duplicate account name \"a\"";

@@ -185,15 +185,10 @@ impl<'doc> Section<'doc> {
 
     fn show_value(&mut self, key: &Key, value: &Value) {
         let name = &*key.name;
-        match (value, &key.takes) {
-            (Value::Integer(number), _) => self.show(name, *number),
-            (Value::Number(number), _) => self.show(name, *number),
-            (Value::Words(words), Takes::Words(all)) => {
-                let chosen = all
-                    .iter()
-                    .filter(|word| words.iter().any(|own| own == *word));
-                self.show(name, chosen.map(|word| &**word).collect::<Vec<_>>());
-            }
+        match value {
+            Value::Integer(number) => self.show(name, *number),
+            Value::Number(number) => self.show(name, *number),
+            Value::Words(words) => self.show(name, words.clone()),
             _ => self.show(name, value.to_text()),
         }
     }
@@ -280,6 +275,7 @@ impl<'doc> Section<'doc> {
         Some(value)
     }
 
+    /// The words, each once.
     fn checked_words(
         &mut self,
         key: &str,
@@ -302,7 +298,9 @@ impl<'doc> Section<'doc> {
             };
             self.problem_at(Place::of(item), key, message);
         }
-        chosen
+        // in the order of the table: another order is not another configuration
+        let all = words.iter().map(|word| word.to_string());
+        all.filter(|word| chosen.contains(word)).collect()
     }
 
     /// The address that documented paths are appended to, without a trailing slash.
