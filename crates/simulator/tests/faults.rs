@@ -1,4 +1,4 @@
-//! Every fault, seen by a client.
+//! Every fault as a client sees it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -39,7 +39,7 @@ async fn simulator(api: &'static dyn Api, fault: Fault) -> Simulator {
     Simulator::start(api, state).await.unwrap()
 }
 
-/// Asks with a client that waits for five seconds, follows no redirect and unpacks nothing.
+/// Requests a page with a five-second timeout, without following redirects or decompressing.
 async fn get(simulator: &Simulator) -> reqwest::Response {
     let client = Client::builder()
         .timeout(Duration::from_secs(5))
@@ -55,7 +55,7 @@ async fn get_with(client: &Client, simulator: &Simulator) -> reqwest::Response {
     request.send().await.unwrap()
 }
 
-/// The simulator has to live until the body is read.
+/// Requests a page with a fault. The simulator must live until the body is read.
 async fn meet(fault: Fault) -> (Simulator, reqwest::Response) {
     let simulator = simulator(api("constant_contact"), fault).await;
     let response = get(&simulator).await;
@@ -266,7 +266,7 @@ async fn an_impossible_plan_is_reported() {
     assert!(response.text().await.unwrap().contains("status"));
 }
 
-/// A simulator with seven campaigns that differ, and a fault.
+/// Starts a simulator with seven distinct campaigns and an optional fault.
 async fn listing(api: &'static dyn Api, fault: Option<Fault>) -> Simulator {
     let campaign = |number: u64| {
         let counts = Counts {
@@ -293,7 +293,7 @@ async fn page(simulator: &Simulator, path: &str) -> Bytes {
     response.bytes().await.unwrap()
 }
 
-/// The first page of an API with such a fault, and without one.
+/// Returns the first page of an API with a fault and without it.
 async fn first_pages(api: &'static dyn Api, fault: Fault) -> (Bytes, Value) {
     let simulator = listing(api, Some(fault)).await;
     let path = match api.provider() {
@@ -337,7 +337,7 @@ async fn a_late_answer_is_right_and_what_it_does_is_done_before() {
     assert!(simulator.read(|state| state.authorization.issued == 1));
 }
 
-/// A refresh of the token `first`.
+/// Refreshes the token `first`.
 async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
     let request = Client::new()
         .post(simulator.base_url() + "/oauth2/default/v1/token")
@@ -346,7 +346,7 @@ async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
     request.send().await
 }
 
-/// Waits until a request has come in, and then for a moment in which nothing comes back.
+/// Waits until a request has arrived, then checks that no answer comes for a moment.
 async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Debug>) {
     let mut request = pin!(request);
     let before = simulator.read(|state| state.answered);
@@ -441,7 +441,7 @@ async fn counts_are_whatever_they_should_not_be() {
             let values = first.as_object().unwrap().values();
             let changed = values.filter(|value| **value == expected).count();
             assert_eq!(changed, number, "{api:?} {json}");
-            // and nothing else
+            // no other member changed
             restore(&mut restored, &good, &expected);
             assert_eq!(restored, good, "{api:?} {json}");
         }
@@ -452,7 +452,7 @@ async fn counts_are_whatever_they_should_not_be() {
     }
 }
 
-/// Puts what is good in place of each value that is `bad`.
+/// Replaces each value equal to `bad` with the value from `good`.
 fn restore(value: &mut Value, good: &Value, bad: &Value) {
     if value == bad {
         *value = good.clone();
@@ -533,7 +533,7 @@ async fn a_list_moves_while_it_is_read() {
     assert_eq!(read(&simulator).await, moving);
     // not a list
     page(&simulator, "/credits").await;
-    // what came in front is there from the start, and more comes
+    // new items are at the front from the start, and more arrive
     let later = [
         vec![5, 6, 7],
         vec![7, 1, 2],

@@ -1,4 +1,4 @@
-//! The server: what it remembers, compresses and closes.
+//! The server: remembered requests, compression and shutdown.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The accounts that live.
+//! Simulated accounts over time.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use campaign_exporter::provider::{Kinds, native};
 
-/// Days with many campaigns before the start.
+/// The number of days before the start with many campaigns.
 const DENSE_DAYS: i64 = 2;
 
-/// The credits between two top-ups.
+/// The balances before and after a top-up.
 const LOW: u64 = 50_000;
 const FULL: u64 = 500_000;
 
@@ -36,7 +36,7 @@ fn after(seconds: i64) -> DateTime<Utc> {
     start() + TimeDelta::seconds(seconds)
 }
 
-/// The campaigns since the start, in order, an hour later.
+/// Returns the campaigns of the first hour after the start, in order.
 fn new(world: &World) -> Vec<Campaign> {
     let mut campaigns = world.campaigns(after(3_600));
     campaigns.retain(|campaign| campaign.sent_at >= start());
@@ -111,7 +111,7 @@ fn the_day_before_the_start_happened_as_days_do() {
             |c| c.counts_at(day_before) == c.counts || c.sent_at > after(-90_000 - 18_000)
         ));
     }
-    // a campaign that is to be sent is there before
+    // a campaign exists before it is scheduled to be sent
     let smsup = World::new(api("smsup"), 1, start());
     let was = |status| {
         (0..24).any(|hour| {
