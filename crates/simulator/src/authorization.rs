@@ -746,7 +746,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_from_here_open_the_api() {
+    async fn issued_tokens_are_accepted_by_the_api() {
         let mut state = State::new("static", Vec::new());
         state.authorization.grant("first");
         let simulator = Simulator::start(&Bare, state).await.unwrap();
@@ -814,7 +814,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotating_token_is_used_once() {
+    fn a_rotating_token_is_valid_once() {
         let mut asker = Asker::new();
         let (access_1, refresh_1) = asker.refreshed("first");
         assert!(asker.server.is_usable(&refresh_1) && !asker.server.is_usable("first"));
@@ -833,7 +833,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_does_no_harm_within_the_grace() {
+    fn a_used_token_is_valid_until_its_successor_is_used() {
         let mut asker = Asker::new();
         asker.server.grace = true;
         let (_, lost) = asker.refreshed("first");
@@ -850,7 +850,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_lived_token_comes_back_or_is_left_out() {
+    fn a_long_lived_token_is_repeated_or_omitted() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         assert_eq!(asker.refreshed("first").1, "first");
@@ -877,7 +877,7 @@ mod tests {
     }
 
     #[test]
-    fn access_tokens_expire_and_say_so_in_several_ways() {
+    fn access_tokens_expire_and_their_lifetime_has_several_forms() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         asker.server.lifetime = Duration::from_mins(1);
@@ -899,7 +899,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_can_be_narrowed_and_not_widened() {
+    fn a_scope_can_be_narrowed_but_not_widened() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         for (scope, expected) in [("campaign_data", 200), ("contact_data", 400)] {
@@ -921,7 +921,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_limit_counts_from_what_was_let_through() {
+    fn the_rate_limit_counts_from_the_last_accepted_request() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         let mut statuses = |limited| {
@@ -943,7 +943,7 @@ mod tests {
     }
 
     #[test]
-    fn only_clear_forms_are_read() {
+    fn malformed_and_ambiguous_forms_are_refused() {
         let mut asker = Asker::new();
         let id = ("client_id", "demo-client");
         let grant = ("grant_type", "refresh_token");
@@ -983,7 +983,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_client_names_itself_and_nothing_more() {
+    fn a_public_client_sends_only_its_id() {
         let mut asker = Asker::new();
         let grant = [("grant_type", "refresh_token"), ("refresh_token", "first")];
         for more in [
@@ -1005,7 +1005,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_a_secret_authenticates_with_a_header() {
+    fn a_confidential_client_authenticates_with_a_header() {
         let mut asker = Asker::new();
         asker.server.client_id = "an id:é".to_owned();
         asker.server.client_secret = Some("50 %:+&=".to_owned());
@@ -1085,7 +1085,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_can_refuse_or_come_late() {
+    fn a_device_code_can_be_denied_or_expire() {
         let mut asker = Asker::new();
         let device = asker.device("campaign_data");
         let code = asker.server.user_codes().remove(0);
@@ -1097,7 +1097,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_can_approve_by_themselves() {
+    fn approval_can_follow_a_number_of_polls() {
         let mut asker = Asker::new();
         asker.server.pending_polls = Some(2);
         asker.server.interval = None;
@@ -1128,7 +1128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_asks_for_what_there_is() {
+    fn device_requests_are_validated() {
         let mut asker = Asker::new();
         for scope in [
             "offline_access",
@@ -1141,7 +1141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_consent_ends_the_others_if_so_set() {
+    fn a_new_consent_can_revoke_the_others() {
         let mut asker = Asker::new();
         asker.server.pending_polls = Some(0);
         for (revokes, usable) in [(false, true), (true, false)] {

@@ -188,7 +188,7 @@ mod tests {
     };
 
     #[test]
-    fn counts_grow_to_the_final_ones() {
+    fn counts_grow_to_their_final_values() {
         let steps: Vec<_> = (0..=500)
             .map(|step| COUNTS.at(f64::from(step) / 500.0))
             .collect();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_begins_when_it_is_sent() {
+    fn progress_starts_when_the_campaign_is_sent() {
         let sent_at = DateTime::UNIX_EPOCH;
         let mut campaign = Campaign::sms("1", "one", sent_at, COUNTS);
         assert_eq!(campaign.counts_at(sent_at), COUNTS, "no spread: at once");

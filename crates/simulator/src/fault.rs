@@ -399,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_items_are_shuffled_whatever_the_seed() {
+    fn two_items_are_shuffled_with_any_seed() {
         for seed in 0..10 {
             let mut items = vec![json!(1), json!(2)];
             shuffle(&mut items, seed);

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_bodies_and_endless_forms_are_none() {
+    async fn other_bodies_and_oversized_forms_are_ignored() {
         let simulator = simulator().await;
         let request = post(&simulator, "application/json", "a=1".to_owned()).await;
         assert!(!request.is_form() && request.form.is_empty());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_is_no_request() {
+    async fn an_incomplete_request_is_not_recorded() {
         let simulator = simulator().await;
         let address = simulator.base_url().replace("http://", "");
         let mut stream = TcpStream::connect(address).await.unwrap();

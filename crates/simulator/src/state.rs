@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_densest_second_is_found() {
+    fn the_busiest_second_is_found() {
         let start = Instant::now();
         let mut state = State::new("secret", Vec::new());
         assert_eq!(state.most_token_requests_in_a_second(), 0);

@@ -153,7 +153,7 @@ async fn other_bodies() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
+async fn a_lost_answer_uses_the_refresh_token() {
     let simulator = simulator(api("constant_contact"), Fault::Unheard).await;
     simulator.update(|state| {
         state.authorization.grant("first");
@@ -172,7 +172,7 @@ async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
 }
 
 #[tokio::test]
-async fn an_echo_has_the_form_too() {
+async fn an_echo_includes_the_form() {
     let simulator = simulator(api("cinnox"), Fault::EchoToken).await;
     let request = Client::new().post(simulator.base_url());
     let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -181,7 +181,7 @@ async fn an_echo_has_the_form_too() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_breaks_off_in_its_middle() {
+async fn a_truncated_body_ends_halfway() {
     let (_simulator, mut response) = meet(Fault::Truncated).await;
     assert_eq!(response.status(), 200);
     let length = response.content_length().unwrap();
@@ -204,7 +204,7 @@ async fn a_stalled_body_keeps_the_client_waiting() {
 }
 
 #[tokio::test]
-async fn half_of_the_json_is_well_framed() {
+async fn half_of_the_json_has_a_matching_length() {
     let (_simulator, response) = meet(Fault::HalfJson).await;
     let body = response.bytes().await.unwrap();
     assert!(body.starts_with(b"{"));
@@ -212,7 +212,7 @@ async fn half_of_the_json_is_well_framed() {
 }
 
 #[tokio::test]
-async fn a_huge_body_has_its_size_and_is_right() {
+async fn a_huge_body_has_the_given_size_and_valid_content() {
     let (_simulator, response) = meet(Fault::Huge { bytes: 1_000_001 }).await;
     assert_eq!(response.content_length(), None);
     let body = response.bytes().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_gzip_bomb_is_small_on_the_wire() {
 }
 
 #[tokio::test]
-async fn a_plan_says_when() {
+async fn a_plan_selects_the_requests_that_fail() {
     let fault = Fault::EchoToken;
     let simulator = simulator(api("constant_contact"), fault.clone()).await;
     simulator.update(|state| {
@@ -320,7 +320,7 @@ fn items_of(page: &Bytes) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_late_answer_is_right_and_what_it_does_is_done_before() {
+async fn a_late_answer_is_correct_and_takes_effect_first() {
     let by = Duration::from_millis(300);
     let simulator = listing(api("constant_contact"), Some(Fault::Delay { by })).await;
     let begin = Instant::now();
@@ -360,7 +360,7 @@ async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Deb
 }
 
 #[tokio::test]
-async fn a_silent_server_has_done_nothing() {
+async fn a_silent_server_does_not_process_the_request() {
     let simulator = listing(api("constant_contact"), None).await;
     simulator.update(|state| {
         state.authorization.grant("first");
@@ -372,7 +372,7 @@ async fn a_silent_server_has_done_nothing() {
 }
 
 #[tokio::test]
-async fn a_reset_is_none_of_the_orderly_ends() {
+async fn a_reset_differs_from_an_orderly_close() {
     for (fault, reset) in [(Fault::Reset, true), (Fault::Truncated, false)] {
         let (_simulator, mut response) = meet(fault.clone()).await;
         assert_eq!(response.status(), 200);
@@ -392,7 +392,7 @@ async fn a_reset_is_none_of_the_orderly_ends() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_compressed_is_said_to_be() {
+async fn an_uncompressed_body_is_declared_as_compressed() {
     let (_simulator, response) = meet(Fault::BadGzip).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
     assert!(json(response).await["aggregate_percents"].is_object());
@@ -403,7 +403,7 @@ async fn a_body_that_is_not_compressed_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn one_byte_is_no_utf_8() {
+async fn one_byte_is_invalid_utf_8() {
     for api in apis() {
         let (bad, good) = first_pages(api, Fault::InvalidUtf8).await;
         let sound: Vec<_> = bad.iter().copied().filter(|byte| *byte != 0xff).collect();
@@ -419,7 +419,7 @@ async fn one_byte_is_no_utf_8() {
 }
 
 #[tokio::test]
-async fn counts_are_whatever_they_should_not_be() {
+async fn counts_are_replaced() {
     for (api, number) in apis().zip([5, 2, 8]) {
         for json in [
             "null",
@@ -468,7 +468,7 @@ fn restore(value: &mut Value, good: &Value, bad: &Value) {
 }
 
 #[tokio::test]
-async fn the_items_of_a_page_are_not_as_they_should_be() {
+async fn items_are_repeated_shuffled_removed_or_replaced() {
     for api in apis() {
         let (bad, good) = first_pages(api, Fault::Duplicated).await;
         let twice = items(&good)
