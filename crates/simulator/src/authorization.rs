@@ -57,7 +57,7 @@ pub struct Authorization {
     pub rotating: bool,
     /// Whether a used refresh token remains valid until one of the tokens that replaced it is used.
     pub grace: bool,
-    /// Whether answers include the refresh token even if it does not rotate.
+    /// Whether answers repeat a refresh token that does not rotate.
     pub repeats_refresh_token: bool,
     /// How long access tokens are valid.
     pub lifetime: Duration,
@@ -265,8 +265,8 @@ impl Authorization {
         request.path() == TOKEN
     }
 
-    /// Returns whether an API request carries a valid access token issued here, and marks that
-    /// token as used.
+    /// Returns whether an API request carries a valid access token issued here. Using the token
+    /// invalidates the previous refresh token.
     pub fn admits(&mut self, request: &Request) -> bool {
         let Some(bearer) = request.bearer() else {
             return false;
