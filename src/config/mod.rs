@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_good_and_shows_the_defaults() {
+    fn the_example_is_valid_and_shows_the_defaults() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
         let config = Config::parse(EXAMPLE, &native(), storage).unwrap();
         let names: Vec<&str> = config
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_in_the_readme_is_good() {
+    fn the_configuration_in_the_readme_is_valid() {
         let readme = include_str!("../../README.md");
         let (_, rest) = readme
             .split_once("```yaml\n# campaign_exporter.yml\n")
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_force_can_be_read_again() {
+    fn the_effective_configuration_can_be_parsed() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
         let config = Config::parse(EXAMPLE, &native(), storage).unwrap();
         let again = Config::parse(&config.to_yaml(), &native(), storage).unwrap();
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_overrides_what_is_global() {
+    fn an_account_overrides_global_settings() {
         let yaml = "global: {poll_interval: 10m, lookback: 90d, info_labels: [sender]}\n"
             .to_owned()
             + &account("  poll_interval: 2m\n  info_labels: []\n");
@@ -567,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_reported_at_once_in_the_order_of_the_file() {
+    fn all_problems_are_reported_together_in_file_order() {
         let yaml = "\
 global:
   poll_interval: 5
@@ -705,6 +705,7 @@ template, channel_name
     }
 
     #[test]
+<<<<<<< HEAD
     fn the_order_of_words_is_no_change() {
         let account = |channels: &str| {
             only(&format!(
@@ -718,6 +719,9 @@ template, channel_name
 
     #[test]
     fn two_accounts_cannot_have_one_name() {
+=======
+    fn account_names_are_unique() {
+>>>>>>> simwords
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
         let problem = "5:9: accounts[1].name: duplicate account name \"a\"";
         assert_eq!(problems(&yaml), [problem]);
@@ -727,7 +731,7 @@ template, channel_name
     }
 
     #[test]
-    fn a_file_that_is_no_yaml_has_a_place_and_shows_nothing_of_itself() {
+    fn invalid_yaml_is_located_without_showing_its_content() {
         let found = problems("accounts:\n- name: [\n  token: hunter2\n");
         let [problem] = found.as_slice() else {
             panic!("{found:?}")
@@ -740,7 +744,7 @@ template, channel_name
     }
 
     #[test]
-    fn no_message_shows_what_may_be_a_secret() {
+    fn no_message_shows_a_possible_secret() {
         for more in [
             "  token: hunter2\n",
             "  token:hunter2: x\n",
@@ -757,7 +761,7 @@ template, channel_name
     }
 
     #[test]
-    fn a_refresh_token_needs_a_place_to_keep_its_successors() {
+    fn a_refresh_token_requires_a_storage_path() {
         let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
                     refresh_token_env: R\n";
         let [problem] = problems(yaml).try_into().unwrap();
@@ -770,7 +774,7 @@ template, channel_name
     }
 
     #[test]
-    fn what_shares_a_quota_is_read_by_one_shard() {
+    fn accounts_sharing_a_quota_belong_to_one_shard() {
         let accounts = (0..20).map(|number| {
             let client = number % 4;
             format!(
@@ -798,7 +802,7 @@ template, channel_name
     }
 
     #[test]
-    fn a_warning_about_several_accounts_is_one() {
+    fn a_warning_about_several_accounts_is_reported_once() {
         let yaml = "global: {poll_interval: 1s}\n".to_owned()
             + &account("- {name: b, provider: smsup, token_env: T}\n");
         let [warning] = Config::parse(&yaml, &native(), None)
@@ -813,7 +817,7 @@ template, channel_name
     }
 
     #[test]
-    fn what_is_allowed_and_odd_is_a_warning() {
+    fn unusual_settings_cause_a_warning() {
         for (more, warning) in [
             ("", None),
             ("  poll_interval: 30s\n", Some("is under a minute")),

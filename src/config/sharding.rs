@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_version_gives_an_application_to_the_same_shard() {
+    fn every_version_assigns_an_application_to_the_same_shard() {
         let shards = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| {
             let application = format!("smsup https://api.smsup.ch/ {name}");
             of(3, &application)
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shards_have_about_as_many_each() {
+    fn applications_are_evenly_distributed_over_shards() {
         for count in 2..=8 {
             let mut sizes = BTreeMap::new();
             for application in 0..4_000 {
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn one_more_shard_only_takes(application in ".{0,40}", count in 1..40_u32) {
+        fn adding_a_shard_moves_applications_only_to_it(application in ".{0,40}", count in 1..40_u32) {
             let (before, after) = (of(count, &application), of(count + 1, &application));
             prop_assert!(after == before || after == count, "{before} to {after}");
         }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_whole_numbers_with_units() {
+    fn a_duration_consists_of_whole_numbers_with_units() {
         for (text, milliseconds) in [
             ("30s", 30_000),
             ("5m", 300_000),

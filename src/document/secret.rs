@@ -140,13 +140,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_read_without_the_white_space_around_it() {
+    async fn surrounding_white_space_in_a_file_is_ignored() {
         assert_eq!(read_file(b"hunter2\n").await, Ok("hunter2".to_owned()));
         assert_eq!(read_file(b" a b \r\n").await, Ok("a b".to_owned()));
     }
 
     #[tokio::test]
-    async fn a_useless_file_is_named_and_its_content_is_not() {
+    async fn an_error_names_an_invalid_file_but_not_its_content() {
         assert_eq!(read_file(b"\n").await, Err("F is empty".to_owned()));
         for content in [&b"hun\nter2"[..], b"hunter\xff", "hünter2".as_bytes()] {
             let error = read_file(content).await.unwrap_err();

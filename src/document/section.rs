@@ -407,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_keys_are_refused_in_no_time() {
+    fn many_keys_are_refused_quickly() {
         let mut yaml = String::new();
         for number in 0..100_000 {
             writeln!(yaml, "k{number}: 1").unwrap();

@@ -313,7 +313,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     Err(answer.error(reason, code, &ERROR_MEMBERS))
 }
 
-/// What the provider's page says besides its tables.
+/// Prose of the provider's page.
 const NOTES: &str = r#"`provider: cinnox` reads the [sent campaigns summary](https://docs.cinnox.com/reference/get-sent-campaigns-summary) of the Open API.
 
 ## How to get credentials
@@ -361,7 +361,7 @@ mod simulated {
     use campaign_simulator::answer::Answer;
     use campaign_simulator::{Api, Campaign, Channel, Habits, Request, State};
 
-    /// The API, simulated.
+    /// The simulated API.
     #[derive(Debug)]
     pub(super) struct Simulated;
 
@@ -426,7 +426,7 @@ mod simulated {
             );
             return failure(400, 6_450_001, &message);
         };
-        // a token belongs to an app
+        // a token is valid for a single app
         if app != state.app_id || !request.bears(&state.token) {
             return error(401);
         }
@@ -436,7 +436,7 @@ mod simulated {
         }
     }
 
-    /// The documented body for a status.
+    /// Returns the documented body for a status.
     fn error(status: u16) -> Answer {
         match status {
             400 => failure(status, 400, "Bad request"),
@@ -451,7 +451,7 @@ mod simulated {
         Answer::json(status, json!({ "code": code, "message": message }))
     }
 
-    /// Which campaigns are asked for.
+    /// The campaigns selected by a request.
     struct Query {
         window: Option<(DateTime<Utc>, DateTime<Utc>)>,
         channel: Option<Channel>,
@@ -514,7 +514,7 @@ mod simulated {
         }
     }
 
-    /// Each channel has members that the other lacks.
+    /// Returns an item; each channel has members that the other lacks.
     fn item(campaign: &Campaign, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
         let date = campaign
@@ -582,7 +582,7 @@ mod simulated {
                 + TimeDelta::days(number.into())
         }
 
-        /// Odd ones are WhatsApp.
+        /// Returns a campaign: WhatsApp for odd numbers, SMS for even ones.
         fn campaign(number: u32) -> Campaign {
             let new = if number % 2 == 1 {
                 Campaign::whatsapp
@@ -628,7 +628,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn pages_are_cut_by_limit_and_offset() {
+        async fn limit_and_offset_select_a_page() {
             let simulator = simulator().await;
             let all: Vec<_> = (0..15).rev().map(|number| format!("id-{number}")).collect();
             assert_eq!(ids(&simulator, &[]).await, all[..10]);
@@ -679,7 +679,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn wrong_requests_are_refused() {
+        async fn invalid_requests_are_refused() {
             let simulator = simulator().await;
             let (one, two) = ("2026-05-01T00:00:00Z", "2026-05-02T00:00:00Z");
             for (query, message) in [
@@ -761,7 +761,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_channel_is_asked_for_in_the_apis_spelling() {
+    fn a_single_channel_is_requested_in_the_apis_spelling() {
         let filter = |channels: &[Channel]| {
             let ask = begin(&source("1", channels));
             let mut query = ask.query.into_iter();
@@ -810,7 +810,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whatsapp_campaign_has_all_counts_and_numbers_may_be_text() {
+    fn a_whatsapp_campaign_has_all_counts_and_numbers_may_be_strings() {
         let (campaign, problems) = translate(
             r#"{"id":"c1","date":"2022-11-07T00:00:00.000Z","campaignName":"Hello",
                 "channel":"WhatsApp","createdBy":"Ann","subject":"tpl",
@@ -836,7 +836,7 @@ mod tests {
     }
 
     #[test]
-    fn an_sms_campaign_exports_nothing_that_is_counted_for_whatsapp_only() {
+    fn an_sms_campaign_has_no_whatsapp_counts() {
         let (campaign, problems) = translate(
             r#"{"id":"c2","channel":"SMS","totalRecipients":10,"delivered":9,
                 "read":0,"replied":0,"pending":0,"failed":"n/a"}"#,
@@ -847,7 +847,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_is_missing_is_a_problem_and_one_that_is_new_is_passed_on() {
+    fn a_missing_channel_is_a_problem_and_an_unknown_channel_is_kept() {
         let (campaign, problems) = translate(r#"{"id":"c3"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "unknown");
         assert_eq!(problems, "channel (1 times)");
@@ -870,14 +870,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_campaign_takes_no_room() {
+    fn invalid_items_allocate_no_memory() {
         let body = r#"{"code":200,"result":[0,0,0,0]}"#;
         let page = take(&source("1", &[Channel::Sms]), 200, body).unwrap();
         assert_eq!((page.items, page.found.capacity()), (4, 0));
     }
 
     #[test]
-    fn success_is_a_code_and_a_status() {
+    fn success_requires_a_code_and_a_status() {
         for body in [
             r#"{"code":200,"result":[]}"#,
             r#"{"code":0,"result":[]}"#,
@@ -940,7 +940,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_the_provider_says() {
+    fn an_error_includes_the_providers_message() {
         let body = r#"{"code":6451000,"message":"missing one of startAt, endAt"}"#;
         let error = take(&source("1", &[Channel::Sms]), 400, body)
             .err()

@@ -387,7 +387,7 @@ fn read_error(answer: &Answer) -> PollError {
     }
 }
 
-/// What the provider's page says besides its tables.
+/// Prose of the provider's page.
 const NOTES: &str = r"`provider: constant_contact` reads the [SMS campaign summaries](https://developer.constantcontact.com/api_guide/) of the v3 API.
 
 ## How to get credentials
@@ -449,7 +449,7 @@ mod simulated {
     use campaign_simulator::answer::Answer;
     use campaign_simulator::{Api, Campaign, Channel, Habits, Request, State};
 
-    /// The API, simulated.
+    /// The simulated API.
     #[derive(Debug)]
     pub(super) struct Simulated;
 
@@ -519,7 +519,7 @@ mod simulated {
 
     fn answer(state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
         if request.method != "GET" || request.path() != PATH {
-            // the gateway, which knows neither the path nor the API's own error bodies
+            // sent by the gateway, which knows neither the path nor the API's own error bodies
             return Answer::json(403, json!({ "message": "Forbidden" }));
         }
         if !request.bears(&state.token) && !state.authorization.admits(request) {
@@ -531,7 +531,7 @@ mod simulated {
         }
     }
 
-    /// The documented body for a status.
+    /// Returns the documented body for a status.
     fn error(status: u16) -> Answer {
         let (key, message) = match status {
             400 => return bad_request("Bad request"),
@@ -550,7 +550,7 @@ mod simulated {
         )
     }
 
-    /// The answer when the day's requests are used up.
+    /// Returns the answer for an exhausted daily quota.
     fn quota_exceeded() -> Answer {
         Answer::json(
             429,
@@ -558,7 +558,7 @@ mod simulated {
         )
     }
 
-    /// Unlike the others an array.
+    /// Returns the body for a bad request; unlike other errors, it is an array.
     fn bad_request(message: &str) -> Answer {
         Answer::json(
             400,
@@ -566,7 +566,7 @@ mod simulated {
         )
     }
 
-    /// Which campaigns are asked for.
+    /// The campaigns selected by a request.
     struct Page {
         start_at: DateTime<Utc>,
         end_at: DateTime<Utc>,
@@ -575,7 +575,7 @@ mod simulated {
     }
 
     impl Page {
-        /// What the query says; a cursor says it all.
+        /// Parses the query; a cursor contains the whole request.
         fn asked(request: &Request) -> Result<Self, &'static str> {
             if let Some(cursor) = request.parameter("next") {
                 return Self::from_cursor(&cursor).ok_or("next is not a cursor of this API");
@@ -601,7 +601,7 @@ mod simulated {
             }
         }
 
-        /// Opaque to clients: fixed fields of hexadecimal digits.
+        /// Returns a cursor that is opaque to clients: fixed fields of hexadecimal digits.
         fn cursor(&self) -> String {
             format!(
                 "{:016x}{:016x}{:02x}{:08x}",
@@ -666,7 +666,7 @@ mod simulated {
         })
     }
 
-    /// Of one page, over sends, in whole percents.
+    /// Returns the percentages of a page relative to sends, rounded to whole percents.
     fn aggregate_percents(rows: &[Value], off_by: f64) -> Value {
         let sum = |count: &str| -> f64 {
             rows.iter()
@@ -680,7 +680,7 @@ mod simulated {
             } else {
                 0.0
             };
-            // through text, because 83.0 is written as 83 there, as in the documentation
+            // converted through text, so that 83.0 becomes 83, as in the documentation
             (percent + off_by)
                 .to_string()
                 .parse::<Value>()
@@ -739,7 +739,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn pages_follow_the_cursor_from_new_to_old() {
+        async fn pages_follow_the_cursor_newest_first() {
             let mut campaigns: Vec<_> = (0..5).map(campaign).collect();
             campaigns.push(Campaign::whatsapp(
                 "w",
@@ -768,7 +768,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn a_page_looks_as_documented() {
+        async fn a_page_matches_the_documentation() {
             let simulator = simulator(vec![campaign(0)]).await;
             let query = format!("{PATH}?start_at=2026-05-01T00:00:00%2B02:00");
             let expected = json!({
@@ -804,7 +804,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn the_window_has_both_its_ends() {
+        async fn the_window_includes_both_ends() {
             let simulator = simulator((0..5).map(campaign).collect()).await;
             let day = |number| campaign(number).sent_at.to_rfc3339().replace('+', "%2B");
             let query = format!("{PATH}?start_at={}&end_at={}", day(1), day(3));
@@ -819,7 +819,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn wrong_requests_are_refused() {
+        async fn invalid_requests_are_refused() {
             let simulator = simulator(Vec::new()).await;
             for query in [
                 "",
@@ -895,7 +895,7 @@ mod tests {
         "unique_counts":{"sends":60,"clicks":50,"optouts":0,"delivers":60,"bounces":0}}"#;
 
     #[test]
-    fn the_documents_example_loses_one_timestamp_and_nothing_else() {
+    fn the_documented_example_loses_only_one_timestamp() {
         let body = include_str!("../../tests/fixtures/constant_contact.json");
         let page = read(body);
         let found = campaigns(&page);
@@ -918,7 +918,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_are_read_where_the_contract_of_the_api_has_them() {
+    fn opens_are_read_from_their_documented_place() {
         let item = r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#;
         let page = read(&body(item, "{}"));
         assert_eq!(campaigns(&page)[0].counts.get(Count::Opens), Some(1));
@@ -927,7 +927,7 @@ mod tests {
     }
 
     #[test]
-    fn percents_more_than_a_point_off_are_a_mismatch() {
+    fn percents_off_by_more_than_a_point_are_a_mismatch() {
         for (percents, mismatches) in [
             (
                 r#"{"deliver":100,"click":83.33,"bounce":1.0,"unsubscribe":0}"#,
@@ -946,7 +946,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_something_unreadable_is_not_held_against_its_percents() {
+    fn percents_are_not_checked_on_a_page_with_unreadable_values() {
         for (item, problem) in [
             (
                 r#"{"campaign_name":"without an id"}"#,
@@ -968,12 +968,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_campaign_takes_no_room() {
+    fn invalid_items_allocate_no_memory() {
         assert_eq!(read(&body("0,0,0,0", "{}")).found.capacity(), 0);
     }
 
     #[test]
-    fn counts_that_are_no_object_do_not_cost_the_campaign() {
+    fn counts_of_the_wrong_type_do_not_lose_the_campaign() {
         let page = read(&body(r#"{"campaign_id":"b","unique_counts":"n/a"}"#, "{}"));
         assert_eq!(campaigns(&page)[0].counts, Counts::default());
         let page = read(&body(r#"{"campaign_id":"b","unique_counts":null}"#, "{}"));
@@ -981,7 +981,7 @@ mod tests {
     }
 
     #[test]
-    fn percents_that_are_no_object_cost_only_themselves() {
+    fn percents_of_the_wrong_type_do_not_lose_the_page() {
         let page = read(&body(ITEM, "[1,2]"));
         assert_eq!(page.account.reported_ratios, []);
         assert_eq!(page.problems.to_string(), "aggregate_percents (1 times)");
@@ -989,7 +989,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_have_no_next_page_is_the_end() {
+    fn a_missing_or_empty_next_link_ends_the_list() {
         for links in [
             "{}",
             "null",
@@ -1006,7 +1006,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_that_is_not_documented_fails() {
+    fn an_undocumented_envelope_fails() {
         for body in [
             "",
             "null",
@@ -1034,7 +1034,7 @@ mod tests {
     }
 
     #[test]
-    fn percents_count_only_if_all_campaigns_are_on_one_page() {
+    fn percents_are_checked_only_if_one_page_has_all_campaigns() {
         let percents = r#"{"deliver":100}"#;
         let ratios = |ask: &Ask, body: &str| {
             let page = take(ask, 200, body).unwrap();
@@ -1050,7 +1050,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_kinds_of_too_many_requests_are_told_apart() {
+    fn rate_limit_and_quota_errors_are_distinguished() {
         for (status, body, reason) in [
             (
                 429,

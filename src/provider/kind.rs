@@ -41,7 +41,7 @@ pub struct Kind {
     pub keys: Vec<Key>,
     /// Reads an account's values.
     pub open: Open,
-    /// What the provider's page says besides its tables, in Markdown.
+    /// Prose of the provider's page, in Markdown.
     pub notes: &'static str,
     /// The name of the demo's account.
     pub demo_account: &'static str,

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_a_whole_number_in_any_dress() {
+    fn a_count_is_a_whole_number_in_any_notation() {
         for (json, count) in [
             ("60", 60),
             ("60.0", 60),
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_count_is_a_problem_and_no_value() {
+    fn an_invalid_count_is_a_problem_without_a_value() {
         for json in [
             "-1",
             "1.5",
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_converted_from_its_offset() {
+    fn a_time_is_converted_to_utc() {
         let time = |json| {
             read(json, |scalar, problems| {
                 scalar.time("date", problems, rfc3339)
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_summed_up_in_one_line() {
+    fn problems_are_summarized_in_one_line() {
         let mut problems = Problems::default();
         problems.add("sends");
         problems.add("date");

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
+    fn only_local_addresses_are_loopback() {
         for (url, expected) in [
             ("http://localhost:8080", true),
             ("http://127.0.0.1", true),

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_campaigns_with_one_id_is_kept() {
+    fn the_last_campaign_with_the_same_id_is_kept() {
         let mut reading = Reading::default();
         let found = ["first", "second"].map(|name| Found::Campaign(campaign("x", name)));
         let page = Page {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn details_join_their_campaign() {
+    fn details_are_merged_into_their_campaign() {
         use crate::campaign::counts::Count;
         let counts = Counts::from([(Count::Opens, Some(3))]);
         let page = |found| Page {
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_repeat_end_the_read() {
+    fn repeated_pages_end_the_read() {
         let none = Campaigns::default();
         let mut pages = Pages::default();
         let mut more = |id: Option<&str>| pages.more(&none, id.map(str::to_owned)).is_ok();
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_followed_within_the_api_only() {
+    fn links_are_followed_only_within_the_api() {
         let api = "https://api.example.com";
         let path = "/v3/reports/summaries?next=abc";
         assert_eq!(next(api, path), Ok(format!("{api}{path}")));
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_of_a_gateway_is_kept() {
+    fn the_base_path_of_a_gateway_is_kept() {
         let gateway = "https://gateway.example/cc";
         assert_eq!(
             next(gateway, "/v3/reports?next=abc"),

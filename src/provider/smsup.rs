@@ -372,7 +372,7 @@ fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
     Some(zoned.to_utc())
 }
 
-/// What the provider's page says besides its tables.
+/// Prose of the provider's page.
 const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor and has the same API: for SMSFactor, set `base_url: https://api.smsfactor.com`.
 
 ## How to get credentials
@@ -418,8 +418,8 @@ A local time that occurs twice, when daylight saving time ends, is read as the e
 mod simulated {
     //! SMSUp: `/campaigns` and `/credits`.
     //!
-    //! Errors have status 200 and a negative number in the body, and without an `Accept` header for
-    //! JSON there is XML.
+    //! Errors have status 200 and a negative number in the body. Without an `Accept` header for
+    //! JSON, answers are XML.
 
     use std::path::Path;
 
@@ -433,7 +433,7 @@ mod simulated {
     use campaign_simulator::answer::Answer;
     use campaign_simulator::{Api, Campaign, Habits, Request, State};
 
-    /// The API, simulated.
+    /// The simulated API.
     #[derive(Debug)]
     pub(super) struct Simulated;
 
@@ -520,7 +520,7 @@ mod simulated {
         }
     }
 
-    /// The documented body for a status; what goes wrong in front of the API keeps its status.
+    /// Returns the documented body for a status; errors from in front of the API keep their status.
     fn error(status: u16) -> Answer {
         match status {
             401 => Answer::json(200, failure(-1, "Authentication error")),
@@ -532,7 +532,7 @@ mod simulated {
         json!({ "status": status, "message": message })
     }
 
-    /// Which campaigns are asked for.
+    /// The campaigns selected by a request.
     struct Query {
         start: usize,
         length: usize,
@@ -600,7 +600,7 @@ mod simulated {
             })
         }
 
-        /// Compares local times, as a server does that keeps no zone with them.
+        /// Compares local times, as a server that stores no time zone does.
         fn includes(&self, campaign: &Campaign, zone: Tz) -> bool {
             let date = campaign.sent_at.with_timezone(&zone).naive_local();
             self.date_start.is_none_or(|start| date >= start)
@@ -608,7 +608,7 @@ mod simulated {
         }
     }
 
-    /// As numbers, of which the longer is the greater.
+    /// Compares IDs as numbers: the longer ID is the greater.
     fn by_id(a: &Campaign, b: &Campaign) -> Ordering {
         (a.id.len(), &a.id).cmp(&(b.id.len(), &b.id))
     }
@@ -617,7 +617,7 @@ mod simulated {
         a.sent_at.cmp(&b.sent_at).then_with(|| by_id(a, b))
     }
 
-    /// All numbers are strings.
+    /// Returns an item; all numbers are strings.
     fn item(campaign: &Campaign, state: &State, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
         let local = |date: DateTime<Utc>| {
@@ -649,7 +649,7 @@ mod simulated {
         })
     }
 
-    /// The same answer as XML, which has fewer members.
+    /// Returns the same answer as XML, which has fewer members.
     fn xml(body: &Value) -> String {
         let mut body = body.clone();
         if let Some(members) = body.as_object_mut() {
@@ -690,7 +690,7 @@ mod simulated {
         use super::*;
         use campaign_simulator::{Counts, Simulator};
 
-        /// Half past two in the night in which Paris sets its clocks back, the first time.
+        /// Returns the first 02:30 of the night when clocks in Paris are set back.
         fn first() -> DateTime<Utc> {
             "2025-10-26T00:30:00Z".parse().unwrap()
         }
@@ -759,7 +759,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn the_window_is_in_local_time() {
+        async fn the_window_uses_local_time() {
             let simulator = simulator().await;
             // the first two were sent at the same local time
             let window = [
@@ -824,7 +824,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn wrong_requests_are_refused_with_status_200() {
+        async fn invalid_requests_are_refused_with_status_200() {
             let simulator = simulator().await;
             for query in [
                 ("length", "1001"),
@@ -843,7 +843,7 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn without_an_accept_header_there_is_xml() {
+        async fn answers_without_an_accept_header_are_xml() {
             let simulator = simulator().await;
             let response = reqwest::Client::new()
                 .get(simulator.base_url() + "/campaigns?length=1")
@@ -917,7 +917,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_example_is_read_whole() {
+    fn the_documented_example_is_read_completely() {
         let body = include_str!("../../tests/fixtures/smsup.json");
         let page = read_page(200, body).unwrap();
         assert_eq!((page.items, page.then.len()), (2, 0));
@@ -949,14 +949,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_campaign_takes_no_room() {
+    fn invalid_items_allocate_no_memory() {
         let body = r#"{"status":1,"campaigns":[0,0,0,0]}"#;
         let page = read_page(200, body).unwrap();
         assert_eq!((page.items, page.found.capacity()), (4, 0));
     }
 
     #[test]
-    fn what_is_left_out_is_absent() {
+    fn omitted_fields_are_absent() {
         let (campaign, problems) = translate(r#"{"id":1,"error":"2","npai":"3"}"#);
         assert_eq!(problems, "");
         assert_eq!(campaign.id, "1");
@@ -968,7 +968,7 @@ mod tests {
     }
 
     #[test]
-    fn a_campaign_of_which_nothing_was_sent_has_a_plan_and_no_ratio() {
+    fn an_unsent_campaign_has_a_scheduled_time_and_no_ratio() {
         for word in ["Waiting", "In moderation", "denied"] {
             let (campaign, _) = translate(&format!(
                 r#"{{"id":"1","status":"{word}","date":"2024-11-11 10:00:00","creation_date":"2024-11-10 10:00:00","total":"9","cost":"18","delivered":"0"}}"#
@@ -988,7 +988,7 @@ mod tests {
     }
 
     #[test]
-    fn attempted_is_what_was_sent_where_the_server_tells() {
+    fn attempted_is_the_sent_count_if_present() {
         let (campaign, _) = translate(r#"{"id":"1","status":"Sent","total":"9","sent":"7"}"#);
         assert_eq!(campaign.attempted(), Some(7));
     }
@@ -1003,7 +1003,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_cut_between_characters() {
+    fn a_name_is_truncated_between_characters() {
         assert_eq!(first_characters(&"é".repeat(40)), "é".repeat(40));
         assert_eq!(
             first_characters(&"é".repeat(41)),
@@ -1013,7 +1013,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nights_on_which_the_clocks_change_are_no_panic() {
+    fn clock_changes_do_not_panic() {
         assert_eq!(
             paris("2024-07-01 12:00:00").as_deref(),
             Some("2024-07-01T10:00:00+00:00")
@@ -1042,7 +1042,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_end_where_the_totals_say() {
+    fn pages_end_at_the_reported_total() {
         for (totals, items, received, is_last) in [
             ([Some(2500), None], 1000, 1000, false),
             ([None, Some(2500)], 500, 2500, true),
@@ -1065,7 +1065,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_may_be_text_or_missing() {
+    fn totals_may_be_strings_or_missing() {
         for (text, goes_on) in [
             (r#""totalRecords":"9000","totalDisplayRecords":300"#, true),
             (r#""totalDisplayRecords":1"#, false),
@@ -1078,7 +1078,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_begins_where_this_one_ends() {
+    fn the_next_page_starts_where_the_previous_page_ends() {
         let value = |ask: &Ask, name| {
             let mut all = ask.query.iter().filter(|(own, _)| *own == name);
             let (_, value) = all.next().unwrap();
@@ -1096,7 +1096,7 @@ mod tests {
     }
 
     #[test]
-    fn credits_without_a_meaning_are_absent() {
+    fn meaningless_credits_are_absent() {
         let ask = Ask::path(CREDITS).or_problem("credits");
         let credits = |body: &str| {
             let page = source(Tz::UTC).take(&ask, &Answer::of(200, body)).unwrap();
@@ -1118,7 +1118,7 @@ mod tests {
     }
 
     #[test]
-    fn success_is_a_status_in_the_body_and_one_of_http() {
+    fn success_requires_a_body_status_and_an_http_status() {
         let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
         assert!(read_page(200, page).is_ok());
         for (status, body, reason) in [

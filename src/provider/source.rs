@@ -30,7 +30,7 @@ pub trait Source: Debug + Send + Sync {
 pub struct Ask {
     /// Where to.
     pub target: Target,
-    /// The query, beside one that the target has.
+    /// The query, in addition to one in the target.
     pub query: Vec<(&'static str, String)>,
     /// The number of items on earlier pages of the same list.
     pub offset: usize,

@@ -1,4 +1,4 @@
-//! Answers, and their way onto the wire.
+//! Answers and how they are written to the connection.
 
 use std::{
     io::{self, Write},
@@ -19,18 +19,18 @@ use serde_json::Value;
 
 use super::Request;
 
-/// Shorter bodies are not compressed.
+/// Minimum body size for compression, in bytes.
 const COMPRESSED_ABOVE: usize = 1_000;
 
 /// The body of a response.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// What an API answers, before it is written out.
+/// An API's answer before it is encoded.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Further headers.
+    /// Additional headers.
     pub headers: Vec<(HeaderName, String)>,
     /// The body.
     pub content: Content,
@@ -41,28 +41,28 @@ pub struct Answer {
 pub enum Content {
     /// JSON.
     Json(Value),
-    /// Anything else.
+    /// Any other content.
     Other {
-        /// Its `Content-Type`.
+        /// The `Content-Type`.
         content_type: &'static str,
         /// The bytes.
         body: Bytes,
     },
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 pub(crate) enum Reply {
     Response(Response<Body>),
-    /// The response after a while.
+    /// A response, possibly delayed.
     Late(Duration, Response<Body>),
-    /// Nothing for as long as the client waits.
+    /// No response; the connection stays open until the client gives up.
     Silence,
-    /// The connection ends.
+    /// A closed connection.
     None,
 }
 
 impl Answer {
-    /// JSON with a status.
+    /// Returns a JSON answer.
     pub fn json(status: u16, value: Value) -> Self {
         Self {
             status,
@@ -71,7 +71,7 @@ impl Answer {
         }
     }
 
-    /// Text with a status.
+    /// Returns a text answer.
     pub fn text(status: u16, content_type: &'static str, text: String) -> Self {
         Self {
             status,
@@ -83,14 +83,15 @@ impl Answer {
         }
     }
 
-    /// The answer with another header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, header: HeaderName, value: String) -> Self {
         self.headers.push((header, value));
         self
     }
 
-    /// The listed items, which are in the only array of a body; none in another answer.
+    /// Returns the listed items: the only array in the body, or `None` if the answer lists no
+    /// items.
     pub fn items(&mut self) -> Option<&mut Vec<Value>> {
         let Content::Json(Value::Object(body)) = &mut self.content else {
             return None;
@@ -98,13 +99,14 @@ impl Answer {
         body.values_mut().find_map(Value::as_array_mut)
     }
 
-    /// The response as it should be.
+    /// Returns the response without any fault.
     pub(crate) fn respond(self, request: &Request) -> Result<Response<Body>> {
         let (head, body) = self.encode(request);
         head.body(full(body))
     }
 
-    /// The head and the body, compressed if the client knows that and it is worth it.
+    /// Returns the head and the body, compressed if the client accepts gzip and the body is large
+    /// enough.
     pub(crate) fn encode(self, request: &Request) -> (Builder, Bytes) {
         let (head, body) = self.render();
         if body.len() > COMPRESSED_ABOVE
@@ -117,7 +119,7 @@ impl Answer {
         }
     }
 
-    /// The head and the uncompressed body.
+    /// Returns the head and the uncompressed body.
     pub(crate) fn render(self) -> (Builder, Bytes) {
         let (content_type, body) = match self.content {
             Content::Json(value) => ("application/json", value.to_string().into()),
@@ -133,14 +135,14 @@ impl Answer {
     }
 }
 
-/// A body that is there at once, with its length.
+/// Returns a complete body of known length.
 pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes)
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
-/// A body that comes piece by piece.
+/// Returns a body sent in chunks.
 pub(crate) fn streamed(chunks: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
     StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
 }

@@ -1,8 +1,8 @@
 //! An OAuth 2.0 authorization server: `/oauth2/default/v1/token` and
 //! `/oauth2/default/v1/device/authorize`.
 //!
-//! It is as strict as RFC 6749 and RFC 8628, and where the vendor says more, as the vendor: a
-//! client with a secret authenticates with a header, one without only names itself.
+//! It follows RFC 6749 and RFC 8628 strictly. Where the vendor is stricter, it follows the vendor:
+//! a confidential client authenticates with a header, and a public client sends only its ID.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ const DEVICE: &str = "/oauth2/default/v1/device/authorize";
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// What can be asked for.
+/// Supported scopes.
 const SCOPES: [&str; 5] = [
     "account_read",
     "account_update",
@@ -31,89 +31,88 @@ const SCOPES: [&str; 5] = [
     "offline_access",
 ];
 
-/// Least time between two token requests, if there is a limit.
+/// Minimum time between token requests when rate limiting is enabled.
 const SPACING: Duration = Duration::from_secs(1);
 
-/// The time between two polls for a device's tokens if none is said, and what is added to it each
-/// time a client is told to slow down.
+/// Default interval between device polls, and the increase after each `slow_down`.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// About as long as the vendor's.
+/// Approximate length of the vendor's access tokens.
 const ACCESS_TOKEN_CHARS: usize = 1_000;
 
 const REFRESH_TOKEN_CHARS: usize = 43;
 
-/// An authorization server with one client, and what it has issued.
+/// An authorization server with a single client and the tokens issued to it.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "switches that tests set one by one"
 )]
 pub struct Authorization {
-    /// The client's id.
+    /// The client's ID.
     pub client_id: String,
-    /// The client's secret; a client without one is public.
+    /// The client's secret; `None` for a public client.
     pub client_secret: Option<String>,
-    /// Whether a refresh token can be used once only.
+    /// Whether a refresh token can be used only once.
     pub rotating: bool,
-    /// Whether a used refresh token is accepted until one of the tokens that were issued in its
-    /// place is used.
+    /// Whether a used refresh token remains valid until one of the tokens that replaced it is used.
     pub grace: bool,
-    /// Whether a refresh token that does not rotate comes with each answer.
+    /// Whether answers repeat a refresh token that does not rotate.
     pub repeats_refresh_token: bool,
-    /// How long access tokens are accepted.
+    /// How long access tokens are valid.
     pub lifetime: Duration,
-    /// What answers say about that.
+    /// The lifetime stated in answers.
     pub expires_in: ExpiresIn,
-    /// Whether a token request less than a second after one that was let through is refused.
+    /// Whether to refuse a token request less than a second after the last accepted one.
     pub rate_limited: bool,
-    /// How many seconds a device is told to leave between two polls.
+    /// The polling interval sent to devices, in seconds.
     pub interval: Option<u64>,
-    /// Whether a device that polls faster is told to slow down.
+    /// Whether devices that poll too fast get `slow_down`.
     pub slows_down: bool,
-    /// How long a device may wait for the user.
+    /// How long a device code is valid.
     pub device_lifetime: Duration,
-    /// After how many polls in vain the user approves; none leaves it to [`approve`] and [`deny`].
+    /// The number of pending polls before the user approves; `None` leaves the decision to
+    /// [`approve`] and [`deny`].
     ///
     /// [`approve`]: Self::approve
     /// [`deny`]: Self::deny
     pub pending_polls: Option<u64>,
-    /// Whether all earlier tokens die when the user of a device approves.
+    /// Whether approving a device revokes all earlier tokens.
     pub new_consent_revokes: bool,
-    /// What is to go wrong with this server.
+    /// The faults of this server.
     pub fault: Option<FaultPlan>,
-    /// The number of answers with tokens so far, heard or not.
+    /// The number of token answers so far, including those that never reached the client.
     pub issued: u64,
-    /// How many of them were for a refresh token.
+    /// The number of those answers issued for a refresh token.
     pub refreshes: u64,
     consents: Vec<Consent>,
     access_tokens: Vec<AccessToken>,
     devices: Vec<Device>,
-    /// How often each refresh token was presented, whether it was accepted or not.
+    /// How often each refresh token was presented, whether or not it was accepted.
     uses: BTreeMap<String, u64>,
-    /// When the last token request was that was let through.
+    /// When the last token request was accepted.
     let_through: Option<Instant>,
 }
 
-/// What an answer says about the lifetime of its access token.
+/// The access token lifetime stated in an answer.
 #[derive(Clone, Debug)]
 pub enum ExpiresIn {
-    /// Its seconds.
+    /// A number of seconds.
     Number,
-    /// Its seconds as a string.
+    /// A number of seconds as a string.
     Text,
-    /// Nothing.
+    /// No lifetime.
     Absent,
-    /// Something else.
+    /// An arbitrary value.
     Other(Value),
 }
 
-/// What one user has agreed to, and the refresh tokens that follow one another from it.
+/// A user's consent and the chain of refresh tokens issued from it.
 #[derive(Clone, Debug)]
 struct Consent {
     scope: String,
     newest: Option<String>,
-    /// The one before, while it is still accepted.
+    /// The previous token, while it is still valid.
     previous: Option<String>,
 }
 
@@ -133,12 +132,12 @@ impl Consent {
 #[derive(Clone, Debug)]
 struct AccessToken {
     token: String,
-    /// The refresh token that it was issued for.
+    /// The refresh token it belongs to.
     refreshed: Option<String>,
     expires_at: Instant,
 }
 
-/// A device that waits for its user.
+/// A device waiting for its user.
 #[derive(Clone, Debug)]
 struct Device {
     code: String,
@@ -158,7 +157,7 @@ enum Decision {
 }
 
 impl Default for Authorization {
-    /// A public client without tokens at a server in good order.
+    /// Returns a fault-free server with a public client and no tokens.
     fn default() -> Self {
         Self {
             client_id: "demo-client".to_owned(),
@@ -187,7 +186,7 @@ impl Default for Authorization {
 }
 
 impl Authorization {
-    /// Adds the consent of one more user, with this as its first refresh token.
+    /// Adds another user's consent with this first refresh token.
     pub fn grant(&mut self, refresh_token: impl Into<String>) {
         self.consents.push(Consent {
             scope: "campaign_data offline_access".to_owned(),
@@ -196,25 +195,25 @@ impl Authorization {
         });
     }
 
-    /// Takes back every consent: no token of either kind that was issued so far is accepted.
+    /// Revokes every consent and all access and refresh tokens issued so far.
     pub fn revoke_all(&mut self) {
         self.consents.iter_mut().for_each(Consent::revoke);
         self.revoke_access_tokens();
     }
 
-    /// Ends the life of all access tokens; they can be refreshed.
+    /// Revokes all access tokens; refresh tokens remain valid.
     pub fn revoke_access_tokens(&mut self) {
         self.access_tokens.clear();
     }
 
-    /// Whether a refresh token would be accepted.
+    /// Returns whether a refresh token would be accepted.
     pub fn is_usable(&self, refresh_token: &str) -> bool {
         self.consents
             .iter()
             .any(|consent| consent.accepts(refresh_token))
     }
 
-    /// The newest refresh token of each consent, the oldest consent first.
+    /// Returns the latest refresh token of each consent, oldest consent first.
     pub fn refresh_tokens(&self) -> Vec<String> {
         let newest = self.consents.iter();
         newest
@@ -222,13 +221,13 @@ impl Authorization {
             .collect()
     }
 
-    /// The refresh tokens that were presented more than once, whether they were accepted or not.
+    /// Returns the refresh tokens presented more than once, whether or not they were accepted.
     pub fn reused_refresh_tokens(&self) -> Vec<String> {
         let reused = self.uses.iter().filter(|(_, uses)| **uses > 1);
         reused.map(|(token, _)| token.clone()).collect()
     }
 
-    /// The user codes that wait for a decision.
+    /// Returns the user codes awaiting a decision.
     pub fn user_codes(&self) -> Vec<String> {
         let waiting = self
             .devices
@@ -237,12 +236,12 @@ impl Authorization {
         waiting.map(|device| device.user_code.clone()).collect()
     }
 
-    /// Lets the user enter this code and approve. Whether the code was waiting for that.
+    /// Approves a user code. Returns whether the code was pending.
     pub fn approve(&mut self, user_code: &str) -> bool {
         self.decide(user_code, Decision::Approved)
     }
 
-    /// Lets the user enter this code and refuse. Whether the code was waiting for that.
+    /// Denies a user code. Returns whether the code was pending.
     pub fn deny(&mut self, user_code: &str) -> bool {
         self.decide(user_code, Decision::Denied)
     }
@@ -255,18 +254,19 @@ impl Authorization {
         waiting.is_some()
     }
 
-    /// Whether a request is for this server.
+    /// Returns whether a request is for this server.
     pub fn is_for(request: &Request) -> bool {
         let path = request.path().strip_prefix(BASE);
         path.is_some_and(|path| path.starts_with('/'))
     }
 
-    /// Whether a request is for tokens.
+    /// Returns whether a request is for the token endpoint.
     pub fn is_token_request(request: &Request) -> bool {
         request.path() == TOKEN
     }
 
-    /// Whether a request of the API bears an access token that was issued here; if so, it is used.
+    /// Returns whether an API request carries a valid access token issued here. Using the token
+    /// invalidates the previous refresh token.
     pub fn admits(&mut self, request: &Request) -> bool {
         let Some(bearer) = request.bearer() else {
             return false;
@@ -349,7 +349,7 @@ impl Authorization {
             .find(|consent| consent.accepts(token))
             .ok_or_else(|| invalid_grant("The refresh token is invalid or expired."))?;
         let scope = match request.field("scope") {
-            // less than was agreed to is fine
+            // requesting fewer scopes than granted is allowed
             Some(scope) if is_within(scope, consent.scope.split(' ')) => scope.to_owned(),
             Some(_) => return Err(invalid_scope()),
             None => consent.scope.clone(),
@@ -369,7 +369,7 @@ impl Authorization {
     fn authorize_device(&mut self, request: &Request) -> Result<Answer, Answer> {
         well_formed(request)?;
         self.authenticate(request)?;
-        // the vendor wants it of a client that authenticates otherwise, too
+        // the vendor requires it even if the client authenticates with a header
         required(request, "client_id")?;
         let scope = required(request, "scope")?;
         if !is_within(scope, SCOPES) || !scope.split(' ').any(|one| one == "campaign_data") {
@@ -404,7 +404,7 @@ impl Authorization {
         Ok(unstored(body))
     }
 
-    /// A device asks whether its user has decided.
+    /// Handles a device poll for tokens.
     fn poll(&mut self, request: &Request) -> Result<Answer, Answer> {
         let code = required(request, "device_code")?;
         let found = self.devices.iter().position(|one| one.code == code);
@@ -448,7 +448,7 @@ impl Authorization {
         }
     }
 
-    /// The first tokens of a user.
+    /// Issues a user's first tokens.
     fn consent(&mut self, now: Instant, scope: String) -> Answer {
         if self.new_consent_revokes {
             self.revoke_all();
@@ -490,7 +490,7 @@ impl Authorization {
                 .filter_map(|(key, value)| Some((key.to_owned(), value?)));
             body.extend(present);
         }
-        // a server that runs for long should not collect them
+        // drop expired tokens, or a long-running server would accumulate them
         self.access_tokens.retain(|access| access.expires_at > now);
         self.access_tokens.push(AccessToken {
             token,
@@ -502,7 +502,7 @@ impl Authorization {
     }
 }
 
-/// What the server says with a status other than 200.
+/// Returns the documented answer for a status other than 200.
 pub fn error(status: u16) -> Answer {
     match status {
         401 => refusal(
@@ -511,7 +511,7 @@ pub fn error(status: u16) -> Answer {
             "The client could not be authenticated.",
         )
         .with(WWW_AUTHENTICATE, "Basic realm=\"oauth2\"".to_owned()),
-        // the gateway's, which is in front of everything
+        // sent by the gateway in front of the server
         429 => throttled(),
         503 => refusal(
             status,
@@ -546,12 +546,12 @@ fn invalid_scope() -> Answer {
     )
 }
 
-/// An answer that holds secrets.
+/// Returns an answer that must not be cached because it contains secrets.
 fn unstored(body: Value) -> Answer {
     Answer::json(200, body).with(CACHE_CONTROL, "no-store".to_owned())
 }
 
-/// Refuses what is no form, or not a clear one.
+/// Refuses a malformed or ambiguous form.
 fn well_formed(request: &Request) -> Result<(), Answer> {
     if request.method != "POST" {
         return Err(invalid_request("The method must be POST."));
@@ -561,7 +561,7 @@ fn well_formed(request: &Request) -> Result<(), Answer> {
             "The body must be application/x-www-form-urlencoded.",
         ));
     }
-    // where secrets would be logged
+    // URLs are often logged, and the query may contain secrets
     if request.path() != request.path_and_query {
         return Err(invalid_request("Parameters belong in the body."));
     }
@@ -581,14 +581,14 @@ fn required<'a>(request: &'a Request, name: &str) -> Result<&'a str, Answer> {
         .ok_or_else(|| invalid_request(&format!("The parameter {name} is missing.")))
 }
 
-/// Whether a scope asks for nothing but these.
+/// Returns whether a scope contains only allowed values.
 fn is_within<'a>(scope: &str, allowed: impl IntoIterator<Item = &'a str>) -> bool {
     let allowed: Vec<_> = allowed.into_iter().collect();
     scope.split(' ').all(|one| allowed.contains(&one))
 }
 
-/// The client's id and secret in the `Authorization` header, each encoded as a form's value is, so
-/// that a colon in them does no harm.
+/// Returns the client's ID and secret from the `Authorization` header. Both are form-encoded, so
+/// either may contain a colon.
 fn basic(request: &Request) -> Option<(String, String)> {
     let header = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = header.split_once(' ')?;
@@ -600,7 +600,7 @@ fn basic(request: &Request) -> Option<(String, String)> {
     Some((decoded(id)?, decoded(secret)?))
 }
 
-/// A form's value decoded; none if it was not encoded.
+/// Decodes a form value; `None` if it was not properly encoded.
 fn decoded(text: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"*-._~+%".contains(&byte);
     let mut escapes = text.split('%').skip(1);
@@ -620,7 +620,7 @@ fn random(chars: usize) -> String {
         .collect()
 }
 
-/// Consonants, which make no words and are not mistaken for digits.
+/// Returns a code of consonants only: it spells no words and is not confused with digits.
 fn user_code() -> String {
     let letters = b"BCDFGHJKLMNPQRSTVWXZ";
     let mut letter = || char::from(fastrand::choice(letters).copied().unwrap_or(b'B'));
@@ -628,7 +628,7 @@ fn user_code() -> String {
     format!("{}-{}", four(), four())
 }
 
-/// The answer of the gateway in front of the server.
+/// Returns the rate limit answer of the gateway in front of the server.
 fn throttled() -> Answer {
     Answer::json(
         429,
@@ -649,7 +649,7 @@ mod tests {
     const API: &str =
         "/v3/reports/summary_reports/sms_campaign_summaries?start_at=1970-01-01T00:00:00Z";
 
-    /// Asks a server directly, at moments of its own.
+    /// Calls a server directly, with a clock of its own.
     struct Asker {
         server: Authorization,
         now: Instant,
@@ -699,7 +699,7 @@ mod tests {
             self.ask(TOKEN, &fields)
         }
 
-        /// The new access and refresh token.
+        /// Refreshes and returns the new access and refresh tokens.
         fn refreshed(&mut self, token: &str) -> (String, String) {
             let (status, body) = self.refresh(token);
             assert_eq!(status, 200, "{body}");
@@ -725,7 +725,7 @@ mod tests {
             self.ask(TOKEN, &fields)
         }
 
-        /// The error of a poll.
+        /// Polls and returns the error.
         fn poll_error(&mut self, device: &Value) -> String {
             let (status, body) = self.poll(device);
             assert_eq!(status, 400, "{body}");
@@ -746,7 +746,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tokens_from_here_open_the_api() {
+    async fn issued_tokens_are_accepted_by_the_api() {
         let mut state = State::new("static", Vec::new());
         state.authorization.grant("first");
         let simulator = Simulator::start(&Bare, state).await.unwrap();
@@ -809,12 +809,12 @@ mod tests {
         let unavailable = Some("temporarily_unavailable".to_owned());
         let expected = [(503, unavailable), (500, None), (200, None), (403, None)];
         assert_eq!(answers, expected);
-        // the fault took the place of the answer, so the token was not used up by it
+        // the fault replaced the answer, so the token was not used
         assert!(simulator.read(|state| state.authorization.reused_refresh_tokens().is_empty()));
     }
 
     #[test]
-    fn a_rotating_token_is_used_once() {
+    fn a_rotating_token_is_valid_once() {
         let mut asker = Asker::new();
         let (access_1, refresh_1) = asker.refreshed("first");
         assert!(asker.server.is_usable(&refresh_1) && !asker.server.is_usable("first"));
@@ -833,7 +833,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_answer_does_no_harm_within_the_grace() {
+    fn a_used_token_is_valid_until_its_successor_is_used() {
         let mut asker = Asker::new();
         asker.server.grace = true;
         let (_, lost) = asker.refreshed("first");
@@ -850,7 +850,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_lived_token_comes_back_or_is_left_out() {
+    fn a_long_lived_token_is_repeated_or_omitted() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         assert_eq!(asker.refreshed("first").1, "first");
@@ -877,7 +877,7 @@ mod tests {
     }
 
     #[test]
-    fn access_tokens_expire_and_say_so_in_several_ways() {
+    fn access_tokens_expire_and_their_lifetime_has_several_forms() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         asker.server.lifetime = Duration::from_mins(1);
@@ -899,7 +899,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_can_be_narrowed_and_not_widened() {
+    fn a_scope_can_be_narrowed_but_not_widened() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         for (scope, expected) in [("campaign_data", 200), ("contact_data", 400)] {
@@ -921,7 +921,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_limit_counts_from_what_was_let_through() {
+    fn the_rate_limit_counts_from_the_last_accepted_request() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
         let mut statuses = |limited| {
@@ -938,12 +938,12 @@ mod tests {
             })
         };
         assert_eq!(statuses(false), [200; 5]);
-        // the first comes at the moment of the one before
+        // the first request arrives at the same time as the previous one
         assert_eq!(statuses(true), [429, 429, 429, 200, 429]);
     }
 
     #[test]
-    fn only_clear_forms_are_read() {
+    fn malformed_and_ambiguous_forms_are_refused() {
         let mut asker = Asker::new();
         let id = ("client_id", "demo-client");
         let grant = ("grant_type", "refresh_token");
@@ -983,7 +983,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_client_names_itself_and_nothing_more() {
+    fn a_public_client_sends_only_its_id() {
         let mut asker = Asker::new();
         let grant = [("grant_type", "refresh_token"), ("refresh_token", "first")];
         for more in [
@@ -1005,7 +1005,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_a_secret_authenticates_with_a_header() {
+    fn a_confidential_client_authenticates_with_a_header() {
         let mut asker = Asker::new();
         asker.server.client_id = "an id:é".to_owned();
         asker.server.client_secret = Some("50 %:+&=".to_owned());
@@ -1085,7 +1085,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_can_refuse_or_come_late() {
+    fn a_device_code_can_be_denied_or_expire() {
         let mut asker = Asker::new();
         let device = asker.device("campaign_data");
         let code = asker.server.user_codes().remove(0);
@@ -1097,7 +1097,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_can_approve_by_themselves() {
+    fn approval_can_follow_a_number_of_polls() {
         let mut asker = Asker::new();
         asker.server.pending_polls = Some(2);
         asker.server.interval = None;
@@ -1128,7 +1128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_asks_for_what_there_is() {
+    fn device_requests_are_validated() {
         let mut asker = Asker::new();
         for scope in [
             "offline_access",
@@ -1141,7 +1141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_consent_ends_the_others_if_so_set() {
+    fn a_new_consent_can_revoke_the_others() {
         let mut asker = Asker::new();
         asker.server.pending_polls = Some(0);
         for (revokes, usable) in [(false, true), (true, false)] {

@@ -1,10 +1,10 @@
-//! A campaign, and how its counts come in.
+//! Campaigns and how their counts grow over time.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// How a campaign reaches people.
+/// The channel a campaign is sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// Text messages.
@@ -13,29 +13,30 @@ pub enum Channel {
     Whatsapp,
 }
 
-/// A campaign as its account knows it, whatever an API shows of that.
+/// A campaign as stored in its account; each API shows a part of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Campaign {
-    /// The provider's id.
+    /// The provider's ID.
     pub id: String,
-    /// The name; with SMSUp the text of the message.
+    /// The name, or the message text for providers without campaign names.
     pub name: String,
-    /// How it reaches people.
+    /// The channel.
     pub channel: Channel,
-    /// What SMSUp calls its status.
+    /// The status, for providers that report it.
     pub status: &'static str,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// When it was sent, or will be.
+    /// When it was sent or is scheduled to be sent.
     pub sent_at: DateTime<Utc>,
-    /// The counts in the end.
+    /// The final counts.
     pub counts: Counts,
-    /// How long the counts take to come in; zero if they are there once it is sent.
+    /// How long the counts take to reach their final values; zero if they are final as soon as the
+    /// campaign is sent.
     pub spread: Duration,
 }
 
 impl Campaign {
-    /// An SMS campaign whose counts are there.
+    /// Returns an SMS campaign with final counts.
     pub fn sms(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -54,7 +55,7 @@ impl Campaign {
         }
     }
 
-    /// A WhatsApp campaign whose counts are there.
+    /// Returns a WhatsApp campaign with final counts.
     pub fn whatsapp(
         id: impl Into<String>,
         name: impl Into<String>,
@@ -67,12 +68,12 @@ impl Campaign {
         }
     }
 
-    /// The counts that have come in.
+    /// Returns the counts at a given time.
     pub fn counts_at(&self, now: DateTime<Utc>) -> Counts {
         self.counts.at(self.progress(now))
     }
 
-    /// The part of the spread that has passed.
+    /// Returns the elapsed fraction of the spread.
     fn progress(&self, now: DateTime<Utc>) -> f64 {
         match (now - self.sent_at).to_std() {
             Ok(passed) if passed < self.spread => passed.div_duration_f64(self.spread),
@@ -82,37 +83,37 @@ impl Campaign {
         }
     }
 
-    /// What the campaign has cost on an SMSUp account so far: a credit a message part.
+    /// Returns the credits spent so far: one for each message part.
     pub fn cost(&self, now: DateTime<Utc>) -> u64 {
         let parts = self.name.chars().count().div_ceil(160).max(1);
         self.counts_at(now).sends.saturating_mul(parts as u64)
     }
 }
 
-/// What providers count of a campaign; each shows a part of it.
+/// The counts of a campaign; each provider shows a subset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Phone numbers given.
+    /// Phone numbers in the recipient list.
     pub recipients: u64,
     /// Messages sent.
     pub sends: u64,
-    /// Messages that arrived.
+    /// Messages delivered.
     pub deliveries: u64,
-    /// People who clicked.
+    /// Unique recipients who clicked.
     pub clicks: u64,
-    /// Messages that did not arrive; CINNOX says failed.
+    /// Messages that bounced or failed.
     pub bounces: u64,
-    /// People who want no more messages.
+    /// Recipients who opted out.
     pub opt_outs: u64,
     /// Messages read.
     pub reads: u64,
     /// Replies.
     pub replies: u64,
-    /// Messages of which nothing will be heard.
+    /// Messages whose outcome will never be known.
     pub pending: u64,
-    /// Messages in error, according to the operators.
+    /// Messages that operators reported as errors.
     pub error: u64,
-    /// Messages that expired at the operators.
+    /// Messages that expired before delivery.
     pub expired: u64,
     /// Messages lost in the network.
     pub network_error: u64,
@@ -121,17 +122,18 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The counts so far, for a progress from 0 to 1.
+    /// Returns the counts at a progress from 0 to 1.
     ///
-    /// All but `pending` only grow, deliveries first and opt-outs last; what is sent and
-    /// neither delivered nor bounced yet is pending.
+    /// All counts except `pending` only grow; deliveries come first and opt-outs last. Messages
+    /// sent but neither delivered nor bounced are pending.
     #[must_use]
     pub fn at(&self, progress: f64) -> Self {
         if progress >= 1.0 {
-            // exact even where a float is not
+            // exact even for counts beyond float precision
             return *self;
         }
-        // what is left falls as a power of the time left: the higher, the sooner
+        // the remainder is a power of the time left: the higher the exponent, the earlier it
+        // arrives
         let so_far = |count, power| part(count, 1.0 - (1.0 - progress.max(0.0)).powi(power));
         let deliveries = so_far(self.deliveries, 4);
         let bounces = so_far(self.bounces, 4);
@@ -153,7 +155,7 @@ impl Counts {
     }
 }
 
-/// A share of a count, rounded down, so that shares of parts never exceed those of the whole.
+/// Returns a fraction of a count, rounded down so that parts never add up to more than the whole.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -186,7 +188,7 @@ mod tests {
     };
 
     #[test]
-    fn counts_grow_to_the_final_ones() {
+    fn counts_grow_to_their_final_values() {
         let steps: Vec<_> = (0..=500)
             .map(|step| COUNTS.at(f64::from(step) / 500.0))
             .collect();
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_begins_when_it_is_sent() {
+    fn progress_starts_when_the_campaign_is_sent() {
         let sent_at = DateTime::UNIX_EPOCH;
         let mut campaign = Campaign::sms("1", "one", sent_at, COUNTS);
         assert_eq!(campaign.counts_at(sent_at), COUNTS, "no spread: at once");

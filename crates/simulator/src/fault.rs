@@ -1,4 +1,4 @@
-//! The ways in which an answer can go wrong.
+//! Faults that an answer can have.
 
 use std::{
     io::{self, Write},
@@ -23,19 +23,19 @@ use super::{
     answer::{Answer, Body, Content, Reply, full, streamed},
 };
 
-/// Which requests meet a fault.
+/// Which requests get a fault.
 #[derive(Clone, Debug)]
 pub struct FaultPlan {
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
-    /// How many requests are answered well before.
+    /// The number of requests to answer normally first.
     pub skip: u64,
-    /// How many then meet the fault; none means all.
+    /// The number of requests that then get the fault; `None` means all.
     pub times: Option<u64>,
 }
 
 impl FaultPlan {
-    /// Every request from now on.
+    /// Applies the fault to every request from now on.
     pub fn always(fault: Fault) -> Self {
         Self {
             fault,
@@ -44,7 +44,7 @@ impl FaultPlan {
         }
     }
 
-    /// The next request only.
+    /// Applies the fault to the next request only.
     pub fn once(fault: Fault) -> Self {
         Self {
             times: Some(1),
@@ -52,7 +52,7 @@ impl FaultPlan {
         }
     }
 
-    /// Takes from a plan what the present request meets.
+    /// Returns the fault for the current request and advances the plan.
     pub(crate) fn next(plan: &mut Option<Self>) -> Option<Fault> {
         let left = plan.as_mut()?;
         if left.skip > 0 {
@@ -70,10 +70,10 @@ impl FaultPlan {
     }
 }
 
-/// Something that goes wrong with an answer.
+/// A fault in an answer.
 ///
-/// With a fault that takes the place of the answer the request is not processed; with one that
-/// spoils the answer it is, and with it a refresh token is used up.
+/// A request whose answer is replaced is not processed. A request whose answer is corrupted is
+/// processed, and any refresh token in it is used.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The API's own error body.
@@ -83,74 +83,75 @@ pub enum Fault {
         /// The value of a `Retry-After` header.
         retry_after: Option<String>,
     },
-    /// The answer when the day's requests are used up.
+    /// The answer for an exhausted daily quota.
     QuotaExceeded,
-    /// Some other body with status 200.
+    /// A different body with status 200.
     Body {
-        /// Its `Content-Type`.
+        /// The `Content-Type`.
         content_type: &'static str,
         /// The body.
         body: String,
     },
-    /// Status 401 with a body that repeats the `Authorization` header and the form's values.
+    /// Status 401 with a body that echoes the `Authorization` header and the form values.
     EchoToken,
-    /// The request is processed, but the connection ends before a byte of the answer.
+    /// The request is processed, but the connection closes before any of the answer is sent.
     Unheard,
-    /// The connection ends after half of the announced body.
+    /// The connection closes after half of the announced body.
     Truncated,
     /// The connection is reset after half of the announced body.
     Reset,
-    /// The right answer after a while; it is made, and what it does is done, before that.
+    /// The correct answer after a delay; the request takes effect before the delay.
     Delay {
-        /// The while.
+        /// The delay.
         by: Duration,
     },
-    /// Nothing, not even a status, until the client gives up; the request is not processed.
+    /// No response at all until the client gives up; the request is not processed.
     Silence,
-    /// Half of the right body, framed as if it were the whole.
+    /// Half of the correct body, with a matching content length.
     HalfJson,
-    /// Half of the announced body, and then nothing until the client gives up.
+    /// Half of the announced body, then silence until the client gives up.
     Stall,
-    /// The right body after so many blanks that it has this length, which is not announced.
+    /// The correct body, padded with leading spaces to this length and sent without a content
+    /// length.
     Huge {
         /// The length.
         bytes: u64,
     },
-    /// The same, but small on the wire.
+    /// The same, but compressed to a few bytes.
     GzipBomb {
-        /// The length once it is unpacked.
+        /// The uncompressed length.
         bytes: u64,
     },
-    /// The right body, which is said to be compressed and is not.
+    /// The correct body, declared as compressed although it is not.
     BadGzip,
-    /// A byte that is no UTF-8 at the end of a string of the first item, or of the body if there
-    /// are no items.
+    /// An invalid UTF-8 byte at the end of a string in the first item, or in the body if there are
+    /// no items.
     InvalidUtf8,
-    /// Something else in place of each count of each item.
+    /// Replaces each count of each item.
     Counts {
-        /// JSON, or something that is none, such as `1e400`.
+        /// The replacement: JSON, or invalid JSON such as `1e400`.
         json: String,
     },
-    /// Each item of a page twice.
+    /// Every item of a page twice.
     Duplicated,
-    /// The items of a page in another order, always the same for the same seed.
+    /// The items of a page in a different order that depends only on the seed.
     Shuffled {
         /// The seed.
         seed: u64,
     },
-    /// A page without its items, which still says where the next one is and how many there are.
+    /// A page without items that still has its link to the next page and its totals.
     Empty,
-    /// Nothing, a number or a text in place of each item.
+    /// Replaces each item with null, a number or a string.
     ItemsNotObjects,
-    /// New items come in front of a list while it is read: from each page to the next, all items
-    /// move back by so many places.
+    /// New items are inserted at the front of a list while it is read: from page to page, all items
+    /// move back by this many places.
     ///
-    /// None is missed; those at the borders of pages come twice. A list that moves by a page or
-    /// more has no end. The new items are the last ones once more, so that a later poll that finds
-    /// them in front finds the same campaigns. A request without this fault finds everything back
-    /// in its place.
+    /// No item is missed, but those at page boundaries appear twice. A list that moves by a page or
+    /// more never ends. The new items repeat the last ones, so a later poll that sees them at the
+    /// front finds the same campaigns. A request without this fault sees every item in its original
+    /// place.
     Moving {
-        /// The places.
+        /// The number of places.
         by: usize,
     },
     /// Status 302.
@@ -158,7 +159,7 @@ pub enum Fault {
         /// The value of the `Location` header.
         location: String,
     },
-    /// A page with this link to the next, if the API has links.
+    /// A page with this link to the next page, if the API uses links.
     Next {
         /// The link.
         href: String,
@@ -166,7 +167,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What becomes of a request that a sound server would have answered with `answer`.
+    /// Applies a fault to the correct `answer`.
     pub(crate) fn reply(
         self,
         server: Server,
@@ -248,7 +249,7 @@ impl Fault {
                     .for_each(|(item, other)| *item = other);
             })
             .respond(request),
-            // the state has moved them already
+            // the state has already moved the items
             Self::Moving { .. } => answer().respond(request),
             Self::Redirect { location } => Answer::text(302, "text/plain", String::new())
                 .with(LOCATION, location)
@@ -265,11 +266,11 @@ impl Fault {
     }
 }
 
-/// Half of an announced body, after which the connection ends with an error.
+/// Sends half of an announced body, then ends the connection with an error.
 fn broken_off(answer: Answer, request: &Request, error: io::ErrorKind) -> Result<Response<Body>> {
     let (head, body) = answer.encode(request);
     let cut = stream::once(async move {
-        // let the first half leave before the error ends the connection
+        // let the first half go out before the error closes the connection
         yield_now().await;
         Err(error.into())
     });
@@ -284,7 +285,7 @@ fn with_items(mut answer: Answer, change: impl FnOnce(&mut Vec<Value>)) -> Answe
     answer
 }
 
-/// In another order, wherever there is one.
+/// Shuffles items; the order always changes if it can.
 fn shuffle(items: &mut [Value], seed: u64) {
     let before = items.to_vec();
     Rng::with_seed(seed).shuffle(items);
@@ -293,7 +294,8 @@ fn shuffle(items: &mut [Value], seed: u64) {
     }
 }
 
-/// Stands in JSON for what JSON cannot hold; of private use, so that nothing else has it.
+/// A placeholder for content that JSON cannot represent; a private-use character, so it cannot
+/// clash with real data.
 const MARK: &str = "\u{e000}";
 
 fn with_invalid_utf8(mut answer: Answer) -> Answer {
@@ -331,7 +333,7 @@ fn with_counts(answer: Answer, counts: &[&str], json: &str) -> Answer {
     with_marked(answer, &format!("\"{MARK}\""), json.as_bytes())
 }
 
-/// Puts the mark in place of the members of these names.
+/// Replaces the members with these names by the placeholder.
 fn mark(value: &mut Value, names: &[&str]) {
     for (name, value) in value.as_object_mut().into_iter().flatten() {
         if names.contains(&name.as_str()) {
@@ -342,7 +344,7 @@ fn mark(value: &mut Value, names: &[&str]) {
     }
 }
 
-/// The body as text with something else in place of each mark.
+/// Returns the body as text with every placeholder replaced.
 fn with_marked(mut answer: Answer, mark: &str, other: &[u8]) -> Answer {
     if let Content::Json(value) = answer.content {
         let text = value.to_string();
@@ -359,7 +361,7 @@ fn half(body: &Bytes) -> Bytes {
     body.slice(..body.len() / 2)
 }
 
-/// A body after so many blanks that both together have a length.
+/// Pads a body with leading spaces to a given length.
 fn padded(body: Bytes, bytes: u64) -> impl Iterator<Item = Bytes> {
     static BLANKS: [u8; 64 * 1024] = [b' '; 64 * 1024];
     let mut left = bytes.saturating_sub(body.len() as u64);
@@ -371,7 +373,7 @@ fn padded(body: Bytes, bytes: u64) -> impl Iterator<Item = Bytes> {
     .chain([body])
 }
 
-/// Compresses piece by piece, so that the whole is never held.
+/// Compresses chunk by chunk, so the whole body is never in memory.
 fn compressed(plain: impl Iterator<Item = Bytes>) -> impl Iterator<Item = io::Result<Bytes>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     plain.map(Some).chain([None]).map(move |chunk| {
@@ -383,7 +385,8 @@ fn compressed(plain: impl Iterator<Item = Bytes>) -> impl Iterator<Item = io::Re
     })
 }
 
-/// A body that lets other tasks run after each piece, among them the client that should stop it.
+/// Returns a body that yields after each chunk, so that other tasks, including the client that
+/// should stop it, can run.
 fn gradual(chunks: impl Iterator<Item = io::Result<Bytes>> + Send + 'static) -> Body {
     streamed(stream::iter(chunks).then(async |chunk| {
         yield_now().await;
@@ -396,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_items_are_shuffled_whatever_the_seed() {
+    fn two_items_are_shuffled_with_any_seed() {
         for seed in 0..10 {
             let mut items = vec![json!(1), json!(2)];
             shuffle(&mut items, seed);

@@ -1,7 +1,7 @@
-//! Messaging platforms' HTTP APIs on loopback, for the demo and the tests.
+//! Simulated HTTP APIs of messaging platforms on loopback, for the demo and the tests.
 //!
-//! A platform is an [`Api`]. The exporter has one for each of its providers; this crate knows none of
-//! them. An API is as strict as its documentation, and can be made to fail in the ways in which
+//! Each platform is an [`Api`]. The exporter defines one for each of its providers; this crate
+//! knows none of them. An API is as strict as its documentation and can be made to fail the way
 //! networks and platforms fail.
 
 pub mod answer;
@@ -35,39 +35,39 @@ pub use world::{Habits, World};
 
 /// A platform's API, without its transport.
 pub trait Api: fmt::Debug + Send + Sync {
-    /// The provider's name in a configuration.
+    /// Returns the provider name used in the configuration.
     fn provider(&self) -> &'static str;
 
     /// Answers a request.
     fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer;
 
-    /// The documented answer for an HTTP status other than 200.
+    /// Returns the documented answer for a status other than 200.
     fn error(&self, status: u16) -> Answer;
 
-    /// The members of an item that are counts.
+    /// Returns the names of the item members that are counts.
     fn counts(&self) -> &'static [&'static str];
 
-    /// The answer when the day's requests are used up.
+    /// Returns the answer for an exhausted daily quota.
     fn quota_exceeded(&self) -> Answer {
         self.error(429)
     }
 
-    /// Points a page to another next page. Nothing if pages have no links.
+    /// Sets the link to the next page. Does nothing if pages have no links.
     fn link(&self, _page: &mut Value, _href: &str) {}
 
-    /// Whether the same port serves an authorization server.
+    /// Returns whether the same port serves an authorization server.
     fn has_authorization(&self) -> bool {
         false
     }
 
-    /// What an account at this API is like.
+    /// Returns the characteristics of accounts at this API.
     fn habits(&self) -> Habits;
 
-    /// The keys of an account besides `name`, in a configuration.
+    /// Returns the configuration keys of an account other than `name`.
     fn account(&self, base_url: &str, token_file: &Path) -> Value;
 }
 
-/// The part of a simulator that a request is for.
+/// The part of a simulator that handles a request.
 #[derive(Clone, Copy, Debug)]
 enum Server {
     Api(&'static dyn Api),
@@ -125,13 +125,13 @@ impl Server {
     }
 }
 
-/// A running server; dropping it ends its connections and soon closes its port.
+/// A running server; dropping it closes its connections immediately and its port soon after.
 #[derive(Debug)]
 pub struct Simulator {
     address: SocketAddr,
     api: &'static dyn Api,
     state: watch::Sender<State>,
-    /// Held for its `Drop`, which aborts the server.
+    /// Aborts the server on drop.
     _server: JoinSet<()>,
 }
 
@@ -151,39 +151,39 @@ impl Simulator {
         })
     }
 
-    /// The address for a client's configuration, without a path and without a last slash.
+    /// Returns the base URL for a client configuration, without a path or trailing slash.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The API that runs.
+    /// Returns the simulated API.
     pub fn api(&self) -> &'static dyn Api {
         self.api
     }
 
-    /// Changes what the next requests will meet.
+    /// Changes the state for subsequent requests.
     pub fn update(&self, change: impl FnOnce(&mut State)) {
         self.state.send_modify(change);
     }
 
-    /// Looks at the state as the last request left it.
+    /// Reads the state as the last request left it.
     pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.borrow())
     }
 
-    /// Waits until the state meets a condition, if need be for ever.
+    /// Waits until the state meets a condition; has no timeout.
     pub async fn wait_for(&self, condition: impl FnMut(&State) -> bool) {
-        // an error would mean that the sender is gone, and it is ours
+        // fails only if the sender is dropped, and `self` owns it
         self.state.subscribe().wait_for(condition).await.ok();
     }
 
-    /// The last requests, the oldest first.
+    /// Returns the most recent requests, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         self.read(|state| state.requests.iter().cloned().collect())
     }
 }
 
-/// Accepts connections until it is aborted, and with it all of them.
+/// Accepts connections until aborted; aborting closes them all.
 async fn serve(listener: TcpListener, api: &'static dyn Api, state: watch::Sender<State>) {
     let mut connections = JoinSet::new();
     loop {
@@ -192,7 +192,7 @@ async fn serve(listener: TcpListener, api: &'static dyn Api, state: watch::Sende
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, api, state.clone()));
                 }
-                // most likely out of file descriptors: wait for some to be given back
+                // probably out of file descriptors: wait until some are released
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -203,7 +203,7 @@ async fn serve(listener: TcpListener, api: &'static dyn Api, state: watch::Sende
 async fn connection(stream: TcpStream, api: &'static dyn Api, state: watch::Sender<State>) {
     let service = service_fn(|request| Box::pin(handle(api, &state, request)));
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // clients that give up and bodies that break off are what a simulator is for
+    // errors are expected: clients give up and faults cut bodies short
     let ended = (&mut connection).await;
     if ended.is_err_and(|error| is_reset(&error)) {
         let stream = connection.into_parts().io.into_inner();
@@ -212,14 +212,14 @@ async fn connection(stream: TcpStream, api: &'static dyn Api, state: watch::Send
     }
 }
 
-/// Whether an error comes from a body that ends with a reset, or from a client that has done so
-/// itself, to whom it makes no difference.
+/// Returns whether an error comes from a body that ends with a reset. A client that reset the
+/// connection itself does not notice the difference.
 fn is_reset(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
     cause.is_some_and(|cause: &io::Error| cause.kind() == io::ErrorKind::ConnectionReset)
 }
 
-/// An error ends the connection without an answer.
+/// Handles a request; an error closes the connection without an answer.
 async fn handle(
     api: &'static dyn Api,
     state: &watch::Sender<State>,
@@ -240,7 +240,7 @@ async fn handle(
 fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) -> Reply {
     let server = Server::of(api, &request);
     let mut reply = Reply::None;
-    // under one lock, so that a request meets one state and no other request takes its fault
+    // hold one lock throughout, so the request sees one state and no other request takes its fault
     state.send_modify(|state| {
         let fault = FaultPlan::next(server.plan(state));
         let by = match fault {
@@ -263,7 +263,7 @@ fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) 
             None => answer().respond(&request).map(Reply::Response),
         };
         reply = written.unwrap_or_else(|error| {
-            // a plan that cannot be carried out, such as an impossible status: say so
+            // the plan is impossible, for example an invalid status: report it
             let mut response = Response::new(answer::full(error.to_string().into()));
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             Reply::Response(response)
@@ -279,7 +279,7 @@ mod bare {
 
     use super::*;
 
-    /// An API that has nothing, behind an authorization server.
+    /// An empty API behind an authorization server.
     #[derive(Debug)]
     pub(crate) struct Bare;
 

@@ -1,4 +1,4 @@
-//! What a client asked.
+//! Requests from clients.
 
 use std::{io, str::FromStr, time::Instant};
 
@@ -10,33 +10,33 @@ use hyper::{
 };
 use reqwest::Url;
 
-/// Longest form that is read; a form with two tokens has about 3 kB.
+/// Maximum form size; a form with two tokens is about 3 kB.
 const MAX_FORM_BYTES: usize = 64 * 1024;
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// For instance `GET`.
+    /// The method, for example `GET`.
     pub method: String,
-    /// The path and, after a question mark, the query, both still encoded.
+    /// The path and query, still encoded.
     pub path_and_query: String,
     /// All headers.
     pub headers: HeaderMap,
-    /// The decoded names and values of a form, if there is one of a length to be expected.
+    /// The decoded form fields; empty if there is no form or it is too large.
     pub form: Vec<(String, String)>,
-    /// When its head had come in.
+    /// When the request head was received.
     pub at: Instant,
 }
 
 impl Request {
-    /// The path alone.
+    /// Returns the path without the query.
     pub fn path(&self) -> &str {
         self.path_and_query
             .split_once('?')
             .map_or(&self.path_and_query, |(path, _)| path)
     }
 
-    /// The decoded value of the query parameter of that name.
+    /// Returns the decoded value of a query parameter.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let url = Url::parse("http://localhost").ok()?;
         let url = url.join(&self.path_and_query).ok()?;
@@ -44,14 +44,14 @@ impl Request {
         Some(value.into_owned())
     }
 
-    /// The value of the form's field of that name; none if it is empty.
+    /// Returns the value of a form field; `None` if it is empty.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.form.iter();
         let (_, value) = fields.find(|(key, value)| key == name && !value.is_empty())?;
         Some(value)
     }
 
-    /// Whether the body is said to be a form.
+    /// Returns whether the `Content-Type` declares a form.
     pub fn is_form(&self) -> bool {
         let content_type = self.headers.get(CONTENT_TYPE);
         content_type
@@ -63,12 +63,12 @@ impl Request {
             })
     }
 
-    /// A query parameter that has to be of some type if it is there.
+    /// Parses an optional query parameter.
     pub fn parse<T: FromStr>(&self, name: &str) -> Result<Option<T>, T::Err> {
         self.parameter(name).map(|value| value.parse()).transpose()
     }
 
-    /// Whether a header's value contains a text.
+    /// Returns whether a header contains a text.
     pub fn header_has(&self, name: &HeaderName, text: &str) -> bool {
         self.headers
             .get_all(name)
@@ -76,18 +76,18 @@ impl Request {
             .any(|value| value.to_str().is_ok_and(|value| value.contains(text)))
     }
 
-    /// Whether the request carries this bearer token.
+    /// Returns whether the request carries this bearer token.
     pub fn bears(&self, token: &str) -> bool {
         self.bearer() == Some(token)
     }
 
-    /// The bearer token.
+    /// Returns the bearer token.
     pub fn bearer(&self) -> Option<&str> {
         let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
         value.strip_prefix("Bearer ")
     }
 
-    /// Reads a request to its end; an error if the client breaks off.
+    /// Reads a request to its end; fails if the client disconnects.
     pub(crate) async fn read(request: hyper::Request<Incoming>) -> io::Result<Self> {
         let at = Instant::now();
         let (head, body) = request.into_parts();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_bodies_and_endless_forms_are_none() {
+    async fn other_bodies_and_oversized_forms_are_ignored() {
         let simulator = simulator().await;
         let request = post(&simulator, "application/json", "a=1".to_owned()).await;
         assert!(!request.is_form() && request.form.is_empty());
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_breaks_off_is_no_request() {
+    async fn an_incomplete_request_is_not_recorded() {
         let simulator = simulator().await;
         let address = simulator.base_url().replace("http://", "");
         let mut stream = TcpStream::connect(address).await.unwrap();

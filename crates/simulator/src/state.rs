@@ -1,4 +1,4 @@
-//! What a simulated provider holds, and what it has been asked.
+//! The state of a simulated provider and the requests it has received.
 
 use std::{
     borrow::Cow,
@@ -12,44 +12,44 @@ use serde_json::Value;
 
 use super::{Authorization, Campaign, FaultPlan, Request, World};
 
-/// How many requests a simulator remembers.
+/// The number of requests a simulator remembers.
 pub const KEPT_REQUESTS: usize = 1_000;
 
-/// What a simulated provider holds, and what it has been asked.
+/// The state of a simulated provider and the requests it has received.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// The bearer token that is accepted; Constant Contact accepts those of its authorisation
-    /// server, too.
+    /// The accepted bearer token. An API with an authorization server also accepts the access
+    /// tokens issued there.
     pub token: String,
-    /// Constant Contact's authorisation server.
+    /// The authorization server, for APIs that have one.
     pub authorization: Authorization,
-    /// The app in the path of CINNOX's API.
+    /// The app ID, for APIs whose path contains one.
     pub app_id: String,
-    /// The zone of SMSUp's dates.
+    /// The time zone, for APIs that use local time.
     pub time_zone: Tz,
     /// The account's campaigns.
     pub campaigns: Campaigns,
-    /// What the provider takes for the present, or none for what the clock says.
+    /// The current time as the provider sees it; `None` uses the system clock.
     pub present: Option<DateTime<Utc>>,
-    /// Raw items listed before the campaigns, whatever the window: for malformed ones.
+    /// Raw items listed before the campaigns regardless of the window, for malformed items.
     pub items: Vec<Value>,
-    /// The balance of an SMSUp account with fixed campaigns, or none if it is unlimited.
+    /// The credit balance of an account with fixed campaigns; `None` if unlimited.
     pub credits: Option<u64>,
-    /// Added to Constant Contact's percents and SMSUp's delivery rate, to make them contradict the
+    /// An offset added to reported percentages and delivery rates, to make them contradict the
     /// counts.
     pub percents_off_by: f64,
-    /// What is to go wrong with the API; the authorisation server has its own.
+    /// The faults of the API; the authorization server has its own.
     pub fault: Option<FaultPlan>,
-    /// The number of requests answered so far, well or badly.
+    /// The number of requests answered so far, including failures.
     pub answered: u64,
-    /// The last of these requests, the oldest first.
+    /// The most recent of these requests, oldest first.
     pub requests: VecDeque<Request>,
-    /// By how many places items have moved.
+    /// The number of places items have moved.
     pub(super) shift: usize,
 }
 
 impl State {
-    /// A provider in good order.
+    /// Returns a provider without faults.
     pub fn new(token: impl Into<String>, campaigns: impl Into<Campaigns>) -> Self {
         Self {
             token: token.into(),
@@ -68,8 +68,8 @@ impl State {
         }
     }
 
-    /// The most requests of a kind, among those that are remembered, that came within a time, such
-    /// as the second of a rate limit.
+    /// Returns the maximum number of remembered requests of a kind within any period of this
+    /// length, such as the second of a rate limit.
     pub fn most_requests_within(&self, time: Duration, kind: impl Fn(&Request) -> bool) -> usize {
         let requests = self.requests.iter().filter(|request| kind(request));
         let mut moments: Vec<_> = requests.map(|request| request.at).collect();
@@ -86,12 +86,12 @@ impl State {
         counts.max().unwrap_or(0)
     }
 
-    /// The most token requests in any one second, whatever they were answered.
+    /// Returns the maximum number of token requests in any second, regardless of the answers.
     pub fn most_token_requests_in_a_second(&self) -> usize {
         self.most_requests_within(Duration::from_secs(1), Authorization::is_token_request)
     }
 
-    /// The balance now: a living account spends it.
+    /// Returns the current balance; a simulated account spends its credits over time.
     pub fn credits_at(&self, now: DateTime<Utc>) -> Option<u64> {
         match &self.campaigns {
             Campaigns::Fixed(_) => self.credits,
@@ -99,7 +99,7 @@ impl State {
         }
     }
 
-    /// The raw items and these, moved back by repetitions of the last ones.
+    /// Returns the raw items followed by these campaigns, moved back by repeating the last ones.
     pub fn listed(&self, campaigns: impl Iterator<Item = Value>) -> Vec<Value> {
         let all: Vec<_> = self.items.iter().cloned().chain(campaigns).collect();
         let skipped = all.len() - self.shift.checked_rem(all.len()).unwrap_or(0);
@@ -107,7 +107,7 @@ impl State {
         all.into_iter().cycle().skip(skipped).take(size).collect()
     }
 
-    /// Notes an answered request.
+    /// Records an answered request.
     pub fn count(&mut self, request: Request) {
         self.answered += 1;
         if self.requests.len() == KEPT_REQUESTS {
@@ -117,17 +117,17 @@ impl State {
     }
 }
 
-/// Where an account's campaigns come from.
+/// The source of an account's campaigns.
 #[derive(Clone, Debug)]
 pub enum Campaigns {
-    /// A test's own.
+    /// A fixed list, for tests.
     Fixed(Vec<Campaign>),
-    /// The demo's, which become more by themselves.
+    /// A simulated account that keeps adding campaigns, for the demo.
     Living(World),
 }
 
 impl Campaigns {
-    /// All campaigns that exist at a moment, in no particular order.
+    /// Returns all campaigns that exist at a given time, in no particular order.
     pub fn at(&self, now: DateTime<Utc>) -> Cow<'_, [Campaign]> {
         match self {
             Self::Fixed(campaigns) => Cow::Borrowed(campaigns),
@@ -135,8 +135,7 @@ impl Campaigns {
         }
     }
 
-    /// The campaigns sent by now, the newest first, as both providers with a report of sent
-    /// campaigns list them.
+    /// Returns the campaigns sent so far, newest first, as reports of sent campaigns list them.
     pub fn sent(&self, now: DateTime<Utc>) -> Vec<Campaign> {
         let mut campaigns = self.at(now).into_owned();
         campaigns.retain(|campaign| campaign.sent_at <= now);
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_densest_second_is_found() {
+    fn the_busiest_second_is_found() {
         let start = Instant::now();
         let mut state = State::new("secret", Vec::new());
         assert_eq!(state.most_token_requests_in_a_second(), 0);

@@ -1,4 +1,4 @@
-//! An account that lives: the demo's campaigns.
+//! A simulated account whose campaigns follow the clock, for the demo.
 
 use std::time::Duration;
 
@@ -7,28 +7,29 @@ use fastrand::Rng;
 
 use super::{Api, Campaign, Channel, Counts, campaign::part};
 
-/// Before the start, a slot of this length has a campaign at most.
+/// The length of a slot; each slot before the start has at most one campaign.
 const SLOT_MS: i64 = 2 * 3_600_000;
 
-/// How long before the start each slot begins to have one, so that a day is there to be seen.
+/// The number of days before the start in which every slot has a campaign, so that recent days have
+/// enough data.
 const DENSE_DAYS: i64 = 2;
 
-/// Longer ago, one slot of so many has.
+/// Before that, one in this many slots has a campaign.
 const SPARSE: i64 = 8;
 
-/// Added to the number of a slot, it makes a negative index for centuries.
+/// Added to a slot number to get an index that stays negative for centuries.
 const SLOT_INDEX: i64 = -10_000_000;
 
-/// Older campaigns are gone.
+/// The age in days after which campaigns disappear.
 const KEPT_DAYS: i64 = 30;
 
-/// The middle between two new campaigns.
+/// The average time between new campaigns.
 const SPACING_MS: i64 = 32_500;
 
-/// The credits after a top-up.
+/// The balance after a top-up.
 const FULL: u64 = 500_000;
 
-/// The credits that make somebody top up.
+/// The balance that triggers a top-up.
 const LOW: u64 = 50_000;
 
 const OCCASIONS: [&str; 14] = [
@@ -76,29 +77,28 @@ const REGIONS: [&str; 10] = [
     "Lombardia",
 ];
 
-/// What an account at an API is like.
+/// The characteristics of accounts at an API.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent of one another")]
 pub struct Habits {
-    /// Sets the chances of this API's accounts apart from those of others.
+    /// Separates the random choices of this API from those of others.
     pub stream: u8,
     /// Whether a third of the campaigns are sent over WhatsApp.
     pub whatsapp: bool,
     /// Whether the API also lists campaigns that were not sent.
     pub unsent: bool,
-    /// Whether there are more bad days than usual.
+    /// Whether bad days are more frequent than usual.
     pub bad_days: bool,
-    /// Whether a campaign has no name, but the text of its message.
+    /// Whether campaigns show their message text instead of a name.
     pub texts: bool,
-    /// The id of the campaign with this index, with what chance adds.
+    /// Returns the ID of the campaign with this index.
     pub id: fn(i64, &mut Rng) -> String,
 }
 
-/// An account with a month behind it and a new campaign about twice a minute, some of which go
-/// wrong.
+/// An account with a month of history and about two new campaigns a minute, some of which go wrong.
 ///
-/// Everything follows from the API, the seed and the start, so nothing has to be stored. What lies
-/// before the start hardly follows from the start: worlds of the same day share their past.
+/// Everything is derived from the API, the seed and the start time, so no state is stored. The
+/// history barely depends on the start time: worlds started on the same day share it.
 #[derive(Clone, Debug)]
 pub struct World {
     habits: Habits,
@@ -107,7 +107,7 @@ pub struct World {
 }
 
 impl World {
-    /// The account that has this past at this moment.
+    /// Returns the account started at the given time.
     pub fn new(api: &dyn Api, seed: u64, started: DateTime<Utc>) -> Self {
         let habits = api.habits();
         Self {
@@ -117,7 +117,8 @@ impl World {
         }
     }
 
-    /// The campaigns of the last 30 days, in no particular order; before the start, too.
+    /// Returns the campaigns of the last 30 days in no particular order, including those before the
+    /// start.
     pub fn campaigns(&self, now: DateTime<Utc>) -> Vec<Campaign> {
         let oldest = now - TimeDelta::days(KEPT_DAYS);
         let mut campaigns: Vec<_> = self
@@ -132,7 +133,7 @@ impl World {
         campaigns
     }
 
-    /// The credits left, after those spent since the days began that have many campaigns.
+    /// Returns the remaining credits; spending counts from the first of the dense days.
     pub fn credits(&self, now: DateTime<Utc>) -> u64 {
         let spent: u64 = self
             .past_indices(self.dense_since())
@@ -142,12 +143,13 @@ impl World {
         FULL - spent % (FULL - LOW)
     }
 
-    /// New campaigns count from zero; older ones have negative indices.
+    /// Returns the indices of new campaigns, which count from zero; earlier campaigns have negative
+    /// indices.
     fn new_indices(&self, now: DateTime<Utc>) -> impl Iterator<Item = i64> {
         (0..).take_while(move |index| self.sent_at(*index) <= now)
     }
 
-    /// The campaigns sent before the start, from a moment on.
+    /// Returns the indices of campaigns sent between `oldest` and the start.
     fn past_indices(&self, oldest: DateTime<Utc>) -> impl Iterator<Item = i64> {
         let slot = |time: DateTime<Utc>| time.timestamp_millis().div_euclid(SLOT_MS);
         let dense = slot(self.dense_since());
@@ -161,10 +163,10 @@ impl World {
         self.started - TimeDelta::days(DENSE_DAYS)
     }
 
-    /// What chance has in store for a campaign.
+    /// Returns the random generator of a campaign.
     fn rng(&self, index: i64) -> Rng {
         let stream = index.cast_unsigned() << 2 | u64::from(self.habits.stream);
-        // spread over all bits, because neighbouring seeds begin alike
+        // spread the seed over all bits, because neighboring seeds start with similar values
         Rng::with_seed(self.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
@@ -174,18 +176,18 @@ impl World {
             let begin = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(SLOT_MS * slot);
             begin + TimeDelta::milliseconds(rng.i64(0..SLOT_MS))
         } else {
-            // hence from 20 to 45 s apart, and the first within 8 s
+            // spacing is thus 20 to 45 s, and the first campaign comes within 8 s
             let late = rng.i64(if index == 0 { 1_000..8_000 } else { 0..12_500 });
             self.started + TimeDelta::milliseconds(SPACING_MS * index + late)
         }
     }
 
     fn campaign(&self, index: i64, now: DateTime<Utc>) -> Campaign {
-        // forked, so as not to draw again what has set its time
+        // forked, so as not to repeat the values that determined its time
         let mut rng = self.rng(index).fork();
         let sent_at = self.sent_at(index);
         let one_in_three = match slot(index) {
-            // evenly, so that each day has some
+            // evenly distributed, so that every day has some
             Some(slot) => slot % 3 == 0,
             None => rng.u8(..3) == 0,
         };
@@ -214,7 +216,7 @@ impl World {
         campaign
     }
 
-    /// A campaign of each kind that was not sent.
+    /// Returns one campaign for each status of an unsent campaign.
     fn special(&self, now: DateTime<Utc>) -> [Campaign; 3] {
         let unsent = |number: i64, status, sent_at| {
             let campaign = self.campaign(-number, now);
@@ -253,13 +255,13 @@ fn status(campaign: &Campaign, now: DateTime<Utc>) -> &'static str {
     }
 }
 
-/// The slot of a campaign that was sent before the start. The few that were never sent have none.
+/// Returns the slot of a campaign sent before the start; `None` for the few that were never sent.
 fn slot(index: i64) -> Option<i64> {
     (index < SLOT_INDEX / 2).then(|| index - SLOT_INDEX)
 }
 
-/// How long the counts take to come in: minutes for the new ones, so that a newcomer sees them
-/// move, and what is usual for the others.
+/// Returns how long the counts take to come in: minutes for new campaigns, so that users see them
+/// change, and a realistic time for the others.
 fn spread(index: i64, channel: Channel, rng: &mut Rng) -> Duration {
     let seconds = match (slot(index), channel) {
         (None, _) => rng.u64(120..=300),
@@ -269,7 +271,7 @@ fn spread(index: i64, channel: Channel, rng: &mut Rng) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What goes wrong with a campaign.
+/// The problems of a campaign.
 #[derive(Clone, Copy, Debug, Default)]
 struct Luck {
     arrives_badly: bool,
@@ -280,17 +282,17 @@ struct Luck {
 impl Luck {
     fn of(habits: Habits, index: i64) -> Self {
         match slot(index) {
-            // never one of the sparse ones, which tell what is usual
+            // never a sparse campaign, because those form the baseline
             Some(slot) => Self {
                 arrives_badly: slot % 8 == 3 || (habits.bad_days && slot % 8 == 7),
                 annoys: slot % 8 == 6,
-                // always a WhatsApp campaign, if there are any
+                // always a WhatsApp campaign, if the account has any
                 is_ignored: slot % 6 == 3,
             },
             None => Self {
-                // the second new one, so that a newcomer soon sees something wrong
+                // the second new campaign, so that users soon see a problem
                 arrives_badly: index >= 0 && index % 6 == 1,
-                // never the same one, as 5 and 1 differ modulo 3
+                // never the same campaign, because 5 and 1 differ modulo 3
                 annoys: index >= 0 && index % 9 == 5,
                 is_ignored: false,
             },
@@ -301,7 +303,7 @@ impl Luck {
 fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
     let mut between = |low: f64, high: f64| low + (high - low) * rng.f64();
 
-    // many small ones, few large ones
+    // many small campaigns, few large ones
     let recipients = 800 + part(59_200, between(0.0, 1.0).powi(3));
     let (npai, pending) = match channel {
         Channel::Sms => (part(recipients, between(0.001, 0.004)), 0),
@@ -348,7 +350,7 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
     }
 }
 
-/// What a marketing team calls a campaign.
+/// Returns a realistic campaign name.
 fn name(rng: &mut Rng) -> String {
     let [occasion, product, region] = words(rng);
     match rng.u8(..5) {
@@ -360,7 +362,7 @@ fn name(rng: &mut Rng) -> String {
     }
 }
 
-/// What it writes in a message.
+/// Returns a realistic message text.
 fn message(rng: &mut Rng) -> String {
     let [occasion, product, region] = words(rng);
     let percent = rng.u8(2..9) * 5;

@@ -1,4 +1,4 @@
-//! Every fault, seen by a client.
+//! Every fault as a client sees it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -39,7 +39,7 @@ async fn simulator(api: &'static dyn Api, fault: Fault) -> Simulator {
     Simulator::start(api, state).await.unwrap()
 }
 
-/// Asks with a client that waits for five seconds, follows no redirect and unpacks nothing.
+/// Requests a page with a five-second timeout, without following redirects or decompressing.
 async fn get(simulator: &Simulator) -> reqwest::Response {
     let client = Client::builder()
         .timeout(Duration::from_secs(5))
@@ -55,7 +55,7 @@ async fn get_with(client: &Client, simulator: &Simulator) -> reqwest::Response {
     request.send().await.unwrap()
 }
 
-/// The simulator has to live until the body is read.
+/// Requests a page with a fault. The simulator must live until the body is read.
 async fn meet(fault: Fault) -> (Simulator, reqwest::Response) {
     let simulator = simulator(api("constant_contact"), fault).await;
     let response = get(&simulator).await;
@@ -153,7 +153,7 @@ async fn other_bodies() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
+async fn a_lost_answer_uses_the_refresh_token() {
     let simulator = simulator(api("constant_contact"), Fault::Unheard).await;
     simulator.update(|state| {
         state.authorization.grant("first");
@@ -172,7 +172,7 @@ async fn a_refresh_token_is_used_up_by_an_answer_that_is_not_heard() {
 }
 
 #[tokio::test]
-async fn an_echo_has_the_form_too() {
+async fn an_echo_includes_the_form() {
     let simulator = simulator(api("cinnox"), Fault::EchoToken).await;
     let request = Client::new().post(simulator.base_url());
     let request = request.header("content-type", "application/x-www-form-urlencoded");
@@ -181,7 +181,7 @@ async fn an_echo_has_the_form_too() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_breaks_off_in_its_middle() {
+async fn a_truncated_body_ends_halfway() {
     let (_simulator, mut response) = meet(Fault::Truncated).await;
     assert_eq!(response.status(), 200);
     let length = response.content_length().unwrap();
@@ -204,7 +204,7 @@ async fn a_stalled_body_keeps_the_client_waiting() {
 }
 
 #[tokio::test]
-async fn half_of_the_json_is_well_framed() {
+async fn half_of_the_json_has_a_matching_length() {
     let (_simulator, response) = meet(Fault::HalfJson).await;
     let body = response.bytes().await.unwrap();
     assert!(body.starts_with(b"{"));
@@ -212,7 +212,7 @@ async fn half_of_the_json_is_well_framed() {
 }
 
 #[tokio::test]
-async fn a_huge_body_has_its_size_and_is_right() {
+async fn a_huge_body_has_the_given_size_and_valid_content() {
     let (_simulator, response) = meet(Fault::Huge { bytes: 1_000_001 }).await;
     assert_eq!(response.content_length(), None);
     let body = response.bytes().await.unwrap();
@@ -238,7 +238,7 @@ async fn a_gzip_bomb_is_small_on_the_wire() {
 }
 
 #[tokio::test]
-async fn a_plan_says_when() {
+async fn a_plan_selects_the_requests_that_fail() {
     let fault = Fault::EchoToken;
     let simulator = simulator(api("constant_contact"), fault.clone()).await;
     simulator.update(|state| {
@@ -266,7 +266,7 @@ async fn an_impossible_plan_is_reported() {
     assert!(response.text().await.unwrap().contains("status"));
 }
 
-/// A simulator with seven campaigns that differ, and a fault.
+/// Starts a simulator with seven distinct campaigns and an optional fault.
 async fn listing(api: &'static dyn Api, fault: Option<Fault>) -> Simulator {
     let campaign = |number: u64| {
         let counts = Counts {
@@ -293,7 +293,7 @@ async fn page(simulator: &Simulator, path: &str) -> Bytes {
     response.bytes().await.unwrap()
 }
 
-/// The first page of an API with such a fault, and without one.
+/// Returns the first page of an API with a fault and without it.
 async fn first_pages(api: &'static dyn Api, fault: Fault) -> (Bytes, Value) {
     let simulator = listing(api, Some(fault)).await;
     let path = match api.provider() {
@@ -320,7 +320,7 @@ fn items_of(page: &Bytes) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_late_answer_is_right_and_what_it_does_is_done_before() {
+async fn a_late_answer_is_correct_and_takes_effect_first() {
     let by = Duration::from_millis(300);
     let simulator = listing(api("constant_contact"), Some(Fault::Delay { by })).await;
     let begin = Instant::now();
@@ -337,7 +337,7 @@ async fn a_late_answer_is_right_and_what_it_does_is_done_before() {
     assert!(simulator.read(|state| state.authorization.issued == 1));
 }
 
-/// A refresh of the token `first`.
+/// Refreshes the token `first`.
 async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
     let request = Client::new()
         .post(simulator.base_url() + "/oauth2/default/v1/token")
@@ -346,7 +346,7 @@ async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
     request.send().await
 }
 
-/// Waits until a request has come in, and then for a moment in which nothing comes back.
+/// Waits until a request has arrived, then checks that no answer comes for a moment.
 async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Debug>) {
     let mut request = pin!(request);
     let before = simulator.read(|state| state.answered);
@@ -360,7 +360,7 @@ async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Deb
 }
 
 #[tokio::test]
-async fn a_silent_server_has_done_nothing() {
+async fn a_silent_server_does_not_process_the_request() {
     let simulator = listing(api("constant_contact"), None).await;
     simulator.update(|state| {
         state.authorization.grant("first");
@@ -372,7 +372,7 @@ async fn a_silent_server_has_done_nothing() {
 }
 
 #[tokio::test]
-async fn a_reset_is_none_of_the_orderly_ends() {
+async fn a_reset_differs_from_an_orderly_close() {
     for (fault, reset) in [(Fault::Reset, true), (Fault::Truncated, false)] {
         let (_simulator, mut response) = meet(fault.clone()).await;
         assert_eq!(response.status(), 200);
@@ -392,7 +392,7 @@ async fn a_reset_is_none_of_the_orderly_ends() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_compressed_is_said_to_be() {
+async fn an_uncompressed_body_is_declared_as_compressed() {
     let (_simulator, response) = meet(Fault::BadGzip).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
     assert!(json(response).await["aggregate_percents"].is_object());
@@ -403,7 +403,7 @@ async fn a_body_that_is_not_compressed_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn one_byte_is_no_utf_8() {
+async fn one_byte_is_invalid_utf_8() {
     for api in apis() {
         let (bad, good) = first_pages(api, Fault::InvalidUtf8).await;
         let sound: Vec<_> = bad.iter().copied().filter(|byte| *byte != 0xff).collect();
@@ -419,7 +419,7 @@ async fn one_byte_is_no_utf_8() {
 }
 
 #[tokio::test]
-async fn counts_are_whatever_they_should_not_be() {
+async fn counts_are_replaced() {
     for (api, number) in apis().zip([5, 2, 8]) {
         for json in [
             "null",
@@ -441,7 +441,7 @@ async fn counts_are_whatever_they_should_not_be() {
             let values = first.as_object().unwrap().values();
             let changed = values.filter(|value| **value == expected).count();
             assert_eq!(changed, number, "{api:?} {json}");
-            // and nothing else
+            // no other member changed
             restore(&mut restored, &good, &expected);
             assert_eq!(restored, good, "{api:?} {json}");
         }
@@ -452,7 +452,7 @@ async fn counts_are_whatever_they_should_not_be() {
     }
 }
 
-/// Puts what is good in place of each value that is `bad`.
+/// Replaces each value equal to `bad` with the value from `good`.
 fn restore(value: &mut Value, good: &Value, bad: &Value) {
     if value == bad {
         *value = good.clone();
@@ -468,7 +468,7 @@ fn restore(value: &mut Value, good: &Value, bad: &Value) {
 }
 
 #[tokio::test]
-async fn the_items_of_a_page_are_not_as_they_should_be() {
+async fn items_are_repeated_shuffled_removed_or_replaced() {
     for api in apis() {
         let (bad, good) = first_pages(api, Fault::Duplicated).await;
         let twice = items(&good)
@@ -533,7 +533,7 @@ async fn a_list_moves_while_it_is_read() {
     assert_eq!(read(&simulator).await, moving);
     // not a list
     page(&simulator, "/credits").await;
-    // what came in front is there from the start, and more comes
+    // new items are at the front from the start, and more arrive
     let later = [
         vec![5, 6, 7],
         vec![7, 1, 2],

@@ -1,4 +1,4 @@
-//! The server: what it remembers, compresses and closes.
+//! The server: remembered requests, compression and shutdown.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -36,7 +36,7 @@ async fn get(client: &reqwest::Client, simulator: &Simulator) -> reqwest::Respon
 }
 
 #[tokio::test]
-async fn long_answers_are_compressed_for_those_who_know_it() {
+async fn long_answers_are_compressed_if_the_client_accepts_it() {
     let simulator = simulator(100).await;
     let encoding = async |client: reqwest::ClientBuilder, accepts: &'static str| {
         let headers = [(hyper::header::ACCEPT_ENCODING, accepts.parse().unwrap())];
@@ -89,7 +89,7 @@ async fn the_last_requests_are_kept() {
 }
 
 #[tokio::test]
-async fn one_can_wait_for_requests() {
+async fn waiting_for_requests_works() {
     let simulator = simulator(0).await;
     let client = reqwest::Client::new();
     let ask = async {
@@ -101,7 +101,7 @@ async fn one_can_wait_for_requests() {
 }
 
 #[tokio::test]
-async fn dropping_it_closes_the_port() {
+async fn dropping_the_simulator_closes_the_port() {
     let simulator = simulator(0).await;
     let address = simulator
         .base_url()

@@ -1,4 +1,4 @@
-//! The accounts that live.
+//! Simulated accounts over time.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 
 use campaign_exporter::provider::{Kinds, native};
 
-/// Days with many campaigns before the start.
+/// The number of days before the start with many campaigns.
 const DENSE_DAYS: i64 = 2;
 
-/// The credits between two top-ups.
+/// The balances before and after a top-up.
 const LOW: u64 = 50_000;
 const FULL: u64 = 500_000;
 
@@ -36,7 +36,7 @@ fn after(seconds: i64) -> DateTime<Utc> {
     start() + TimeDelta::seconds(seconds)
 }
 
-/// The campaigns since the start, in order, an hour later.
+/// Returns the campaigns of the first hour after the start, in order.
 fn new(world: &World) -> Vec<Campaign> {
     let mut campaigns = world.campaigns(after(3_600));
     campaigns.retain(|campaign| campaign.sent_at >= start());
@@ -54,7 +54,7 @@ fn the_same_seed_makes_the_same_world() {
 }
 
 #[test]
-fn it_begins_with_a_month_behind_it_and_much_of_that_lately() {
+fn an_account_starts_with_a_month_of_history_mostly_recent() {
     for api in apis() {
         let world = World::new(api, 1, start());
         let mut campaigns = world.campaigns(start());
@@ -93,7 +93,7 @@ fn worlds_of_the_same_day_share_their_past() {
 }
 
 #[test]
-fn the_day_before_the_start_happened_as_days_do() {
+fn the_day_before_the_start_matches_a_simulated_day() {
     let day_before = after(-86_400);
     for api in apis() {
         let world = World::new(api, 1, start());
@@ -111,7 +111,7 @@ fn the_day_before_the_start_happened_as_days_do() {
             |c| c.counts_at(day_before) == c.counts || c.sent_at > after(-90_000 - 18_000)
         ));
     }
-    // a campaign that is to be sent is there before
+    // a campaign exists before it is scheduled to be sent
     let smsup = World::new(api("smsup"), 1, start());
     let was = |status| {
         (0..24).any(|hour| {
@@ -123,7 +123,7 @@ fn the_day_before_the_start_happened_as_days_do() {
 }
 
 #[test]
-fn some_of_each_day_have_gone_wrong_and_what_was_before_is_usual() {
+fn each_recent_day_has_problems_and_older_days_have_none() {
     let delivery =
         |campaign: &Campaign| campaign.counts.deliveries as f64 / campaign.counts.sends as f64;
     let share = |count: u64, campaign: &Campaign| count as f64 / campaign.counts.sends as f64;
@@ -149,7 +149,7 @@ fn some_of_each_day_have_gone_wrong_and_what_was_before_is_usual() {
 }
 
 #[test]
-fn new_campaigns_keep_coming() {
+fn new_campaigns_keep_arriving() {
     for (api, seed) in apis().flat_map(|api| (0..20).map(move |seed| (api, seed))) {
         let world = World::new(api, seed, start());
         let campaigns = new(&world);
@@ -172,7 +172,7 @@ fn new_campaigns_keep_coming() {
 }
 
 #[test]
-fn some_go_wrong() {
+fn some_campaigns_have_problems() {
     for api in apis() {
         let campaigns = new(&World::new(api, 1, start()));
         let delivery =
@@ -214,7 +214,7 @@ fn counts_agree_with_each_other() {
 }
 
 #[test]
-fn ids_differ_and_have_each_providers_shape() {
+fn ids_are_unique_and_in_the_format_of_each_provider() {
     let shape = |id: &str| -> Vec<usize> { id.split('-').map(str::len).collect() };
     for (api, expected) in apis().zip([&[8, 4, 4, 4, 12][..], &[24], &[8]]) {
         let campaigns = World::new(api, 1, start()).campaigns(after(3_600));
@@ -227,7 +227,7 @@ fn ids_differ_and_have_each_providers_shape() {
 }
 
 #[test]
-fn channels_are_those_the_provider_has() {
+fn channels_match_the_provider() {
     let share = |api| {
         let campaigns = new(&World::new(api, 1, start()));
         let whatsapp = campaigns
@@ -264,7 +264,7 @@ fn smsup_shows_every_status() {
 }
 
 #[test]
-fn credits_fall_until_somebody_tops_up() {
+fn credits_fall_until_a_top_up() {
     let world = World::new(api("smsup"), 1, start());
     let credits: Vec<_> = (0..360)
         .map(|step| world.credits(after(step * 10)))
