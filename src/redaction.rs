@@ -17,9 +17,9 @@ const PLACEHOLDER: &str = "[redacted]";
 /// stays known for a while, because a late answer can still repeat it.
 const MAX_SECRETS: usize = 4_096;
 
-/// Shortest secret that is searched for in labels. A shorter one would match ordinary words, and
-/// labels identify series.
-const MIN_LABEL_SECRET: usize = 8;
+/// Shortest secret that is searched for in answers and whole log lines. A shorter one would match
+/// ordinary words, keys and times. Error messages are searched for all.
+const MIN_DISTINCT_SECRET: usize = 8;
 
 /// Every secret in use in this process.
 static IN_USE: RwLock<Redactor> = RwLock::new(Redactor::new());
@@ -68,16 +68,15 @@ impl Redactor {
         self.redact_longer_than(0, text)
     }
 
-    /// A label's value without secrets. Secrets too short to tell from words are left.
-    pub fn redact_label<'a>(&self, value: &'a str) -> Cow<'a, str> {
-        self.redact_longer_than(MIN_LABEL_SECRET - 1, value)
+    /// The text without secrets that cannot be mistaken for words or numbers.
+    pub fn redact_distinct<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.redact_longer_than(MIN_DISTINCT_SECRET - 1, text)
     }
 
     fn redact_longer_than<'a>(&self, length: usize, text: &'a str) -> Cow<'a, str> {
-        let forms = self.secrets.iter().flatten();
-        let mut found: Vec<&String> = forms
-            .filter(|form| form.len() > length && text.contains(form.as_str()))
-            .collect();
+        let is_long = |forms: &&Vec<String>| forms.first().is_some_and(|raw| raw.len() > length);
+        let forms = self.secrets.iter().filter(is_long).flatten();
+        let mut found: Vec<&String> = forms.filter(|form| text.contains(form.as_str())).collect();
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -114,6 +113,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     in_use.redact(text)
 }
 
+/// The line without any secret in use that is distinct.
+fn redact_line(line: &str) -> Cow<'_, str> {
+    let in_use = IN_USE.read().unwrap_or_else(PoisonError::into_inner);
+    in_use.redact_distinct(line)
+}
+
 /// A writer that redacts what it is given. Each write has to be a whole line, as the log's are.
 #[derive(Debug)]
 pub struct RedactingWriter<W>(pub W);
@@ -121,7 +126,7 @@ pub struct RedactingWriter<W>(pub W);
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0
-            .write_all(redact(&String::from_utf8_lossy(line)).as_bytes())?;
+            .write_all(redact_line(&String::from_utf8_lossy(line)).as_bytes())?;
         Ok(line.len())
     }
 
@@ -166,8 +171,8 @@ mod tests {
     #[test]
     fn a_short_secret_does_not_spoil_labels() {
         let redactor = redactor(&["sale", "0123456789"]);
-        assert_eq!(redactor.redact_label("Summer sale"), "Summer sale");
-        assert_eq!(redactor.redact_label("x0123456789"), "x[redacted]");
+        assert_eq!(redactor.redact_distinct("Summer sale"), "Summer sale");
+        assert_eq!(redactor.redact_distinct("x0123456789"), "x[redacted]");
     }
 
     #[test]

@@ -121,16 +121,6 @@ impl Info {
         all.find(|(name, _)| **name == *label)
             .map(|(_, value)| value.as_str())
     }
-
-    /// The values.
-    pub fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(_, value)| value.as_str())
-    }
-
-    /// The values, to be redacted.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut String> {
-        self.0.iter_mut().map(|(_, value)| value)
-    }
 }
 
 impl FromIterator<(Arc<str>, String)> for Info {

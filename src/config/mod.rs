@@ -705,7 +705,6 @@ template, channel_name
     }
 
     #[test]
-<<<<<<< HEAD
     fn the_order_of_words_is_no_change() {
         let account = |channels: &str| {
             only(&format!(
@@ -718,10 +717,7 @@ template, channel_name
     }
 
     #[test]
-    fn two_accounts_cannot_have_one_name() {
-=======
     fn account_names_are_unique() {
->>>>>>> simwords
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
         let problem = "5:9: accounts[1].name: duplicate account name \"a\"";
         assert_eq!(problems(&yaml), [problem]);

@@ -299,7 +299,7 @@ impl<'doc> Section<'doc> {
             self.problem_at(Place::of(item), key, message);
         }
         // in the order of the table: another order is not another configuration
-        let all = words.iter().map(|word| word.to_string());
+        let all = words.iter().map(ToString::to_string);
         all.filter(|word| chosen.contains(word)).collect()
     }
 

@@ -1,6 +1,7 @@
 //! The read loop of all providers: paging, bounds, one renewal of a refused credential, optional
 //! parts. Single requests are retried by the session.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -56,13 +57,10 @@ impl Reading {
 
     /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
     /// newer.
-    fn add(&mut self, page: Page, redactor: &Redactor) {
+    fn add(&mut self, page: Page) {
         for found in page.found {
             match found {
-                Found::Campaign(mut campaign) => {
-                    redact(&mut campaign, redactor);
-                    self.insert(campaign);
-                }
+                Found::Campaign(campaign) => self.insert(campaign),
                 Found::Counts(id, counts) => {
                     self.details.insert(id, counts);
                 }
@@ -100,29 +98,17 @@ impl Reading {
     }
 }
 
-/// Labels are read by everyone, and a provider can repeat a token anywhere.
-fn redact(campaign: &mut Campaign, redactor: &Redactor) {
-    let clean = |text: &str| match redactor.redact_label(text) {
-        std::borrow::Cow::Borrowed(_) => None,
-        std::borrow::Cow::Owned(clean) => Some(clean),
-    };
-    if let Some(id) = clean(&campaign.id) {
-        campaign.id = id;
-    }
-    if let Some(name) = clean(&campaign.name) {
-        campaign.name = name.into();
-    }
-    if let crate::campaign::Channel::Other(word) = &mut campaign.channel
-        && let Some(redacted) = clean(word)
-    {
-        *word = redacted;
-    }
-    if campaign.info.values().any(|value| clean(value).is_some()) {
-        for value in Arc::make_mut(&mut campaign.info).values_mut() {
-            if let Some(redacted) = clean(value) {
-                *value = redacted;
-            }
-        }
+/// The answer without the credential, which a provider can repeat anywhere: before it is read, since
+/// reading may cut or change it. A credential of digits alone is left, for it may be part of a number.
+fn redacted(answer: &Answer, redactor: &Redactor) -> Option<Answer> {
+    let body = str::from_utf8(&answer.body).ok()?;
+    match redactor.redact_distinct(body) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(body) => Some(Answer {
+            body: body.into(),
+            content_type: answer.content_type.clone(),
+            ..*answer
+        }),
     }
 }
 
@@ -165,7 +151,10 @@ async fn read_pages(
     let mut asks = VecDeque::from(source.begin(window));
     while let Some(ask) = asks.pop_front() {
         let url = url(&connection.base_url, &ask)?;
-        let take = |answer: &Answer| source.take(&ask, answer);
+        let take = |answer: &Answer| match redacted(answer, &redactor) {
+            Some(answer) => source.take(&ask, &answer),
+            None => source.take(&ask, answer),
+        };
         let page = if let Some(field) = ask.optional {
             // costs neither the campaigns nor the time of a retry
             match session.get_once(&url, credential, take).await {
@@ -187,7 +176,7 @@ async fn read_pages(
         for next in page.then.iter().rev() {
             asks.push_front(next.clone());
         }
-        reading.add(page, &redactor);
+        reading.add(page);
         if goes_on {
             pages.more(&reading.campaigns, mark)?;
         }
@@ -208,7 +197,7 @@ pub fn read_answer(
         for next in &page.then {
             url(&connection.base_url, next)?;
         }
-        reading.add(page, &Redactor::new());
+        reading.add(page);
     }
     Ok(reading.finish())
 }
@@ -299,7 +288,7 @@ mod tests {
             found: found.into(),
             ..Page::default()
         };
-        reading.add(page, &Redactor::new());
+        reading.add(page);
         let campaigns = reading.take_campaigns();
         assert_eq!(campaigns.len(), 1);
         assert_eq!(&*campaigns.get("x").unwrap().name, "second");
@@ -314,37 +303,23 @@ mod tests {
             ..Page::default()
         };
         let mut reading = Reading::default();
-        reading.add(
-            page(vec![Found::Counts("x".to_owned(), counts)]),
-            &Redactor::new(),
-        );
-        reading.add(
-            page(vec![Found::Counts("y".to_owned(), counts)]),
-            &Redactor::new(),
-        );
-        reading.add(
-            page(vec![Found::Campaign(campaign("x", "X"))]),
-            &Redactor::new(),
-        );
+        reading.add(page(vec![Found::Counts("x".to_owned(), counts)]));
+        reading.add(page(vec![Found::Counts("y".to_owned(), counts)]));
+        reading.add(page(vec![Found::Campaign(campaign("x", "X"))]));
         let campaigns = reading.finish().take_campaigns();
         assert_eq!(campaigns.len(), 1);
         assert_eq!(campaigns.get("x").unwrap().counts, counts);
     }
 
     #[test]
-    fn a_token_in_a_label_is_redacted() {
+    fn a_repeated_token_is_redacted_before_the_answer_is_read() {
         let mut redactor = Redactor::new();
-        redactor.add(&secrecy::SecretString::from("s3cret-token"));
-        let token = || "a s3cret-token".to_owned();
-        let mut found = Campaign {
-            id: token(),
-            name: token().into(),
-            channel: crate::campaign::Channel::Other(token()),
-            info: Arc::new([("sender".into(), token())].into_iter().collect()),
-            ..Campaign::default()
-        };
-        redact(&mut found, &redactor);
-        assert!(!format!("{found:?}").contains("s3cret-token"), "{found:?}");
+        redactor.add(&secrecy::SecretString::from("S3cret-token"));
+        let answer = Answer::of(200, r#"{"text":"a S3cret-token"}"#);
+        let clean = redacted(&answer, &redactor).unwrap();
+        assert_eq!(clean.body, r#"{"text":"a [redacted]"}"#);
+        assert!(redacted(&Answer::of(200, "{}"), &redactor).is_none());
+        assert!(redacted(&Answer::of(200, [0xff]), &redactor).is_none());
     }
 
     #[test]

@@ -135,10 +135,14 @@ impl Credential {
         })
     }
 
-    /// Removes the credential from labels.
+    /// Removes the credential from answers.
     pub fn redactor(&self) -> Redactor {
         let mut redactor = Redactor::new();
-        redactor.add(&self.secret);
+        let secret = self.secret.expose_secret();
+        // digits alone may be part of a number
+        if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
+            redactor.add(&self.secret);
+        }
         redactor
     }
 }

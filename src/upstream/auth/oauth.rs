@@ -180,7 +180,7 @@ impl Registration {
         let interval = bounded("interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
         let optional = |name| answer.get(name).and_then(Value::as_str).map(str::to_owned);
         show(&DeviceCode {
-            address: text(&answer, "verification_uri")?,
+            address: address(&answer)?,
             code: text(&answer, "user_code")?,
             complete_address: optional("verification_uri_complete"),
             lifetime,
@@ -206,20 +206,22 @@ impl Registration {
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", device_code.expose_secret()),
         ];
+        let mut last_failure = None;
         let deadline = Instant::now() + lifetime;
         while Instant::now() < deadline {
             let (asked_at, asked) = (Utc::now(), Instant::now());
             let error = match client.post(self.oauth.token_path, &form, true).await {
                 Ok(Ok(answer)) => return self.grant(&answer, asked_at, asked),
                 Ok(Err(error)) => error,
-                // the person may be consenting right now
-                Err(error) if error.reason.is_transient() => {
+                // after any failure the person may be consenting right now
+                Err(error) => {
+                    last_failure = Some(error);
                     interval = (2 * interval).min(MAX_DEVICE_BACKOFF.max(interval));
                     tokio::time::sleep(interval.max(TOKEN_PERIOD)).await;
                     continue;
                 }
-                Err(error) => return Err(error),
             };
+            last_failure = None;
             match error.error.as_str() {
                 "authorization_pending" => {}
                 "slow_down" => interval += Duration::from_secs(DEFAULT_DEVICE_INTERVAL_SECONDS),
@@ -234,7 +236,8 @@ impl Registration {
             }
             tokio::time::sleep(interval.max(TOKEN_PERIOD)).await;
         }
-        Err(expired())
+        // the reason, if the server failed to the end
+        Err(last_failure.unwrap_or_else(expired))
     }
 
     /// The tokens of a good answer. No message repeats a value of it: it may be a token.
@@ -244,11 +247,16 @@ impl Registration {
         asked_at: DateTime<Utc>,
         asked: Instant,
     ) -> Result<Grant, PollError> {
-        let access_token = SecretString::from(text(answer, "access_token")?);
-        let refresh_token = answer.get("refresh_token").and_then(Value::as_str);
-        let refresh_token = refresh_token
-            .filter(|token| !token.is_empty())
-            .map(SecretString::from);
+        // an empty one is refused by the API, but its refresh token must not be lost
+        let access_token = answer.get("access_token").and_then(Value::as_str);
+        let access_token = access_token.ok_or_else(|| missing("access_token"))?;
+        let access_token = SecretString::from(access_token);
+        let refresh_token = match answer.get("refresh_token") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(token)) => Some(token.as_str()).filter(|token| !token.is_empty()),
+            Some(_) => return Err(missing("refresh_token")),
+        };
+        let refresh_token = refresh_token.map(SecretString::from);
         for token in refresh_token.iter().chain([&access_token]) {
             redaction::register(token);
         }
@@ -363,11 +371,20 @@ fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
 fn text(answer: &Value, name: &str) -> Result<String, PollError> {
     let text = answer.get(name).and_then(Value::as_str);
     let text = text.filter(|text| !text.is_empty()).map(str::to_owned);
-    let missing = || {
-        let message = format!("the authorization server's answer has no {name}");
-        PollError::new(Reason::Decode, message)
-    };
-    text.ok_or_else(missing)
+    text.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> PollError {
+    let message = format!("the authorization server's answer has no valid {name}");
+    PollError::new(Reason::Decode, message)
+}
+
+/// Where a person consents. Some servers use the name of an earlier draft.
+fn address(answer: &Value) -> Result<String, PollError> {
+    let address = text(answer, "verification_uri").or_else(|_| text(answer, "verification_url"));
+    let address = address.map_err(|_| missing("verification_uri"))?;
+    Url::parse(&address).map_err(|_| missing("verification_uri"))?;
+    Ok(address)
 }
 
 /// A number of seconds, which some servers write as text.
