@@ -922,6 +922,31 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
 }
 
 #[tokio::test]
+async fn authorize_survives_a_failed_answer() {
+    let home = Home::new();
+    let html = Fault::Body {
+        content_type: "text/html",
+        body: "<html>".to_owned(),
+    };
+    let simulator = simulator_with_authorization(|server| {
+        server.interval = Some(1);
+        server.pending_polls = Some(1);
+        // the device code is granted, the first answer about its tokens is lost
+        server.fault = Some(FaultPlan {
+            fault: html,
+            skip: 1,
+            times: Some(1),
+        });
+    })
+    .await;
+    let yaml = config(&[renewed("one", &simulator, &[])]);
+    let output = home.authorized(&yaml, "one").await;
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    assert!(log.contains("tokens stored"), "{log}");
+}
+
+#[tokio::test]
 async fn authorize_reports_why_it_failed() {
     let home = Home::new();
     let denied = simulator_with_authorization(|server| server.interval = Some(1)).await;
