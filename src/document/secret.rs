@@ -140,6 +140,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_is_redacted_once_it_is_read() {
+        let secret = "a-secret-of-the-reading-test";
+        read_file(secret.as_bytes()).await.unwrap();
+        assert_eq!(redaction::redact(secret), "[redacted]");
+    }
+
+    #[tokio::test]
     async fn surrounding_white_space_in_a_file_is_ignored() {
         assert_eq!(read_file(b"hunter2\n").await, Ok("hunter2".to_owned()));
         assert_eq!(read_file(b" a b \r\n").await, Ok("a b".to_owned()));
