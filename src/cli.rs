@@ -124,8 +124,8 @@ pub struct Options {
     )]
     pub storage_path: Option<PathBuf>,
 
-    /// Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration;
-    /// auto/N takes I from the number at the end of the host name
+    /// Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N
+    /// takes I from the number at the end of the host name
     #[arg(
         long = "shard",
         env = "CAMPAIGN_EXPORTER_SHARD",

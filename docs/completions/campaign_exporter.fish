@@ -20,7 +20,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path under which to expose metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
@@ -42,7 +42,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path under which to expose metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
@@ -57,7 +57,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand auth
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path under which to expose metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
@@ -73,7 +73,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path under which to expose metrics' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l shard -d 'Read only the accounts of shard I of N, counted from 0, where N exporters share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'

@@ -31,10 +31,10 @@ pub async fn authorize(
         .await?;
     shown.context("cannot write to standard output")?;
     let rest = if renewable {
-        "The exporter renews them from now on. If it is running, it uses them from its next poll."
+        "The exporter refreshes them from now on. If it is running, it uses them from its next poll."
     } else {
         "The provider issued no refresh token, so they expire after a day: enable offline access \
-         for the application."
+         for the client."
     };
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "Tokens for {name} are stored. {rest}")

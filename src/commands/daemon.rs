@@ -259,7 +259,7 @@ async fn wait_for_end(
     // a token that is being renewed has to be stored first
     let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
     if renewed.is_err() {
-        error!("a token is still being renewed");
+        error!("a token is still being refreshed");
     }
     let all_ended = async {
         while let Some(ended) = tasks.join_next().await {

@@ -70,9 +70,10 @@ pub struct Polling {
     pub full_poll_interval: Duration,
     /// Number of campaigns that are kept, the newest first.
     pub max_campaigns: usize,
-    /// Requests per second of an application; the provider's published limit by default.
+    /// Requests per second of all accounts that share a quota; the provider's published limit by
+    /// default.
     pub requests_per_second: Option<f64>,
-    /// Requests per day of an application, from 00:00 UTC; likewise.
+    /// Requests per day, from 00:00 UTC; likewise.
     pub requests_per_day: Option<u64>,
     /// Labels of `campaign_info` besides the name.
     pub info_labels: Vec<Arc<str>>,
@@ -90,8 +91,8 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
             "poll_interval",
             SECOND,
             MAX_DURATION,
-            "How often the account is read. Use less than a minute for trials only: it spends the \
-             provider's quota.",
+            "Interval between polls of the account. Use less than a minute for trials only: every \
+             poll uses the provider's quota.",
             5 * MINUTE,
         ),
         duration(
@@ -104,14 +105,14 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         Key::optional(
             "stale_after",
             Takes::Duration(SECOND, MAX_DURATION),
-            "Age of the last successful poll at which the account's campaign series vanish.",
+            "Age of the last successful poll at which the account's campaign series disappear.",
         )
         .or_else("3 × the poll interval in effect"),
         duration(
             "request_timeout",
             Duration::from_millis(100),
             10 * MINUTE,
-            "Time limit of one request, body included.",
+            "Timeout of one request, including the response body.",
             30 * SECOND,
         ),
         duration(
@@ -125,25 +126,25 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
             "full_poll_interval",
             SECOND,
             MAX_DURATION,
-            "How often the whole `lookback` is read.",
+            "Interval between polls that read the whole `lookback`.",
             HOUR,
         ),
         Key::optional(
             "max_campaigns",
             Takes::Integer(1, provider::MAX_CAMPAIGNS as u64),
-            "Number of campaigns that are kept per account, the newest first.",
+            "Maximum number of campaigns per account; the newest are kept.",
         )
         .or(10_000),
         Key::optional(
             "requests_per_second",
             Takes::Number(10_000.0),
-            "Requests per second of the application.",
+            "Requests per second, of all accounts that share a quota.",
         )
         .or_else("the provider's published limit, if any"),
         Key::optional(
             "requests_per_day",
             Takes::Integer(1, 1_000_000_000),
-            "Requests of the application from 00:00 to 00:00 UTC.",
+            "Requests per day, from 00:00 UTC, of all accounts that share a quota.",
         )
         .or_else("the provider's published limit, if any"),
         Key::optional(

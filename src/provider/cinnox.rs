@@ -71,12 +71,12 @@ pub(super) fn kind() -> Kind {
             Key::required(
                 "base_url",
                 Takes::Url,
-                "The address of your service, which the documented paths of the API are appended to.",
+                "Base URL of your service, to which the documented paths of the API are appended.",
             ),
             Key::required(
                 "app_id",
                 Takes::Text,
-                "The id of the app that the token belongs to, in quotes.",
+                "Id of the app that the token belongs to, in quotes.",
             ),
             Key::required("token", Takes::Secret, "The app's token."),
             Key::optional(
@@ -335,9 +335,8 @@ The lifetime of the token is not documented. A revoked token fails as `auth`.
 
 ## Limits
 
-- The provider limits the request rate (error 6451010, which the exporter reports as `throttled`), but does not publish the number. Set `requests_per_second` and `requests_per_day` if you know yours. Each account has its own quota.
-- 200 campaigns per page.
-- The API gives no total: the exporter reads until a page is not full.
+- The provider limits the request rate (error 6451010, reported as `throttled`), but does not publish the limit. If you know yours, set `requests_per_second` and `requests_per_day`.
+- 200 campaigns per page. The API gives no total: the exporter reads until a page is not full.
 
 ## Not confirmed by a live account
 

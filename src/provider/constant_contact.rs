@@ -110,37 +110,37 @@ fn keys() -> Vec<Key> {
         Key::optional(
             "base_url",
             Takes::Url,
-            "The address that the documented paths of the API are appended to.",
+            "Base URL of the API, to which the documented paths are appended.",
         )
         .or("https://api.cc.email"),
         Key::optional(
             "auth_url",
             Takes::Url,
-            "The address of the authorization server, to which `/v1/token` and \
+            "Base URL of the authorization server, to which `/v1/token` and \
              `/v1/device/authorize` are appended.",
         )
         .or("https://authz.constantcontact.com/oauth2/default"),
         Key::optional(
             "client_id",
             Takes::Text,
-            "The application's API key. Its tokens are renewed and stored, which needs \
-             `--storage.path`. All accounts with the same key share its quota.",
+            "The application's API key. The exporter refreshes and stores its tokens, which needs \
+             `--storage.path`. All accounts with the same key share a quota.",
         ),
         Key::optional(
             "client_secret",
             Takes::Secret,
-            "The application's secret. Leave it out for PKCE and device-flow applications.",
+            "The application's secret. Omit it for PKCE and the device flow.",
         ),
         Key::optional(
             "refresh_token",
             Takes::Secret,
-            "The first refresh token; later ones are stored. Leave it out after \
+            "The first refresh token; later ones are stored. Omit it after \
              `campaign_exporter authorize`.",
         ),
         Key::optional(
             "access_token",
             Takes::Secret,
-            "An access token for a trial. It is not renewed, and conflicts with a refresh token.",
+            "An access token for a trial. It is not refreshed, and conflicts with a refresh token.",
         ),
     ]
 }
@@ -392,7 +392,7 @@ const NOTES: &str = r"`provider: constant_contact` reads the [SMS campaign summa
 
 ## How to get credentials
 
-Access uses OAuth 2.0, and a person must consent once per account. In the developer portal, open *My Applications* > *New Application* and create an application for the exporter alone. Choose one of these flows:
+Access uses OAuth 2.0, and a person must consent once per account. In the developer portal, open *My Applications* > *New Application* and create an application (an OAuth client) for the exporter alone. Choose one of these flows:
 
 | flow | configuration | first consent |
 |---|---|---|
@@ -412,8 +412,8 @@ Access uses OAuth 2.0, and a person must consent once per account. In the develo
 - Only SMS campaigns, and only sent ones: the API reports no status, no schedule and no credits.
 - Sends, clicks, opt-outs and bounces count each contact once. Deliveries count messages.
 - Clicks are divided by sends. The provider's own click rate appears to do the same.
-- The guide documents `bounces` and no `opens`, the published contract (build 3.0.178) `opens` and no `bounces`. The exporter accepts both; a count that is missing has no sample.
-- `aggregate_percents` are the provider's rates for one page of results, not for a campaign. They are exported as `campaign_account_reported_ratio` only if the result of a full poll fits on one page. On every page they are compared with the sums of its campaigns: if they differ by more than one percentage point, `campaign_exporter_aggregate_mismatches_total` counts it.
+- The guide documents `bounces` but not `opens`; the published contract (build 3.0.178) documents `opens` but not `bounces`. The exporter accepts both.
+- `aggregate_percents` are the provider's rates for one page of results, not for a campaign. They are exported as `campaign_account_reported_ratio` only if the result of a full poll fits on one page. The exporter compares those of every page with the sums of its campaigns; `campaign_exporter_aggregate_mismatches_total` counts differences of more than one percentage point.
 - Recipients, failures by reason, reads, replies, pending messages and cost are not reported.
 
 ## Limits

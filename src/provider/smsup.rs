@@ -93,7 +93,7 @@ pub(super) fn kind() -> Kind {
             Key::optional(
                 "base_url",
                 Takes::Url,
-                "The address that the documented paths of the API are appended to; \
+                "Base URL of the API, to which the documented paths are appended; \
                  `https://api.smsfactor.com` for SMSFactor.",
             )
             .or("https://api.smsup.ch"),
@@ -101,7 +101,7 @@ pub(super) fn kind() -> Kind {
             Key::optional(
                 "time_zone",
                 Takes::Text,
-                "The time zone of the dates in answers, by its name in the IANA database.",
+                "Time zone of the dates in responses, as an IANA name.",
             )
             .or(DEFAULT_TIME_ZONE),
         ],
@@ -386,19 +386,19 @@ Any token of an account can list the account's other tokens with their values. G
 - **Only campaigns created through the API are listed**, not those created on the web platform, nor simulated ones. An empty list is often correct.
 - A campaign has no name: `campaign_name` is the first 40 characters of its text, with `…` if it is cut.
 - `cost` is in credits. A message of more than 160 characters costs at least two.
-- Recipients are the phone numbers provided, before filtering. The documentation explains `sent`, the numbers left after filtering, but its sample response does not contain it. If it is present, it is the denominator of the delivery ratio; otherwise the recipients are.
-- Bounces are the sum of the failures reported: `error`, `expired` and `network_error` from the operators, and `npai`, invalid numbers.
+- Recipients are the phone numbers provided, before filtering. `sent`, the numbers left after filtering, is documented but missing from the sample response. If it is present, it is the denominator of the delivery ratio; otherwise, the recipients are.
+- Bounces are the sum of the failures: `expired` and `network_error` point to the carrier, `npai` (invalid numbers) to the recipient list, `error` to either.
 - Opt-outs are the replies with STOP.
-- While the status is `waiting`, `in_moderation` or `denied`, nothing has been sent: the campaign has recipients, cost, and the times when it was created and is to be sent, but no `campaign_attempted` and no ratio over it. Campaigns with a date in the future are read too.
+- While the status is `waiting`, `in_moderation` or `denied`, nothing has been sent. The campaign then has recipients, cost, and creation and scheduled times, but no `campaign_attempted` and no ratio over it. Campaigns with a date in the future are read too.
 - A status the exporter does not know is exported as `other`.
 - `campaign_reported_delivery_ratio` is the provider's own `delivery_rate`. Its denominator is not documented.
 - Credits are absent for accounts that are unlimited or postpaid. If the credits cannot be read, the poll still succeeds and `campaign_exporter_decode_problems_total{field="credits"}` counts it.
-- Clicks, opens, reads, replies and pending messages are not reported: clicks are available by webhook only.
+- Clicks, opens, reads, replies and pending messages are not reported. Clicks are available by webhook only.
 
 ## Limits
 
-- The provider publishes no request limit. Set `requests_per_second` and `requests_per_day` if you know yours. Each account has its own quota.
-- 1,000 campaigns per page. Every poll needs one more request for the credits.
+- If you know your request limits, set `requests_per_second` and `requests_per_day`.
+- 1,000 campaigns per page. Every poll needs one more request, for the credits.
 - The provider deletes campaigns after a retention period: 14 months by default, 26 at most.
 - Errors often come with HTTP 200 and a negative `status` in the body: -1 is reported as `auth`, -2 to -8 as `client`, -99 as `server`.
 
@@ -411,7 +411,7 @@ Any token of an account can list the account's other tokens with their values. G
 - The HTTP status of errors with a negative `status`, and the request limit.
 - Whether the list ever contains `sent`. Older servers may return campaigns without any counts.
 
-A local time that occurs twice, when daylight saving time ends, is read as the earlier one; one that does not exist is read as if the clock had not been put forward yet.
+A local time that occurs twice, at the end of daylight saving time, is read as the earlier one. One that does not exist, at its start, is read as standard time.
 "#;
 
 #[cfg(feature = "demo")]

@@ -83,12 +83,12 @@ impl Reason {
                  permission."
             }
             Self::Throttled => {
-                "Usually nothing. If it persists, something else uses the same application: lower \
+                "Usually nothing. If it persists, something else uses the same quota: lower \
                  `requests_per_second`."
             }
             Self::Quota => {
                 "Wait until 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
-                 what else uses the application."
+                 what else uses the quota."
             }
             Self::Timeout => {
                 "If it persists, check the provider's status page, then raise `request_timeout` \

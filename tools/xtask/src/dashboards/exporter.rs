@@ -334,7 +334,7 @@ fn limits(thresholds: &Thresholds) -> Row {
         [
             timeseries(
                 "Requests left today",
-                "Share of the daily requests left. The quota resets at 00:00 UTC and is shared by all accounts of an application.",
+                "Share of the daily requests left. The quota resets at 00:00 UTC. Several accounts can share it.",
             )
             .query(&format!("{remaining} / ({limit} > 0)"), "{{account}}")
             .unit("percentunit")
@@ -356,7 +356,7 @@ fn limits(thresholds: &Thresholds) -> Row {
             .links(to_account()),
             timeseries(
                 "Tokens expire in",
-                "Time until the current access token expires, if known. Renewal raises it again long before the line.",
+                "Time until the current access token expires, if known. A refresh raises it again long before the line.",
             )
             .query(
                 &format!(

@@ -25,12 +25,12 @@ pub(crate) fn text(kinds: &Kinds) -> String {
     let parts = [
         NOTICE.to_owned(),
         "# Configuration".to_owned(),
-        "The configuration is a YAML file with the keys `accounts`, a list, and `global`. Unknown keys \
-         are errors. Durations are written `30s`, `5m`, `12h`, `30d`. A secret is in a file or an \
-         environment variable, never in the configuration; files are read at each poll. \
-         [config.example.yaml](../config.example.yaml) shows every key, \
-         `campaign_exporter --config.check` reports every problem of a file, `/config` shows the \
-         configuration in effect, and editors understand [config.schema.json](config.schema.json)."
+        "The configuration is a YAML file with the keys `accounts`, a list, and `global`; see the \
+         [example](../config.example.yaml). Unknown keys are errors. Durations are written `30s`, \
+         `5m`, `12h`, `30d`. [Secrets](credentials.md) are in files or environment variables, never \
+         in the configuration. `campaign_exporter --config.check` reports every problem in the \
+         file, and `/config` shows the configuration in effect. Editors can use \
+         [config.schema.json](config.schema.json)."
             .to_owned(),
         "## `accounts`".to_owned(),
         key_table(&account_keys(kinds)),
@@ -46,7 +46,7 @@ pub(crate) fn text(kinds: &Kinds) -> String {
 pub(crate) fn key_table(keys: &[Key]) -> String {
     let rows: Vec<_> = keys.iter().flat_map(rows).collect();
     table(
-        ["key", "type", "default", "range or words", "meaning"],
+        ["key", "type", "default", "range or values", "meaning"],
         &rows,
     )
 }

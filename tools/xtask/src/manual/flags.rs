@@ -19,8 +19,8 @@ pub(crate) fn text(mut command: Command) -> String {
         NOTICE.to_owned(),
         "# Flags".to_owned(),
         format!(
-            "A flag goes before its environment variable. All but these may also stand after a \
-             command: {}.",
+            "A flag takes precedence over its environment variable. All flags except {} can also \
+             follow a command.",
             codes(first.iter().map(String::as_str))
         ),
         arguments(&command, |_| true),
@@ -33,8 +33,8 @@ pub(crate) fn text(mut command: Command) -> String {
     }
     parts.push("## See also".to_owned());
     parts.push(
-        "[configuration.md](configuration.md) for what stands in the file, \
-         [campaign_exporter(1)](manual/campaign_exporter.1) for signals and exit codes."
+        "[configuration.md](configuration.md) describes the configuration file, \
+         [campaign_exporter(1)](manual/campaign_exporter.1) signals and exit codes."
             .to_owned(),
     );
     parts.join("\n\n").replace("\n\n\n", "\n\n") + "\n"

@@ -50,25 +50,26 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
     let parts = [
         NOTICE.to_owned(),
         "# Metrics".to_owned(),
-        "What is not reported for a campaign or account has no sample: absent is not zero. No \
-         sample is NaN, infinite or has a timestamp. A gauge without a unit is a count, or what its \
-         meaning says. Which provider reports what is a table of [README.md](../README.md#metrics)."
+        "A value that is not reported has no sample: absent is not zero. No sample is NaN or \
+         infinite or has a timestamp. The page of each [provider](../README.md#metrics) lists the \
+         metrics that it reports. An *application*, in the tables below, is what a provider grants \
+         a request quota to: an OAuth client, or a single account."
             .to_owned(),
         "## Campaigns".to_owned(),
         format!(
-            "Labels of all of them: {}. `campaign_info` also has those that `info_labels` of the \
-             [configuration](configuration.md) names. {BACKGROUND}",
+            "All have the labels {}. `campaign_info` also has those listed in `info_labels` of the \
+             [configuration](configuration.md). {BACKGROUND}",
             codes(OF_CAMPAIGN)
         ),
         rows(&campaigns, &OF_CAMPAIGN),
         "## Accounts".to_owned(),
-        format!("Labels of all of them: {}.", codes(OF_ACCOUNT)),
+        format!("All have the labels {}.", codes(OF_ACCOUNT)),
         rows(&accounts, &OF_ACCOUNT),
         "## The exporter".to_owned(),
-        "`process_*` are there on Linux.".to_owned(),
+        "`process_*` metrics exist on Linux only.".to_owned(),
         rows(&own, &[]),
         "## Values of labels".to_owned(),
-        "Of labels that have no others.".to_owned(),
+        "The labels with a fixed set of values.".to_owned(),
         table(["metric", "label", "values"], &values),
     ];
     Ok(parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n")

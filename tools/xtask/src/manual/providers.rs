@@ -23,13 +23,13 @@ fn page(kind: &Kind) -> String {
         format!("# {}", kind.title),
         kind.notes.trim().to_owned(),
         "## Metrics".to_owned(),
-        "Every metric that this provider's data fills, with the field that it comes from. The ratios \
-         are computed from the counts."
+        "Every metric that this provider reports, with the field of the response. Ratios are \
+         computed from the counts."
             .to_owned(),
         table(["metric", "from"], &metrics(kind)),
         "## Keys".to_owned(),
         limits(kind),
-        "Besides the keys of [every account](../configuration.md):".to_owned(),
+        "In addition to the keys of [every account](../configuration.md):".to_owned(),
         key_table(&kind.keys),
     ];
     parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n"
