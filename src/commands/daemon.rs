@@ -41,8 +41,8 @@ const RELOADS: usize = 8;
 /// Time limit for stopping: a little longer than the server gives its clients.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Time limit for the renewal of a token while the exporter stops: that of its request, and some
-/// time to store the token.
+/// Time limit for a token refresh while the exporter stops: that of its request, and some time to
+/// store the token.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 5);
 
 /// The options of the daemon.
@@ -256,7 +256,7 @@ async fn wait_for_end(
     mut tasks: JoinSet<Ended>,
     applications: &Applications,
 ) -> anyhow::Result<()> {
-    // a token that is being renewed has to be stored first
+    // a token that is being refreshed has to be stored first
     let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
     if renewed.is_err() {
         error!("a token is still being refreshed");

@@ -27,7 +27,8 @@ use futures_util::future::join_all;
 use testkit::exposition::{self, Family};
 use tokio::time::Instant;
 
-/// Time before the end at which SMSUp starts and stops rejecting the token, to show an outage.
+/// Time before the end at which the last provider starts and stops rejecting the token, to show an
+/// outage.
 const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
 
 /// Writes the metric history of the demo as OpenMetrics with timestamps.

@@ -77,7 +77,7 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
                 row(
                     "env",
                     "name",
-                    "The environment variable, in place of the file.",
+                    "Name of an environment variable, instead of the file.",
                 ),
             ];
         }
