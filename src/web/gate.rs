@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::web::endpoints::{Body, Endpoints, plain};
+use crate::exposition::pieces::Pieces;
+use crate::web::connections::Peer;
+use crate::web::endpoints::{Endpoints, plain};
 use crate::web::protection::configuration::{WebConfig, WebConfigError};
 use crate::web::protection::users::Verdict;
 
@@ -128,8 +130,9 @@ pub async fn answer(
     active: &ActiveWebConfig,
     accepted_by: &Arc<WebConfig>,
     endpoints: &Endpoints,
+    peer: Peer,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> Response<Pieces> {
     if active.suspended {
         return plain(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -143,18 +146,26 @@ pub async fn answer(
             "The web configuration has changed; reconnect.\n",
         );
     }
+    let verdict = match &config.authentication {
+        Some(authentication) => match request.headers().get(AUTHORIZATION) {
+            Some(authorization) => Some(authentication.verdict(peer, authorization).await),
+            None => Some(Verdict::Refused),
+        },
+        None => None,
+    };
     let limit = config.rate_limit.as_ref();
-    let mut response = if limit.is_some_and(|limit| !limit.allows()) {
-        plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n")
-    } else {
-        match verdict(config, &request).await {
-            Verdict::Accepted => endpoints.answer(request).await,
-            Verdict::Refused => unauthorized(),
-            Verdict::Busy => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many passwords are waiting to be checked.\n",
-            ),
-        }
+    let is_allowed = limit.is_none_or(|limit| match &verdict {
+        Some(Verdict::Accepted(user)) => limit.allows_user(user),
+        Some(Verdict::Refused | Verdict::Busy) | None => limit.allows_peer(peer),
+    });
+    let mut response = match verdict {
+        _ if !is_allowed => plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
+        None | Some(Verdict::Accepted(_)) => endpoints.answer(request).await,
+        Some(Verdict::Refused) => unauthorized(),
+        Some(Verdict::Busy) => plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many passwords are waiting to be checked.\n",
+        ),
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name.clone(), value.clone());
@@ -162,17 +173,7 @@ pub async fn answer(
     response
 }
 
-async fn verdict(config: &WebConfig, request: &Request<Incoming>) -> Verdict {
-    let Some(authentication) = &config.authentication else {
-        return Verdict::Accepted;
-    };
-    match request.headers().get(AUTHORIZATION) {
-        Some(authorization) => authentication.verdict(authorization).await,
-        None => Verdict::Refused,
-    }
-}
-
-fn unauthorized() -> Response<Body> {
+fn unauthorized() -> Response<Pieces> {
     let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
     let basic = HeaderValue::from_static("Basic realm=\"campaign_exporter\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, basic);

@@ -87,15 +87,8 @@ impl WebConfig {
         })?;
         let authentication = match previous {
             Some(previous) if previous.has_users(&file.users) => Some(Arc::clone(previous)),
-            _ => Authentication::new(file.users).map(Arc::new),
+            _ => Authentication::new(file.users),
         };
-        if authentication.as_ref().is_some_and(|it| it.costs_differ()) {
-            file.warnings.push(
-                "basic_auth_users: the hashes have different costs, so response times reveal which \
-                 users exist"
-                    .to_owned(),
-            );
-        }
         Ok(Self {
             tls: server.map(Arc::new),
             authentication,

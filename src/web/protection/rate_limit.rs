@@ -1,29 +1,61 @@
 //! The rate limit of the web server.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::document::{Node, Section};
+use crate::web::connections::Peer;
 
 /// Longest duration in Go. The token bucket overflows at twice as much.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
 
-/// A limit on the requests of all clients together.
+/// Maximum number of peers whose requests are counted.
+const MAX_PEERS: usize = 4096;
+
+/// Limits on the requests of each user, and on those of each peer without a user. Strangers cannot
+/// exhaust the limit of a user.
 #[derive(Debug)]
 pub enum RateLimit {
-    /// A token bucket.
-    Bucket(DefaultDirectRateLimiter),
-    /// A bucket without burst, which allows no request.
+    /// Token buckets.
+    Buckets {
+        /// Those of users. The configuration limits their number.
+        users: DefaultKeyedRateLimiter<Arc<str>>,
+        /// Those of peers.
+        peers: DefaultKeyedRateLimiter<Peer>,
+    },
+    /// Buckets without burst, which allow no request.
     Never,
 }
 
 impl RateLimit {
-    /// Takes a token. Returns whether there was one.
-    pub fn allows(&self) -> bool {
+    fn new(quota: Quota) -> Self {
+        Self::Buckets {
+            users: RateLimiter::keyed(quota),
+            peers: RateLimiter::keyed(quota),
+        }
+    }
+
+    /// Takes a token of a user. Returns whether there was one.
+    pub fn allows_user(&self, user: &Arc<str>) -> bool {
         match self {
-            Self::Bucket(bucket) => bucket.check().is_ok(),
+            Self::Buckets { users, .. } => users.check_key(user).is_ok(),
+            Self::Never => false,
+        }
+    }
+
+    /// Takes a token of a peer without a user. Returns whether there was one.
+    pub fn allows_peer(&self, peer: Peer) -> bool {
+        match self {
+            Self::Buckets { peers, .. } => {
+                if peers.len() >= MAX_PEERS {
+                    // full buckets are the same as none
+                    peers.retain_recent();
+                }
+                peers.len() < MAX_PEERS && peers.check_key(&peer).is_ok()
+            }
             Self::Never => false,
         }
     }
@@ -54,7 +86,7 @@ impl RateLimit {
             warnings.push("rate_limit has no burst: all requests will be refused".to_owned());
             return Some(Self::Never);
         };
-        Some(Self::Bucket(RateLimiter::direct(quota.allow_burst(burst))))
+        Some(Self::new(quota.allow_burst(burst)))
     }
 }
 
@@ -109,6 +141,8 @@ fn go_duration(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn read(interval: &str, burst: &str) -> Result<Option<RateLimit>, String> {
@@ -120,6 +154,34 @@ mod tests {
         problems
             .first()
             .map_or(Ok(limit), |problem| Err(problem.to_string()))
+    }
+
+    fn peer(number: u32) -> Peer {
+        Peer::from(IpAddr::from(number.to_be_bytes()))
+    }
+
+    #[test]
+    fn everyone_has_their_own_limit() {
+        let limit = read("1h", "2").unwrap().unwrap();
+        let [alice, bob] = ["alice", "bob"].map(Arc::from);
+        for _ in 0..2 {
+            assert!(limit.allows_peer(peer(1)) && limit.allows_user(&alice));
+        }
+        assert!(!limit.allows_peer(peer(1)) && !limit.allows_user(&alice));
+        assert!(limit.allows_peer(peer(2)) && limit.allows_user(&bob));
+    }
+
+    #[test]
+    fn the_number_of_counted_peers_is_limited() {
+        let limit = read("1h", "2").unwrap().unwrap();
+        for number in 0..MAX_PEERS as u32 {
+            assert!(limit.allows_peer(peer(number)));
+        }
+        assert!(!limit.allows_peer(peer(MAX_PEERS as u32)));
+        let soon = read("1ns", "2").unwrap().unwrap();
+        for number in 0..3 * MAX_PEERS as u32 {
+            assert!(soon.allows_peer(peer(number)));
+        }
     }
 
     #[test]
@@ -160,7 +222,7 @@ mod tests {
             ("-1h", "1", None),
         ] {
             let limit = read(interval, burst).unwrap();
-            let found = limit.map(|limit| limit.allows());
+            let found = limit.map(|limit| limit.allows_peer(peer(1)));
             assert_eq!(found, allows, "{interval} {burst}");
         }
         for interval in ["2562048h", &many, "soon", "[]", "1.5"] {

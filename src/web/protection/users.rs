@@ -1,51 +1,95 @@
 //! Basic authentication against bcrypt hashes.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bcrypt::HashParts;
 use hyper::header::HeaderValue;
 use quick_cache::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinError;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tracing::error;
+
+use crate::web::connections::Peer;
 
 /// How many right and how many wrong passwords are remembered.
 const REMEMBERED: usize = 256;
 
-/// Maximum number of concurrent hash computations. Each occupies a core for a tenth of a second, and
-/// scrapes need one as well.
-const HASHING: usize = 1;
+/// Maximum number of passwords that wait to be checked for a user and a peer.
+const MAX_WAITING: usize = 64;
 
-/// Maximum number of passwords that wait to be checked. More would wait longer than a scrape timeout,
-/// and an attacker who guesses passwords must not block other users.
-const MAX_WAITING: usize = 16;
+/// Maximum number of passwords that wait to be checked for all users and peers. Each takes less than a
+/// kilobyte.
+const MAX_WAITING_TOTAL: usize = 1024;
+
+/// How long a password may wait to be checked. The wait continues without the client: a scraper that
+/// times out is accepted at one of its next scrapes.
+const WAITING_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// The hash checked for unknown users. It has bcrypt's default cost, like that of the exporter toolkit:
+/// anyone can have it checked, so it must not become as expensive as the most expensive of the users.
+const DECOY: &str = "$2b$10$FkHyIXKMEJG.XlnUvmJ7BOjZyvAZgUNtYFW.dL4RO/p8MSlf6n/.W";
 
 /// A hash of a user name and a password. The password itself is not stored.
 type Attempt = [u8; 32];
 
 /// The users and their password hashes.
+///
+/// A check occupies a core for a tenth of a second or longer. The same password is checked once for
+/// all requests that wait for it. A user's passwords are checked one at a time, and while they wait,
+/// those of one peer delay those of another by one check only.
 pub struct Authentication {
-    users: BTreeMap<String, SecretString>,
-    /// Hash checked for unknown users: the most expensive one.
-    decoy: SecretString,
+    users: BTreeMap<Arc<str>, User>,
+    unknown: User,
     /// A separate cache, so that wrong passwords cannot evict right ones.
     right: Cache<Attempt, ()>,
     wrong: Cache<Attempt, ()>,
-    hashing: Arc<Semaphore>,
-    waiting: Semaphore,
+    checks: Mutex<Checks>,
+}
+
+/// A user's hash and the permit to compute it.
+struct User {
+    hash: SecretString,
+    turn: Semaphore,
+}
+
+impl User {
+    fn new(hash: SecretString) -> Self {
+        Self {
+            hash,
+            turn: Semaphore::new(1),
+        }
+    }
+}
+
+/// A peer and the user whose passwords it sends; `None` for all unknown users.
+type Origin = (Peer, Option<Arc<str>>);
+
+/// The passwords that are being checked or wait.
+#[derive(Default)]
+struct Checks {
+    outcomes: HashMap<Attempt, watch::Receiver<Option<Verdict>>>,
+    lines: HashMap<Origin, Line>,
+    tasks: JoinSet<()>,
+}
+
+/// The passwords of an origin, one of which may take part in the user's turns.
+struct Line {
+    first: Arc<Semaphore>,
+    length: usize,
 }
 
 /// The result of checking an `Authorization` header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// User and password are right.
-    Accepted,
+    Accepted(Arc<str>),
     /// The header is not valid, or user or password are wrong.
     Refused,
     /// Too many passwords are waiting to be checked.
@@ -64,85 +108,150 @@ impl fmt::Debug for Authentication {
 
 impl Authentication {
     /// Returns `None` if there are no users: no authentication is required then.
-    pub fn new(users: BTreeMap<String, SecretString>) -> Option<Self> {
-        let decoy = users.values().max_by_key(|hash| cost(hash))?.clone();
-        Some(Self {
-            users,
-            decoy,
+    pub fn new(users: BTreeMap<String, SecretString>) -> Option<Arc<Self>> {
+        if users.is_empty() {
+            return None;
+        }
+        let users = users.into_iter();
+        Some(Arc::new(Self {
+            users: users
+                .map(|(name, hash)| (name.into(), User::new(hash)))
+                .collect(),
+            unknown: User::new(SecretString::from(DECOY)),
             right: Cache::new(REMEMBERED),
             wrong: Cache::new(REMEMBERED),
-            hashing: Arc::new(Semaphore::new(HASHING)),
-            waiting: Semaphore::new(MAX_WAITING),
-        })
+            checks: Mutex::default(),
+        }))
     }
 
     /// Returns whether its users and hashes are these.
     pub fn has_users(&self, users: &BTreeMap<String, SecretString>) -> bool {
         let pairs = self.users.iter().zip(users);
         self.users.len() == users.len()
-            && pairs.into_iter().all(|((one, hash), (other, other_hash))| {
-                one == other && hash.expose_secret() == other_hash.expose_secret()
+            && pairs.into_iter().all(|((one, user), (other, hash))| {
+                **one == **other && user.hash.expose_secret() == hash.expose_secret()
             })
     }
 
-    /// Returns whether some hashes are more expensive than others. Refusing an unknown user then takes
-    /// longer than refusing some of the known ones.
-    pub fn costs_differ(&self) -> bool {
-        let mut costs = self.users.values().map(cost);
-        let first = costs.next();
-        costs.any(|cost| Some(cost) != first)
-    }
-
     /// Checks the value of an `Authorization` header.
-    ///
-    /// An unknown user takes as long as a wrong password for the most expensive hash.
-    pub async fn verdict(&self, authorization: &HeaderValue) -> Verdict {
-        let Some((user, password)) = credentials(authorization) else {
+    pub async fn verdict(self: &Arc<Self>, peer: Peer, authorization: &HeaderValue) -> Verdict {
+        let Some((name, password)) = credentials(authorization) else {
             return Verdict::Refused;
         };
-        let known = self.users.get(&user);
-        let hash = known.unwrap_or(&self.decoy);
-        let attempt = attempt(&user, &password);
-        if let Some(verdict) = self.remembered(&attempt) {
+        let attempt = attempt(&name, &password);
+        let name = self.users.get_key_value(&*name).map(|(name, _)| name);
+        if let Some(verdict) = self.remembered(&attempt, name) {
             return verdict;
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else {
+        let origin = (peer, name.cloned());
+        let Some(mut outcome) = self.check(attempt, origin, password) else {
             return Verdict::Busy;
         };
-        // the semaphore is never closed
-        let Ok(permit) = Arc::clone(&self.hashing).acquire_owned().await else {
-            return Verdict::Refused;
-        };
-        // another request may have checked the same password in the meantime
-        if let Some(verdict) = self.remembered(&attempt) {
-            return verdict;
+        match outcome.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(verdict)) => verdict.clone(),
+            Ok(None) | Err(_) => Verdict::Busy,
         }
-        let right = match verify(password, hash.clone(), permit).await {
-            Ok(right) => right && known.is_some(),
-            Err(error) => {
+    }
+
+    /// Returns the outcome of a check that runs, or starts one unless too many wait.
+    fn check(
+        self: &Arc<Self>,
+        attempt: Attempt,
+        origin: Origin,
+        password: SecretString,
+    ) -> Option<watch::Receiver<Option<Verdict>>> {
+        let mut checks = self.checks();
+        while let Some(ended) = checks.tasks.try_join_next() {
+            if let Err(error) = ended {
                 error!(%error, "cannot check a password");
-                return Verdict::Refused;
             }
-        };
-        let (cache, verdict) = if right {
-            (&self.right, Verdict::Accepted)
-        } else {
-            (&self.wrong, Verdict::Refused)
-        };
-        cache.insert(attempt, ());
-        verdict
+        }
+        if let Some(outcome) = checks.outcomes.get(&attempt) {
+            return Some(outcome.clone());
+        }
+        if checks.outcomes.len() >= MAX_WAITING_TOTAL {
+            return None;
+        }
+        let line = checks.lines.entry(origin.clone()).or_insert_with(|| Line {
+            first: Arc::new(Semaphore::new(1)),
+            length: 0,
+        });
+        if line.length >= MAX_WAITING {
+            return None;
+        }
+        line.length += 1;
+        let first = Arc::clone(&line.first);
+        let (sender, outcome) = watch::channel(None);
+        checks.outcomes.insert(attempt, outcome.clone());
+        let authentication = Arc::clone(self);
+        checks.tasks.spawn(async move {
+            let name = origin.1.as_ref();
+            let verdict = authentication.in_turn(&first, name, password).await;
+            match &verdict {
+                Verdict::Accepted(_) => authentication.right.insert(attempt, ()),
+                Verdict::Refused => authentication.wrong.insert(attempt, ()),
+                Verdict::Busy => {}
+            }
+            authentication.leave(&attempt, &origin);
+            // the clients may have gone
+            sender.send_replace(Some(verdict));
+        });
+        Some(outcome)
     }
 
-    fn remembered(&self, attempt: &Attempt) -> Option<Verdict> {
-        let right = self.right.get(attempt).map(|()| Verdict::Accepted);
-        right.or_else(|| self.wrong.get(attempt).map(|()| Verdict::Refused))
+    /// Waits for the turns of the origin and of the user, and checks a password.
+    async fn in_turn(
+        &self,
+        first: &Semaphore,
+        name: Option<&Arc<str>>,
+        password: SecretString,
+    ) -> Verdict {
+        let user = name.and_then(|name| self.users.get(name));
+        let user = user.unwrap_or(&self.unknown);
+        let turns = async { (first.acquire().await, user.turn.acquire().await) };
+        // both are held until the end of the computation
+        let Ok(_turns) = tokio::time::timeout(WAITING_TIMEOUT, turns).await else {
+            return Verdict::Busy;
+        };
+        let hash = user.hash.clone();
+        let verified = tokio::task::spawn_blocking(move || {
+            // the configuration accepts valid hashes only
+            bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or_default()
+        });
+        match (verified.await, name) {
+            (Ok(true), Some(name)) => Verdict::Accepted(Arc::clone(name)),
+            (Ok(_), _) => Verdict::Refused,
+            (Err(error), _) => {
+                error!(%error, "cannot check a password");
+                Verdict::Busy
+            }
+        }
     }
-}
 
-fn cost(hash: &SecretString) -> u32 {
-    let parts = hash.expose_secret().parse::<HashParts>();
-    // the configuration accepts valid hashes only
-    parts.map_or(0, |parts| parts.get_cost())
+    /// Removes a finished check.
+    fn leave(&self, attempt: &Attempt, origin: &Origin) {
+        let mut checks = self.checks();
+        checks.outcomes.remove(attempt);
+        if let Entry::Occupied(mut line) = checks.lines.entry(origin.clone()) {
+            line.get_mut().length -= 1;
+            if line.get().length == 0 {
+                line.remove();
+            }
+        }
+    }
+
+    fn checks(&self) -> MutexGuard<'_, Checks> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remembered(&self, attempt: &Attempt, name: Option<&Arc<str>>) -> Option<Verdict> {
+        if let Some(name) = name
+            && self.right.get(attempt).is_some()
+        {
+            return Some(Verdict::Accepted(Arc::clone(name)));
+        }
+        self.wrong.get(attempt).map(|()| Verdict::Refused)
+    }
 }
 
 fn credentials(authorization: &HeaderValue) -> Option<(String, SecretString)> {
@@ -165,33 +274,22 @@ fn attempt(user: &str, password: &SecretString) -> Attempt {
     digest.finalize().into()
 }
 
-async fn verify(
-    password: SecretString,
-    hash: SecretString,
-    permit: OwnedSemaphorePermit,
-) -> Result<bool, JoinError> {
-    tokio::task::spawn_blocking(move || {
-        // held until the computation ends, even if the client disconnects
-        let _permit = permit;
-        // the configuration accepts valid hashes only
-        bcrypt::verify(password.expose_secret(), hash.expose_secret()).unwrap_or_default()
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use futures_util::FutureExt;
+    use futures_util::future::join_all;
 
     use super::*;
 
-    /// Creates users with the lowest cost, to keep the tests fast.
-    fn users(of: &[(&str, &str)]) -> Option<Authentication> {
-        let hash = |password: &str| SecretString::from(bcrypt::hash(password, 4).unwrap());
+    /// Creates users with hashes of this cost; 4 is the lowest.
+    fn users(of: &[(&str, &str)], cost: u32) -> Arc<Authentication> {
+        let hash = |password: &str| SecretString::from(bcrypt::hash(password, cost).unwrap());
         let users = of
             .iter()
             .map(|(user, password)| ((*user).to_owned(), hash(password)));
-        Authentication::new(users.collect())
+        Authentication::new(users.collect()).unwrap()
     }
 
     fn header(user: &str, password: &str) -> HeaderValue {
@@ -199,20 +297,27 @@ mod tests {
         HeaderValue::from_str(&format!("Basic {encoded}")).unwrap()
     }
 
-    async fn is_accepted(authentication: &Authentication, header: &HeaderValue) -> bool {
-        authentication.verdict(header).await == Verdict::Accepted
+    fn peer(number: u8) -> Peer {
+        Peer::from(IpAddr::from([10, 0, 0, number]))
+    }
+
+    async fn is_accepted(authentication: &Arc<Authentication>, header: &HeaderValue) -> bool {
+        let verdict = authentication.verdict(peer(1), header).await;
+        matches!(verdict, Verdict::Accepted(_))
     }
 
     #[tokio::test]
     async fn users_are_accepted_with_their_own_password_only() {
-        let authentication = users(&[("alice", "a:b"), ("bob", "")]).unwrap();
+        let authentication = users(&[("alice", "a:b"), ("bob", "")], 4);
         for _ in 0..2 {
             // the second time from the cache
-            assert!(is_accepted(&authentication, &header("alice", "a:b")).await);
+            let verdict = authentication
+                .verdict(peer(1), &header("alice", "a:b"))
+                .await;
+            assert_eq!(verdict, Verdict::Accepted("alice".into()));
             assert!(is_accepted(&authentication, &header("bob", "")).await);
             assert!(!is_accepted(&authentication, &header("alice", "")).await);
             assert!(!is_accepted(&authentication, &header("bob", "a:b")).await);
-            // the decoy is the hash of one of them
             assert!(!is_accepted(&authentication, &header("carol", "a:b")).await);
             assert!(!is_accepted(&authentication, &header("carol", "")).await);
         }
@@ -229,52 +334,123 @@ mod tests {
         }
         let lower = HeaderValue::from_str("basic YWxpY2U6YTpi").unwrap();
         assert!(is_accepted(&authentication, &lower).await);
+        let checks = authentication.checks();
+        assert!(checks.lines.is_empty() && checks.outcomes.is_empty());
+    }
+
+    #[test]
+    fn the_decoy_is_a_valid_hash_of_the_default_cost() {
+        let decoy = DECOY.parse::<bcrypt::HashParts>().unwrap();
+        assert_eq!(decoy.get_cost(), 10);
+        assert_eq!(bcrypt::verify("", DECOY).unwrap(), false);
     }
 
     #[tokio::test]
     async fn wrong_passwords_do_not_evict_the_right_one() {
-        let authentication = users(&[("alice", "secret")]).unwrap();
+        let authentication = users(&[("alice", "secret")], 4);
         assert!(is_accepted(&authentication, &header("alice", "secret")).await);
         let right = attempt("alice", &SecretString::from("secret"));
         for number in 0..2 * REMEMBERED {
             let wrong = attempt("alice", &SecretString::from(number.to_string()));
             authentication.wrong.insert(wrong, ());
         }
-        assert_eq!(authentication.remembered(&right), Some(Verdict::Accepted));
+        let alice = "alice".into();
+        let verdict = authentication.remembered(&right, Some(&alice));
+        assert_eq!(verdict, Some(Verdict::Accepted(alice)));
+    }
+
+    /// Starts guesses that wait until `turn` is released.
+    fn guess(authentication: &Arc<Authentication>, peer: Peer, user: &str, guesses: usize) {
+        for number in 0..guesses {
+            let guess = header(user, &number.to_string());
+            let verdict = authentication.verdict(peer, &guess).now_or_never();
+            assert_eq!(verdict, None, "it has to wait");
+        }
     }
 
     #[tokio::test]
-    async fn a_disconnected_client_keeps_its_permit() {
-        let hash = SecretString::from(bcrypt::hash("secret", 10).unwrap());
-        let users = BTreeMap::from([("alice".to_owned(), hash)]);
-        let authentication = Authentication::new(users).unwrap();
-        let guess = header("alice", "guess");
-        assert_eq!(authentication.verdict(&guess).now_or_never(), None);
-        assert_eq!(authentication.hashing.available_permits(), 0);
+    async fn one_check_serves_all_who_wait_for_it() {
+        let authentication = users(&[("alice", "secret")], 4);
+        let turn = authentication.users["alice"].turn.acquire().await;
+        let right = header("alice", "secret");
+        let scrapes = (0..200).map(|number| authentication.verdict(peer(number), &right));
+        let scrapes = async {
+            let scrapes = join_all(scrapes);
+            let mut scrapes = std::pin::pin!(scrapes);
+            assert!(scrapes.as_mut().now_or_never().is_none());
+            assert_eq!(authentication.checks().outcomes.len(), 1);
+            drop(turn);
+            scrapes.await
+        };
+        let accepted = Verdict::Accepted("alice".into());
+        assert!(scrapes.await.iter().all(|verdict| *verdict == accepted));
+    }
+
+    #[tokio::test]
+    async fn guesses_delay_another_peer_by_one_check() {
+        let authentication = users(&[("alice", "secret"), ("bob", "secret")], 4);
+        let turn = authentication.users["alice"].turn.acquire().await;
+        guess(&authentication, peer(2), "alice", MAX_WAITING);
+        let more = authentication
+            .verdict(peer(2), &header("alice", "more"))
+            .await;
+        assert_eq!(more, Verdict::Busy);
+        // other users do not wait
+        assert!(is_accepted(&authentication, &header("bob", "secret")).await);
+        tokio::task::yield_now().await;
+        drop(turn);
         assert!(is_accepted(&authentication, &header("alice", "secret")).await);
-        assert_eq!(authentication.hashing.available_permits(), 1);
+        let left = authentication.checks().outcomes.len();
+        assert!(left >= MAX_WAITING - 2, "{left} guesses are left");
+    }
+
+    #[tokio::test]
+    async fn a_check_continues_without_its_client() {
+        let authentication = users(&[("alice", "secret")], 4);
+        let turn = authentication.users["alice"].turn.acquire().await;
+        let right = header("alice", "secret");
+        assert_eq!(authentication.verdict(peer(1), &right).now_or_never(), None);
+        let running = authentication.checks().outcomes.values().next().cloned();
+        drop(turn);
+        running.unwrap().wait_for(Option::is_some).await.unwrap();
+        let verdict = authentication.verdict(peer(1), &right).now_or_never();
+        assert_eq!(verdict, Some(Verdict::Accepted("alice".into())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_password_waits_forever() {
+        let authentication = users(&[("alice", "secret")], 4);
+        let _turn = authentication.users["alice"].turn.acquire().await;
+        let right = header("alice", "secret");
+        assert_eq!(authentication.verdict(peer(1), &right).await, Verdict::Busy);
+        assert!(authentication.checks().outcomes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_number_of_waiting_passwords_is_limited() {
+        let authentication = users(&[("alice", "secret")], 4);
+        let _turn = authentication.users["alice"].turn.acquire().await;
+        for number in 0..u8::try_from(MAX_WAITING_TOTAL / MAX_WAITING).unwrap() {
+            let guesses = (0..MAX_WAITING).map(|guess| format!("{number}-{guess}"));
+            for password in guesses {
+                let guess = header("alice", &password);
+                let verdict = authentication.verdict(peer(number), &guess).now_or_never();
+                assert_eq!(verdict, None, "it has to wait");
+            }
+        }
+        let verdict = authentication
+            .verdict(peer(200), &header("alice", "secret"))
+            .await;
+        assert_eq!(verdict, Verdict::Busy);
     }
 
     #[test]
     fn debug_output_has_no_secrets() {
-        let authentication = users(&[("alice", "secret")]).unwrap();
+        let authentication = users(&[("alice", "secret")], 4);
         assert_eq!(
             format!("{authentication:?}"),
             r#"Authentication { users: ["alice"], .. }"#
         );
-        assert!(users(&[]).is_none());
-    }
-
-    #[tokio::test]
-    async fn remembered_passwords_do_not_wait() {
-        let authentication = users(&[("alice", "secret")]).unwrap();
-        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
-        let permits = (0..MAX_WAITING).map(|_| authentication.waiting.try_acquire().unwrap());
-        let permits: Vec<_> = permits.collect();
-        let stranger = header("alice", "guess");
-        assert_eq!(authentication.verdict(&stranger).await, Verdict::Busy);
-        assert!(is_accepted(&authentication, &header("alice", "secret")).await);
-        drop(permits);
-        assert_eq!(authentication.verdict(&stranger).await, Verdict::Refused);
+        assert!(Authentication::new(BTreeMap::new()).is_none());
     }
 }
