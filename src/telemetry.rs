@@ -164,6 +164,7 @@ pub struct Telemetry {
     registry: Registry,
     reload_successful: Gauge,
     reload_time: Gauge,
+    dropped_connections: IntCounter,
     accounts: watch::Sender<Vec<AccountTelemetry>>,
 }
 
@@ -191,10 +192,16 @@ impl Telemetry {
             "Unix time when the configuration was last loaded successfully.",
         )?;
         registry.register(Box::new(reload_time.clone()))?;
+        let dropped_connections = IntCounter::new(
+            "campaign_exporter_http_connections_dropped_total",
+            "Connections closed to make room for new ones.",
+        )?;
+        registry.register(Box::new(dropped_connections.clone()))?;
         let telemetry = Self {
             registry,
             reload_successful,
             reload_time,
+            dropped_connections,
             accounts: watch::Sender::default(),
         };
         telemetry.reload_succeeded();
@@ -213,6 +220,11 @@ impl Telemetry {
     #[cfg(not(target_os = "linux"))]
     pub fn observe_process(&self) -> prometheus::Result<()> {
         Ok(())
+    }
+
+    /// Returns the counter of connections closed to make room for new ones.
+    pub fn dropped_connections(&self) -> IntCounter {
+        self.dropped_connections.clone()
     }
 
     /// Records that a configuration was loaded.

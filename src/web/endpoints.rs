@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use chrono::Utc;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
@@ -35,9 +35,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reload request: the sender of its result.
 pub type Reload = oneshot::Sender<Result<(), String>>;
 
-/// The body of a response.
-pub type Body = Full<Pieces>;
-
 /// The data behind the endpoints.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
@@ -61,7 +58,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Answers a request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
         let path = request.uri().path().to_owned();
         if path == "/-/reload" {
             return reload(self, request).await;
@@ -82,7 +79,7 @@ impl Endpoints {
 }
 
 /// Answers GET and HEAD requests for a path.
-type Read = fn(&Endpoints, &Request<Incoming>) -> Response<Body>;
+type Read = fn(&Endpoints, &Request<Incoming>) -> Response<Pieces>;
 
 /// The paths that can be read besides the metrics.
 const READ: [(&str, Read); 6] = [
@@ -99,11 +96,11 @@ pub fn is_taken(path: &str) -> bool {
     path.starts_with("/-/") || READ.iter().any(|(known, _)| *known == path && path != "/")
 }
 
-fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Body> {
+fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Pieces> {
     plain(StatusCode::OK, endpoints.config.borrow().clone())
 }
 
-fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     let selection = match Selection::read(request.uri().query().unwrap_or_default()) {
         Ok(selection) => selection,
         Err(problem) => return plain(StatusCode::BAD_REQUEST, problem + "\n"),
@@ -146,7 +143,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
 }
 
 /// Lists the scrape targets, at the address of the request.
-fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     // HTTP/2 sends it as :authority
     let address = match request.uri().authority() {
         Some(authority) => discovery::address(authority.as_str()),
@@ -177,7 +174,7 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> String {
 
 /// Reports whether the poll loops are alive. Provider failures do not count: a restart would not fix
 /// them.
-fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     if endpoints.health.borrow().iter().all(Pulse::is_alive) {
         plain(StatusCode::OK, "Campaign exporter is healthy.\n")
     } else {
@@ -188,7 +185,7 @@ fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     }
 }
 
-fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     if endpoints.published.borrow().ready {
         plain(StatusCode::OK, "Campaign exporter is ready.\n")
     } else {
@@ -199,7 +196,7 @@ fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     }
 }
 
-async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
+async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Pieces> {
     if request.method() != Method::POST {
         return not_allowed("POST");
     }
@@ -246,14 +243,14 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<B
     }
 }
 
-fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
+fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
     page(pages::landing(&endpoints.telemetry_path, &published.status))
 }
 
 /// Serves the status page, or its contents as JSON. A parameter selects the format rather than
 /// `Accept`, so that a link can point to either.
-fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
+fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
     match request.uri().query() {
@@ -269,7 +266,7 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> 
     }
 }
 
-fn page(html: String) -> Response<Body> {
+fn page(html: String) -> Response<Pieces> {
     let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html);
     if let Ok(policy) = HeaderValue::from_str(&CONTENT_SECURITY_POLICY) {
         response.headers_mut().insert(CSP, policy);
@@ -280,7 +277,7 @@ fn page(html: String) -> Response<Body> {
     response
 }
 
-fn not_allowed(allowed: &'static str) -> Response<Body> {
+fn not_allowed(allowed: &'static str) -> Response<Pieces> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
     response
         .headers_mut()
@@ -289,7 +286,7 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
 }
 
 /// Creates a plain text response.
-pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Body> {
+pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Pieces> {
     respond(status, "text/plain; charset=utf-8", text)
 }
 
@@ -297,10 +294,10 @@ fn respond(
     status: StatusCode,
     content_type: &'static str,
     body: impl Into<Pieces>,
-) -> Response<Body> {
+) -> Response<Pieces> {
     let body = body.into();
     let length = body.remaining();
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

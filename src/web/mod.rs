@@ -1,5 +1,6 @@
 //! The HTTP server: listeners, connections, access control and endpoints.
 
+pub mod connections;
 pub mod discovery;
 pub mod endpoints;
 pub mod gate;

@@ -1,11 +1,13 @@
 //! The HTTP server: connections and their limits.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::IoSlice;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Buf;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -14,25 +16,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::web::endpoints::{Body, Endpoints};
+use crate::exposition::pieces::Pieces;
+use crate::web::connections::{Connection, Connections, IDLE_TIMEOUT, Peer, RunningRequest};
+use crate::web::endpoints::Endpoints;
 use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::protection::configuration::WebConfig;
 use crate::web::protection::tls::HTTP2;
-
-/// Maximum number of concurrent connections. More wait to be accepted. A Prometheus server keeps one or
-/// two.
-const MAX_CONNECTIONS: usize = 256;
-
-/// Time limit for the head of a request and for idle connections. It exceeds the usual scrape
-/// intervals, so that scrapers can reuse their connections.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Maximum size of the head of a request in bytes.
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
@@ -64,13 +60,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 struct Service {
     endpoints: Endpoints,
     active: watch::Receiver<ActiveWebConfig>,
-    slots: Arc<Semaphore>,
+    connections: Arc<Connections>,
     stop: CancellationToken,
 }
 
 /// A connected client.
 #[derive(Clone)]
 struct Client {
+    connection: Arc<Connection>,
     accepted_by: Arc<WebConfig>,
     active: watch::Receiver<ActiveWebConfig>,
     service: Arc<Service>,
@@ -84,9 +81,9 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
+        connections: Connections::new(endpoints.telemetry.dropped_connections()),
         endpoints,
         active,
-        slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         stop,
     });
     let mut accepting = JoinSet::new();
@@ -101,26 +98,19 @@ pub async fn serve(
 async fn accept(listener: TcpListener, service: Arc<Service>) {
     let mut connections = JoinSet::new();
     loop {
-        let next = async {
-            let slot = Arc::clone(&service.slots)
-                .acquire_owned()
-                .await
-                .map_err(io::Error::other)?;
-            let (stream, _) = listener.accept().await?;
-            io::Result::Ok((slot, stream))
-        };
-        match service.stop.run_until_cancelled(next).await {
+        match service.stop.run_until_cancelled(listener.accept()).await {
             None => break,
             Some(Err(error)) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
-            Some(Ok((slot, stream))) => {
-                let connection = connection(stream, Arc::clone(&service));
-                connections.spawn(async move {
-                    connection.await;
-                    drop(slot);
-                });
+            Some(Ok((stream, address))) => {
+                let connection = service.connections.add(Peer::from(address.ip())).await;
+                connections.spawn(serve_client(
+                    stream,
+                    Arc::new(connection),
+                    Arc::clone(&service),
+                ));
             }
         }
         while let Some(ended) = connections.try_join_next() {
@@ -140,17 +130,31 @@ fn log_panic(ended: Result<(), JoinError>) {
     }
 }
 
+/// Serves a client until it has to make room for another.
+async fn serve_client(stream: TcpStream, connection: Arc<Connection>, service: Arc<Service>) {
+    tokio::select! {
+        () = connection.to_close() => debug!("closing a connection to make room, or without a request"),
+        () = serve_stream(stream, Arc::clone(&connection), service) => {}
+    }
+}
+
 /// Serves a client, over TLS if configured.
-async fn connection(stream: TcpStream, service: Arc<Service>) {
+async fn serve_stream(stream: TcpStream, connection: Arc<Connection>, service: Arc<Service>) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot set TCP_NODELAY");
     }
+    connection.is_silent();
+    if let Err(error) = stream.readable().await {
+        return debug!(%error, "a connection failed");
+    }
+    connection.has_sent();
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let stream = Box::pin(stream);
     let mut active = service.active.clone();
     let ActiveWebConfig { config, suspended } = active.borrow_and_update().clone();
     let client = Client {
+        connection,
         accepted_by: Arc::clone(&config),
         active,
         service: Arc::clone(&service),
@@ -176,11 +180,11 @@ async fn connection(stream: TcpStream, service: Arc<Service>) {
 
 /// Serves HTTP/1.1.
 async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
-    let until = end(client.active.clone(), client.service.stop.clone());
+    let until = end(client.clone());
     let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(IDLE_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES as usize)
         .serve_connection(TokioIo::new(stream), answer);
     serve_until(connection, until).await;
@@ -188,7 +192,7 @@ async fn serve_http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'stati
 
 /// Serves HTTP/2.
 async fn serve_http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, client: Client) {
-    let until = end(client.active.clone(), client.service.stop.clone());
+    let until = end(client.clone());
     let answer = service_fn(move |request| answer(request, client.clone()));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -200,18 +204,57 @@ async fn serve_http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'stati
     serve_until(connection, until).await;
 }
 
-async fn answer(request: Request<Incoming>, client: Client) -> Result<Response<Body>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    client: Client,
+) -> Result<Response<Full<Sending>>, Infallible> {
+    let running = client.connection.request();
     let active = client.active.borrow().clone();
     let endpoints = &client.service.endpoints;
-    Ok(gate::answer(&active, &client.accepted_by, endpoints, request).await)
+    let peer = client.connection.peer();
+    let response = gate::answer(&active, &client.accepted_by, endpoints, peer, request).await;
+    if response.status().is_success() {
+        running.is_served();
+    }
+    Ok(response.map(|pieces| {
+        Full::new(Sending {
+            pieces,
+            _request: running,
+        })
+    }))
 }
 
-/// Waits until a connection has to close: at `stop`, after a change of the web configuration, or at the
-/// maximum age.
-async fn end(mut active: watch::Receiver<ActiveWebConfig>, stop: CancellationToken) {
+/// A response body that keeps its request running until hyper has written it.
+struct Sending {
+    pieces: Pieces,
+    _request: RunningRequest,
+}
+
+impl Buf for Sending {
+    fn remaining(&self) -> usize {
+        self.pieces.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.pieces.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.pieces.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.pieces.advance(count);
+    }
+}
+
+/// Waits until a connection has to close after its running requests: when the server stops, after a
+/// change of the web configuration, when it is idle, or at the maximum age.
+async fn end(mut client: Client) {
     tokio::select! {
-        () = stop.cancelled() => {}
-        Ok(()) = active.changed() => {}
+        () = client.service.stop.cancelled() => {}
+        Ok(()) = client.active.changed() => {}
+        () = client.connection.idle() => {}
         () = tokio::time::sleep(MAX_CONNECTION_AGE) => {}
     }
 }

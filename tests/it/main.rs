@@ -19,6 +19,7 @@ mod clock;
 mod dashboards;
 mod exposition;
 mod failures;
+mod floods;
 mod golden;
 mod layers;
 mod lifecycle;

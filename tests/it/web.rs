@@ -29,7 +29,7 @@ use crate::support::prometheus::{Job, Prometheus};
 use crate::support::server::{PAUSE, Program};
 use crate::support::tls::Authority;
 
-const PASSWORD: &str = "open-sesame";
+pub(crate) const PASSWORD: &str = "open-sesame";
 
 /// Hash of the password, with minimum cost.
 static HASH: LazyLock<String> = LazyLock::new(|| bcrypt::hash(PASSWORD, 4).unwrap());
@@ -51,12 +51,12 @@ impl Authority {
         self.sign(&["127.0.0.1"], ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    fn client(&self) -> (String, String) {
+    pub(crate) fn client(&self) -> (String, String) {
         self.sign(&["scraper.example"], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// Returns a client that trusts only this authority.
-    fn trusting(&self) -> reqwest::ClientBuilder {
+    pub(crate) fn trusting(&self) -> reqwest::ClientBuilder {
         let root = reqwest::Certificate::from_pem(self.pem.as_bytes()).unwrap();
         reqwest::Client::builder().no_proxy().tls_certs_only([root])
     }
@@ -70,9 +70,9 @@ fn replace(path: &Path, text: &str) {
 }
 
 /// A protected exporter with its certificates.
-struct Protected {
-    authority: Authority,
-    daemon: Daemon,
+pub(crate) struct Protected {
+    pub(crate) authority: Authority,
+    pub(crate) daemon: Daemon,
     /// Stopped when dropped.
     _simulator: Simulator,
 }
@@ -80,12 +80,12 @@ struct Protected {
 /// Configuration of the server certificate.
 const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
 
-fn users() -> String {
+pub(crate) fn users() -> String {
     format!("basic_auth_users:\n  prometheus: {}\n", *HASH)
 }
 
 impl Protected {
-    async fn start(web_config: &str) -> Self {
+    pub(crate) async fn start(web_config: &str) -> Self {
         let authority = Authority::new();
         let simulator = simulate(smsup(), Vec::new()).await;
         let yaml = account("shoes", &simulator, &[]);
@@ -111,7 +111,7 @@ impl Protected {
         replace(&self.folder().join("web.yml"), web_config);
     }
 
-    fn https(&self) -> String {
+    pub(crate) fn https(&self) -> String {
         format!("https://{}/metrics", self.daemon.address())
     }
 
@@ -196,7 +196,7 @@ fn folder_with_certificates() -> TempDir {
     folder
 }
 
-fn with_tls(lines: &[&str]) -> String {
+pub(crate) fn with_tls(lines: &[&str]) -> String {
     let mut yaml = TLS.to_owned();
     for line in lines {
         writeln!(yaml, "  {line}").unwrap();
@@ -750,7 +750,12 @@ async fn custom_headers_are_added_and_requests_are_counted() {
         users()
     );
     let protected = Protected::start(&yaml).await;
-    for (password, status) in [(PASSWORD, 200), ("wrong", 401), (PASSWORD, 200)] {
+    for (password, status) in [
+        (PASSWORD, 200),
+        ("wrong", 401),
+        (PASSWORD, 200),
+        (PASSWORD, 200),
+    ] {
         let request = client().get(protected.daemon.url("/"));
         let response = request
             .basic_auth("prometheus", Some(password))
