@@ -54,6 +54,9 @@ pub(super) fn kind() -> Kind {
             (Count::Replies, "`replied` of WhatsApp campaigns"),
             (Count::Pending, "`pending` of WhatsApp campaigns"),
         ],
+        missing_counts: [Count::Bounces, Count::Reads, Count::Replies, Count::Pending]
+            .map(|count| (Channel::Sms, count))
+            .into(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: INFO_LABELS

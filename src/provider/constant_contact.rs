@@ -78,6 +78,7 @@ pub(super) fn kind() -> Kind {
             (Count::Bounces, "`unique_counts.bounces`, if present"),
             (Count::OptOuts, "`unique_counts.optouts`"),
         ],
+        missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: vec![("campaign_type".into(), "`campaign_type`")],

@@ -57,6 +57,7 @@ pub(super) fn kind() -> Kind {
             (Count::Bounces, "sum of the failures that are present"),
             (Count::OptOuts, "`stop`"),
         ],
+        missing_counts: Vec::new(),
         statuses: vec![
             Status::Sent,
             Status::Waiting,
