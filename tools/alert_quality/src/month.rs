@@ -16,7 +16,7 @@ pub(crate) const DAYS: i64 = 30;
 /// Minutes of the month.
 pub(crate) const MONTH: i64 = DAYS * DAY;
 
-/// Lookback of the exporter in days, one more than the rules need.
+/// Lookback of the exporter, a day longer than the rules need.
 pub(crate) const LOOKBACK: i64 = 16 * DAY;
 
 /// An account and its sending pattern.
@@ -39,7 +39,11 @@ pub(crate) struct Account {
     pub(crate) without_link: f64,
     /// Counts of the provider that this account's campaigns lack.
     missing_counts: &'static [Count],
-    usual: Usual,
+    // usual ratios
+    delivery: f64,
+    click: f64,
+    opt_out: f64,
+    read: f64,
 }
 
 /// An account's token.
@@ -53,26 +57,10 @@ pub(crate) enum Token {
     Renewed,
 }
 
-/// Usual ratios of an account's campaigns.
-#[derive(Clone, Copy, Debug)]
-struct Usual {
-    delivery: f64,
-    click: f64,
-    opt_out: f64,
-    read: f64,
-}
-
 const WEEKDAYS: [bool; 7] = [true, true, true, true, true, false, false];
 const WORKDAYS: [bool; 7] = [true, true, true, true, true, true, false];
 const ALL_WEEK: [bool; 7] = [true; 7];
 const TUESDAYS: [bool; 7] = [false, true, false, false, false, false, false];
-
-const USUAL: Usual = Usual {
-    delivery: 0.96,
-    click: 0.07,
-    opt_out: 0.006,
-    read: 0.65,
-};
 
 /// An account without campaigns.
 const UNUSED: Account = Account {
@@ -86,7 +74,10 @@ const UNUSED: Account = Account {
     whatsapp: 0.0,
     without_link: 0.0,
     missing_counts: &[],
-    usual: USUAL,
+    delivery: 0.96,
+    click: 0.07,
+    opt_out: 0.006,
+    read: 0.65,
 };
 
 /// Accounts with all relevant patterns: daily and weekly, large and tiny, one and two channels, with and
@@ -108,11 +99,8 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         per_day: 1.2,
         days: WEEKDAYS,
         volume: (5_000.0, 100_000.0),
-        usual: Usual {
-            delivery: 0.972,
-            opt_out: 0.003,
-            ..USUAL
-        },
+        delivery: 0.972,
+        opt_out: 0.003,
         ..UNUSED
     },
     Account {
@@ -121,10 +109,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         token: Token::Dated,
         per_day: 1.3,
         volume: (20.0, 600.0),
-        usual: Usual {
-            delivery: 0.95,
-            ..USUAL
-        },
+        delivery: 0.95,
         ..UNUSED
     },
     Account {
@@ -144,11 +129,8 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         per_day: 1.1,
         volume: (400.0, 8_000.0),
         whatsapp: 1.0,
-        usual: Usual {
-            delivery: 0.95,
-            read: 0.70,
-            ..USUAL
-        },
+        delivery: 0.95,
+        read: 0.70,
         ..UNUSED
     },
     Account {
@@ -158,10 +140,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         token: Token::Renewed,
         per_day: 2.2,
         volume: (1_000.0, 30_000.0),
-        usual: Usual {
-            click: 0.09,
-            ..USUAL
-        },
+        click: 0.09,
         ..UNUSED
     },
     Account {
@@ -174,10 +153,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         volume: (500.0, 10_000.0),
         without_link: 0.2,
         missing_counts: &[Count::Bounces],
-        usual: Usual {
-            opt_out: 0.01,
-            ..USUAL
-        },
+        opt_out: 0.01,
         ..UNUSED
     },
     Account {
@@ -188,11 +164,8 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         per_day: 3.0,
         days: TUESDAYS,
         volume: (60.0, 20_000.0),
-        usual: Usual {
-            delivery: 0.97,
-            opt_out: 0.004,
-            ..USUAL
-        },
+        delivery: 0.97,
+        opt_out: 0.004,
         ..UNUSED
     },
     Account {
@@ -432,7 +405,7 @@ impl Account {
         let delivery = if sending.recipients < 150 {
             chance.between((0.5, 1.0))
         } else {
-            chance.normal(self.usual.delivery, 0.012).min(0.995)
+            chance.normal(self.delivery, 0.012).min(0.995)
         };
         let bounced = match sending.channel {
             Channel::Whatsapp => 1.0,
@@ -443,10 +416,10 @@ impl Account {
         let clicked = if chance.happens(self.without_link) {
             0.0
         } else {
-            self.usual.click * chance.normal(0.0, 0.3).exp()
+            self.click * chance.normal(0.0, 0.3).exp()
         };
-        let opted_out = self.usual.opt_out * chance.normal(0.0, 0.4).exp();
-        let read = chance.normal(self.usual.read, 0.05);
+        let opted_out = self.opt_out * chance.normal(0.0, 0.4).exp();
+        let read = chance.normal(self.read, 0.05);
         let replied = chance.between((0.03, 0.15));
         let outcome = &mut sending.outcome;
         outcome.clicks = chance.successes(recipients, clicked);
