@@ -400,11 +400,14 @@ mod simulated {
             json!({
                 "provider": self.provider(),
                 "base_url": base_url,
-                "app_id": "demo-app",
+                "app_id": APP,
                 "token_file": token_file,
             })
         }
     }
+
+    /// The app that the token belongs to.
+    const APP: &str = "demo-app";
 
     const MAX_LIMIT: i64 = 200;
 
@@ -429,8 +432,7 @@ mod simulated {
             );
             return failure(400, 6_450_001, &message);
         };
-        // a token is valid for a single app
-        if app != state.app_id || !request.bears(&state.token) {
+        if app != APP || !request.bears(&state.token) {
             return error(401);
         }
         match Query::asked(request) {

@@ -448,7 +448,7 @@ mod simulated {
     use serde_json::{Value, json};
 
     use campaign_simulator::answer::Answer;
-    use campaign_simulator::{Api, Campaign, Channel, Habits, Request, State};
+    use campaign_simulator::{Api, AuthorizationApi, Campaign, Channel, Habits, Request, State};
 
     /// The simulated API.
     #[derive(Debug)]
@@ -481,8 +481,8 @@ mod simulated {
             }
         }
 
-        fn has_authorization(&self) -> bool {
-            true
+        fn authorization(&self) -> Option<&'static AuthorizationApi> {
+            Some(&AUTHORIZATION)
         }
 
         fn habits(&self) -> Habits {
@@ -515,6 +515,22 @@ mod simulated {
     }
 
     const PATH: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
+
+    const AUTHORIZATION: AuthorizationApi = AuthorizationApi {
+        base: "/oauth2/default",
+        token_path: "/v1/token",
+        device_path: "/v1/device/authorize",
+        scopes: &[
+            "account_read",
+            "account_update",
+            "campaign_data",
+            "contact_data",
+            "offline_access",
+        ],
+        required_scope: "campaign_data",
+        // sent by the gateway in front of both servers
+        throttled: || error(429),
+    };
 
     const COUNTS: [&str; 5] = ["sends", "clicks", "optouts", "delivers", "bounces"];
 

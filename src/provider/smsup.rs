@@ -427,7 +427,7 @@ mod simulated {
     use std::cmp::Ordering;
 
     use chrono::{DateTime, NaiveDateTime, Utc};
-    use chrono_tz::Tz;
+    use chrono_tz::Europe::Paris;
     use hyper::header::ACCEPT;
     use serde_json::{Value, json};
 
@@ -578,7 +578,7 @@ mod simulated {
             let all = state.campaigns.at(now);
             let mut shown: Vec<_> = all
                 .iter()
-                .filter(|campaign| self.includes(campaign, state.time_zone))
+                .filter(|campaign| self.includes(campaign))
                 .collect();
             shown.sort_by(|a, b| (self.compare)(a, b));
             if self.descending {
@@ -602,8 +602,8 @@ mod simulated {
         }
 
         /// Compares local times, as a server that stores no time zone does.
-        fn includes(&self, campaign: &Campaign, zone: Tz) -> bool {
-            let date = campaign.sent_at.with_timezone(&zone).naive_local();
+        fn includes(&self, campaign: &Campaign) -> bool {
+            let date = campaign.sent_at.with_timezone(&Paris).naive_local();
             self.date_start.is_none_or(|start| date >= start)
                 && self.date_end.is_none_or(|end| date <= end)
         }
@@ -622,7 +622,7 @@ mod simulated {
     fn item(campaign: &Campaign, state: &State, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
         let local = |date: DateTime<Utc>| {
-            let date = date.with_timezone(&state.time_zone);
+            let date = date.with_timezone(&Paris);
             date.format(DATE).to_string()
         };
         let per_myriad = counts
