@@ -444,11 +444,20 @@ mod simulated {
         }
 
         fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-            answer(state, now, request)
+            let body = body(state, now, request);
+            if request.header_has(&ACCEPT, "application/json") {
+                Answer::json(200, body)
+            } else {
+                Answer::text(200, "text/xml; charset=utf-8", xml(&body))
+            }
         }
 
         fn error(&self, status: u16) -> Answer {
-            error(status)
+            match status {
+                401 => Answer::json(200, failure(-1, "Authentication error")),
+                // errors from in front of the API keep their status
+                _ => Answer::json(status, failure(-99, "Unknown error")),
+            }
         }
 
         fn counts(&self) -> &'static [&'static str] {
@@ -488,15 +497,6 @@ mod simulated {
         "total",
     ];
 
-    fn answer(state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
-        let body = body(state, now, request);
-        if request.header_has(&ACCEPT, "application/json") {
-            Answer::json(200, body)
-        } else {
-            Answer::text(200, "text/xml; charset=utf-8", xml(&body))
-        }
-    }
-
     fn body(state: &State, now: DateTime<Utc>, request: &Request) -> Value {
         if !request.bears(&state.token) {
             return failure(-1, "Authentication error");
@@ -518,14 +518,6 @@ mod simulated {
                 })
             }
             _ => failure(-5, "Resource not found"),
-        }
-    }
-
-    /// Returns the documented body for a status; errors from in front of the API keep their status.
-    fn error(status: u16) -> Answer {
-        match status {
-            401 => Answer::json(200, failure(-1, "Authentication error")),
-            _ => Answer::json(status, failure(-99, "Unknown error")),
         }
     }
 
@@ -689,6 +681,7 @@ mod simulated {
         use chrono::TimeDelta;
 
         use super::*;
+        use crate::provider::simulation::{self, start};
         use campaign_simulator::{Counts, Simulator};
 
         /// Returns the first 02:30 of the night when clocks in Paris are set back.
@@ -713,22 +706,13 @@ mod simulated {
         }
 
         async fn simulator() -> Simulator {
-            let campaigns: Vec<_> = (0..5).map(campaign).collect();
-            let state = State::new("secret", campaigns);
-            Simulator::start(&Simulated, state).await.unwrap()
+            start(&Simulated, (0..5).map(campaign).collect()).await
         }
 
         async fn get(simulator: &Simulator, path: &str, query: &[(&str, &str)]) -> Value {
-            let response = reqwest::Client::new()
-                .get(simulator.base_url() + path)
-                .query(query)
-                .header(ACCEPT, "application/json")
-                .bearer_auth("secret")
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(response.status(), 200);
-            serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+            let (status, body) = simulation::get(simulator, path, query).await;
+            assert_eq!(status, 200);
+            body
         }
 
         async fn ids(simulator: &Simulator, query: &[(&str, &str)]) -> String {
