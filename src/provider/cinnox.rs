@@ -54,6 +54,9 @@ pub(super) fn kind() -> Kind {
             (Count::Replies, "`replied` of WhatsApp campaigns"),
             (Count::Pending, "`pending` of WhatsApp campaigns"),
         ],
+        missing_counts: [Count::Bounces, Count::Reads, Count::Replies, Count::Pending]
+            .map(|count| (Channel::Sms, count))
+            .into(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: INFO_LABELS
@@ -370,11 +373,34 @@ mod simulated {
         }
 
         fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-            answer(state, now, request)
+            let app = request
+                .path()
+                .strip_prefix("/v1/api/apps/")
+                .and_then(|path| path.strip_suffix("/data/sent-campaigns-summary"));
+            let (Some(app), "GET") = (app, request.method.as_str()) else {
+                let message = format!(
+                    "method not found, method: {} url: {}",
+                    request.method, request.path_and_query
+                );
+                return failure(400, 6_450_001, &message);
+            };
+            if app != APP || !request.bears(&state.token) {
+                return self.error(401);
+            }
+            match Query::asked(request) {
+                Ok(query) => Answer::json(200, query.result(state, now)),
+                Err(message) => failure(400, 6_451_000, &message),
+            }
         }
 
         fn error(&self, status: u16) -> Answer {
-            error(status)
+            match status {
+                400 => failure(status, 400, "Bad request"),
+                401 => failure(status, 401, "Unauthorized"),
+                429 => failure(status, 6_451_010, "Reach request limit"),
+                500.. => failure(status, 6_451_001, "Bad response from the service"),
+                _ => failure(status, status.into(), "Request refused"),
+            }
         }
 
         fn counts(&self) -> &'static [&'static str] {
@@ -396,11 +422,14 @@ mod simulated {
             json!({
                 "provider": self.provider(),
                 "base_url": base_url,
-                "app_id": "demo-app",
+                "app_id": APP,
                 "token_file": token_file,
             })
         }
     }
+
+    /// The app that the token belongs to.
+    const APP: &str = "demo-app";
 
     const MAX_LIMIT: i64 = 200;
 
@@ -412,39 +441,6 @@ mod simulated {
         "pending",
         "failed",
     ];
-
-    fn answer(state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
-        let app = request
-            .path()
-            .strip_prefix("/v1/api/apps/")
-            .and_then(|path| path.strip_suffix("/data/sent-campaigns-summary"));
-        let (Some(app), "GET") = (app, request.method.as_str()) else {
-            let message = format!(
-                "method not found, method: {} url: {}",
-                request.method, request.path_and_query
-            );
-            return failure(400, 6_450_001, &message);
-        };
-        // a token is valid for a single app
-        if app != state.app_id || !request.bears(&state.token) {
-            return error(401);
-        }
-        match Query::asked(request) {
-            Ok(query) => Answer::json(200, query.result(state, now)),
-            Err(message) => failure(400, 6_451_000, &message),
-        }
-    }
-
-    /// Returns the documented body for a status.
-    fn error(status: u16) -> Answer {
-        match status {
-            400 => failure(status, 400, "Bad request"),
-            401 => failure(status, 401, "Unauthorized"),
-            429 => failure(status, 6_451_010, "Reach request limit"),
-            500.. => failure(status, 6_451_001, "Bad response from the service"),
-            _ => failure(status, status.into(), "Request refused"),
-        }
-    }
 
     fn failure(status: u16, code: u32, message: &str) -> Answer {
         Answer::json(status, json!({ "code": code, "message": message }))
@@ -557,6 +553,7 @@ mod simulated {
         use chrono::TimeDelta;
 
         use super::*;
+        use crate::provider::simulation::{get, start};
         use campaign_simulator::{Counts, Simulator};
 
         const PATH: &str = "/v1/api/apps/demo-app/data/sent-campaigns-summary";
@@ -597,24 +594,7 @@ mod simulated {
         }
 
         async fn simulator() -> Simulator {
-            let campaigns: Vec<_> = (0..15).map(campaign).collect();
-            let state = State::new("secret", campaigns);
-            Simulator::start(&Simulated, state).await.unwrap()
-        }
-
-        async fn get(simulator: &Simulator, path: &str, query: &[(&str, &str)]) -> (u16, Value) {
-            let response = reqwest::Client::new()
-                .get(simulator.base_url() + path)
-                .query(query)
-                .bearer_auth("secret")
-                .send()
-                .await
-                .unwrap();
-            let status = response.status().as_u16();
-            (
-                status,
-                serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
-            )
+            start(&Simulated, (0..15).map(campaign).collect()).await
         }
 
         async fn ids(simulator: &Simulator, query: &[(&str, &str)]) -> Vec<String> {

@@ -78,6 +78,7 @@ pub(super) fn kind() -> Kind {
             (Count::Bounces, "`unique_counts.bounces`, if present"),
             (Count::OptOuts, "`unique_counts.optouts`"),
         ],
+        missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: vec![("campaign_type".into(), "`campaign_type`")],
@@ -447,7 +448,7 @@ mod simulated {
     use serde_json::{Value, json};
 
     use campaign_simulator::answer::Answer;
-    use campaign_simulator::{Api, Campaign, Channel, Habits, Request, State};
+    use campaign_simulator::{Api, AuthorizationApi, Campaign, Channel, Habits, Request, State};
 
     /// The simulated API.
     #[derive(Debug)]
@@ -459,11 +460,35 @@ mod simulated {
         }
 
         fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-            answer(state, now, request)
+            if request.method != "GET" || request.path() != PATH {
+                // sent by the gateway, which knows neither the path nor the API's own error bodies
+                return Answer::json(403, json!({ "message": "Forbidden" }));
+            }
+            if !request.bears(&state.token) && !state.authorization.admits(request) {
+                return self.error(401);
+            }
+            match Page::asked(request) {
+                Ok(page) => Answer::json(200, page.of(state, now)),
+                Err(message) => bad_request(message),
+            }
         }
 
         fn error(&self, status: u16) -> Answer {
-            error(status)
+            let (key, message) = match status {
+                400 => return bad_request("Bad request"),
+                401 => ("unauthorized", "Unauthorized"),
+                403 => (
+                    "access_denied",
+                    "Request forbidden due to insufficient user privileges.",
+                ),
+                404 => ("reportingsvc.not_found", "Not found"),
+                429 => ("throttled", "Too Many Requests"),
+                _ => ("server_error", "Internal server error"),
+            };
+            Answer::json(
+                status,
+                json!({ "error_key": key, "error_message": message }),
+            )
         }
 
         fn counts(&self) -> &'static [&'static str] {
@@ -471,7 +496,10 @@ mod simulated {
         }
 
         fn quota_exceeded(&self) -> Answer {
-            quota_exceeded()
+            Answer::json(
+                429,
+                json!({ "error_key": "quota_exceeded", "error_message": "Limit Exceeded" }),
+            )
         }
 
         fn link(&self, page: &mut Value, href: &str) {
@@ -480,8 +508,8 @@ mod simulated {
             }
         }
 
-        fn has_authorization(&self) -> bool {
-            true
+        fn authorization(&self) -> Option<&'static AuthorizationApi> {
+            Some(&AUTHORIZATION)
         }
 
         fn habits(&self) -> Habits {
@@ -515,48 +543,23 @@ mod simulated {
 
     const PATH: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
+    const AUTHORIZATION: AuthorizationApi = AuthorizationApi {
+        base: "/oauth2/default",
+        token_path: "/v1/token",
+        device_path: "/v1/device/authorize",
+        scopes: &[
+            "account_read",
+            "account_update",
+            "campaign_data",
+            "contact_data",
+            "offline_access",
+        ],
+        required_scope: "campaign_data",
+        // sent by the gateway in front of both servers
+        throttled: || Simulated.error(429),
+    };
+
     const COUNTS: [&str; 5] = ["sends", "clicks", "optouts", "delivers", "bounces"];
-
-    fn answer(state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-        if request.method != "GET" || request.path() != PATH {
-            // sent by the gateway, which knows neither the path nor the API's own error bodies
-            return Answer::json(403, json!({ "message": "Forbidden" }));
-        }
-        if !request.bears(&state.token) && !state.authorization.admits(request) {
-            return error(401);
-        }
-        match Page::asked(request) {
-            Ok(page) => Answer::json(200, page.of(state, now)),
-            Err(message) => bad_request(message),
-        }
-    }
-
-    /// Returns the documented body for a status.
-    fn error(status: u16) -> Answer {
-        let (key, message) = match status {
-            400 => return bad_request("Bad request"),
-            401 => ("unauthorized", "Unauthorized"),
-            403 => (
-                "access_denied",
-                "Request forbidden due to insufficient user privileges.",
-            ),
-            404 => ("reportingsvc.not_found", "Not found"),
-            429 => ("throttled", "Too Many Requests"),
-            _ => ("server_error", "Internal server error"),
-        };
-        Answer::json(
-            status,
-            json!({ "error_key": key, "error_message": message }),
-        )
-    }
-
-    /// Returns the answer for an exhausted daily quota.
-    fn quota_exceeded() -> Answer {
-        Answer::json(
-            429,
-            json!({ "error_key": "quota_exceeded", "error_message": "Limit Exceeded" }),
-        )
-    }
 
     /// Returns the body for a bad request; unlike other errors, it is an array.
     fn bad_request(message: &str) -> Answer {
@@ -697,9 +700,9 @@ mod simulated {
     #[cfg(test)]
     mod tests {
         use chrono::TimeDelta;
-        use reqwest::StatusCode;
 
         use super::*;
+        use crate::provider::simulation::{self, start};
         use campaign_simulator::{Counts, Simulator};
 
         fn campaign(number: u32) -> Campaign {
@@ -719,23 +722,12 @@ mod simulated {
             )
         }
 
-        async fn get(simulator: &Simulator, path_and_query: &str) -> (StatusCode, Value) {
-            let response = reqwest::Client::new()
-                .get(simulator.base_url() + path_and_query)
-                .bearer_auth("secret")
-                .send()
-                .await
-                .unwrap();
-            let status = response.status();
-            (
-                status,
-                serde_json::from_slice(&response.bytes().await.unwrap()).unwrap(),
-            )
+        async fn get(simulator: &Simulator, path_and_query: &str) -> (u16, Value) {
+            simulation::get(simulator, path_and_query, &[]).await
         }
 
-        async fn simulator(campaigns: Vec<Campaign>) -> Simulator {
-            let state = State::new("secret", campaigns);
-            Simulator::start(&Simulated, state).await.unwrap()
+        fn rows(page: &Value) -> &[Value] {
+            page["bulk_sms_campaign_summaries"].as_array().unwrap()
         }
 
         #[tokio::test]
@@ -747,16 +739,15 @@ mod simulated {
                 campaign(2).sent_at,
                 Counts::default(),
             ));
-            let simulator = simulator(campaigns).await;
+            let simulator = start(&Simulated, campaigns).await;
             let mut path = format!("{PATH}?start_at=2026-05-02T12:00:00Z&limit=2");
             let mut ids = Vec::new();
             loop {
                 let (status, page) = get(&simulator, &path).await;
                 assert_eq!(status, 200);
-                let rows = page["bulk_sms_campaign_summaries"].as_array().unwrap();
+                let rows = rows(&page).iter();
                 ids.push(
-                    rows.iter()
-                        .map(|row| row["campaign_id"].clone())
+                    rows.map(|row| row["campaign_id"].clone())
                         .collect::<Vec<_>>(),
                 );
                 match page.pointer("/_links/next/href") {
@@ -769,7 +760,7 @@ mod simulated {
 
         #[tokio::test]
         async fn a_page_matches_the_documentation() {
-            let simulator = simulator(vec![campaign(0)]).await;
+            let simulator = start(&Simulated, vec![campaign(0)]).await;
             let query = format!("{PATH}?start_at=2026-05-01T00:00:00%2B02:00");
             let expected = json!({
                 "bulk_sms_campaign_summaries": [{
@@ -790,37 +781,22 @@ mod simulated {
             });
             let (_, page) = get(&simulator, &query).await;
             assert_eq!(page["aggregate_percents"]["click"], 90.5);
-            assert_eq!(
-                page["bulk_sms_campaign_summaries"][0],
-                json!({ "campaign_id": 7 })
-            );
-            assert_eq!(
-                page["bulk_sms_campaign_summaries"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                2
-            );
+            assert_eq!(rows(&page)[0], json!({ "campaign_id": 7 }));
+            assert_eq!(rows(&page).len(), 2);
         }
 
         #[tokio::test]
         async fn the_window_includes_both_ends() {
-            let simulator = simulator((0..5).map(campaign).collect()).await;
+            let simulator = start(&Simulated, (0..5).map(campaign).collect()).await;
             let day = |number| campaign(number).sent_at.to_rfc3339().replace('+', "%2B");
             let query = format!("{PATH}?start_at={}&end_at={}", day(1), day(3));
             let (_, page) = get(&simulator, &query).await;
-            assert_eq!(
-                page["bulk_sms_campaign_summaries"]
-                    .as_array()
-                    .unwrap()
-                    .len(),
-                3
-            );
+            assert_eq!(rows(&page).len(), 3);
         }
 
         #[tokio::test]
         async fn invalid_requests_are_refused() {
-            let simulator = simulator(Vec::new()).await;
+            let simulator = start(&Simulated, Vec::new()).await;
             for query in [
                 "",
                 "?start_at=yesterday",
@@ -834,11 +810,8 @@ mod simulated {
                 assert_eq!(status, 400, "{query}");
                 assert!(body[0]["error_key"].is_string(), "{query}");
             }
-            let (status, body) = get(&simulator, &format!("/v3{PATH}")).await;
-            assert_eq!(
-                (status.as_u16(), body),
-                (403, json!({ "message": "Forbidden" }))
-            );
+            let forbidden = (403, json!({ "message": "Forbidden" }));
+            assert_eq!(get(&simulator, &format!("/v3{PATH}")).await, forbidden);
 
             simulator.update(|state| state.token = "other".to_owned());
             let (status, body) = get(&simulator, PATH).await;

@@ -23,6 +23,8 @@ pub struct Kind {
     pub channels: Vec<Channel>,
     /// Counts that the provider reports, with the names of its fields.
     pub counts: Vec<(Count, &'static str)>,
+    /// Those of `counts` that campaigns on a channel lack.
+    pub missing_counts: Vec<(Channel, Count)>,
     /// Statuses that the provider reports; none if it has no status.
     pub statuses: Vec<Status>,
     /// Reasons of failed messages, in the provider's words.
@@ -87,6 +89,18 @@ impl fmt::Debug for Kind {
 }
 
 impl Kind {
+    /// Whether campaigns on a channel have this count.
+    pub fn reports(&self, count: Count, channel: &Channel) -> bool {
+        let mut missing = self.missing_counts.iter();
+        self.counts.iter().any(|(reported, _)| *reported == count)
+            && !missing.any(|(on, missing)| on == channel && *missing == count)
+    }
+
+    /// Whether the provider's data fills one of the further metrics.
+    pub fn fills(&self, metric: &str) -> bool {
+        self.extras.iter().any(|(filled, _)| *filled == metric)
+    }
+
     /// The names of the labels that `campaign_info` can carry.
     pub fn info_label_names(&self) -> impl Iterator<Item = &Arc<str>> {
         self.info_labels.iter().map(|(name, _)| name)

@@ -206,6 +206,33 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// Requests of the tests to simulated APIs.
+#[cfg(all(test, feature = "demo"))]
+mod simulation {
+    use campaign_simulator::{Api, Campaign, Simulator, State};
+    use serde_json::Value;
+
+    /// Starts an API that accepts the token `secret`.
+    pub(super) async fn start(api: &'static dyn Api, campaigns: Vec<Campaign>) -> Simulator {
+        let state = State::new("secret", campaigns);
+        Simulator::start(api, state).await.unwrap()
+    }
+
+    /// Returns the status and the JSON body of an answer.
+    pub(super) async fn get(
+        simulator: &Simulator,
+        path_and_query: &str,
+        query: &[(&str, &str)],
+    ) -> (u16, Value) {
+        let request = reqwest::Client::new().get(simulator.base_url() + path_and_query);
+        let request = request.query(query).header("accept", "application/json");
+        let response = request.bearer_auth("secret").send().await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.bytes().await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

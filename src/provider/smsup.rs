@@ -57,6 +57,7 @@ pub(super) fn kind() -> Kind {
             (Count::Bounces, "sum of the failures that are present"),
             (Count::OptOuts, "`stop`"),
         ],
+        missing_counts: Vec::new(),
         statuses: vec![
             Status::Sent,
             Status::Waiting,
@@ -426,7 +427,7 @@ mod simulated {
     use std::cmp::Ordering;
 
     use chrono::{DateTime, NaiveDateTime, Utc};
-    use chrono_tz::Tz;
+    use chrono_tz::Europe::Paris;
     use hyper::header::ACCEPT;
     use serde_json::{Value, json};
 
@@ -443,11 +444,20 @@ mod simulated {
         }
 
         fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-            answer(state, now, request)
+            let body = body(state, now, request);
+            if request.header_has(&ACCEPT, "application/json") {
+                Answer::json(200, body)
+            } else {
+                Answer::text(200, "text/xml; charset=utf-8", xml(&body))
+            }
         }
 
         fn error(&self, status: u16) -> Answer {
-            error(status)
+            match status {
+                401 => Answer::json(200, failure(-1, "Authentication error")),
+                // errors from in front of the API keep their status
+                _ => Answer::json(status, failure(-99, "Unknown error")),
+            }
         }
 
         fn counts(&self) -> &'static [&'static str] {
@@ -487,15 +497,6 @@ mod simulated {
         "total",
     ];
 
-    fn answer(state: &State, now: DateTime<Utc>, request: &Request) -> Answer {
-        let body = body(state, now, request);
-        if request.header_has(&ACCEPT, "application/json") {
-            Answer::json(200, body)
-        } else {
-            Answer::text(200, "text/xml; charset=utf-8", xml(&body))
-        }
-    }
-
     fn body(state: &State, now: DateTime<Utc>, request: &Request) -> Value {
         if !request.bears(&state.token) {
             return failure(-1, "Authentication error");
@@ -517,14 +518,6 @@ mod simulated {
                 })
             }
             _ => failure(-5, "Resource not found"),
-        }
-    }
-
-    /// Returns the documented body for a status; errors from in front of the API keep their status.
-    fn error(status: u16) -> Answer {
-        match status {
-            401 => Answer::json(200, failure(-1, "Authentication error")),
-            _ => Answer::json(status, failure(-99, "Unknown error")),
         }
     }
 
@@ -577,7 +570,7 @@ mod simulated {
             let all = state.campaigns.at(now);
             let mut shown: Vec<_> = all
                 .iter()
-                .filter(|campaign| self.includes(campaign, state.time_zone))
+                .filter(|campaign| self.includes(campaign))
                 .collect();
             shown.sort_by(|a, b| (self.compare)(a, b));
             if self.descending {
@@ -601,8 +594,8 @@ mod simulated {
         }
 
         /// Compares local times, as a server that stores no time zone does.
-        fn includes(&self, campaign: &Campaign, zone: Tz) -> bool {
-            let date = campaign.sent_at.with_timezone(&zone).naive_local();
+        fn includes(&self, campaign: &Campaign) -> bool {
+            let date = campaign.sent_at.with_timezone(&Paris).naive_local();
             self.date_start.is_none_or(|start| date >= start)
                 && self.date_end.is_none_or(|end| date <= end)
         }
@@ -621,7 +614,7 @@ mod simulated {
     fn item(campaign: &Campaign, state: &State, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
         let local = |date: DateTime<Utc>| {
-            let date = date.with_timezone(&state.time_zone);
+            let date = date.with_timezone(&Paris);
             date.format(DATE).to_string()
         };
         let per_myriad = counts
@@ -688,6 +681,7 @@ mod simulated {
         use chrono::TimeDelta;
 
         use super::*;
+        use crate::provider::simulation::{self, start};
         use campaign_simulator::{Counts, Simulator};
 
         /// Returns the first 02:30 of the night when clocks in Paris are set back.
@@ -712,22 +706,13 @@ mod simulated {
         }
 
         async fn simulator() -> Simulator {
-            let campaigns: Vec<_> = (0..5).map(campaign).collect();
-            let state = State::new("secret", campaigns);
-            Simulator::start(&Simulated, state).await.unwrap()
+            start(&Simulated, (0..5).map(campaign).collect()).await
         }
 
         async fn get(simulator: &Simulator, path: &str, query: &[(&str, &str)]) -> Value {
-            let response = reqwest::Client::new()
-                .get(simulator.base_url() + path)
-                .query(query)
-                .header(ACCEPT, "application/json")
-                .bearer_auth("secret")
-                .send()
-                .await
-                .unwrap();
-            assert_eq!(response.status(), 200);
-            serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+            let (status, body) = simulation::get(simulator, path, query).await;
+            assert_eq!(status, 200);
+            body
         }
 
         async fn ids(simulator: &Simulator, query: &[(&str, &str)]) -> String {

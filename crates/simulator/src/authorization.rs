@@ -1,7 +1,6 @@
-//! An OAuth 2.0 authorization server: `/oauth2/default/v1/token` and
-//! `/oauth2/default/v1/device/authorize`.
+//! An OAuth 2.0 authorization server: a token endpoint and a device authorization endpoint.
 //!
-//! It follows RFC 6749 and RFC 8628 strictly. Where the vendor is stricter, it follows the vendor:
+//! It follows RFC 6749 and RFC 8628 strictly. Where they leave a choice, it takes the stricter one:
 //! a confidential client authenticates with a header, and a public client sends only its ID.
 
 use std::{
@@ -16,20 +15,10 @@ use serde_json::{Value, json};
 
 use super::{FaultPlan, Request, answer::Answer};
 
-const BASE: &str = "/oauth2/default";
-const TOKEN: &str = "/oauth2/default/v1/token";
-const DEVICE: &str = "/oauth2/default/v1/device/authorize";
-
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// Supported scopes.
-const SCOPES: [&str; 5] = [
-    "account_read",
-    "account_update",
-    "campaign_data",
-    "contact_data",
-    "offline_access",
-];
+/// The scope that yields a refresh token.
+const OFFLINE: &str = "offline_access";
 
 /// Minimum time between token requests when rate limiting is enabled.
 const SPACING: Duration = Duration::from_secs(1);
@@ -37,10 +26,55 @@ const SPACING: Duration = Duration::from_secs(1);
 /// Default interval between device polls, and the increase after each `slow_down`.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Approximate length of the vendor's access tokens.
+/// Approximate length of a signed access token.
 const ACCESS_TOKEN_CHARS: usize = 1_000;
 
 const REFRESH_TOKEN_CHARS: usize = 43;
+
+/// What a provider documents of its authorization server.
+#[derive(Debug)]
+pub struct AuthorizationApi {
+    /// The path in front of both endpoints.
+    pub base: &'static str,
+    /// The token endpoint, below `base`.
+    pub token_path: &'static str,
+    /// The device authorization endpoint, below `base`.
+    pub device_path: &'static str,
+    /// The scopes a device may request.
+    pub scopes: &'static [&'static str],
+    /// The scope a device must request.
+    pub required_scope: &'static str,
+    /// Returns the answer to too many requests.
+    pub throttled: fn() -> Answer,
+}
+
+impl AuthorizationApi {
+    /// Returns the path of a request below `base`; `None` if it is not for this server.
+    fn path<'a>(&self, request: &'a Request) -> Option<&'a str> {
+        let path = request.path().strip_prefix(self.base)?;
+        path.starts_with('/').then_some(path)
+    }
+
+    /// Returns whether a request is for this server.
+    pub(crate) fn serves(&self, request: &Request) -> bool {
+        self.path(request).is_some()
+    }
+
+    /// Returns the answer for a status other than 200.
+    pub(crate) fn error(&self, status: u16) -> Answer {
+        match status {
+            401 => unauthenticated(),
+            429 => (self.throttled)(),
+            503 => refusal(
+                status,
+                "temporarily_unavailable",
+                "The server is overloaded.",
+            ),
+            500.. => refusal(status, "server_error", "Internal server error."),
+            _ => refusal(status, "invalid_request", "Request refused."),
+        }
+    }
+}
 
 /// An authorization server with a single client and the tokens issued to it.
 #[derive(Clone, Debug)]
@@ -110,7 +144,8 @@ pub enum ExpiresIn {
 /// A user's consent and the chain of refresh tokens issued from it.
 #[derive(Clone, Debug)]
 struct Consent {
-    scope: String,
+    /// The granted scope; `None` for the required one with a refresh token.
+    scope: Option<String>,
     newest: Option<String>,
     /// The previous token, while it is still valid.
     previous: Option<String>,
@@ -189,7 +224,7 @@ impl Authorization {
     /// Adds another user's consent with this first refresh token.
     pub fn grant(&mut self, refresh_token: impl Into<String>) {
         self.consents.push(Consent {
-            scope: "campaign_data offline_access".to_owned(),
+            scope: None,
             newest: Some(refresh_token.into()),
             previous: None,
         });
@@ -254,15 +289,9 @@ impl Authorization {
         waiting.is_some()
     }
 
-    /// Returns whether a request is for this server.
-    pub fn is_for(request: &Request) -> bool {
-        let path = request.path().strip_prefix(BASE);
-        path.is_some_and(|path| path.starts_with('/'))
-    }
-
-    /// Returns whether a request is for the token endpoint.
+    /// Returns whether a request is for a token endpoint.
     pub fn is_token_request(request: &Request) -> bool {
-        request.path() == TOKEN
+        request.field("grant_type").is_some()
     }
 
     /// Returns whether an API request carries a valid access token issued here. Using the token
@@ -289,10 +318,10 @@ impl Authorization {
     }
 
     /// Answers a request.
-    pub fn answer(&mut self, request: &Request) -> Answer {
-        let result = match request.path() {
-            TOKEN => self.token(request),
-            DEVICE => self.authorize_device(request),
+    pub(crate) fn answer(&mut self, api: &AuthorizationApi, request: &Request) -> Answer {
+        let result = match api.path(request) {
+            Some(path) if path == api.token_path => self.token(api, request),
+            Some(path) if path == api.device_path => self.authorize_device(api, request),
             _ => Err(refusal(404, "invalid_request", "No such endpoint.")),
         };
         match result {
@@ -300,20 +329,20 @@ impl Authorization {
         }
     }
 
-    fn token(&mut self, request: &Request) -> Result<Answer, Answer> {
+    fn token(&mut self, api: &AuthorizationApi, request: &Request) -> Result<Answer, Answer> {
         if self.rate_limited {
             let since = self
                 .let_through
                 .map(|last| request.at.saturating_duration_since(last));
             if since.is_some_and(|since| since < SPACING) {
-                return Err(throttled());
+                return Err((api.throttled)());
             }
         }
         self.let_through = Some(request.at);
         well_formed(request)?;
         self.authenticate(request)?;
         match required(request, "grant_type")? {
-            "refresh_token" => self.refresh(request),
+            "refresh_token" => self.refresh(api, request),
             DEVICE_GRANT => self.poll(request),
             _ => Err(refusal(
                 400,
@@ -338,21 +367,27 @@ impl Authorization {
             }
             None => id_is_right && !header && !secret_in_body,
         };
-        if authentic { Ok(()) } else { Err(error(401)) }
+        if authentic {
+            Ok(())
+        } else {
+            Err(unauthenticated())
+        }
     }
 
-    fn refresh(&mut self, request: &Request) -> Result<Answer, Answer> {
+    fn refresh(&mut self, api: &AuthorizationApi, request: &Request) -> Result<Answer, Answer> {
         let token = required(request, "refresh_token")?;
         *self.uses.entry(token.to_owned()).or_default() += 1;
         let mut consents = self.consents.iter_mut();
         let consent = consents
             .find(|consent| consent.accepts(token))
             .ok_or_else(|| invalid_grant("The refresh token is invalid or expired."))?;
+        let granted = consent.scope.clone();
+        let granted = granted.unwrap_or_else(|| format!("{} {OFFLINE}", api.required_scope));
         let scope = match request.field("scope") {
             // requesting fewer scopes than granted is allowed
-            Some(scope) if is_within(scope, consent.scope.split(' ')) => scope.to_owned(),
+            Some(scope) if is_within(scope, granted.split(' ')) => scope.to_owned(),
             Some(_) => return Err(invalid_scope()),
-            None => consent.scope.clone(),
+            None => granted,
         };
         let next = if self.rotating {
             let next = random(REFRESH_TOKEN_CHARS);
@@ -366,13 +401,20 @@ impl Authorization {
         Ok(self.issue(request.at, Some(token), next, &scope))
     }
 
-    fn authorize_device(&mut self, request: &Request) -> Result<Answer, Answer> {
+    fn authorize_device(
+        &mut self,
+        api: &AuthorizationApi,
+        request: &Request,
+    ) -> Result<Answer, Answer> {
         well_formed(request)?;
         self.authenticate(request)?;
-        // the vendor requires it even if the client authenticates with a header
+        // even if the client authenticates with a header
         required(request, "client_id")?;
         let scope = required(request, "scope")?;
-        if !is_within(scope, SCOPES) || !scope.split(' ').any(|one| one == "campaign_data") {
+        let mut scopes = scope.split(' ');
+        if !is_within(scope, api.scopes.iter().copied())
+            || !scopes.any(|one| one == api.required_scope)
+        {
             return Err(invalid_scope());
         }
         let device = Device {
@@ -453,11 +495,11 @@ impl Authorization {
         if self.new_consent_revokes {
             self.revoke_all();
         }
-        let offline = scope.split(' ').any(|one| one == "offline_access");
+        let offline = scope.split(' ').any(|one| one == OFFLINE);
         let refresh_token = offline.then(|| random(REFRESH_TOKEN_CHARS));
         let answer = self.issue(now, None, refresh_token.clone(), &scope);
         self.consents.push(Consent {
-            scope,
+            scope: Some(scope),
             newest: refresh_token,
             previous: None,
         });
@@ -502,25 +544,10 @@ impl Authorization {
     }
 }
 
-/// Returns the documented answer for a status other than 200.
-pub fn error(status: u16) -> Answer {
-    match status {
-        401 => refusal(
-            status,
-            "invalid_client",
-            "The client could not be authenticated.",
-        )
-        .with(WWW_AUTHENTICATE, "Basic realm=\"oauth2\"".to_owned()),
-        // sent by the gateway in front of the server
-        429 => throttled(),
-        503 => refusal(
-            status,
-            "temporarily_unavailable",
-            "The server is overloaded.",
-        ),
-        500.. => refusal(status, "server_error", "Internal server error."),
-        _ => refusal(status, "invalid_request", "Request refused."),
-    }
+fn unauthenticated() -> Answer {
+    let description = "The client could not be authenticated.";
+    let answer = refusal(401, "invalid_client", description);
+    answer.with(WWW_AUTHENTICATE, "Basic realm=\"oauth2\"".to_owned())
 }
 
 fn refusal(status: u16, error: &str, description: &str) -> Answer {
@@ -628,26 +655,23 @@ fn user_code() -> String {
     format!("{}-{}", four(), four())
 }
 
-/// Returns the rate limit answer of the gateway in front of the server.
-fn throttled() -> Answer {
-    Answer::json(
-        429,
-        json!({ "error_key": "throttled", "error_message": "Too Many Requests" }),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use hyper::{HeaderMap, header::CONTENT_TYPE};
 
     use super::{
-        super::{Fault, Simulator, State, answer::Content, bare::Bare},
+        super::{
+            Fault, Simulator, State,
+            answer::Content,
+            bare::{AUTHORIZATION as SERVER, Bare},
+        },
         *,
     };
 
     const FORM: &str = "application/x-www-form-urlencoded";
-    const API: &str =
-        "/v3/reports/summary_reports/sms_campaign_summaries?start_at=1970-01-01T00:00:00Z";
+    const API: &str = "/reports?page=1";
+    const TOKEN: &str = "/oauth/token";
+    const DEVICE: &str = "/oauth/device";
 
     /// Calls a server directly, with a clock of its own.
     struct Asker {
@@ -681,7 +705,7 @@ mod tests {
         }
 
         fn send(&mut self, request: &Request) -> (u16, Value) {
-            let answer = self.server.answer(request);
+            let answer = self.server.answer(&SERVER, request);
             let Content::Json(body) = answer.content else {
                 panic!("no JSON");
             };
@@ -758,7 +782,7 @@ mod tests {
         assert_eq!(api("static").await, 200);
         assert_eq!(api("first").await, 401);
         let request = client
-            .post(format!("{}/oauth2/default/v1/token", simulator.base_url()))
+            .post(simulator.base_url() + TOKEN)
             .header("content-type", FORM)
             .body("grant_type=refresh_token&refresh_token=first&client_id=demo-client");
         let response = request.send().await.unwrap();
@@ -767,7 +791,7 @@ mod tests {
         let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         assert_eq!(body["token_type"], "Bearer");
         assert_eq!(body["expires_in"], 86_400);
-        assert_eq!(body["scope"], "campaign_data offline_access");
+        assert_eq!(body["scope"], "reports offline_access");
         let access = text(&body, "access_token");
         assert_eq!(access.len(), ACCESS_TOKEN_CHARS);
         assert_eq!(api(&access).await, 200);
@@ -902,7 +926,7 @@ mod tests {
     fn a_scope_can_be_narrowed_but_not_widened() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
-        for (scope, expected) in [("campaign_data", 200), ("contact_data", 400)] {
+        for (scope, expected) in [("reports", 200), ("contacts", 400)] {
             let fields = [
                 ("grant_type", "refresh_token"),
                 ("refresh_token", "first"),
@@ -930,9 +954,7 @@ mod tests {
                 asker.pass(seconds);
                 let (status, body) = asker.refresh("first");
                 if status != 200 {
-                    let throttled =
-                        json!({ "error_key": "throttled", "error_message": "Too Many Requests" });
-                    assert_eq!(body, throttled);
+                    assert_eq!(body, json!({ "slow": "down" }));
                 }
                 status
             })
@@ -977,7 +999,7 @@ mod tests {
         }
         let other = asker.request(TOKEN, &[id, ("grant_type", "client_credentials")]);
         assert_eq!(asker.send(&other).1["error"], "unsupported_grant_type");
-        let elsewhere = asker.request("/oauth2/default/v1/authorize", &[id]);
+        let elsewhere = asker.request("/oauth/authorize", &[id]);
         assert_eq!(asker.send(&elsewhere).0, 404);
         assert_eq!(asker.send(&good).0, 200);
     }
@@ -1048,7 +1070,7 @@ mod tests {
 
         let in_body = [&grant[..], &[id, ("client_secret", "50 %:+&=")]].concat();
         let request = asker.request(TOKEN, &in_body);
-        let answer = asker.server.answer(&request);
+        let answer = asker.server.answer(&SERVER, &request);
         assert_eq!(answer.status, 401);
         assert!(
             answer
@@ -1061,7 +1083,7 @@ mod tests {
     #[test]
     fn a_device_gets_tokens_once_its_user_approves() {
         let mut asker = Asker::new();
-        let device = asker.device("campaign_data offline_access");
+        let device = asker.device("reports offline_access");
         assert_eq!(device["expires_in"], 600);
         assert_eq!(device["interval"], 5);
         let code = text(&device, "user_code");
@@ -1075,7 +1097,7 @@ mod tests {
         assert!(!asker.server.approve(&code), "it is decided");
         let (status, body) = asker.poll(&device);
         assert_eq!(status, 200, "{body}");
-        assert_eq!(body["scope"], "campaign_data offline_access");
+        assert_eq!(body["scope"], "reports offline_access");
         assert!(asker.admits(&text(&body, "access_token")));
         let refresh_token = text(&body, "refresh_token");
         assert_eq!(asker.server.refresh_tokens(), ["first", &refresh_token]);
@@ -1087,11 +1109,11 @@ mod tests {
     #[test]
     fn a_device_code_can_be_denied_or_expire() {
         let mut asker = Asker::new();
-        let device = asker.device("campaign_data");
+        let device = asker.device("reports");
         let code = asker.server.user_codes().remove(0);
         assert!(asker.server.deny(&code));
         assert_eq!(asker.poll_error(&device), "access_denied");
-        let device = asker.device("campaign_data");
+        let device = asker.device("reports");
         asker.pass(600.0);
         assert_eq!(asker.poll_error(&device), "expired_token");
     }
@@ -1101,7 +1123,7 @@ mod tests {
         let mut asker = Asker::new();
         asker.server.pending_polls = Some(2);
         asker.server.interval = None;
-        let device = asker.device("campaign_data");
+        let device = asker.device("reports");
         assert!(device.get("interval").is_none());
         assert_eq!(asker.poll_error(&device), "authorization_pending");
         assert_eq!(asker.poll_error(&device), "authorization_pending");
@@ -1115,7 +1137,7 @@ mod tests {
         let mut asker = Asker::new();
         asker.server.interval = Some(1);
         asker.server.slows_down = true;
-        let device = asker.device("campaign_data");
+        let device = asker.device("reports");
         assert_eq!(asker.poll_error(&device), "authorization_pending");
         asker.pass(0.9);
         assert_eq!(asker.poll_error(&device), "slow_down");
@@ -1130,11 +1152,7 @@ mod tests {
     #[test]
     fn device_requests_are_validated() {
         let mut asker = Asker::new();
-        for scope in [
-            "offline_access",
-            "campaign_data everything",
-            "campaign_data+x",
-        ] {
+        for scope in ["offline_access", "reports everything", "reports+x"] {
             let (status, body) = asker.ask(DEVICE, &[("scope", scope)]);
             assert_eq!((status, &body["error"]), (400, &json!("invalid_scope")));
         }
@@ -1146,7 +1164,7 @@ mod tests {
         asker.server.pending_polls = Some(0);
         for (revokes, usable) in [(false, true), (true, false)] {
             asker.server.new_consent_revokes = revokes;
-            let device = asker.device("campaign_data offline_access");
+            let device = asker.device("reports offline_access");
             let (status, body) = asker.poll(&device);
             assert_eq!(status, 200);
             assert_eq!(asker.server.is_usable("first"), usable);

@@ -5,7 +5,7 @@
 //! networks and platforms fail.
 
 pub mod answer;
-pub mod authorization;
+mod authorization;
 mod campaign;
 mod fault;
 mod request;
@@ -26,7 +26,7 @@ use tokio::{
 use answer::{Answer, Body, Reply};
 use serde_json::Value;
 
-pub use authorization::{Authorization, ExpiresIn};
+pub use authorization::{Authorization, AuthorizationApi, ExpiresIn};
 pub use campaign::{Campaign, Channel, Counts};
 pub use fault::{Fault, FaultPlan};
 pub use request::Request;
@@ -55,9 +55,9 @@ pub trait Api: fmt::Debug + Send + Sync {
     /// Sets the link to the next page. Does nothing if pages have no links.
     fn link(&self, _page: &mut Value, _href: &str) {}
 
-    /// Returns whether the same port serves an authorization server.
-    fn has_authorization(&self) -> bool {
-        false
+    /// Returns the authorization server on the same port; `None` if there is none.
+    fn authorization(&self) -> Option<&'static AuthorizationApi> {
+        None
     }
 
     /// Returns the characteristics of accounts at this API.
@@ -71,43 +71,41 @@ pub trait Api: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug)]
 enum Server {
     Api(&'static dyn Api),
-    Authorization,
+    Authorization(&'static AuthorizationApi),
 }
 
 impl Server {
     fn of(api: &'static dyn Api, request: &Request) -> Self {
-        if api.has_authorization() && Authorization::is_for(request) {
-            Self::Authorization
-        } else {
-            Self::Api(api)
-        }
+        let authorization = api.authorization();
+        let authorization = authorization.filter(|server| server.serves(request));
+        authorization.map_or(Self::Api(api), Self::Authorization)
     }
 
     fn answer(self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
         match self {
             Self::Api(api) => api.answer(state, now, request),
-            Self::Authorization => state.authorization.answer(request),
+            Self::Authorization(server) => state.authorization.answer(server, request),
         }
     }
 
     fn error(self, status: u16) -> Answer {
         match self {
             Self::Api(api) => api.error(status),
-            Self::Authorization => authorization::error(status),
+            Self::Authorization(server) => server.error(status),
         }
     }
 
     fn quota_exceeded(self) -> Answer {
         match self {
             Self::Api(api) => api.quota_exceeded(),
-            Self::Authorization => self.error(429),
+            Self::Authorization(server) => server.error(429),
         }
     }
 
     fn counts(self) -> &'static [&'static str] {
         match self {
             Self::Api(api) => api.counts(),
-            Self::Authorization => &[],
+            Self::Authorization(_) => &[],
         }
     }
 
@@ -120,7 +118,7 @@ impl Server {
     fn plan(self, state: &mut State) -> &mut Option<FaultPlan> {
         match self {
             Self::Api(_) => &mut state.fault,
-            Self::Authorization => &mut state.authorization.fault,
+            Self::Authorization(_) => &mut state.authorization.fault,
         }
     }
 }
@@ -279,6 +277,15 @@ mod bare {
 
     use super::*;
 
+    pub(crate) const AUTHORIZATION: AuthorizationApi = AuthorizationApi {
+        base: "/oauth",
+        token_path: "/token",
+        device_path: "/device",
+        scopes: &["reports", "contacts", "offline_access"],
+        required_scope: "reports",
+        throttled: || Answer::json(429, json!({ "slow": "down" })),
+    };
+
     /// An empty API behind an authorization server.
     #[derive(Debug)]
     pub(crate) struct Bare;
@@ -306,8 +313,8 @@ mod bare {
             &[]
         }
 
-        fn has_authorization(&self) -> bool {
-            true
+        fn authorization(&self) -> Option<&'static AuthorizationApi> {
+            Some(&AUTHORIZATION)
         }
 
         fn habits(&self) -> Habits {

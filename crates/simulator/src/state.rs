@@ -7,7 +7,6 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::{Authorization, Campaign, FaultPlan, Request, World};
@@ -23,20 +22,16 @@ pub struct State {
     pub token: String,
     /// The authorization server, for APIs that have one.
     pub authorization: Authorization,
-    /// The app ID, for APIs whose path contains one.
-    pub app_id: String,
-    /// The time zone, for APIs that use local time.
-    pub time_zone: Tz,
     /// The account's campaigns.
     pub campaigns: Campaigns,
     /// The current time as the provider sees it; `None` uses the system clock.
     pub present: Option<DateTime<Utc>>,
     /// Raw items listed before the campaigns regardless of the window, for malformed items.
     pub items: Vec<Value>,
-    /// The credit balance of an account with fixed campaigns; `None` if unlimited.
+    /// The credit balance of an account with fixed campaigns, for APIs that report it; `None` if
+    /// unlimited.
     pub credits: Option<u64>,
-    /// An offset added to reported percentages and delivery rates, to make them contradict the
-    /// counts.
+    /// Percentage points added to the rates that an API reports, to make them contradict the counts.
     pub percents_off_by: f64,
     /// The faults of the API; the authorization server has its own.
     pub fault: Option<FaultPlan>,
@@ -54,8 +49,6 @@ impl State {
         Self {
             token: token.into(),
             authorization: Authorization::default(),
-            app_id: "demo-app".to_owned(),
-            time_zone: chrono_tz::Europe::Paris,
             campaigns: campaigns.into(),
             present: None,
             items: Vec::new(),
@@ -167,24 +160,25 @@ mod tests {
         let start = Instant::now();
         let mut state = State::new("secret", Vec::new());
         assert_eq!(state.most_token_requests_in_a_second(), 0);
-        let mut ask = |path: &str, millis| {
+        let mut ask = |form: &[(&str, &str)], millis| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             state.count(Request {
                 method: "POST".to_owned(),
-                path_and_query: path.to_owned(),
+                path_and_query: "/".to_owned(),
                 headers: HeaderMap::new(),
-                form: Vec::new(),
+                form: form.iter().map(owned).collect(),
                 at: start + Duration::from_millis(millis),
             });
             state.most_token_requests_in_a_second()
         };
-        let token = "/oauth2/default/v1/token";
-        assert_eq!(ask("/v3/reports", 0), 0);
-        assert_eq!(ask(token, 0), 1);
-        assert_eq!(ask(token, 1_000), 1);
-        assert_eq!(ask(token, 2_500), 1);
-        assert_eq!(ask(token, 1_999), 2);
-        assert_eq!(ask(token, 2_900), 3);
-        assert_eq!(ask(token, 9_000), 3);
+        let token = [("grant_type", "refresh_token")];
+        assert_eq!(ask(&[("scope", "reports")], 0), 0);
+        assert_eq!(ask(&token, 0), 1);
+        assert_eq!(ask(&token, 1_000), 1);
+        assert_eq!(ask(&token, 2_500), 1);
+        assert_eq!(ask(&token, 1_999), 2);
+        assert_eq!(ask(&token, 2_900), 3);
+        assert_eq!(ask(&token, 9_000), 3);
         let all = state.most_requests_within(Duration::from_millis(1), |_| true);
         assert_eq!(all, 2);
     }

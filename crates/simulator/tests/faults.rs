@@ -339,8 +339,11 @@ async fn a_late_answer_is_correct_and_takes_effect_first() {
 
 /// Refreshes the token `first`.
 async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
+    let AuthorizationApi {
+        base, token_path, ..
+    } = simulator.api().authorization().unwrap();
     let request = Client::new()
-        .post(simulator.base_url() + "/oauth2/default/v1/token")
+        .post(format!("{}{base}{token_path}", simulator.base_url()))
         .header("content-type", "application/x-www-form-urlencoded")
         .body("grant_type=refresh_token&refresh_token=first&client_id=demo-client");
     request.send().await

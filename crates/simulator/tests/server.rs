@@ -120,9 +120,15 @@ async fn dropping_the_simulator_closes_the_port() {
 
 #[tokio::test]
 async fn an_api_without_an_authorization_server_answers_itself() {
+    let other = NATIVE
+        .iter()
+        .find_map(|kind| kind.simulated.authorization());
+    let AuthorizationApi {
+        base, token_path, ..
+    } = other.unwrap();
     let state = State::new("static", Vec::new());
     let simulator = Simulator::start(api("smsup"), state).await.unwrap();
-    let token = simulator.base_url() + "/oauth2/default/v1/token";
+    let token = format!("{}{base}{token_path}", simulator.base_url());
     let answer = reqwest::Client::new().post(token).send().await.unwrap();
     let text = answer.text().await.unwrap();
     assert!(text.contains("Authentication error"), "{text}");

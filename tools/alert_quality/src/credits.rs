@@ -1,6 +1,6 @@
 //! Credits of an account: cost of its campaigns, and purchases.
 
-use crate::month::{ACCOUNTS, LOOKBACK, MONTH, Month, Provider, What};
+use crate::month::{LOOKBACK, MONTH, Month, What};
 use crate::sending::DAY;
 
 /// Minimum credits kept by buyers, in days at the usual rate; twice the alert's four.
@@ -20,10 +20,10 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
-    /// Returns the credits of an account, if its provider has any.
+    /// Returns the credits of an account, if its provider reports them.
     pub(crate) fn of(month: &Month, place: usize) -> Option<Self> {
-        let account = ACCOUNTS.get(place)?;
-        if account.provider != Provider::Smsup {
+        let kind = month.kinds.get(place)?;
+        if !kind.fills("campaign_account_credits") {
             return None;
         }
         let spent = spending(month, place);

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use campaign_exporter::campaign::counts::{Count, Counts};
-use campaign_exporter::campaign::{Campaign, Channel};
+use campaign_exporter::campaign::Campaign;
 use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
-use campaign_exporter::provider::native;
+use campaign_exporter::provider::{self, native};
 use campaign_exporter::state::snapshot::{
     Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
 };
@@ -26,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::chance::Chance;
 use crate::credits::Credits;
-use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Provider, Trouble, What};
+use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Token, Trouble, What};
 use crate::sending::{DAY, Sending};
 use crate::series::{Series, Timeline};
 
@@ -55,20 +54,20 @@ fn moment(minute: i64) -> DateTime<Utc> {
 }
 
 /// Returns the configuration of all accounts.
-const CONFIGURATION: &str = "\
-global: {lookback: 16d, requests_per_day: 10000}
-accounts:
-- {name: shoes-ch, provider: smsup, token_env: TOKEN}
-- {name: bank-fr, provider: smsup, token_env: TOKEN}
-- {name: club-de, provider: smsup, token_env: TOKEN}
-- {name: desk-hk, provider: cinnox, base_url: 'https://hk.example.com', app_id: a, token_env: TOKEN}
-- {name: hotel-tw, provider: cinnox, base_url: 'https://tw.example.com', app_id: b, token_env: TOKEN, channels: [whatsapp]}
-- {name: spring-us, provider: constant_contact, client_id: c, access_token_env: TOKEN}
-- {name: shop-uk, provider: constant_contact, client_id: d, access_token_env: TOKEN}
-- {name: charity-us, provider: constant_contact, client_id: e, access_token_env: TOKEN}
-- {name: new-it, provider: smsup, token_env: TOKEN}
-- {name: pilot-sg, provider: cinnox, base_url: 'https://sg.example.com', app_id: f, token_env: TOKEN}
-";
+fn configuration() -> String {
+    let global =
+        format!("global: {{lookback: 16d, requests_per_day: {REQUESTS_A_DAY}}}\naccounts:\n");
+    let accounts = ACCOUNTS.iter().map(|account| {
+        let Account {
+            name,
+            provider,
+            keys,
+            ..
+        } = account;
+        format!("- {{name: {name}, provider: {provider}, {keys}}}\n")
+    });
+    global + &accounts.collect::<String>()
+}
 
 /// Result of a poll.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +95,7 @@ pub(crate) struct Known {
 /// Simulates the exporter for a month, and records the metrics with these names.
 pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
     let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(CONFIGURATION.as_bytes())?;
+    file.write_all(configuration().as_bytes())?;
     let config = Config::load(file.path(), &native(), None)?;
     let clock = Instant::now();
     let mut accounts = Vec::new();
@@ -151,7 +150,10 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
-                ("provider", "smsup"),
+                (
+                    "provider",
+                    ACCOUNTS.first().map_or("", |account| account.provider),
+                ),
                 ("account", "shoes-hc"),
             ];
             others.push(sample("campaign_threshold", labels, 0.95));
@@ -296,6 +298,15 @@ impl<'a> Polled<'a> {
         Ok(changed)
     }
 
+    fn kind(&self) -> &provider::Kind {
+        self.configured.provider.kind()
+    }
+
+    /// Returns whether the provider limits the requests of a day.
+    fn has_quota(&self) -> bool {
+        self.kind().limits.per_day.is_some()
+    }
+
     fn instant(&self, second: i64) -> Instant {
         self.clock + Duration::from_secs(u64::try_from(second).unwrap_or_default())
     }
@@ -335,12 +346,11 @@ impl<'a> Polled<'a> {
         Ok(())
     }
 
-    /// Constant Contact tokens are renewed after 19 of their 24 hours. SMSUp tokens contain their expiry
-    /// and are renewed manually.
+    /// Renews the token, or states its expiry.
     fn renew_token(&mut self, minute: i64) {
         let stuck = self.has(minute, |what| matches!(what, What::TokenNotRenewed));
-        match self.account.provider {
-            Provider::ConstantContact => {
+        match self.account.token {
+            Token::Renewed => {
                 let due = self
                     .token_expiry
                     .is_none_or(|expiry| minute >= expiry - TOKEN_LIVES + TOKEN_RENEWED);
@@ -348,7 +358,7 @@ impl<'a> Polled<'a> {
                     self.token_expiry = Some(minute + TOKEN_LIVES);
                 }
             }
-            Provider::Smsup => {
+            Token::Dated => {
                 let mut troubles = self.troubles.iter();
                 let runs_out = troubles.find(|trouble| {
                     matches!(trouble.what, What::TokenNotRenewed) && minute < trouble.until
@@ -356,7 +366,7 @@ impl<'a> Polled<'a> {
                 let expiry = runs_out.map_or(MONTH + 90 * DAY, |trouble| trouble.from + 3 * DAY);
                 self.token_expiry = Some(expiry);
             }
-            Provider::Cinnox => {}
+            Token::Opaque => {}
         }
     }
 
@@ -365,7 +375,7 @@ impl<'a> Polled<'a> {
         if self.token_expiry.is_some_and(|expiry| expiry <= minute) {
             return Some("auth");
         }
-        if self.account.provider == Provider::ConstantContact {
+        if self.has_quota() {
             let many = self.on(minute).find_map(|what| match what {
                 What::Requests(requests) => Some(requests),
                 _ => None,
@@ -384,7 +394,7 @@ impl<'a> Polled<'a> {
 
     /// Returns the data that the provider reports at a minute.
     fn read(&self, minute: i64) -> Data {
-        let lists_planned = self.account.provider == Provider::Smsup;
+        let lists_planned = self.kind().fills("campaign_scheduled_timestamp_seconds");
         let mut campaigns: Vec<_> = self
             .sendings
             .iter()
@@ -413,60 +423,33 @@ impl<'a> Polled<'a> {
         }
     }
 
-    /// Returns a campaign with exactly the counts that its provider reports, per the table in README.md.
+    /// Returns a campaign with exactly the data that its provider reports.
     fn reported(&self, sending: &Sending, minute: i64) -> Campaign {
+        let kind = self.kind();
         let counted = sending.counted(minute);
         let begun = sending.age(minute).is_some();
+        let planned = |metric: &str, at: i64| (!begun && kind.fills(metric)).then(|| moment(at));
+        let ratio = counted.deliveries as f64 / counted.attempted.max(1) as f64;
+        // percentages have two decimals
+        let percent = ((ratio + sending.reported_off) * 10_000.0).round() / 100.0;
+        let reports_ratio = begun && kind.fills("campaign_reported_delivery_ratio");
+        let reports_cost = kind.fills("campaign_cost_credits");
         let mut campaign = Campaign {
             id: sending.id.clone(),
             name: sending.id.as_str().into(),
             channel: sending.channel.clone(),
+            status: (!kind.statuses.is_empty()).then_some(counted.status),
             last_sent: sending.sent.filter(|_| begun).map(moment),
+            scheduled: planned("campaign_scheduled_timestamp_seconds", sending.scheduled),
+            created: planned("campaign_created_timestamp_seconds", sending.created),
+            cost_credits: reports_cost.then_some(sending.recipients as f64),
+            reported_delivery_ratio: reports_ratio.then_some(percent.max(0.0) / 100.0),
             ..Campaign::default()
         };
-        let deliveries = Some(counted.deliveries);
-        match self.account.provider {
-            Provider::ConstantContact => {
-                campaign.counts = Counts::from([
-                    (Count::Sends, Some(counted.attempted)),
-                    (Count::Deliveries, deliveries),
-                    (Count::Clicks, Some(counted.clicks)),
-                    (
-                        Count::Bounces,
-                        Some(counted.bounces).filter(|_| self.account.reports_bounces),
-                    ),
-                    (Count::OptOuts, Some(counted.opt_outs)),
-                ]);
-            }
-            Provider::Cinnox => {
-                campaign.counts = Counts::from([
-                    (Count::Recipients, Some(sending.recipients)),
-                    (Count::Deliveries, deliveries),
-                ]);
-                if sending.channel == Channel::Whatsapp {
-                    campaign.counts.set(Count::Bounces, Some(counted.bounces));
-                    campaign.counts.set(Count::Pending, Some(counted.pending));
-                    campaign.counts.set(Count::Reads, Some(counted.reads));
-                    campaign.counts.set(Count::Replies, Some(counted.replies));
-                }
-            }
-            Provider::Smsup => {
-                campaign.status = Some(counted.status);
-                campaign.scheduled = (!begun).then(|| moment(sending.scheduled));
-                campaign.created = (!begun).then(|| moment(sending.created));
-                campaign.counts = Counts::from([
-                    (Count::Recipients, Some(sending.recipients)),
-                    (Count::Sends, Some(counted.attempted)),
-                    (Count::Deliveries, deliveries),
-                    (Count::Bounces, Some(counted.bounces)),
-                    (Count::OptOuts, Some(counted.opt_outs)),
-                ]);
-                campaign.cost_credits = Some(sending.recipients as f64);
-                let ratio = counted.deliveries as f64 / counted.attempted.max(1) as f64;
-                // percentages have two decimals
-                let percent = ((ratio + sending.reported_off) * 10_000.0).round() / 100.0;
-                campaign.reported_delivery_ratio = begun.then_some(percent.max(0.0) / 100.0);
-            }
+        for (count, _) in &kind.counts {
+            let reports = self.account.reports(kind, *count, &sending.channel);
+            let value = counted.get(*count).filter(|_| reports);
+            campaign.counts.set(*count, value);
         }
         campaign
     }
@@ -481,7 +464,7 @@ impl<'a> Polled<'a> {
         let mut samples = samples(&text)?;
         // samples of the exporter itself are scraped once
         samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
-        if self.account.provider == Provider::ConstantContact {
+        if self.has_quota() {
             // quota gauges belong to applications, which use the system clock
             let labels = [
                 ("provider", &**self.configured.provider.name()),

@@ -6,10 +6,12 @@
 use std::fmt;
 
 use anyhow::{Context, Result};
-use campaign_exporter::campaign::Channel;
+use campaign_exporter::campaign::counts::Count;
+use campaign_exporter::campaign::{Channel, Status};
+use campaign_exporter::provider;
 
 use crate::chance::{Chance, minutes, whole};
-use crate::month::{ACCOUNTS, LOOKBACK, MONTH, Month, NEVER_READ, Provider, Trouble, What};
+use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, NEVER_READ, Token, Trouble, What};
 use crate::sending::{DAY, Recount, Sending, Stall};
 
 const HOUR: i64 = 60;
@@ -170,10 +172,7 @@ impl Planter<'_> {
             | Kind::Dropped
             | Kind::Unreadable
             | Kind::Contradiction => self.reading(kind),
-            Kind::Credits => {
-                self.credits();
-                Some(())
-            }
+            Kind::Credits => self.credits(),
             Kind::CreditsScheduled => self.planned_too_much(),
             Kind::Delivery(_)
             | Kind::Bounces(_)
@@ -233,6 +232,39 @@ impl Planter<'_> {
         (0..ATTEMPTS).find_map(|_| attempt(self))
     }
 
+    /// Returns the accounts that fit.
+    fn with(&self, fits: impl Fn(&Account, &provider::Kind) -> bool) -> Vec<usize> {
+        let accounts = ACCOUNTS.iter().zip(&self.month.kinds).enumerate();
+        let accounts = accounts.filter(|(_, (account, kind))| fits(account, kind));
+        accounts.map(|(place, _)| place).collect()
+    }
+
+    /// Returns the accounts in which an incident of an account can be planted.
+    fn places(&self, kind: Kind) -> Vec<usize> {
+        // twice a day, so that there are several campaigns
+        let is_busy = |account: &Account| account.per_week() > 12.0;
+        match kind {
+            Kind::AccountDelivery(_) => self.with(|account, _| is_busy(account)),
+            Kind::AccountBounces(_) => self.with(|account, kind| {
+                is_busy(account) && account.reports(kind, Count::Bounces, &Channel::Sms)
+            }),
+            Kind::Credits | Kind::CreditsScheduled => {
+                self.with(|_, kind| kind.fills("campaign_account_credits"))
+            }
+            Kind::Quota => self.with(|_, kind| kind.limits.per_day.is_some()),
+            Kind::Contradiction => self.with(|_, kind| !kind.rates.is_empty()),
+            Kind::TokenNotRenewed => self.with(|account, _| account.token == Token::Renewed),
+            Kind::TokenRunsOut => {
+                self.with(|account, _| account.token == Token::Dated && account.per_week() > 0.0)
+            }
+            Kind::Auth => (0..NEVER_READ).collect(),
+            Kind::NeverRead => vec![NEVER_READ],
+            Kind::Stale(Depth::Critical) => vec![0],
+            Kind::Dropped | Kind::Unreadable => vec![0, 3, 5],
+            _ => vec![0, 1, 3, 4, 5, 6, 7],
+        }
+    }
+
     /// Plants incidents of the exporter itself. They occur at night, when no campaign is due for evaluation,
     /// so that they do not delay other alerts.
     fn service(&mut self, kind: Kind) -> Option<()> {
@@ -260,11 +292,12 @@ impl Planter<'_> {
     /// Plants incidents that affect the polls of an account.
     fn reading(&mut self, kind: Kind) -> Option<()> {
         let fails = |reason| What::Fails { reason, part: 1.0 };
-        let (lasts, what, places): (_, _, &[usize]) = match kind {
+        let places = self.places(kind);
+        let (lasts, what) = match kind {
             // longer than three polls and the `for` of five minutes, shorter than an hour
-            Kind::Stale(Depth::Warning) => ((30, 55), fails("network"), &[0, 1, 3, 4, 5, 6, 7]),
+            Kind::Stale(Depth::Warning) => ((30, 55), fails("network")),
             // partial outage of a provider
-            Kind::Stale(Depth::Critical) => ((2 * HOUR, 6 * HOUR), fails("server"), &[0]),
+            Kind::Stale(Depth::Critical) => ((2 * HOUR, 6 * HOUR), fails("server")),
             Kind::Flapping => (
                 (3 * HOUR, 8 * HOUR),
                 What::Fails {
@@ -272,25 +305,20 @@ impl Planter<'_> {
                     // most polls fail, some succeed
                     part: 0.0,
                 },
-                &[0, 1, 3, 4, 5, 6, 7],
             ),
             // until a new token is supplied during working hours
-            Kind::Auth => (
-                (HOUR, 8 * HOUR),
-                fails("auth"),
-                &[0, 1, 2, 3, 4, 5, 6, 7, 8],
-            ),
-            Kind::Quota => ((20 * HOUR, 20 * HOUR + 1), What::Requests(0.0), &[5, 6, 7]),
+            Kind::Auth => ((HOUR, 8 * HOUR), fails("auth")),
+            Kind::Quota => ((20 * HOUR, 20 * HOUR + 1), What::Requests(0.0)),
             // renewal fails for some hours before the token expires
-            Kind::TokenNotRenewed => ((30 * HOUR, 31 * HOUR), What::TokenNotRenewed, &[5, 6, 7]),
-            Kind::TokenRunsOut => ((12 * HOUR, 48 * HOUR), What::TokenNotRenewed, &[0, 1, 2]),
-            Kind::Dropped => ((3 * HOUR, 12 * HOUR), What::Dropped, &[0, 3, 5]),
-            Kind::Unreadable => ((2 * HOUR, 8 * HOUR), What::Unreadable, &[0, 3, 5]),
-            Kind::Contradiction => ((7 * HOUR, 12 * HOUR), What::Contradicted, &[5, 6, 7]),
-            _ => ((2 * DAY, 4 * DAY), What::Unconfigured, &[NEVER_READ]),
+            Kind::TokenNotRenewed => ((30 * HOUR, 31 * HOUR), What::TokenNotRenewed),
+            Kind::TokenRunsOut => ((12 * HOUR, 48 * HOUR), What::TokenNotRenewed),
+            Kind::Dropped => ((3 * HOUR, 12 * HOUR), What::Dropped),
+            Kind::Unreadable => ((2 * HOUR, 8 * HOUR), What::Unreadable),
+            Kind::Contradiction => ((7 * HOUR, 12 * HOUR), What::Contradicted),
+            _ => ((2 * DAY, 4 * DAY), What::Unconfigured),
         };
         self.find(|planter| {
-            let place = *planter.chance.one_of(places)?;
+            let place = *planter.chance.one_of(&places)?;
             let mut from = planter.chance.minute((2 * DAY, MONTH - 5 * DAY));
             let what = match what {
                 What::Fails { reason, part } if part <= 0.0 => What::Fails {
@@ -306,9 +334,10 @@ impl Planter<'_> {
             };
             let until = from + planter.chance.minute(lasts);
             // an outage affects all accounts of the provider
-            let hit: &[usize] = match kind {
-                Kind::Stale(Depth::Critical) => &[0, 1, 2, 8],
-                _ => &[place],
+            let provider = ACCOUNTS.get(place)?.provider;
+            let hit = match kind {
+                Kind::Stale(Depth::Critical) => planter.with(|at, _| at.provider == provider),
+                _ => vec![place],
             };
             let free = |account: &usize| {
                 planter.is_free(Some(*account), from - 2 * HOUR, until + 2 * HOUR)
@@ -316,7 +345,7 @@ impl Planter<'_> {
             if !hit.iter().all(free) {
                 return None;
             }
-            for account in hit {
+            for account in &hit {
                 // incidents that do not affect the figures of campaigns may overlap those of campaigns
                 if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
                     planter.take(Some(*account), from, until)?;
@@ -341,13 +370,9 @@ impl Planter<'_> {
     /// Plants a bit more than a day on which all campaigns of an account do badly, because of its route or
     /// sender rather than a list.
     fn spell(&mut self, kind: Kind) -> Option<()> {
-        // accounts that send at least twice a day, so that there are several campaigns
-        let places: &[usize] = match kind {
-            Kind::AccountDelivery(_) => &[0, 3, 5],
-            _ => &[0, 5],
-        };
+        let places = self.places(kind);
         self.find(|planter| {
-            let place = *planter.chance.one_of(places)?;
+            let place = *planter.chance.one_of(&places)?;
             let day = planter.chance.minute((3, MONTH / DAY - 3)) * DAY;
             let (from, until) = (day + 6 * HOUR, day + planter.chance.minute((30, 36)) * HOUR);
             let first_sends = planter.month.first_sends.clone();
@@ -410,16 +435,10 @@ impl Planter<'_> {
             if self.month.first_sends.contains(&sending.id) {
                 return None;
             }
+            let provider = self.month.kinds.get(place)?;
             if !(DAY..MONTH - 2 * DAY).contains(&sent)
-                || !can_have(kind, account.provider, &sending)
+                || !can_have(kind, account, provider, &sending)
             {
-                return None;
-            }
-            if kind == Kind::Clicks && account.name == "shop-uk" {
-                // not detectable if some campaigns have no link
-                return None;
-            }
-            if matches!(kind, Kind::Bounces(_)) && !account.reports_bounces {
                 return None;
             }
             let until = match kind {
@@ -543,25 +562,28 @@ impl Planter<'_> {
     }
 
     /// Plants a time without purchases of credits.
-    fn credits(&mut self) {
-        let place = 0;
+    fn credits(&mut self) -> Option<()> {
+        let place = *self.places(Kind::Credits).first()?;
         let from = self.chance.minute((8 * DAY, 9 * DAY));
         let until = MONTH - 3 * DAY;
         self.trouble(Some(place), from, until, What::NoTopUps);
         self.happened(Kind::Credits, Some(place), from, until);
+        Some(())
     }
 
     /// Plants a scheduled campaign that costs more than the remaining credits.
     fn planned_too_much(&mut self) -> Option<()> {
-        const PLACE: usize = 1;
+        // the first does not buy credits for a while
+        let place = *self.places(Kind::CreditsScheduled).get(1)?;
         self.find(|planter| {
             let day = planter.chance.minute((5, MONTH / DAY - 5)) * DAY;
             let created = day + planter.chance.minute((9 * HOUR, 16 * HOUR));
             let until = created + planter.chance.minute((3 * HOUR, 12 * HOUR));
-            planter.take(Some(PLACE), created, until)?;
+            planter.take(Some(place), created, until)?;
             let id = format!("too-much-{}", day / DAY + LOOKBACK / DAY);
-            let account = ACCOUNTS.get(PLACE)?;
-            let mut sending = account.sending(PLACE, id.clone(), created, &mut planter.chance);
+            let (account, kind) = (ACCOUNTS.get(place)?, planter.month.kinds.get(place)?);
+            let chance = &mut planter.chance;
+            let mut sending = account.sending(place, kind, id.clone(), created, chance);
             sending.created = created;
             sending.scheduled = created + 30 * HOUR;
             sending.moderated_until = None;
@@ -570,7 +592,7 @@ impl Planter<'_> {
             // an account never has more than a million credits; see `credits`
             sending.recipients = whole(planter.chance.between((1_500_000.0, 3_000_000.0)));
             planter.month.sendings.push(sending);
-            planter.happened(Kind::CreditsScheduled, Some(PLACE), created, until);
+            planter.happened(Kind::CreditsScheduled, Some(place), created, until);
             planter.planted.last_mut()?.campaigns = vec![id];
             Some(())
         })
@@ -578,20 +600,21 @@ impl Planter<'_> {
 }
 
 /// Returns whether the provider of a campaign reports what is needed to detect this incident.
-fn can_have(kind: Kind, provider: Provider, sending: &Sending) -> bool {
-    let whatsapp = sending.channel == Channel::Whatsapp;
+fn can_have(kind: Kind, account: &Account, provider: &provider::Kind, sending: &Sending) -> bool {
+    let reports = |count| account.reports(provider, count, &sending.channel);
     let untouched = sending.stall.is_none() && sending.denied.is_none();
     untouched
         && match kind {
-            Kind::Bounces(_) => whatsapp || provider != Provider::Cinnox,
-            Kind::OptOuts(_) => provider != Provider::Cinnox,
-            Kind::Clicks => provider == Provider::ConstantContact,
-            Kind::Reads => whatsapp,
-            Kind::Moderation
-            | Kind::Stalled
-            | Kind::Overdue
-            | Kind::Denied
-            | Kind::Disagreement => provider == Provider::Smsup,
+            Kind::Bounces(_) => reports(Count::Bounces),
+            Kind::OptOuts(_) => reports(Count::OptOuts),
+            // not detectable if some campaigns have no link
+            Kind::Clicks => reports(Count::Clicks) && account.without_link <= 0.0,
+            Kind::Reads => reports(Count::Reads),
+            Kind::Moderation => provider.statuses.contains(&Status::InModeration),
+            Kind::Stalled => provider.statuses.contains(&Status::InProgress),
+            Kind::Overdue => provider.fills("campaign_scheduled_timestamp_seconds"),
+            Kind::Denied => provider.statuses.contains(&Status::Denied),
+            Kind::Disagreement => provider.fills("campaign_reported_delivery_ratio"),
             _ => true,
         }
 }

@@ -88,7 +88,7 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
     wanted.extend(rules::words(&rivals));
 
     let began = Instant::now();
-    let mut month = Month::ordinary(seed);
+    let mut month = Month::ordinary(seed)?;
     let incidents = incident::plant(&mut month)?;
     let scraped = exporter::live(&month, &wanted)?;
     progress(began, "month simulated");

@@ -1,6 +1,11 @@
 //! A month of several accounts: campaigns, and events that must not cause alerts.
 
-use campaign_exporter::campaign::Channel;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use campaign_exporter::campaign::counts::Count;
+use campaign_exporter::campaign::{Channel, Status};
+use campaign_exporter::provider::{self, native};
 
 use crate::chance::{Chance, minutes, whole};
 use crate::sending::{DAY, Outcome, Recount, Sending};
@@ -11,22 +16,17 @@ pub(crate) const DAYS: i64 = 30;
 /// Minutes of the month.
 pub(crate) const MONTH: i64 = DAYS * DAY;
 
-/// Lookback of the exporter in days, one more than the rules need.
+/// Lookback of the exporter, a day longer than the rules need.
 pub(crate) const LOOKBACK: i64 = 16 * DAY;
-
-/// A provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Provider {
-    ConstantContact,
-    Cinnox,
-    Smsup,
-}
 
 /// An account and its sending pattern.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) name: &'static str,
-    pub(crate) provider: Provider,
+    pub(crate) provider: &'static str,
+    /// Further keys of the configuration.
+    pub(crate) keys: &'static str,
+    pub(crate) token: Token,
     /// Campaigns on a sending day.
     per_day: f64,
     /// Sending days of the week, starting with Monday.
@@ -36,26 +36,44 @@ pub(crate) struct Account {
     /// Share of WhatsApp campaigns.
     whatsapp: f64,
     /// Share of campaigns without a link.
-    without_link: f64,
-    /// Whether Constant Contact reports bounces, which it does not document.
-    pub(crate) reports_bounces: bool,
-    usual: Usual,
-}
-
-/// Usual ratios of an account's campaigns.
-#[derive(Clone, Copy, Debug)]
-struct Usual {
+    pub(crate) without_link: f64,
+    /// Counts of the provider that this account's campaigns lack.
+    missing_counts: &'static [Count],
+    // usual ratios
     delivery: f64,
     click: f64,
     opt_out: f64,
     read: f64,
 }
 
+/// An account's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// The exporter does not know when it expires.
+    Opaque,
+    /// States when it expires, and is replaced by hand.
+    Dated,
+    /// The exporter renews it.
+    Renewed,
+}
+
 const WEEKDAYS: [bool; 7] = [true, true, true, true, true, false, false];
+const WORKDAYS: [bool; 7] = [true, true, true, true, true, true, false];
 const ALL_WEEK: [bool; 7] = [true; 7];
 const TUESDAYS: [bool; 7] = [false, true, false, false, false, false, false];
 
-const USUAL: Usual = Usual {
+/// An account without campaigns.
+const UNUSED: Account = Account {
+    name: "",
+    provider: "",
+    keys: "token_env: TOKEN",
+    token: Token::Opaque,
+    per_day: 0.0,
+    days: ALL_WEEK,
+    volume: (1.0, 1.0),
+    whatsapp: 0.0,
+    without_link: 0.0,
+    missing_counts: &[],
     delivery: 0.96,
     click: 0.07,
     opt_out: 0.006,
@@ -67,134 +85,100 @@ const USUAL: Usual = Usual {
 pub(crate) const ACCOUNTS: [Account; 10] = [
     Account {
         name: "shoes-ch",
-        provider: Provider::Smsup,
+        provider: "smsup",
+        token: Token::Dated,
         per_day: 2.2,
-        days: [true, true, true, true, true, true, false],
+        days: WORKDAYS,
         volume: (1_000.0, 20_000.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: USUAL,
+        ..UNUSED
     },
     Account {
         name: "bank-fr",
-        provider: Provider::Smsup,
+        provider: "smsup",
+        token: Token::Dated,
         per_day: 1.2,
         days: WEEKDAYS,
         volume: (5_000.0, 100_000.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: Usual {
-            delivery: 0.972,
-            opt_out: 0.003,
-            ..USUAL
-        },
+        delivery: 0.972,
+        opt_out: 0.003,
+        ..UNUSED
     },
     Account {
         name: "club-de",
-        provider: Provider::Smsup,
+        provider: "smsup",
+        token: Token::Dated,
         per_day: 1.3,
-        days: ALL_WEEK,
         volume: (20.0, 600.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: Usual {
-            delivery: 0.95,
-            ..USUAL
-        },
+        delivery: 0.95,
+        ..UNUSED
     },
     Account {
         name: "desk-hk",
-        provider: Provider::Cinnox,
+        provider: "cinnox",
+        keys: "token_env: TOKEN, app_id: a, base_url: 'https://hk.example.com'",
         per_day: 2.3,
-        days: [true, true, true, true, true, true, false],
+        days: WORKDAYS,
         volume: (400.0, 15_000.0),
         whatsapp: 0.4,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: USUAL,
+        ..UNUSED
     },
     Account {
         name: "hotel-tw",
-        provider: Provider::Cinnox,
+        provider: "cinnox",
+        keys: "token_env: TOKEN, app_id: b, base_url: 'https://tw.example.com', channels: [whatsapp]",
         per_day: 1.1,
-        days: ALL_WEEK,
         volume: (400.0, 8_000.0),
         whatsapp: 1.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: Usual {
-            delivery: 0.95,
-            read: 0.70,
-            ..USUAL
-        },
+        delivery: 0.95,
+        read: 0.70,
+        ..UNUSED
     },
     Account {
         name: "spring-us",
-        provider: Provider::ConstantContact,
+        provider: "constant_contact",
+        keys: "access_token_env: TOKEN, client_id: c",
+        token: Token::Renewed,
         per_day: 2.2,
-        days: ALL_WEEK,
         volume: (1_000.0, 30_000.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: Usual {
-            click: 0.09,
-            ..USUAL
-        },
+        click: 0.09,
+        ..UNUSED
     },
     Account {
         name: "shop-uk",
-        provider: Provider::ConstantContact,
+        provider: "constant_contact",
+        keys: "access_token_env: TOKEN, client_id: d",
+        token: Token::Renewed,
         per_day: 1.4,
         days: WEEKDAYS,
         volume: (500.0, 10_000.0),
-        whatsapp: 0.0,
         without_link: 0.2,
-        reports_bounces: false,
-        usual: Usual {
-            opt_out: 0.01,
-            ..USUAL
-        },
+        missing_counts: &[Count::Bounces],
+        opt_out: 0.01,
+        ..UNUSED
     },
     Account {
         name: "charity-us",
-        provider: Provider::ConstantContact,
+        provider: "constant_contact",
+        keys: "access_token_env: TOKEN, client_id: e",
+        token: Token::Renewed,
         per_day: 3.0,
         days: TUESDAYS,
         volume: (60.0, 20_000.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: Usual {
-            delivery: 0.97,
-            opt_out: 0.004,
-            ..USUAL
-        },
+        delivery: 0.97,
+        opt_out: 0.004,
+        ..UNUSED
     },
     Account {
         name: "new-it",
-        provider: Provider::Smsup,
-        per_day: 0.0,
-        days: ALL_WEEK,
-        volume: (1.0, 1.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: USUAL,
+        provider: "smsup",
+        token: Token::Dated,
+        ..UNUSED
     },
     Account {
         name: "pilot-sg",
-        provider: Provider::Cinnox,
-        per_day: 0.0,
-        days: ALL_WEEK,
-        volume: (1.0, 1.0),
-        whatsapp: 0.0,
-        without_link: 0.0,
-        reports_bounces: true,
-        usual: USUAL,
+        provider: "cinnox",
+        keys: "token_env: TOKEN, app_id: f, base_url: 'https://sg.example.com'",
+        ..UNUSED
     },
 ];
 
@@ -251,6 +235,8 @@ impl Trouble {
 #[derive(Debug)]
 pub(crate) struct Month {
     pub(crate) seed: u64,
+    /// Providers of the accounts.
+    pub(crate) kinds: Vec<Arc<provider::Kind>>,
     pub(crate) sendings: Vec<Sending>,
     pub(crate) troubles: Vec<Trouble>,
     /// Campaigns sent to an old list.
@@ -259,9 +245,11 @@ pub(crate) struct Month {
 
 impl Month {
     /// Creates a month without incidents.
-    pub(crate) fn ordinary(seed: u64) -> Self {
-        let mut sendings = Vec::new();
+    pub(crate) fn ordinary(seed: u64) -> Result<Self> {
+        let (native, mut kinds, mut sendings) = (native(), Vec::new(), Vec::new());
         for (place, account) in ACCOUNTS.iter().enumerate() {
+            let kind = native.get(account.provider).context(account.provider)?;
+            kinds.push(Arc::clone(kind));
             let mut chance = Chance::named(seed, account.name);
             for day in -LOOKBACK / DAY..DAYS {
                 let weekday = usize::try_from(day.rem_euclid(7)).unwrap_or_default();
@@ -274,22 +262,23 @@ impl Month {
                     // during working hours
                     let scheduled = day * DAY + chance.minute((8 * 60, 18 * 60));
                     let id = format!("{}-{}-{number}", account.name, day + LOOKBACK / DAY);
-                    sendings.push(account.sending(place, id, scheduled, &mut chance));
+                    sendings.push(account.sending(place, kind, id, scheduled, &mut chance));
                 }
             }
         }
         let mut month = Self {
             seed,
+            kinds,
             sendings,
             troubles: Vec::new(),
             first_sends: Vec::new(),
         };
         month.first_sends();
         month.restarts();
-        month
+        Ok(month)
     }
 
-    /// Creates the campaigns of an account.
+    /// Returns the campaigns of an account.
     pub(crate) fn of(&self, account: usize) -> impl Iterator<Item = &Sending> {
         let sendings = self.sendings.iter();
         sendings.filter(move |sending| sending.account == account)
@@ -351,10 +340,22 @@ impl Sending {
 }
 
 impl Account {
+    /// Returns whether the account's campaigns on a channel have a count.
+    pub(crate) fn reports(&self, kind: &provider::Kind, count: Count, channel: &Channel) -> bool {
+        kind.reports(count, channel) && !self.missing_counts.contains(&count)
+    }
+
+    /// Returns the usual number of campaigns in a week.
+    pub(crate) fn per_week(&self) -> f64 {
+        let days = self.days.iter().filter(|sends| **sends);
+        self.per_day * days.count() as f64
+    }
+
     /// Creates an ordinary campaign.
     pub(crate) fn sending(
         &self,
         place: usize,
+        kind: &provider::Kind,
         id: String,
         scheduled: i64,
         chance: &mut Chance,
@@ -375,6 +376,7 @@ impl Account {
         let mut sending = Sending {
             id,
             account: place,
+            counts_recipients: !kind.reports(Count::Sends, &channel),
             channel,
             created,
             scheduled,
@@ -383,7 +385,6 @@ impl Account {
             denied: None,
             withdrawn: None,
             recipients,
-            counts_recipients: self.provider == Provider::Cinnox,
             takes: minutes(recipients as f64 / chance.between((500.0, 2_000.0))).max(1),
             stall: None,
             outcome: Outcome::default(),
@@ -392,7 +393,7 @@ impl Account {
             reported_off: 0.0,
         };
         self.react(&mut sending, chance);
-        if self.provider != Provider::Smsup {
+        if !kind.statuses.contains(&Status::InModeration) {
             sending.moderated_until = None;
         }
         sending
@@ -404,7 +405,7 @@ impl Account {
         let delivery = if sending.recipients < 150 {
             chance.between((0.5, 1.0))
         } else {
-            chance.normal(self.usual.delivery, 0.012).min(0.995)
+            chance.normal(self.delivery, 0.012).min(0.995)
         };
         let bounced = match sending.channel {
             Channel::Whatsapp => 1.0,
@@ -415,10 +416,10 @@ impl Account {
         let clicked = if chance.happens(self.without_link) {
             0.0
         } else {
-            self.usual.click * chance.normal(0.0, 0.3).exp()
+            self.click * chance.normal(0.0, 0.3).exp()
         };
-        let opted_out = self.usual.opt_out * chance.normal(0.0, 0.4).exp();
-        let read = chance.normal(self.usual.read, 0.05);
+        let opted_out = self.opt_out * chance.normal(0.0, 0.4).exp();
+        let read = chance.normal(self.read, 0.05);
         let replied = chance.between((0.03, 0.15));
         let outcome = &mut sending.outcome;
         outcome.clicks = chance.successes(recipients, clicked);

@@ -2,6 +2,7 @@
 //!
 //! Minutes count from the start of the month; earlier campaigns have negative ones.
 
+use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::campaign::{Channel, Status};
 
 use crate::chance::whole;
@@ -75,6 +76,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Counted {
     pub(crate) status: Status,
+    pub(crate) recipients: u64,
     pub(crate) attempted: u64,
     pub(crate) deliveries: u64,
     pub(crate) bounces: u64,
@@ -82,8 +84,26 @@ pub(crate) struct Counted {
     pub(crate) opt_outs: u64,
     pub(crate) reads: u64,
     pub(crate) replies: u64,
-    /// Neither delivered nor bounced; reported for WhatsApp only.
+    /// Neither delivered nor bounced.
     pub(crate) pending: u64,
+}
+
+impl Counted {
+    /// Returns a count; `None` if no simulated campaign has it.
+    pub(crate) const fn get(&self, count: Count) -> Option<u64> {
+        match count {
+            Count::Recipients => Some(self.recipients),
+            Count::Sends => Some(self.attempted),
+            Count::Deliveries => Some(self.deliveries),
+            Count::Opens => None,
+            Count::Clicks => Some(self.clicks),
+            Count::Bounces => Some(self.bounces),
+            Count::OptOuts => Some(self.opt_outs),
+            Count::Reads => Some(self.reads),
+            Count::Replies => Some(self.replies),
+            Count::Pending => Some(self.pending),
+        }
+    }
 }
 
 /// Delays: shares of the total, each with a mean in minutes.
@@ -154,6 +174,7 @@ impl Sending {
     pub(crate) fn counted(&self, minute: i64) -> Counted {
         let nothing = |status| Counted {
             status,
+            recipients: self.recipients,
             attempted: 0,
             deliveries: 0,
             bounces: 0,
@@ -195,6 +216,7 @@ impl Sending {
             } else {
                 Status::Sent
             },
+            recipients: self.recipients,
             attempted,
             deliveries,
             bounces,

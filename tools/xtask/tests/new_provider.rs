@@ -41,6 +41,7 @@ fn pigeon() -> Kind {
             (Count::Recipients, "`lofts`"),
             (Count::Deliveries, "`landed`"),
         ],
+        missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: Vec::new(),

@@ -4,10 +4,9 @@ use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
 use super::panel::{Panel, bargauge, stat, timeseries};
 use super::query::{
-    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, drawn, firing, named,
-    named_among,
+    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, drawn, named, named_among,
 };
-use super::table::{Figure, campaign_columns, figure, label, table};
+use super::table::{Figure, campaign_columns, figure, firing_alerts, table};
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, variable};
 
@@ -146,7 +145,10 @@ fn now(thresholds: &Thresholds) -> Row {
                 .no_value("not reported")
                 .sized(3, 4),
             chosen(thresholds),
-            alerts(),
+            firing_alerts(
+        "Firing alerts of these campaigns, their accounts, and their exporters. Warnings of critical alerts are not shown.",
+        r#", campaign_id=~"$campaign|""#,
+    ),
         ],
     )
 }
@@ -184,30 +186,8 @@ fn chosen(thresholds: &Thresholds) -> Panel {
     .sized(24, 5)
 }
 
-fn alerts() -> Panel {
-    let mut columns = vec![
-        label("alertname", "Alert"),
-        label("severity", "Severity").wide(90),
-        label("team", "Team").wide(130),
-    ];
-    columns.extend(campaign_columns());
-    table(
-        "Firing alerts",
-        "Firing alerts of these campaigns, their accounts, and their exporters. Warnings of critical alerts are not shown.",
-        columns,
-        vec![figure(
-            "Since",
-            "dateTimeFromNow",
-            &firing(r#", campaign_id=~"$campaign|""#),
-        )],
-        ("Since", true),
-    )
-    .sized(24, 9)
-    .no_value("No firing alerts.")
-}
-
 fn over_time(thresholds: &Thresholds) -> Row {
-    let to_campaign = || [link::series_to_campaign(), link::series_to_account()];
+    let to_campaign = || [link::SERIES.to_campaign(), link::SERIES.to_account()];
     let baseline = format!(
         "{} and on ({CHANNEL}) ({})",
         Scope::Channel.of("account:delivery_ratio:baseline"),
@@ -239,7 +219,7 @@ fn over_time(thresholds: &Thresholds) -> Row {
             .levels(delivery_levels(thresholds))
             .dashed("/ baseline$/")
             .no_value(NOT_REPORTED)
-            .links([link::series_to_account()]),
+            .links([link::SERIES.to_account()]),
             timeseries(
                 "Pending and bounced",
                 "Messages whose delivery is not confirmed yet, and messages that could not be delivered.",

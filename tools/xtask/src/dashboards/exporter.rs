@@ -170,7 +170,7 @@ fn polls(thresholds: &Thresholds) -> Row {
         SCOPE.with("campaign_exporter_polls_total", r#"result="failure""#),
         rate("campaign_exporter_polls_total")
     );
-    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    let to_account = || [link::SERIES.to_exporter(), link::SERIES.to_account()];
     row(
         "Polls",
         [
@@ -283,7 +283,7 @@ fn requests() -> Row {
             .no_value("No requests yet.")
             .over_polls()
             .third()
-            .links([link::series_to_exporter()]),
+            .links([link::SERIES.to_exporter()]),
             timeseries(
                 "Retries per minute",
                 "Requests repeated within a poll.",
@@ -299,7 +299,7 @@ fn requests() -> Row {
             .above_zero()
             .over_polls()
             .third()
-            .links([link::series_to_exporter()]),
+            .links([link::SERIES.to_exporter()]),
             timeseries(
                 "Request duration",
                 "Duration of requests including the response body: median, 90th percentile, and 99th percentile.",
@@ -328,7 +328,7 @@ fn requests() -> Row {
 fn limits(thresholds: &Thresholds) -> Row {
     let remaining = SCOPE.of("campaign_account_api_requests_remaining");
     let limit = SCOPE.of("campaign_account_api_requests_limit");
-    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    let to_account = || [link::SERIES.to_exporter(), link::SERIES.to_account()];
     row(
         "Quotas, tokens, and credits",
         [
@@ -393,7 +393,7 @@ fn limits(thresholds: &Thresholds) -> Row {
 
 fn data() -> Row {
     let increase = |metric: &str| format!("increase({}[$__rate_interval])", SCOPE.of(metric));
-    let to_account = || [link::series_to_exporter(), link::series_to_account()];
+    let to_account = || [link::SERIES.to_exporter(), link::SERIES.to_account()];
     row(
         "Responses of the providers",
         [

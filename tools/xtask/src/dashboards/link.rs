@@ -31,81 +31,47 @@ fn address(uid: &str, variables: impl Iterator<Item = String>) -> String {
     format!("/d/{uid}?{}", query.join("&"))
 }
 
-/// Sets the variables of a dashboard to the labels of the clicked item.
-fn chosen(uid: &str, place: &str, labels: &[(&str, &str)]) -> String {
-    let variables = labels
-        .iter()
-        .map(|(variable, label)| format!("var-{variable}=${{{place}.{label}:percentencode}}"));
-    address(uid, variables)
-}
+/// What is clicked, by Grafana's prefix of its labels.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(&'static str);
 
-const ACCOUNT: [(&str, &str); 4] = [
-    ("job", "job"),
-    ("instance", "instance"),
-    ("provider", "provider"),
-    ("account", "account"),
-];
+/// A row of a table.
+pub(crate) const ROW: Place = Place("__data.fields");
 
-/// Links a row to its campaign.
-pub(crate) fn row_to_campaign() -> Value {
-    let mut labels = ACCOUNT.to_vec();
-    labels.extend([("channel", "channel"), ("campaign", "campaign_id")]);
-    link(
-        "This campaign",
-        &chosen("campaigns-campaign", "__data.fields", &labels),
-    )
-}
+/// A series of a graph.
+pub(crate) const SERIES: Place = Place("__field.labels");
 
-/// Links a row to the overview of its account.
-pub(crate) fn row_to_account() -> Value {
-    link(
-        "Overview of this account",
-        &chosen("campaigns-overview", "__data.fields", &ACCOUNT),
-    )
-}
+impl Place {
+    /// Links to a dashboard whose variables are set to the labels of the account and `more`.
+    fn link(self, title: &str, uid: &str, more: &[(&str, &str)]) -> Value {
+        let account = ["job", "instance", "provider", "account"].map(|label| (label, label));
+        let variables = account.iter().chain(more).map(|(variable, label)| {
+            format!("var-{variable}=${{{}.{label}:percentencode}}", self.0)
+        });
+        link(title, &address(uid, variables))
+    }
 
-/// Links a row to the polls of its account.
-pub(crate) fn row_to_exporter() -> Value {
-    link(
-        "Polls of this account",
-        &chosen("campaigns-exporter", "__data.fields", &ACCOUNT),
-    )
-}
+    /// Links to the campaign.
+    pub(crate) fn to_campaign(self) -> Value {
+        let labels = [("channel", "channel"), ("campaign", "campaign_id")];
+        self.link("This campaign", "campaigns-campaign", &labels)
+    }
 
-/// Links a series to its campaign.
-pub(crate) fn series_to_campaign() -> Value {
-    let mut labels = ACCOUNT.to_vec();
-    labels.extend([("channel", "channel"), ("campaign", "campaign_id")]);
-    link(
-        "This campaign",
-        &chosen("campaigns-campaign", "__field.labels", &labels),
-    )
-}
+    /// Links to the campaigns of the account and channel.
+    pub(crate) fn to_channel(self) -> Value {
+        let labels = [("channel", "channel")];
+        self.link("Campaigns of this account", "campaigns-campaign", &labels)
+    }
 
-/// Links a series to the campaigns of its account and channel.
-pub(crate) fn series_to_channel() -> Value {
-    let mut labels = ACCOUNT.to_vec();
-    labels.push(("channel", "channel"));
-    link(
-        "Campaigns of this account",
-        &chosen("campaigns-campaign", "__field.labels", &labels),
-    )
-}
+    /// Links to the overview of the account.
+    pub(crate) fn to_account(self) -> Value {
+        self.link("Overview of this account", "campaigns-overview", &[])
+    }
 
-/// Links a series to the overview of its account.
-pub(crate) fn series_to_account() -> Value {
-    link(
-        "Overview of this account",
-        &chosen("campaigns-overview", "__field.labels", &ACCOUNT),
-    )
-}
-
-/// Links a series to the polls of its account.
-pub(crate) fn series_to_exporter() -> Value {
-    link(
-        "Polls of this account",
-        &chosen("campaigns-exporter", "__field.labels", &ACCOUNT),
-    )
+    /// Links to the polls of the account.
+    pub(crate) fn to_exporter(self) -> Value {
+        self.link("Polls of this account", "campaigns-exporter", &[])
+    }
 }
 
 /// Links to a dashboard with the current variables.

@@ -7,9 +7,11 @@ use super::link;
 use super::panel::{Panel, bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, firing, named, named_among, sent, settled, sum_of_sent,
+    count_critical, count_warnings, named, named_among, sent, settled, sum_of_sent,
 };
-use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
+use super::table::{
+    Figure, account_columns, campaign_columns, figure, firing_alerts, label, table,
+};
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, freshness, variable};
 
@@ -99,28 +101,12 @@ fn data_quality(thresholds: &Thresholds) -> Row {
                 .neutral()
                 .options(&json!({"textMode": "name"}))
                 .links(to_exporter()),
-            alerts(),
+            firing_alerts(
+                "Firing alerts of campaigns, accounts, and exporters. Warnings of critical alerts are not shown. Alerts of accounts have no campaign.",
+                "",
+            ),
         ],
     )
-}
-
-/// Creates the table of firing alerts.
-fn alerts() -> Panel {
-    let mut columns = vec![
-        label("alertname", "Alert"),
-        label("severity", "Severity").wide(90),
-        label("team", "Team").wide(130),
-    ];
-    columns.extend(campaign_columns());
-    table(
-        "Firing alerts",
-        "Firing alerts of campaigns, accounts, and exporters. Warnings of critical alerts are not shown. Alerts of accounts have no campaign.",
-        columns,
-        vec![figure("Since", "dateTimeFromNow", &firing(""))],
-        ("Since", true),
-    )
-    .sized(24, 9)
-    .no_value("No firing alerts.")
 }
 
 fn at_a_glance(thresholds: &Thresholds) -> Row {
@@ -230,7 +216,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .dashed("/baseline$/")
             .no_value("No campaign of the last day has its receipts yet.")
             .sized(24, 11)
-            .links([link::series_to_channel(), link::series_to_exporter()]),
+            .links([link::SERIES.to_channel(), link::SERIES.to_exporter()]),
             timeseries(
                 "Delivery relative to baseline",
                 "Delivery ratio of the last day relative to that of the two weeks before. 100 % is usual for the account; alerts fire below the lines if the volume suffices.",
@@ -244,7 +230,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
                 critical: thresholds.delivery_of_baseline_critical,
             })
             .no_value("No account has campaigns of both the last day and the two weeks before.")
-            .links([link::series_to_channel(), link::series_to_exporter()]),
+            .links([link::SERIES.to_channel(), link::SERIES.to_exporter()]),
             timeseries(
                 "Delivery of the last day, by channel",
                 "Across all accounts of an exporter, regardless of the variables, and the two weeks before (dashed). If all accounts of a channel drop together, suspect carriers rather than lists.",
@@ -273,7 +259,7 @@ fn delivery(thresholds: &Thresholds) -> Row {
             .range(0.0, 1.0)
             .levels(levels)
             .no_value("No campaign of the time range has its receipts yet.")
-            .links([link::series_to_channel(), link::series_to_account()]),
+            .links([link::SERIES.to_channel(), link::SERIES.to_account()]),
             messages(),
         ],
     )
@@ -489,7 +475,7 @@ fn status(thresholds: &Thresholds) -> Row {
             .query(&named_among(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
             .unit("none")
             .no_value("No provider of these accounts reports a status.")
-            .links([link::series_to_campaign()]),
+            .links([link::SERIES.to_campaign()]),
         ],
     )
 }
@@ -533,7 +519,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             .above_zero()
             .no_value("No provider of these accounts reports the remaining credits.")
             .sized(8, 7)
-            .links([link::series_to_account(), link::series_to_exporter()]),
+            .links([link::SERIES.to_account(), link::SERIES.to_exporter()]),
         ],
     )
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::link;
 use super::panel::Panel;
+use super::query::firing;
 use super::thresholds::Levels;
 
 /// Width of a figure in pixels.
@@ -102,10 +103,10 @@ impl Figure {
 /// Returns the columns that identify a campaign and link to it.
 pub(crate) fn campaign_columns() -> Vec<Label> {
     vec![
-        label("campaign_name", "Campaign").links([link::row_to_campaign()]),
+        label("campaign_name", "Campaign").links([link::ROW.to_campaign()]),
         label("account", "Account")
             .wide(110)
-            .links([link::row_to_account(), link::row_to_exporter()]),
+            .links([link::ROW.to_account(), link::ROW.to_exporter()]),
         label("channel", "Channel").wide(90),
         label("provider", "Provider").hidden(),
         label("job", "Job").hidden(),
@@ -117,11 +118,26 @@ pub(crate) fn campaign_columns() -> Vec<Label> {
 /// Returns the columns that identify an account and link to it.
 pub(crate) fn account_columns() -> Vec<Label> {
     vec![
-        label("account", "Account").links([link::row_to_exporter(), link::row_to_account()]),
+        label("account", "Account").links([link::ROW.to_exporter(), link::ROW.to_account()]),
         label("provider", "Provider").wide(130),
         label("instance", "Instance").wide(150),
         label("job", "Job").hidden(),
     ]
+}
+
+/// Creates the table of firing alerts that match.
+pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
+    let mut columns = vec![
+        label("alertname", "Alert"),
+        label("severity", "Severity").wide(90),
+        label("team", "Team").wide(130),
+    ];
+    columns.extend(campaign_columns());
+    let since = figure("Since", "dateTimeFromNow", &firing(matcher));
+    let order = ("Since", true);
+    table("Firing alerts", description, columns, vec![since], order)
+        .sized(24, 9)
+        .no_value("No firing alerts.")
 }
 
 /// Creates a table sorted by one of its columns.
