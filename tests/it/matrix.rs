@@ -304,10 +304,6 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
             cases.push(Case::failing(api, &name, fault, reason));
         }
     }
-    for fault in [Fault::HalfJson, Fault::InvalidUtf8] {
-        let name = format!("{fault:?}").to_lowercase();
-        cases.push(Case::failing(api, &name, fault, "decode"));
-    }
     cases
 }
 
@@ -626,9 +622,10 @@ async fn faults_of(api: Api) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_have_the_expected_effects_and_recover() {
-    let tests = apis().into_iter();
-    let tests = tests.map(|(api, _)| faults_of(api));
-    tests.collect::<JoinSet<_>>().join_all().await;
+    // one after the other: large bodies of all of them at a time would exceed the request timeout
+    for (api, _) in apis() {
+        faults_of(api).await;
+    }
 }
 
 /// Campaigns for several pages of a provider, most of them recent.

@@ -1,6 +1,5 @@
 //! No output of the exporter contains a secret.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -74,8 +73,8 @@ fn without(kind: &Kind, key: &str, lines: &str) -> String {
 }
 
 /// Configurations with a misplaced secret, or with a problem near a secret.
-fn bad_configurations() -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
+fn bad_configurations() -> Vec<(String, String)> {
+    let mut all = Vec::new();
     for (kind, key) in kinds().flat_map(|kind| kind.keys.iter().map(move |key| (kind, key))) {
         let name = &key.name;
         let lines: &[&str] = match key.takes {
@@ -93,7 +92,7 @@ fn bad_configurations() -> BTreeMap<String, String> {
         };
         for value in lines {
             let line = format!("    {name}: {value}\n");
-            all.insert(format!("{} {line}", kind.name), without(kind, name, &line));
+            all.push((format!("{} {line}", kind.name), without(kind, name, &line)));
         }
     }
     let kind = kinds().next().unwrap();
@@ -127,15 +126,15 @@ fn bad_configurations() -> BTreeMap<String, String> {
     ] {
         let lines = lines.replace("TOKEN", secret);
         let yaml = without(kind, secret, &format!("    {lines}\n"));
-        all.insert(lines, yaml);
+        all.push((lines, yaml));
     }
     let good = without(kind, "nothing", "");
     for yaml in ["SECRET", "accounts: SECRET\n", "accounts: [SECRET]\n"] {
-        all.insert(yaml.to_owned(), yaml.to_owned());
+        all.push((yaml.to_owned(), yaml.to_owned()));
     }
     for global in ["\n  token: SECRET", " SECRET"] {
         let yaml = format!("global:{global}\n{good}");
-        all.insert(global.to_owned(), yaml);
+        all.push((global.to_owned(), yaml));
     }
     all
 }
@@ -215,7 +214,7 @@ fn echoes(api: Api, token: &str) -> Vec<(String, Fault)> {
         }
     }
     let mut texts: Vec<_> = bodies.iter().map(Value::to_string).collect();
-    let cut = format!("{}", listing.page(json!(token)));
+    let cut = listing.page(json!(token)).to_string();
     texts.push(cut[..cut.len() - 2].to_owned());
     let mut faults: Vec<_> = texts
         .into_iter()
