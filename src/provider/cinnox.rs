@@ -361,7 +361,7 @@ mod simulated {
     use serde_json::{Value, json};
 
     use campaign_simulator::answer::Answer;
-    use campaign_simulator::{Api, Campaign, Channel, Habits, Request, State};
+    use campaign_simulator::{Api, Campaign, Channel, Habits, Listing, Request, State};
 
     /// The simulated API.
     #[derive(Debug)]
@@ -425,6 +425,29 @@ mod simulated {
                 "app_id": APP,
                 "token_file": token_file,
             })
+        }
+
+        fn listing(&self) -> Listing {
+            Listing {
+                items: "result",
+                success: Some(("code", 200)),
+                id: "id",
+                date: "date",
+                attempted: "totalRecipients",
+                deliveries: "delivered",
+                page_size: 200,
+                open_ended: true,
+                ..Listing::default()
+            }
+        }
+
+        fn item(&self, _state: &State, now: DateTime<Utc>, campaign: &Campaign) -> Value {
+            item(campaign, now)
+        }
+
+        fn window_start(&self, _state: &State, request: &Request) -> Option<DateTime<Utc>> {
+            let query = Query::asked(request).ok().filter(|query| query.offset == 0);
+            query?.window.map(|(start, _)| start)
         }
     }
 
@@ -754,6 +777,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_request_has_a_window_that_ends_after_now() {
+        let ask = begin(&source("1", &[Channel::Sms, Channel::Whatsapp]));
+        let expected = [
+            ("startAt", "2022-11-01T12:00:00.000Z"),
+            ("endAt", "2022-11-09T12:00:00.000Z"),
+            ("limit", "200"),
+            ("offset", "0"),
+        ];
+        assert_eq!(
+            ask.query,
+            expected.map(|(name, value)| (name, value.to_owned()))
+        );
+    }
+
+    #[test]
     fn a_full_page_is_followed_by_another() {
         let source = source("1", &[Channel::Sms]);
         let body = |items: usize| {
@@ -765,6 +803,7 @@ mod tests {
         let next = &page.then[0];
         assert_eq!(next.offset, LIMIT);
         assert!(next.query.contains(&("offset", LIMIT.to_string())));
+        assert_eq!(next.query[..4], begin(&source).query[..4]);
         assert_eq!(page.mark.as_deref(), Some("0"));
         assert!(
             take(&source, 200, &body(LIMIT - 1))

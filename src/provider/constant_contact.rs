@@ -448,7 +448,9 @@ mod simulated {
     use serde_json::{Value, json};
 
     use campaign_simulator::answer::Answer;
-    use campaign_simulator::{Api, AuthorizationApi, Campaign, Channel, Habits, Request, State};
+    use campaign_simulator::{
+        Api, AuthorizationApi, Campaign, Channel, Habits, Listing, Request, State,
+    };
 
     /// The simulated API.
     #[derive(Debug)]
@@ -538,6 +540,38 @@ mod simulated {
                 "base_url": base_url,
                 "access_token_file": token_file,
             })
+        }
+
+        fn renewed_account(&self, base_url: &str, refresh_token_file: &Path) -> Option<Value> {
+            Some(json!({
+                "provider": self.provider(),
+                "base_url": base_url,
+                "auth_url": format!("{base_url}/oauth2/default"),
+                "client_id": "demo-client",
+                "refresh_token_file": refresh_token_file,
+            }))
+        }
+
+        fn listing(&self) -> Listing {
+            Listing {
+                items: "bulk_sms_campaign_summaries",
+                id: "campaign_id",
+                date: "last_sent_date",
+                attempted: "sends",
+                deliveries: "delivers",
+                counts_in: Some("unique_counts"),
+                page_size: 50,
+                ..Listing::default()
+            }
+        }
+
+        fn item(&self, _state: &State, now: DateTime<Utc>, campaign: &Campaign) -> Value {
+            summary(campaign, now)
+        }
+
+        fn window_start(&self, _state: &State, request: &Request) -> Option<DateTime<Utc>> {
+            let page = Page::asked(request).ok().filter(|page| page.offset == 0);
+            page.map(|page| page.start_at)
         }
     }
 
@@ -888,6 +922,26 @@ mod tests {
         assert!(page.account.mismatches.is_empty());
         // another page follows
         assert_eq!(page.account.reported_ratios, []);
+    }
+
+    #[test]
+    fn the_last_page_of_the_fixtures_differs_only_in_its_link() {
+        let page = include_str!("../../tests/fixtures/constant_contact.json");
+        let last = include_str!("../../tests/fixtures/constant_contact_last_page.json");
+        let [mut page, last]: [serde_json::Value; 2] =
+            [page, last].map(|text| serde_json::from_str(text).unwrap());
+        page["_links"] = serde_json::json!({});
+        assert_eq!(page, last);
+    }
+
+    #[test]
+    fn the_first_request_is_for_a_full_page_of_the_window() {
+        let start = "2024-11-01T12:00:00.5Z".parse().unwrap();
+        let now = "2024-11-20T12:00:00Z".parse().unwrap();
+        let ask = Ask::path(SUMMARIES)
+            .with("start_at", "2024-11-01T12:00:00.500Z")
+            .with("limit", "50");
+        assert_eq!(source().begin(Window { start, now }), [ask]);
     }
 
     #[test]

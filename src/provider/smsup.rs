@@ -432,7 +432,7 @@ mod simulated {
     use serde_json::{Value, json};
 
     use campaign_simulator::answer::Answer;
-    use campaign_simulator::{Api, Campaign, Habits, Request, State};
+    use campaign_simulator::{Api, Campaign, Habits, Listing, Request, State};
 
     /// The simulated API.
     #[derive(Debug)]
@@ -481,6 +481,33 @@ mod simulated {
                 "base_url": base_url,
                 "token_file": token_file,
             })
+        }
+
+        fn listing(&self) -> Listing {
+            Listing {
+                items: "campaigns",
+                success: Some(("status", 1)),
+                id: "id",
+                date: "date",
+                attempted: "total",
+                deliveries: "delivered",
+                cost: Some("cost"),
+                page_size: 1_000,
+                total_of_all: true,
+                // the credits
+                other_requests: 1,
+                ..Listing::default()
+            }
+        }
+
+        fn item(&self, state: &State, now: DateTime<Utc>, campaign: &Campaign) -> Value {
+            item(campaign, state, now)
+        }
+
+        fn window_start(&self, _state: &State, request: &Request) -> Option<DateTime<Utc>> {
+            let query = Query::asked(request).filter(|query| query.start == 0)?;
+            let start = query.date_start?.and_local_timezone(Paris);
+            Some(start.earliest()?.to_utc())
         }
     }
 
@@ -796,10 +823,8 @@ mod simulated {
         async fn credits_may_be_unlimited() {
             let simulator = simulator().await;
             let body = get(&simulator, "/credits", &[]).await;
-            assert_eq!(
-                (&body["credits"], &body["unlimited"]),
-                (&json!("44690"), &json!(false))
-            );
+            let documented = include_str!("../../tests/fixtures/smsup_credits.json");
+            assert_eq!(body, serde_json::from_str::<Value>(documented).unwrap());
             simulator.update(|state| state.credits = None);
             let body = get(&simulator, "/credits", &[]).await;
             assert_eq!(
@@ -1071,7 +1096,10 @@ mod tests {
             value.clone()
         };
         let first = first_ask();
-        assert_eq!(value(&first, "start"), "0");
+        assert_eq!(
+            (value(&first, "start"), value(&first, "length")),
+            ("0".into(), "1000".into())
+        );
         // a zone with the winter offset by now
         assert_eq!(value(&first, "date_start"), "2024-10-27 02:30:00");
         let body = r#"{"status":1,"campaigns":[{"id":"1"},{"id":"2"}],"totalRecords":9}"#;

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use crate::support::alertmanager::Alertmanager;
-use crate::support::apis::{cinnox, constant_contact, smsup};
+use crate::support::apis::{with_channels, with_clicks, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
@@ -465,16 +465,16 @@ fn every_alert_is_tested_here_or_with_promtool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn campaign_problems_notify_marketing() {
     let names = [
-        ("constant_contact", "spring-us", constant_contact()),
-        ("cinnox", "desk-hk", cinnox()),
-        ("smsup", "shoes-ch", smsup()),
-        ("smsup", "bags-fr", smsup()),
-        ("smsup", "caps-es", smsup()),
-        ("smsup", "hats-it", smsup()),
+        ("spring-us", with_clicks()),
+        ("desk-hk", with_channels()),
+        ("shoes-ch", with_statuses()),
+        ("bags-fr", with_statuses()),
+        ("caps-es", with_statuses()),
+        ("hats-it", with_statuses()),
     ];
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
-    for (_, name, api) in names {
+    for (name, api) in names {
         let simulator = simulate(api, past()).await;
         let more: &[&str] = if name == "hats-it" {
             &["max_campaigns: 4"]
@@ -498,9 +498,9 @@ async fn campaign_problems_notify_marketing() {
     set(&desk, desks_past.clone());
 
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let known = names.map(|(provider, name, _)| (provider, name));
+    let known = names.map(|(name, api)| (api.provider(), name));
     let mut numbers = never_stale(&known);
-    numbers.push((("cinnox", "desk-hk"), "sms_maturity_seconds", 60.0));
+    numbers.push((known[1], "sms_maturity_seconds", 60.0));
     let rules = [shortened(600.0), vec![overrides(&numbers)]].concat();
     let watch = Watch::start(&[daemon.address()], &rules).await;
     let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
@@ -571,10 +571,10 @@ async fn campaign_problems_notify_marketing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_accounts_notify_sre() {
-    let spring = simulate(constant_contact(), past()).await;
-    let desk = simulate(cinnox(), past()).await;
-    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
-    let bags = simulate(smsup(), past()).await;
+    let spring = simulate(with_clicks(), past()).await;
+    let desk = simulate(with_channels(), past()).await;
+    let shoes = simulate(with_statuses(), [past(), vec![with_opt_outs()]].concat()).await;
+    let bags = simulate(with_statuses(), past()).await;
     break_down(&bags, status(500, None));
     let accounts = [
         account("spring-us", &spring, &[]),
@@ -583,14 +583,15 @@ async fn unreadable_accounts_notify_sre() {
         account("bags-fr", &bags, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let mut numbers = never_stale(&[("constant_contact", "spring-us")]);
+    let spring_us = (spring.api().provider(), "spring-us");
+    let mut numbers = never_stale(&[spring_us]);
     // a threshold can also turn off an alert of an account
-    let never = (("constant_contact", "spring-us"), "failed_polls_ratio", 1.0);
+    let never = (spring_us, "failed_polls_ratio", 1.0);
     numbers.push(never);
     let others = [
-        ("cinnox", "desk-hk"),
-        ("smsup", "shoes-ch"),
-        ("smsup", "bags-fr"),
+        (desk.api().provider(), "desk-hk"),
+        (shoes.api().provider(), "shoes-ch"),
+        (bags.api().provider(), "bags-fr"),
     ];
     let part_of_polls = |part| others.map(|account| (account, "failed_polls_ratio", part));
     numbers.extend(others.map(|account| (account, "stale_intervals_warning", 5.0)));
@@ -601,7 +602,11 @@ async fn unreadable_accounts_notify_sre() {
     };
     // a test is too short for many failed polls
     let mut more = part_of_polls(0.1).to_vec();
-    more.push((("smsup", "nobody"), "delivery_ratio_warning", 0.5));
+    more.push((
+        (shoes.api().provider(), "nobody"),
+        "delivery_ratio_warning",
+        0.5,
+    ));
     let rules_in_force = rules(&more);
     let targets = [daemon.address()];
     let watch = Watch::start(&targets, &rules_in_force).await;
@@ -635,7 +640,7 @@ async fn unreadable_accounts_notify_sre() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_exporter_notifies_sre() {
-    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
+    let shoes = simulate(with_statuses(), [past(), vec![with_opt_outs()]].concat()).await;
     let setup = Setup::new(&config(&[account("shoes-ch", &shoes, &[])]));
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
@@ -646,7 +651,7 @@ async fn a_missing_exporter_notifies_sre() {
     };
     let daemon = start(setup).await;
     // slow enough that keep_firing_for does not end before the exporter is found to be down
-    let numbers = overrides(&never_stale(&[("smsup", "shoes-ch")]));
+    let numbers = overrides(&never_stale(&[(shoes.api().provider(), "shoes-ch")]));
     let rules = [shortened(100.0), vec![numbers]].concat();
     let watch = Watch::start(&[&address], &rules).await;
     daemon.setup.write_config("accounts: none");
@@ -677,14 +682,17 @@ async fn a_missing_exporter_notifies_sre() {
 async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     /// More samples than the exporter's own metrics and a few campaigns have, fewer than many campaigns.
     const SAMPLES: usize = 1_000;
-    let shoes = simulate(smsup(), [past(), vec![with_opt_outs()]].concat()).await;
-    let desk = simulate(cinnox(), past()).await;
+    let shoes = simulate(with_statuses(), [past(), vec![with_opt_outs()]].concat()).await;
+    let desk = simulate(with_channels(), past()).await;
     let accounts = [
         account("shoes-ch", &shoes, &[]),
         account("desk-hk", &desk, &[]),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let numbers = never_stale(&[("smsup", "shoes-ch"), ("cinnox", "desk-hk")]);
+    let numbers = never_stale(&[
+        (shoes.api().provider(), "shoes-ch"),
+        (desk.api().provider(), "desk-hk"),
+    ]);
     // slow enough that keep_firing_for does not end before the target is found to be down
     let rules = [shortened(50.0), vec![overrides(&numbers)]].concat();
     let how = [

@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::support::apis::{cinnox, constant_contact, smsup};
+use crate::support::apis::{with_channels, with_clicks, with_statuses};
 use crate::support::daemon::{Daemon, Setup, account, config, simulate};
 use crate::support::faults::{break_down, status};
 use crate::support::grafana::{Choice, Dashboard, Query};
@@ -76,13 +76,17 @@ impl Stack {
             campaign
         };
         let low = undelivered("a.b+(c|d)");
-        let spring = simulate(constant_contact(), [past(), vec![low]].concat()).await;
+        let spring = simulate(with_clicks(), [past(), vec![low]].concat()).await;
         let whatsapp = past().into_iter().map(|campaign| Campaign {
             id: format!("w{}", campaign.id),
             channel: Channel::Whatsapp,
             ..campaign
         });
-        let desk = simulate(cinnox(), past().into_iter().chain(whatsapp).collect()).await;
+        let desk = simulate(
+            with_channels(),
+            past().into_iter().chain(whatsapp).collect(),
+        )
+        .await;
         let unsent = |id: &str, status, hours| Campaign {
             status,
             created_at: Utc::now() - TimeDelta::hours(30),
@@ -95,11 +99,11 @@ impl Stack {
             unsent("7", "Denied", 2),
             undelivered("8"),
         ];
-        let shoes = simulate(smsup(), [past(), more].concat()).await;
+        let shoes = simulate(with_statuses(), [past(), more].concat()).await;
         // a campaign that lacks some counts, and an item that is not a campaign
         let partial = json!({ "id": "9", "status": "Sent", "delivered": "7", "total": "x" });
         shoes.update(|state| state.items = vec![partial, json!(null)]);
-        let bags = simulate(smsup(), past()).await;
+        let bags = simulate(with_statuses(), past()).await;
         break_down(&bags, status(401, None));
         // a token with a known expiry
         let claims = json!({ "exp": Utc::now().timestamp() + 86_400 }).to_string();

@@ -9,7 +9,7 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
+use crate::support::apis::{any_api, apis, count_of, kinds, reports_credits};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
 };
@@ -19,14 +19,20 @@ use crate::support::faults::{
 
 #[tokio::test]
 async fn a_failed_credits_request_does_not_fail_the_poll() {
-    for fault in [
-        status(500, None),
-        status(403, None),
-        status(404, None),
-        json_body("<html>"),
-        json_body(r#"{"status":1,"message":"OK"}"#),
-    ] {
-        let simulator = provider(smsup()).await;
+    let kinds = kinds().filter(|kind| reports_credits(kind));
+    let cases = kinds.flat_map(|kind| {
+        let without_credits = kind.simulated.listing().page(json!([])).to_string();
+        [
+            status(500, None),
+            status(403, None),
+            status(404, None),
+            json_body("<html>"),
+            json_body(&without_credits),
+        ]
+        .map(|fault| (kind.simulated, fault))
+    });
+    for (api, fault) in cases {
+        let simulator = provider(api).await;
         let setup = Setup::new(&config(&[account("shoes", &simulator, &[])]));
         let credits = "campaign_account_credits";
         let (status, metrics, _) = poll_once(&setup, &[]).await;
@@ -75,7 +81,7 @@ async fn data_is_served_after_failures_until_it_is_stale() {
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let ups = |metrics: &str| samples(metrics, "campaign_account_up", &[]);
     daemon
-        .scrape_until(|metrics| ups(metrics) == [1.0; 9])
+        .scrape_until(|metrics| ups(metrics) == vec![1.0; accounts.len()])
         .await;
 
     drop(gone);
@@ -84,7 +90,7 @@ async fn data_is_served_after_failures_until_it_is_stale() {
     }
     std::fs::remove_file(&token).unwrap();
     let metrics = daemon
-        .scrape_until(|metrics| ups(metrics) == [0.0; 9])
+        .scrape_until(|metrics| ups(metrics) == vec![0.0; accounts.len()])
         .await;
     for (_, name) in apis() {
         for (why, reason) in [("gone", "network"), ("401", "auth"), ("token", "auth")] {
@@ -193,7 +199,7 @@ async fn temporary_failures_are_retried_within_the_poll() {
             (1.0, 0.0),
             "{name}"
         );
-        let needed = if api.provider() == "smsup" { 2 } else { 1 };
+        let needed = api.listing().requests(1);
         assert_eq!(simulator.requests().len(), needed + 1, "{name}");
         if name.ends_with("500") {
             let labels = [account.account.as_str(), r#"code="500""#];
@@ -205,8 +211,8 @@ async fn temporary_failures_are_retried_within_the_poll() {
 
 #[tokio::test]
 async fn polls_of_an_account_never_overlap() {
-    let slow = provider(cinnox()).await;
-    let quick = provider(cinnox()).await;
+    let slow = provider(any_api()).await;
+    let quick = provider(any_api()).await;
     break_down(&slow, Fault::Stall);
     let yaml = config(&[account("slow", &slow, &[]), account("quick", &quick, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
@@ -242,10 +248,13 @@ async fn permanent_failures_are_not_retried() {
             simulators.push((why, name, simulator));
         }
     }
-    let simulator = provider(constant_contact()).await;
-    break_down(&simulator, Fault::QuotaExceeded);
-    accounts.push(account("quota", &simulator, &[]));
-    simulators.push(("quota", "quota".to_owned(), simulator));
+    for kind in kinds().filter(|kind| kind.limits.per_day.is_some()) {
+        let simulator = provider(kind.simulated).await;
+        break_down(&simulator, Fault::QuotaExceeded);
+        let name = format!("{}-quota", kind.name);
+        accounts.push(account(&name, &simulator, &[]));
+        simulators.push(("quota", name, simulator));
+    }
 
     let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
     assert_eq!(status.code(), Some(1), "{log}");
@@ -351,56 +360,42 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     }
 }
 
-/// A campaign with one invalid count.
-fn item(api: Api, id: &str, deliveries: &Value) -> Value {
-    match api.provider() {
-        "constant_contact" => json!({
-            "campaign_id": id,
-            "unique_counts": { "sends": 1_000, "delivers": deliveries, "clicks": 5 },
-        }),
-        "cinnox" => json!({
-            "id": id,
-            "channel": "SMS",
-            "totalRecipients": 1_000,
-            "delivered": deliveries,
-        }),
-        _ => json!({
-            "id": id,
-            "status": "Sent",
-            "total": "1000",
-            "delivered": deliveries,
-        }),
-    }
-}
-
 #[tokio::test]
 async fn bad_values_and_items_are_dropped_individually_and_counted() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in apis() {
         let simulator = provider(api).await;
+        let listing = api.listing();
         simulator.update(|state| {
+            let item = |id: &str, deliveries: Value| {
+                let campaign = Campaign {
+                    id: id.to_owned(),
+                    ..campaign()
+                };
+                let mut item = api.item(state, Utc::now(), &campaign);
+                *count_of(&mut item, &listing, listing.deliveries) = deliveries;
+                item
+            };
             state.items = vec![
                 json!("no object"),
                 json!(["7"]),
                 // no id
                 json!({}),
-                item(api, "bad-1", &json!("many")),
-                item(api, "bad-2", &json!(-1)),
-                item(api, "bad-3", &json!(1.5)),
-                item(api, "bad-4", &json!([])),
-                item(api, "bare", &Value::Null),
+                item("bad-1", json!("many")),
+                item("bad-2", json!(-1)),
+                item("bad-3", json!(1.5)),
+                item("bad-4", json!([])),
+                item("bare", Value::Null),
             ];
         });
         accounts.push(account(name, &simulator, &[]));
         simulators.push(simulator);
     }
     let mut daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    for ((_, name), fields) in apis().into_iter().zip([
-        ["bulk_sms_campaign_summaries", "campaign_id", "delivers"],
-        ["result", "id", "delivered"],
-        ["campaigns", "id", "delivered"],
-    ]) {
+    for (api, name) in apis() {
+        let listing = api.listing();
+        let fields = [listing.items, listing.id, listing.deliveries];
         let metrics = daemon
             .scrape_until(|metrics| {
                 let account = Exported::of(metrics, name);
@@ -450,75 +445,30 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
 }
 
 #[tokio::test]
-async fn the_malformed_date_in_constant_contacts_documentation_drops_only_that_date() {
-    let simulator = simulate(constant_contact(), Vec::new()).await;
-    simulator.update(|state| {
-        let item = |id: &str, date: &str, sends: u64| {
-            json!({
-                "campaign_id": id,
-                "campaign_name": "Sample",
-                "last_sent_date": date,
-                "unique_counts": {
-                    "sends": sends, "clicks": 50, "optouts": 1, "delivers": 57, "bounces": 3,
-                },
-                "campaign_type": "SMS",
-            })
-        };
-        state.items = vec![
-            item("good", "2024-04-02T17:13:13.000-04:00", 60),
-            item("malformed", "2024--02-01T14:58:22.000-04:00", 100),
-        ];
-    });
-    let own = account("one", &simulator, &[]);
-    let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
-    assert!(status.success(), "{log}");
-    let value = |metric, id: &str| sample(&metrics, metric, &[&format!(r#"campaign_id="{id}""#)]);
-    let time = "campaign_last_sent_timestamp_seconds";
-    assert_eq!(value(time, "good"), Some(1_712_092_393.0));
-    assert_eq!(value(time, "malformed"), None);
-    for (metric, expected) in [
-        ("campaign_info", 1.0),
-        ("campaign_sends", 100.0),
-        ("campaign_clicks", 50.0),
-        ("campaign_opt_outs", 1.0),
-        ("campaign_deliveries", 57.0),
-        ("campaign_bounces", 3.0),
-        ("campaign_delivery_ratio", 0.57),
-        ("campaign_click_ratio", 0.5),
-        ("campaign_bounce_ratio", 0.03),
-        ("campaign_opt_out_ratio", 0.01),
-    ] {
-        assert_eq!(value(metric, "malformed"), Some(expected), "{metric}");
-    }
-    let account = Exported::of(&metrics, "one");
-    assert_eq!(account.decode_problems("last_sent_date"), Some(1.0));
-    let ratio = account.value("campaign_account_delivery_ratio");
-    assert_eq!(ratio, Some(114.0 / 160.0));
-}
-
-#[tokio::test]
 async fn mismatched_percentages_are_counted_per_page() {
-    let minutes = (1..=60).map(TimeDelta::minutes);
-    let campaigns: Vec<_> = minutes
-        .map(|ago| Campaign {
-            id: ago.to_string(),
-            sent_at: Utc::now() - ago,
-            ..campaign()
-        })
-        .collect();
-    for (off_by, expected) in [(0.0, 0.0), (0.9, 0.0), (5.0, 2.0)] {
-        let simulator = simulate(constant_contact(), campaigns.clone()).await;
-        simulator.update(|state| state.percents_off_by = off_by);
-        let own = account("one", &simulator, &[]);
-        let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
-        assert!(status.success(), "{log}");
-        for rate in ["deliver", "click", "bounce", "unsubscribe"] {
-            let label = format!(r#"rate="{rate}""#);
-            let name = "campaign_exporter_aggregate_mismatches_total";
-            assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");
+    for kind in kinds().filter(|kind| !kind.rates.is_empty()) {
+        let page = kind.simulated.listing().page_size as i64;
+        let campaigns: Vec<_> = (1..=page + 10)
+            .map(|minutes| Campaign {
+                id: minutes.to_string(),
+                sent_at: Utc::now() - TimeDelta::minutes(minutes),
+                ..campaign()
+            })
+            .collect();
+        for (off_by, expected) in [(0.0, 0.0), (0.9, 0.0), (5.0, 2.0)] {
+            let simulator = simulate(kind.simulated, campaigns.clone()).await;
+            simulator.update(|state| state.percents_off_by = off_by);
+            let own = account("one", &simulator, &[]);
+            let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
+            assert!(status.success(), "{log}");
+            for rate in &kind.rates {
+                let label = format!(r#"rate="{rate}""#);
+                let name = "campaign_exporter_aggregate_mismatches_total";
+                assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");
+            }
+            // the counts take precedence
+            let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
+            assert_eq!(ratios, vec![0.95; campaigns.len()]);
         }
-        // the counts take precedence
-        let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
-        assert_eq!(ratios, [0.95; 60]);
     }
 }

@@ -1,23 +1,22 @@
 //! Every fault at every provider: its effects, how it is counted, and recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use campaign_exporter::exposition::format::Format;
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use chrono::{TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::apis;
-use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
+use crate::support::apis::{Api, any_api, apis, fixture, has_whatsapp, kind};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simulate};
 use crate::support::faults::{Exported, break_down, each, json_body, provider, repair, status};
 use crate::support::strict;
-
-/// Path of Constant Contact's pages.
-const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
 /// Request timeout for faults that cause one.
 const REQUEST_TIMEOUT: &str = "request_timeout: 2s";
@@ -29,7 +28,7 @@ const TOO_LARGE: u64 = 20_000_000;
 #[derive(Clone, Debug)]
 enum Effect {
     /// Polls fail for this reason, and the data is kept.
-    Failure(&'static str),
+    Failure(String),
     /// Polls succeed, but the campaigns lose something.
     Loss {
         what: Loss,
@@ -51,7 +50,6 @@ enum Loss {
 
 struct Case {
     name: String,
-    api: Api,
     fault: Fault,
     effect: Effect,
 }
@@ -60,18 +58,17 @@ impl Case {
     fn new(api: Api, name: &str, fault: Fault, effect: Effect) -> Self {
         Self {
             name: format!("{}-{name}", api.provider()),
-            api,
             fault,
             effect,
         }
     }
 
-    fn failing(api: Api, name: &str, fault: Fault, reason: &'static str) -> Self {
-        Self::new(api, name, fault, Effect::Failure(reason))
+    fn failing(api: Api, name: &str, fault: Fault, reason: &str) -> Self {
+        Self::new(api, name, fault, Effect::Failure(reason.to_owned()))
     }
 
-    fn reason(&self) -> Option<&'static str> {
-        match self.effect {
+    fn reason(&self) -> Option<&str> {
+        match &self.effect {
             Effect::Failure(reason) => Some(reason),
             Effect::Loss { .. } | Effect::Nothing => None,
         }
@@ -221,7 +218,7 @@ fn campaign(id: &str, days: i64) -> Campaign {
 /// A simulated provider with recent and old campaigns.
 async fn full_provider(api: Api) -> Simulator {
     let mut campaigns = vec![campaign("new-sms", 1), campaign("old-sms", 10)];
-    if api.provider() == "cinnox" {
+    if has_whatsapp(api) {
         campaigns.extend([campaign("new-whatsapp", 1), campaign("old-whatsapp", 10)]);
     }
     simulate(api, campaigns).await
@@ -264,10 +261,12 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
         body: "<html><body>Please sign in</body></html>".to_owned(),
     };
     let redirect = Fault::Redirect {
-        location: format!("{elsewhere}{SUMMARIES}?start_at=2026-01-01T00:00:00Z"),
+        location: format!("{elsewhere}/elsewhere?start_at=2026-01-01T00:00:00Z"),
     };
-    let types =
-        r#"{"status":"1","code":[],"bulk_sms_campaign_summaries":7,"result":7,"campaigns":7}"#;
+    let listing = api.listing();
+    let list = |items: Value| json_body(&listing.page(items).to_string());
+    let mut no_member = listing.page(Value::Null);
+    no_member.as_object_mut().unwrap().remove(listing.items);
     let by = Duration::from_hours(1);
     let cases = [
         ("html", html, "decode"),
@@ -276,7 +275,9 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
         ("array", json_body("[]"), "decode"),
         ("text", json_body("\"text\""), "decode"),
         ("empty-body", json_body(""), "decode"),
-        ("types", json_body(types), "decode"),
+        ("types", list(json!(7)), "decode"),
+        ("no-list", list(json!({})), "decode"),
+        ("no-member", json_body(&no_member.to_string()), "decode"),
         ("bad-gzip", Fault::BadGzip, "decode"),
         ("utf-8", Fault::InvalidUtf8, "decode"),
         ("unheard", Fault::Unheard, "network"),
@@ -303,61 +304,23 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
             cases.push(Case::failing(api, &name, fault, reason));
         }
     }
-    for fault in [Fault::HalfJson, Fault::InvalidUtf8] {
-        let name = format!("{fault:?}").to_lowercase();
-        cases.push(Case::failing(api, &name, fault, "decode"));
-    }
     cases
-}
-
-/// The member with the items, and the members that are counts.
-fn fields(api: Api) -> (&'static str, Vec<&'static str>) {
-    match api.provider() {
-        "constant_contact" => (
-            "bulk_sms_campaign_summaries",
-            vec!["sends", "clicks", "optouts", "delivers", "bounces"],
-        ),
-        "cinnox" => (
-            "result",
-            vec![
-                "totalRecipients",
-                "delivered",
-                "read",
-                "replied",
-                "pending",
-                "failed",
-            ],
-        ),
-        _ => (
-            "campaigns",
-            vec![
-                "delivered",
-                "error",
-                "expired",
-                "network_error",
-                "stop",
-                "npai",
-                "total",
-            ],
-        ),
-    }
 }
 
 /// Faults that lose values or campaigns at every provider, and harmless ones.
 fn losses(api: Api) -> Vec<Case> {
-    let (items, counts) = fields(api);
-    let with_cost = || {
-        let cost = (api.provider() == "smsup").then_some("cost");
-        counts.iter().copied().chain(cost).collect()
-    };
+    let listing = api.listing();
+    let items = listing.items;
+    let with_cost = || api.counts().to_vec();
+    let mut counts = with_cost();
+    counts.retain(|count| listing.cost != Some(*count));
     let lost = |cost: Option<f64>| Loss::Counts {
-        cost: cost.filter(|_| api.provider() == "smsup"),
+        cost: cost.filter(|_| listing.cost.is_some()),
     };
-    let infinite = match api.provider() {
-        // here, counts are in a nested object
-        "constant_contact" => (lost(None), vec!["unique_counts"]),
-        // a number that fits no type invalidates its object
-        _ => (Loss::Everything, vec![items]),
+    // a number that fits no type invalidates its object
+    let infinite = match listing.counts_in {
+        Some(object) => (lost(None), vec![object]),
+        None => (Loss::Everything, vec![items]),
     };
     let values = [
         ("null-count", "null", (lost(None), Vec::new())),
@@ -406,124 +369,60 @@ fn losses(api: Api) -> Vec<Case> {
     cases
 }
 
-/// Faults specific to Constant Contact.
-fn constant_contact_failures(elsewhere: &str) -> Vec<Case> {
-    let start = "?start_at=2026-01-01T00:00:00Z";
-    let without_scheme = elsewhere.trim_start_matches("http:");
-    let links = [
-        ("next-elsewhere", format!("{elsewhere}{SUMMARIES}{start}")),
-        (
-            "next-without-scheme",
-            format!("{without_scheme}{SUMMARIES}{start}"),
-        ),
-        ("next-outside", "/v2/reports".to_owned()),
-        ("next-outside-by-dots", "/v3/../v2/reports".to_owned()),
-        ("next-loop", format!("{SUMMARIES}{start}")),
-    ];
-    let no_list = json_body(r#"{"bulk_sms_campaign_summaries":{}}"#);
-    let others = [
-        ("quota", Fault::QuotaExceeded, "quota"),
-        ("no-list", no_list, "decode"),
-        ("no-member", json_body("{}"), "decode"),
-    ];
-    let links = links.map(|(name, href)| (name, Fault::Next { href }, "pagination"));
-    let cases = links.into_iter().chain(others);
+/// Faults that only this provider's documentation knows, from its fixture, and the end of its quota.
+fn own_failures(api: Api, elsewhere: &str) -> Vec<Case> {
+    let host = elsewhere.trim_start_matches("http://");
+    let text = fs::read_to_string(fixture(api, "_failures")).unwrap();
+    let failures: Vec<Failure> = serde_json::from_str(&text.replace("ELSEWHERE", host)).unwrap();
+    let mut cases: Vec<_> = failures
+        .into_iter()
+        .map(|failure| {
+            let fault = match (failure.next, failure.body) {
+                (Some(href), _) => Fault::Next { href },
+                (None, Value::String(body)) => Fault::Body {
+                    content_type: "text/xml; charset=utf-8",
+                    body,
+                },
+                (None, body) => json_body(&body.to_string()),
+            };
+            Case::new(api, &failure.name, fault, Effect::Failure(failure.reason))
+        })
+        .collect();
+    let listing = api.listing();
+    if listing.open_ended {
+        // a server that ignores the offset never has a second page
+        let state = State::new(TOKEN, Vec::new());
+        let campaigns = (0..listing.page_size).map(|id| campaign(&id.to_string(), 1));
+        let items = campaigns.map(|campaign| api.item(&state, Utc::now(), &campaign));
+        let same_page = json_body(&listing.page(items.collect()).to_string());
+        cases.push(Case::failing(api, "same-page", same_page, "pagination"));
+    }
+    if kind(api).limits.per_day.is_some() {
+        cases.push(Case::failing(api, "quota", Fault::QuotaExceeded, "quota"));
+    }
     cases
-        .map(|(name, fault, reason)| Case::failing(constant_contact(), name, fault, reason))
-        .collect()
 }
 
-/// Errors that CINNOX and `SMSUp` report with status 200.
-fn body_failures() -> Vec<Case> {
-    let cinnox = [
-        ("no-list", r#"{"code":200,"result":{}}"#, "decode"),
-        ("no-member", r#"{"code":200}"#, "decode"),
-        ("no-code", r#"{"result":[]}"#, "decode"),
-        (
-            "limit",
-            r#"{"code":6451010,"message":"Reach request limit"}"#,
-            "throttled",
-        ),
-        (
-            "service",
-            r#"{"code":6451001,"message":"Bad response"}"#,
-            "server",
-        ),
-        (
-            "query",
-            r#"{"code":6451000,"message":"Bad query"}"#,
-            "client",
-        ),
-        (
-            "unauthorized",
-            r#"{"code":401,"message":"Unauthorized"}"#,
-            "auth",
-        ),
-    ];
-    let smsup = [
-        ("no-list", r#"{"status":1,"campaigns":"none"}"#, "decode"),
-        ("no-member", r#"{"status":1}"#, "decode"),
-        ("no-status", r#"{"campaigns":[]}"#, "decode"),
-        (
-            "token",
-            r#"{"status":-1,"message":"Authentication error"}"#,
-            "auth",
-        ),
-        ("data", r#"{"status":-7,"message":"Data error"}"#, "client"),
-        (
-            "unknown",
-            r#"{"status":-99,"message":"Unknown error"}"#,
-            "server",
-        ),
-    ];
-    let cinnox = cinnox.into_iter().map(|case| (apis::cinnox(), case));
-    let smsup = smsup.into_iter().map(|case| (apis::smsup(), case));
-    let bodies = cinnox.chain(smsup);
-    let mut cases: Vec<_> = bodies
-        .map(|(api, (name, body, reason))| Case::failing(api, name, json_body(body), reason))
-        .collect();
-    let xml = Fault::Body {
-        content_type: "text/xml; charset=utf-8",
-        body: "<?xml version=\"1.0\"?><response><status>1</status></response>".to_owned(),
-    };
-    cases.push(Case::failing(apis::smsup(), "xml", xml, "decode"));
-    // a server that ignores the offset never has a second page; all campaigns are
-    // read, since a poll that meets the end of the fault may have its first page from there
-    let items: Vec<_> = (0..200)
-        .map(|id| format!(r#"{{"id":"{id}","channel":"SMS"}}"#))
-        .collect();
-    let same_page = format!(r#"{{"code":200,"result":[{}]}}"#, items.join(","));
-    let fault = json_body(&same_page);
-    cases.push(Case::failing(
-        apis::cinnox(),
-        "same-page",
-        fault,
-        "pagination",
-    ));
-    let same_page = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":2500}"#;
-    let fault = json_body(same_page);
-    cases.push(Case::failing(
-        apis::smsup(),
-        "same-page",
-        fault,
-        "pagination",
-    ));
-    cases
+/// An entry of a fixture: a link or a body, and the reason of the failure.
+#[derive(Deserialize)]
+struct Failure {
+    name: String,
+    reason: String,
+    next: Option<String>,
+    #[serde(default)]
+    body: Value,
 }
 
 /// A fault of a provider.
 fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
-    let mut cases = failures(api, elsewhere);
-    cases.extend(losses(api));
-    cases.extend(
-        body_failures()
-            .into_iter()
-            .filter(|case| case.api.provider() == api.provider()),
-    );
-    if api.provider() == "constant_contact" {
-        cases.extend(constant_contact_failures(elsewhere));
-    }
-    cases
+    [
+        failures(api, elsewhere),
+        losses(api),
+        own_failures(api, elsewhere),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Accounts without faults.
@@ -565,8 +464,8 @@ async fn end(daemon: Daemon) {
     assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
 }
 
-async fn faults_have_the_expected_effects_and_recover(api: Api) {
-    let elsewhere = provider(constant_contact()).await;
+async fn faults_of(api: Api) {
+    let elsewhere = provider(any_api()).await;
     let cases = cases(api, &elsewhere.base_url());
     let mut simulators = Vec::new();
     for _ in &cases {
@@ -588,7 +487,7 @@ async fn faults_have_the_expected_effects_and_recover(api: Api) {
     let metrics = daemon
         .scrape_until(|metrics| {
             let now = campaigns(metrics);
-            let campaigns = if api.provider() == "cinnox" { 4 } else { 2 };
+            let campaigns = if has_whatsapp(api) { 4 } else { 2 };
             each(metrics, &names, |own| {
                 let known = now.get(&own.name).map_or(0, BTreeMap::len);
                 own.polls("success") >= 2.0 && known == campaigns
@@ -722,27 +621,16 @@ async fn faults_have_the_expected_effects_and_recover(api: Api) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn constant_contact_faults_have_the_expected_effects_and_recover() {
-    faults_have_the_expected_effects_and_recover(constant_contact()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn cinnox_faults_have_the_expected_effects_and_recover() {
-    faults_have_the_expected_effects_and_recover(cinnox()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn smsup_faults_have_the_expected_effects_and_recover() {
-    faults_have_the_expected_effects_and_recover(smsup()).await;
+async fn faults_have_the_expected_effects_and_recover() {
+    // one after the other: large bodies of all of them at a time would exceed the request timeout
+    for (api, _) in apis() {
+        faults_of(api).await;
+    }
 }
 
 /// Campaigns for several pages of a provider, most of them recent.
 fn pages(api: Api) -> Vec<Campaign> {
-    let recent = match api.provider() {
-        "constant_contact" => 120,
-        "cinnox" => 410,
-        _ => 1_009,
-    };
+    let recent = (api.listing().page_size as u64 + 9).max(410);
     let campaigns = (1..=recent + 20).zip(1..);
     campaigns
         .map(|(number, minutes)| {
@@ -763,7 +651,7 @@ fn written(metrics: &str) -> BTreeSet<String> {
     campaigns.map(str::to_owned).collect()
 }
 
-async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
+async fn disordered_pages_of(api: Api) {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (name, more) in [("recent", "recent: 3d"), ("full", "full_poll_interval: 1s")] {
@@ -787,9 +675,9 @@ async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
         Fault::Shuffled { seed: 7 },
     ] {
         for (name, simulator) in &simulators {
-            // SMSUp's totals count older campaigns, too, so that recent ones are read until a page
-            // comes empty: none does while the list moves at every request
-            let endless = api.provider() == "smsup" && name == "recent";
+            // if totals count older campaigns, too, recent ones are read until a page comes empty: none
+            // does while the list moves at every request
+            let endless = api.listing().total_of_all && name == "recent";
             if !(endless && matches!(fault, Fault::Moving { .. })) {
                 break_down(simulator, fault.clone());
             }
@@ -832,18 +720,10 @@ async fn disordered_pages_lose_or_duplicate_no_campaign(api: Api) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn constant_contact_disordered_pages_lose_no_campaign() {
-    disordered_pages_lose_or_duplicate_no_campaign(constant_contact()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn cinnox_disordered_pages_lose_no_campaign() {
-    disordered_pages_lose_or_duplicate_no_campaign(cinnox()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn smsup_disordered_pages_lose_no_campaign() {
-    disordered_pages_lose_or_duplicate_no_campaign(smsup()).await;
+async fn disordered_pages_lose_or_duplicate_no_campaign() {
+    let tests = apis().into_iter();
+    let tests = tests.map(|(api, _)| disordered_pages_of(api));
+    tests.collect::<JoinSet<_>>().join_all().await;
 }
 
 /// A port that forwards to a simulator, or refuses connections without one.

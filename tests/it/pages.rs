@@ -4,7 +4,7 @@ use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::apis::cinnox;
+use crate::support::apis::any_api;
 use crate::support::browser::Browser;
 use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
 
@@ -44,7 +44,7 @@ async fn hostile() -> Simulator {
     };
     let sent_at = Utc::now() - TimeDelta::days(1);
     campaigns.push(Campaign::sms("c-91", "tiny", sent_at, few));
-    simulate(cinnox(), campaigns).await
+    simulate(any_api(), campaigns).await
 }
 
 /// Starts an exporter with a working account, a rejected one, and one with a hostile name.

@@ -6,7 +6,7 @@ use campaign_exporter::exposition::format::Format;
 use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::support::apis::{cinnox, constant_contact, smsup};
+use crate::support::apis::{with_channels, with_clicks, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simulate};
 use crate::support::prometheus::Prometheus;
 use crate::support::strict;
@@ -34,7 +34,7 @@ const COUNTS: Counts = Counts {
 };
 
 fn sent_at() -> DateTime<Utc> {
-    // SMSUp has a resolution of one second
+    // some providers have a resolution of one second
     let yesterday = Utc::now() - TimeDelta::days(1);
     DateTime::from_timestamp(yesterday.timestamp(), 0).unwrap()
 }
@@ -43,22 +43,22 @@ fn sent_at() -> DateTime<Utc> {
 struct Stack {
     daemon: Daemon,
     prometheus: Prometheus,
-    constant_contact: Simulator,
+    spring: Simulator,
     _others: [Simulator; 2],
 }
 
 impl Stack {
     async fn start(sent_at: DateTime<Utc>) -> Self {
         let sms = |id: &str, name: &str| Campaign::sms(id, name, sent_at, COUNTS);
-        let of_constant_contact = vec![sms("cc-1", "Spring"), sms("cc-2", HOSTILE)];
-        let constant_contact = simulate(constant_contact(), of_constant_contact).await;
+        let of_spring = vec![sms("cc-1", "Spring"), sms("cc-2", HOSTILE)];
+        let spring = simulate(with_clicks(), of_spring).await;
         let whatsapp = Campaign::whatsapp("cx-1", HOSTILE, sent_at, COUNTS);
-        let cinnox = simulate(cinnox(), vec![whatsapp, sms("cx-2", "")]).await;
-        let smsup = simulate(smsup(), vec![sms("18969398", "Shoes")]).await;
+        let desk = simulate(with_channels(), vec![whatsapp, sms("cx-2", "")]).await;
+        let shoes = simulate(with_statuses(), vec![sms("18969398", "Shoes")]).await;
         let accounts = [
-            account("spring-us", &constant_contact, &[]),
-            account("desk-hk", &cinnox, &[]),
-            account("shoes-ch", &smsup, &[]),
+            account("spring-us", &spring, &[]),
+            account("desk-hk", &desk, &[]),
+            account("shoes-ch", &shoes, &[]),
         ];
         let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
         let prometheus = Prometheus::scraping(daemon.address()).await;
@@ -74,8 +74,8 @@ impl Stack {
         Self {
             daemon,
             prometheus,
-            constant_contact,
-            _others: [cinnox, smsup],
+            spring,
+            _others: [desk, shoes],
         }
     }
 }
@@ -211,13 +211,11 @@ async fn prometheus_accepts_every_sample_without_errors() {
 #[tokio::test]
 async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
     let Stack {
-        prometheus,
-        constant_contact,
-        ..
+        prometheus, spring, ..
     } = &Stack::start(sent_at()).await;
     let gone = "{__name__=~\"campaign_.+\", campaign_id=\"cc-2\"}";
     assert!(!prometheus.query(gone).await.is_empty());
-    constant_contact.update(|state| {
+    spring.update(|state| {
         let mut campaigns = state.campaigns.at(Utc::now()).into_owned();
         campaigns.retain(|campaign| campaign.id != "cc-2");
         state.campaigns = campaigns.into();

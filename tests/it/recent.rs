@@ -1,9 +1,9 @@
 //! Most polls read recent campaigns only, without any difference in the metrics.
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Request, Simulator};
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::{Api, apis, cinnox, constant_contact, smsup};
+use crate::support::apis::{Api, any_api, apis, kinds, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
@@ -30,12 +30,7 @@ fn usual() -> Vec<Campaign> {
 
 /// Enough old campaigns that a full poll needs more requests than a recent one.
 fn old(api: Api) -> Vec<Campaign> {
-    let page = match api.provider() {
-        "constant_contact" => 50,
-        "cinnox" => 200,
-        _ => 1_000,
-    };
-    let ids = 0..page;
+    let ids = 0..api.listing().page_size;
     ids.map(|id| campaign(&format!("old-{id}"), 500, 500))
         .collect()
 }
@@ -45,31 +40,17 @@ fn with_old(api: Api, campaigns: Vec<Campaign>) -> Vec<Campaign> {
     campaigns.into_iter().chain(old(api)).collect()
 }
 
-/// Returns the start of the window requested by the first page of a poll.
-fn start(api: Api, request: &Request) -> Option<DateTime<Utc>> {
-    let is_first = |name| request.parameter(name).is_none_or(|place| place == "0");
-    if !is_first("offset") || !is_first("start") {
-        return None;
-    }
-    match api.provider() {
-        "constant_contact" => request.parameter("start_at")?.parse().ok(),
-        "cinnox" => request.parameter("startAt")?.parse().ok(),
-        _ => {
-            let local = request.parameter("date_start")?;
-            let local = NaiveDateTime::parse_from_str(&local, "%Y-%m-%d %H:%M:%S").ok()?;
-            let zone = chrono_tz::Europe::Paris;
-            Some(local.and_local_timezone(zone).earliest()?.to_utc())
-        }
-    }
-}
-
 /// Returns how many hours back each poll started.
-fn reads(api: Api, simulator: &Simulator) -> Vec<i64> {
-    let starts = simulator.requests();
-    let starts = starts.iter().filter_map(|request| start(api, request));
-    starts
-        .map(|start| ((Utc::now() - start).num_minutes() + 30) / 60)
-        .collect()
+fn reads(simulator: &Simulator) -> Vec<i64> {
+    let starts = simulator.read(|state| {
+        let requests = state.requests.iter();
+        let starts = requests.filter_map(|request| simulator.api().window_start(state, request));
+        starts.collect::<Vec<_>>()
+    });
+    let hours = starts
+        .into_iter()
+        .map(|start| ((Utc::now() - start).num_minutes() + 30) / 60);
+    hours.collect()
 }
 
 /// Returns deliveries by campaign id, and the totals of the account.
@@ -127,7 +108,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
             "{provider}"
         );
         // thirty days once, then three days plus a margin
-        let reads = reads(api, &simulator);
+        let reads = reads(&simulator);
         assert_eq!(reads[0], 30 * 24, "{provider}");
         assert!(
             reads[1..].iter().all(|hours| *hours == 3 * 24 + 3),
@@ -183,7 +164,7 @@ async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
             .scrape_until(|metrics| exported(metrics).0.len() == 1)
             .await;
         assert_eq!(exported(&metrics).1, Some(1.0 + many), "{provider}");
-        let reads = reads(api, &simulator);
+        let reads = reads(&simulator);
         assert!(
             reads.contains(&(30 * 24)) && reads.contains(&(3 * 24 + 3)),
             "{provider} {reads:?}"
@@ -193,13 +174,14 @@ async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
 
 #[tokio::test]
 async fn a_failed_recent_poll_changes_nothing() {
-    // 120 recent campaigns fill three pages, of which the second fails
+    // the recent campaigns fill three pages, of which the second fails
+    let api = with_small_pages();
+    let recent = 2 * api.listing().page_size + 20;
     let many = |deliveries| {
-        let recent = (0..120).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
-        let recent = recent.chain(usual()).collect();
-        with_old(constant_contact(), recent)
+        let recent = (0..recent).map(|number| campaign(&format!("r-{number}"), 1, deliveries));
+        with_old(api, recent.chain(usual()).collect())
     };
-    let simulator = simulate(constant_contact(), many(1)).await;
+    let simulator = simulate(api, many(1)).await;
     let yaml = config(&[account("one", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
@@ -217,7 +199,7 @@ async fn a_failed_recent_poll_changes_nothing() {
     let metrics = daemon.scrape_until(failed).await;
     let deliveries = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
     // the previous poll may have met the fault too; then nothing has changed
-    assert_eq!(deliveries.len(), 120);
+    assert_eq!(deliveries.len(), recent);
     assert!(
         deliveries.iter().all(|value| *value == deliveries[0]),
         "{deliveries:?}"
@@ -226,44 +208,46 @@ async fn a_failed_recent_poll_changes_nothing() {
     daemon
         .scrape_until(|metrics| {
             let deliveries = samples(metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
-            deliveries == vec![2.0; 120]
+            deliveries == vec![2.0; recent]
         })
         .await;
 }
 
 #[tokio::test]
 async fn every_poll_is_full_if_the_lookback_is_recent() {
-    let simulator = simulate(cinnox(), usual()).await;
+    let simulator = simulate(any_api(), usual()).await;
     let more = ["recent: 30d"];
     let yaml = config(&[account("one", &simulator, &more)]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
-    let reads = reads(cinnox(), &simulator);
+    let reads = reads(&simulator);
     assert!(reads.iter().all(|hours| *hours == 30 * 24), "{reads:?}");
 }
 
 #[tokio::test]
 async fn max_campaigns_applies_to_known_not_polled_campaigns() {
-    let simulator = simulate(smsup(), with_old(smsup(), usual())).await;
+    let api = with_small_pages();
+    let old = api.listing().page_size as f64;
+    let simulator = simulate(api, with_old(api, usual())).await;
     let more = ["max_campaigns: 3"];
     let yaml = config(&[account("one", &simulator, &more)]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
     let metrics = two_more_polls(&daemon).await;
     let dropped = |metrics: &str| sample(metrics, "campaign_account_campaigns_dropped", &[]);
-    assert_eq!(dropped(&metrics), Some(1_001.0));
+    assert_eq!(dropped(&metrics), Some(old + 1.0));
     // deleting a recent campaign restores a dropped one without a full poll
-    let kept = with_old(smsup(), usual().split_off(1));
+    let kept = with_old(api, usual().split_off(1));
     simulator.update(|state| state.campaigns = kept.into());
     let metrics = daemon
-        .scrape_until(|metrics| dropped(metrics) == Some(1_000.0))
+        .scrape_until(|metrics| dropped(metrics) == Some(old))
         .await;
     let (deliveries, ..) = exported(&metrics);
     let ids: Vec<_> = deliveries.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["2", "3"]);
     let first = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="old-0""#]);
     assert_eq!(first.len(), 1, "the newest of those of long ago");
-    let reads = reads(smsup(), &simulator);
+    let reads = reads(&simulator);
     assert_eq!(
         reads.iter().filter(|hours| **hours == 30 * 24).count(),
         1,
@@ -273,22 +257,22 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
 
 #[tokio::test]
 async fn every_poll_is_full_if_it_needs_no_more_requests() {
-    let simulator = simulate(constant_contact(), usual()).await;
-    let yaml = config(&[account("one", &simulator, &[])]);
-    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;
-    // detected by the second poll
-    let reads = reads(constant_contact(), &simulator);
-    let whole = reads.iter().filter(|hours| **hours == 30 * 24).count();
-    assert_eq!(whole, reads.len() - 1, "{reads:?}");
-    // a deleted old campaign disappears immediately, and the reported ratios are current
-    simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
-    let metrics = daemon
-        .scrape_until(|metrics| exported(metrics).1 == Some(1.0))
-        .await;
-    let label = [r#"rate="deliver""#];
-    assert_eq!(
-        sample(&metrics, "campaign_account_reported_ratio", &label),
-        Some(0.8)
-    );
+    for kind in kinds() {
+        let simulator = simulate(kind.simulated, usual()).await;
+        let yaml = config(&[account("one", &simulator, &[])]);
+        let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+        daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;
+        // detected by the second poll
+        let reads = reads(&simulator);
+        let whole = reads.iter().filter(|hours| **hours == 30 * 24).count();
+        assert_eq!(whole, reads.len() - 1, "{kind:?} {reads:?}");
+        // a deleted old campaign disappears immediately, and the reported ratios are current
+        simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
+        let metrics = daemon
+            .scrape_until(|metrics| exported(metrics).1 == Some(1.0))
+            .await;
+        let reported = samples(&metrics, "campaign_account_reported_ratio", &[]);
+        assert_eq!(reported.len(), kind.rates.len(), "{kind:?}");
+        assert_eq!(reported.is_empty(), !reported.contains(&0.8), "{kind:?}");
+    }
 }

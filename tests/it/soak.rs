@@ -13,7 +13,7 @@ use fastrand::Rng;
 use flate2::bufread::GzDecoder;
 use tokio::task::JoinSet;
 
-use crate::support::apis::{Api, cinnox, constant_contact, smsup};
+use crate::support::apis::{Api, kinds, renewed};
 use crate::support::daemon::{Daemon, LIMIT, Setup, TOKEN, account, config, simulate};
 use crate::support::faults::{Exported, each, json_body, status};
 use crate::support::strict;
@@ -33,17 +33,21 @@ const MAX_GROWTH: u64 = 16_000_000;
 /// Pause between steps, so that only some of them affect the same poll.
 const MAX_PAUSE_MILLIS: u64 = 60;
 
-/// Maximum number of polled accounts.
-fn all_accounts() -> [(&'static str, Api, usize); 6] {
-    [
-        // two accounts of one application, which renew their tokens sequentially
-        ("contact-one", constant_contact(), 0),
-        ("contact-two", constant_contact(), 0),
-        ("cinnox-one", cinnox(), 1),
-        ("cinnox-two", cinnox(), 2),
-        ("smsup-one", smsup(), 3),
-        ("smsup-two", smsup(), 4),
-    ]
+/// Two accounts of each provider, with the index of their simulator. Accounts with refresh tokens are of
+/// one application, which renews their tokens sequentially.
+fn all_accounts() -> Vec<(String, Api, usize)> {
+    let mut accounts = Vec::new();
+    let mut simulators = 0..;
+    for kind in kinds() {
+        let api = kind.simulated;
+        let mut index = simulators.next().unwrap();
+        accounts.push((format!("{}-one", kind.name), api, index));
+        if !api.authorization().is_some() {
+            index = simulators.next().unwrap();
+        }
+        accounts.push((format!("{}-two", kind.name), api, index));
+    }
+    accounts
 }
 
 /// Unique number of deliveries of a campaign.
@@ -181,19 +185,21 @@ impl Soak {
     async fn new(seed: u64) -> Self {
         let started = Utc::now();
         let mut simulators = Vec::new();
-        for api in [constant_contact(), cinnox(), cinnox(), smsup(), smsup()] {
-            simulators.push(simulate(api, first_campaigns(started)).await);
-        }
         let setup = Setup::new("");
-        simulators[0].update(|state| {
-            let server = &mut state.authorization;
-            server.lifetime = Duration::from_secs(5);
-            server.grace = true;
-            for (name, ..) in &all_accounts()[..2] {
-                server.grant(*name);
-                fs::write(setup.folder().join(name), name).unwrap();
+        for (name, api, index) in all_accounts() {
+            if index == simulators.len() {
+                simulators.push(simulate(api, first_campaigns(started)).await);
             }
-        });
+            if api.authorization().is_some() {
+                simulators[index].update(|state| {
+                    let server = &mut state.authorization;
+                    server.lifetime = Duration::from_secs(5);
+                    server.grace = true;
+                    server.grant(&name);
+                });
+                fs::write(setup.folder().join(&name), &name).unwrap();
+            }
+        }
         let client = |builder: reqwest::ClientBuilder| builder.no_proxy().no_gzip();
         let clients = [
             client(reqwest::Client::builder()).build().unwrap(),
@@ -219,6 +225,12 @@ impl Soak {
         soak
     }
 
+    /// Returns the simulators with an authorization server.
+    fn authorizing(&self) -> impl Iterator<Item = &Simulator> {
+        let simulators = self.simulators.iter();
+        simulators.filter(|simulator| simulator.api().authorization().is_some())
+    }
+
     fn daemon(&self) -> &Daemon {
         self.daemon.as_ref().unwrap()
     }
@@ -237,20 +249,16 @@ impl Soak {
                 continue;
             }
             let simulator = &self.simulators[simulator];
-            let auth_url = format!("auth_url: {}/oauth2/default", simulator.base_url());
             let lookback = format!("lookback: {lookback}");
             let mut more = vec!["request_timeout: 2s", "full_poll_interval: 4s"];
             if index % 2 == 1 {
                 more.push(&lookback);
             }
-            if api.provider() == "constant_contact" {
-                more.extend(["client_id: demo-client", &auth_url]);
-            }
-            let file = setup.folder().join(name).display().to_string();
-            accounts.push(account(name, simulator, &more).replace(
-                "access_token_file: TOKEN_FILE",
-                &format!("refresh_token_file: {file}"),
-            ));
+            accounts.push(if api.authorization().is_some() {
+                renewed(&name, simulator, &setup.folder().join(&name), &more)
+            } else {
+                account(&name, simulator, &more)
+            });
         }
         setup.write_config(&config(&accounts));
     }
@@ -321,9 +329,11 @@ impl Soak {
             25..32 => {
                 let (fault, unheard) = token_fault(&mut self.rng);
                 self.end_token_fault();
-                self.simulators[0].update(|state| {
-                    state.authorization.fault = Some(FaultPlan::once(fault));
-                });
+                for simulator in self.authorizing() {
+                    simulator.update(|state| {
+                        state.authorization.fault = Some(FaultPlan::once(fault.clone()));
+                    });
+                }
                 self.leaves_unheard = unheard;
             }
             32..40 => self.simulators[index].update(|state| state.fault = None),
@@ -339,10 +349,16 @@ impl Soak {
 
     /// Ends the fault of token renewal, and counts lost responses.
     fn end_token_fault(&mut self) {
-        let mut plan = None;
-        self.simulators[0].update(|state| plan = state.authorization.fault.take());
-        let happened = plan.is_some_and(|plan| plan.times == Some(0));
-        self.unheard += usize::from(happened && self.leaves_unheard);
+        let mut happened = 0;
+        for simulator in self.authorizing() {
+            simulator.update(|state| {
+                let plan = state.authorization.fault.take();
+                happened += usize::from(plan.is_some_and(|plan| plan.times == Some(0)));
+            });
+        }
+        if self.leaves_unheard {
+            self.unheard += happened;
+        }
     }
 
     /// Adds, removes, and restores campaigns.
@@ -385,8 +401,8 @@ impl Soak {
         let daemon = self.daemon.take().unwrap();
         check_log(&daemon);
         daemon.signal("KILL").await;
-        // a token response may have been in flight
-        self.unheard += 1;
+        // a token response of each application may have been in flight
+        self.unheard += self.authorizing().count();
         self.start(daemon.end().await).await;
     }
 
@@ -401,7 +417,7 @@ impl Soak {
         }
         self.configure(&self.daemon().setup, &[], "30d");
         self.apply_configuration().await;
-        let names = all_accounts().map(|(name, ..)| name.to_owned());
+        let names: Vec<_> = all_accounts().into_iter().map(|(name, ..)| name).collect();
         let before = self.daemon().scrape().await;
         // every poller must finish its current poll and make further ones
         self.daemon()
@@ -443,16 +459,19 @@ impl Soak {
 
     /// Checks that no token is lost, and none is used twice unless its response may have been lost.
     fn check_tokens(&self) {
-        self.simulators[0].read(|state| {
-            let server = &state.authorization;
-            assert!(server.refreshes > 10, "{}", server.refreshes);
-            assert_eq!(server.refresh_tokens().len(), 2);
-            let reused = server.reused_refresh_tokens().len();
-            assert!(reused <= self.unheard, "{reused} of {}", self.unheard);
-            for token in server.refresh_tokens() {
-                assert!(!self.daemon().log().contains(&token));
-            }
-        });
+        let mut reused = 0;
+        for simulator in self.authorizing() {
+            simulator.read(|state| {
+                let server = &state.authorization;
+                assert!(server.refreshes > 10, "{}", server.refreshes);
+                assert_eq!(server.refresh_tokens().len(), 2);
+                reused += server.reused_refresh_tokens().len();
+                for token in server.refresh_tokens() {
+                    assert!(!self.daemon().log().contains(&token));
+                }
+            });
+        }
+        assert!(reused <= self.unheard, "{reused} of {}", self.unheard);
     }
 }
 

@@ -65,6 +65,79 @@ pub trait Api: fmt::Debug + Send + Sync {
 
     /// Returns the configuration keys of an account other than `name`.
     fn account(&self, base_url: &str, token_file: &Path) -> Value;
+
+    /// Returns the same keys with a refresh token instead of an access token; `None` if the API
+    /// has no authorization server.
+    fn renewed_account(&self, _base_url: &str, _refresh_token_file: &Path) -> Option<Value> {
+        None
+    }
+
+    /// Returns how the API lists campaigns.
+    fn listing(&self) -> Listing {
+        Listing::default()
+    }
+
+    /// Returns the item that lists a campaign.
+    fn item(&self, _state: &State, _now: DateTime<Utc>, _campaign: &Campaign) -> Value {
+        Value::Null
+    }
+
+    /// Returns the start of the window that a request for a first page selects; `None` for all
+    /// other requests.
+    fn window_start(&self, _state: &State, _request: &Request) -> Option<DateTime<Utc>> {
+        None
+    }
+}
+
+/// How an API lists campaigns, for tests that apply to every API.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listing {
+    /// The member of an answer that contains the items.
+    pub items: &'static str,
+    /// The member of an answer, and its value, that mark a success; `None` if only the HTTP status
+    /// does.
+    pub success: Option<(&'static str, u32)>,
+    /// The member of an item that contains the ID.
+    pub id: &'static str,
+    /// The member of an item that contains the time it was sent.
+    pub date: &'static str,
+    /// The count that the delivery ratio is relative to.
+    pub attempted: &'static str,
+    /// The count of delivered messages.
+    pub deliveries: &'static str,
+    /// The member of an item that contains the counts; `None` if the item itself does.
+    pub counts_in: Option<&'static str>,
+    /// The member among the counts that is an amount of credits.
+    pub cost: Option<&'static str>,
+    /// The maximum number of items on a page.
+    pub page_size: usize,
+    /// Whether only a page that is not full is known to be the last.
+    pub open_ended: bool,
+    /// Whether the reported total includes campaigns outside the window.
+    pub total_of_all: bool,
+    /// The number of requests in a poll that list no campaigns.
+    pub other_requests: usize,
+}
+
+impl Listing {
+    /// Returns a successful answer with these items.
+    pub fn page(&self, items: Value) -> Value {
+        let success = self.success.map(|(name, value)| (name, value.into()));
+        let members = success.into_iter().chain([(self.items, items)]);
+        members
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// Returns the number of requests in a poll that reads this many campaigns.
+    pub fn requests(&self, campaigns: usize) -> usize {
+        let pages = if self.open_ended {
+            campaigns / self.page_size + 1
+        } else {
+            campaigns.div_ceil(self.page_size).max(1)
+        };
+        pages + self.other_requests
+    }
 }
 
 /// The part of a simulator that handles a request.

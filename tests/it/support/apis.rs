@@ -1,39 +1,120 @@
-//! The simulated APIs of the program's providers.
+//! The simulated APIs of the program's providers, selected by what they can do and never by name.
 
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use campaign_exporter::provider::{Kinds, native};
+use campaign_exporter::campaign::counts::Count;
+use campaign_exporter::campaign::{Channel, Status};
+use campaign_exporter::provider::{Kind, Kinds, QuotaScope, native};
+use campaign_simulator::{Listing, Simulator};
+use serde_json::Value;
 
 /// A simulated API.
 pub(crate) type Api = &'static dyn campaign_simulator::Api;
 
 static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
 
-/// Every API with the name of its provider.
+/// Returns all providers.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
+    NATIVE.iter().map(AsRef::as_ref)
+}
+
+/// Returns the provider of an API.
+pub(crate) fn kind(api: Api) -> &'static Kind {
+    NATIVE.get(api.provider()).unwrap()
+}
+
+/// Returns every API with the name of its provider.
 pub(crate) fn apis() -> Vec<(Api, &'static str)> {
-    let kinds = NATIVE.iter();
-    kinds
-        .map(|kind| (kind.simulated, kind.simulated.provider()))
-        .collect()
+    let apis = kinds().map(|kind| kind.simulated);
+    apis.map(|api| (api, api.provider())).collect()
 }
 
-fn named(name: &str) -> Api {
-    let kind = NATIVE.get(name);
-    kind.unwrap_or_else(|| panic!("no provider {name}"))
-        .simulated
+fn first(has: impl Fn(&Kind) -> bool) -> Api {
+    kinds().find(|kind| has(kind)).unwrap().simulated
 }
 
-/// The API of Constant Contact, for what only it does: OAuth, links, a quota for the day.
-pub(crate) fn constant_contact() -> Api {
-    named("constant_contact")
+/// Returns an API for tests in which the provider does not matter.
+pub(crate) fn any_api() -> Api {
+    first(|_| true)
 }
 
-/// The API of CINNOX, for what only it does: several channels, offsets without a total.
-pub(crate) fn cinnox() -> Api {
-    named("cinnox")
+/// Returns an API with an authorization server.
+pub(crate) fn with_authorization() -> Api {
+    first(|kind| kind.simulated.authorization().is_some())
 }
 
-/// The API of SMSUp, for what only it does: statuses, credits, local times.
-pub(crate) fn smsup() -> Api {
-    named("smsup")
+/// Returns an API whose quota applies to a client, with published limits.
+pub(crate) fn with_client_quota() -> Api {
+    first(|kind| kind.quota == QuotaScope::Client && kind.limits.per_day.is_some())
 }
+
+/// Returns an API that lists SMS and WhatsApp campaigns.
+pub(crate) fn with_channels() -> Api {
+    first(|kind| has_whatsapp(kind.simulated))
+}
+
+/// Returns an API that reports clicks and rates, and has a daily quota.
+pub(crate) fn with_clicks() -> Api {
+    first(|kind| {
+        reports(kind, Count::Clicks) && !kind.rates.is_empty() && kind.limits.per_day.is_some()
+    })
+}
+
+/// Returns an API that reports statuses and credits.
+pub(crate) fn with_statuses() -> Api {
+    first(|kind| kind.statuses.contains(&Status::Waiting) && reports_credits(kind))
+}
+
+/// Returns the API with the smallest pages.
+pub(crate) fn with_small_pages() -> Api {
+    let kind = kinds().min_by_key(|kind| kind.simulated.listing().page_size);
+    kind.unwrap().simulated
+}
+
+/// Returns whether an API lists WhatsApp campaigns.
+pub(crate) fn has_whatsapp(api: Api) -> bool {
+    kind(api).channels.contains(&Channel::Whatsapp)
+}
+
+/// Returns whether a provider reports the credits of an account.
+pub(crate) fn reports_credits(kind: &Kind) -> bool {
+    let mut extras = kind.extras.iter();
+    extras.any(|(metric, _)| *metric == "campaign_account_credits")
+}
+
+/// Returns whether a provider reports a count.
+pub(crate) fn reports(kind: &Kind, count: Count) -> bool {
+    kind.counts.iter().any(|(reported, _)| *reported == count)
+}
+
+/// Returns a count of a raw item.
+pub(crate) fn count_of<'a>(item: &'a mut Value, listing: &Listing, name: &str) -> &'a mut Value {
+    match listing.counts_in {
+        Some(counts) => &mut item[counts][name],
+        None => &mut item[name],
+    }
+}
+
+/// Returns the YAML of an account with a refresh token, with additional lines.
+pub(crate) fn renewed(name: &str, simulator: &Simulator, file: &Path, more: &[&str]) -> String {
+    let keys = simulator
+        .api()
+        .renewed_account(&simulator.base_url(), file)
+        .unwrap();
+    let keys = keys.as_object().unwrap().iter();
+    let keys = keys.map(|(key, value)| format!("    {key}: {}\n", value.as_str().unwrap()));
+    let more = more.iter().map(|line| format!("    {line}\n"));
+    format!("  - name: {name}\n{}", keys.chain(more).collect::<String>())
+}
+
+/// Returns the path of a provider's fixture.
+pub(crate) fn fixture(api: Api, what: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join(format!("tests/fixtures/{}{what}.json", api.provider()))
+}
+
+// names that some tests still use
+pub(crate) use with_authorization as constant_contact;
+pub(crate) use with_channels as cinnox;
+pub(crate) use with_statuses as smsup;
