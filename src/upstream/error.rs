@@ -158,20 +158,24 @@ impl PollError {
         }
     }
 
-    /// The error with a short message of one line, without any secret in use, since a provider can
-    /// repeat one.
+    /// The error with a short message of one line, without any secret in use.
     #[must_use]
     pub fn presentable(mut self) -> Self {
-        // before the message is cut, because part of a secret would not be recognized
-        let redacted = redaction::redact(&self.message);
-        let mut chars = redacted.chars();
-        let mut message: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
-        if chars.next().is_some() {
-            message.push('…');
-        }
-        self.message = message.replace(char::is_control, " ");
+        self.message = presentable(&self.message);
         self
     }
+}
+
+/// A short text of one line, without any secret in use, since a provider can repeat one.
+pub fn presentable(text: &str) -> String {
+    // before the text is cut, because part of a secret would not be recognized
+    let redacted = redaction::redact(text);
+    let mut chars = redacted.chars();
+    let mut short: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short.replace(char::is_control, " ")
 }
 
 #[cfg(test)]
