@@ -237,20 +237,11 @@ impl Telemetry {
         let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
         let accounts = self.accounts.borrow();
         let registries = accounts.iter().map(|account| &account.registry);
-        for mut family in std::iter::once(&self.registry)
-            .chain(registries)
-            .flat_map(Registry::gather)
-        {
-            match families.entry(family.name().to_owned()) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(family);
-                }
-                std::collections::btree_map::Entry::Occupied(mut entry) => {
-                    entry
-                        .get_mut()
-                        .mut_metric()
-                        .append(&mut family.take_metric());
-                }
+        let registries = [&self.registry].into_iter().chain(registries);
+        for mut family in registries.flat_map(Registry::gather) {
+            match families.get_mut(family.name()) {
+                Some(known) => known.mut_metric().append(&mut family.take_metric()),
+                None => drop(families.insert(family.name().to_owned(), family)),
             }
         }
         families.into_values().collect()

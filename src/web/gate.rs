@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::web::endpoints::{Body, Endpoints, plain};
+use crate::web::endpoints::{Body, Endpoints, plain, unavailable};
 use crate::web::protection::configuration::{WebConfig, WebConfigError};
 use crate::web::protection::users::Verdict;
 
@@ -138,10 +138,7 @@ pub async fn answer(
     }
     let config = &active.config;
     if !Arc::ptr_eq(config, accepted_by) {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The web configuration has changed; reconnect.\n",
-        );
+        return unavailable("The web configuration has changed; reconnect.\n");
     }
     let limit = config.rate_limit.as_ref();
     let mut response = if limit.is_some_and(|limit| !limit.allows()) {
@@ -150,10 +147,7 @@ pub async fn answer(
         match verdict(config, &request).await {
             Verdict::Accepted => endpoints.answer(request).await,
             Verdict::Refused => unauthorized(),
-            Verdict::Busy => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many passwords are waiting to be checked.\n",
-            ),
+            Verdict::Busy => unavailable("Too many passwords are waiting to be checked.\n"),
         }
     };
     for (name, value) in &config.headers {
