@@ -44,10 +44,7 @@ impl AccountTelemetry {
     ) -> prometheus::Result<Self> {
         let labels = [("provider", provider), ("account", account)];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let telemetry = Self::unregistered(&HashMap::from(labels))?;
-        for collector in telemetry.collectors() {
-            telemetry.registry.register(collector)?;
-        }
+        let telemetry = Self::registered(&HashMap::from(labels))?;
         for result in ["success", "failure"] {
             telemetry.polls.with_label_values(&[result]);
         }
@@ -60,11 +57,25 @@ impl AccountTelemetry {
         Ok(telemetry)
     }
 
-    fn unregistered(labels: &HashMap<String, String>) -> prometheus::Result<Self> {
+    fn registered(labels: &HashMap<String, String>) -> prometheus::Result<Self> {
         let opts = |name, help| Opts::new(name, help).const_labels(labels.clone());
-        let vec = |name, help, label| IntCounterVec::new(opts(name, help), &[label]);
+        let registry = Registry::new();
+        let vec = |name, help, label| {
+            let counters = IntCounterVec::new(opts(name, help), &[label])?;
+            registered(&registry, counters)
+        };
+        let request_duration = Histogram::with_opts(HistogramOpts {
+            common_opts: opts(
+                "campaign_exporter_api_request_duration_seconds",
+                "Duration of requests to the provider, including the response body.",
+            ),
+            buckets: REQUEST_BUCKETS.to_vec(),
+        })?;
+        let retries = IntCounter::with_opts(opts(
+            "campaign_exporter_api_retries_total",
+            "Requests retried within a poll.",
+        ))?;
         Ok(Self {
-            registry: Registry::new(),
             polls: vec(
                 "campaign_exporter_polls_total",
                 "Polls by result: success or failure.",
@@ -80,17 +91,8 @@ impl AccountTelemetry {
                 "Requests to the provider by HTTP status code, or error if there was no response.",
                 "code",
             )?,
-            request_duration: Histogram::with_opts(HistogramOpts {
-                common_opts: opts(
-                    "campaign_exporter_api_request_duration_seconds",
-                    "Duration of requests to the provider, including the response body.",
-                ),
-                buckets: REQUEST_BUCKETS.to_vec(),
-            })?,
-            retries: IntCounter::with_opts(opts(
-                "campaign_exporter_api_retries_total",
-                "Requests retried within a poll.",
-            ))?,
+            request_duration: registered(&registry, request_duration)?,
+            retries: registered(&registry, retries)?,
             decode_problems: vec(
                 "campaign_exporter_decode_problems_total",
                 "Values and campaigns dropped because they could not be decoded, by the provider's \
@@ -103,19 +105,8 @@ impl AccountTelemetry {
                  point from the counts of the page's campaigns, by rate.",
                 "rate",
             )?,
+            registry,
         })
-    }
-
-    fn collectors(&self) -> [Box<dyn Collector>; 7] {
-        [
-            Box::new(self.polls.clone()),
-            Box::new(self.poll_errors.clone()),
-            Box::new(self.requests.clone()),
-            Box::new(self.request_duration.clone()),
-            Box::new(self.retries.clone()),
-            Box::new(self.decode_problems.clone()),
-            Box::new(self.mismatches.clone()),
-        ]
     }
 
     /// Adds a collector, such as the request budget of the account.
@@ -178,23 +169,19 @@ impl Telemetry {
         .const_label("version", VERSION)
         .const_label("revision", REVISION)
         .const_label("rustc_version", RUSTC_VERSION);
-        let build_info = Gauge::with_opts(info)?;
-        build_info.set(1.0);
-        registry.register(Box::new(build_info))?;
+        registered(&registry, Gauge::with_opts(info)?)?.set(1.0);
         let reload_successful = Gauge::new(
             "campaign_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
         )?;
-        registry.register(Box::new(reload_successful.clone()))?;
         let reload_time = Gauge::new(
             "campaign_exporter_config_last_reload_success_timestamp_seconds",
             "Unix time when the configuration was last loaded successfully.",
         )?;
-        registry.register(Box::new(reload_time.clone()))?;
         let telemetry = Self {
+            reload_successful: registered(&registry, reload_successful)?,
+            reload_time: registered(&registry, reload_time)?,
             registry,
-            reload_successful,
-            reload_time,
             accounts: watch::Sender::default(),
         };
         telemetry.reload_succeeded();
@@ -246,4 +233,13 @@ impl Telemetry {
         }
         families.into_values().collect()
     }
+}
+
+/// Registers a collector and returns it.
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
 }

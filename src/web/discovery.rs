@@ -48,12 +48,8 @@ pub fn targets<'a>(
             labels,
         }
     };
-    let groups: Vec<_> = [None]
-        .into_iter()
-        .chain(accounts.map(Some))
-        .map(group)
-        .collect();
-    serde_json::to_string(&groups)
+    let targets = [None].into_iter().chain(accounts.map(Some));
+    serde_json::to_string(&targets.map(group).collect::<Vec<_>>())
 }
 
 /// Parses the address that a request was sent to: `HOST` or `HOST:PORT`.
