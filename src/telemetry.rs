@@ -42,9 +42,10 @@ impl AccountTelemetry {
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
     ) -> prometheus::Result<Self> {
-        let labels = [("provider", provider), ("account", account)];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let telemetry = Self::registered(&HashMap::from(labels))?;
+        let telemetry = Self::registered(&HashMap::from([
+            ("provider".to_owned(), provider.to_owned()),
+            ("account".to_owned(), account.to_owned()),
+        ]))?;
         for result in ["success", "failure"] {
             telemetry.polls.with_label_values(&[result]);
         }

@@ -1,6 +1,6 @@
 //! The gate in front of the endpoints: applies the active web configuration to each request.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,17 +50,8 @@ pub async fn follow(
         let Some(read) = stop.run_until_cancelled(reading).await else {
             return;
         };
-        let changed = match read {
-            Ok(Some(new)) => match valid.lost_in(&new) {
-                None => Ok(Some(new)),
-                Some(lost) => Err(format!(
-                    "{}: {lost} was removed; removing a protection requires a restart",
-                    path.display()
-                )),
-            },
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        };
+        let read = read.map_err(|error| error.to_string());
+        let changed = read.and_then(|new| keeping_protections(new, &valid, &path));
         match changed {
             Ok(None) if !active.borrow().suspended => {}
             Ok(new) => {
@@ -89,6 +80,21 @@ pub async fn follow(
             }
         }
     }
+}
+
+/// Refuses a configuration that loses a protection.
+fn keeping_protections(
+    new: Option<WebConfig>,
+    valid: &WebConfig,
+    path: &Path,
+) -> Result<Option<WebConfig>, String> {
+    let Some(lost) = new.as_ref().and_then(|new| valid.lost_in(new)) else {
+        return Ok(new);
+    };
+    let path = path.display();
+    Err(format!(
+        "{path}: {lost} was removed; removing a protection requires a restart"
+    ))
 }
 
 /// Reads the files if they have changed. If reading takes too long, requests are refused meanwhile.

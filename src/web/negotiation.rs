@@ -130,25 +130,10 @@ mod tests {
 
     #[test]
     fn clients_that_accept_gzip_get_it() {
-        for header in [
-            "gzip",
-            "deflate, gzip;q=0.5",
-            "GZIP",
-            "x-gzip",
-            "*",
-            "br;q=1.0, *;q=0.1",
-        ] {
+        for header in "gzip|deflate, gzip;q=0.5|GZIP|x-gzip|*|br;q=1.0, *;q=0.1".split('|') {
             assert!(accepts_gzip(header), "{header}");
         }
-        for header in [
-            "",
-            "identity",
-            "br",
-            "gzip;q=0",
-            "gzip;q=0, *",
-            "*;q=0",
-            "gzip;q=x",
-        ] {
+        for header in "|identity|br|gzip;q=0|gzip;q=0, *|*;q=0|gzip;q=x".split('|') {
             assert!(!accepts_gzip(header), "{header}");
         }
     }
