@@ -214,17 +214,16 @@ impl Escape {
     }
 
     /// The byte that an escape at the beginning of `text` stands for, and the length of the escape.
-    /// Only one of printable ASCII, of which secrets consist.
+    /// Backslashes escape ASCII only: providers issue no other secrets (RFC 6749, appendix A).
     fn decode(self, text: &[u8]) -> Option<(u8, usize)> {
-        let (byte, length) = match (self, text) {
-            (Self::Percent, [_, high, low, ..]) => (hexadecimal(*high, *low)?, 3),
-            (Self::Backslash, [_, b'u', b'0', b'0', high, low, ..]) => {
-                (hexadecimal(*high, *low)?, 6)
+        match (self, text) {
+            (Self::Percent, [_, high, low, ..]) => Some((hexadecimal(*high, *low)?, 3)),
+            (Self::Backslash, [_, b'u', b'0', b'0', high @ b'0'..=b'7', low, ..]) => {
+                Some((hexadecimal(*high, *low)?, 6))
             }
-            (Self::Backslash, [_, byte @ (b'"' | b'\\' | b'/'), ..]) => (*byte, 2),
-            _ => return None,
-        };
-        matches!(byte, b' '..=b'~').then_some((byte, length))
+            (Self::Backslash, [_, byte @ (b'"' | b'\\' | b'/'), ..]) => Some((*byte, 2)),
+            _ => None,
+        }
     }
 }
 
@@ -384,10 +383,10 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_wherever_it_begins() {
-        let secret = "Zq8/+=x.y-Z";
+        let secret = "Zq8/+=é.y-Z";
         let redactor = redactor(&[secret, "another-secret"]);
         let json = secret.replace('/', "\\/").replace('-', "\\u002D");
-        let percent = secret.replace('/', "%2f").replace('=', "%3d");
+        let percent = secret.replace('/', "%2f").replace('é', "%c3%A9");
         for form in [secret, &json, &percent] {
             for before in 0..18 {
                 let before = &r#"{"a":"\n50% \/x"}\"#[..before];
