@@ -57,19 +57,8 @@ async fn run() -> Result<(), ExitCode> {
         poll_interval,
     }) = command
     {
-        if options.config_check {
-            return Err(refuse(
-                "--config.check has no effect on the demo, which has no configuration file",
-            ));
-        }
-        if options.shard.is_some() {
-            return Err(refuse(
-                "--shard cannot be used with the demo: each demo has its own accounts",
-            ));
-        }
-        let web_config = load_web_config(&daemon_options).map_err(refuse)?;
-        let demo = demo::run(daemon_options, web_config, seed, poll_interval);
-        return demo.await.map_err(fail);
+        let config_check = options.config_check;
+        return demo(daemon_options, config_check, seed, poll_interval).await;
     }
 
     let config = load_config(&daemon_options).map_err(refuse)?;
@@ -93,6 +82,28 @@ async fn run() -> Result<(), ExitCode> {
             daemon.await.map_err(fail)
         }
     }
+}
+
+#[cfg(feature = "demo")]
+async fn demo(
+    options: daemon::Options,
+    config_check: bool,
+    seed: u64,
+    poll_interval: Duration,
+) -> Result<(), ExitCode> {
+    if config_check {
+        return Err(refuse(
+            "--config.check has no effect on the demo, which has no configuration file",
+        ));
+    }
+    if options.shard.is_some() {
+        return Err(refuse(
+            "--shard cannot be used with the demo: each demo has its own accounts",
+        ));
+    }
+    let web_config = load_web_config(&options).map_err(refuse)?;
+    let demo = demo::run(options, web_config, seed, poll_interval);
+    demo.await.map_err(fail)
 }
 
 async fn poll(
@@ -138,11 +149,8 @@ async fn authorize(
 
 /// Loads the configuration, reduced to the accounts of the shard.
 fn load_config(options: &daemon::Options) -> Result<Config, ConfigError> {
-    let config = Config::load(
-        &options.config_file,
-        &options.kinds,
-        options.storage.as_deref(),
-    )?;
+    let storage = options.storage.as_deref();
+    let config = Config::load(&options.config_file, &options.kinds, storage)?;
     let config = config.of_shard(options.shard);
     daemon::log_warnings(&config);
     if let Some(shard) = options.shard {

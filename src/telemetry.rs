@@ -42,12 +42,10 @@ impl AccountTelemetry {
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
     ) -> prometheus::Result<Self> {
-        let labels = [("provider", provider), ("account", account)];
-        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let telemetry = Self::unregistered(&HashMap::from(labels))?;
-        for collector in telemetry.collectors() {
-            telemetry.registry.register(collector)?;
-        }
+        let telemetry = Self::registered(&HashMap::from([
+            ("provider".to_owned(), provider.to_owned()),
+            ("account".to_owned(), account.to_owned()),
+        ]))?;
         for result in ["success", "failure"] {
             telemetry.polls.with_label_values(&[result]);
         }
@@ -60,11 +58,25 @@ impl AccountTelemetry {
         Ok(telemetry)
     }
 
-    fn unregistered(labels: &HashMap<String, String>) -> prometheus::Result<Self> {
+    fn registered(labels: &HashMap<String, String>) -> prometheus::Result<Self> {
         let opts = |name, help| Opts::new(name, help).const_labels(labels.clone());
-        let vec = |name, help, label| IntCounterVec::new(opts(name, help), &[label]);
+        let registry = Registry::new();
+        let vec = |name, help, label| {
+            let counters = IntCounterVec::new(opts(name, help), &[label])?;
+            registered(&registry, counters)
+        };
+        let request_duration = Histogram::with_opts(HistogramOpts {
+            common_opts: opts(
+                "campaign_exporter_api_request_duration_seconds",
+                "Duration of requests to the provider, including the response body.",
+            ),
+            buckets: REQUEST_BUCKETS.to_vec(),
+        })?;
+        let retries = IntCounter::with_opts(opts(
+            "campaign_exporter_api_retries_total",
+            "Requests retried within a poll.",
+        ))?;
         Ok(Self {
-            registry: Registry::new(),
             polls: vec(
                 "campaign_exporter_polls_total",
                 "Polls by result: success or failure.",
@@ -80,17 +92,8 @@ impl AccountTelemetry {
                 "Requests to the provider by HTTP status code, or error if there was no response.",
                 "code",
             )?,
-            request_duration: Histogram::with_opts(HistogramOpts {
-                common_opts: opts(
-                    "campaign_exporter_api_request_duration_seconds",
-                    "Duration of requests to the provider, including the response body.",
-                ),
-                buckets: REQUEST_BUCKETS.to_vec(),
-            })?,
-            retries: IntCounter::with_opts(opts(
-                "campaign_exporter_api_retries_total",
-                "Requests retried within a poll.",
-            ))?,
+            request_duration: registered(&registry, request_duration)?,
+            retries: registered(&registry, retries)?,
             decode_problems: vec(
                 "campaign_exporter_decode_problems_total",
                 "Values and campaigns dropped because they could not be decoded, by the provider's \
@@ -103,19 +106,8 @@ impl AccountTelemetry {
                  point from the counts of the page's campaigns, by rate.",
                 "rate",
             )?,
+            registry,
         })
-    }
-
-    fn collectors(&self) -> [Box<dyn Collector>; 7] {
-        [
-            Box::new(self.polls.clone()),
-            Box::new(self.poll_errors.clone()),
-            Box::new(self.requests.clone()),
-            Box::new(self.request_duration.clone()),
-            Box::new(self.retries.clone()),
-            Box::new(self.decode_problems.clone()),
-            Box::new(self.mismatches.clone()),
-        ]
     }
 
     /// Adds a collector, such as the request budget of the account.
@@ -179,29 +171,24 @@ impl Telemetry {
         .const_label("version", VERSION)
         .const_label("revision", REVISION)
         .const_label("rustc_version", RUSTC_VERSION);
-        let build_info = Gauge::with_opts(info)?;
-        build_info.set(1.0);
-        registry.register(Box::new(build_info))?;
+        registered(&registry, Gauge::with_opts(info)?)?.set(1.0);
         let reload_successful = Gauge::new(
             "campaign_exporter_config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded.",
         )?;
-        registry.register(Box::new(reload_successful.clone()))?;
         let reload_time = Gauge::new(
             "campaign_exporter_config_last_reload_success_timestamp_seconds",
             "Unix time when the configuration was last loaded successfully.",
         )?;
-        registry.register(Box::new(reload_time.clone()))?;
         let dropped_connections = IntCounter::new(
             "campaign_exporter_http_connections_dropped_total",
             "Connections closed to make room for new ones.",
         )?;
-        registry.register(Box::new(dropped_connections.clone()))?;
         let telemetry = Self {
+            reload_successful: registered(&registry, reload_successful)?,
+            reload_time: registered(&registry, reload_time)?,
+            dropped_connections: registered(&registry, dropped_connections)?,
             registry,
-            reload_successful,
-            reload_time,
-            dropped_connections,
             accounts: watch::Sender::default(),
         };
         telemetry.reload_succeeded();
@@ -249,22 +236,22 @@ impl Telemetry {
         let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
         let accounts = self.accounts.borrow();
         let registries = accounts.iter().map(|account| &account.registry);
-        for mut family in std::iter::once(&self.registry)
-            .chain(registries)
-            .flat_map(Registry::gather)
-        {
-            match families.entry(family.name().to_owned()) {
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(family);
-                }
-                std::collections::btree_map::Entry::Occupied(mut entry) => {
-                    entry
-                        .get_mut()
-                        .mut_metric()
-                        .append(&mut family.take_metric());
-                }
+        let registries = [&self.registry].into_iter().chain(registries);
+        for mut family in registries.flat_map(Registry::gather) {
+            match families.get_mut(family.name()) {
+                Some(known) => known.mut_metric().append(&mut family.take_metric()),
+                None => drop(families.insert(family.name().to_owned(), family)),
             }
         }
         families.into_values().collect()
     }
+}
+
+/// Registers a collector and returns it.
+fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
 }

@@ -146,23 +146,41 @@ impl Campaign {
     }
 }
 
-/// A rate of a campaign, or of a group of campaigns, as a ratio of two counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ratio {
-    /// Deliveries over attempted.
-    Delivery,
-    /// Clicks over attempted.
-    Click,
-    /// Bounces over attempted.
-    Bounce,
-    /// Opt-outs over attempted.
-    OptOut,
-    /// Opens over deliveries.
-    Open,
-    /// Reads over deliveries.
-    Read,
-    /// Replies over deliveries.
-    Reply,
+/// Defines [`Ratio`] from one row per ratio: variant, name, numerator, denominator.
+macro_rules! ratios {
+    ($($variant:ident, $name:literal, $numerator:ident / $denominator:ident;)*) => {
+        /// A rate of a campaign, or of a group of campaigns, as a ratio of two counts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Ratio {
+            $(#[doc = concat!("`", stringify!($numerator), "` / `", stringify!($denominator), "`.")]
+            $variant,)*
+        }
+
+        impl Ratio {
+            /// Every ratio.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The numerator and the denominator.
+            pub const fn counts(self) -> (Count, Denominator) {
+                match self { $(Self::$variant => (Count::$numerator, Denominator::$denominator),)* }
+            }
+
+            /// The part of the metric's name between `campaign_` and `_ratio`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+ratios! {
+    Delivery, "delivery", Deliveries / Attempted;
+    Click, "click", Clicks / Attempted;
+    Bounce, "bounce", Bounces / Attempted;
+    OptOut, "opt_out", OptOuts / Attempted;
+    Open, "open", Opens / Deliveries;
+    Read, "read", Reads / Deliveries;
+    Reply, "reply", Replies / Deliveries;
 }
 
 /// What a [`Ratio`] divides by.
@@ -175,43 +193,6 @@ pub enum Denominator {
 }
 
 impl Ratio {
-    /// Every ratio.
-    pub const ALL: &[Self] = &[
-        Self::Delivery,
-        Self::Click,
-        Self::Bounce,
-        Self::OptOut,
-        Self::Open,
-        Self::Read,
-        Self::Reply,
-    ];
-
-    /// The numerator and the denominator.
-    pub const fn counts(self) -> (Count, Denominator) {
-        match self {
-            Self::Delivery => (Count::Deliveries, Denominator::Attempted),
-            Self::Click => (Count::Clicks, Denominator::Attempted),
-            Self::Bounce => (Count::Bounces, Denominator::Attempted),
-            Self::OptOut => (Count::OptOuts, Denominator::Attempted),
-            Self::Open => (Count::Opens, Denominator::Deliveries),
-            Self::Read => (Count::Reads, Denominator::Deliveries),
-            Self::Reply => (Count::Replies, Denominator::Deliveries),
-        }
-    }
-
-    /// The part of the metric's name between `campaign_` and `_ratio`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Delivery => "delivery",
-            Self::Click => "click",
-            Self::Bounce => "bounce",
-            Self::OptOut => "opt_out",
-            Self::Open => "open",
-            Self::Read => "read",
-            Self::Reply => "reply",
-        }
-    }
-
     /// Numerator and denominator, if a campaign reports both.
     pub fn parts(self, campaign: &Campaign) -> Option<(u64, u64)> {
         let (numerator, denominator) = self.counts();

@@ -126,16 +126,6 @@ mod tests {
     }
 
     #[test]
-    fn of_two_with_an_id_the_later_is_kept() {
-        let mut campaigns = Campaigns::default();
-        campaigns.insert(Arc::new(campaign("x", "first", "")));
-        campaigns.insert(Arc::new(campaign("y", "other", "")));
-        campaigns.insert(Arc::new(campaign("x", "second", "")));
-        assert_eq!(campaigns.len(), 2);
-        assert_eq!(&*campaigns.get("x").unwrap().name, "second");
-    }
-
-    #[test]
     fn what_is_known_is_not_stored_twice() {
         let before = Arc::new(campaign("1", "Spring", "Shoes"));
         let mut pool = Pool::of(Arc::new([Arc::clone(&before)].into_iter().collect()));

@@ -7,8 +7,12 @@ use anyhow::Context;
 
 use crate::config::Account;
 use crate::document::duration_text;
+use crate::redaction;
 use crate::storage::store::Store;
 use crate::upstream::auth::oauth::DeviceCode;
+
+/// Most characters of an address or code of the provider that are printed.
+const MAX_CHARS: usize = 1_000;
 
 /// Prints where to grant access, waits, and stores the tokens. A running exporter uses them from its
 /// next poll.
@@ -58,7 +62,39 @@ fn show(name: &str, code: &DeviceCode) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Replaces control characters, which a terminal could take for commands.
+/// A text of the provider without secrets, without characters that a terminal could take for commands,
+/// and no longer than an address is.
 fn printable(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    let mut printable = String::new();
+    for (position, char) in redaction::redact_distinct(text).chars().enumerate() {
+        match char {
+            _ if position == MAX_CHARS => {
+                printable.push('…');
+                break;
+            }
+            '"' | '\'' | '\\' => printable.push(char),
+            _ => printable.extend(char.escape_debug()),
+        }
+    }
+    printable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_provider_sends_is_safe_to_print() {
+        let address = "https://id.example/activate?user_code='WDJB-MJHT'&hl=é";
+        assert_eq!(printable(address), address);
+        assert_eq!(
+            printable("\u{1b}]0;x\u{7}\nA\u{9b}2J\u{202e}B\u{7f}"),
+            r"\u{1b}]0;x\u{7}\nA\u{9b}2J\u{202e}B\u{7f}"
+        );
+        redaction::register(&"a-token-in-a-user-code".into());
+        assert_eq!(printable("a%2Dtoken-in-a-user-code!"), "[redacted]!");
+        let longest = "x".repeat(MAX_CHARS);
+        assert_eq!(printable(&longest), longest);
+        assert_eq!(printable(&format!("{longest}x")), format!("{longest}…"));
+    }
 }

@@ -2,7 +2,6 @@
 
 mod accounts;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +22,6 @@ use crate::config::sharding::Shard;
 use crate::exposition::publisher::{self, Published};
 use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
-use crate::state::snapshot::Generation;
-use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::shell_word;
@@ -94,37 +91,23 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let listeners = options.listen.bind().await?;
-    let store = options.storage.as_deref().map(Store::open).transpose()?;
-    let store = store.map(Arc::new);
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (changes, published) = start_publisher(&mut tasks)?;
-    let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
-    let (shown_config, config_receiver) = watch::channel(String::new());
-    let (pulses, health) = watch::channel(Vec::new());
-    let mut accounts = RunningAccounts {
-        client,
-        telemetry: telemetry.clone(),
-        changes,
-        shown_config,
-        pulses,
-        applications: Applications::new(store.clone(), options.flags()),
-        store,
-        stop: stop.clone(),
-        generation: Generation::default(),
-        by_name: HashMap::new(),
-    };
+    let mut accounts =
+        RunningAccounts::new(&options, client, telemetry.clone(), changes, stop.clone())?;
     accounts.apply(config, &mut tasks).await?;
 
+    let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
     let endpoints = Endpoints {
         telemetry_path: options.telemetry_path.clone(),
         lifecycle: options.lifecycle,
         published,
         telemetry,
-        config: config_receiver,
-        health,
+        config: accounts.shown_config.subscribe(),
+        health: accounts.pulses.subscribe(),
         kinds: options.kinds.clone(),
         reloads: reload_sender,
     };

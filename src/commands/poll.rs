@@ -29,28 +29,48 @@ pub async fn poll(
 ) -> anyhow::Result<bool> {
     let telemetry = Telemetry::new()?;
     let mut snapshot = Snapshot::default();
-    let mut polls = JoinSet::new();
-    let mut telemetries = Vec::new();
-    let generation = Generation::default();
-    snapshot.apply(Change::Configured(
-        accounts
-            .iter()
-            .map(|account| ConfiguredAccount {
-                generation,
-                account: account.clone(),
-                poll_interval: account.polling.poll_interval,
-                restored: None,
-            })
-            .collect(),
-    ));
+    let configured = accounts.iter().map(|account| ConfiguredAccount {
+        generation: Generation::default(),
+        account: account.clone(),
+        poll_interval: account.polling.poll_interval,
+        restored: None,
+    });
+    snapshot.apply(Change::Configured(configured.collect()));
     let mut applications = Applications::new(store.clone(), flags);
     configure_quotas(&mut applications, &accounts).await;
+    let mut polls = start(accounts, &client, store.as_ref(), &applications, &telemetry)?;
+
+    let mut all_succeeded = true;
+    while let Some(ended) = polls.join_next().await {
+        let (poller, outcome) = ended.context("a poll panicked")?;
+        all_succeeded &= outcome.result.is_ok();
+        poller.count(outcome.failure());
+        report(&poller.account, &outcome)?;
+        let interval = poller.account.polling.poll_interval;
+        let update = poller.update(outcome, Instant::now(), interval);
+        snapshot.apply(Change::Polled(Box::new(update)));
+    }
+    applications.finish().await;
+    print(&snapshot, &telemetry).context("cannot write to standard output")?;
+    Ok(all_succeeded)
+}
+
+/// Starts a poll of each account.
+fn start(
+    accounts: Vec<Account>,
+    client: &reqwest::Client,
+    store: Option<&Arc<Store>>,
+    applications: &Applications,
+    telemetry: &Telemetry,
+) -> anyhow::Result<JoinSet<(Poller, Outcome)>> {
+    let mut polls = JoinSet::new();
+    let mut telemetries = Vec::new();
     for account in accounts {
-        let (telemetry, access) = connect(&account, &applications, store.clone())?;
+        let (telemetry, access) = connect(&account, applications, store.cloned())?;
         telemetries.push(telemetry.clone());
         let mut poller = Poller {
             account,
-            generation,
+            generation: Generation::default(),
             client: client.clone(),
             telemetry,
             access,
@@ -65,29 +85,17 @@ pub async fn poll(
         polls.spawn(poll.instrument(span));
     }
     telemetry.set_accounts(telemetries);
+    Ok(polls)
+}
 
-    let mut all_succeeded = true;
-    while let Some(ended) = polls.join_next().await {
-        let (poller, outcome) = ended.context("a poll panicked")?;
-        all_succeeded &= outcome.result.is_ok();
-        poller.count(outcome.failure());
-        report(&poller.account, &outcome)?;
-        let interval = poller.account.polling.poll_interval;
-        let update = poller.update(outcome, Instant::now(), interval);
-        snapshot.apply(Change::Polled(Box::new(update)));
-    }
-
-    applications.finish().await;
-
+/// Prints the exposition to standard output.
+fn print(snapshot: &Snapshot, telemetry: &Telemetry) -> io::Result<()> {
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());
-    let exposition = families::render(&snapshot, Format::Text) + &writer.into_string();
+    let exposition = families::render(snapshot, Format::Text) + &writer.into_string();
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(exposition.as_bytes())
-        .and_then(|()| stdout.flush());
-    written.context("cannot write to standard output")?;
-    Ok(all_succeeded)
+    stdout.write_all(exposition.as_bytes())?;
+    stdout.flush()
 }
 
 /// Reports the outcome: a line on a terminal, otherwise log events.

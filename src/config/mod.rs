@@ -195,10 +195,8 @@ impl Polling {
     /// Shows the default that depends on another key.
     fn shown(self, section: &mut Section<'_>) -> Self {
         if self.stale_after.is_none() {
-            section.show(
-                "stale_after",
-                duration_text(self.stale_after(self.poll_interval)),
-            );
+            let default = self.stale_after(self.poll_interval);
+            section.show("stale_after", duration_text(default));
         }
         self
     }
@@ -298,13 +296,8 @@ impl Config {
             path: path.to_path_buf(),
             problems,
         };
-        let text = read_text(path).map_err(|message| {
-            fail(vec![Problem {
-                place: None,
-                path: String::new(),
-                message,
-            }])
-        })?;
+        let text = read_text(path);
+        let text = text.map_err(|message| fail(vec![Problem::of_document(message)]))?;
         Self::parse(&text, kinds, storage).map_err(fail)
     }
 
@@ -363,12 +356,8 @@ impl Config {
     /// The configuration in effect as YAML, defaults included. It contains no secret, only the place of
     /// each.
     pub fn to_yaml(&self) -> String {
-        let accounts: Vec<&Effective> = self
-            .accounts
-            .iter()
-            .map(|account| &account.effective)
-            .collect();
-        let document = BTreeMap::from([("accounts", accounts)]);
+        let accounts = self.accounts.iter().map(|account| &account.effective);
+        let document = BTreeMap::from([("accounts", accounts.collect::<Vec<_>>())]);
         serde_saphyr::to_string(&document)
             .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
@@ -419,12 +408,8 @@ fn read_accounts(
 fn warnings(accounts: &[Account]) -> Vec<String> {
     let mut warnings: Vec<(String, Vec<&str>)> = Vec::new();
     for account in accounts {
-        for warning in account
-            .polling
-            .warnings()
-            .into_iter()
-            .chain(account.provider.warnings())
-        {
+        let of_polling = account.polling.warnings().into_iter();
+        for warning in of_polling.chain(account.provider.warnings()) {
             match warnings.iter_mut().find(|(known, _)| *known == warning) {
                 Some((_, names)) => names.push(&account.name),
                 None => warnings.push((warning, vec![&account.name])),
@@ -465,14 +450,9 @@ impl ConfigError {
     /// The file could not be read within the time limit.
     pub fn hangs(path: &Path, limit: Duration) -> Self {
         let message = format!("cannot be read within {}", duration_text(limit));
-        let problem = Problem {
-            place: None,
-            path: String::new(),
-            message,
-        };
         Self {
             path: path.to_path_buf(),
-            problems: vec![problem],
+            problems: vec![Problem::of_document(message)],
         }
     }
 }
@@ -523,12 +503,8 @@ mod tests {
     fn the_example_is_valid_and_shows_the_defaults() {
         let storage = Some(Path::new("/var/lib/campaign_exporter"));
         let config = Config::parse(EXAMPLE, &native(), storage).unwrap();
-        let names: Vec<&str> = config
-            .accounts
-            .iter()
-            .map(|account| account.name.as_str())
-            .collect();
-        assert_eq!(names, ["spring-us", "desk-hk", "shoes-ch"]);
+        let names = config.accounts.iter().map(|account| &*account.name);
+        assert!(names.eq(["spring-us", "desk-hk", "shoes-ch"]));
         for account in &config.accounts {
             let defaults = only(&self::account("  stale_after: 15m")).polling;
             assert_eq!(account.polling, defaults);
@@ -612,93 +588,41 @@ template, channel_name
 
     #[test]
     fn each_mistake_has_its_message() {
-        for (more, message) in [
-            (
-                "  poll_interval: 500ms\n",
-                "5:18: accounts[0].poll_interval: 500ms is not between 1s and 3650d",
-            ),
-            (
-                "  poll_interval: [5m]\n",
-                "5:18: accounts[0].poll_interval: expected a duration, found a list",
-            ),
-            (
-                "  max_campaigns: 0\n",
-                "5:18: accounts[0].max_campaigns: 0 is not between 1 and 1000000",
-            ),
-            (
-                "  max_campaigns: many\n",
-                "5:18: accounts[0].max_campaigns: expected a whole number, found text",
-            ),
-            (
-                "  requests_per_second: 0\n",
-                "5:24: accounts[0].requests_per_second: 0 is not above 0 and at most 10000",
-            ),
-            (
-                "  requests_per_day: 1.5\n",
-                "5:21: accounts[0].requests_per_day: expected a whole number, found a number",
-            ),
-            (
-                "  info_labels: sender\n",
-                "5:16: accounts[0].info_labels: expected a list, found text",
-            ),
-            (
-                "  info_labels: [sender, sender]\n",
-                "5:25: accounts[0].info_labels: duplicate word \"sender\"",
-            ),
-            (
-                "  base_url: ftp://x\n",
-                "5:13: accounts[0].base_url: must begin with https:// or http://",
-            ),
-            (
-                "  base_url: https://u:hunter2@x\n",
-                "5:13: accounts[0].base_url: must not contain a user name or password",
-            ),
-            (
-                "  base_url: https://x/?token=hunter2\n",
-                "5:13: accounts[0].base_url: must not contain a query or fragment",
-            ),
-            (
-                "  base_url: hunter2\n",
-                "5:13: accounts[0].base_url: is not an address: relative URL without a base",
-            ),
-            ("  name: b\n", "5:3: accounts[0]: duplicate key \"name\""),
-            (
-                "  time_zone: 5\n",
-                "5:14: accounts[0].time_zone: expected text: put the value in quotes",
-            ),
-            ("- x\n", "5:3: accounts[1]: expected a mapping, found text"),
-        ] {
-            assert_eq!(problems(&account(more)), [message], "{more}");
+        let mistakes = "  poll_interval: 500ms => 5:18: accounts[0].poll_interval: 500ms is not between 1s and 3650d
+  poll_interval: [5m] => 5:18: accounts[0].poll_interval: expected a duration, found a list
+  max_campaigns: 0 => 5:18: accounts[0].max_campaigns: 0 is not between 1 and 1000000
+  max_campaigns: many => 5:18: accounts[0].max_campaigns: expected a whole number, found text
+  requests_per_second: 0 => 5:24: accounts[0].requests_per_second: 0 is not above 0 and at most 10000
+  requests_per_day: 1.5 => 5:21: accounts[0].requests_per_day: expected a whole number, found a number
+  info_labels: sender => 5:16: accounts[0].info_labels: expected a list, found text
+  info_labels: [sender, sender] => 5:25: accounts[0].info_labels: duplicate word \"sender\"
+  base_url: ftp://x => 5:13: accounts[0].base_url: must begin with https:// or http://
+  base_url: https://u:hunter2@x => 5:13: accounts[0].base_url: must not contain a user name or password
+  base_url: https://x/?token=hunter2 => 5:13: accounts[0].base_url: must not contain a query or fragment
+  base_url: hunter2 => 5:13: accounts[0].base_url: is not an address: relative URL without a base
+  name: b => 5:3: accounts[0]: duplicate key \"name\"
+  time_zone: 5 => 5:14: accounts[0].time_zone: expected text: put the value in quotes
+- x => 5:3: accounts[1]: expected a mapping, found text";
+        for mistake in mistakes.lines() {
+            let (line, message) = mistake.split_once(" => ").unwrap();
+            assert_eq!(problems(&account(line)), [message], "{line}");
         }
         let long = "x".repeat(201);
         for (name, message) in [
-            ("''", "2:9: accounts[0].name: is empty"),
-            (
-                "2024",
-                "2:9: accounts[0].name: expected text: put the value in quotes",
-            ),
-            (
-                "\"a\\nb\"",
-                "2:9: accounts[0].name: contains a control character",
-            ),
-            (
-                long.as_str(),
-                "2:9: accounts[0].name: is longer than 200 bytes",
-            ),
+            ("''", "is empty"),
+            ("2024", "expected text: put the value in quotes"),
+            ("\"a\\nb\"", "contains a control character"),
+            (long.as_str(), "is longer than 200 bytes"),
         ] {
             let yaml = format!("accounts:\n- name: {name}\n  provider: smsup\n  token_env: T\n");
-            assert_eq!(problems(&yaml), [message], "{name}");
+            let problem = format!("2:9: accounts[0].name: {message}");
+            assert_eq!(problems(&yaml), [problem]);
         }
+        let no_account = "accounts: a list of at least one account is required";
         for (yaml, message) in [
             ("", "1:1: expected a mapping, found nothing"),
-            (
-                "accounts: []",
-                "1:11: accounts: a list of at least one account is required",
-            ),
-            (
-                "global: {}",
-                "1:1: accounts: a list of at least one account is required",
-            ),
+            ("accounts: []", &format!("1:11: {no_account}")),
+            ("global: {}", &format!("1:1: {no_account}")),
             ("[1]", "1:1: expected a mapping, found a list"),
         ] {
             assert_eq!(problems(yaml), [message], "{yaml}");

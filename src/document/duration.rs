@@ -60,30 +60,12 @@ mod tests {
             (" 5m ", 300_000),
             ("0s", 0),
         ] {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(milliseconds)),
-                "{text}"
-            );
+            let parsed = parse_duration(text).unwrap();
+            assert_eq!(parsed.as_millis(), milliseconds, "{text}");
         }
-        for text in [
-            "",
-            " ",
-            "5",
-            "m",
-            "5M",
-            "5 m",
-            "-5m",
-            "1.5h",
-            "5m1h",
-            "5m5m",
-            "5min",
-            "1h 30m",
-            "m5",
-            "18446744073709551615s",
-            "99999999999999999999d",
-            "5m 18446744073709551615ms",
-        ] {
+        let wrong = "| |5|m|5M|5 m|-5m|1.5h|5m1h|5m5m|5min|1h 30m|m5|18446744073709551615s|\
+                     99999999999999999999d|5m 18446744073709551615ms";
+        for text in wrong.split('|') {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

@@ -11,7 +11,7 @@ use crate::exposition::format::Format;
 use crate::exposition::rendering::{Exposition, Renderer};
 use crate::state::changes::{Inbox, PendingChange};
 use crate::state::snapshot::Snapshot;
-use crate::state::status::{Status, StatusCache};
+use crate::state::status::{AccountStatuses, StatusCache};
 
 /// The campaign and account metrics in both formats, and the status of the accounts.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct Published {
     text: Exposition,
     open_metrics: Exposition,
     /// The content of the status page.
-    pub status: Status,
+    pub status: AccountStatuses,
     /// Whether every account has been polled at least once. Never becomes false again.
     pub ready: bool,
 }

@@ -209,22 +209,19 @@ fn headers(format: Format, maker: &mut PartMaker) -> io::Result<Arc<[Arc<Part>]>
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::time::Duration;
+    use std::iter;
 
     use bytes::Buf;
-    use chrono::DateTime;
     use flate2::bufread::GzDecoder;
     use proptest::prelude::*;
-    use tokio::time::Instant;
 
     use super::accounts::RUN;
     use super::*;
     use crate::campaign::Campaign;
     use crate::campaign::counts::{Count, Counts};
-    use crate::config::Config;
     use crate::exposition::families;
-    use crate::provider::native;
-    use crate::state::snapshot::{Change, ConfiguredAccount, Data, Generation, Update};
+    use crate::state::snapshot::Change;
+    use crate::state::snapshot::tests::{configured, update};
 
     const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -235,33 +232,11 @@ mod tests {
             .map(|name| format!("- {{name: {name}, provider: smsup, token_env: T}}\n"));
         let accounts: String = accounts.collect();
         let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), yaml).unwrap();
-        let accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
-        let configured = accounts.into_iter().map(|account| ConfiguredAccount {
-            generation: Generation::default(),
-            poll_interval: account.polling.poll_interval,
-            account,
-            restored: None,
-        });
-        snapshot.apply(Change::Configured(configured.collect()));
+        snapshot.apply(configured(&yaml, iter::repeat(0)));
     }
 
     fn poll(snapshot: &mut Snapshot, account: &str, campaigns: Vec<Arc<Campaign>>) {
-        let update = Update {
-            account: account.to_owned(),
-            generation: Generation::default(),
-            at: DateTime::UNIX_EPOCH,
-            ended: Instant::now(),
-            took: Duration::ZERO,
-            poll_interval: Duration::from_mins(5),
-            token_expiry: None,
-            requests_remaining: None,
-            result: Ok(Data {
-                campaigns,
-                ..Data::default()
-            }),
-        };
+        let update = update(account, Some(campaigns));
         snapshot.apply(Change::Polled(Box::new(update)));
     }
 

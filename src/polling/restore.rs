@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::poller::{Poller, Progress};
 use crate::config::Account;
-use crate::state::snapshot::{Data, LastKnown};
+use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::AccountTelemetry;
@@ -88,12 +88,14 @@ fn last_known(
         return None;
     }
     Some(LastKnown {
-        // an account without data is not up
-        up: data.is_some() && poll.is_some_and(|poll| poll.up),
-        last_poll: poll.map(|poll| poll.ended),
-        last_success: stored.last_success(),
-        poll_duration: poll.map(|poll| poll.took),
-        token_expiry: poll.and_then(|poll| poll.token_expiry),
+        polls: PollStatus {
+            // an account without data is not up
+            up: data.is_some() && poll.is_some_and(|poll| poll.up),
+            last_poll: poll.map(|poll| poll.ended),
+            last_success: stored.last_success(),
+            poll_duration: poll.map(|poll| poll.took),
+            token_expiry: poll.and_then(|poll| poll.token_expiry),
+        },
         data,
     })
 }

@@ -9,6 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAcces
 use serde_json::value::RawValue;
 
 use crate::campaign::counts::MAX_COUNT;
+use crate::redaction::PLACEHOLDER;
 
 /// The number of values that could not be read, by the field's name at the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,11 +126,14 @@ impl Scalar {
         }
     }
 
-    /// An id, which no item may lack: text that is not empty, or a whole number.
+    /// An id, which no item may lack: text that is not empty, or a whole number. Two ids that repeat a
+    /// secret would be the same once it is redacted.
     pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
-            Self::Text(text) => Some(text).filter(|text| !text.trim().is_empty()),
+            Self::Text(text) => {
+                Some(text).filter(|text| !text.trim().is_empty() && !text.contains(PLACEHOLDER))
+            }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
         noted(id, field, problems)
@@ -343,7 +347,15 @@ mod tests {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
         assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
-        for json in ["null", r#""""#, r#"" ""#, "[]", "1.5", "true"] {
+        for json in [
+            "null",
+            r#""""#,
+            r#"" ""#,
+            "[]",
+            "1.5",
+            "true",
+            r#""1-[redacted]""#,
+        ] {
             assert_eq!(id(json), (None, false), "{json}");
         }
     }

@@ -1,7 +1,6 @@
 //! The read loop of all providers: paging, bounds, one renewal of a refused credential, optional
 //! parts. Single requests are retried by the session.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::campaign::Campaign;
 use crate::campaign::counts::Counts;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
-use crate::redaction::Redactor;
+use crate::redaction;
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Credential;
 use crate::upstream::auth::tokens::Access;
@@ -98,18 +97,14 @@ impl Reading {
     }
 }
 
-/// The answer without the credential, which a provider can repeat anywhere: before it is read, since
-/// reading may cut or change it. A credential of digits alone is left, for it may be part of a number.
-fn redacted(answer: &Answer, redactor: &Redactor) -> Option<Answer> {
-    let body = str::from_utf8(&answer.body).ok()?;
-    match redactor.redact_distinct(body) {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(body) => Some(Answer {
-            body: body.into(),
-            content_type: answer.content_type.clone(),
-            ..*answer
-        }),
-    }
+/// The answer without any secret in use, which a provider can repeat anywhere: before it is read, since
+/// reading may cut or change it.
+fn redacted(answer: &Answer) -> Option<Answer> {
+    Some(Answer {
+        body: redaction::redact_answer(&answer.body)?.into(),
+        content_type: answer.content_type.clone(),
+        ..*answer
+    })
 }
 
 /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
@@ -145,13 +140,12 @@ async fn read_pages(
     known: &Arc<Campaigns>,
 ) -> Result<Reading, PollError> {
     let source = &*connection.source;
-    let redactor = credential.redactor();
     let mut reading = Reading::after(known);
     let mut pages = Pages::default();
     let mut asks = VecDeque::from(source.begin(window));
     while let Some(ask) = asks.pop_front() {
         let url = url(&connection.base_url, &ask)?;
-        let take = |answer: &Answer| match redacted(answer, &redactor) {
+        let take = |answer: &Answer| match redacted(answer) {
             Some(answer) => source.take(&ask, &answer),
             None => source.take(&ask, answer),
         };
@@ -271,6 +265,8 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::lenient::Scalar;
+    use crate::provider::source::Source;
 
     fn campaign(id: &str, name: &str) -> Campaign {
         Campaign {
@@ -312,14 +308,48 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_token_is_redacted_before_the_answer_is_read() {
-        let mut redactor = Redactor::new();
-        redactor.add(&secrecy::SecretString::from("S3cret-token"));
-        let answer = Answer::of(200, r#"{"text":"a S3cret-token"}"#);
-        let clean = redacted(&answer, &redactor).unwrap();
-        assert_eq!(clean.body, r#"{"text":"a [redacted]"}"#);
-        assert!(redacted(&Answer::of(200, "{}"), &redactor).is_none());
-        assert!(redacted(&Answer::of(200, [0xff]), &redactor).is_none());
+    fn every_secret_in_use_is_redacted_before_the_answer_is_read() {
+        let secrets = ["refresh-token-of-one-account", "client/secret-of-another"];
+        for secret in secrets {
+            redaction::register(&secret.into());
+        }
+        let body = r#"{"name":"refresh-token-of-one-account","info":"client\/secret-of-another!"}"#;
+        let clean = redacted(&Answer::of(200, body)).unwrap();
+        assert_eq!(clean.body, r#"{"name":"[redacted]","info":"[redacted]!"}"#);
+        assert!(redacted(&Answer::of(200, "{}")).is_none());
+        assert!(redacted(&Answer::of(200, [0xff])).is_none());
+    }
+
+    #[test]
+    fn a_campaign_whose_id_repeats_a_secret_is_skipped_and_counted() {
+        #[derive(Debug)]
+        struct Ids;
+        impl Source for Ids {
+            fn begin(&self, _: Window) -> Vec<Ask> {
+                Vec::new()
+            }
+
+            fn take(&self, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
+                let mut page = Page::default();
+                for id in answer
+                    .json::<HashMap<String, Vec<Scalar>>>()?
+                    .remove("ids")
+                    .unwrap()
+                {
+                    let id = id.id("id", &mut page.problems);
+                    let found = id.map(|id| Found::Campaign(campaign(&id, "x")));
+                    page.found.extend(found);
+                }
+                Ok(page)
+            }
+        }
+        redaction::register(&"a-token-in-ids".into());
+        let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
+        let answer = redacted(&Answer::of(200, ids)).unwrap();
+        let page = Ids.take(&Ask::path("/"), &answer).unwrap();
+        assert_eq!(page.first_id().as_deref(), Some("7"));
+        assert_eq!(page.found.len(), 1);
+        assert_eq!(page.problems.to_string(), "id (3 times)");
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Generation {
     }
 }
 
-/// Unique per account state; changes whenever anything in it does.
+/// The version of an account's state. No two states have the same one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Revision(u64);
 
@@ -50,9 +50,9 @@ pub struct ConfiguredAccount {
     pub restored: Option<LastKnown>,
 }
 
-/// What an earlier process knew about an account.
-#[derive(Debug)]
-pub struct LastKnown {
+/// How the polls of an account went. All fields are empty before the first poll.
+#[derive(Clone, Debug, Default)]
+pub struct PollStatus {
     /// Whether the last poll succeeded.
     pub up: bool,
     /// When the last poll ended.
@@ -63,6 +63,13 @@ pub struct LastKnown {
     pub poll_duration: Option<Duration>,
     /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
+}
+
+/// What an earlier process knew about an account.
+#[derive(Debug)]
+pub struct LastKnown {
+    /// How its polls went.
+    pub polls: PollStatus,
     /// The age of the data, and the data.
     pub data: Option<(Duration, Data)>,
 }
@@ -109,20 +116,12 @@ pub struct AccountState {
     /// The configuration of the account.
     pub account: Account,
     generation: Generation,
-    /// Changes whenever anything else in the state does.
+    /// Changes with anything else in the state.
     pub revision: Revision,
-    /// Whether the last poll succeeded.
-    pub up: bool,
-    /// When the last poll ended.
-    pub last_poll: Option<DateTime<Utc>>,
-    /// When the last successful poll ended.
-    pub last_success: Option<DateTime<Utc>>,
-    /// How long the last poll took.
-    pub poll_duration: Option<Duration>,
+    /// How its polls went.
+    pub polls: PollStatus,
     /// The current poll interval.
     pub poll_interval: Duration,
-    /// When the access token in use expires.
-    pub token_expiry: Option<DateTime<Utc>>,
     /// Requests left of the daily budget after the last poll, if there is a budget.
     pub requests_remaining: Option<u64>,
     /// Why the last poll failed.
@@ -147,11 +146,7 @@ impl AccountState {
             account,
             generation,
             revision: Revision::default(),
-            up: false,
-            last_poll: None,
-            last_success: None,
-            poll_duration: None,
-            token_expiry: None,
+            polls: PollStatus::default(),
             requests_remaining: None,
             failure: None,
             data: None,
@@ -160,11 +155,7 @@ impl AccountState {
     }
 
     fn restore(&mut self, known: LastKnown, now: Instant) {
-        self.up = known.up;
-        self.last_poll = known.last_poll;
-        self.last_success = known.last_success;
-        self.poll_duration = known.poll_duration;
-        self.token_expiry = known.token_expiry;
+        self.polls = known.polls;
         self.data = known.data.map(|(age, data)| DatedData {
             data,
             age,
@@ -291,16 +282,19 @@ impl Snapshot {
         let Some(state) = state.filter(|state| state.generation == update.generation) else {
             return false;
         };
-        state.last_poll = Some(update.at);
-        state.poll_duration = Some(update.took);
+        state.polls = PollStatus {
+            up: update.result.is_ok(),
+            last_poll: Some(update.at),
+            poll_duration: Some(update.took),
+            token_expiry: update.token_expiry,
+            last_success: state.polls.last_success,
+        };
         state.poll_interval = update.poll_interval;
-        state.token_expiry = update.token_expiry;
         state.requests_remaining = update.requests_remaining;
-        state.up = update.result.is_ok();
         match update.result {
             Ok(data) => {
                 state.failure = None;
-                state.last_success = Some(update.at);
+                state.polls.last_success = Some(update.at);
                 state.data = Some(DatedData {
                     data,
                     age: Duration::ZERO,
@@ -339,7 +333,7 @@ impl Snapshot {
     pub fn all_polled(&self) -> bool {
         self.accounts
             .values()
-            .all(|state| state.last_poll.is_some())
+            .all(|state| state.polls.last_poll.is_some())
     }
 
     fn next_revision(&mut self) -> Revision {
@@ -349,7 +343,7 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::Config;
     use crate::provider::native;
@@ -357,32 +351,38 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_mins(1);
 
-    fn accounts(yaml: &str) -> Vec<(Generation, Account)> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), yaml).unwrap();
-        let config = Config::load(file.path(), &native(), None).unwrap();
-        let numbers = (1..).map(Generation);
-        numbers.zip(config.accounts).collect()
-    }
-
-    fn configured(accounts: Vec<(Generation, Account)>) -> Change {
-        let configured = accounts
-            .into_iter()
-            .map(|(generation, account)| ConfiguredAccount {
-                generation,
-                poll_interval: account.polling.poll_interval,
-                account,
-                restored: None,
-            });
+    /// Configures the accounts of a configuration file, each with a generation from `generations`.
+    pub(crate) fn configured(yaml: &str, generations: impl Iterator<Item = u64>) -> Change {
+        let accounts = Config::parse(yaml, &native(), None).unwrap().accounts;
+        let accounts = accounts.into_iter().zip(generations);
+        let configured = accounts.map(|(account, generation)| ConfiguredAccount {
+            generation: Generation(generation),
+            poll_interval: account.polling.poll_interval,
+            account,
+            restored: None,
+        });
         Change::Configured(configured.collect())
     }
 
-    fn two_accounts() -> Vec<(Generation, Account)> {
-        accounts(
-            "global: {stale_after: 10m}\naccounts:\n\
-             - {name: a, provider: smsup, token_env: T}\n\
-             - {name: b, provider: cinnox, base_url: 'https://x', app_id: x, token_env: T}\n",
-        )
+    /// A poll of a minute that found these campaigns, or failed.
+    pub(crate) fn update(account: &str, campaigns: Option<Vec<Arc<Campaign>>>) -> Update {
+        Update {
+            account: account.to_owned(),
+            generation: Generation::default(),
+            at: DateTime::UNIX_EPOCH,
+            ended: Instant::now(),
+            took: MINUTE,
+            poll_interval: 5 * MINUTE,
+            token_expiry: None,
+            requests_remaining: None,
+            result: match campaigns {
+                Some(campaigns) => Ok(Data {
+                    campaigns,
+                    ..Data::default()
+                }),
+                None => Err(PollError::new(Reason::Server, "down")),
+            },
+        }
     }
 
     fn polled(account: &str, generation: u64, ended: Instant, ids: Option<&[&str]>) -> Change {
@@ -390,38 +390,30 @@ mod tests {
             id: (*id).to_owned(),
             ..Campaign::default()
         };
+        let campaigns = ids.map(|ids| ids.iter().map(campaign).map(Arc::new).collect());
         Change::Polled(Box::new(Update {
-            account: account.to_owned(),
             generation: Generation(generation),
-            at: DateTime::UNIX_EPOCH,
             ended,
-            took: Duration::ZERO,
-            poll_interval: 5 * MINUTE,
-            token_expiry: None,
-            requests_remaining: None,
-            result: match ids {
-                Some(ids) => Ok(Data {
-                    campaigns: ids.iter().map(campaign).map(Arc::new).collect(),
-                    ..Data::default()
-                }),
-                None => Err(PollError::new(Reason::Server, "down")),
-            },
+            ..update(account, campaigns)
         }))
     }
 
-    fn ids(snapshot: &Snapshot, account: &str) -> Vec<String> {
+    fn state<'a>(snapshot: &'a Snapshot, account: &str) -> &'a AccountState {
         let mut states = snapshot.accounts();
-        let state = states.find(|state| state.account.name == account).unwrap();
-        state
-            .campaigns()
-            .iter()
-            .map(|campaign| campaign.id.clone())
-            .collect()
+        states.find(|state| state.account.name == account).unwrap()
+    }
+
+    fn ids(snapshot: &Snapshot, account: &str) -> Vec<String> {
+        let campaigns = state(snapshot, account).campaigns().iter();
+        campaigns.map(|campaign| campaign.id.clone()).collect()
     }
 
     fn snapshot() -> (Snapshot, Instant) {
         let mut snapshot = Snapshot::default();
-        assert!(snapshot.apply(configured(two_accounts())));
+        let two_accounts = "global: {stale_after: 10m}\naccounts:\n\
+             - {name: a, provider: smsup, token_env: T}\n\
+             - {name: b, provider: cinnox, base_url: 'https://x', app_id: x, token_env: T}\n";
+        assert!(snapshot.apply(configured(two_accounts, 1..)));
         (snapshot, Instant::now())
     }
 
@@ -443,7 +435,7 @@ mod tests {
         assert_eq!(ids(&snapshot, "a"), ["y", "z"]);
         snapshot.apply(polled("a", 1, now, None));
         assert_eq!(ids(&snapshot, "a"), ["y", "z"]);
-        assert!(snapshot.accounts().all(|state| !state.up));
+        assert!(snapshot.accounts().all(|state| !state.polls.up));
     }
 
     #[test]
@@ -459,11 +451,8 @@ mod tests {
         assert_eq!(ids(&snapshot, "a"), [""; 0]);
         assert_eq!(ids(&snapshot, "b"), ["y"]);
         assert_eq!(snapshot.next_expiry(), Some(now + 11 * MINUTE));
-        let a = snapshot
-            .accounts()
-            .find(|state| state.account.name == "a")
-            .unwrap();
-        assert!(a.last_success.is_some() && a.data().is_none());
+        let a = state(&snapshot, "a");
+        assert!(a.polls.last_success.is_some() && a.data().is_none());
     }
 
     #[test]
@@ -479,18 +468,16 @@ mod tests {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
         snapshot.apply(polled("b", 2, now, Some(&["y"])));
-        let changed = accounts(
-            "accounts:\n- {name: a, provider: smsup, token_env: OTHER, poll_interval: 10m}\n\
+        let changed = "accounts:\n\
+             - {name: a, provider: smsup, token_env: OTHER, poll_interval: 10m}\n\
              - {name: b, provider: cinnox, base_url: 'https://z', app_id: x, token_env: T}\n\
-             - {name: c, provider: smsup, token_env: T}\n",
-        );
-        snapshot.apply(configured(changed));
+             - {name: c, provider: smsup, token_env: T}\n";
+        snapshot.apply(configured(changed, 1..));
         assert_eq!(ids(&snapshot, "a"), ["x"]);
         assert_eq!(ids(&snapshot, "b"), [""; 0]);
         assert_eq!(ids(&snapshot, "c"), [""; 0]);
-        snapshot.apply(configured(accounts(
-            "accounts:\n- {name: c, provider: smsup, token_env: T}\n",
-        )));
+        let only_c = "accounts:\n- {name: c, provider: smsup, token_env: T}\n";
+        snapshot.apply(configured(only_c, 1..));
         assert_eq!(snapshot.accounts().count(), 1);
     }
 
@@ -498,15 +485,8 @@ mod tests {
     fn possible_and_actual_channels_have_totals() {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("b", 2, now, Some(&["x", "y"])));
-        let b = snapshot
-            .accounts()
-            .find(|state| state.account.name == "b")
-            .unwrap();
-        let channels: Vec<_> = b
-            .by_channel()
-            .values()
-            .map(|totals| totals.campaigns)
-            .collect();
-        assert_eq!(channels, [2, 0]);
+        let channels = state(&snapshot, "b").by_channel().values();
+        let campaigns: Vec<_> = channels.map(|totals| totals.campaigns).collect();
+        assert_eq!(campaigns, [2, 0]);
     }
 }

@@ -59,7 +59,7 @@ pub struct AccountStatus {
     /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
     /// Why the last poll failed.
-    pub error: Option<Failure>,
+    pub error: Option<PollFailure>,
     /// Whether the last poll failed before this process started. Its reason is not stored.
     #[serde(skip)]
     pub failed_before: bool,
@@ -70,7 +70,7 @@ pub struct AccountStatus {
 
 /// Why a poll failed.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Failure {
+pub struct PollFailure {
     /// The value of the `reason` label.
     pub reason: &'static str,
     /// What happened.
@@ -102,7 +102,7 @@ pub struct WorstCampaign {
 
 /// The status of all accounts.
 #[derive(Clone, Debug, Default)]
-pub struct Status(Vec<Arc<AccountStatus>>);
+pub struct AccountStatuses(Vec<Arc<AccountStatus>>);
 
 /// Reuses the status of accounts that did not change since the previous snapshot.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ pub struct StatusCache(BTreeMap<String, (Revision, Arc<AccountStatus>)>);
 
 impl StatusCache {
     /// Returns the status of a snapshot's accounts.
-    pub fn status(&mut self, snapshot: &Snapshot) -> Status {
+    pub fn status(&mut self, snapshot: &Snapshot) -> AccountStatuses {
         let mut previous = std::mem::take(&mut self.0);
         for state in snapshot.accounts() {
             let name = &state.account.name;
@@ -121,11 +121,11 @@ impl StatusCache {
             self.0.insert(name.clone(), (state.revision, status));
         }
         let accounts = self.0.values();
-        Status(accounts.map(|(_, status)| Arc::clone(status)).collect())
+        AccountStatuses(accounts.map(|(_, status)| Arc::clone(status)).collect())
     }
 }
 
-impl Serialize for Status {
+impl Serialize for AccountStatuses {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("accounts", &self.accounts().collect::<Vec<_>>())?;
@@ -134,7 +134,7 @@ impl Serialize for Status {
     }
 }
 
-impl Status {
+impl AccountStatuses {
     /// Returns the accounts, by name.
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &AccountStatus> {
         self.0.iter().map(AsRef::as_ref)
@@ -153,38 +153,38 @@ impl AccountStatus {
     fn of(state: &AccountState) -> Self {
         let data = state.data();
         let account = &state.account.name;
-        let next_poll = state.last_poll.map(|ended| {
+        let polls = &state.polls;
+        let next_poll = polls.last_poll.map(|ended| {
             // the interval is the time between the starts of polls
-            let wait = state
-                .poll_interval
-                .saturating_sub(state.poll_duration.unwrap_or_default());
+            let took = polls.poll_duration.unwrap_or_default();
+            let wait = state.poll_interval.saturating_sub(took);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             ended.checked_add_signed(wait).unwrap_or(ended)
         });
         Self {
             account: account.clone(),
             provider: Arc::clone(state.account.provider.name()),
-            state: match (state.last_poll, state.up, data) {
+            state: match (polls.last_poll, polls.up, data) {
                 (None, _, None) => State::Waiting,
                 (None, _, Some(_)) | (_, true, Some(_)) => State::Good,
                 (_, false, Some(_)) => State::Failing,
                 // also after a successful poll, if its data has become stale
                 (_, _, None) => State::Down,
             },
-            last_success: state.last_success,
-            last_poll: state.last_poll,
+            last_success: polls.last_success,
+            last_poll: polls.last_poll,
             next_poll,
             campaigns: state.campaigns().len(),
             campaigns_dropped: data.map_or(0, |data| data.dropped),
             requests_remaining: state.requests_remaining,
-            token_expiry: state.token_expiry,
-            error: state.failure.as_ref().map(|failure| Failure {
+            token_expiry: polls.token_expiry,
+            error: state.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
                 advice: failure.reason.advice(),
             }),
-            failed_before: state.last_poll.is_some() && !state.up && state.failure.is_none(),
-            worst: worst(account, state.campaigns(), state.last_success),
+            failed_before: polls.last_poll.is_some() && !polls.up && state.failure.is_none(),
+            worst: worst(account, state.campaigns(), polls.last_success),
         }
     }
 }
@@ -257,46 +257,27 @@ fn worst(
 mod tests {
     use super::*;
     use crate::campaign::counts::{Count, Counts};
-    use crate::config::Config;
-    use crate::provider::native;
-    use crate::state::snapshot::{Change, ConfiguredAccount, Data, Generation, Update};
-    use crate::upstream::{PollError, Reason};
-    use std::time::Duration;
+    use crate::state::snapshot::tests::{configured, update};
+    use crate::state::snapshot::{Change, Update};
+    use crate::upstream::Reason;
+    use std::iter;
     use tokio::time::Instant;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
     /// Returns the status after polls that succeed or fail, immediately or once the data is stale.
     fn after(polls: &[bool], is_stale: bool) -> AccountStatus {
-        let file = tempfile::NamedTempFile::new().unwrap();
         let yaml = "global: {stale_after: 10m}\n\
                     accounts: [{name: a, provider: smsup, token_env: T}]\n";
-        std::fs::write(file.path(), yaml).unwrap();
-        let mut accounts = Config::load(file.path(), &native(), None).unwrap().accounts;
         let now = Instant::now();
         let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
-            generation: Generation::default(),
-            account: accounts.remove(0),
-            poll_interval: 5 * MINUTE,
-            restored: None,
-        }]));
+        snapshot.apply(configured(yaml, iter::repeat(0)));
         for succeeds in polls {
-            snapshot.apply(Change::Polled(Box::new(Update {
-                account: "a".to_owned(),
-                generation: Generation::default(),
-                at: DateTime::UNIX_EPOCH,
+            let update = Update {
                 ended: now,
-                took: MINUTE,
-                poll_interval: 5 * MINUTE,
-                token_expiry: None,
-                requests_remaining: Some(7),
-                result: if *succeeds {
-                    Ok(Data::default())
-                } else {
-                    Err(PollError::new(Reason::Forbidden, "no"))
-                },
-            })));
+                ..update("a", succeeds.then(Vec::new))
+            };
+            snapshot.apply(Change::Polled(Box::new(update)));
         }
         if is_stale {
             snapshot.expire(now + 10 * MINUTE);
@@ -364,15 +345,9 @@ mod tests {
         campaigns.push(sent(103, 5));
         campaigns.push(sent(104, 7));
         let worst = worst("a", &campaigns, Some(now));
-        let ids: Vec<_> = worst
-            .iter()
-            .map(|worst| worst.campaign_id.as_str())
-            .collect();
+        let ids: Vec<_> = worst.iter().map(|worst| &*worst.campaign_id).collect();
         // those without deliveries by size; then 500, 501, … of 1000 delivered
-        assert_eq!(
-            ids,
-            ["104", "102", "101", "0", "6", "12", "18", "24", "30", "36"]
-        );
+        assert_eq!(ids.join(" "), "104 102 101 0 6 12 18 24 30 36");
         assert!(super::worst("a", &[], None).is_empty());
     }
 

@@ -224,9 +224,8 @@ impl Store {
         name: &str,
         patience: Duration,
     ) -> Result<File, StoreError> {
-        let path = self
-            .directory
-            .join(format!("{}.{}.lock", file_name(name), kind.as_str()));
+        let mut path = self.path(kind, name);
+        path.add_extension("lock");
         let deadline = Instant::now() + patience;
         loop {
             let (directory, file) = (self.directory.clone(), path.clone());
@@ -406,9 +405,7 @@ fn keep_private(file: &File, path: &Path) {
 }
 
 fn set_aside(path: &Path, why: &str) -> Result<(), StoreError> {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".set-aside");
-    let aside = PathBuf::from(aside);
+    let aside = path.with_added_extension("set-aside");
     fs::rename(path, &aside).map_err(io_error("set aside", path))?;
     let (path, aside) = (path.display(), aside.display());
     warn!(%path, %aside, why, "unusable stored file set aside");
@@ -580,22 +577,12 @@ mod tests {
     async fn every_name_maps_to_its_own_file_in_the_directory() {
         let (_directory, store) = store();
         let long = "x".repeat(200);
-        let names = [
-            "../../etc/passwd",
-            "a/b",
-            "a-b",
-            "a b",
-            ".",
-            "",
-            &long,
-            "é",
-            "A",
-            "a",
-        ];
-        for name in names {
+        let names = format!("../../etc/passwd|a/b|a-b|a b|.||{long}|é|A|a");
+        let names = || names.split('|');
+        for name in names() {
             save(&store, name, name).await;
         }
-        for name in names {
+        for name in names() {
             assert_eq!(load(&store, name).await, Some(vec![name.to_owned()]));
             let path = store.path(Kind::Tokens, name);
             assert_eq!(path.parent(), Some(store.directory.as_path()), "{name}");
@@ -628,12 +615,8 @@ mod tests {
             (replaced("tokens 1", "tokens 2"), "version \"2\""),
             (replaced("tokens", "campaigns"), "holds \"campaigns\""),
         ] {
-            assert!(
-                decode::<Vec<String>>(Kind::Tokens, "a", &bytes)
-                    .unwrap_err()
-                    .contains(why),
-                "{why}"
-            );
+            let error = decode::<Vec<String>>(Kind::Tokens, "a", &bytes).unwrap_err();
+            assert!(error.contains(why), "{why}");
             fs::write(&path, &bytes).unwrap();
             assert_eq!(load(&store, "a").await, None, "{why}");
             let aside = path.with_extension("tokens.set-aside");
@@ -712,10 +695,9 @@ mod tests {
         }
         save(&store, "a", "x").await;
         let _lock = store.lock(Kind::Tokens, "a", LOCK_PAUSE).await.unwrap();
-        let lock = store
-            .directory
-            .join(format!("{}.tokens.lock", file_name("a")));
-        for path in [store.path(Kind::Tokens, "a"), lock] {
+        let path = store.path(Kind::Tokens, "a");
+        let lock = path.with_added_extension("lock");
+        for path in [path, lock] {
             assert_eq!(owner(&path), (12_345, 54_321), "{}", path.display());
         }
     }

@@ -84,12 +84,18 @@ fn detail(body: &[u8], members: &[&str]) -> String {
         Ok(value) => Some(value),
         Err(_) => None,
     };
-    let text = |member: &&str| object.as_ref()?.get(*member)?.as_str();
-    members
-        .iter()
-        .filter_map(text)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let text = |member: &&str| words(object.as_ref()?.get(*member)?);
+    let texts: Vec<_> = members.iter().filter_map(text).collect();
+    texts.join(": ")
+}
+
+/// The words of an explanation: its text, or the JSON of a structure.
+pub(super) fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// A `Retry-After` header as a duration from `now`, in either of its forms (RFC 9110, 10.2.3).
@@ -132,6 +138,11 @@ mod tests {
             ),
             (r#"{"text":"Forbidden"}"#, "Forbidden"),
             (r#"{"key":7,"text":"m"}"#, "m"),
+            (
+                r#"{"key":{"code":"k"},"text":["m"]}"#,
+                r#"{"code":"k"}: ["m"]"#,
+            ),
+            (r#"{"key":"","text":null}"#, ""),
             (r#"{"other":"x"}"#, ""),
             ("<html>no</html>", ""),
             ("", ""),

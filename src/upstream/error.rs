@@ -7,111 +7,67 @@ use crate::redaction;
 /// Maximum length of an error message in characters: a provider's text can be long.
 const MAX_MESSAGE_CHARS: usize = 200;
 
-/// Why a poll failed: the closed set of the `reason` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The credentials are rejected, cannot be read, or cannot be stored.
-    Auth,
-    /// The credentials are valid but lack a permission.
-    Forbidden,
-    /// Too many requests in a short time.
-    Throttled,
-    /// The daily request quota is exhausted.
-    Quota,
-    /// No complete answer in time.
-    Timeout,
-    /// The connection failed or broke.
-    Network,
-    /// The TLS handshake failed.
-    Tls,
-    /// The provider reports an internal error.
-    Server,
-    /// The provider rejects the request.
-    Client,
-    /// The answer does not have the documented form.
-    Decode,
-    /// The pages do not end, or lead to another host.
-    Pagination,
-    /// An answer, or all answers of a poll, exceed a size limit.
-    TooLarge,
+/// Defines [`Reason`] from one row per reason: variant, label, meaning, advice.
+macro_rules! reasons {
+    ($($variant:ident, $label:literal, $meaning:literal, $advice:literal;)*) => {
+        /// Why a poll failed: the closed set of the `reason` label.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reason {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: [Self; 12] = [$(Self::$variant,)*];
+
+            /// The value of the `reason` label.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+
+            /// What to do about it, with code in backticks. `docs/troubleshooting.md` has the same
+            /// text.
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$variant => $advice,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Auth, "auth", "The credentials are rejected, cannot be read, or cannot be stored.",
+        "Run the `authorize` command that the log shows, replace the token in its file, or make \
+         the file readable. No restart is needed.";
+    Forbidden, "forbidden", "The credentials are valid but lack a permission.",
+        "Let a user with the required role give consent, or grant the token the permission.";
+    Throttled, "throttled", "Too many requests in a short time.",
+        "Usually nothing. If it persists, something else uses the same quota: lower \
+         `requests_per_second`.";
+    Quota, "quota", "The daily request quota is exhausted.",
+        "Wait until 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out what \
+         else uses the quota.";
+    Timeout, "timeout", "No complete answer in time.",
+        "If it persists, check the provider's status page, then raise `request_timeout` or lower \
+         `lookback`.";
+    Network, "network", "The connection failed or broke.",
+        "Check DNS, the proxy, and firewalls between the exporter and the provider.";
+    Tls, "tls", "The TLS handshake failed.",
+        "Check the CA certificates of the system (`SSL_CERT_FILE`), intercepting proxies, and \
+         the clock.";
+    Server, "server", "The provider reports an internal error.",
+        "Check the provider's status page. Every poll tries again.";
+    Client, "client", "The provider rejects the request.",
+        "Check the addresses and ids in the configuration, such as `base_url`.";
+    Decode, "decode", "The answer does not have the documented form.",
+        "Check for a sign-in page of a proxy. If the API has changed, report it with the log of \
+         `--log.level=debug`.";
+    Pagination, "pagination", "The pages do not end, or lead to another host.",
+        "Lower `lookback`, or check for a gateway that rewrites addresses.";
+    TooLarge, "too_large", "An answer, or all answers of a poll, exceed a size limit.",
+        "Lower `lookback`. Check that `base_url` leads to the provider.";
 }
 
 impl Reason {
-    /// Every reason.
-    pub const ALL: [Self; 12] = [
-        Self::Auth,
-        Self::Forbidden,
-        Self::Throttled,
-        Self::Quota,
-        Self::Timeout,
-        Self::Network,
-        Self::Tls,
-        Self::Server,
-        Self::Client,
-        Self::Decode,
-        Self::Pagination,
-        Self::TooLarge,
-    ];
-
-    /// The value of the `reason` label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Forbidden => "forbidden",
-            Self::Throttled => "throttled",
-            Self::Quota => "quota",
-            Self::Timeout => "timeout",
-            Self::Network => "network",
-            Self::Tls => "tls",
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::Decode => "decode",
-            Self::Pagination => "pagination",
-            Self::TooLarge => "too_large",
-        }
-    }
-
-    /// What to do about it, with code in backticks. `docs/troubleshooting.md` has the same text.
-    pub const fn advice(self) -> &'static str {
-        match self {
-            Self::Auth => {
-                "Run the `authorize` command that the log shows, replace the token in its file, \
-                 or make the file readable. No restart is needed."
-            }
-            Self::Forbidden => {
-                "Let a user with the required role give consent, or grant the token the \
-                 permission."
-            }
-            Self::Throttled => {
-                "Usually nothing. If it persists, something else uses the same quota: lower \
-                 `requests_per_second`."
-            }
-            Self::Quota => {
-                "Wait until 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
-                 what else uses the quota."
-            }
-            Self::Timeout => {
-                "If it persists, check the provider's status page, then raise `request_timeout` \
-                 or lower `lookback`."
-            }
-            Self::Network => {
-                "Check DNS, the proxy, and firewalls between the exporter and the provider."
-            }
-            Self::Tls => {
-                "Check the CA certificates of the system (`SSL_CERT_FILE`), intercepting proxies, \
-                 and the clock."
-            }
-            Self::Server => "Check the provider's status page. Every poll tries again.",
-            Self::Client => "Check the addresses and ids in the configuration, such as `base_url`.",
-            Self::Decode => {
-                "Check for a sign-in page of a proxy. If the API has changed, report it with the \
-                 log of `--log.level=debug`."
-            }
-            Self::Pagination => "Lower `lookback`, or check for a gateway that rewrites addresses.",
-            Self::TooLarge => "Lower `lookback`. Check that `base_url` leads to the provider.",
-        }
-    }
-
     /// The reason of an HTTP status other than 200, unless the body gives a better one.
     pub const fn of_status(status: u16) -> Self {
         match status {
@@ -158,20 +114,24 @@ impl PollError {
         }
     }
 
-    /// The error with a short message of one line, without any secret in use, since a provider can
-    /// repeat one.
+    /// The error with a short message of one line, without any secret in use.
     #[must_use]
     pub fn presentable(mut self) -> Self {
-        // before the message is cut, because part of a secret would not be recognized
-        let redacted = redaction::redact(&self.message);
-        let mut chars = redacted.chars();
-        let mut message: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
-        if chars.next().is_some() {
-            message.push('…');
-        }
-        self.message = message.replace(char::is_control, " ");
+        self.message = presentable(&self.message);
         self
     }
+}
+
+/// A short text of one line, without any secret in use, since a provider can repeat one.
+pub fn presentable(text: &str) -> String {
+    // before the text is cut, because part of a secret would not be recognized
+    let redacted = redaction::redact(text);
+    let mut chars = redacted.chars();
+    let mut short: String = chars.by_ref().take(MAX_MESSAGE_CHARS).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short.replace(char::is_control, " ")
 }
 
 #[cfg(test)]

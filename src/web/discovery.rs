@@ -48,12 +48,8 @@ pub fn targets<'a>(
             labels,
         }
     };
-    let groups: Vec<_> = [None]
-        .into_iter()
-        .chain(accounts.map(Some))
-        .map(group)
-        .collect();
-    serde_json::to_string(&groups)
+    let targets = [None].into_iter().chain(accounts.map(Some));
+    serde_json::to_string(&targets.map(group).collect::<Vec<_>>())
 }
 
 /// Parses the address that a request was sent to: `HOST` or `HOST:PORT`.
@@ -96,18 +92,8 @@ mod tests {
         for good in ["localhost", "a.example:10058", "10.0.0.1:80", "[::1]:10058"] {
             assert_eq!(address(good).unwrap().as_str(), good);
         }
-        for bad in [
-            "",
-            ":80",
-            "a b",
-            "a:80/path",
-            "user@a:80",
-            "a@a:80",
-            "a:http",
-            "a:99999",
-            "a:",
-            "<script>",
-        ] {
+        let bad = "|:80|a b|a:80/path|user@a:80|a@a:80|a:http|a:99999|a:|<script>";
+        for bad in bad.split('|') {
             assert!(address(bad).is_none(), "{bad}");
         }
     }

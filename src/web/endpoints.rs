@@ -1,5 +1,6 @@
 //! The endpoints. They serve what the publisher has already rendered.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
     let mut response = if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
         let body = match rendered.gzip(&own) {
             Ok(body) => body,
-            Err(error) => return plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            Err(error) => return failed(error),
         };
         let mut response = respond(StatusCode::OK, content_type, body);
         let gzip = HeaderValue::from_static("gzip");
@@ -159,7 +160,7 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
     let accounts = published.exposition(Format::Text).accounts();
     match discovery::targets(address.as_str(), &endpoints.telemetry_path, accounts) {
         Ok(targets) => respond(StatusCode::OK, "application/json", targets),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        Err(error) => failed(error),
     }
 }
 
@@ -178,10 +179,7 @@ fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     if endpoints.health.borrow().iter().all(Pulse::is_alive) {
         plain(StatusCode::OK, "Campaign exporter is healthy.\n")
     } else {
-        plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Polling of at least one account has stalled.\n",
-        )
+        unavailable("Polling of at least one account has stalled.\n")
     }
 }
 
@@ -189,10 +187,7 @@ fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     if endpoints.published.borrow().ready {
         plain(StatusCode::OK, "Campaign exporter is ready.\n")
     } else {
-        plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "At least one account has not been polled yet.\n",
-        )
+        unavailable("At least one account has not been polled yet.\n")
     }
 }
 
@@ -210,25 +205,18 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<P
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     match tokio::time::timeout(BODY_TIMEOUT, body).await {
         Err(_) => {
-            return plain(
-                StatusCode::REQUEST_TIMEOUT,
-                "Timed out reading the request body.\n",
-            );
+            let text = "Timed out reading the request body.\n";
+            return plain(StatusCode::REQUEST_TIMEOUT, text);
         }
         Ok(Err(_)) => {
-            return plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "The request body is too large; none is expected.\n",
-            );
+            let text = "The request body is too large; none is expected.\n";
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, text);
         }
         Ok(Ok(_)) => {}
     }
     let (reply, result) = oneshot::channel();
     if endpoints.reloads.send(reply).await.is_err() {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The exporter is stopping.\n",
-        );
+        return unavailable("The exporter is stopping.\n");
     }
     match result.await {
         Ok(Ok(())) => plain(StatusCode::OK, "Reloaded.\n"),
@@ -236,10 +224,7 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<P
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("Configuration not reloaded; keeping the previous one.\n{problem}\n"),
         ),
-        Err(_) => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The exporter is stopping.\n",
-        ),
+        Err(_) => unavailable("The exporter is stopping.\n"),
     }
 }
 
@@ -257,7 +242,7 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces
         None | Some("") => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
         Some("format=json") => match serde_json::to_string(status) {
             Ok(json) => respond(StatusCode::OK, "application/json", json),
-            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            Err(error) => failed(error),
         },
         Some(_) => plain(
             StatusCode::BAD_REQUEST,
@@ -275,6 +260,15 @@ fn page(html: String) -> Response<Pieces> {
     let none = HeaderValue::from_static("no-referrer");
     response.headers_mut().insert(REFERRER_POLICY, none);
     response
+}
+
+/// Creates the response to a request that cannot be answered now.
+pub fn unavailable(text: &'static str) -> Response<Pieces> {
+    plain(StatusCode::SERVICE_UNAVAILABLE, text)
+}
+
+fn failed(error: impl Display) -> Response<Pieces> {
+    plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Pieces> {

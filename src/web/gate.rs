@@ -1,6 +1,6 @@
 //! The gate in front of the endpoints: applies the active web configuration to each request.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::exposition::pieces::Pieces;
 use crate::web::connections::Peer;
-use crate::web::endpoints::{Endpoints, plain};
+use crate::web::endpoints::{Endpoints, plain, unavailable};
 use crate::web::protection::configuration::{WebConfig, WebConfigError};
 use crate::web::protection::users::Verdict;
 
@@ -52,17 +52,8 @@ pub async fn follow(
         let Some(read) = stop.run_until_cancelled(reading).await else {
             return;
         };
-        let changed = match read {
-            Ok(Some(new)) => match valid.lost_in(&new) {
-                None => Ok(Some(new)),
-                Some(lost) => Err(format!(
-                    "{}: {lost} was removed; removing a protection requires a restart",
-                    path.display()
-                )),
-            },
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        };
+        let read = read.map_err(|error| error.to_string());
+        let changed = read.and_then(|new| keeping_protections(new, &valid, &path));
         match changed {
             Ok(None) if !active.borrow().suspended => {}
             Ok(new) => {
@@ -91,6 +82,21 @@ pub async fn follow(
             }
         }
     }
+}
+
+/// Refuses a configuration that loses a protection.
+fn keeping_protections(
+    new: Option<WebConfig>,
+    valid: &WebConfig,
+    path: &Path,
+) -> Result<Option<WebConfig>, String> {
+    let Some(lost) = new.as_ref().and_then(|new| valid.lost_in(new)) else {
+        return Ok(new);
+    };
+    let path = path.display();
+    Err(format!(
+        "{path}: {lost} was removed; removing a protection requires a restart"
+    ))
 }
 
 /// Reads the files if they have changed. If reading takes too long, requests are refused meanwhile.
@@ -141,10 +147,7 @@ pub async fn answer(
     }
     let config = &active.config;
     if !Arc::ptr_eq(config, accepted_by) {
-        return plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The web configuration has changed; reconnect.\n",
-        );
+        return unavailable("The web configuration has changed; reconnect.\n");
     }
     let verdict = match &config.authentication {
         Some(authentication) => match request.headers().get(AUTHORIZATION) {
@@ -162,10 +165,7 @@ pub async fn answer(
         _ if !is_allowed => plain(StatusCode::TOO_MANY_REQUESTS, "Too many requests.\n"),
         None | Some(Verdict::Accepted(_)) => endpoints.answer(request).await,
         Some(Verdict::Refused) => unauthorized(),
-        Some(Verdict::Busy) => plain(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many passwords are waiting to be checked.\n",
-        ),
+        Some(Verdict::Busy) => unavailable("Too many passwords are waiting to be checked.\n"),
     };
     for (name, value) in &config.headers {
         response.headers_mut().insert(name.clone(), value.clone());

@@ -12,7 +12,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::state::status::{
-    AccountStatus, Failure, MATURITY, MIN_VOLUME, State, Status, WorstCampaign,
+    AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WorstCampaign,
 };
 use crate::telemetry::{REVISION, VERSION};
 
@@ -63,7 +63,7 @@ pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Renders the landing page.
-pub fn landing(telemetry_path: &str, status: &Status) -> String {
+pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
     page(
         "Campaign exporter",
         false,
@@ -82,7 +82,7 @@ pub fn landing(telemetry_path: &str, status: &Status) -> String {
 }
 
 /// Renders the status page.
-pub fn status(telemetry_path: &str, status: &Status, now: DateTime<Utc>) -> String {
+pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>) -> String {
     let worst = status.worst();
     page(
         "Status – Campaign exporter",
@@ -154,7 +154,7 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
     page.into_string()
 }
 
-fn summary(status: &Status) -> Markup {
+fn summary(status: &AccountStatuses) -> Markup {
     let count = |wanted| {
         status
             .accounts()
@@ -205,7 +205,7 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn failure(error: &Failure) -> Markup {
+fn failure(error: &PollFailure) -> Markup {
     html! {
         div.error {
             p { strong { (error.reason) } ": " bdi { (visible(&error.message)) } }
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn errors_are_shown_in_full() {
         let command = format!("run campaign_exporter authorize a{}", " --flag".repeat(100));
-        let failure = Failure {
+        let failure = PollFailure {
             reason: "auth",
             message: format!("<i>\u{0}\u{1b}[2J: {command}"),
             advice: "run `this` or that",
@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn the_policy_permits_the_style() {
-        let page = landing("/metrics", &Status::default());
+        let page = landing("/metrics", &AccountStatuses::default());
         let style = page
             .split("<style>")
             .nth(1)

@@ -20,7 +20,7 @@ use crate::polling::restore::connect;
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
-use crate::storage::store::Store;
+use crate::storage::store::{Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
@@ -30,20 +30,20 @@ const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The accounts of the active configuration, and what they share.
 pub(super) struct RunningAccounts {
-    pub(super) client: reqwest::Client,
-    pub(super) telemetry: Telemetry,
-    pub(super) changes: Changes,
+    client: reqwest::Client,
+    telemetry: Telemetry,
+    changes: Changes,
     /// The active configuration, as `/config` shows it.
     pub(super) shown_config: watch::Sender<String>,
     pub(super) pulses: watch::Sender<Vec<Pulse>>,
-    pub(super) applications: Applications,
-    pub(super) store: Option<Arc<Store>>,
-    pub(super) stop: CancellationToken,
-    pub(super) generation: Generation,
-    pub(super) by_name: HashMap<String, RunningAccount>,
+    applications: Applications,
+    store: Option<Arc<Store>>,
+    stop: CancellationToken,
+    generation: Generation,
+    by_name: HashMap<String, RunningAccount>,
 }
 
-pub(super) struct RunningAccount {
+struct RunningAccount {
     account: Account,
     generation: Generation,
     telemetry: AccountTelemetry,
@@ -64,6 +64,30 @@ struct PollLoop {
 }
 
 impl RunningAccounts {
+    /// No accounts yet. Opens the store.
+    pub(super) fn new(
+        options: &Options,
+        client: reqwest::Client,
+        telemetry: Telemetry,
+        changes: Changes,
+        stop: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let store = options.storage.as_deref().map(Store::open).transpose()?;
+        let store = store.map(Arc::new);
+        Ok(Self {
+            client,
+            telemetry,
+            changes,
+            shown_config: watch::Sender::default(),
+            pulses: watch::Sender::default(),
+            applications: Applications::new(store.clone(), options.flags()),
+            store,
+            stop,
+            generation: Generation::default(),
+            by_name: HashMap::new(),
+        })
+    }
+
     /// Loads and applies the configuration. If it is not valid, the active one stays.
     pub(super) async fn reload(
         &mut self,

@@ -6,9 +6,9 @@ pub mod tokens;
 
 use std::sync::Arc;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use chrono::{DateTime, Utc};
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::transport::Transport;
 use super::{PollError, Reason};
 use crate::document::secret::SecretSource;
-use crate::redaction::Redactor;
+use crate::redaction;
 use oauth::Registration;
 use tokens::Access;
 
@@ -117,16 +117,11 @@ impl Credential {
     /// A GET request that carries the credential.
     pub(super) fn get(&self, client: &Client, url: &Url) -> Result<RequestBuilder, PollError> {
         let secret = self.secret.expose_secret();
+        let request = client.get(url.clone());
         Ok(match &self.place {
-            Place::Bearer => client.get(url.clone()).bearer_auth(secret),
-            Place::Basic(user) => client.get(url.clone()).basic_auth(user, Some(secret)),
-            Place::Header(name) => {
-                let mut value = HeaderValue::from_str(secret).map_err(|_| {
-                    PollError::new(Reason::Auth, "token: cannot be sent in an HTTP header")
-                })?;
-                value.set_sensitive(true);
-                client.get(url.clone()).header(name, value)
-            }
+            Place::Bearer => request.bearer_auth(secret),
+            Place::Basic(user) => request.header(AUTHORIZATION, basic(user, secret, "password")?),
+            Place::Header(name) => request.header(name, header_value(secret, "token")?),
             Place::Query(name) => {
                 let mut url = url.clone();
                 url.query_pairs_mut().append_pair(name, secret);
@@ -134,17 +129,25 @@ impl Credential {
             }
         })
     }
+}
 
-    /// Removes the credential from answers.
-    pub fn redactor(&self) -> Redactor {
-        let mut redactor = Redactor::new();
-        let secret = self.secret.expose_secret();
-        // digits alone may be part of a number
-        if !secret.bytes().all(|byte| byte.is_ascii_digit()) {
-            redactor.add(&self.secret);
-        }
-        redactor
-    }
+/// HTTP Basic authentication (RFC 7617). An error names the password `name`.
+fn basic(user: &str, password: &str, name: &str) -> Result<HeaderValue, PollError> {
+    let pair = SecretString::from(BASE64_STANDARD.encode(format!("{user}:{password}")));
+    redaction::register(&pair);
+    header_value(&format!("Basic {}", pair.expose_secret()), name)
+}
+
+/// A secret as the value of a header. An error calls it `name`.
+fn header_value(secret: &str, name: &str) -> Result<HeaderValue, PollError> {
+    let value = HeaderValue::from_str(secret).map_err(|_| {
+        let message = format!("{name}: cannot be sent in an HTTP header");
+        PollError::new(Reason::Auth, message)
+    });
+    value.map(|mut value| {
+        value.set_sensitive(true);
+        value
+    })
 }
 
 /// When a token expires, if it is a JSON Web Token that says so (RFC 7519, 4.1.4). The provider checks

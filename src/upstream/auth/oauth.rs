@@ -4,18 +4,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use chrono::{DateTime, Utc};
+use form_urlencoded::byte_serialize;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::basic;
 use super::renewals::TOKEN_PERIOD;
 use crate::document::secret::SecretSource;
 use crate::redaction;
-use crate::upstream::answer::Answer;
+use crate::upstream::answer::{Answer, words};
+use crate::upstream::error::presentable;
 use crate::upstream::transport::{Transport, endpoint};
 use crate::upstream::{PollError, Reason};
 
@@ -151,9 +153,9 @@ impl Registration {
             Ok(answer) => self
                 .grant(&answer, asked_at, asked)
                 .map_err(RefreshError::Other),
-            Err(error) if error.error == "invalid_grant" => Err(RefreshError::Revoked(
-                redaction::redact(&error.to_string()).into_owned(),
-            )),
+            Err(error) if error.error == "invalid_grant" => {
+                Err(RefreshError::Revoked(presentable(&error.to_string())))
+            }
             Err(error) => Err(RefreshError::Other(PollError::from(error).presentable())),
         }
     }
@@ -315,7 +317,10 @@ impl<'a> Client<'a> {
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, form_type);
         if let Some(secret) = &self.secret {
-            headers.insert(AUTHORIZATION, basic(client_id, secret)?);
+            // encoded once more than elsewhere (RFC 6749, 2.3.1)
+            let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+            let (id, secret) = (encoded(client_id), encoded(secret.expose_secret()));
+            headers.insert(AUTHORIZATION, basic(&id, &secret, "client secret")?);
         }
         let with_id = with_id || self.secret.is_none();
         let id = with_id.then_some(("client_id", client_id.as_str()));
@@ -331,34 +336,16 @@ impl<'a> Client<'a> {
     }
 }
 
-/// HTTP Basic authentication of a client (RFC 6749, 2.3.1).
-fn basic(client_id: &str, secret: &SecretString) -> Result<HeaderValue, PollError> {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = [client_id, secret.expose_secret()].map(encoded).join(":");
-    let pair = SecretString::from(BASE64_STANDARD.encode(pair));
-    redaction::register(&pair);
-    let value = HeaderValue::from_str(&format!("Basic {}", pair.expose_secret()));
-    let mut value = value.map_err(|_| {
-        PollError::new(
-            Reason::Auth,
-            "client secret: cannot be sent in an HTTP header",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 /// A good answer, or the error of RFC 6749 that it reports.
 fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
     if (400..=401).contains(&answer.status)
         && let Ok(value) = answer.json::<Value>()
         && let Some(error) = value.get("error").and_then(Value::as_str)
     {
-        let optional = |name| value.get(name).and_then(Value::as_str).map(str::to_owned);
         return Ok(Err(OAuthError {
             error: error.to_owned(),
-            description: optional("error_description"),
-            uri: optional("error_uri"),
+            description: value.get("error_description").and_then(words),
+            uri: value.get("error_uri").and_then(words),
         }));
     }
     if answer.status != 200 {
@@ -393,5 +380,42 @@ fn seconds(value: &Value) -> Option<u64> {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_readable_whatever_explains_it() {
+        let said = |status, body: &str| match read(&Answer::of(status, body)) {
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => format!("{:?}: {error}", error.reason),
+            Ok(Ok(value)) => panic!("{value}"),
+        };
+        for (explanation, expected) in [
+            (
+                r#""error_description":"old","error_uri":"u""#,
+                ": old (see u)",
+            ),
+            (r#""error_description":{"en":"old"}"#, r#": {"en":"old"}"#),
+            (
+                r#""error_description":["old"],"error_uri":["u"]"#,
+                r#": ["old"] (see ["u"])"#,
+            ),
+            (r#""error_description":7,"error_uri":false"#, ""),
+            (r#""error_description":null,"error_uri":"""#, ""),
+        ] {
+            let body = format!(r#"{{"error":"invalid_grant",{explanation}}}"#);
+            for status in [400, 401] {
+                assert_eq!(said(status, &body), format!("invalid_grant{expected}"));
+            }
+        }
+        assert_eq!(
+            said(400, r#"{"error":{"code":"invalid_grant"}}"#),
+            r#"Client: HTTP 400: {"code":"invalid_grant"}"#
+        );
+        assert_eq!(said(401, r#"{"error":7}"#), "Auth: HTTP 401");
     }
 }

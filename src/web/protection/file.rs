@@ -135,7 +135,12 @@ impl Reader<'_> {
         let certificate = self.pem(section, "cert");
         let key = self.pem(section, "key");
         let client_ca = self.pem(section, "client_ca");
-        let client_auth = client_auth(section);
+        let client_auth = word(
+            section,
+            "client_auth_type",
+            &ClientAuth::WORDS,
+            ClientAuth::None,
+        );
         // a file that exists but is empty is probably being written; it must not disable TLS
         let (has_certificate, has_key) = (certificate.is_some(), key.is_some());
         let settings = TlsSettings {
@@ -215,15 +220,24 @@ impl Reader<'_> {
     }
 }
 
-fn client_auth(section: &mut Section<'_>) -> Option<ClientAuth> {
-    let word = optional_text(section, "client_auth_type")?;
-    let known = ClientAuth::WORDS.iter().find(|(name, _)| *name == word);
+/// Reads one of these words. Any other is a problem and counts as the default.
+fn word<T: Copy>(
+    section: &mut Section<'_>,
+    key: &str,
+    words: &[(&str, T)],
+    default: T,
+) -> Option<T> {
+    let word = optional_text(section, key)?;
+    let known = words.iter().find(|(name, _)| *name == word);
     if known.is_none() {
-        let names = ClientAuth::WORDS.map(|(name, _)| name).join(", ");
-        section.problem("client_auth_type", format!("expected one of: {names}"));
+        let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+        section.problem(key, format!("expected one of: {}", names.join(", ")));
     }
-    // an unknown type is a problem, but not a missing one
-    Some(known.map_or(ClientAuth::None, |(_, choice)| *choice))
+    Some(known.map_or(default, |(_, choice)| *choice))
+}
+
+fn version(section: &mut Section<'_>, key: &str, default: tls::Version) -> tls::Version {
+    word(section, key, &tls::Version::WORDS, default).unwrap_or(default)
 }
 
 fn check_names(section: &mut Section<'_>, settings: &TlsSettings) {
@@ -264,20 +278,6 @@ fn headers(section: &mut Section<'_>) -> HeaderMap {
 fn is_hash(text: &str) -> bool {
     let parts = text.parse::<HashParts>();
     parts.is_ok_and(|parts| COSTS.contains(&parts.get_cost()))
-}
-
-fn version(section: &mut Section<'_>, key: &str, default: tls::Version) -> tls::Version {
-    let Some(word) = optional_text(section, key) else {
-        return default;
-    };
-    let found = tls::Version::WORDS.iter().find(|(name, _)| *name == word);
-    found.map_or_else(
-        || {
-            section.problem(key, "expected one of: TLS10, TLS11, TLS12, TLS13");
-            default
-        },
-        |(_, version)| *version,
-    )
 }
 
 /// Reads text. Empty text counts as missing.

@@ -12,8 +12,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CertificateError, CipherSuite, DigitallySignedStruct, DistinguishedName, Error, NamedGroup,
-    RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, NamedGroup, RootCertStore,
+    ServerConfig, SignatureScheme, SupportedCipherSuite,
 };
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -34,46 +34,6 @@ const WEAK_SUITES: [&str; 8] = [
     "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-];
-
-/// Cipher suites by their Go names. Those of TLS 1.3 cannot be selected.
-const SUITES: [(&str, CipherSuite); 9] = [
-    (
-        "TLS_AES_128_GCM_SHA256",
-        CipherSuite::TLS13_AES_128_GCM_SHA256,
-    ),
-    (
-        "TLS_AES_256_GCM_SHA384",
-        CipherSuite::TLS13_AES_256_GCM_SHA384,
-    ),
-    (
-        "TLS_CHACHA20_POLY1305_SHA256",
-        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-    ),
 ];
 
 /// A TLS version. Only 1.2 and 1.3 are supported.
@@ -152,7 +112,14 @@ pub struct TlsSettings {
 
 /// Returns whether Go has a cipher suite of this name.
 pub fn is_cipher_suite(name: &str) -> bool {
-    SUITES.iter().any(|(suite, _)| *suite == name) || WEAK_SUITES.contains(&name)
+    let mut suites = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter();
+    suites.any(|suite| has_name(suite, name)) || WEAK_SUITES.contains(&name)
+}
+
+/// Returns whether Go calls a cipher suite by this name.
+fn has_name(suite: &SupportedCipherSuite, name: &str) -> bool {
+    let known = suite.suite().as_str();
+    known.is_some_and(|known| known.replacen("TLS13_", "TLS_", 1) == name)
 }
 
 /// Creates the TLS configuration of the server. Errors contain no secrets.
@@ -208,9 +175,8 @@ fn provider(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Crypto
         let is_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
         let all = std::mem::take(&mut provider.cipher_suites);
         let wanted = settings.cipher_suites.iter().filter_map(|name| {
-            let (_, id) = SUITES.iter().find(|(suite, _)| suite == name)?;
             all.iter()
-                .find(|suite| suite.suite() == *id && !is_13(suite))
+                .find(|suite| has_name(suite, name) && !is_13(suite))
         });
         let of_13 = all.iter().filter(|suite| is_13(suite));
         provider.cipher_suites = of_13.chain(wanted).copied().collect();
