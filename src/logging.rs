@@ -111,23 +111,29 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Mutex;
 
     use serde_json::Value;
+    use tempfile::NamedTempFile;
+    use tracing::subscriber::DefaultGuard;
     use tracing::{error_span, warn};
 
     use super::*;
 
-    fn logged(format: LogFormat) -> Vec<String> {
-        let file = tempfile::NamedTempFile::new().unwrap();
+    /// Writes the log of this thread to a file while the guard exists.
+    pub(crate) fn capture(format: LogFormat) -> (NamedTempFile, DefaultGuard) {
+        let file = NamedTempFile::new().unwrap();
         let writer = Mutex::new(file.reopen().unwrap());
         let subscriber = tracing_subscriber::registry().with(formatted(format, writer));
-        tracing::subscriber::with_default(subscriber, || {
-            let span = error_span!("account", account = "\"x y\"", provider = "p");
-            span.in_scope(|| warn!(reason = "auth", "poll failed"));
-            warn!("other");
-        });
+        (file, subscriber.set_default())
+    }
+
+    fn logged(format: LogFormat) -> Vec<String> {
+        let (file, _guard) = capture(format);
+        let span = error_span!("account", account = "\"x y\"", provider = "p");
+        span.in_scope(|| warn!(reason = "auth", "poll failed"));
+        warn!("other");
         let lines = std::fs::read_to_string(file.path()).unwrap();
         lines.lines().map(str::to_owned).collect()
     }
