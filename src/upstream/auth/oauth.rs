@@ -395,3 +395,38 @@ fn seconds(value: &Value) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A public client of a server that does not answer.
+    pub(in crate::upstream::auth) fn registration() -> Registration {
+        Registration {
+            oauth: OAuth {
+                token_path: "/token",
+                device_path: "/device",
+                scopes: &[],
+                lifetime: Duration::from_hours(1),
+            },
+            auth_url: Url::parse("http://127.0.0.1:1").unwrap(),
+            client_id: "client".to_owned(),
+            client_secret: None,
+            refresh_token: None,
+        }
+    }
+
+    #[test]
+    fn granted_tokens_and_encoded_credentials_are_redacted() {
+        let answer = json!({"access_token": "granted-access", "refresh_token": "granted-refresh"});
+        let grant = registration().grant(&answer, Utc::now(), Instant::now());
+        assert!(grant.is_ok());
+        basic("client", &SecretString::from("secret-of-the-client")).unwrap();
+        let pair = BASE64_STANDARD.encode("client:secret-of-the-client");
+        for secret in ["granted-access", "granted-refresh", &pair] {
+            assert_eq!(redaction::redact(secret), "[redacted]");
+        }
+    }
+}
