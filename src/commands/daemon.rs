@@ -305,10 +305,10 @@ pub fn log_warnings(config: &Config) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::server::tests::endpoints;
 
-    #[test]
-    fn flags_lead_a_command_to_the_files_of_the_daemon() {
-        let alone = Options {
+    fn options() -> Options {
+        Options {
             kinds: crate::provider::native(),
             config_file: PathBuf::from("/etc/campaign exporter.yml"),
             storage: None,
@@ -317,7 +317,12 @@ mod tests {
             telemetry_path: "/metrics".to_owned(),
             lifecycle: false,
             shard: None,
-        };
+        }
+    }
+
+    #[test]
+    fn flags_lead_a_command_to_the_files_of_the_daemon() {
+        let alone = options();
         assert_eq!(alone.flags(), " --config.file '/etc/campaign exporter.yml'");
         let one_of_three = Options {
             config_file: PathBuf::from("/etc/ce.yml"),
@@ -353,6 +358,63 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
         ended_early(tasks.join_next().await.unwrap()).map(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn the_publisher_and_the_server_have_to_run() {
+        let mut tasks = JoinSet::new();
+        drop(start_publisher(&mut tasks).unwrap());
+        let ended = ended_early(tasks.join_next().await.unwrap()).unwrap();
+        assert_eq!(ended.to_string(), "the publisher ended unexpectedly");
+
+        let endpoints = endpoints(String::new(), watch::Sender::default().subscribe());
+        let (web_config, stop) = (WebConfig::default(), CancellationToken::new());
+        start_server(
+            Vec::new(),
+            endpoints,
+            web_config,
+            &options(),
+            &stop,
+            &mut tasks,
+        );
+        let ended = ended_early(tasks.join_next().await.unwrap()).unwrap();
+        assert_eq!(ended.to_string(), "the server ended unexpectedly");
+    }
+
+    #[tokio::test]
+    async fn the_main_loop_ends_with_a_task() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = RunningAccounts {
+            client: reqwest::Client::new(),
+            telemetry: Telemetry::new().unwrap(),
+            changes,
+            shown_config: watch::Sender::default(),
+            pulses: watch::Sender::default(),
+            applications: Applications::new(None, String::new()),
+            store: None,
+            stop: CancellationToken::new(),
+            generation: Generation::default(),
+            by_name: HashMap::new(),
+        };
+        let unused = || signal(SignalKind::user_defined2()).unwrap();
+        let mut signals = Signals {
+            terminate: unused(),
+            interrupt: unused(),
+            hang_up: unused(),
+        };
+        let (_sender, mut reloads) = mpsc::channel(RELOADS);
+        let options = options();
+        tasks.spawn(async { panic!("a bug") });
+        let ended = main_loop(
+            &mut signals,
+            &mut accounts,
+            &mut reloads,
+            &options,
+            &mut tasks,
+        );
+        let ended = tokio::time::timeout(STOP_TIMEOUT, ended).await.unwrap();
+        assert_eq!(ended.unwrap_err().to_string(), "a task failed");
     }
 
     #[tokio::test]

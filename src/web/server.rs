@@ -240,33 +240,85 @@ async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use tokio::io::AsyncWriteExt;
     use tokio::sync::{mpsc, watch};
     use tokio::time::Instant;
 
     use super::*;
     use crate::exposition::publisher;
-    use crate::polling::heartbeat::heartbeat;
+    use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::telemetry::Telemetry;
+
+    pub(crate) fn endpoints(config: String, health: watch::Receiver<Vec<Pulse>>) -> Endpoints {
+        Endpoints {
+            telemetry_path: "/metrics".to_owned(),
+            lifecycle: false,
+            published: publisher::empty().unwrap().subscribe(),
+            telemetry: Telemetry::new().unwrap(),
+            config: watch::Sender::new(config).subscribe(),
+            health,
+            kinds: crate::provider::native(),
+            reloads: mpsc::channel(1).0,
+        }
+    }
+
+    /// Connects a client to a server with a long `/config`. The task ends with the connection.
+    async fn connect() -> (TcpStream, JoinSet<()>) {
+        let health = watch::Sender::default().subscribe();
+        let service = Service {
+            endpoints: endpoints("x".repeat(100_000_000), health),
+            active: watch::Sender::new(ActiveWebConfig::default()).subscribe(),
+            slots: Arc::new(Semaphore::new(1)),
+            stop: CancellationToken::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection(stream, Arc::new(service)));
+        (client.unwrap(), tasks)
+    }
+
+    /// How long the connection lasts.
+    async fn duration(mut tasks: JoinSet<()>) -> Duration {
+        let begin = Instant::now();
+        let ended = tokio::time::timeout(2 * MAX_CONNECTION_AGE, tasks.join_next());
+        ended.await.unwrap().unwrap().unwrap();
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_limited_in_time() {
+        let close = |time: Duration, limit: Duration| time.abs_diff(limit) < Duration::from_secs(1);
+        let (_idle, tasks) = connect().await;
+        let time = duration(tasks).await;
+        assert!(close(time, HEADER_TIMEOUT), "{time:?}");
+
+        let (mut stalled, tasks) = connect().await;
+        let request = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n";
+        stalled.write_all(request).await.unwrap();
+        let time = duration(tasks).await;
+        assert!(close(time, WRITE_TIMEOUT), "{time:?}");
+
+        let (mut busy, tasks) = connect().await;
+        let mut requests = JoinSet::new();
+        requests.spawn(async move {
+            let request = b"HEAD /config HTTP/1.1\r\nHost: x\r\n\r\n";
+            while busy.write_all(request).await.is_ok() {
+                tokio::time::sleep(HEADER_TIMEOUT / 2).await;
+            }
+        });
+        let time = duration(tasks).await;
+        assert!(close(time, MAX_CONNECTION_AGE), "{time:?}");
+    }
 
     #[tokio::test]
     async fn it_is_healthy_while_all_loops_are_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
-        let published = publisher::empty().unwrap().subscribe();
-        let (_config, config) = watch::channel(String::new());
         let (pulses, health) = watch::channel(Vec::new());
-        let (reloads, _requests) = mpsc::channel(1);
-        let endpoints = Endpoints {
-            telemetry_path: "/metrics".to_owned(),
-            lifecycle: false,
-            published,
-            telemetry: Telemetry::new().unwrap(),
-            config,
-            health,
-            kinds: crate::provider::native(),
-            reloads,
-        };
+        let endpoints = endpoints(String::new(), health);
         let mut tasks = JoinSet::new();
         let (_web, active) = watch::channel(ActiveWebConfig::default());
         let stop = CancellationToken::new();
