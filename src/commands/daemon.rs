@@ -304,6 +304,8 @@ pub fn log_warnings(config: &Config) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
     use crate::web::server::tests::endpoints;
 
@@ -381,11 +383,8 @@ mod tests {
         assert_eq!(ended.to_string(), "the server ended unexpectedly");
     }
 
-    #[tokio::test]
-    async fn the_main_loop_ends_with_a_task() {
-        let mut tasks = JoinSet::new();
-        let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = RunningAccounts {
+    fn accounts(changes: Changes) -> RunningAccounts {
+        RunningAccounts {
             client: reqwest::Client::new(),
             telemetry: Telemetry::new().unwrap(),
             changes,
@@ -396,7 +395,61 @@ mod tests {
             stop: CancellationToken::new(),
             generation: Generation::default(),
             by_name: HashMap::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_configuration_replaces_all_poll_loops() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
+        let account = |name, more| {
+            format!("- {{name: {name}, provider: smsup, token_env: NO_SUCH_VARIABLE_{more}}}\n")
         };
+        for (yaml, ended, running) in [
+            (account("a", "") + &account("b", ""), 0, 2),
+            (account("a", ", lookback: 1d"), 2, 1),
+        ] {
+            let yaml = format!("accounts:\n{yaml}");
+            let config = Config::parse(&yaml, &options().kinds, None).unwrap();
+            accounts.apply(config, &mut tasks).await.unwrap();
+            for _ in 0..ended {
+                let task = tokio::time::timeout(STOP_TIMEOUT, tasks.join_next()).await;
+                assert!(ended_early(task.unwrap().unwrap()).is_none());
+            }
+            assert_eq!(accounts.pulses.borrow().len(), running);
+            assert_eq!(tasks.len(), 1 + running, "with the publisher");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_of_a_hung_file_is_given_up() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
+        let (reader, writer) = io::pipe().unwrap();
+        let options = Options {
+            config_file: format!("/proc/self/fd/{}", reader.as_raw_fd()).into(),
+            ..options()
+        };
+        let reloaded = tokio::select! {
+            biased;
+            reloaded = accounts.reload(&options, &mut tasks) => Some(reloaded.unwrap()),
+            () = async {
+                tokio::time::advance(Duration::from_secs(10)).await;
+                tokio::task::yield_now().await;
+            } => None,
+        };
+        drop(writer);
+        let problem = reloaded.unwrap().unwrap_err().to_string();
+        assert!(problem.contains("cannot be read within 10s"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn the_main_loop_ends_with_a_task() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
         let unused = || signal(SignalKind::user_defined2()).unwrap();
         let mut signals = Signals {
             terminate: unused(),

@@ -264,11 +264,15 @@ pub(crate) mod tests {
     }
 
     /// Connects a client to a server with a long `/config`. The task ends with the connection.
-    async fn connect() -> (TcpStream, JoinSet<()>) {
+    async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
         let health = watch::Sender::default().subscribe();
+        let active = ActiveWebConfig {
+            config: Arc::new(web_config),
+            suspended: false,
+        };
         let service = Service {
             endpoints: endpoints("x".repeat(100_000_000), health),
-            active: watch::Sender::new(ActiveWebConfig::default()).subscribe(),
+            active: watch::Sender::new(active).subscribe(),
             slots: Arc::new(Semaphore::new(1)),
             stop: CancellationToken::new(),
         };
@@ -291,17 +295,28 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_are_limited_in_time() {
         let close = |time: Duration, limit: Duration| time.abs_diff(limit) < Duration::from_secs(1);
-        let (_idle, tasks) = connect().await;
+        let (_idle, tasks) = connect(WebConfig::default()).await;
         let time = duration(tasks).await;
         assert!(close(time, HEADER_TIMEOUT), "{time:?}");
 
-        let (mut stalled, tasks) = connect().await;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider);
+        let tls = tls.with_safe_default_protocol_versions().unwrap();
+        let resolver = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+        let tls = tls.with_no_client_auth().with_cert_resolver(resolver);
+        let mut web_config = WebConfig::default();
+        web_config.tls = Some(Arc::new(tls));
+        let (_silent, tasks) = connect(web_config).await;
+        let time = duration(tasks).await;
+        assert!(close(time, HANDSHAKE_TIMEOUT), "{time:?}");
+
+        let (mut stalled, tasks) = connect(WebConfig::default()).await;
         let request = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n";
         stalled.write_all(request).await.unwrap();
         let time = duration(tasks).await;
         assert!(close(time, WRITE_TIMEOUT), "{time:?}");
 
-        let (mut busy, tasks) = connect().await;
+        let (mut busy, tasks) = connect(WebConfig::default()).await;
         let mut requests = JoinSet::new();
         requests.spawn(async move {
             let request = b"HEAD /config HTTP/1.1\r\nHost: x\r\n\r\n";
