@@ -380,8 +380,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::logging::LogFormat;
-    use crate::logging::tests::capture;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::polling::restore::connect;
     use crate::provider::native;
@@ -417,7 +415,10 @@ pub(super) mod tests {
     }
 
     /// Starts a poller. Returns its pulse and the receiver of its changes.
-    async fn running(poller: Poller, delay: Duration) -> (JoinSet<()>, Pulse, Inbox) {
+    pub(in crate::polling) async fn running(
+        poller: Poller,
+        delay: Duration,
+    ) -> (JoinSet<()>, Pulse, Inbox) {
         let (heart, pulse) = heartbeat();
         let (changes, inbox) = changes();
         let mut tasks = JoinSet::new();
@@ -528,15 +529,5 @@ pub(super) mod tests {
         assert_eq!(ids, ["2"], "the other one is older than the lookback");
         let ratios = poller.progress.data.unwrap().reported_ratios;
         assert_eq!(ratios, [("rate".to_owned(), 0.9)], "of all campaigns");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn log_lines_of_a_poll_name_its_account() {
-        let (file, _guard) = capture(LogFormat::Logfmt);
-        let (_tasks, _pulse, mut inbox) = running(poller().await, Duration::ZERO).await;
-        inbox.receive().await;
-        let log = std::fs::read_to_string(file.path()).unwrap();
-        let line = log.lines().find(|line| line.contains("poll failed"));
-        assert!(line.unwrap().ends_with("account=a provider=smsup"), "{log}");
     }
 }
