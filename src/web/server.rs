@@ -241,7 +241,7 @@ async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{mpsc, watch};
     use tokio::time::Instant;
 
@@ -253,7 +253,7 @@ pub(crate) mod tests {
     pub(crate) fn endpoints(config: String, health: watch::Receiver<Vec<Pulse>>) -> Endpoints {
         Endpoints {
             telemetry_path: "/metrics".to_owned(),
-            lifecycle: false,
+            lifecycle: true,
             published: publisher::empty().unwrap().subscribe(),
             telemetry: Telemetry::new().unwrap(),
             config: watch::Sender::new(config).subscribe(),
@@ -326,6 +326,24 @@ pub(crate) mod tests {
         });
         let time = duration(tasks).await;
         assert!(close(time, MAX_CONNECTION_AGE), "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_and_slow_requests_are_refused() {
+        let long = "x".repeat(MAX_HEADER_BYTES as usize);
+        for (request, status) in [
+            (format!("GET / HTTP/1.1\r\nx: {long}"), "431"),
+            (
+                "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".to_owned(),
+                "408",
+            ),
+        ] {
+            let (mut client, _tasks) = connect(WebConfig::default()).await;
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        }
     }
 
     #[tokio::test]

@@ -172,12 +172,8 @@ impl Registration {
             .map_err(|error| PollError::from(error).presentable())?;
         let device_code = SecretString::from(text(&answer, "device_code")?);
         redaction::register(&device_code);
-        let bounded = |name, default| {
-            let seconds = answer.get(name).and_then(seconds).unwrap_or(default);
-            Duration::from_secs(seconds.min(MAX_DEVICE_SECONDS))
-        };
-        let lifetime = bounded("expires_in", DEFAULT_DEVICE_CODE_SECONDS);
-        let interval = bounded("interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
+        let lifetime = bounded(&answer, "expires_in", DEFAULT_DEVICE_CODE_SECONDS);
+        let interval = bounded(&answer, "interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
         let optional = |name| answer.get(name).and_then(Value::as_str).map(str::to_owned);
         show(&DeviceCode {
             address: address(&answer)?,
@@ -387,6 +383,12 @@ fn address(answer: &Value) -> Result<String, PollError> {
     Ok(address)
 }
 
+/// A duration of the device flow, at most [`MAX_DEVICE_SECONDS`].
+fn bounded(answer: &Value, name: &str, default: u64) -> Duration {
+    let seconds = answer.get(name).and_then(seconds).unwrap_or(default);
+    Duration::from_secs(seconds.min(MAX_DEVICE_SECONDS))
+}
+
 /// A number of seconds, which some servers write as text.
 fn seconds(value: &Value) -> Option<u64> {
     match value {
@@ -428,5 +430,14 @@ pub(super) mod tests {
         for secret in ["granted-access", "granted-refresh", &pair] {
             assert_eq!(redaction::redact(secret), "[redacted]");
         }
+    }
+
+    #[test]
+    fn durations_of_the_device_flow_are_bounded() {
+        let answer = json!({"interval": 7, "expires_in": u64::MAX});
+        let seconds = |name| bounded(&answer, name, 9).as_secs();
+        assert_eq!(seconds("interval"), 7);
+        assert_eq!(seconds("expires_in"), MAX_DEVICE_SECONDS);
+        assert_eq!(seconds("absent"), 9);
     }
 }
