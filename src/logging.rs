@@ -45,12 +45,15 @@ pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
         LogLevel::Warn => Level::WARN,
         LogLevel::Error => Level::ERROR,
     };
-    // libraries are excluded: some log headers, and with them tokens, at low levels
-    let filter = Targets::new().with_target("campaign_exporter", level);
     let layer = formatted(format, || RedactingWriter(io::stderr()));
     tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
+        .with(layer.with_filter(own_events(level)))
         .try_init()
+}
+
+/// Excludes libraries: some log headers, and with them tokens, at low levels.
+fn own_events(level: Level) -> Targets {
+    Targets::new().with_target("campaign_exporter", level)
 }
 
 /// Writes log lines with the fields of their spans.
@@ -111,25 +114,40 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Mutex;
 
     use serde_json::Value;
+    use tempfile::NamedTempFile;
+    use tracing::subscriber::DefaultGuard;
     use tracing::{error_span, warn};
 
     use super::*;
 
-    fn logged(format: LogFormat) -> Vec<String> {
-        let file = tempfile::NamedTempFile::new().unwrap();
+    /// Writes the log of this thread to a file while the guard exists.
+    pub(crate) fn capture(format: LogFormat) -> (NamedTempFile, DefaultGuard) {
+        let file = NamedTempFile::new().unwrap();
         let writer = Mutex::new(file.reopen().unwrap());
         let subscriber = tracing_subscriber::registry().with(formatted(format, writer));
-        tracing::subscriber::with_default(subscriber, || {
-            let span = error_span!("account", account = "\"x y\"", provider = "p");
-            span.in_scope(|| warn!(reason = "auth", "poll failed"));
-            warn!("other");
-        });
+        (file, subscriber.set_default())
+    }
+
+    fn logged(format: LogFormat) -> Vec<String> {
+        let (file, _guard) = capture(format);
+        let span = error_span!("account", account = "\"x y\"", provider = "p");
+        span.in_scope(|| warn!(reason = "auth", "poll failed"));
+        warn!("other");
         let lines = std::fs::read_to_string(file.path()).unwrap();
         lines.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn libraries_do_not_log() {
+        let filter = own_events(Level::DEBUG);
+        assert!(filter.would_enable("campaign_exporter::upstream", &Level::DEBUG));
+        for library in ["h2", "hyper_util", "reqwest", "rustls"] {
+            assert!(!filter.would_enable(library, &Level::ERROR), "{library}");
+        }
     }
 
     #[test]

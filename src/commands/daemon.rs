@@ -287,11 +287,13 @@ pub fn log_warnings(config: &Config) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::os::fd::AsRawFd;
 
-    #[test]
-    fn flags_lead_a_command_to_the_files_of_the_daemon() {
-        let alone = Options {
+    use super::*;
+    use crate::web::server::tests::endpoints;
+
+    fn options() -> Options {
+        Options {
             kinds: crate::provider::native(),
             config_file: PathBuf::from("/etc/campaign exporter.yml"),
             storage: None,
@@ -300,7 +302,12 @@ mod tests {
             telemetry_path: "/metrics".to_owned(),
             lifecycle: false,
             shard: None,
-        };
+        }
+    }
+
+    #[test]
+    fn flags_lead_a_command_to_the_files_of_the_daemon() {
+        let alone = options();
         assert_eq!(alone.flags(), " --config.file '/etc/campaign exporter.yml'");
         let one_of_three = Options {
             config_file: PathBuf::from("/etc/ce.yml"),
@@ -336,6 +343,105 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(task);
         ended_early(tasks.join_next().await.unwrap()).map(|error| format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn the_publisher_and_the_server_have_to_run() {
+        let mut tasks = JoinSet::new();
+        drop(start_publisher(&mut tasks).unwrap());
+        let ended = ended_early(tasks.join_next().await.unwrap()).unwrap();
+        assert_eq!(ended.to_string(), "the publisher ended unexpectedly");
+
+        let endpoints = endpoints(String::new(), watch::Sender::default().subscribe());
+        let (web_config, stop) = (WebConfig::default(), CancellationToken::new());
+        start_server(
+            Vec::new(),
+            endpoints,
+            web_config,
+            &options(),
+            &stop,
+            &mut tasks,
+        );
+        let ended = ended_early(tasks.join_next().await.unwrap()).unwrap();
+        assert_eq!(ended.to_string(), "the server ended unexpectedly");
+    }
+
+    fn accounts(changes: Changes) -> RunningAccounts {
+        let (client, telemetry) = (reqwest::Client::new(), Telemetry::new().unwrap());
+        let stop = CancellationToken::new();
+        RunningAccounts::new(&options(), client, telemetry, changes, stop).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_configuration_replaces_all_poll_loops() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
+        let account = |name, more| {
+            format!("- {{name: {name}, provider: smsup, token_env: NO_SUCH_VARIABLE_{more}}}\n")
+        };
+        for (yaml, ended, running) in [
+            (account("a", "") + &account("b", ""), 0, 2),
+            (account("a", ", lookback: 1d"), 2, 1),
+        ] {
+            let yaml = format!("accounts:\n{yaml}");
+            let config = Config::parse(&yaml, &options().kinds, None).unwrap();
+            accounts.apply(config, &mut tasks).await.unwrap();
+            for _ in 0..ended {
+                let task = tokio::time::timeout(STOP_TIMEOUT, tasks.join_next()).await;
+                assert!(ended_early(task.unwrap().unwrap()).is_none());
+            }
+            assert_eq!(accounts.pulses.borrow().len(), running);
+            assert_eq!(tasks.len(), 1 + running, "with the publisher");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reload_of_a_hung_file_is_given_up() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
+        let (reader, writer) = io::pipe().unwrap();
+        let options = Options {
+            config_file: format!("/proc/self/fd/{}", reader.as_raw_fd()).into(),
+            ..options()
+        };
+        let reloaded = tokio::select! {
+            biased;
+            reloaded = accounts.reload(&options, &mut tasks) => Some(reloaded.unwrap()),
+            () = async {
+                tokio::time::advance(Duration::from_secs(10)).await;
+                tokio::task::yield_now().await;
+            } => None,
+        };
+        drop(writer);
+        let problem = reloaded.unwrap().unwrap_err().to_string();
+        assert!(problem.contains("cannot be read within 10s"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn the_main_loop_ends_with_a_task() {
+        let mut tasks = JoinSet::new();
+        let (changes, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes);
+        let unused = || signal(SignalKind::user_defined2()).unwrap();
+        let mut signals = Signals {
+            terminate: unused(),
+            interrupt: unused(),
+            hang_up: unused(),
+        };
+        let (_sender, mut reloads) = mpsc::channel(RELOADS);
+        let options = options();
+        tasks.spawn(async { panic!("a bug") });
+        let ended = main_loop(
+            &mut signals,
+            &mut accounts,
+            &mut reloads,
+            &options,
+            &mut tasks,
+        );
+        let ended = tokio::time::timeout(STOP_TIMEOUT, ended).await.unwrap();
+        assert_eq!(ended.unwrap_err().to_string(), "a task failed");
     }
 
     #[tokio::test]

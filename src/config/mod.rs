@@ -670,7 +670,6 @@ template, channel_name
             "  token: hunter2\n",
             "  token:hunter2: x\n",
             "  hunter2: \n",
-            "  token_env: hunter2.x\n",
             "  token_file: [hunter2]\n",
             "  base_url: hunter2://x\n",
             "  base_url: [hunter2]\n",
@@ -679,6 +678,20 @@ template, channel_name
             let text = problems(&account(more)).join("\n");
             assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
         }
+        let found = problems("accounts:\n- {name: a, provider: smsup, token_env: hunter2.x}\n");
+        let [problem] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(problem.ends_with("is not the name of an environment variable"));
+    }
+
+    #[test]
+    fn a_large_file_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let comment = "#".repeat(usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1);
+        std::fs::write(file.path(), comment).unwrap();
+        let error = Config::load(file.path(), &native(), None).unwrap_err();
+        assert!(error.to_string().contains("is larger than"), "{error}");
     }
 
     #[test]

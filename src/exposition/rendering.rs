@@ -208,7 +208,7 @@ fn headers(format: Format, maker: &mut PartMaker) -> io::Result<Arc<[Arc<Part>]>
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{IoSlice, Read};
     use std::iter;
 
     use bytes::Buf;
@@ -366,6 +366,37 @@ mod tests {
         let (pieces, compressed) = new_pieces(&longer, &changed);
         assert_eq!(pieces, 1 + 5 + 2);
         assert!(compressed <= pieces, "{compressed}");
+    }
+
+    /// Where the pieces of bodies begin in memory, for as long as the bodies exist.
+    fn addresses(bodies: &[Pieces; 2]) -> [Vec<*const u8>; 2] {
+        bodies.each_ref().map(|body| {
+            let mut slices = [IoSlice::new(&[]); 100];
+            let count = body.chunks_vectored(&mut slices);
+            slices[..count].iter().map(|piece| piece.as_ptr()).collect()
+        })
+    }
+
+    #[test]
+    fn scrapes_share_what_was_rendered_and_compressed() {
+        let mut snapshot = Snapshot::default();
+        configure(&mut snapshot, &NAMES, "");
+        poll(&mut snapshot, "a", vec![campaign(1, 90)]);
+        let (text_format, _) = Renderer::new().unwrap().render(&snapshot).unwrap();
+        let some = || text_format.some(|name, _| name == "a");
+        let bodies = |body: &SharedBody| [body.identity(String::new()), body.gzip("").unwrap()];
+        for body in [&some(), &text_format.whole] {
+            let [one, other] = [bodies(body), bodies(body)];
+            let [[text, mut gzip], [same_text, mut same_gzip]] =
+                [addresses(&one), addresses(&other)];
+            assert_eq!(text, same_text);
+            assert!(gzip.len() > 2);
+            // the end of the stream belongs to the scrape
+            assert_ne!(gzip.pop(), same_gzip.pop());
+            assert_eq!(gzip, same_gzip);
+        }
+        let [one, other] = [some(), some()].map(|body| bodies(&body));
+        assert_eq!(addresses(&one)[0], addresses(&other)[0]);
     }
 
     #[test]

@@ -134,6 +134,9 @@ impl PollLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::LogFormat;
+    use crate::logging::tests::capture;
+    use crate::polling::poller::tests::{poller, running};
 
     #[test]
     fn an_ongoing_failure_is_logged_hourly() {
@@ -147,5 +150,15 @@ mod tests {
         log.failure.as_mut().unwrap().logged -= REMINDER;
         assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
         assert!(log.is_known(&PollError::new(Reason::Client, "b")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn log_lines_of_a_poll_name_its_account() {
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        let (_tasks, _pulse, mut inbox) = running(poller().await, Duration::ZERO).await;
+        inbox.receive().await;
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        let line = log.lines().find(|line| line.contains("poll failed"));
+        assert!(line.unwrap().ends_with("account=a provider=smsup"), "{log}");
     }
 }

@@ -391,8 +391,13 @@ pub(super) mod tests {
 
     /// A poller whose polls fail immediately, because there is no token.
     pub(in crate::polling) async fn poller() -> Poller {
-        let yaml = "accounts:\n- {name: a, provider: smsup, token_env: NO_SUCH_VARIABLE_}\n";
-        let mut config = Config::parse(yaml, &native(), None).unwrap();
+        poller_with("token_env: NO_SUCH_VARIABLE_").await
+    }
+
+    /// A poller with these keys.
+    async fn poller_with(keys: &str) -> Poller {
+        let yaml = format!("accounts:\n- {{name: a, provider: smsup, {keys}}}\n");
+        let mut config = Config::parse(&yaml, &native(), None).unwrap();
         let account = config.accounts.remove(0);
         let mut applications = Applications::new(None, String::new());
         let limits = account.provider.limits(account.polling.limits());
@@ -410,7 +415,10 @@ pub(super) mod tests {
     }
 
     /// Starts a poller. Returns its pulse and the receiver of its changes.
-    async fn running(poller: Poller, delay: Duration) -> (JoinSet<()>, Pulse, Inbox) {
+    pub(in crate::polling) async fn running(
+        poller: Poller,
+        delay: Duration,
+    ) -> (JoinSet<()>, Pulse, Inbox) {
         let (heart, pulse) = heartbeat();
         let (changes, inbox) = changes();
         let mut tasks = JoinSet::new();
@@ -480,5 +488,46 @@ pub(super) mod tests {
         let early = tokio::time::timeout(HOUR / 2, inbox.receive()).await;
         assert!(early.is_err(), "{early:?}");
         assert_eq!(inbox.receive().await.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_is_limited_in_time() {
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "secret").unwrap();
+        // fails, and cannot be retried soon
+        let keys = format!(
+            "token_file: {}, base_url: 'http://127.0.0.1:1', requests_per_second: 0.0001",
+            token.path().display()
+        );
+        let mut poller = poller_with(&keys).await;
+        let begin = Instant::now();
+        let turn = poller.turn().await;
+        let outcome = poller.poll(turn).await;
+        assert_eq!(outcome.failure(), Some(Reason::Timeout));
+        assert!(begin.elapsed() <= MAX_POLL_DURATION + Duration::from_secs(1));
+    }
+
+    #[tokio::test]
+    async fn a_recent_poll_changes_only_what_a_full_poll_would() {
+        let mut poller = poller().await;
+        let lookback = poller.account.polling.lookback;
+        let full = Window::ending("2026-03-01T12:00:00Z".parse().unwrap(), lookback);
+        let body = r#"{"status":1,"campaigns":[
+            {"id":"1","status":"Sent","date":"2026-01-30 13:30:00"},
+            {"id":"2","status":"Sent","date":"2026-01-30 14:30:00"}]}"#;
+        let provider = &poller.account.provider;
+        let mut reading = provider.read_answer(full, 200, body.as_bytes()).unwrap();
+        reading.account.reported_ratios.push(("rate".into(), 0.9));
+        let (data, _) = poller.accept(reading, Scope::Full, full);
+        assert_eq!(data.campaigns.len(), 2);
+
+        let recent = Window::ending(full.now + TimeDelta::hours(1), lookback / 10);
+        let mut reading = Reading::default();
+        reading.account.reported_ratios.push(("rate".into(), 0.1));
+        let (data, _) = poller.accept(reading, Scope::Recent, recent);
+        let ids: Vec<_> = data.campaigns.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(ids, ["2"], "the other one is older than the lookback");
+        let ratios = poller.progress.data.unwrap().reported_ratios;
+        assert_eq!(ratios, [("rate".to_owned(), 0.9)], "of all campaigns");
     }
 }

@@ -172,7 +172,7 @@ async fn read_pages(
         }
         reading.add(page);
         if goes_on {
-            pages.more(&reading.campaigns, mark)?;
+            pages.more(reading.campaigns.len(), mark)?;
         }
         pages.check_details()?;
     }
@@ -239,9 +239,9 @@ struct Pages {
 impl Pages {
     /// Notes a page before the next one is requested. A server that ignores where a page should begin
     /// would otherwise look like one with a single page, or without a last one.
-    fn more(&mut self, campaigns: &Campaigns, mark: Option<String>) -> Result<(), PollError> {
+    fn more(&mut self, campaigns: usize, mark: Option<String>) -> Result<(), PollError> {
         self.count += 1;
-        let (count, campaigns) = (self.count, campaigns.len());
+        let count = self.count;
         let message = if count >= MAX_PAGES || campaigns > MAX_CAMPAIGNS {
             format!("more than {count} pages with {campaigns} campaigns: try a shorter lookback")
         } else if mark.is_none_or(|mark| self.seen.insert(mark)) {
@@ -354,9 +354,8 @@ mod tests {
 
     #[test]
     fn repeated_pages_end_the_read() {
-        let none = Campaigns::default();
         let mut pages = Pages::default();
-        let mut more = |id: Option<&str>| pages.more(&none, id.map(str::to_owned)).is_ok();
+        let mut more = |id: Option<&str>| pages.more(0, id.map(str::to_owned)).is_ok();
         assert!(more(Some("a")));
         assert!(more(Some("b")));
         // without an id there is nothing to compare
@@ -367,11 +366,13 @@ mod tests {
     }
 
     #[test]
-    fn pages_and_details_are_bounded() {
-        let none = Campaigns::default();
+    fn pages_campaigns_and_details_are_bounded() {
         let mut pages = Pages::default();
-        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(&none, None).is_err());
+        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(0, None).is_err());
         assert_eq!(read, Some(MAX_PAGES));
+        let mut pages = Pages::default();
+        assert!(pages.more(MAX_CAMPAIGNS, None).is_ok());
+        assert!(pages.more(MAX_CAMPAIGNS + 1, None).is_err());
         pages.details = MAX_DETAILS + 1;
         assert!(pages.check_details().is_err());
     }

@@ -670,6 +670,28 @@ mod tests {
         assert!(Store::open(file.path()).is_err());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_hung_file_system_is_given_up() {
+        let (release, hung) = std::sync::mpsc::channel::<()>();
+        let work = in_time(PathBuf::from("f"), move || {
+            assert!(hung.recv().is_err());
+            Ok(())
+        });
+        let result = tokio::select! {
+            biased;
+            result = work => Some(result),
+            () = async {
+                tokio::time::advance(FILE_TIMEOUT).await;
+                tokio::task::yield_now().await;
+            } => None,
+        };
+        drop(release);
+        assert!(
+            matches!(result, Some(Err(StoreError::TimedOut(_)))),
+            "{result:?}"
+        );
+    }
+
     #[tokio::test]
     async fn a_late_save_does_not_replace_a_newer_one() {
         let (_directory, store) = store();

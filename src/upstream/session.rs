@@ -178,3 +178,45 @@ pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
     // the planned delay has the jitter
     (least <= MAX_WAIT).then(|| least + planned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::quota::Limits;
+
+    /// The number of requests to a server that does not exist.
+    async fn attempts(time_for_retries: Duration) -> u64 {
+        let limits = Limits {
+            per_second: None,
+            per_day: Some(100),
+        };
+        let application = Application::new(String::new(), limits, None).await;
+        let application = Arc::new(application);
+        let session = Session::new(
+            reqwest::Client::builder().no_proxy().build().unwrap(),
+            MAX_WAIT,
+            Instant::now() + time_for_retries,
+            AccountTelemetry::new("p", "a", [], &[]).unwrap(),
+            Arc::clone(&application),
+        );
+        let url = Url::parse("http://127.0.0.1:1").unwrap();
+        let credential = Credential::bearer("x".into(), None);
+        let error = session.get(&url, &credential, |_| Ok(())).await;
+        assert!(error.unwrap_err().reason.is_transient());
+        100 - application.remaining().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_are_bounded_in_number_and_time() {
+        assert_eq!(attempts(MAX_WAIT).await, 1 + MAX_RETRIES as u64);
+        assert_eq!(attempts(Duration::ZERO).await, 1);
+        let mut error = PollError::new(Reason::Server, "");
+        error.retry_after = Some(MAX_WAIT);
+        assert_eq!(
+            wait(&error, FIRST_RETRY_DELAY),
+            Some(MAX_WAIT + FIRST_RETRY_DELAY)
+        );
+        error.retry_after = Some(MAX_WAIT + FIRST_RETRY_DELAY);
+        assert_eq!(wait(&error, FIRST_RETRY_DELAY), None);
+    }
+}

@@ -194,3 +194,39 @@ fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_are_bounded_alone_and_together() {
+        let read = async |length: usize, before: usize| {
+            let response = Response::from(hyper::Response::new(vec![b'x'; length]));
+            let answer = read(response, &AtomicUsize::new(before)).await;
+            answer.map_err(|error| error.reason)
+        };
+        assert!(read(MAX_BODY_BYTES, 0).await.is_ok());
+        assert_eq!(
+            read(MAX_BODY_BYTES + 1, 0).await.unwrap_err(),
+            Reason::TooLarge
+        );
+        assert!(read(9, MAX_POLL_BYTES - 9).await.is_ok());
+        assert_eq!(
+            read(9, MAX_POLL_BYTES - 8).await.unwrap_err(),
+            Reason::TooLarge
+        );
+    }
+
+    #[tokio::test]
+    async fn a_transport_error_does_not_show_the_address() {
+        let client = client(reqwest::Client::builder().no_proxy()).unwrap();
+        let transport = Transport::new(client, Duration::from_secs(9));
+        let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
+        let credential = Credential::bearer("x".into(), None);
+        let (code, answer) = transport.get(&url, &credential, &AtomicUsize::new(0)).await;
+        let error = answer.unwrap_err();
+        assert_eq!((code.as_str(), error.reason), (NO_ANSWER, Reason::Network));
+        assert!(!error.message.contains("in-the-query"), "{error}");
+    }
+}

@@ -25,7 +25,7 @@ const MAX_CONNECTIONS: usize = 256;
 const MAX_IN_GRACE: usize = 3 * MAX_CONNECTIONS;
 
 /// How long a connection may take to send its first request, including the TLS handshake.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be idle after a request. It exceeds the usual scrape intervals, so that
 /// scrapers can reuse their connections.

@@ -47,9 +47,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after `accept` fails, for example with too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Time limit for a TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Maximum number of concurrent requests on an HTTP/2 connection. Prometheus sends one at a time.
 const MAX_STREAMS: u32 = 8;
 
@@ -166,15 +163,13 @@ async fn serve_stream(stream: TcpStream, connection: Arc<Connection>, service: A
         return debug!("TLS handshake refused: the web configuration is not valid");
     }
     let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake);
     match service.stop.run_until_cancelled(handshake).await {
         None => {}
-        Some(Ok(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
+        Some(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
             serve_http2(stream, client).await;
         }
-        Some(Ok(Ok(stream))) => serve_http1(stream, client).await,
-        Some(Ok(Err(error))) => debug!(%error, "TLS handshake failed"),
-        Some(Err(_)) => debug!("TLS handshake timed out"),
+        Some(Ok(stream)) => serve_http1(stream, client).await,
+        Some(Err(error)) => debug!(%error, "TLS handshake failed"),
     }
 }
 
@@ -283,33 +278,128 @@ async fn serve_until<C: GracefulConnection<Error = hyper::Error>>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{mpsc, watch};
     use tokio::time::Instant;
 
     use super::*;
     use crate::exposition::publisher;
-    use crate::polling::heartbeat::heartbeat;
+    use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::telemetry::Telemetry;
+    use crate::web::connections::FIRST_REQUEST_TIMEOUT;
+
+    pub(crate) fn endpoints(config: String, health: watch::Receiver<Vec<Pulse>>) -> Endpoints {
+        Endpoints {
+            telemetry_path: "/metrics".to_owned(),
+            lifecycle: true,
+            published: publisher::empty().unwrap().subscribe(),
+            telemetry: Telemetry::new().unwrap(),
+            config: watch::Sender::new(config).subscribe(),
+            health,
+            kinds: crate::provider::native(),
+            reloads: mpsc::channel(1).0,
+        }
+    }
+
+    /// Connects a client to a server with a long `/config`. The task ends with the connection.
+    async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
+        let endpoints = endpoints(
+            "x".repeat(100_000_000),
+            watch::Sender::default().subscribe(),
+        );
+        let connections = Connections::new(endpoints.telemetry.dropped_connections());
+        let active = ActiveWebConfig {
+            config: Arc::new(web_config),
+            suspended: false,
+        };
+        let service = Service {
+            endpoints,
+            active: watch::Sender::new(active).subscribe(),
+            connections: Arc::clone(&connections),
+            stop: CancellationToken::new(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (stream, address) = listener.accept().await.unwrap();
+        let connection = connections.add(Peer::from(address.ip())).await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_client(
+            stream,
+            Arc::new(connection),
+            Arc::new(service),
+        ));
+        (client.unwrap(), tasks)
+    }
+
+    /// How long the connection lasts.
+    async fn duration(mut tasks: JoinSet<()>) -> Duration {
+        let begin = Instant::now();
+        let ended = tokio::time::timeout(2 * MAX_CONNECTION_AGE, tasks.join_next());
+        ended.await.unwrap().unwrap().unwrap();
+        begin.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_are_limited_in_time() {
+        let close = |time: Duration, limit: Duration| time.abs_diff(limit) < Duration::from_secs(1);
+        let (_idle, tasks) = connect(WebConfig::default()).await;
+        let time = duration(tasks).await;
+        assert!(close(time, FIRST_REQUEST_TIMEOUT), "{time:?}");
+
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = rustls::ServerConfig::builder_with_provider(provider);
+        let tls = tls.with_safe_default_protocol_versions().unwrap();
+        let resolver = Arc::new(rustls::server::ResolvesServerCertUsingSni::new());
+        let tls = tls.with_no_client_auth().with_cert_resolver(resolver);
+        let mut web_config = WebConfig::default();
+        web_config.tls = Some(Arc::new(tls));
+        let (_silent, tasks) = connect(web_config).await;
+        let time = duration(tasks).await;
+        assert!(close(time, FIRST_REQUEST_TIMEOUT), "{time:?}");
+
+        let (mut stalled, tasks) = connect(WebConfig::default()).await;
+        let request = b"GET /config HTTP/1.1\r\nHost: x\r\n\r\n";
+        stalled.write_all(request).await.unwrap();
+        let time = duration(tasks).await;
+        assert!(close(time, WRITE_TIMEOUT), "{time:?}");
+
+        let (mut busy, tasks) = connect(WebConfig::default()).await;
+        let mut requests = JoinSet::new();
+        requests.spawn(async move {
+            let request = b"HEAD /config HTTP/1.1\r\nHost: x\r\n\r\n";
+            while busy.write_all(request).await.is_ok() {
+                tokio::time::sleep(IDLE_TIMEOUT / 2).await;
+            }
+        });
+        let time = duration(tasks).await;
+        assert!(close(time, MAX_CONNECTION_AGE), "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_and_slow_requests_are_refused() {
+        let long = "x".repeat(MAX_HEADER_BYTES as usize);
+        for (request, status) in [
+            (format!("GET / HTTP/1.1\r\nx: {long}"), "431"),
+            (
+                "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".to_owned(),
+                "408",
+            ),
+        ] {
+            let (mut client, _tasks) = connect(WebConfig::default()).await;
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        }
+    }
 
     #[tokio::test]
     async fn it_is_healthy_while_all_loops_are_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
-        let published = publisher::empty().unwrap().subscribe();
-        let (_config, config) = watch::channel(String::new());
         let (pulses, health) = watch::channel(Vec::new());
-        let (reloads, _requests) = mpsc::channel(1);
-        let endpoints = Endpoints {
-            telemetry_path: "/metrics".to_owned(),
-            lifecycle: false,
-            published,
-            telemetry: Telemetry::new().unwrap(),
-            config,
-            health,
-            kinds: crate::provider::native(),
-            reloads,
-        };
+        let endpoints = endpoints(String::new(), health);
         let mut tasks = JoinSet::new();
         let (_web, active) = watch::channel(ActiveWebConfig::default());
         let stop = CancellationToken::new();

@@ -174,12 +174,8 @@ impl Registration {
             .map_err(|error| PollError::from(error).presentable())?;
         let device_code = SecretString::from(text(&answer, "device_code")?);
         redaction::register(&device_code);
-        let bounded = |name, default| {
-            let seconds = answer.get(name).and_then(seconds).unwrap_or(default);
-            Duration::from_secs(seconds.min(MAX_DEVICE_SECONDS))
-        };
-        let lifetime = bounded("expires_in", DEFAULT_DEVICE_CODE_SECONDS);
-        let interval = bounded("interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
+        let lifetime = bounded(&answer, "expires_in", DEFAULT_DEVICE_CODE_SECONDS);
+        let interval = bounded(&answer, "interval", DEFAULT_DEVICE_INTERVAL_SECONDS);
         let optional = |name| answer.get(name).and_then(Value::as_str).map(str::to_owned);
         show(&DeviceCode {
             address: address(&answer)?,
@@ -374,6 +370,12 @@ fn address(answer: &Value) -> Result<String, PollError> {
     Ok(address)
 }
 
+/// A duration of the device flow, at most [`MAX_DEVICE_SECONDS`].
+fn bounded(answer: &Value, name: &str, default: u64) -> Duration {
+    let seconds = answer.get(name).and_then(seconds).unwrap_or(default);
+    Duration::from_secs(seconds.min(MAX_DEVICE_SECONDS))
+}
+
 /// A number of seconds, which some servers write as text.
 fn seconds(value: &Value) -> Option<u64> {
     match value {
@@ -384,8 +386,48 @@ fn seconds(value: &Value) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    use serde_json::json;
+
     use super::*;
+
+    /// A public client of a server that does not answer.
+    pub(in crate::upstream::auth) fn registration() -> Registration {
+        Registration {
+            oauth: OAuth {
+                token_path: "/token",
+                device_path: "/device",
+                scopes: &[],
+                lifetime: Duration::from_hours(1),
+            },
+            auth_url: Url::parse("http://127.0.0.1:1").unwrap(),
+            client_id: "client".to_owned(),
+            client_secret: None,
+            refresh_token: None,
+        }
+    }
+
+    #[test]
+    fn granted_tokens_and_encoded_credentials_are_redacted() {
+        let answer = json!({"access_token": "granted-access", "refresh_token": "granted-refresh"});
+        let grant = registration().grant(&answer, Utc::now(), Instant::now());
+        assert!(grant.is_ok());
+        basic("client", "secret-of-the-client", "client secret").unwrap();
+        let pair = BASE64_STANDARD.encode("client:secret-of-the-client");
+        for secret in ["granted-access", "granted-refresh", &pair] {
+            assert_eq!(redaction::redact(secret), "[redacted]");
+        }
+    }
+
+    #[test]
+    fn durations_of_the_device_flow_are_bounded() {
+        let answer = json!({"interval": 7, "expires_in": u64::MAX});
+        let seconds = |name| bounded(&answer, name, 9).as_secs();
+        assert_eq!(seconds("interval"), 7);
+        assert_eq!(seconds("expires_in"), MAX_DEVICE_SECONDS);
+        assert_eq!(seconds("absent"), 9);
+    }
 
     #[test]
     fn an_error_is_readable_whatever_explains_it() {

@@ -630,3 +630,56 @@ fn mark(secret: Option<&SecretString>) -> Option<String> {
 fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
     one.is_some() && mark(one) == mark(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tracing::error_span;
+
+    use super::*;
+    use crate::logging::LogFormat;
+    use crate::logging::tests::capture;
+    use crate::upstream::auth::oauth::tests::registration;
+    use crate::upstream::quota::Limits;
+
+    /// The access token of an account that stored tokens an hour ago.
+    async fn stored_token(lifetime: Duration) -> String {
+        let directory = TempDir::new().unwrap();
+        let store = Arc::new(Store::open(directory.path()).unwrap());
+        let registration = registration();
+        let tokens = StoredTokens {
+            refresh_token: Some("stored-refresh".into()),
+            access_token: Some("stored-access".into()),
+            obtained: Utc::now() - TimeDelta::hours(1),
+            lifetime,
+            configured: None,
+        };
+        let name = file("a", &registration);
+        store.save(Kind::Tokens, &name, tokens).await.unwrap();
+        let application = Application::new(String::new(), Limits::default(), None).await;
+        let renewals = Renewals::new(String::new());
+        let access = Access::new("a", Arc::new(application), renewals, Some(store));
+        let transport = Transport::new(reqwest::Client::new(), Duration::from_secs(9));
+        let token = access_token(&registration, &access, &transport, None).await;
+        token.unwrap().secret.expose_secret().to_owned()
+    }
+
+    #[tokio::test]
+    async fn stored_tokens_are_redacted() {
+        assert_eq!(stored_token(Duration::MAX).await, "stored-access");
+        for secret in ["stored-access", "stored-refresh"] {
+            assert_eq!(redaction::redact(secret), "[redacted]");
+        }
+    }
+
+    #[tokio::test]
+    async fn log_lines_of_a_renewal_name_its_account() {
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        let span = error_span!("account", account = "a", provider = "p");
+        let due = Duration::from_mins(70);
+        assert_eq!(stored_token(due).instrument(span).await, "stored-access");
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        let line = log.lines().find(|line| line.contains("cannot renew"));
+        assert!(line.unwrap().ends_with("account=a provider=p"), "{log}");
+    }
+}

@@ -406,6 +406,15 @@ mod tests {
         assert_eq!(application.remaining(), Some(991));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_request_respects_a_new_pause() {
+        let application = application(1_000).await;
+        application.admit().await.unwrap();
+        let pause = refusal(Reason::Throttled, Some(MINUTE));
+        let (admitted, ()) = tokio::join!(application.admit(), application.refused(&pause));
+        assert_eq!(admitted.unwrap_err().reason, Reason::Throttled);
+    }
+
     #[tokio::test]
     async fn the_daily_limit_resets_at_midnight() {
         let application = application(2).await;

@@ -149,6 +149,12 @@ mod tests {
     }
 
     #[test]
+    fn a_large_file_is_refused() {
+        let problem = load(&"#".repeat(1024 * 1024 + 1)).err().unwrap();
+        assert!(problem.contains("is larger than"), "{problem}");
+    }
+
+    #[test]
     fn unknown_keys_list_the_known_ones_once() {
         let yaml = "http_server_config:\n  headers:\n    X-Frame-Option: deny\n";
         let problems = load(yaml).err().unwrap();
