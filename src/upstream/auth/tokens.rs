@@ -630,3 +630,80 @@ fn mark(secret: Option<&SecretString>) -> Option<String> {
 fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
     one.is_some() && mark(one) == mark(other)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::upstream::auth::oauth::OAuth;
+    use crate::upstream::quota::Limits;
+    use crate::upstream::transport::client;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    // paused: the time limit of a request passes immediately
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_used_until_it_expires_while_renewal_times_out() {
+        let folder = TempDir::new().unwrap();
+        let store = Arc::new(Store::open(folder.path()).unwrap());
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let registration = Registration {
+            oauth: OAuth {
+                token_path: "/token",
+                device_path: "/device",
+                scopes: &[],
+                lifetime: HOUR,
+            },
+            auth_url: format!("http://{address}").parse().unwrap(),
+            client_id: "id".to_owned(),
+            client_secret: None,
+            refresh_token: None,
+        };
+        let limits = Limits {
+            per_second: None,
+            per_day: None,
+        };
+        let application = Application::new("id".to_owned(), limits, None).await;
+        let renewals = Renewals::new(String::new());
+        let access = Access::new("a", Arc::new(application), renewals, Some(store.clone()));
+        let client = client(reqwest::Client::builder().no_proxy()).unwrap();
+        let transport = Transport::new(client, Duration::from_secs(1));
+        let token = async |minutes_ago| {
+            let tokens = StoredTokens {
+                refresh_token: Some("refresh".into()),
+                access_token: Some("access".into()),
+                obtained: Utc::now() - TimeDelta::minutes(minutes_ago),
+                lifetime: HOUR,
+                configured: None,
+            };
+            let file = file("a", &registration);
+            store.save(Kind::Tokens, &file, tokens).await.unwrap();
+            let begin = Instant::now();
+            let token = access_token(&registration, &access, &transport, None).await;
+            (
+                token.map_err(|error| error.reason),
+                begin.elapsed().as_secs(),
+            )
+        };
+        let valid =
+            |token: Result<Credential, Reason>| token.unwrap().secret.expose_secret() == "access";
+        // a timeout is not retried, since the server may have replaced the token
+        let (due, took) = token(50).await;
+        assert!(valid(due) && (10..12).contains(&took), "{took}");
+        assert!(access.memory.lock().await.complained);
+        let (paused, took) = token(50).await;
+        assert!(valid(paused) && took == 0, "{took}");
+        tokio::time::advance(RENEWAL_PAUSE).await;
+        let (expired, took) = token(70).await;
+        assert_eq!(expired.unwrap_err(), Reason::Timeout);
+        assert!((10..12).contains(&took), "{took}");
+        // nothing asks for a pause without a valid token
+        let (expired, took) = token(70).await;
+        assert_eq!(expired.unwrap_err(), Reason::Timeout);
+        assert!((10..12).contains(&took), "{took}");
+    }
+}
