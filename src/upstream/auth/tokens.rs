@@ -532,8 +532,10 @@ fn put_off(
     error: PollError,
 ) -> Result<Credential, PollError> {
     let short = |token: &Credential| {
-        let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
-        let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
+        let left = token.expiry.map_or(RENEWAL_PAUSE, |expiry| {
+            // it can expire during the renewal
+            (expiry - Utc::now()).to_std().unwrap_or_default()
+        });
         RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
     };
     let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
@@ -643,6 +645,21 @@ mod tests {
     use crate::upstream::transport::client;
 
     const HOUR: Duration = Duration::from_hours(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_after_a_failed_renewal_ends_before_the_old_token_expires() {
+        let minute = TimeDelta::minutes(1);
+        // the last one expired during the renewal
+        for (left, pause) in [(minute * 1_000, 600), (minute * 20, 60), (-minute, 0)] {
+            let mut memory = Memory::default();
+            let spare = Credential::bearer("access".into(), Some(Utc::now() + left));
+            let error = PollError::new(Reason::Server, "no");
+            put_off(&mut memory, Some(spare), error).unwrap();
+            let (until, _) = memory.pause.unwrap();
+            let found = until - Instant::now();
+            assert!(found.abs_diff(Duration::from_secs(pause)) < Duration::from_secs(1));
+        }
+    }
 
     // paused: the time limit of a request passes immediately
     #[tokio::test(start_paused = true)]
