@@ -95,6 +95,9 @@ impl State {
     /// Returns the raw items followed by these campaigns, moved back by repeating the last ones.
     pub fn listed(&self, campaigns: impl Iterator<Item = Value>) -> Vec<Value> {
         let all: Vec<_> = self.items.iter().cloned().chain(campaigns).collect();
+        if self.shift == 0 {
+            return all;
+        }
         let skipped = all.len() - self.shift.checked_rem(all.len()).unwrap_or(0);
         let size = all.len() + self.shift;
         all.into_iter().cycle().skip(skipped).take(size).collect()

@@ -532,8 +532,10 @@ fn put_off(
     error: PollError,
 ) -> Result<Credential, PollError> {
     let short = |token: &Credential| {
-        let left = token.expiry.map(|expiry| (expiry - Utc::now()).to_std());
-        let left = left.and_then(Result::ok).unwrap_or(RENEWAL_PAUSE);
+        let left = token.expiry.map_or(RENEWAL_PAUSE, |expiry| {
+            // it can expire during the renewal
+            (expiry - Utc::now()).to_std().unwrap_or_default()
+        });
         RENEWAL_PAUSE.min(left.mul_f64(RENEWAL_PAUSE_SHARE))
     };
     let asked = error.retry_after.map(|asked| asked.min(MAX_PAUSE));
@@ -633,6 +635,8 @@ fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use tempfile::TempDir;
     use tracing::error_span;
 
@@ -642,31 +646,50 @@ mod tests {
     use crate::upstream::auth::oauth::tests::registration;
     use crate::upstream::quota::Limits;
 
-    /// The access token of an account that stored tokens an hour ago.
-    async fn stored_token(lifetime: Duration) -> String {
-        let directory = TempDir::new().unwrap();
-        let store = Arc::new(Store::open(directory.path()).unwrap());
-        let registration = registration();
-        let tokens = StoredTokens {
-            refresh_token: Some("stored-refresh".into()),
-            access_token: Some("stored-access".into()),
-            obtained: Utc::now() - TimeDelta::hours(1),
-            lifetime,
-            configured: None,
-        };
-        let name = file("a", &registration);
-        store.save(Kind::Tokens, &name, tokens).await.unwrap();
-        let application = Application::new(String::new(), Limits::default(), None).await;
-        let renewals = Renewals::new(String::new());
-        let access = Access::new("a", Arc::new(application), renewals, Some(store));
-        let transport = Transport::new(reqwest::Client::new(), Duration::from_secs(9));
-        let token = access_token(&registration, &access, &transport, None).await;
-        token.unwrap().secret.expose_secret().to_owned()
+    /// An account whose tokens are stored in a directory.
+    struct Stored {
+        _directory: TempDir,
+        registration: Registration,
+        access: Access,
+        transport: Transport,
+    }
+
+    impl Stored {
+        async fn new(registration: Registration) -> Self {
+            let directory = TempDir::new().unwrap();
+            let store = Arc::new(Store::open(directory.path()).unwrap());
+            let application = Application::new(String::new(), Limits::default(), None).await;
+            let renewals = Renewals::new(String::new());
+            Self {
+                _directory: directory,
+                registration,
+                access: Access::new("a", Arc::new(application), renewals, Some(store)),
+                transport: Transport::new(reqwest::Client::new(), Duration::from_secs(9)),
+            }
+        }
+
+        /// Stores tokens of this age and lifetime in minutes, and asks for an access token.
+        async fn token(&self, age: u64, lifetime: u64) -> Result<String, Reason> {
+            let tokens = StoredTokens {
+                refresh_token: Some("stored-refresh".into()),
+                access_token: Some("stored-access".into()),
+                obtained: Utc::now() - Duration::from_mins(age),
+                lifetime: Duration::from_mins(lifetime),
+                configured: None,
+            };
+            let name = file("a", &self.registration);
+            let store = self.access.store.as_ref().unwrap();
+            store.save(Kind::Tokens, &name, tokens).await.unwrap();
+            let token = access_token(&self.registration, &self.access, &self.transport, None).await;
+            let token = token.map(|token| token.secret.expose_secret().to_owned());
+            token.map_err(|error| error.reason)
+        }
     }
 
     #[tokio::test]
     async fn stored_tokens_are_redacted() {
-        assert_eq!(stored_token(Duration::MAX).await, "stored-access");
+        let stored = Stored::new(registration()).await;
+        assert_eq!(stored.token(60, 1_000).await.unwrap(), "stored-access");
         for secret in ["stored-access", "stored-refresh"] {
             assert_eq!(redaction::redact(secret), "[redacted]");
         }
@@ -676,10 +699,56 @@ mod tests {
     async fn log_lines_of_a_renewal_name_its_account() {
         let (file, _guard) = capture(LogFormat::Logfmt);
         let span = error_span!("account", account = "a", provider = "p");
-        let due = Duration::from_mins(70);
-        assert_eq!(stored_token(due).instrument(span).await, "stored-access");
+        let stored = Stored::new(registration()).await;
+        let token = stored.token(60, 70).instrument(span).await;
+        assert_eq!(token.unwrap(), "stored-access");
         let log = std::fs::read_to_string(file.path()).unwrap();
         let line = log.lines().find(|line| line.contains("cannot renew"));
         assert!(line.unwrap().ends_with("account=a provider=p"), "{log}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_after_a_failed_renewal_ends_before_the_old_token_expires() {
+        let minute = TimeDelta::minutes(1);
+        // the last one expired during the renewal
+        for (left, pause) in [(minute * 1_000, 600), (minute * 20, 60), (-minute, 0)] {
+            let mut memory = Memory::default();
+            let spare = Credential::bearer("access".into(), Some(Utc::now() + left));
+            let error = PollError::new(Reason::Server, "no");
+            put_off(&mut memory, Some(spare), error).unwrap();
+            let (until, _) = memory.pause.unwrap();
+            let found = until - Instant::now();
+            assert!(found.abs_diff(Duration::from_secs(pause)) < Duration::from_secs(1));
+        }
+    }
+
+    // paused: the time limit of a request passes immediately
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_used_until_it_expires_while_renewal_times_out() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = silent.local_addr().unwrap();
+        let stored = Stored::new(Registration {
+            auth_url: format!("http://{address}").parse().unwrap(),
+            ..registration()
+        })
+        .await;
+        let token = async |age| {
+            let begin = Instant::now();
+            let token = stored.token(age, 60).await;
+            (token, begin.elapsed().as_secs())
+        };
+        // a timeout is not retried, since the server may have replaced the token
+        let (due, took) = token(50).await;
+        assert!(due.is_ok() && (10..12).contains(&took), "{took}");
+        assert!(stored.access.memory.lock().await.complained);
+        let (paused, took) = token(50).await;
+        assert!(paused.is_ok() && took == 0, "{took}");
+        tokio::time::advance(RENEWAL_PAUSE).await;
+        // nothing asks for a pause without a valid token
+        for _ in 0..2 {
+            let (expired, took) = token(70).await;
+            assert_eq!(expired.unwrap_err(), Reason::Timeout);
+            assert!((10..12).contains(&took), "{took}");
+        }
     }
 }

@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::prometheus::{Prometheus, Span};
+
+// compiling them is slow without optimization
+static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)|\$\{(\w+)\}").unwrap());
+static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(\w+)\(([\s\S]*)\)$").unwrap());
+static SPECIAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[$^*{}\[\]'+?.()|]").unwrap());
 
 /// A shipped dashboard.
 pub(crate) struct Dashboard {
@@ -104,13 +110,12 @@ impl Dashboard {
 
     /// Replaces the variables in a text.
     pub(crate) fn fill(&self, text: &str, choice: &Choice) -> String {
-        let pattern = Regex::new(r"\$(\w+)|\$\{(\w+)\}").unwrap();
         let fill = |found: &Captures<'_>| {
             let name = found.get(1).or(found.get(2)).unwrap().as_str();
             self.value(name, choice)
                 .unwrap_or_else(|| panic!("{}: {name} is not a variable: {text}", self.uid))
         };
-        pattern.replace_all(text, fill).into_owned()
+        VARIABLE.replace_all(text, fill).into_owned()
     }
 
     fn value(&self, name: &str, choice: &Choice) -> Option<String> {
@@ -190,8 +195,7 @@ impl Variable {
             Kind::Custom { values, .. } => return values.clone(),
             Kind::Query { query, regex } => (dashboard.fill(query, choice), regex),
         };
-        let call = Regex::new(r"^(\w+)\(([\s\S]*)\)$").unwrap();
-        let call = call.captures(&query).unwrap();
+        let call = CALL.captures(&query).unwrap();
         let texts = match &call[1] {
             "label_values" => {
                 let (series, label) = call[2].rsplit_once(", ").unwrap();
@@ -230,10 +234,9 @@ impl Variable {
             return chosen.concat().replace('\\', r"\\").replace('\'', r"\\'");
         }
         // escaped for a regex in a quoted string
-        let special = Regex::new(r"[$^*{}\[\]'+?.()|]").unwrap();
         let escaped = chosen.iter().map(|value| {
             let value = value.replace('\\', r"\\\\");
-            special.replace_all(&value, r"\\$0").into_owned()
+            SPECIAL.replace_all(&value, r"\\$0").into_owned()
         });
         match escaped.collect::<Vec<_>>().as_slice() {
             [one] => one.clone(),
