@@ -255,18 +255,6 @@ async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
     (stream, begin)
 }
 
-const HEALTHY: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n";
-
-/// Sends a request and reads the whole response.
-async fn ask(stream: &mut TcpStream) {
-    stream.write_all(HEALTHY).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"is healthy.\n") {
-        let read = stream.read_buf(&mut answer).await.unwrap();
-        assert!(read > 0, "the connection was closed");
-    }
-}
-
 #[tokio::test]
 async fn large_request_bodies_are_rejected() {
     let simulator = provider(1).await;
@@ -275,37 +263,6 @@ async fn large_request_bodies_are_rejected() {
     let reload = |body: String| client().post(daemon.url("/-/reload")).body(body).send();
     assert_eq!(reload("x".repeat(2_000)).await.unwrap().status(), 413);
     assert_eq!(reload("x".to_owned()).await.unwrap().status(), 200);
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait() {
-    let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
-    let daemon = Daemon::start(setup, &[]).await;
-    let scrapes = async {
-        let mut places = Vec::new();
-        for _ in 0..256 {
-            let mut stream = TcpStream::connect(daemon.address()).await.unwrap();
-            // answered, so it holds a connection slot
-            ask(&mut stream).await;
-            places.push(stream);
-        }
-        let mut waiting = TcpStream::connect(daemon.address()).await.unwrap();
-        waiting.write_all(HEALTHY).await.unwrap();
-        // connections that hold a slot are still answered, repeatedly
-        for _ in 0..50 {
-            ask(&mut places[0]).await;
-        }
-        let mut answer = [0; 12];
-        assert!(
-            waiting.try_read(&mut answer).is_err(),
-            "it should have to wait"
-        );
-        places.pop();
-        waiting.read_exact(&mut answer).await.unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200");
-    };
-    tokio::time::timeout(LIMIT, scrapes).await.unwrap();
 }
 
 /// Waits until connections are refused.
