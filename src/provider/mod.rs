@@ -208,6 +208,7 @@ fn is_loopback(url: &Url) -> bool {
 
 /// Requests of the tests to simulated APIs.
 #[cfg(all(test, feature = "demo"))]
+#[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod simulation {
     use campaign_simulator::{Api, Campaign, Simulator, State};
     use serde_json::Value;

@@ -312,7 +312,7 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
     let mut described = vec![("campaign_name", campaign.name.as_ref())];
     let labels_of_info = info_labels();
     if with_info {
-        let labels = labels_of_info.iter().map(|label| label.as_ref());
+        let labels = labels_of_info.iter().map(AsRef::as_ref);
         described.extend(labels.filter_map(|label| Some((label, campaign.info.get(label)?))));
     }
     add("campaign_info", &described, Some(1.0));

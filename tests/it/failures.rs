@@ -447,7 +447,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
 #[tokio::test]
 async fn mismatched_percentages_are_counted_per_page() {
     for kind in kinds().filter(|kind| !kind.rates.is_empty()) {
-        let page = kind.simulated.listing().page_size as i64;
+        let page = i64::try_from(kind.simulated.listing().page_size).unwrap();
         let campaigns: Vec<_> = (1..=page + 10)
             .map(|minutes| Campaign {
                 id: minutes.to_string(),

@@ -121,7 +121,8 @@ async fn guessers_keep_no_scraper_out() {
     for _ in 0..40 {
         answered.recv().await.unwrap();
     }
-    tokio::spawn(async move { while answered.recv().await.is_some() {} });
+    let mut answers = JoinSet::new();
+    answers.spawn(async move { while answered.recv().await.is_some() {} });
     let mut scrapes: JoinSet<_> = (0..20)
         .map(|_| {
             let url = url.clone();

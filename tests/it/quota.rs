@@ -27,7 +27,7 @@ fn campaigns(count: i64) -> Vec<Campaign> {
 
 /// Campaigns that fill two pages and begin a third.
 fn three_pages(api: Api) -> Vec<Campaign> {
-    campaigns(2 * api.listing().page_size as i64 + 20)
+    campaigns(2 * i64::try_from(api.listing().page_size).unwrap() + 20)
 }
 
 /// A configuration with the provider's default limits, or overrides.

@@ -483,9 +483,9 @@ async fn damage_files(damages: &[&str]) {
 
     let storage = setup.storage();
     let kept = Kept::of(&setup).0;
-    let path = |kind, name: &str, simulator| match kind {
-        Kind::Requests => requests_file(&storage, simulator),
-        Kind::Tokens => tokens_file(&storage, name, simulator),
+    let path = |kind, name: &str, provider| match kind {
+        Kind::Requests => requests_file(&storage, provider),
+        Kind::Tokens => tokens_file(&storage, name, provider),
         kind => kept.path(kind, name),
     };
     let mut damaged = Vec::new();

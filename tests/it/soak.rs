@@ -42,7 +42,7 @@ fn all_accounts() -> Vec<(String, Api, usize)> {
         let api = kind.simulated;
         let mut index = simulators.next().unwrap();
         accounts.push((format!("{}-one", kind.name), api, index));
-        if !api.authorization().is_some() {
+        if api.authorization().is_none() {
             index = simulators.next().unwrap();
         }
         accounts.push((format!("{}-two", kind.name), api, index));
