@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::Command;
 
-use crate::support::apis::{cinnox, constant_contact, smsup};
+use crate::support::apis::{with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -30,7 +30,7 @@ async fn provider(campaigns: i64) -> Simulator {
     let campaigns = seconds
         .map(|ago| Campaign::whatsapp(ago.to_string(), "Spring", Utc::now() - ago, counts))
         .collect();
-    simulate(cinnox(), campaigns).await
+    simulate(with_channels(), campaigns).await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
@@ -303,7 +303,7 @@ async fn shutdown_waits_for_scrapes_in_progress() {
 
 #[tokio::test]
 async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
-    let simulator = simulate(smsup(), Vec::new()).await;
+    let simulator = simulate(with_statuses(), Vec::new()).await;
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     // opening a named pipe blocks until it has a writer
     std::fs::remove_file(setup.token_file()).unwrap();
@@ -419,7 +419,7 @@ async fn config_check_accepts_a_valid_configuration_without_requests() {
 
 #[tokio::test]
 async fn refresh_tokens_require_storage() {
-    let simulator = simulate(constant_contact(), Vec::new()).await;
+    let simulator = simulate(with_authorization(), Vec::new()).await;
     let yaml = account("one", &simulator, &["client_id: \"1\""]);
     let setup = Setup::new(&config(&[
         yaml.replace("access_token_file", "refresh_token_file")

@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use tokio::task::JoinSet;
 
-use crate::support::apis::cinnox;
+use crate::support::apis::with_channels;
 use crate::support::daemon::{
     Daemon, Setup, account, client, config, count, sample, samples, simulate, value,
 };
@@ -21,7 +21,11 @@ async fn provider(id: &str) -> Simulator {
         ..Counts::default()
     };
     let sent_at = Utc::now() - TimeDelta::hours(1);
-    simulate(cinnox(), vec![Campaign::sms(id, id, sent_at, counts)]).await
+    simulate(
+        with_channels(),
+        vec![Campaign::sms(id, id, sent_at, counts)],
+    )
+    .await
 }
 
 fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {

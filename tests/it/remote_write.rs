@@ -3,7 +3,7 @@
 use campaign_simulator::{Campaign, Counts};
 use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::smsup;
+use crate::support::apis::with_statuses;
 use crate::support::daemon::{Daemon, Setup, account, config, run, simulate};
 use crate::support::documents::block;
 use crate::support::prometheus::{PROGRAM, Prometheus};
@@ -31,7 +31,7 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
         ..Counts::default()
     };
     let campaigns = ["1", "2"].map(|id| Campaign::sms(id, "Spring", sent_at, counts));
-    let simulator = simulate(smsup(), campaigns.to_vec()).await;
+    let simulator = simulate(with_statuses(), campaigns.to_vec()).await;
     let accounts = [account("shoes-ch", &simulator, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
 

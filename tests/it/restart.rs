@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::apis::{Api, cinnox, constant_contact, smsup};
+use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
@@ -174,7 +174,7 @@ fn warnings<'a>(log: &'a str, about: &str) -> Vec<&'a str> {
 
 /// An account polled every second, which shows how much time has passed.
 async fn clock() -> (Simulator, String) {
-    let simulator = provider(cinnox()).await;
+    let simulator = provider(with_channels()).await;
     let more = ["poll_interval: 1s", "requests_per_day: 1000000000"];
     let yaml = account("clock", &simulator, &more);
     (simulator, yaml)
@@ -188,10 +188,10 @@ async fn wait_for_clock(simulator: &Simulator) {
 #[tokio::test]
 async fn a_restart_serves_the_same_data_without_requests() {
     let simulators = [
-        provider(constant_contact()).await,
-        provider(cinnox()).await,
-        provider(smsup()).await,
-        provider(smsup()).await,
+        provider(with_authorization()).await,
+        provider(with_channels()).await,
+        provider(with_statuses()).await,
+        provider(with_statuses()).await,
     ];
     break_down(&simulators[3]);
     let mut accounts = vec![
@@ -234,7 +234,7 @@ async fn a_restart_serves_the_same_data_without_requests() {
 
 #[tokio::test]
 async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let (clock, clock_yaml) = clock().await;
     let accounts = [account("shoes", &simulator, &[]), clock_yaml];
     let daemon = start(Setup::new(&config(&accounts))).await;
@@ -266,7 +266,10 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
 
 #[tokio::test]
 async fn the_next_poll_is_due_one_interval_after_the_last() {
-    let simulators = [provider(smsup()).await, provider(cinnox()).await];
+    let simulators = [
+        provider(with_statuses()).await,
+        provider(with_channels()).await,
+    ];
     break_down(&simulators[1]);
     let accounts = [
         account("good", &simulators[0], &[]),
@@ -302,7 +305,10 @@ async fn the_next_poll_is_due_one_interval_after_the_last() {
 
 #[tokio::test]
 async fn data_age_counts_from_the_poll_not_the_restart() {
-    let simulators = [provider(smsup()).await, provider(cinnox()).await];
+    let simulators = [
+        provider(with_statuses()).await,
+        provider(with_channels()).await,
+    ];
     let more = ["poll_interval: 5h", "stale_after: 1h"];
     let accounts = [
         account("young", &simulators[0], &more),
@@ -425,7 +431,7 @@ async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) 
     let mut state = State::new("not this one", campaigns(3));
     state.authorization.rotating = false;
     state.authorization.grant("refresh-token");
-    let simulator = Simulator::start(constant_contact(), state).await.unwrap();
+    let simulator = Simulator::start(with_authorization(), state).await.unwrap();
     let address = simulator.base_url();
     let yaml = format!(
         "  - name: {name}\n    provider: constant_contact\n    base_url: {address}\n    \
@@ -451,7 +457,7 @@ async fn damage_files(damages: &[&str]) {
             let name = format!("{kind:?}-{how}");
             let (simulator, yaml) = match kind {
                 Kind::Poll | Kind::Campaigns => {
-                    let simulator = provider(smsup()).await;
+                    let simulator = provider(with_statuses()).await;
                     let yaml = account(&name, &simulator, &[]);
                     if how == "another" {
                         let donor = format!("{kind:?}-donor");
@@ -460,7 +466,7 @@ async fn damage_files(damages: &[&str]) {
                     (simulator, yaml)
                 }
                 Kind::Requests => {
-                    let simulator = provider(constant_contact()).await;
+                    let simulator = provider(with_authorization()).await;
                     let often = ["poll_interval: 1s"];
                     let yaml = account(&name, &simulator, &often);
                     (simulator, yaml)
@@ -576,7 +582,7 @@ async fn damage_files(damages: &[&str]) {
 
 #[tokio::test]
 async fn restored_data_has_its_own_timestamp() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let accounts = [account("shoes", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 1).await;
@@ -605,20 +611,23 @@ async fn restored_data_has_its_own_timestamp() {
 
 #[tokio::test]
 async fn data_polled_with_other_settings_is_ignored() {
-    let elsewhere = simulate(smsup(), Vec::new()).await;
-    let unchanged = provider(smsup()).await;
-    let smsup = [provider(smsup()).await, provider(smsup()).await];
-    let cinnox = [
-        provider(cinnox()).await,
-        provider(cinnox()).await,
-        provider(cinnox()).await,
+    let elsewhere = simulate(with_statuses(), Vec::new()).await;
+    let unchanged = provider(with_statuses()).await;
+    let statuses = [
+        provider(with_statuses()).await,
+        provider(with_statuses()).await,
+    ];
+    let channels = [
+        provider(with_channels()).await,
+        provider(with_channels()).await,
+        provider(with_channels()).await,
     ];
     let before = [
-        account("address", &smsup[0], &[]),
-        account("zone", &smsup[1], &[]),
-        account("app", &cinnox[0], &[]),
-        account("channels", &cinnox[1], &[]),
-        account("provider", &cinnox[2], &[]),
+        account("address", &statuses[0], &[]),
+        account("zone", &statuses[1], &[]),
+        account("app", &channels[0], &[]),
+        account("channels", &channels[1], &[]),
+        account("provider", &channels[2], &[]),
         account("same", &unchanged, &[]),
     ];
     let daemon = start(Setup::new(&hourly(&before))).await;
@@ -628,16 +637,21 @@ async fn data_polled_with_other_settings_is_ignored() {
     let setup = daemon.end_by("KILL").await;
 
     // the accounts have failed since then, so the data must come from storage
-    for simulator in smsup.iter().chain(&cinnox).chain([&elsewhere, &unchanged]) {
+    for simulator in statuses
+        .iter()
+        .chain(&channels)
+        .chain([&elsewhere, &unchanged])
+    {
         break_down(simulator);
     }
-    let other_app = account("app", &cinnox[0], &[]);
+    let other_app = account("app", &channels[0], &[]);
     let after = [
         account("address", &elsewhere, &[]),
-        account("zone", &smsup[1], &["time_zone: Asia/Tokyo"]),
+        account("zone", &statuses[1], &["time_zone: Asia/Tokyo"]),
         other_app.replace("demo-app", "other-app"),
-        account("channels", &cinnox[1], &["channels: [sms]"]),
-        account("provider", &smsup[0], &[]).replace(&smsup[0].base_url(), &cinnox[2].base_url()),
+        account("channels", &channels[1], &["channels: [sms]"]),
+        account("provider", &statuses[0], &[])
+            .replace(&statuses[0].base_url(), &channels[2].base_url()),
         account("same", &unchanged, &["request_timeout: 20s"]),
     ];
     setup.write_config(&hourly(&after));
@@ -661,7 +675,7 @@ async fn data_polled_with_other_settings_is_ignored() {
 
 #[tokio::test]
 async fn display_settings_apply_to_restored_data() {
-    let simulator = provider(cinnox()).await;
+    let simulator = provider(with_channels()).await;
     let own = |more: &[&str]| hourly(&[account("desk", &simulator, more)]);
     let daemon = start(Setup::new(&own(&[]))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
@@ -705,7 +719,7 @@ async fn display_settings_apply_to_restored_data() {
 
 #[tokio::test]
 async fn polls_are_stretched_like_before_the_restart() {
-    let simulator = provider(constant_contact()).await;
+    let simulator = provider(with_authorization()).await;
     // one poll per second exceeds a thousand per day
     let yaml = config(&[account("one", &simulator, &[])]);
     let yaml = yaml.replace("requests_per_day: 1000000000", "requests_per_day: 1000");
@@ -767,7 +781,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[tokio::test]
 async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
-    let simulator = provider(constant_contact()).await;
+    let simulator = provider(with_authorization()).await;
     let accounts = [account("one", &simulator, &[])];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
@@ -822,7 +836,7 @@ fn unprivileged(command: &Command, folder: &Path) -> Option<Command> {
 
 #[tokio::test]
 async fn unusable_storage_is_reported_at_startup() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let accounts = [account("shoes", &simulator, &[])];
     let setup = Setup::new(&hourly(&accounts));
     let file = setup.folder().join("file");
@@ -865,7 +879,7 @@ fn unlimited(accounts: &[String]) -> String {
 
 #[tokio::test]
 async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let more = ["full_poll_interval: 1s"];
     let accounts = [account("shoes", &simulator, &more)];
     let daemon = start(Setup::new(&unlimited(&accounts))).await;
@@ -913,7 +927,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
 
 #[tokio::test]
 async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
-    let simulator = provider(cinnox()).await;
+    let simulator = provider(with_channels()).await;
     let accounts = [account("desk", &simulator, &[])];
     let setup = Setup::new(&unlimited(&accounts));
     // no file can grow
@@ -950,7 +964,7 @@ async fn wait_for_a_minute_of_this_day() {
 async fn the_request_budget_survives_restarts() {
     const LIMIT_A_DAY: f64 = 1_000.0;
     wait_for_a_minute_of_this_day().await;
-    let simulator = simulate(constant_contact(), campaigns(230)).await;
+    let simulator = simulate(with_authorization(), campaigns(230)).await;
     let accounts = [account("one", &simulator, &[])];
     let yaml = hourly(&accounts).replace("1000000000", "1000");
     let stall = |after: u64| {
@@ -1033,7 +1047,10 @@ async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what:
 async fn prometheus_sees_no_gap_after_a_kill() {
     const RESTARTS: usize = 3;
     const INTERVAL: f64 = 3.0;
-    let simulators = [provider(constant_contact()).await, provider(smsup()).await];
+    let simulators = [
+        provider(with_authorization()).await,
+        provider(with_statuses()).await,
+    ];
     let accounts = [
         account("spring-us", &simulators[0], &[]),
         account("shoes-ch", &simulators[1], &[]),
@@ -1129,7 +1146,7 @@ async fn prometheus_sees_no_gap_after_a_kill() {
 
 #[tokio::test]
 async fn storage_is_optional_and_private() {
-    let simulator = provider(constant_contact()).await;
+    let simulator = provider(with_authorization()).await;
     let accounts = [account("one", &simulator, &[])];
     let folder = TempDir::new().unwrap();
     let refresh_token = folder.path().join("refresh-token");

@@ -10,7 +10,7 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::apis::{Api, cinnox, smsup};
+use crate::support::apis::{Api, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, simulate,
 };
@@ -35,7 +35,10 @@ async fn provider(api: Api) -> Simulator {
 
 /// Two accounts of SMSUp and one of CINNOX, polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
-    let (smsup, cinnox) = (provider(smsup()).await, provider(cinnox()).await);
+    let (smsup, cinnox) = (
+        provider(with_statuses()).await,
+        provider(with_channels()).await,
+    );
     let once = [
         "poll_interval: 1h",
         "full_poll_interval: 1h",
@@ -169,7 +172,7 @@ async fn targets(daemon: &Daemon) -> Value {
 
 #[tokio::test]
 async fn each_account_is_a_target_until_a_reload_drops_it() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let accounts = ["a", "b"].map(|name| account(name, &simulator, &[]));
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let target = |labels: Value| json!({"targets": [daemon.address()], "labels": labels});
@@ -286,7 +289,7 @@ async fn stop(daemons: Vec<Daemon>) {
 
 #[tokio::test]
 async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let accounts = (0..ACCOUNTS).map(|number| {
         let name = format!("account-{number}");
         account(&name, &simulator, &[])
@@ -332,7 +335,7 @@ async fn prometheus_scrapes_each_account_once_with_any_number_of_shards() {
 
 #[tokio::test]
 async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let accounts = [account("one", &simulator, &[])];
     let yaml = config(&accounts);
     let two = shards(&yaml, 2).await;

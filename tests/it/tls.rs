@@ -3,7 +3,7 @@
 use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::{Api, cinnox, constant_contact, smsup};
+use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, program, sample, simulate,
 };
@@ -28,12 +28,12 @@ fn account_over(name: &str, proxy: &TlsProxy, simulator: &Simulator) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_untrusted_certificate_fails_only_its_account() {
     let cases = [
-        ("good-shoes", constant_contact(), Certificate::Good),
-        ("good-shirts", cinnox(), Certificate::Good),
-        ("good-hats", smsup(), Certificate::Good),
-        ("expired", constant_contact(), Certificate::Expired),
-        ("other-name", cinnox(), Certificate::OtherName),
-        ("stranger", smsup(), Certificate::Stranger),
+        ("good-shoes", with_authorization(), Certificate::Good),
+        ("good-shirts", with_channels(), Certificate::Good),
+        ("good-hats", with_statuses(), Certificate::Good),
+        ("expired", with_authorization(), Certificate::Expired),
+        ("other-name", with_channels(), Certificate::OtherName),
+        ("stranger", with_statuses(), Certificate::Stranger),
     ];
     let mut servers = Vec::new();
     let mut accounts = Vec::new();
@@ -43,7 +43,7 @@ async fn an_untrusted_certificate_fails_only_its_account() {
         accounts.push(account_over(name, &proxy, &simulator));
         servers.push((simulator, proxy));
     }
-    let plain = provider(cinnox()).await;
+    let plain = provider(with_channels()).await;
     accounts.push(account("good-plain", &plain, &[]));
 
     let setup = Setup::new(&config(&accounts));
@@ -90,7 +90,7 @@ async fn an_untrusted_certificate_fails_only_its_account() {
 
 #[tokio::test]
 async fn a_certificate_authority_is_trusted_only_if_configured() {
-    let simulator = provider(smsup()).await;
+    let simulator = provider(with_statuses()).await;
     let proxy = TlsProxy::start(&simulator, Certificate::Good).await;
     let yaml = account_over("shoes", &proxy, &simulator);
     let setup = Setup::new(&config(&[yaml]));

@@ -10,7 +10,7 @@ use chrono::Utc;
 use futures_util::future::{join, join_all, join3};
 use tokio::process::Command;
 
-use crate::support::apis::{constant_contact, smsup};
+use crate::support::apis::{with_authorization, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
 use crate::support::tokens::{
     Home, Running, Scripted, about, complaints, is_api, mode, newest, presented, refreshes,
@@ -669,7 +669,7 @@ async fn a_full_disk_never_loses_a_token() {
 async fn token_expiry_is_known_after_a_restart() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
-    let given = simulate(constant_contact(), Vec::new()).await;
+    let given = simulate(with_authorization(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = config(&[
         renewed("one", &simulator, &[&first]),
@@ -724,7 +724,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     };
     let home = Home::new();
     let simulator = consented(|server| server.fault = Some(always(slow))).await;
-    let other = simulate(constant_contact(), Vec::new()).await;
+    let other = simulate(with_authorization(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
     let asked = async |times: u64| {
@@ -928,8 +928,8 @@ async fn authorize_reports_why_it_failed() {
         server.client_secret = Some(CLIENT_SECRET.to_owned());
     })
     .await;
-    let other = simulate(smsup(), Vec::new()).await;
-    let given = simulate(constant_contact(), Vec::new()).await;
+    let other = simulate(with_statuses(), Vec::new()).await;
+    let given = simulate(with_authorization(), Vec::new()).await;
     let yaml = config(&[
         renewed("denied", &denied, &[]),
         renewed("expired", &expired, &[]),

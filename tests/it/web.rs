@@ -21,7 +21,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::apis::smsup;
+use crate::support::apis::with_statuses;
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, program, run, simulate,
 };
@@ -87,7 +87,7 @@ pub(crate) fn users() -> String {
 impl Protected {
     pub(crate) async fn start(web_config: &str) -> Self {
         let authority = Authority::new();
-        let simulator = simulate(smsup(), Vec::new()).await;
+        let simulator = simulate(with_statuses(), Vec::new()).await;
         let yaml = account("shoes", &simulator, &[]);
         let setup = Setup::new(&config(&[yaml]));
         write_certificate(setup.folder(), &authority.server());

@@ -113,8 +113,3 @@ pub(crate) fn fixture(api: Api, what: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join(format!("tests/fixtures/{}{what}.json", api.provider()))
 }
-
-// names that some tests still use
-pub(crate) use with_authorization as constant_contact;
-pub(crate) use with_channels as cinnox;
-pub(crate) use with_statuses as smsup;

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use super::apis::constant_contact;
+use super::apis::with_authorization;
 use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run, sample, samples};
 
 /// Persistent files of a test: storage, and secret files.
@@ -117,7 +117,7 @@ pub(crate) async fn simulator_with_authorization(
 ) -> Simulator {
     let mut state = State::new(TOKEN, vec![campaign()]);
     change(&mut state.authorization);
-    Simulator::start(constant_contact(), state).await.unwrap()
+    Simulator::start(with_authorization(), state).await.unwrap()
 }
 
 /// Returns the YAML of an account with a refresh token, with additional lines.
