@@ -41,6 +41,7 @@ impl AccountTelemetry {
         account: &str,
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
+        fields: &[&str],
     ) -> prometheus::Result<Self> {
         let telemetry = Self::registered(&HashMap::from([
             ("provider".to_owned(), provider.to_owned()),
@@ -54,6 +55,9 @@ impl AccountTelemetry {
         }
         for rate in rates {
             telemetry.mismatches.with_label_values(&[rate]);
+        }
+        for field in fields {
+            telemetry.decode_problems.with_label_values(&[*field]);
         }
         Ok(telemetry)
     }

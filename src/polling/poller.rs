@@ -344,7 +344,11 @@ impl Poller {
         let record = PollRecord {
             source: self.account.provider.source(),
             ended: progress.last_poll.unwrap_or_else(Utc::now),
-            up: outcome.result.is_ok(),
+            failure: outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|error| (error.reason.as_str().to_owned(), error.message.clone())),
             took: outcome.took,
             last_success: progress.last_success,
             token_expiry: progress.token_expiry,

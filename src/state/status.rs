@@ -60,9 +60,6 @@ pub struct AccountStatus {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Why the last poll failed.
     pub error: Option<PollFailure>,
-    /// Whether the last poll failed before this process started. Its reason is not stored.
-    #[serde(skip)]
-    pub failed_before: bool,
     /// The worst campaigns, the worst first.
     #[serde(skip)]
     worst: Vec<WorstCampaign>,
@@ -178,12 +175,11 @@ impl AccountStatus {
             campaigns_dropped: data.map_or(0, |data| data.dropped),
             requests_remaining: state.requests_remaining,
             token_expiry: polls.token_expiry,
-            error: state.failure.as_ref().map(|failure| PollFailure {
+            error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
                 advice: failure.reason.advice(),
             }),
-            failed_before: polls.last_poll.is_some() && !polls.up && state.failure.is_none(),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
     }

@@ -71,8 +71,8 @@ impl Kind {
     /// `src/stored_formats.rs`.
     pub(crate) const fn version(self) -> u32 {
         match self {
-            Self::Tokens | Self::Poll | Self::Requests => 1,
-            Self::Campaigns => 2,
+            Self::Tokens | Self::Requests => 1,
+            Self::Poll | Self::Campaigns => 2,
         }
     }
 

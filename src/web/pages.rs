@@ -198,8 +198,6 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
             }
             @if let Some(error) = &account.error {
                 (failure(error))
-            } @else if account.failed_before {
-                div.error { p { "The last poll, before the restart, failed. See the log of that time." } }
             }
         }
     }

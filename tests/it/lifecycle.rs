@@ -73,11 +73,10 @@ async fn scrapes_succeed_before_there_is_any_data() {
     let metrics = daemon.scrape().await;
     let value = |name| sample(&metrics, name, &[r#"provider="cinnox",account="one""#]);
     assert_eq!(value("campaign_account_up"), Some(0.0));
-    assert_eq!(value("campaign_account_campaigns_dropped"), Some(0.0));
     assert_eq!(value("campaign_account_poll_interval_seconds"), Some(1.0));
-    let campaigns = samples(&metrics, "campaign_account_campaigns", &[]);
-    assert_eq!(campaigns, [0.0, 0.0], "one for each channel");
     for absent in [
+        "campaign_account_campaigns",
+        "campaign_account_campaigns_dropped",
         "campaign_account_last_success_timestamp_seconds",
         "campaign_account_last_poll_timestamp_seconds",
         "campaign_account_delivery_ratio",

@@ -490,5 +490,6 @@ fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTe
         &configured.name,
         reasons,
         rates,
+        provider.kind().fields,
     )?)
 }

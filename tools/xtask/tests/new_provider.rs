@@ -46,6 +46,7 @@ fn pigeon() -> Kind {
         failures: Vec::new(),
         info_labels: Vec::new(),
         rates: Vec::new(),
+        fields: &[],
         extras: vec![("campaign_info", "`flight`")],
         limits: Limits::default(),
         quota: QuotaScope::Account,
