@@ -47,7 +47,7 @@ async fn run() -> Result<(), ExitCode> {
         storage: options.storage(),
         listen: options.listen(),
         web_config_file: options.web_config(),
-        telemetry_path: options.telemetry_path,
+        routes: options.routes(),
         lifecycle: options.lifecycle,
         shard: options.shard,
     };

@@ -30,6 +30,7 @@ use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::listeners::Listen;
 use crate::web::protection::configuration::WebConfig;
+use crate::web::routes::Routes;
 use crate::web::server;
 
 /// Maximum number of reload requests that wait.
@@ -55,8 +56,8 @@ pub struct Options {
     pub listen: Listen,
     /// Web configuration file.
     pub web_config_file: Option<PathBuf>,
-    /// Path of the metrics.
-    pub telemetry_path: String,
+    /// The paths of the endpoints.
+    pub routes: Routes,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
     /// The shard whose accounts are read.
@@ -102,7 +103,7 @@ pub async fn run(
 
     let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
     let endpoints = Endpoints {
-        telemetry_path: options.telemetry_path.clone(),
+        routes: options.routes.clone(),
         lifecycle: options.lifecycle,
         published,
         telemetry,
@@ -198,11 +199,12 @@ fn log_listeners(
     web_config: &WebConfig,
 ) -> anyhow::Result<()> {
     let tls = web_config.tls.is_some();
+    let path = format!("{}{}", options.routes.prefix, options.routes.telemetry_path);
     for listener in listeners {
         let address = listener
             .local_addr()
             .context("cannot determine the listen address")?;
-        info!(%address, path = options.telemetry_path, tls, "listening");
+        info!(%address, %path, tls, "listening");
     }
     Ok(())
 }
@@ -299,7 +301,7 @@ mod tests {
             storage: None,
             listen: Listen::Addresses(Vec::new()),
             web_config_file: None,
-            telemetry_path: "/metrics".to_owned(),
+            routes: Routes::default(),
             lifecycle: false,
             shard: None,
         }

@@ -73,7 +73,7 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
             p { (summary(status)) }
             p {
                 "For the flags, run " code { "campaign_exporter --help" } ". The "
-                a href=(telemetry_path) { "metrics" } " have help texts. For everything else, see \
+                a href=(below(telemetry_path)) { "metrics" } " have help texts. For everything else, see \
                  README.md and docs/ in the source."
             }
             p.dim { "Version " (VERSION) ", revision " (REVISION) "." }
@@ -122,6 +122,11 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
     )
 }
 
+/// Returns a link to a path: relative, so that it works behind a reverse proxy.
+fn below(path: &str) -> String {
+    format!(".{path}")
+}
+
 fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -137,14 +142,14 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
                 header {
                     h1 { "Campaign exporter" }
                     nav aria-label="Pages" { ul {
-                        li { a href="/" { "Home" } }
-                        li { a href="/status" { "Status" } }
-                        li { a href="/status?format=json" { "Status as JSON" } }
-                        li { a href=(telemetry_path) { "Metrics" } }
-                        li { a href="/config" { "Configuration" } }
-                        li { a href="/sd" { "Service discovery" } }
-                        li { a href="/-/ready" { "Readiness" } }
-                        li { a href="/-/healthy" { "Health" } }
+                        li { a href="./" { "Home" } }
+                        li { a href="status" { "Status" } }
+                        li { a href="status?format=json" { "Status as JSON" } }
+                        li { a href=(below(telemetry_path)) { "Metrics" } }
+                        li { a href="config" { "Configuration" } }
+                        li { a href="sd" { "Service discovery" } }
+                        li { a href="-/ready" { "Readiness" } }
+                        li { a href="-/healthy" { "Health" } }
                     } }
                 }
                 main { (content) }

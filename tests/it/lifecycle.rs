@@ -148,7 +148,7 @@ async fn endpoints_accept_only_get_and_head() {
             "text/plain; version=0.0.4",
             "campaign_deliveries{",
         ),
-        ("/", "text/html", r#"<a href="/metrics">"#),
+        ("/", "text/html", r#"<a href="./metrics">"#),
         ("/status", "text/html", "Lowest delivery ratios"),
         ("/status?", "text/html", "Lowest delivery ratios"),
         (
@@ -524,7 +524,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
     assert_eq!(status(&daemon, "/metrics").await, 404);
     let landing_page = daemon.get("/").await;
     assert!(
-        landing_page.contains(r#"<a href="/campaigns">"#),
+        landing_page.contains(r#"<a href="./campaigns">"#),
         "{landing_page}"
     );
     let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();

@@ -22,6 +22,7 @@ use campaign_exporter::upstream::quota::Limits;
 use campaign_exporter::upstream::{PollError, Reason};
 use campaign_exporter::web::listeners::Listen;
 use campaign_exporter::web::protection::configuration::WebConfig;
+use campaign_exporter::web::routes::Routes;
 use campaign_simulator::{Api, Habits, Request, State, answer};
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderName;
@@ -178,7 +179,7 @@ async fn a_new_provider_is_polled_exported_and_shown() {
         storage: None,
         listen: Listen::Addresses(vec![address.to_string()]),
         web_config_file: None,
-        telemetry_path: "/metrics".to_owned(),
+        routes: Routes::default(),
         lifecycle: false,
         shard: None,
     };
