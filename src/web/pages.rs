@@ -12,7 +12,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::state::status::{
-    AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WorstCampaign,
+    AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WHATSAPP_MATURITY,
+    WorstCampaign,
 };
 use crate::telemetry::{REVISION, VERSION};
 
@@ -98,12 +99,14 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
             }
             h2 { "Lowest delivery ratios" }
             @if worst.is_empty() {
-                p { "No campaign is large and old enough for a meaningful ratio." }
+                p { "No campaign of the last day is large and old enough for a meaningful ratio." }
             } @else {
                 table {
                     caption {
-                        "Campaigns with at least " (MIN_VOLUME) " messages, sent at least "
-                        (MATURITY.as_secs() / 3600) " hours ago."
+                        "Campaigns of the last day, sent at least "
+                        (MATURITY.as_secs() / 3600) " hours ago (WhatsApp: "
+                        (WHATSAPP_MATURITY.as_secs() / 3600) "), with at least " (MIN_VOLUME)
+                        " messages. Pending messages do not count."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }

@@ -24,7 +24,7 @@ fn campaign(id: usize, name: &str, deliveries: u64) -> Campaign {
         deliveries,
         ..Counts::default()
     };
-    let sent_at = Utc::now() - TimeDelta::days(1);
+    let sent_at = Utc::now() - TimeDelta::hours(12);
     Campaign::sms(format!("c-{id}"), name, sent_at, counts)
 }
 
