@@ -272,6 +272,7 @@ fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
+        stored: None,
         result: Ok(Data {
             campaigns: campaigns.to_vec(),
             ..Data::default()

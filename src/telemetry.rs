@@ -230,6 +230,11 @@ impl Telemetry {
         self.reload_successful.set(0.0);
     }
 
+    /// Whether the last attempt to load the configuration succeeded.
+    pub fn is_reload_successful(&self) -> bool {
+        self.reload_successful.get() > 0.0
+    }
+
     /// Replaces the accounts whose metrics are gathered.
     pub fn set_accounts(&self, accounts: Vec<AccountTelemetry>) {
         self.accounts.send_replace(accounts);

@@ -212,6 +212,14 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         samples: Samples::Labeled(write_last_poll_reason),
     },
     Family {
+        name: "campaign_account_last_poll_stored",
+        help: "Whether the last poll of the account could be stored (1) or not (0). Absent without \
+               --storage.path.",
+        samples: Samples::Value(|state| {
+            state.polls.stored.map(|stored| f64::from(u8::from(stored)))
+        }),
+    },
+    Family {
         name: "campaign_account_last_success_timestamp_seconds",
         help: "Unix time when the last successful poll of the account ended.",
         samples: Samples::Value(|state| timestamp(state.polls.last_success)),

@@ -65,6 +65,8 @@ pub struct PollStatus {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Why the last poll failed.
     pub failure: Option<PollError>,
+    /// Whether the last poll could be stored, if there is a store.
+    pub stored: Option<bool>,
 }
 
 /// What an earlier process knew about an account.
@@ -95,6 +97,8 @@ pub struct Update {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Requests left of the daily budget, if there is one.
     pub requests_remaining: Option<u64>,
+    /// Whether the poll could be stored, if there is a store.
+    pub stored: Option<bool>,
     /// What the poll found, or why it failed.
     pub result: Result<Data, PollError>,
 }
@@ -290,6 +294,7 @@ impl Snapshot {
             token_expiry: update.token_expiry,
             last_success: state.polls.last_success,
             failure: None,
+            stored: update.stored,
         };
         state.poll_interval = update.poll_interval;
         state.requests_remaining = update.requests_remaining;
@@ -376,6 +381,7 @@ pub(crate) mod tests {
             poll_interval: 5 * MINUTE,
             token_expiry: None,
             requests_remaining: None,
+            stored: None,
             result: match campaigns {
                 Some(campaigns) => Ok(Data {
                     campaigns,

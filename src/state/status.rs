@@ -65,6 +65,8 @@ pub struct AccountStatus {
     pub requests_remaining: Option<u64>,
     /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
+    /// Whether the last poll could be stored; `None` without `--storage.path`.
+    pub stored: Option<bool>,
     /// Why the last poll failed.
     pub error: Option<PollFailure>,
     /// The worst campaigns, the worst first.
@@ -182,6 +184,7 @@ impl AccountStatus {
             campaigns_dropped: data.map_or(0, |data| data.dropped),
             requests_remaining: state.requests_remaining,
             token_expiry: polls.token_expiry,
+            stored: polls.stored,
             error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),

@@ -14,6 +14,7 @@ use hyper::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::exposition::format::{Format, Writer};
@@ -21,6 +22,7 @@ use crate::exposition::pieces::Pieces;
 use crate::exposition::publisher::Published;
 use crate::polling::heartbeat::Pulse;
 use crate::provider::Kinds;
+use crate::state::status::AccountStatuses;
 use crate::telemetry::Telemetry;
 use crate::web::discovery;
 use crate::web::negotiation;
@@ -243,18 +245,31 @@ fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces
     ))
 }
 
+/// The status as JSON.
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    #[serde(flatten)]
+    status: &'a AccountStatuses,
+    config_reload_successful: bool,
+}
+
 /// Serves the status page, or its contents as JSON. A parameter selects the format rather than
 /// `Accept`, so that a link can point to either.
 fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
+    let reload_successful = endpoints.telemetry.is_reload_successful();
     match request.uri().query() {
         None | Some("") => page(pages::status(
             &endpoints.routes.telemetry_path,
             status,
+            reload_successful,
             Utc::now(),
         )),
-        Some("format=json") => match serde_json::to_string(status) {
+        Some("format=json") => match serde_json::to_string(&StatusJson {
+            status,
+            config_reload_successful: reload_successful,
+        }) {
             Ok(json) => respond(StatusCode::OK, "application/json", json),
             Err(error) => failed(error),
         },

@@ -83,7 +83,12 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
 }
 
 /// Renders the status page.
-pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>) -> String {
+pub fn status(
+    telemetry_path: &str,
+    status: &AccountStatuses,
+    is_reload_successful: bool,
+    now: DateTime<Utc>,
+) -> String {
     let worst = status.worst();
     page(
         "Status – Campaign exporter",
@@ -91,6 +96,12 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
         telemetry_path,
         &html! {
             p { (summary(status)) }
+            @if !is_reload_successful {
+                div.error { p {
+                    "The last reload of the configuration was rejected, so the previous one is in \
+                     effect. Run " code { "campaign_exporter --config.check" } " or see the log."
+                } }
+            }
             h2 { "Accounts" }
             @for state in ORDER {
                 @for account in status.accounts().filter(|account| account.state == state) {
@@ -203,6 +214,12 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                 @if account.token_expiry.is_some() {
                     (entry("Token expires", &moment(account.token_expiry, now)))
                 }
+            }
+            @if account.stored == Some(false) {
+                div.error { p {
+                    "The last poll could not be stored: a restart would lose its data. See the log, \
+                     and check the space and the permissions of " code { "--storage.path" } "."
+                } }
             }
             @if let Some(error) = &account.error {
                 (failure(error))

@@ -272,6 +272,7 @@ fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
             poll_interval: account.polling.poll_interval,
             token_expiry: None,
             requests_remaining: None,
+            stored: None,
             result: Ok(Data {
                 campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
                 credits: Some(12.5),

@@ -944,6 +944,10 @@ async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     wait_for_clock(&simulator).await;
     let metrics = daemon.scrape().await;
     assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
+    let stored = sample(&metrics, "campaign_account_last_poll_stored", &[]);
+    assert_eq!(stored, Some(0.0));
+    let page = daemon.get("/status").await;
+    assert!(page.contains("could not be stored"), "{page}");
     assert_eq!(count(&metrics, DELIVERIES), 3);
     let log = daemon.log();
     let told = warnings(&log, &daemon.setup.storage().display().to_string());

@@ -341,6 +341,7 @@ impl<'a> Polled<'a> {
             poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
             requests_remaining: None,
+            stored: None,
             result,
         })));
         Ok(())
