@@ -211,17 +211,22 @@ where
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Mutex;
+    use std::sync::LazyLock;
 
     use serde_json::Value;
     use tempfile::NamedTempFile;
     use tracing::subscriber::DefaultGuard;
-    use tracing::{error_span, warn};
+    use tracing::{Dispatch, error_span, warn};
 
     use super::*;
 
+    /// With a single subscriber, a line that another thread reaches first would be off everywhere.
+    static SECOND: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
     /// Writes the log of this thread to a file while the guard exists.
     pub(crate) fn capture(format: LogFormat) -> (NamedTempFile, DefaultGuard) {
+        LazyLock::force(&SECOND);
         let file = NamedTempFile::new().unwrap();
         let writer = Mutex::new(file.reopen().unwrap());
         let subscriber = tracing_subscriber::registry().with(formatted(format, writer));

@@ -12,6 +12,7 @@ use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{authorize, daemon, poll};
 use campaign_exporter::config::Config;
+use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::transport;
@@ -42,7 +43,10 @@ fn start() -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::new()?;
     let dropped_lines = telemetry.dropped_log_lines();
     let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()?;
     let result = runtime.block_on(run(options, command, telemetry));
     // dropping it would wait forever for a hung lookup or file
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);

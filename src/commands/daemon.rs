@@ -413,7 +413,7 @@ mod tests {
         };
         drop(writer);
         let problem = reloaded.unwrap().unwrap_err().to_string();
-        assert!(problem.contains("cannot be read within 10s"), "{problem}");
+        assert!(problem.contains("cannot be read within 10 s"), "{problem}");
     }
 
     #[tokio::test]

@@ -13,11 +13,12 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// Stack of a reading thread in bytes: a hung one costs little.
-const STACK_BYTES: usize = 128 * 1024;
+/// Maximum number of threads for blocking work: one for each file that hangs, of more accounts than
+/// a configuration can have, and plenty for everything else.
+pub const MAX_BLOCKING_THREADS: usize = 100_000;
 
 /// The reads in progress. A file has one at a time, which all its readers share, so a file that hangs
-/// holds one thread and no thread that others need.
+/// holds one thread.
 static READS: Mutex<BTreeMap<PathBuf, Reading>> = Mutex::new(BTreeMap::new());
 
 /// A read in progress.
@@ -52,7 +53,7 @@ async fn read_once(
     patience: Duration,
     work: impl FnOnce(&Path) -> io::Result<Vec<u8>> + Send + 'static,
 ) -> Result<Vec<u8>, ReadError> {
-    let mut reading = begin(path, work)?;
+    let mut reading = begin(path, work);
     let hung = reading.began.elapsed() >= patience;
     let ended = reading.result.wait_for(Option::is_some);
     match timeout_at(reading.began + patience, ended).await {
@@ -67,27 +68,23 @@ async fn read_once(
     }
 }
 
-/// Begins a read on a thread of its own, unless there is one of this file.
-fn begin(
-    path: &Path,
-    work: impl FnOnce(&Path) -> io::Result<Vec<u8>> + Send + 'static,
-) -> io::Result<Reading> {
+/// Begins a read on a blocking thread, unless there is one of this file.
+fn begin(path: &Path, work: impl FnOnce(&Path) -> io::Result<Vec<u8>> + Send + 'static) -> Reading {
     let mut reads = reads();
     if let Some(reading) = reads.get(path) {
-        return Ok(reading.clone());
+        return reading.clone();
     }
     let (sender, result) = watch::channel(None);
     let key = path.to_path_buf();
-    let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-    thread.spawn(move || {
+    tokio::task::spawn_blocking(move || {
         let result = work(&key);
         self::reads().remove(&key);
         sender.send_replace(Some(result));
-    })?;
+    });
     let began = Instant::now();
     let reading = Reading { began, result };
     reads.insert(path.to_path_buf(), reading.clone());
-    Ok(reading)
+    reading
 }
 
 fn reads() -> MutexGuard<'static, BTreeMap<PathBuf, Reading>> {
@@ -137,14 +134,16 @@ mod tests {
     use std::io::Write;
     use std::sync::mpsc;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(5);
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_hung_file_has_one_read_and_the_next_fails_at_once() {
         let (release, hung) = mpsc::channel::<()>();
-        let path = Path::new("hung");
+        let (path, patience) = (Path::new("hung"), Duration::from_millis(50));
         let hang = move |_: &Path| {
             assert!(hung.recv().is_err());
             Ok(b"late".to_vec())
@@ -152,16 +151,14 @@ mod tests {
         let again = |_: &Path| -> io::Result<Vec<u8>> { panic!("a second read") };
         let (first, shared) = tokio::join!(
             biased;
-            read_once(path, PATIENCE, hang),
-            read_once(path, PATIENCE, again)
+            read_once(path, patience, hang),
+            read_once(path, patience, again)
         );
         assert!(matches!(first, Err(ReadError::Hangs(_))), "{first:?}");
         assert!(matches!(shared, Err(ReadError::Hangs(_))), "{shared:?}");
-
-        let before = Instant::now();
-        let next = read_once(path, PATIENCE, again).await.unwrap_err();
-        assert!(matches!(next, ReadError::StillHangs), "{next}");
-        assert_eq!(before.elapsed(), Duration::ZERO);
+        // ready when first asked: it waits for nothing
+        let next = read_once(path, patience, again).now_or_never();
+        assert!(matches!(next, Some(Err(ReadError::StillHangs))), "{next:?}");
 
         let mut hung = reads().get(path).unwrap().clone();
         drop(release);
