@@ -211,7 +211,7 @@ where
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::LazyLock;
+    use std::sync::{LazyLock, mpsc};
 
     use serde_json::Value;
     use tempfile::NamedTempFile;
@@ -240,6 +240,37 @@ pub(crate) mod tests {
         warn!("other");
         let lines = std::fs::read_to_string(file.path()).unwrap();
         lines.lines().map(str::to_owned).collect()
+    }
+
+    /// A writer that ends with its reader.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            match self.0.recv() {
+                Ok(()) => Ok(line.len()),
+                Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_and_failed_ones_are_counted() {
+        let dropped = IntCounter::new("dropped", "d").unwrap();
+        let (reader, stuck) = mpsc::channel();
+        let mut log = Log::start(Stuck(stuck), dropped.clone()).unwrap();
+        for _ in 0..MAX_LINES + 5 {
+            log.write_all(b"line\n").unwrap();
+        }
+        assert_eq!(dropped.get(), 5);
+        reader.send(()).unwrap();
+        drop(reader);
+        log.finish();
+        assert_eq!(dropped.get(), 5 + MAX_LINES as u64 - 1);
     }
 
     #[test]

@@ -80,7 +80,7 @@ async fn run(
         }) => {
             check_demo(&loaded, options.config_check)?;
             let load = async move { load_web_config(&loaded).await };
-            let web_config = unless_stopped(&mut signals, load).await?;
+            let web_config = unless_stopped(&mut signals, stopped_in_order, load).await?;
             let demo = demo::run(
                 daemon_options,
                 web_config,
@@ -92,13 +92,28 @@ async fn run(
             demo.await.map_err(fail)
         }
         _ if options.config_check => {
-            unless_stopped(&mut signals, async move { check(&loaded).await }).await
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                async move { check(&loaded).await },
+            )
+            .await
         }
         Some(Command::Poll { account }) => {
-            unless_stopped(&mut signals, poll(daemon_options, account, telemetry)).await
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                poll(daemon_options, account, telemetry),
+            )
+            .await
         }
         Some(Command::Authorize { account }) => {
-            unless_stopped(&mut signals, authorize(daemon_options, account)).await
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                authorize(daemon_options, account),
+            )
+            .await
         }
         None => {
             let load = async move {
@@ -106,7 +121,8 @@ async fn run(
                 let web_config = load_web_config(&loaded).await?;
                 Ok((config, web_config, client()?))
             };
-            let (config, web_config, client) = unless_stopped(&mut signals, load).await?;
+            let (config, web_config, client) =
+                unless_stopped(&mut signals, stopped_in_order, load).await?;
             let daemon = daemon::run(
                 daemon_options,
                 config,
@@ -123,14 +139,20 @@ async fn run(
 /// Runs until the end or a signal. A task of its own, since work can block its thread.
 async fn unless_stopped<T: Send + 'static>(
     signals: &mut StopSignals,
+    stopped: fn(u8) -> ExitCode,
     work: impl Future<Output = Result<T, ExitCode>> + Send + 'static,
 ) -> Result<T, ExitCode> {
     let mut tasks = JoinSet::new();
     tasks.spawn(work);
     tokio::select! {
         Some(ended) = tasks.join_next() => ended.unwrap_or_else(|error| Err(fail(error))),
-        code = signals.recv() => Err(ExitCode::from(code)),
+        code = signals.recv() => Err(stopped(code)),
     }
+}
+
+/// The exit code of a daemon that a signal stops before it runs.
+fn stopped_in_order(_: u8) -> ExitCode {
+    ExitCode::SUCCESS
 }
 
 /// Checks both configurations.

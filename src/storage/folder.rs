@@ -130,7 +130,7 @@ impl Folder {
         if geteuid().is_root() && file.metadata()?.uid() != owner.uid() {
             let (user, group) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
             if let Err(error) = fchown(&file, Some(user), Some(group)) {
-                let weaker = "files stay root's: another user may be unable to read them";
+                let weaker = "files keep root as owner: other users may be unable to read them";
                 self.warn(weaker, &error.into());
             }
         }

@@ -95,6 +95,6 @@ async fn a_folder_whose_owner_has_no_id_here_is_used_with_one_warning() {
     let [warning] = warnings.as_slice() else {
         panic!("{log}")
     };
-    assert!(warning.contains("files stay root's"), "{warning}");
+    assert!(warning.contains("files keep root as owner"), "{warning}");
     assert!(fs::read_dir(daemon.setup.storage()).unwrap().count() > 1);
 }
