@@ -161,6 +161,7 @@ pub struct Telemetry {
     reload_successful: Gauge,
     reload_time: Gauge,
     dropped_connections: IntCounter,
+    dropped_log_lines: IntCounter,
     accounts: watch::Sender<Vec<AccountTelemetry>>,
 }
 
@@ -188,10 +189,15 @@ impl Telemetry {
             "campaign_exporter_http_connections_dropped_total",
             "Connections closed to make room for new ones.",
         )?;
+        let dropped_log_lines = IntCounter::new(
+            "campaign_exporter_log_lines_dropped_total",
+            "Log lines dropped because standard error could not be written fast enough or at all.",
+        )?;
         let telemetry = Self {
             reload_successful: registered(&registry, reload_successful)?,
             reload_time: registered(&registry, reload_time)?,
             dropped_connections: registered(&registry, dropped_connections)?,
+            dropped_log_lines: registered(&registry, dropped_log_lines)?,
             registry,
             accounts: watch::Sender::default(),
         };
@@ -216,6 +222,11 @@ impl Telemetry {
     /// Returns the counter of connections closed to make room for new ones.
     pub fn dropped_connections(&self) -> IntCounter {
         self.dropped_connections.clone()
+    }
+
+    /// Returns the counter of log lines that could not be written.
+    pub fn dropped_log_lines(&self) -> IntCounter {
+        self.dropped_log_lines.clone()
     }
 
     /// Records that a configuration was loaded.

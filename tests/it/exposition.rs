@@ -25,7 +25,6 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::apis::{Api, any_api, apis, fixture, has_whatsapp, kinds, with_channels};
 use crate::support::daemon::{
@@ -246,10 +245,8 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
     });
     // JSON is valid YAML
     let yaml = json!({ "accounts": accounts.collect::<Vec<_>>() });
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("config.yml");
-    std::fs::write(&path, yaml.to_string()).unwrap();
-    Config::load(&path, &native(), None).unwrap().accounts
+    let config = Config::parse(&yaml.to_string(), &native(), None);
+    config.unwrap().accounts
 }
 
 /// Both accounts with the campaigns of a successful poll.

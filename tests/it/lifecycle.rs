@@ -8,9 +8,8 @@ use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::process::Command;
 
-use crate::support::apis::{with_authorization, with_channels, with_statuses};
+use crate::support::apis::{with_authorization, with_channels};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -298,23 +297,6 @@ async fn shutdown_waits_for_scrapes_in_progress() {
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("in time"), "{log}");
-}
-
-#[tokio::test]
-async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
-    let simulator = simulate(with_statuses(), Vec::new()).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
-    // opening a named pipe blocks until it has a writer
-    std::fs::remove_file(setup.token_file()).unwrap();
-    let made = run(Command::new("mkfifo").arg(setup.token_file())).await;
-    assert!(made.status.success());
-    let mut daemon = Daemon::start(setup, &[]).await;
-    daemon.wait_for_log("within 5 s").await;
-    let metrics = daemon.scrape().await;
-    assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[tokio::test]
