@@ -147,24 +147,16 @@ impl Source for Cinnox {
         if let Some(channel) = self.filter() {
             ask = ask.with("channel", channel);
         }
-        vec![ask.with("offset", "0")]
+        vec![ask.paged("offset", LIMIT)]
     }
 
     fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         check_success(answer)?;
         let list: List<'_> = answer.json()?;
-        let mut page = Page::of(list.result.len())?;
-        for json in list.result {
-            let item = lenient::item::<Item<'_>>(json, "result", &mut page.problems);
-            let campaign = item.and_then(|item| self.campaign(item, &mut page.problems));
-            page.found.extend(campaign.map(Found::Campaign));
-        }
-        if page.items >= LIMIT {
-            page.mark = page.first_id();
-            let offset = ask.offset + LIMIT;
-            let next = ask.clone().replacing("offset", offset.to_string());
-            page.then.push(next.at(offset));
-        }
+        let mut page = Page::of(ask, list.result, "result", |item, problems| {
+            self.campaign(item, problems)
+        })?;
+        page.more = page.items >= LIMIT;
         page.found.retain(|found| match found {
             Found::Campaign(campaign) => self.wants(&campaign.channel),
             Found::Counts(..) => true,
@@ -254,8 +246,8 @@ impl Cinnox {
 
 #[derive(Deserialize)]
 struct List<'a> {
-    #[serde(borrow)]
-    result: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: lenient::List<'a>,
 }
 
 #[derive(Deserialize)]
@@ -436,6 +428,7 @@ mod simulated {
                 attempted: "totalRecipients",
                 deliveries: "delivered",
                 page_size: 200,
+                by_offset: true,
                 open_ended: true,
                 ..Listing::default()
             }
@@ -738,16 +731,6 @@ mod tests {
         source.take(&begin(source), &Answer::of(status, body))
     }
 
-    fn campaigns(page: &Page) -> Vec<&Campaign> {
-        let found = page.found.iter();
-        found
-            .map(|found| match found {
-                Found::Campaign(campaign) => campaign,
-                Found::Counts(..) => panic!("counts"),
-            })
-            .collect()
-    }
-
     fn translate(json: &str) -> (Option<Campaign>, String) {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
@@ -783,7 +766,6 @@ mod tests {
             ("startAt", "2022-11-01T12:00:00.000Z"),
             ("endAt", "2022-11-09T12:00:00.000Z"),
             ("limit", "200"),
-            ("offset", "0"),
         ];
         assert_eq!(
             ask.query,
@@ -799,18 +781,10 @@ mod tests {
             let items = items.collect::<Vec<_>>().join(",");
             format!(r#"{{"code":200,"result":[{items}]}}"#)
         };
-        let page = take(&source, 200, &body(LIMIT)).unwrap();
-        let next = &page.then[0];
-        assert_eq!(next.offset, LIMIT);
-        assert!(next.query.contains(&("offset", LIMIT.to_string())));
-        assert_eq!(next.query[..4], begin(&source).query[..4]);
-        assert_eq!(page.mark.as_deref(), Some("0"));
-        assert!(
-            take(&source, 200, &body(LIMIT - 1))
-                .unwrap()
-                .then
-                .is_empty()
-        );
+        for (items, more) in [(LIMIT, true), (LIMIT - 1, false)] {
+            let page = take(&source, 200, &body(items)).unwrap();
+            assert_eq!(page.more, more, "{items}");
+        }
     }
 
     #[test]
@@ -820,10 +794,7 @@ mod tests {
             {"id":"b","channel":"sms"},{"id":"c","channel":"viber"}]}"#;
         let page = take(&source, 200, body).unwrap();
         assert_eq!(page.items, 3);
-        let ids: Vec<_> = campaigns(&page)
-            .iter()
-            .map(|found| found.id.as_str())
-            .collect();
+        let ids: Vec<_> = page.campaigns().map(|found| found.id.as_str()).collect();
         assert_eq!(ids, ["b", "c"]);
     }
 
@@ -871,7 +842,7 @@ mod tests {
         assert_eq!(problems, "channel (1 times)");
         let page = r#"{"code":200,"result":[{"id":"c3"},{"id":"c5","sender":"+852"}]}"#;
         let page = take(&source("1", &[Channel::Sms]), 200, page).unwrap();
-        let campaigns = campaigns(&page);
+        let campaigns: Vec<_> = page.campaigns().collect();
         assert_eq!(campaigns.len(), 2);
         assert!(
             campaigns
@@ -945,8 +916,7 @@ mod tests {
             (500, r#"{"code":200,"result":[]}"#, Reason::Server),
             (200, r#"{"result":[]}"#, Reason::Decode),
             (200, r#"{"code":null,"result":[]}"#, Reason::Decode),
-            (200, r#"{"code":200}"#, Reason::Decode),
-            (200, r#"{"code":200,"result":null}"#, Reason::Decode),
+            (200, r#"{"code":200,"result":{}}"#, Reason::Decode),
             (200, "[200,[]]", Reason::Decode),
             (200, "", Reason::Decode),
         ] {

@@ -6,6 +6,7 @@ mod cinnox;
 mod constant_contact;
 pub mod kind;
 pub mod lenient;
+pub mod overlap;
 pub mod read;
 mod smsup;
 pub mod source;
