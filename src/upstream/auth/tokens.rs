@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 
 use super::Credential;
-use super::oauth::{DeviceCode, Grant, RefreshError, Registration};
+use super::oauth::{DeviceCode, Grant, RefreshError, Registration, missing};
 use super::renewals::Renewals;
 use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
@@ -195,7 +195,7 @@ impl StoredTokens {
         Self {
             // an answer without a refresh token leaves the used one valid
             refresh_token: grant.refresh_token.or_else(|| used.cloned()),
-            access_token: Some(grant.access_token),
+            access_token: grant.access_token,
             obtained: grant.asked_at,
             lifetime: grant.lifetime,
             configured,
@@ -387,11 +387,26 @@ impl Renewal {
                 configured: configured.clone(),
             });
             let instead_of = mark(proof.refresh_token.as_ref());
-            let granted = match self.save(proof, &lock).await {
+            let granted = match self.save(proof.clone(), &lock).await {
                 Ok(()) => self.refresh(&candidate, spare.is_none()).await,
                 Err(error) => Err(RefreshError::Other(error)),
             };
             match granted {
+                Ok(Grant {
+                    access_token: None,
+                    refresh_token,
+                    ..
+                }) => {
+                    // the refresh token is already the only valid one
+                    let tokens = StoredTokens {
+                        refresh_token,
+                        configured,
+                        ..proof
+                    };
+                    let unsaved = UnsavedTokens { tokens, instead_of };
+                    self.save_granted(memory, unsaved, &lock).await?;
+                    return put_off(memory, spare, missing("access_token"));
+                }
                 Ok(grant) => {
                     let asked = grant.asked;
                     let tokens = StoredTokens::of(grant, Some(&candidate), configured);
@@ -430,13 +445,23 @@ impl Renewal {
         memory.obtained = access_mark.map(|mark| (mark, asked));
         memory.pause = None;
         memory.complained = false;
+        self.save_granted(memory, granted, lock).await?;
+        debug!("tokens renewed");
+        tokens.token().ok_or_else(|| missing("access_token"))
+    }
+
+    /// Stores granted tokens. If that fails, they are kept for the next attempt.
+    async fn save_granted(
+        &self,
+        memory: &mut Memory,
+        granted: UnsavedTokens,
+        lock: &Arc<File>,
+    ) -> Result<(), PollError> {
+        let tokens = granted.tokens.clone();
         memory.unsaved = Some(granted);
-        let token = tokens.token();
         self.save(tokens, lock).await?;
         memory.unsaved = None;
-        debug!("tokens renewed");
-        let missing = || PollError::new(Reason::Decode, "the answer has no access_token");
-        token.ok_or_else(missing)
+        Ok(())
     }
 
     /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
@@ -610,6 +635,9 @@ pub async fn authorize(
         Err(error) => return Err(error),
     };
     let grant = registration.authorize_device(transport, show).await?;
+    if grant.access_token.is_none() {
+        return Err(missing("access_token"));
+    }
     let stored = StoredTokens::of(grant, None, configured);
     let renewable = stored.refresh_token.is_some();
     let lock = store.lock(Kind::Tokens, &file, LOCK_PATIENCE);
