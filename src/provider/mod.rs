@@ -14,7 +14,6 @@ pub mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-
 use crate::campaign::Channel;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;

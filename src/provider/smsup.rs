@@ -176,7 +176,8 @@ impl Smsup {
         let display = list.total_display_records;
         let display = display.count("totalDisplayRecords", problems);
         let received = ask.offset + page.items.min(LENGTH);
-        page.more = !is_last(page.items, received, [total, display]);
+        let nothing_new = ask.offset > 0 && page.items <= OVERLAP;
+        page.more = !nothing_new && !is_last(page.items, received, [total, display]);
         Ok(page)
     }
 
@@ -239,7 +240,7 @@ fn is_last(items: usize, received: usize, totals: [Option<u64>; 2]) -> bool {
     let known = totals.into_iter().flatten();
     let is_short = items < LENGTH;
     let enough = if is_short { known.min() } else { known.max() };
-    items <= OVERLAP || enough.map_or(is_short, |enough| received as u64 >= enough)
+    items == 0 || enough.map_or(is_short, |enough| received as u64 >= enough)
 }
 
 fn read_credits(answer: &Answer) -> Result<Page, PollError> {
@@ -1048,8 +1049,6 @@ mod tests {
             ([Some(300), Some(9000)], 300, 300, true),
             ([Some(9000), Some(1000)], 1000, 1000, false),
             ([Some(9000), None], 0, 300, true),
-            // nothing but the last campaign of the page before
-            ([Some(9000), None], 1, 300, true),
             ([None, None], 1000, 1000, false),
             ([None, None], 999, 1999, true),
             ([None, None], 0, 2000, true),
@@ -1069,6 +1068,12 @@ mod tests {
             let body = format!(r#"{{"status":1,"campaigns":[{{"id":"1"}},{{"id":"2"}}],{text}}}"#);
             let page = read_page(200, &body).unwrap();
             assert_eq!(page.more, goes_on, "{text}");
+        }
+        // nothing but the last campaign of the page before
+        let body = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":9000}"#;
+        for (offset, more) in [(0, true), (299, false)] {
+            let page = source(Tz::UTC).take(&first_ask().at(offset), &Answer::of(200, body));
+            assert_eq!(page.unwrap().more, more, "{offset}");
         }
     }
 

@@ -101,8 +101,8 @@ impl Ask {
     /// The request for the next page of a list that is paged by offset.
     pub fn after(&self, page: &Page) -> Option<Self> {
         let Paging { size, .. } = self.paging.filter(|_| page.more)?;
-        // more items than requested do not move the next page
-        let items = page.items.min(size).checked_sub(OVERLAP)?;
+        // more items than requested do not move the next page, and a page of one item has no overlap
+        let items = page.items.min(size).saturating_sub(OVERLAP).max(1);
         Some(self.clone().at(self.offset + items))
     }
 

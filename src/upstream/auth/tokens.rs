@@ -288,10 +288,15 @@ impl Renewal {
     async fn token(&self) -> Result<Credential, PollError> {
         let mut memory = self.access.memory.lock().await;
         self.save_unsaved(&mut memory).await?;
-        let configured = read_configured(&self.registration).await;
+        let mut configured = read_configured(&self.registration, false).await;
         let spare = match self.state(&memory, &configured).await? {
             TokenState::Valid(token) => return Ok(token),
-            TokenState::Due(_, spare) => spare,
+            TokenState::Due(stored, spare) => {
+                if stored.is_none() && configured.is_err() {
+                    configured = read_configured(&self.registration, true).await;
+                }
+                spare
+            }
         };
         if let Some(error) = memory.pause().filter(|_| spare.is_none()) {
             return Err(error.clone());
@@ -604,11 +609,17 @@ fn is_new(configured: &ConfiguredToken, stored: Option<&StoredTokens>, memory: &
     })
 }
 
-async fn read_configured(registration: &Registration) -> ConfiguredToken {
+/// Reads the configured refresh token, `patiently` if there is no other. Its file can be gone for good
+/// once later tokens are stored.
+async fn read_configured(registration: &Registration, patiently: bool) -> ConfiguredToken {
     let Some(source) = &registration.refresh_token else {
         return Ok(None);
     };
-    let token = source.read().await;
+    let token = if patiently {
+        source.read().await
+    } else {
+        source.read_now().await
+    };
     token
         .map(Some)
         .map_err(|error| PollError::new(Reason::Auth, format!("refresh token: {error}")))
@@ -629,7 +640,7 @@ pub async fn authorize(
         .map_err(not_stored)?
         .and_then(|stored| stored.configured);
     // read before the consent, since the granted tokens take precedence over it
-    let configured = match read_configured(registration).await {
+    let configured = match read_configured(registration, before.is_none()).await {
         Ok(configured) => mark(configured.as_ref()),
         Err(_) if before.is_some() => before,
         Err(error) => return Err(error),
