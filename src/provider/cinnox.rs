@@ -331,13 +331,13 @@ The lifetime of the token is not documented. A revoked token fails as `auth`.
 ## Limits
 
 - The provider limits the request rate (error 6451010, reported as `throttled`), but does not publish the limit. If you know yours, set `requests_per_second` and `requests_per_day`.
-- 200 campaigns per page. The API gives no total: the exporter reads until a page is not full.
+- 200 campaigns per page, of which all but the first begin with the last campaign of the page before. The API gives no total: the exporter reads until a page is not full.
 
 ## Not confirmed by a live account
 
 - The value of `code` on success: the exporter accepts 200 and 0.
 - Whether counts are numbers or strings: it accepts both.
-- The order of the results, and whether a page can shift while it is read: campaigns are deduplicated by id.
+- The order of the results: the exporter relies on the same order for all pages of a poll. Campaigns are deduplicated by id.
 - The request limit, and the longest time span for one query. Another data type of the API allows 90 days.
 - Whether `delivered` of SMS is delivery to the handset.
 - Whether delivered, pending and failed add up to the recipients.

@@ -392,7 +392,7 @@ Any token of an account can list the account's other tokens with their values. G
 ## Limits
 
 - If you know your request limits, set `requests_per_second` and `requests_per_day`.
-- 1,000 campaigns per page. Every poll needs one more request, for the credits.
+- 1,000 campaigns per page, of which all but the first begin with the last campaign of the page before. Every poll needs one more request, for the credits.
 - The provider deletes campaigns after a retention period: 14 months by default, 26 at most.
 - Errors often come with HTTP 200 and a negative `status` in the body: -1 is reported as `auth`, -2 to -8 as `client`, -99 as `server`.
 

@@ -674,6 +674,7 @@ fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use tempfile::TempDir;
@@ -732,6 +733,37 @@ mod tests {
         for secret in ["stored-access", "stored-refresh"] {
             assert_eq!(redaction::redact(secret), "[redacted]");
         }
+    }
+
+    #[tokio::test]
+    async fn an_unusable_access_token_costs_neither_the_old_one_nor_the_refresh_token_with_it() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let auth_url = format!("http://{}", server.local_addr().unwrap());
+        let answers = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            stream.read(&mut [0; 4096]).unwrap();
+            let body = r#"{"access_token":"","refresh_token":"successor"}"#;
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+        });
+        let stored = Stored::new(Registration {
+            auth_url: auth_url.parse().unwrap(),
+            ..registration()
+        });
+        let stored = stored.await;
+        assert_eq!(stored.token(50, 60).await.unwrap(), "stored-access");
+        answers.join().unwrap();
+        let name = file("a", &stored.registration);
+        let store = stored.access.store.as_ref().unwrap();
+        let tokens = store.load::<StoredTokens>(Kind::Tokens, &name).await;
+        let tokens = tokens.unwrap().unwrap();
+        let secrets = [tokens.refresh_token, tokens.access_token];
+        let secrets = secrets.map(|secret| secret.unwrap().expose_secret().to_owned());
+        assert_eq!(secrets, ["successor", "stored-access"]);
     }
 
     #[tokio::test]
