@@ -1,8 +1,10 @@
 //! Secrets: where they are kept, and how they are read without ever being shown.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -52,8 +54,29 @@ pub enum SecretError {
 }
 
 impl SecretSource {
-    /// Reads the secret, without the white space around it.
+    /// Reads the secret, without the white space around it. A file that is empty or gone may be about to
+    /// be replaced, and is read again for a second before that is believed.
     pub async fn read(&self) -> Result<SecretString, SecretError> {
+        let read = || self.read_now();
+        read.retry(looks())
+            .sleep(tokio::time::sleep)
+            .when(|error| self.may_be_in_replacement(error))
+            .await
+    }
+
+    fn may_be_in_replacement(&self, error: &SecretError) -> bool {
+        match error {
+            SecretError::Empty(_) => matches!(self, Self::File(_)),
+            SecretError::File {
+                source: ReadError::Io(error),
+                ..
+            } => error.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
+    /// Reads the secret once.
+    pub async fn read_now(&self) -> Result<SecretString, SecretError> {
         let (text, place) = match self {
             Self::File(path) => {
                 let place = path.display().to_string();
@@ -78,16 +101,28 @@ impl SecretSource {
         if secret.is_empty() {
             return Err(SecretError::Empty(place));
         }
-        if !secret
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() || byte == b' ')
-        {
+        if !is_printable(secret) {
             return Err(SecretError::NotPrintable(place));
         }
         let secret = SecretString::from(secret);
         redaction::register(&secret);
         Ok(secret)
     }
+}
+
+/// Whether a text is something that an HTTP header can carry as a secret: printable ASCII that is not
+/// blank.
+pub fn is_printable(text: &str) -> bool {
+    let is_printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    !text.trim().is_empty() && text.bytes().all(is_printable)
+}
+
+/// Looks at a file that is being replaced: a second in all, which is long for a writer and short for a
+/// poll.
+fn looks() -> ConstantBuilder {
+    ConstantBuilder::new()
+        .with_delay(Duration::from_millis(100))
+        .with_max_times(10)
 }
 
 #[cfg(test)]
@@ -124,6 +159,36 @@ mod tests {
     async fn surrounding_white_space_in_a_file_is_ignored() {
         assert_eq!(read_file(b"hunter2\n").await, Ok("hunter2".to_owned()));
         assert_eq!(read_file(b" a b \r\n").await, Ok("a b".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_empty_or_gone_for_a_moment_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for before in [None, Some("")] {
+            std::fs::remove_file(&path).ok();
+            if let Some(content) = before {
+                std::fs::write(&path, content).unwrap();
+            }
+            let source = SecretSource::File(path.clone());
+            assert!(source.read_now().await.is_err());
+            let read = tokio::spawn(async move { source.read().await });
+            // the first look is on another thread, and may come after this
+            tokio::task::yield_now().await;
+            std::fs::write(&path, "replaced").unwrap();
+            assert_eq!(read.await.unwrap().unwrap().expose_secret(), "replaced");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_errors_are_not_waited_for() {
+        let begin = tokio::time::Instant::now();
+        read_file(b"hun\nter2").await.unwrap_err();
+        let missing = SecretSource::Env("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE".to_owned());
+        missing.read().await.unwrap_err();
+        assert_eq!(begin.elapsed(), Duration::ZERO);
+        read_file(b"").await.unwrap_err();
+        assert_eq!(begin.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test]

@@ -165,24 +165,16 @@ impl Source for Cinnox {
         if let Some(channel) = self.filter() {
             ask = ask.with("channel", channel);
         }
-        vec![ask.with("offset", "0")]
+        vec![ask.paged("offset", LIMIT)]
     }
 
     fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         check_success(answer)?;
         let list: List<'_> = answer.json()?;
-        let mut page = Page::of(list.result.len())?;
-        for json in list.result {
-            let item = lenient::item::<Item<'_>>(json, "result", &mut page.problems);
-            let campaign = item.and_then(|item| self.campaign(item, &mut page.problems));
-            page.found.extend(campaign.map(Found::Campaign));
-        }
-        if page.items >= LIMIT {
-            page.mark = page.first_id();
-            let offset = ask.offset + LIMIT;
-            let next = ask.clone().replacing("offset", offset.to_string());
-            page.then.push(next.at(offset));
-        }
+        let mut page = Page::of(ask, list.result, "result", |item, problems| {
+            self.campaign(item, problems)
+        })?;
+        page.more = page.items >= LIMIT;
         page.found.retain(|found| match found {
             Found::Campaign(campaign) => self.wants(&campaign.channel),
             Found::Counts(..) => true,
@@ -272,8 +264,8 @@ impl Cinnox {
 
 #[derive(Deserialize)]
 struct List<'a> {
-    #[serde(borrow)]
-    result: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    result: lenient::List<'a>,
 }
 
 #[derive(Deserialize)]
@@ -357,13 +349,13 @@ The lifetime of the token is not documented. A revoked token fails as `auth`.
 ## Limits
 
 - The provider limits the request rate (error 6451010, reported as `throttled`), but does not publish the limit. If you know yours, set `requests_per_second` and `requests_per_day`.
-- 200 campaigns per page. The API gives no total: the exporter reads until a page is not full.
+- 200 campaigns per page, of which all but the first begin with the last campaign of the page before. The API gives no total: the exporter reads until a page is not full.
 
 ## Not confirmed by a live account
 
 - The value of `code` on success: the exporter accepts 200 and 0.
 - Whether counts are numbers or strings: it accepts both.
-- The order of the results, and whether a page can shift while it is read: campaigns are deduplicated by id.
+- The order of the results: the exporter relies on the same order for all pages of a poll. Campaigns are deduplicated by id.
 - The request limit, and the longest time span for one query. Another data type of the API allows 90 days.
 - Whether `delivered` of SMS is delivery to the handset.
 - Whether delivered, pending and failed add up to the recipients.
@@ -454,6 +446,7 @@ mod simulated {
                 attempted: "totalRecipients",
                 deliveries: "delivered",
                 page_size: 200,
+                by_offset: true,
                 open_ended: true,
                 ..Listing::default()
             }
@@ -756,16 +749,6 @@ mod tests {
         source.take(&begin(source), &Answer::of(status, body))
     }
 
-    fn campaigns(page: &Page) -> Vec<&Campaign> {
-        let found = page.found.iter();
-        found
-            .map(|found| match found {
-                Found::Campaign(campaign) => campaign,
-                Found::Counts(..) => panic!("counts"),
-            })
-            .collect()
-    }
-
     fn translate(json: &str) -> (Option<Campaign>, String) {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
@@ -801,7 +784,6 @@ mod tests {
             ("startAt", "2022-11-01T12:00:00.000Z"),
             ("endAt", "2022-11-09T12:00:00.000Z"),
             ("limit", "200"),
-            ("offset", "0"),
         ];
         assert_eq!(
             ask.query,
@@ -817,18 +799,10 @@ mod tests {
             let items = items.collect::<Vec<_>>().join(",");
             format!(r#"{{"code":200,"result":[{items}]}}"#)
         };
-        let page = take(&source, 200, &body(LIMIT)).unwrap();
-        let next = &page.then[0];
-        assert_eq!(next.offset, LIMIT);
-        assert!(next.query.contains(&("offset", LIMIT.to_string())));
-        assert_eq!(next.query[..4], begin(&source).query[..4]);
-        assert_eq!(page.mark.as_deref(), Some("0"));
-        assert!(
-            take(&source, 200, &body(LIMIT - 1))
-                .unwrap()
-                .then
-                .is_empty()
-        );
+        for (items, more) in [(LIMIT, true), (LIMIT - 1, false)] {
+            let page = take(&source, 200, &body(items)).unwrap();
+            assert_eq!(page.more, more, "{items}");
+        }
     }
 
     #[test]
@@ -838,10 +812,7 @@ mod tests {
             {"id":"b","channel":"sms"},{"id":"c","channel":"viber"}]}"#;
         let page = take(&source, 200, body).unwrap();
         assert_eq!(page.items, 3);
-        let ids: Vec<_> = campaigns(&page)
-            .iter()
-            .map(|found| found.id.as_str())
-            .collect();
+        let ids: Vec<_> = page.campaigns().map(|found| found.id.as_str()).collect();
         assert_eq!(ids, ["b", "c"]);
     }
 
@@ -889,7 +860,7 @@ mod tests {
         assert_eq!(problems, "channel (1 times)");
         let page = r#"{"code":200,"result":[{"id":"c3"},{"id":"c5","sender":"+852"}]}"#;
         let page = take(&source("1", &[Channel::Sms]), 200, page).unwrap();
-        let campaigns = campaigns(&page);
+        let campaigns: Vec<_> = page.campaigns().collect();
         assert_eq!(campaigns.len(), 2);
         assert!(
             campaigns
@@ -963,8 +934,7 @@ mod tests {
             (500, r#"{"code":200,"result":[]}"#, Reason::Server),
             (200, r#"{"result":[]}"#, Reason::Decode),
             (200, r#"{"code":null,"result":[]}"#, Reason::Decode),
-            (200, r#"{"code":200}"#, Reason::Decode),
-            (200, r#"{"code":200,"result":null}"#, Reason::Decode),
+            (200, r#"{"code":200,"result":{}}"#, Reason::Decode),
             (200, "[200,[]]", Reason::Decode),
             (200, "", Reason::Decode),
         ] {

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{AccountFacts, Ask, Found, Page, Source};
+use super::source::{AccountFacts, Ask, Page, Source};
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio};
@@ -234,28 +234,33 @@ impl Source for ConstantContact {
             return Err(read_error(answer));
         }
         let list: List<'_> = answer.json()?;
-        let mut page = Page::of(list.bulk_sms_campaign_summaries.len())?;
-        let problems = &mut page.problems;
-        let mut campaigns = Vec::new();
-        for json in list.bulk_sms_campaign_summaries {
-            let item = lenient::item::<Item<'_>>(json, "bulk_sms_campaign_summaries", problems);
-            campaigns.extend(item.and_then(|item| self.campaign(item, problems)));
+        // of the members, one has to be there: nothing else tells the documented answer from another
+        if list.bulk_sms_campaign_summaries.is_left_out()
+            && list.aggregate_percents.is_none()
+            && list.links.is_none()
+        {
+            let message = "HTTP 200 without any documented member";
+            return Err(PollError::new(Reason::Decode, message));
         }
+        let field = "bulk_sms_campaign_summaries";
+        let mut page = Page::of(
+            ask,
+            list.bulk_sms_campaign_summaries,
+            field,
+            |item, problems| self.campaign(item, problems),
+        )?;
         let percents = list.aggregate_percents;
         let percents: Percents = percents
-            .and_then(|json| lenient::item(json, "aggregate_percents", problems))
+            .and_then(|json| lenient::item(json, "aggregate_percents", &mut page.problems))
             .unwrap_or_default();
-        // sums that lack a campaign cannot be compared with the percents
-        let is_whole = campaigns.len() == page.items;
-        page.account = self.compare(percents, &campaigns, is_whole, problems);
+        page.account = self.compare(percents, &mut page);
         let next = list.links.and_then(|links| links.next);
         let next = next.and_then(|link| link.href);
         let next = next.filter(|href| !href.is_empty());
         // "for all campaigns on the current results page", and nothing of an empty one
-        if ask.offset > 0 || next.is_some() || campaigns.is_empty() {
+        if ask.offset > 0 || next.is_some() || page.found.is_empty() {
             page.account.reported_ratios.clear();
         }
-        page.found = campaigns.into_iter().map(Found::Campaign).collect();
         if let Some(href) = next {
             let offset = ask.offset + page.items.max(1);
             page.then.push(Ask::link(&href, API_ROOT).at(offset));
@@ -267,13 +272,9 @@ impl Source for ConstantContact {
 
 impl ConstantContact {
     /// The percents as ratios, and those that contradict the counts.
-    fn compare(
-        &self,
-        percents: Percents,
-        campaigns: &[Campaign],
-        is_whole: bool,
-        problems: &mut Problems,
-    ) -> AccountFacts {
+    fn compare(&self, percents: Percents, page: &mut Page) -> AccountFacts {
+        // sums that lack a campaign cannot be compared with the percents
+        let is_whole = page.found.len() == page.items;
         let percents = [
             percents.deliver,
             percents.click,
@@ -282,17 +283,16 @@ impl ConstantContact {
         ];
         let mut facts = AccountFacts::default();
         for ((rate, (_, ratio)), percent) in self.rates.iter().zip(PERCENTS).zip(percents) {
-            let Some(percent) = percent.number("aggregate_percents", problems) else {
+            let Some(percent) = percent.number("aggregate_percents", &mut page.problems) else {
                 continue;
             };
             facts
                 .reported_ratios
                 .push((Arc::clone(rate), percent / 100.0));
-            let is_comparable = is_whole
-                && campaigns
-                    .iter()
-                    .all(|campaign| ratio.parts(campaign).is_some());
-            let own = ratio.of(campaigns).filter(|_| is_comparable);
+            let mut campaigns = page.campaigns();
+            let is_comparable =
+                is_whole && campaigns.all(|campaign| ratio.parts(campaign).is_some());
+            let own = ratio.of(page.campaigns()).filter(|_| is_comparable);
             if own.is_some_and(|own| (own * 100.0 - percent).abs() > PERCENT_TOLERANCE) {
                 facts.mismatches.push(Arc::clone(rate));
             }
@@ -334,8 +334,8 @@ impl ConstantContact {
 
 #[derive(Deserialize)]
 struct List<'a> {
-    #[serde(borrow)]
-    bulk_sms_campaign_summaries: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    bulk_sms_campaign_summaries: lenient::List<'a>,
     #[serde(borrow, default)]
     aggregate_percents: Option<&'a RawValue>,
     #[serde(default, rename = "_links")]
@@ -893,16 +893,6 @@ mod tests {
         read_page(200, body).unwrap()
     }
 
-    fn campaigns(page: &Page) -> Vec<&Campaign> {
-        let found = page.found.iter();
-        found
-            .map(|found| match found {
-                Found::Campaign(campaign) => campaign,
-                Found::Counts(..) => panic!("counts"),
-            })
-            .collect()
-    }
-
     fn mismatches(page: &Page) -> Vec<&str> {
         page.account.mismatches.iter().map(|rate| &**rate).collect()
     }
@@ -920,7 +910,7 @@ mod tests {
     fn the_documented_example_loses_only_one_timestamp() {
         let body = include_str!("../../tests/fixtures/constant_contact.json");
         let page = read(body);
-        let found = campaigns(&page);
+        let found: Vec<_> = page.campaigns().collect();
         let [good, malformed] = found.as_slice() else {
             panic!("{page:?}")
         };
@@ -963,8 +953,14 @@ mod tests {
     fn opens_are_read_from_their_documented_place() {
         let item = r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#;
         let page = read(&body(item, "{}"));
-        assert_eq!(campaigns(&page)[0].counts.get(Count::Opens), Some(1));
-        assert_eq!(campaigns(&page)[0].counts.get(Count::Bounces), None);
+        assert_eq!(
+            page.campaigns().next().unwrap().counts.get(Count::Opens),
+            Some(1)
+        );
+        assert_eq!(
+            page.campaigns().next().unwrap().counts.get(Count::Bounces),
+            None
+        );
         assert!(page.problems.is_empty());
     }
 
@@ -1017,7 +1013,7 @@ mod tests {
     #[test]
     fn counts_of_the_wrong_type_do_not_lose_the_campaign() {
         let page = read(&body(r#"{"campaign_id":"b","unique_counts":"n/a"}"#, "{}"));
-        assert_eq!(campaigns(&page)[0].counts, Counts::default());
+        assert_eq!(page.campaigns().next().unwrap().counts, Counts::default());
         let page = read(&body(r#"{"campaign_id":"b","unique_counts":null}"#, "{}"));
         assert_eq!((page.found.len(), page.problems.is_empty()), (1, true));
     }
@@ -1043,8 +1039,19 @@ mod tests {
             let body = format!(r#"{{"bulk_sms_campaign_summaries":[],"_links":{links}}}"#);
             assert!(read(&body).then.is_empty(), "{links}");
         }
-        let body = r#"{"bulk_sms_campaign_summaries":[]}"#;
-        assert!(read(body).then.is_empty());
+    }
+
+    #[test]
+    fn an_empty_list_can_be_null_or_left_out_of_the_documented_answer() {
+        for members in [
+            r#""bulk_sms_campaign_summaries":[]"#,
+            r#""bulk_sms_campaign_summaries":null"#,
+            r#""_links":{}"#,
+            r#""aggregate_percents":{}"#,
+        ] {
+            let page = read(&format!("{{{members}}}"));
+            assert_eq!((page.items, page.then.len()), (0, 0), "{members}");
+        }
     }
 
     #[test]
@@ -1054,7 +1061,7 @@ mod tests {
             "null",
             "[]",
             "{}",
-            r#"{"bulk_sms_campaign_summaries":null}"#,
+            r#"{"message":"OK"}"#,
             r#"{"bulk_sms_campaign_summaries":{}}"#,
             r#"{"bulk_sms_campaign_summaries":[{]}"#,
             "<html></html>",

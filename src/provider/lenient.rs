@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::value::RawValue;
 
 use crate::campaign::counts::MAX_COUNT;
 use crate::redaction::PLACEHOLDER;
+use crate::upstream::json;
 
 /// The number of values that could not be read, by the field's name at the provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -127,12 +130,15 @@ impl Scalar {
     }
 
     /// An id, which no item may lack: text that is not empty, or a whole number. Two ids that repeat a
-    /// secret would be the same once it is redacted.
+    /// secret would be the same once it is redacted, and so would two with an invalid character.
     pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
             Self::Text(text) => {
-                Some(text).filter(|text| !text.trim().is_empty() && !text.contains(PLACEHOLDER))
+                let is_distinct = |text: &String| {
+                    !text.contains(PLACEHOLDER) && !text.contains(char::REPLACEMENT_CHARACTER)
+                };
+                Some(text).filter(|text| !text.trim().is_empty() && is_distinct(text))
             }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
@@ -181,19 +187,75 @@ pub fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
         .map(|time| time.to_utc())
 }
 
+/// The items of a list. A list that is `null` or left out is empty.
+///
+/// An object whose members are all numbered is a list too: PHP writes an array so if elements were
+/// removed from it. An empty array it writes as `[]`, so an empty object is not a list.
+#[derive(Debug, Default)]
+pub struct List<'a>(Option<Vec<&'a RawValue>>);
+
+impl<'a> List<'a> {
+    /// Whether the answer does not have the list's name.
+    pub const fn is_left_out(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The items.
+    pub fn items(self) -> Vec<&'a RawValue> {
+        self.0.unwrap_or_default()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(items)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some((name, item)) = list.next_entry::<Cow<'de, str>, _>()? {
+                    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+                        return Err(de::Error::invalid_type(Unexpected::Map, &self));
+                    }
+                    items.push(item);
+                }
+                if items.is_empty() {
+                    return Err(de::Error::invalid_type(Unexpected::Map, &self));
+                }
+                Ok(items)
+            }
+        }
+
+        let items = deserializer.deserialize_any(ListVisitor)?;
+        Ok(Self(Some(items)))
+    }
+}
+
 /// An item of a list. One that is not what the provider documents costs only itself.
 pub fn item<'a, T: Deserialize<'a>>(
     json: &'a RawValue,
     field: &'static str,
     problems: &mut Problems,
 ) -> Option<T> {
-    // serde would read a struct from an array, too
-    let item = json
-        .get()
-        .starts_with('{')
-        .then(|| serde_json::from_str(json.get()).ok())
-        .flatten();
-    noted(item, field, problems)
+    noted(json::object(json.get().as_bytes()).ok(), field, problems)
 }
 
 fn noted<T>(value: Option<T>, field: &'static str, problems: &mut Problems) -> Option<T> {
@@ -265,6 +327,8 @@ impl<'de> Deserialize<'de> for Scalar {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     fn read<T>(
@@ -355,8 +419,41 @@ mod tests {
             "1.5",
             "true",
             r#""1-[redacted]""#,
+            "\"1-\u{fffd}\"",
         ] {
             assert_eq!(id(json), (None, false), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_can_be_null_left_out_or_numbered() {
+        #[derive(Deserialize)]
+        struct Answer<'a> {
+            #[serde(borrow, default)]
+            list: List<'a>,
+        }
+        for (json, items) in [
+            ("{}", Some(vec![])),
+            (r#"{"list":null}"#, Some(vec![])),
+            (r#"{"list":[]}"#, Some(vec![])),
+            (r#"{"list":[{"a":1},2]}"#, Some(vec![r#"{"a":1}"#, "2"])),
+            (r#"{"list":{"0":1,"2":{}}}"#, Some(vec!["1", "{}"])),
+            (r#"{"list":{}}"#, None),
+            (r#"{"list":{"0":1,"error":2}}"#, None),
+            (r#"{"list":{"error":"no"}}"#, None),
+            (r#"{"list":false}"#, None),
+            (r#"{"list":""}"#, None),
+        ] {
+            let answer = serde_json::from_str::<Answer<'_>>(json).ok();
+            assert_eq!(
+                answer
+                    .as_ref()
+                    .is_some_and(|answer| answer.list.is_left_out()),
+                json == "{}"
+            );
+            let found = answer.map(|answer| answer.list.items());
+            let found = found.map(|items| items.into_iter().map(RawValue::get).collect::<Vec<_>>());
+            assert_eq!(found, items, "{json}");
         }
     }
 

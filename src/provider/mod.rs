@@ -6,15 +6,13 @@ mod cinnox;
 mod constant_contact;
 pub mod kind;
 pub mod lenient;
+pub mod overlap;
 pub mod read;
 mod smsup;
 pub mod source;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use reqwest::Url;
 
 use crate::campaign::Channel;
 use crate::campaign::pool::Campaigns;
@@ -28,7 +26,7 @@ use crate::upstream::auth::oauth::DeviceCode;
 use crate::upstream::auth::tokens::{self, Access};
 use crate::upstream::quota::Limits;
 use crate::upstream::session::Session;
-use crate::upstream::transport::Transport;
+use crate::upstream::transport::{Transport, is_private};
 use crate::upstream::{PollError, Reason};
 
 pub use kind::{Connection, Kind, Kinds, QuotaScope};
@@ -109,7 +107,7 @@ impl Provider {
     pub fn warnings(&self) -> Vec<String> {
         let base_url = &self.connection.base_url;
         let mut warnings = Vec::new();
-        if base_url.scheme() == "http" && !is_loopback(base_url) {
+        if !is_private(base_url) {
             warnings.push("base_url is http: the token travels unencrypted".to_owned());
         }
         warnings
@@ -193,17 +191,9 @@ impl Provider {
 
     /// The address that a link of an answer leads to, for fuzzing.
     #[cfg(fuzzing)]
-    pub fn linked(&self, href: &str, below: &'static str) -> Result<Url, PollError> {
+    pub fn linked(&self, href: &str, below: &'static str) -> Result<reqwest::Url, PollError> {
         read::url(&self.connection.base_url, &source::Ask::link(href, below))
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    // http and https addresses always have a host; an IPv6 one is in brackets
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address.parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Requests of the tests to simulated APIs.
@@ -231,25 +221,5 @@ mod simulation {
         let status = response.status().as_u16();
         let body = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_local_addresses_are_loopback() {
-        for (url, expected) in [
-            ("http://localhost:8080", true),
-            ("http://127.0.0.1", true),
-            ("http://127.9.9.9", true),
-            ("http://[::1]:80", true),
-            ("http://127.example.com", false),
-            ("http://localhost.example.com", false),
-            ("http://10.0.0.1", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(url).unwrap()), expected, "{url}");
-        }
     }
 }

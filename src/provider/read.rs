@@ -9,7 +9,8 @@ use tracing::debug;
 
 use super::kind::Connection;
 use super::lenient::Problems;
-use super::source::{AccountFacts, Ask, Found, Page, Target};
+use super::overlap::{LastPage, Paging};
+use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
 use crate::campaign::Campaign;
 use crate::campaign::counts::Counts;
 use crate::campaign::pool::{Campaigns, Pool};
@@ -100,11 +101,16 @@ impl Reading {
 /// The answer without any secret in use, which a provider can repeat anywhere: before it is read, since
 /// reading may cut or change it.
 fn redacted(answer: &Answer) -> Option<Answer> {
-    Some(Answer {
-        body: redaction::redact_answer(&answer.body)?.into(),
-        content_type: answer.content_type.clone(),
-        ..*answer
-    })
+    redaction::redact_answer(&answer.body).map(|body| answer.with_body(body))
+}
+
+/// What an answer means. One that is not strictly JSON costs only what cannot be repaired.
+fn take(source: &dyn Source, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    let redacted = redacted(answer);
+    redacted.as_ref().unwrap_or(answer).interpreted(
+        |answer| source.take(ask, answer),
+        |page| page.problems.is_empty(),
+    )
 }
 
 /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
@@ -142,14 +148,12 @@ async fn read_pages(
     let source = &*connection.source;
     let mut reading = Reading::after(known);
     let mut pages = Pages::default();
+    let mut last = LastPage::default();
     let mut asks = VecDeque::from(source.begin(window));
     while let Some(ask) = asks.pop_front() {
         let url = url(&connection.base_url, &ask)?;
-        let take = |answer: &Answer| match redacted(answer) {
-            Some(answer) => source.take(&ask, &answer),
-            None => source.take(&ask, answer),
-        };
-        let page = if let Some(field) = ask.optional {
+        let take = |answer: &Answer| take(source, &ask, answer);
+        let mut page = if let Some(field) = ask.optional {
             // costs neither the campaigns nor the time of a retry
             match session.get_once(&url, credential, take).await {
                 Ok(page) => page,
@@ -162,6 +166,15 @@ async fn read_pages(
         } else {
             session.get(&url, credential, take).await?
         };
+        if let Some(again) = last.step_back(&ask, &mut page)? {
+            debug!(
+                offset = ask.offset,
+                "the list moved; reading it again from {}", again.offset
+            );
+            asks.push_front(again);
+            continue;
+        }
+        page.then.extend(ask.after(&page));
         let mark = page.mark.clone();
         let (listed, details): (Vec<_>, Vec<_>) =
             page.then.iter().partition(|ask| ask.about.is_none());
@@ -187,8 +200,8 @@ pub fn read_answer(
 ) -> Result<Reading, PollError> {
     let mut reading = Reading::default();
     if let Some(ask) = connection.source.begin(window).first() {
-        let page = connection.source.take(ask, answer)?;
-        for next in &page.then {
+        let page = take(&*connection.source, ask, answer)?;
+        for next in page.then.iter().chain(&ask.after(&page)) {
             url(&connection.base_url, next)?;
         }
         reading.add(page);
@@ -205,6 +218,10 @@ pub fn url(base_url: &Url, ask: &Ask) -> Result<Url, PollError> {
     };
     if !ask.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&ask.query);
+    }
+    if let Some(Paging { parameter, .. }) = ask.paging {
+        let offset = ask.offset.to_string();
+        url.query_pairs_mut().append_pair(parameter, &offset);
     }
     Ok(url)
 }
@@ -266,7 +283,6 @@ impl Pages {
 mod tests {
     use super::*;
     use crate::provider::lenient::Scalar;
-    use crate::provider::source::Source;
 
     fn campaign(id: &str, name: &str) -> Campaign {
         Campaign {
@@ -347,7 +363,7 @@ mod tests {
         let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
         let answer = redacted(&Answer::of(200, ids)).unwrap();
         let page = Ids.take(&Ask::path("/"), &answer).unwrap();
-        assert_eq!(page.first_id().as_deref(), Some("7"));
+        assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
         assert_eq!(page.problems.to_string(), "id (3 times)");
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{AccountFacts, Ask, Found, Page, Source};
+use super::overlap::OVERLAP;
+use super::source::{AccountFacts, Ask, Page, Source};
 use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Status};
@@ -169,7 +169,7 @@ impl Source for Smsup {
     fn begin(&self, window: Window) -> Vec<Ask> {
         let date_start = window.start.with_timezone(&self.time_zone);
         let campaigns = Ask::path(CAMPAIGNS)
-            .with("start", "0")
+            .paged("start", LENGTH)
             .with("length", LENGTH.to_string())
             .with("date_start", date_start.format(DATE_FORMAT).to_string())
             // the oldest first: a campaign made during the read comes last and shifts no page
@@ -190,23 +190,16 @@ impl Smsup {
     fn read_campaigns(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         check_success(answer, None)?;
         let list: List<'_> = answer.json()?;
-        let mut page = Page::of(list.campaigns.len())?;
+        let mut page = Page::of(ask, list.campaigns, "campaigns", |item, problems| {
+            self.campaign(item, problems)
+        })?;
         let problems = &mut page.problems;
-        for json in list.campaigns {
-            let item = lenient::item::<Item>(json, "campaigns", problems);
-            let campaign = item.and_then(|item| self.campaign(item, problems));
-            page.found.extend(campaign.map(Found::Campaign));
-        }
         let total = list.total_records.count("totalRecords", problems);
         let display = list.total_display_records;
         let display = display.count("totalDisplayRecords", problems);
-        // more items than requested do not move the next page
         let received = ask.offset + page.items.min(LENGTH);
-        if !is_last(page.items, received, [total, display]) {
-            page.mark = page.first_id();
-            let next = ask.clone().replacing("start", received.to_string());
-            page.then.push(next.at(received));
-        }
+        let nothing_new = ask.offset > 0 && page.items <= OVERLAP;
+        page.more = !nothing_new && !is_last(page.items, received, [total, display]);
         Ok(page)
     }
 
@@ -296,8 +289,8 @@ struct Envelope {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List<'a> {
-    #[serde(borrow)]
-    campaigns: Vec<&'a RawValue>,
+    #[serde(borrow, default)]
+    campaigns: lenient::List<'a>,
     #[serde(default)]
     total_records: Scalar,
     #[serde(default)]
@@ -421,7 +414,7 @@ Any token of an account can list the account's other tokens with their values. G
 ## Limits
 
 - If you know your request limits, set `requests_per_second` and `requests_per_day`.
-- 1,000 campaigns per page. Every poll needs one more request, for the credits.
+- 1,000 campaigns per page, of which all but the first begin with the last campaign of the page before. Every poll needs one more request, for the credits.
 - The provider deletes campaigns after a retention period: 14 months by default, 26 at most.
 - Errors often come with HTTP 200 and a negative `status` in the body: -1 is reported as `auth`, -2 to -8 as `client`, -99 as `server`.
 
@@ -515,6 +508,7 @@ mod simulated {
                 deliveries: "delivered",
                 cost: Some("cost"),
                 page_size: 1_000,
+                by_offset: true,
                 total_of_all: true,
                 // the credits
                 other_requests: 1,
@@ -934,16 +928,6 @@ mod tests {
         source(Tz::Europe__Paris).take(&first_ask(), &Answer::of(status, body))
     }
 
-    fn campaigns(page: Page) -> Vec<Campaign> {
-        let found = page.found.into_iter();
-        found
-            .map(|found| match found {
-                Found::Campaign(campaign) => campaign,
-                Found::Counts(..) => panic!("counts"),
-            })
-            .collect()
-    }
-
     fn paris(text: &str) -> Option<String> {
         local_time(text, Tz::Europe__Paris).map(|time| time.to_rfc3339())
     }
@@ -952,9 +936,9 @@ mod tests {
     fn the_documented_example_is_read_completely() {
         let body = include_str!("../../tests/fixtures/smsup.json");
         let page = read_page(200, body).unwrap();
-        assert_eq!((page.items, page.then.len()), (2, 0));
+        assert_eq!((page.items, page.more), (2, false));
         assert_eq!(page.problems.to_string(), "");
-        let campaigns = campaigns(page);
+        let campaigns: Vec<_> = page.campaigns().collect();
         let [shoe, _] = campaigns.as_slice() else {
             panic!("{campaigns:?}")
         };
@@ -1100,34 +1084,32 @@ mod tests {
     fn totals_may_be_strings_or_missing() {
         for (text, goes_on) in [
             (r#""totalRecords":"9000","totalDisplayRecords":300"#, true),
-            (r#""totalDisplayRecords":1"#, false),
+            (r#""totalDisplayRecords":2"#, false),
             (r#""totalRecords":null"#, false),
         ] {
-            let body = format!(r#"{{"status":1,"campaigns":[{{"id":"1"}}],{text}}}"#);
+            let body = format!(r#"{{"status":1,"campaigns":[{{"id":"1"}},{{"id":"2"}}],{text}}}"#);
             let page = read_page(200, &body).unwrap();
-            assert_eq!(!page.then.is_empty(), goes_on, "{text}");
+            assert_eq!(page.more, goes_on, "{text}");
+        }
+        // nothing but the last campaign of the page before
+        let body = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":9000}"#;
+        for (offset, more) in [(0, true), (299, false)] {
+            let page = source(Tz::UTC).take(&first_ask().at(offset), &Answer::of(200, body));
+            assert_eq!(page.unwrap().more, more, "{offset}");
         }
     }
 
     #[test]
-    fn the_next_page_starts_where_the_previous_page_ends() {
-        let value = |ask: &Ask, name| {
-            let mut all = ask.query.iter().filter(|(own, _)| *own == name);
-            let (_, value) = all.next().unwrap();
-            assert_eq!(all.next(), None);
-            value.clone()
-        };
+    fn the_window_begins_in_the_accounts_time_zone() {
         let first = first_ask();
-        assert_eq!(
-            (value(&first, "start"), value(&first, "length")),
-            ("0".into(), "1000".into())
-        );
-        // a zone with the winter offset by now
-        assert_eq!(value(&first, "date_start"), "2024-10-27 02:30:00");
-        let body = r#"{"status":1,"campaigns":[{"id":"1"},{"id":"2"}],"totalRecords":9}"#;
-        let next = read_page(200, body).unwrap().then.remove(0);
-        assert_eq!((value(&next, "start").as_str(), next.offset), ("2", 2));
-        assert_eq!(value(&next, "date_start"), value(&first, "date_start"));
+        let expected = [
+            ("length", "1000"),
+            // the winter offset by now
+            ("date_start", "2024-10-27 02:30:00"),
+            ("sort", "id"),
+        ];
+        let expected = expected.map(|(name, value)| (name, value.to_owned()));
+        assert_eq!(first.query, expected);
     }
 
     #[test]
@@ -1176,8 +1158,7 @@ mod tests {
             (200, r#"{"error":"no status at all"}"#, Reason::Decode),
             (200, r#"{"status":0,"campaigns":[]}"#, Reason::Decode),
             (200, r#"{"status":"1","campaigns":[]}"#, Reason::Decode),
-            (200, r#"{"status":1}"#, Reason::Decode),
-            (200, r#"{"status":1,"campaigns":null}"#, Reason::Decode),
+            (200, r#"{"status":1,"campaigns":{}}"#, Reason::Decode),
             (200, "<?xml version=\"1.0\"?><response/>", Reason::Decode),
             (500, page, Reason::Server),
             (429, "", Reason::Throttled),

@@ -4,8 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use reqwest::Url;
+use serde::Deserialize;
 
-use super::lenient::Problems;
+use super::lenient::{self, List, Problems};
+use super::overlap::{OVERLAP, Paging};
 use crate::campaign::Campaign;
 use crate::campaign::counts::Counts;
 use crate::campaign::window::Window;
@@ -32,8 +34,10 @@ pub struct Ask {
     pub target: Target,
     /// The query, in addition to one in the target.
     pub query: Vec<(&'static str, String)>,
-    /// The number of items on earlier pages of the same list.
+    /// The number of items before this page of the list.
     pub offset: usize,
+    /// How the offset goes into the request, for a list that is paged by offset.
+    pub paging: Option<Paging>,
     /// The field that counts a problem if the request fails, for a part of the read that is optional.
     /// Without it, a failure fails the read.
     pub optional: Option<&'static str>,
@@ -73,6 +77,7 @@ impl Ask {
             target,
             query: Vec::new(),
             offset: 0,
+            paging: None,
             optional: None,
             about: None,
         }
@@ -85,11 +90,20 @@ impl Ask {
         self
     }
 
-    /// The request with a parameter in place of its earlier value.
+    /// The request for the first page of a list whose pages have up to `size` items and are selected by
+    /// an offset.
     #[must_use]
-    pub fn replacing(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.retain(|(own, _)| *own != name);
-        self.with(name, value)
+    pub const fn paged(mut self, parameter: &'static str, size: usize) -> Self {
+        self.paging = Some(Paging { parameter, size });
+        self
+    }
+
+    /// The request for the next page of a list that is paged by offset.
+    pub fn after(&self, page: &Page) -> Option<Self> {
+        let Paging { size, .. } = self.paging.filter(|_| page.more)?;
+        // more items than requested do not move the next page, and a page of one item has no overlap
+        let items = page.items.min(size).saturating_sub(OVERLAP).max(1);
+        Some(self.clone().at(self.offset + items))
     }
 
     /// The request for the page that begins at an item.
@@ -134,29 +148,63 @@ pub struct Page {
     pub account: AccountFacts,
     /// Values and items that could not be read.
     pub problems: Problems,
-    /// What no two pages of a list share, if pages follow: a link or the first id.
+    /// The id of each item, as far as it has one, of a list that is paged by offset.
+    pub ids: Vec<Option<String>>,
+    /// Whether another page follows, of a list that is paged by offset.
+    pub more: bool,
+    /// What no two pages of a list that is paged by links share, if pages follow: the link.
     pub mark: Option<String>,
     /// The requests that follow, before those that wait already.
     pub then: Vec<Ask>,
 }
 
 impl Page {
-    /// A page with this number of items, if that is no more than any good page has.
-    pub fn of(items: usize) -> Result<Self, PollError> {
+    /// Reads the items of an answer's list, if they are no more than any good page has. An item that is
+    /// not what the provider documents costs only itself.
+    pub fn of<'a, T: Deserialize<'a>>(
+        ask: &Ask,
+        list: List<'a>,
+        field: &'static str,
+        campaign: impl Fn(T, &mut Problems) -> Option<Campaign>,
+    ) -> Result<Self, PollError> {
+        let list = list.items();
+        let items = list.len();
         if items > MAX_PAGE_ITEMS {
             let message = format!("a page of {items} items, more than {MAX_PAGE_ITEMS}");
             return Err(PollError::new(Reason::TooLarge, message));
         }
-        Ok(Self {
+        let mut page = Self {
             items,
             ..Self::default()
-        })
+        };
+        // the page before counted theirs
+        let mut problems_again = Problems::default();
+        let again = if ask.paging.is_some() && ask.offset > 0 {
+            OVERLAP
+        } else {
+            0
+        };
+        for (index, json) in list.into_iter().enumerate() {
+            let problems = if index < again {
+                &mut problems_again
+            } else {
+                &mut page.problems
+            };
+            let item = lenient::item(json, field, problems);
+            let campaign = item.and_then(|item| campaign(item, problems));
+            if ask.paging.is_some() {
+                page.ids
+                    .push(campaign.as_ref().map(|found| found.id.clone()));
+            }
+            page.found.extend(campaign.map(Found::Campaign));
+        }
+        Ok(page)
     }
 
-    /// The id of the first campaign.
-    pub fn first_id(&self) -> Option<String> {
-        self.found.iter().find_map(|found| match found {
-            Found::Campaign(campaign) => Some(campaign.id.clone()),
+    /// The campaigns.
+    pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> + Clone {
+        self.found.iter().filter_map(|found| match found {
+            Found::Campaign(campaign) => Some(campaign),
             Found::Counts(..) => None,
         })
     }
@@ -188,9 +236,13 @@ mod tests {
 
     #[test]
     fn the_items_of_a_page_are_bounded() {
-        assert!(Page::of(MAX_PAGE_ITEMS).is_ok());
-        let error = Page::of(MAX_PAGE_ITEMS + 1).unwrap_err();
-        assert_eq!(error.reason, Reason::TooLarge);
+        for (items, is_good) in [(MAX_PAGE_ITEMS, true), (MAX_PAGE_ITEMS + 1, false)] {
+            let json = serde_json::json!(vec![0; items]).to_string();
+            let list = serde_json::from_str(&json).unwrap();
+            let page = Page::of(&Ask::path("/"), list, "f", |(), _| None);
+            let reason = page.err().map(|error| error.reason);
+            assert_eq!(reason, (!is_good).then_some(Reason::TooLarge));
+        }
     }
 
     #[test]

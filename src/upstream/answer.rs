@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{PollError, Reason};
+use super::{PollError, Reason, json};
 
 /// A complete answer.
 #[derive(Debug)]
@@ -42,11 +42,33 @@ impl Answer {
                 format!("HTTP {status}, not the documented JSON ({content_type}): {detail}"),
             )
         };
-        // serde would also read a struct from an array
-        if self.body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(fail("not an object".to_owned()));
+        json::object(&self.body).map_err(|error| fail(error.to_string()))
+    }
+
+    /// Interprets the answer. If that fails or gives something that is not `complete`, it interprets
+    /// the repaired body, if there is anything to repair.
+    pub fn interpreted<T>(
+        &self,
+        interpret: impl Fn(&Self) -> Result<T, PollError>,
+        complete: impl Fn(&T) -> bool,
+    ) -> Result<T, PollError> {
+        let strict = interpret(self);
+        if strict.as_ref().is_ok_and(complete) {
+            return strict;
         }
-        serde_json::from_slice(&self.body).map_err(|error| fail(error.to_string()))
+        match json::repaired(&self.body) {
+            Some(body) => interpret(&self.with_body(body)),
+            None => strict,
+        }
+    }
+
+    /// The answer with another body.
+    pub fn with_body(&self, body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            content_type: self.content_type.clone(),
+            ..*self
+        }
     }
 
     /// The error that the answer reports, with the provider's own `code`, if it has one, and the

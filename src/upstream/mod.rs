@@ -4,6 +4,7 @@ pub mod answer;
 pub mod applications;
 pub mod auth;
 pub mod error;
+pub mod json;
 pub mod quota;
 pub mod session;
 pub mod transport;

@@ -1,6 +1,7 @@
 //! Single requests: time limits, size limits of answers, and transport errors.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -60,6 +61,16 @@ pub fn endpoint(base_url: &Url, path: &str) -> Url {
     let mut url = base_url.clone();
     url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
     url
+}
+
+/// Whether nobody on the way can read what is exchanged with an address: `https`, or `http` within this
+/// machine.
+pub fn is_private(url: &Url) -> bool {
+    // http and https addresses always have a host; an IPv6 one is in brackets
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    url.scheme() == "https" || url.scheme() == "http" && (host == "localhost" || is_loopback)
 }
 
 impl Transport {
@@ -198,6 +209,24 @@ fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_encrypted_and_local_addresses_are_private() {
+        for (url, expected) in [
+            ("https://example.com", true),
+            ("http://localhost:8080", true),
+            ("http://127.0.0.1", true),
+            ("http://127.9.9.9", true),
+            ("http://[::1]:80", true),
+            ("http://127.example.com", false),
+            ("http://localhost.example.com", false),
+            ("http://10.0.0.1", false),
+            ("ftp://localhost", false),
+            ("javascript:alert(1)", false),
+        ] {
+            assert_eq!(is_private(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
 
     #[tokio::test]
     async fn answers_are_bounded_alone_and_together() {

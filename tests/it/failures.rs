@@ -54,6 +54,24 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
 }
 
 #[tokio::test]
+async fn invalid_utf8_costs_one_campaign_at_most() {
+    for (api, provider) in apis() {
+        let others = Campaign {
+            id: "8".to_owned(),
+            ..campaign()
+        };
+        let simulator = simulate(api, vec![campaign(), others]).await;
+        break_down(&simulator, Fault::InvalidUtf8);
+        let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+        let (status, metrics, log) = poll_once(&setup, &[]).await;
+        assert!(status.success(), "{provider}: {log}");
+        let campaigns =
+            Exported::of(&metrics, "one").of_channel("campaign_account_campaigns", "sms");
+        assert!(campaigns >= Some(1.0), "{provider}: {metrics}");
+    }
+}
+
+#[tokio::test]
 async fn data_is_served_after_failures_until_it_is_stale() {
     const STALE_AFTER: f64 = 20.0;
     let stale_after = format!("stale_after: {STALE_AFTER}s");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use campaign_exporter::campaign::counts::Count;
-use campaign_simulator::{Campaign, Channel, Counts, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
@@ -214,6 +214,41 @@ async fn campaigns_deleted_at_the_provider_disappear() {
     let sms = [r#"channel="sms""#];
     let campaigns = samples(&metrics, "campaign_account_campaigns", &sms);
     assert_eq!(campaigns, vec![2.0; all]);
+}
+
+#[tokio::test]
+async fn campaigns_deleted_between_two_pages_hide_no_others() {
+    for (api, provider) in apis() {
+        let listing = api.listing();
+        if !listing.by_offset {
+            continue;
+        }
+        let all = 2 * listing.page_size + 20;
+        for deleted in [1, 3, listing.page_size + 3] {
+            let simulator = simulate(api, Vec::new()).await;
+            simulator.update(|state| {
+                let numbers = 1..=all as u64;
+                let items =
+                    numbers.map(|number| api.item(state, Utc::now(), &campaign(number, 60)));
+                state.items = items.collect();
+                state.fault = Some(FaultPlan::once(Fault::Deletion { items: deleted }));
+            });
+            let metrics = polled(&simulator, &[]).await;
+            let exported = ids(&metrics);
+            for number in deleted + 1..=all {
+                let id = number.to_string();
+                assert!(
+                    exported.contains(&id.as_str()),
+                    "{provider} {deleted}: {id}"
+                );
+            }
+            // half a page again for each half that was deleted
+            let again = 2 * deleted / listing.page_size + 1;
+            let most = listing.requests(all) + again;
+            let requests = simulator.requests().len();
+            assert!(requests <= most, "{provider} {deleted}: {requests}");
+        }
+    }
 }
 
 #[tokio::test]

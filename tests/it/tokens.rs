@@ -1076,6 +1076,29 @@ async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     assert_eq!(server.token_requests().len(), 1);
 }
 
+#[tokio::test]
+async fn an_access_token_that_no_request_can_carry_is_refused_without_losing_the_refresh_token() {
+    let server = Scripted::start(|asked, before| {
+        let token = if before == 0 { r"a\nb" } else { "good" };
+        let body = if asked.is_for_tokens() {
+            format!(r#"{{"access_token":"{token}","refresh_token":"successor-{before}"}}"#)
+        } else {
+            NO_CAMPAIGNS.to_owned()
+        };
+        (200, body)
+    })
+    .await;
+    let home = Home::new();
+    let first = home.secret("refresh_token", "one", FIRST);
+    let yaml = config(&[renewed_at("one", &server.base_url(), "id", &[&first])]);
+    let daemon = home.start(&yaml).await;
+    let metrics = polled(&daemon, "one", 1.0).await;
+    let account = about(&metrics, "one");
+    assert_eq!((account.errors("decode"), account.all_errors()), (1.0, 1.0));
+    let asked = server.token_requests();
+    assert!(asked[1].body.contains("successor-0"), "{asked:?}");
+}
+
 /// Checks that no output contains a secret.
 fn assert_none_shown(secrets: &BTreeSet<String>, texts: &[String]) {
     for secret in secrets {

@@ -154,6 +154,11 @@ pub enum Fault {
         /// The number of places.
         by: usize,
     },
+    /// The correct answer, after which the first of the raw items are deleted.
+    Deletion {
+        /// The number of items.
+        items: usize,
+    },
     /// Status 302.
     Redirect {
         /// The value of the `Location` header.
@@ -249,8 +254,8 @@ impl Fault {
                     .for_each(|(item, other)| *item = other);
             })
             .respond(request),
-            // the state has already moved the items
-            Self::Moving { .. } => answer().respond(request),
+            // the state changes
+            Self::Moving { .. } | Self::Deletion { .. } => answer().respond(request),
             Self::Redirect { location } => Answer::text(302, "text/plain", String::new())
                 .with(LOCATION, location)
                 .respond(request),

@@ -111,6 +111,8 @@ pub struct Listing {
     pub cost: Option<&'static str>,
     /// The maximum number of items on a page.
     pub page_size: usize,
+    /// Whether pages are selected by an offset. Each then begins with the last item of the one before.
+    pub by_offset: bool,
     /// Whether only a page that is not full is known to be the last.
     pub open_ended: bool,
     /// Whether the reported total includes campaigns outside the window.
@@ -131,10 +133,13 @@ impl Listing {
 
     /// Returns the number of requests in a poll that reads this many campaigns.
     pub fn requests(&self, campaigns: usize) -> usize {
+        let overlap = usize::from(self.by_offset);
+        let campaigns = campaigns.saturating_sub(overlap);
+        let page_size = self.page_size - overlap;
         let pages = if self.open_ended {
-            campaigns / self.page_size + 1
+            campaigns / page_size + 1
         } else {
-            campaigns.div_ceil(self.page_size).max(1)
+            campaigns.div_ceil(page_size).max(1)
         };
         pages + self.other_requests
     }
@@ -314,9 +319,10 @@ fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) 
     // hold one lock throughout, so the request sees one state and no other request takes its fault
     state.send_modify(|state| {
         let fault = FaultPlan::next(server.plan(state));
-        let by = match fault {
-            Some(Fault::Moving { by }) => by,
-            _ => 0,
+        let (by, deleted) = match fault {
+            Some(Fault::Moving { by }) => (by, 0),
+            Some(Fault::Deletion { items }) => (0, items),
+            _ => (0, 0),
         };
         if by == 0 && matches!(server, Server::Api(_)) {
             state.shift = 0;
@@ -326,6 +332,7 @@ fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) 
             let mut answer = server.answer(state, now, &request);
             if answer.items().is_some() {
                 state.shift += by;
+                state.items.drain(..deleted.min(state.items.len()));
             }
             answer
         };

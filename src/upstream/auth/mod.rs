@@ -119,7 +119,10 @@ impl Credential {
         let secret = self.secret.expose_secret();
         let request = client.get(url.clone());
         Ok(match &self.place {
-            Place::Bearer => request.bearer_auth(secret),
+            Place::Bearer => request.header(
+                AUTHORIZATION,
+                header_value(&format!("Bearer {secret}"), "token")?,
+            ),
             Place::Basic(user) => request.header(AUTHORIZATION, basic(user, secret, "password")?),
             Place::Header(name) => request.header(name, header_value(secret, "token")?),
             Place::Query(name) => {

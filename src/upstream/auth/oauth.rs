@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::basic;
 use super::renewals::TOKEN_PERIOD;
-use crate::document::secret::SecretSource;
+use crate::document::secret::{SecretSource, is_printable};
 use crate::redaction;
 use crate::upstream::answer::{Answer, words};
 use crate::upstream::error::presentable;
-use crate::upstream::transport::{Transport, endpoint};
+use crate::upstream::transport::{Transport, endpoint, is_private};
 use crate::upstream::{PollError, Reason};
 
 /// Lifetime of a device code if the answer does not state it.
@@ -74,7 +74,8 @@ pub struct Registration {
 /// Tokens that the authorization server grants.
 #[derive(Debug)]
 pub(super) struct Grant {
-    pub(super) access_token: SecretString,
+    /// `None` if the answer has none that a request could carry.
+    pub(super) access_token: Option<SecretString>,
     pub(super) refresh_token: Option<SecretString>,
     pub(super) lifetime: Duration,
     /// When the tokens were requested. The lifetime begins between that and the answer.
@@ -180,7 +181,8 @@ impl Registration {
         show(&DeviceCode {
             address: address(&answer)?,
             code: text(&answer, "user_code")?,
-            complete_address: optional("verification_uri_complete"),
+            complete_address: optional("verification_uri_complete")
+                .filter(|uri| is_safe_to_open(uri)),
             lifetime,
         });
         self.poll_device(&client, &device_code, lifetime, interval)
@@ -245,17 +247,20 @@ impl Registration {
         asked_at: DateTime<Utc>,
         asked: Instant,
     ) -> Result<Grant, PollError> {
-        // an empty one is refused by the API, but its refresh token must not be lost
-        let access_token = answer.get("access_token").and_then(Value::as_str);
-        let access_token = access_token.ok_or_else(|| missing("access_token"))?;
-        let access_token = SecretString::from(access_token);
         let refresh_token = match answer.get("refresh_token") {
             None | Some(Value::Null) => None,
-            Some(Value::String(token)) => Some(token.as_str()).filter(|token| !token.is_empty()),
+            Some(Value::String(token)) if token.is_empty() => None,
+            Some(Value::String(token)) if is_printable(token) => Some(token.as_str().into()),
             Some(_) => return Err(missing("refresh_token")),
         };
-        let refresh_token = refresh_token.map(SecretString::from);
-        for token in refresh_token.iter().chain([&access_token]) {
+        let access_token = answer.get("access_token").and_then(Value::as_str);
+        let access_token = access_token.filter(|token| is_printable(token));
+        let access_token = access_token.map(SecretString::from);
+        // a refresh token must not be lost, whatever came with it
+        if access_token.is_none() && refresh_token.is_none() {
+            return Err(missing("access_token"));
+        }
+        for token in refresh_token.iter().chain(&access_token) {
             redaction::register(token);
         }
         let lifetime = answer.get("expires_in").and_then(seconds);
@@ -327,7 +332,7 @@ impl<'a> Client<'a> {
         let url = endpoint(auth_url, path);
         let answer = self.transport.post(url, headers, body).await;
         answer
-            .and_then(|answer| read(&answer))
+            .and_then(|answer| answer.interpreted(read, |_| true))
             .map_err(PollError::presentable)
     }
 }
@@ -341,7 +346,10 @@ fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
         return Ok(Err(OAuthError {
             error: error.to_owned(),
             description: value.get("error_description").and_then(words),
-            uri: value.get("error_uri").and_then(words),
+            uri: value
+                .get("error_uri")
+                .and_then(words)
+                .filter(|uri| is_safe_to_open(uri)),
         }));
     }
     if answer.status != 200 {
@@ -357,7 +365,7 @@ fn text(answer: &Value, name: &str) -> Result<String, PollError> {
     text.ok_or_else(|| missing(name))
 }
 
-fn missing(name: &str) -> PollError {
+pub(super) fn missing(name: &str) -> PollError {
     let message = format!("the authorization server's answer has no valid {name}");
     PollError::new(Reason::Decode, message)
 }
@@ -365,9 +373,13 @@ fn missing(name: &str) -> PollError {
 /// Where a person consents. Some servers use the name of an earlier draft.
 fn address(answer: &Value) -> Result<String, PollError> {
     let address = text(answer, "verification_uri").or_else(|_| text(answer, "verification_url"));
-    let address = address.map_err(|_| missing("verification_uri"))?;
-    Url::parse(&address).map_err(|_| missing("verification_uri"))?;
-    Ok(address)
+    let address = address.ok().filter(|address| is_safe_to_open(address));
+    address.ok_or_else(|| missing("verification_uri"))
+}
+
+/// Whether a person can be asked to open an address and sign in there.
+fn is_safe_to_open(address: &str) -> bool {
+    Url::parse(address).is_ok_and(|url| is_private(&url))
 }
 
 /// A duration of the device flow, at most [`MAX_DEVICE_SECONDS`].
@@ -421,6 +433,47 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn tokens_that_no_request_can_carry_are_refused() {
+        let grant = |answer| registration().grant(&answer, Utc::now(), Instant::now());
+        for token in [
+            json!(""),
+            json!(" "),
+            json!("a\nb"),
+            json!("é"),
+            json!(7),
+            json!(null),
+        ] {
+            let refused = grant(json!({"access_token": token})).unwrap_err();
+            assert_eq!(refused.reason, Reason::Decode, "{token}");
+            // what came with it is kept
+            let kept = grant(json!({"access_token": token, "refresh_token": "successor"}));
+            let kept = kept.unwrap();
+            assert!(
+                kept.access_token.is_none() && kept.refresh_token.is_some(),
+                "{token}"
+            );
+        }
+        let refused = grant(json!({"access_token": "a", "refresh_token": "b\u{fffd}"}));
+        assert_eq!(refused.unwrap_err().reason, Reason::Decode);
+    }
+
+    #[test]
+    fn only_addresses_that_are_safe_to_open_are_shown() {
+        for (uri, is_shown) in [
+            ("https://id.example/activate", true),
+            ("http://127.0.0.1:8080/activate", true),
+            ("http://id.example/activate", false),
+            ("javascript:alert(1)", false),
+            ("file:///etc/passwd", false),
+            ("id.example/activate", false),
+        ] {
+            let shown = address(&json!({"verification_uri": uri}));
+            assert_eq!(shown.is_ok(), is_shown, "{uri}");
+            assert_eq!(is_safe_to_open(uri), is_shown, "{uri}");
+        }
+    }
+
+    #[test]
     fn durations_of_the_device_flow_are_bounded() {
         let answer = json!({"interval": 7, "expires_in": u64::MAX});
         let seconds = |name| bounded(&answer, name, 9).as_secs();
@@ -438,13 +491,17 @@ pub(super) mod tests {
         };
         for (explanation, expected) in [
             (
-                r#""error_description":"old","error_uri":"u""#,
-                ": old (see u)",
+                r#""error_description":"old","error_uri":"https://e.example/u""#,
+                ": old (see https://e.example/u)",
+            ),
+            (
+                r#""error_description":"old","error_uri":"javascript:u""#,
+                ": old",
             ),
             (r#""error_description":{"en":"old"}"#, r#": {"en":"old"}"#),
             (
                 r#""error_description":["old"],"error_uri":["u"]"#,
-                r#": ["old"] (see ["u"])"#,
+                r#": ["old"]"#,
             ),
             (r#""error_description":7,"error_uri":false"#, ""),
             (r#""error_description":null,"error_uri":"""#, ""),

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 
 use super::Credential;
-use super::oauth::{DeviceCode, Grant, RefreshError, Registration};
+use super::oauth::{DeviceCode, Grant, RefreshError, Registration, missing};
 use super::renewals::Renewals;
 use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
@@ -195,7 +195,7 @@ impl StoredTokens {
         Self {
             // an answer without a refresh token leaves the used one valid
             refresh_token: grant.refresh_token.or_else(|| used.cloned()),
-            access_token: Some(grant.access_token),
+            access_token: grant.access_token,
             obtained: grant.asked_at,
             lifetime: grant.lifetime,
             configured,
@@ -288,10 +288,15 @@ impl Renewal {
     async fn token(&self) -> Result<Credential, PollError> {
         let mut memory = self.access.memory.lock().await;
         self.save_unsaved(&mut memory).await?;
-        let configured = read_configured(&self.registration).await;
+        let mut configured = read_configured(&self.registration, false).await;
         let spare = match self.state(&memory, &configured).await? {
             TokenState::Valid(token) => return Ok(token),
-            TokenState::Due(_, spare) => spare,
+            TokenState::Due(stored, spare) => {
+                if stored.is_none() && configured.is_err() {
+                    configured = read_configured(&self.registration, true).await;
+                }
+                spare
+            }
         };
         if let Some(error) = memory.pause().filter(|_| spare.is_none()) {
             return Err(error.clone());
@@ -387,11 +392,26 @@ impl Renewal {
                 configured: configured.clone(),
             });
             let instead_of = mark(proof.refresh_token.as_ref());
-            let granted = match self.save(proof, &lock).await {
+            let granted = match self.save(proof.clone(), &lock).await {
                 Ok(()) => self.refresh(&candidate, spare.is_none()).await,
                 Err(error) => Err(RefreshError::Other(error)),
             };
             match granted {
+                Ok(Grant {
+                    access_token: None,
+                    refresh_token,
+                    ..
+                }) => {
+                    // the refresh token is already the only valid one
+                    let tokens = StoredTokens {
+                        refresh_token,
+                        configured,
+                        ..proof
+                    };
+                    let unsaved = UnsavedTokens { tokens, instead_of };
+                    self.save_granted(memory, unsaved, &lock).await?;
+                    return put_off(memory, spare, missing("access_token"));
+                }
                 Ok(grant) => {
                     let asked = grant.asked;
                     let tokens = StoredTokens::of(grant, Some(&candidate), configured);
@@ -430,13 +450,23 @@ impl Renewal {
         memory.obtained = access_mark.map(|mark| (mark, asked));
         memory.pause = None;
         memory.complained = false;
+        self.save_granted(memory, granted, lock).await?;
+        debug!("tokens renewed");
+        tokens.token().ok_or_else(|| missing("access_token"))
+    }
+
+    /// Stores granted tokens. If that fails, they are kept for the next attempt.
+    async fn save_granted(
+        &self,
+        memory: &mut Memory,
+        granted: UnsavedTokens,
+        lock: &Arc<File>,
+    ) -> Result<(), PollError> {
+        let tokens = granted.tokens.clone();
         memory.unsaved = Some(granted);
-        let token = tokens.token();
         self.save(tokens, lock).await?;
         memory.unsaved = None;
-        debug!("tokens renewed");
-        let missing = || PollError::new(Reason::Decode, "the answer has no access_token");
-        token.ok_or_else(missing)
+        Ok(())
     }
 
     /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
@@ -579,11 +609,17 @@ fn is_new(configured: &ConfiguredToken, stored: Option<&StoredTokens>, memory: &
     })
 }
 
-async fn read_configured(registration: &Registration) -> ConfiguredToken {
+/// Reads the configured refresh token, `patiently` if there is no other. Its file can be gone for good
+/// once later tokens are stored.
+async fn read_configured(registration: &Registration, patiently: bool) -> ConfiguredToken {
     let Some(source) = &registration.refresh_token else {
         return Ok(None);
     };
-    let token = source.read().await;
+    let token = if patiently {
+        source.read().await
+    } else {
+        source.read_now().await
+    };
     token
         .map(Some)
         .map_err(|error| PollError::new(Reason::Auth, format!("refresh token: {error}")))
@@ -604,12 +640,15 @@ pub async fn authorize(
         .map_err(not_stored)?
         .and_then(|stored| stored.configured);
     // read before the consent, since the granted tokens take precedence over it
-    let configured = match read_configured(registration).await {
+    let configured = match read_configured(registration, before.is_none()).await {
         Ok(configured) => mark(configured.as_ref()),
         Err(_) if before.is_some() => before,
         Err(error) => return Err(error),
     };
     let grant = registration.authorize_device(transport, show).await?;
+    if grant.access_token.is_none() {
+        return Err(missing("access_token"));
+    }
     let stored = StoredTokens::of(grant, None, configured);
     let renewable = stored.refresh_token.is_some();
     let lock = store.lock(Kind::Tokens, &file, LOCK_PATIENCE);
@@ -635,6 +674,7 @@ fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use tempfile::TempDir;
@@ -693,6 +733,37 @@ mod tests {
         for secret in ["stored-access", "stored-refresh"] {
             assert_eq!(redaction::redact(secret), "[redacted]");
         }
+    }
+
+    #[tokio::test]
+    async fn an_unusable_access_token_costs_neither_the_old_one_nor_the_refresh_token_with_it() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let auth_url = format!("http://{}", server.local_addr().unwrap());
+        let answers = std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            stream.read(&mut [0; 4096]).unwrap();
+            let body = r#"{"access_token":"","refresh_token":"successor"}"#;
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+        });
+        let stored = Stored::new(Registration {
+            auth_url: auth_url.parse().unwrap(),
+            ..registration()
+        });
+        let stored = stored.await;
+        assert_eq!(stored.token(50, 60).await.unwrap(), "stored-access");
+        answers.join().unwrap();
+        let name = file("a", &stored.registration);
+        let store = stored.access.store.as_ref().unwrap();
+        let tokens = store.load::<StoredTokens>(Kind::Tokens, &name).await;
+        let tokens = tokens.unwrap().unwrap();
+        let secrets = [tokens.refresh_token, tokens.access_token];
+        let secrets = secrets.map(|secret| secret.unwrap().expose_secret().to_owned());
+        assert_eq!(secrets, ["successor", "stored-access"]);
     }
 
     #[tokio::test]

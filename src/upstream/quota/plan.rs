@@ -217,8 +217,8 @@ pub(super) mod tests {
         // each poll reads 3 days and 3 hours of 30 days of campaigns
         for (campaigns, pages) in [
             ("100", [(2.0, 1.0), (1.0, 1.0), (1.0, 1.0)]),
-            ("1,000", [(20.0, 3.0), (5.0, 1.0), (1.0, 1.0)]),
-            ("10,000", [(200.0, 21.0), (50.0, 6.0), (10.0, 2.0)]),
+            ("1,000", [(20.0, 3.0), (6.0, 1.0), (1.0, 1.0)]),
+            ("10,000", [(200.0, 21.0), (51.0, 6.0), (11.0, 2.0)]),
         ] {
             let mut cells = row(campaigns).split('|').skip(2);
             for (full_requests, recent_requests) in pages {

@@ -1,0 +1,154 @@
+//! Lists that are paged by offset, and campaigns that are deleted while one is read.
+//!
+//! A deleted campaign moves those behind it forward, so the next page would begin too late and hide as
+//! many. Each page therefore begins with the last item of the page before. As long as the provider
+//! keeps the order, a page with any item of the page before it misses nothing in between, whatever was
+//! added or deleted. This is certain, other than a total, which an addition hides, or a second look at
+//! the first page; and it is cheapest: one item a page, and no request unless a page lacks that item.
+//! Then the read goes back.
+
+use std::collections::HashSet;
+
+use super::source::{Ask, Page};
+use crate::upstream::{PollError, Reason};
+
+/// Items of the page before that a page begins with.
+pub const OVERLAP: usize = 1;
+
+/// How often one read goes back. Deletions at this rate are not people's: the order is not kept.
+const MAX_STEPS_BACK: usize = 10;
+
+/// How an offset goes into a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// The parameter that has the offset.
+    pub parameter: &'static str,
+    /// The largest number of items on a page.
+    pub size: usize,
+}
+
+/// The last page of a list that is paged by offset.
+#[derive(Default)]
+pub(super) struct LastPage {
+    ids: Vec<Option<String>>,
+    steps_back: usize,
+}
+
+impl LastPage {
+    /// The request in place of the one that gave this page, if items between it and the last page may
+    /// be missing; an error if that happens again and again, or if the pages are the same.
+    pub(super) fn step_back(
+        &mut self,
+        ask: &Ask,
+        page: &mut Page,
+    ) -> Result<Option<Ask>, PollError> {
+        let Some(Paging { size, .. }) = ask.paging else {
+            return Ok(None);
+        };
+        let ids = std::mem::take(&mut page.ids);
+        let last = std::mem::replace(&mut self.ids, ids);
+        if ask.offset == 0 {
+            return Ok(None);
+        }
+        let has_overlap = last.len() > OVERLAP;
+        let fail = |message: &str| Err(PollError::new(Reason::Pagination, message));
+        let known: HashSet<&String> = last.iter().flatten().collect();
+        let is_torn = match (last.last(), self.ids.first()) {
+            (_, None) => has_overlap,
+            (Some(Some(_)), Some(Some(_))) if has_overlap => {
+                !self.ids.iter().flatten().any(|id| known.contains(id))
+            }
+            // an item without an id has nothing to compare
+            _ => false,
+        };
+        if is_torn {
+            if self.steps_back == MAX_STEPS_BACK {
+                return fail("the list moves while it is read");
+            }
+            self.steps_back += 1;
+            self.ids = last;
+            // half a page, so that the pages have to have another item in common
+            return Ok(Some(ask.clone().at(ask.offset.saturating_sub(size / 2))));
+        }
+        let first = self.ids.first().filter(|id| id.is_some());
+        if first.is_some() && first == last.first() {
+            return fail("a page repeats the one before");
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: usize = 4;
+
+    /// A page of items with another to follow, each an id or, for a dash, without one.
+    fn page(ids: &str) -> Page {
+        let ids = ids.chars().map(|id| (id != '-').then(|| id.to_string()));
+        let ids: Vec<_> = ids.collect();
+        Page {
+            items: ids.len(),
+            more: true,
+            ids,
+            ..Page::default()
+        }
+    }
+
+    /// The offsets that a list is read at whose pages are these, or the reason of the failure.
+    fn offsets(pages: &[&str]) -> Result<Vec<usize>, Reason> {
+        let mut last = LastPage::default();
+        let mut next = Some(Ask::path("/").paged("offset", SIZE));
+        let mut offsets = Vec::new();
+        for ids in pages {
+            let ask = next.take().unwrap();
+            offsets.push(ask.offset);
+            let mut page = page(ids);
+            let again = last.step_back(&ask, &mut page);
+            next = again
+                .map_err(|error| error.reason)?
+                .or_else(|| ask.after(&page));
+        }
+        Ok(offsets)
+    }
+
+    #[test]
+    fn a_page_without_any_item_of_the_one_before_is_a_step_back() {
+        for (pages, expected) in [
+            (&["abc"][..], &[0][..]),
+            (&["abcd", "defg", "gh"], &[0, 3, 6]),
+            // one deleted, which nothing tells from two
+            (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4]),
+            // more than half a page
+            (
+                &["abcd", "defg", "mn", "klmn", "ghij", "jklm", "mn"],
+                &[0, 3, 6, 4, 2, 5, 8],
+            ),
+            (&["abcd", "", "cd"], &[0, 3, 1]),
+            (&["a", ""], &[0, 1]),
+            (&["a", "b", ""], &[0, 1, 2]),
+            // added, or in another order
+            (&["abcd", "bcde", "efg"], &[0, 3, 6]),
+            (&["abcd", "fged", "dh"], &[0, 3, 6]),
+            // nothing to compare
+            (&["abc-", "efgh", "-ij"], &[0, 3, 6]),
+            (&["----", "----", "-"], &[0, 3, 6]),
+        ] {
+            assert_eq!(offsets(pages).unwrap(), expected, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_never_stops_moving_or_repeats_itself_fails() {
+        assert_eq!(offsets(&["abcd", "abcd"]), Err(Reason::Pagination));
+        let mut last = LastPage::default();
+        let first = Ask::path("/").paged("offset", SIZE);
+        last.step_back(&first, &mut page("abcd")).unwrap();
+        let mut moved = || last.step_back(&first.clone().at(9), &mut page("wxyz"));
+        for _ in 0..MAX_STEPS_BACK {
+            assert_eq!(moved().unwrap().unwrap().offset, 7);
+        }
+        assert_eq!(moved().unwrap_err().reason, Reason::Pagination);
+    }
+}

@@ -1,0 +1,208 @@
+//! JSON of providers that is not strictly valid, or has two members of one name.
+
+use std::collections::HashMap;
+
+use serde::de::value::MapDeserializer;
+use serde::de::{Deserialize, Error};
+use serde_json::value::RawValue;
+
+/// A JSON object of a type. If two members have the same name, the later one counts, as it does for
+/// most parsers.
+pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    // serde would also read a struct from an array
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::custom("not an object"));
+    }
+    serde_json::from_slice(json).or_else(|error| {
+        let members: Result<HashMap<String, &RawValue>, _> = serde_json::from_slice(json);
+        let members = members.into_iter().flatten();
+        T::deserialize(MapDeserializer::new(members)).map_err(|_: serde_json::Error| error)
+    })
+}
+
+/// A body with everything replaced that JSON forbids but that has only one plausible meaning; `None`
+/// if there is nothing to replace. It is at most three times as long.
+///
+/// Invalid UTF-8 and lone surrogates become U+FFFD. Control characters in strings are escaped or become
+/// spaces, as do byte order marks and foreign white space between values. Numbers that no number type
+/// can hold, such as `NaN` and `1e400`, become `false`, which is invalid for every field that is read,
+/// and counted there.
+pub fn repaired(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let mut rest = &*text;
+    let mut json = String::with_capacity(rest.len());
+    let mut in_string = false;
+    while let Some(first) = rest.chars().next() {
+        in_string ^= first == '"';
+        let (length, replacement) = if in_string {
+            in_text(rest, first)
+        } else {
+            between(rest, first)
+        };
+        let (token, after) = rest.split_at_checked(length)?;
+        json.push_str(replacement.unwrap_or(token));
+        rest = after;
+    }
+    (json.as_bytes() != body).then_some(json)
+}
+
+/// The length of what a string goes on with, and its replacement.
+fn in_text(rest: &str, first: char) -> (usize, Option<&'static str>) {
+    match first {
+        '\\' => match unit(rest) {
+            Some(0xd800..=0xdbff)
+                if matches!(rest.get(6..).and_then(unit), Some(0xdc00..=0xdfff)) =>
+            {
+                (12, None)
+            }
+            Some(0xd800..=0xdfff) => (6, Some(r"\ufffd")),
+            _ => (1 + rest.chars().nth(1).map_or(0, char::len_utf8), None),
+        },
+        '\n' => (1, Some(r"\n")),
+        '\r' => (1, Some(r"\r")),
+        '\t' => (1, Some(r"\t")),
+        '\0'..' ' => (1, Some(" ")),
+        _ => (first.len_utf8(), None),
+    }
+}
+
+/// The UTF-16 code unit that `\uXXXX` stands for.
+fn unit(escape: &str) -> Option<u16> {
+    let digits = escape.strip_prefix(r"\u")?.get(..4)?;
+    // the parser accepts a sign
+    let digits = Some(digits).filter(|digits| !digits.starts_with('+'));
+    u16::from_str_radix(digits?, 16).ok()
+}
+
+/// The length of what goes on outside strings, and its replacement.
+fn between(rest: &str, first: char) -> (usize, Option<&'static str>) {
+    match first {
+        ' ' | '\t' | '\n' | '\r' => (1, None),
+        '\u{feff}' => (first.len_utf8(), Some(" ")),
+        '-' | '+' | '.' | '0'..='9' | 'a'..='z' | 'A'..='Z' => {
+            let is_part = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
+            let length = rest.find(|char| !is_part(char)).unwrap_or(rest.len());
+            let number = rest.get(..length).and_then(|word| word.parse::<f64>().ok());
+            let is_infinite = number.is_some_and(|number| !number.is_finite());
+            (length, is_infinite.then_some("false"))
+        }
+        _ if first.is_whitespace() || first.is_control() => (first.len_utf8(), Some(" ")),
+        _ => (first.len_utf8(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn what_json_forbids_is_repaired_if_it_means_one_thing() {
+        for (body, meaning) in [
+            (&b"\xef\xbb\xbf{\"a\":1}"[..], json!({"a": 1})),
+            (b"\0\x0b {\"a\":\xc2\xa01}\0", json!({"a": 1})),
+            (b"{\"a\":\"caf\xe9\"}", json!({"a": "caf\u{fffd}"})),
+            (b"{\"a\":\"x\ny\tz\r\x07\"}", json!({"a": "x\ny\tz\r "})),
+            (br#"{"a":"x\ud83d"}"#, json!({"a": "x\u{fffd}"})),
+            (
+                br#"{"a":"\ude00\ud83d\ude00\ud83d\n"}"#,
+                json!({"a": "\u{fffd}😀\u{fffd}\n"}),
+            ),
+            (
+                br#"{"a":"\\ud83d \" NaN 1e400","b":NaN}"#,
+                json!({"a": "\\ud83d \" NaN 1e400", "b": false}),
+            ),
+            (
+                b"[NaN,-Infinity,Infinity,1e400,-1e400]",
+                json!([false, false, false, false, false]),
+            ),
+        ] {
+            let json = repaired(body).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Value>(&json).unwrap(),
+                meaning,
+                "{json}"
+            );
+        }
+        let digits = "9".repeat(400);
+        assert_eq!(repaired(digits.as_bytes()).as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn nothing_else_is_repaired() {
+        for body in [
+            "",
+            "{",
+            "<html>",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "\"",
+            "\"\\",
+            "\\ud83d",
+            "99999999999999999999",
+            "1e40000000000000000x",
+            "\"\\u+123\"",
+        ] {
+            assert_eq!(repaired(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_members_of_one_name_counts() {
+        #[derive(Deserialize)]
+        struct Members<'a> {
+            number: u8,
+            #[serde(borrow)]
+            raw: &'a RawValue,
+        }
+        let read = |json: &'static str| object::<Members<'_>>(json.as_bytes());
+        let members = read(r#" {"number":1,"raw":[1],"number":2,"raw":[2]}"#).unwrap();
+        assert_eq!((members.number, members.raw.get()), (2, "[2]"));
+        for json in [
+            "[1,2]",
+            "7",
+            "",
+            r#"{"number":1,"number":2}"#,
+            r#"{"number":1,"number":2"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+                prop::collection::hash_map(".*", inner, 0..8)
+                    .prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn valid_json_is_unchanged(value in any_json()) {
+            for json in [value.to_string(), format!("{value:#}")] {
+                prop_assert_eq!(repaired(json.as_bytes()), None);
+            }
+        }
+
+        #[test]
+        fn repairing_is_bounded_and_final(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(json) = repaired(&body) {
+                prop_assert!(json.len() <= 3 * body.len().max(2));
+                prop_assert_eq!(repaired(json.as_bytes()), None);
+            }
+        }
+    }
+}
