@@ -172,11 +172,13 @@ mod tests {
             }
             let source = SecretSource::File(path.clone());
             assert!(source.read_now().await.is_err());
-            let read = tokio::spawn(async move { source.read().await });
-            // the first look is on another thread, and may come after this
-            tokio::task::yield_now().await;
-            std::fs::write(&path, "replaced").unwrap();
-            assert_eq!(read.await.unwrap().unwrap().expose_secret(), "replaced");
+            // the first look is on another thread, and may come after the replacement
+            let (read, written) = tokio::join!(source.read(), async {
+                tokio::task::yield_now().await;
+                std::fs::write(&path, "replaced")
+            });
+            written.unwrap();
+            assert_eq!(read.unwrap().expose_secret(), "replaced");
         }
     }
 
