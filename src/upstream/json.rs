@@ -14,9 +14,9 @@ pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
         return Err(Error::custom("not an object"));
     }
     serde_json::from_slice(json).or_else(|error| {
-        let members: Result<HashMap<String, &RawValue>, _> = serde_json::from_slice(json);
-        let members = members.into_iter().flatten();
-        T::deserialize(MapDeserializer::new(members)).map_err(|_: serde_json::Error| error)
+        let members = serde_json::from_slice::<HashMap<String, &RawValue>>(json);
+        let members = MapDeserializer::new(members?.into_iter());
+        T::deserialize(members).map_err(|_: serde_json::Error| error)
     })
 }
 
@@ -161,6 +161,7 @@ mod tests {
         let read = |json: &'static str| object::<Members<'_>>(json.as_bytes());
         let members = read(r#" {"number":1,"raw":[1],"number":2,"raw":[2]}"#).unwrap();
         assert_eq!((members.number, members.raw.get()), (2, "[2]"));
+        assert!(object::<HashMap<String, u8>>(b"{\"a\":1").is_err());
         for json in [
             "[1,2]",
             "7",
