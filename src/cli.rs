@@ -41,6 +41,7 @@ pub struct Cli {
 
 /// Options of all commands.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub struct Options {
     /// Configuration file.
     #[arg(
@@ -52,7 +53,8 @@ pub struct Options {
     )]
     pub config_file: PathBuf,
 
-    /// Check the configuration file and the web configuration file, then exit.
+    /// Check the configuration file, the secrets that it names, and the web configuration file, then
+    /// exit.
     #[arg(
         long = "config.check",
         env = "CAMPAIGN_EXPORTER_CONFIG_CHECK",
@@ -60,6 +62,11 @@ pub struct Options {
         value_parser = FalseyValueParser::new()
     )]
     pub config_check: bool,
+
+    /// With --config.check, also ask the provider of each account for its recent campaigns; exit code 1
+    /// if one cannot be read.
+    #[arg(long, requires = "config_check")]
+    pub probe: bool,
 
     /// Address to listen on; all addresses if the host is omitted. Can be repeated; separate several
     /// addresses in the environment variable with commas.

@@ -10,7 +10,7 @@ use campaign_exporter::cli::{Cli, Command, Options};
 #[cfg(feature = "demo")]
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
-use campaign_exporter::commands::{authorize, daemon, poll};
+use campaign_exporter::commands::{authorize, check, daemon, poll};
 use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
@@ -95,7 +95,7 @@ async fn run(
             unless_stopped(
                 &mut signals,
                 ExitCode::from,
-                async move { check(&loaded).await },
+                check(loaded, options.probe, telemetry),
             )
             .await
         }
@@ -155,15 +155,32 @@ fn stopped_in_order(_: u8) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Checks both configurations.
-async fn check(options: &daemon::Options) -> Result<(), ExitCode> {
-    let config = load_config(options).await?;
-    load_web_config(options).await?;
+/// Checks both configurations and the secrets; asks the providers, too, if `probe` is set.
+async fn check(
+    options: daemon::Options,
+    probe: bool,
+    telemetry: Telemetry,
+) -> Result<(), ExitCode> {
+    let config = load_config(&options).await?;
+    load_web_config(&options).await?;
+    check::secrets(&config, &options.config_file).await;
     info!(
         accounts = config.accounts.len(),
         "the configuration is valid"
     );
-    Ok(())
+    if !probe {
+        return Ok(());
+    }
+    let flags = options.flags();
+    let store = match options.storage {
+        Some(storage) => Some(share(storage).await?),
+        None => None,
+    };
+    match check::probe(config.accounts, client()?, store, flags, &telemetry).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ExitCode::from(FAILED)),
+        Err(error) => Err(fail(error)),
+    }
 }
 
 /// Refuses flags that make no sense with the demo.

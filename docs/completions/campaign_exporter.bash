@@ -32,7 +32,7 @@ _campaign_exporter() {
 
     case "${cmd}" in
         campaign_exporter)
-            opts="-h -V --config.file --config.check --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize poll"
+            opts="-h -V --config.file --config.check --probe --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize poll"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -29,7 +29,8 @@ warn\t'Problems that need attention'
 error\t'Errors that stop the program or prevent what was requested'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file and the web configuration file, then exit'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file, the secrets that it names, and the web configuration file, then exit'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l probe -d 'With --config.check, also ask the provider of each account for its recent campaigns; exit code 1 if one cannot be read'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod authorize;
+pub mod check;
 pub mod daemon;
 #[cfg(feature = "demo")]
 pub mod demo;

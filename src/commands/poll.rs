@@ -14,6 +14,7 @@ use crate::exposition::families;
 use crate::exposition::format::{Format, Writer};
 use crate::polling::poller::{Outcome, Poller, Progress};
 use crate::polling::restore::connect;
+use crate::polling::turn::{Scope, Turn};
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
@@ -38,7 +39,14 @@ pub async fn poll(
     snapshot.apply(Change::Configured(configured.collect()));
     let mut applications = Applications::new(store.clone(), flags);
     configure_quotas(&mut applications, &accounts).await;
-    let mut polls = start(accounts, &client, store.as_ref(), &applications, telemetry)?;
+    let mut polls = start(
+        accounts,
+        Scope::Full,
+        &client,
+        store.as_ref(),
+        &applications,
+        telemetry,
+    )?;
 
     let mut all_succeeded = true;
     while let Some(ended) = polls.join_next().await {
@@ -56,8 +64,9 @@ pub async fn poll(
 }
 
 /// Starts a poll of each account.
-fn start(
+pub(super) fn start(
     accounts: Vec<Account>,
+    scope: Scope,
     client: &reqwest::Client,
     store: Option<&Arc<Store>>,
     applications: &Applications,
@@ -78,7 +87,10 @@ fn start(
         };
         let span = poller.span();
         let poll = async move {
-            let turn = poller.turn().await;
+            let turn = match scope {
+                Scope::Full => poller.turn().await,
+                Scope::Recent => Turn::recent(),
+            };
             let outcome = poller.poll(turn).await;
             (poller, outcome)
         };

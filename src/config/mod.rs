@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::config::sharding::Shard;
 use crate::document::keys::{Key, Takes, Values};
 use crate::document::reading;
+use crate::document::section::Secret;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{self, Kinds, Provider};
 use crate::upstream::quota::Limits;
@@ -42,6 +45,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The accounts of other shards, by name.
     pub elsewhere: BTreeMap<String, Shard>,
+    /// The secrets of each account.
+    secrets: Vec<(String, Vec<Secret>)>,
 }
 
 /// One account at one provider.
@@ -287,6 +292,7 @@ fn check_name(section: &mut Section<'_>, name: &str, names: &mut HashSet<String>
 
 /// The tables that a configuration is checked against.
 struct Keys<'a> {
+    folder: &'a Path,
     kinds: &'a Kinds,
     account: Vec<Key>,
     polling: Vec<Key>,
@@ -305,15 +311,27 @@ impl Config {
         };
         let text = read_text(path).await;
         let text = text.map_err(|message| fail(vec![Problem::of_document(message)]))?;
-        Self::parse(&text, kinds, storage).map_err(fail)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse_in(folder, &text, kinds, storage).map_err(fail)
     }
 
-    /// Checks the text of a file.
+    /// Checks the text of a file in the working directory.
     pub fn parse(text: &str, kinds: &Kinds, storage: Option<&Path>) -> Result<Self, Vec<Problem>> {
+        Self::parse_in(Path::new(""), text, kinds, storage)
+    }
+
+    /// Checks the text of a file in a folder.
+    fn parse_in(
+        folder: &Path,
+        text: &str,
+        kinds: &Kinds,
+        storage: Option<&Path>,
+    ) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let keys = Keys {
+            folder,
             kinds,
             account: account_keys(kinds),
             polling: polling_keys(kinds),
@@ -328,7 +346,8 @@ impl Config {
                 Err(problem) => problems.push(problem),
             }
         }
-        let accounts = read_accounts(&mut section, &global, &keys, storage, &mut problems);
+        let (accounts, secrets) =
+            read_accounts(&mut section, &global, &keys, storage, &mut problems);
         problems.extend(section.finish().1);
         if !problems.is_empty() {
             problems.sort_by_key(|problem| problem.place);
@@ -339,7 +358,18 @@ impl Config {
             accounts,
             warnings,
             elsewhere: BTreeMap::new(),
+            secrets,
         })
+    }
+
+    /// Reads the secrets of the accounts. Returns the problems.
+    pub async fn secret_problems(&self) -> Vec<Problem> {
+        let here = |name: &str| self.accounts.iter().any(|account| account.name == name);
+        let secrets = self.secrets.iter().filter(|(account, _)| here(account));
+        let problems = secrets
+            .flat_map(|(_, secrets)| secrets)
+            .map(Secret::problem);
+        join_all(problems).await.into_iter().flatten().collect()
     }
 
     /// The part that a shard reads: all of it without shards.
@@ -357,6 +387,7 @@ impl Config {
             warnings: warnings(&accounts),
             accounts,
             elsewhere,
+            secrets: self.secrets,
         }
     }
 
@@ -377,7 +408,7 @@ fn read_accounts(
     keys: &Keys<'_>,
     storage: Option<&Path>,
     problems: &mut Vec<Problem>,
-) -> Vec<Account> {
+) -> (Vec<Account>, Vec<(String, Vec<Secret>)>) {
     let nodes = match section.take("accounts").map(|node| &node.value) {
         Some(Node::List(nodes)) if !nodes.is_empty() => nodes.as_slice(),
         _ => {
@@ -385,21 +416,23 @@ fn read_accounts(
             &[]
         }
     };
-    let mut accounts = Vec::new();
+    let (mut accounts, mut secrets) = (Vec::new(), Vec::new());
     // of all accounts, including those that are bad for another reason
     let mut names = HashSet::new();
     for (index, node) in nodes.iter().enumerate() {
         let mut section = match Section::new(&format!("accounts[{index}]"), node) {
-            Ok(section) => section,
+            Ok(section) => section.below(keys.folder),
             Err(problem) => {
                 problems.push(problem);
                 continue;
             }
         };
         let account = Account::read(&mut section, global, keys, storage, &mut names);
+        let of_account = section.secrets();
         let (effective, found) = section.finish();
         problems.extend(found);
         if let Some((name, polling, provider)) = account {
+            secrets.push((name.clone(), of_account));
             accounts.push(Account {
                 name,
                 polling,
@@ -408,7 +441,7 @@ fn read_accounts(
             });
         }
     }
-    accounts
+    (accounts, secrets)
 }
 
 /// Each warning once, with the accounts that it is about.

@@ -38,10 +38,9 @@ pub enum SecretError {
         /// Why not.
         source: ReadError,
     },
-    /// The variable does not exist or is not UTF-8. Not named: where there is none, the name may be
-    /// a secret that somebody put in the wrong place.
-    #[error("its environment variable is not set, or is not UTF-8")]
-    NotSet,
+    /// The variable does not exist or is not UTF-8.
+    #[error("environment variable {0} is not set, or is not UTF-8")]
+    NotSet(String),
     /// Nothing but white space.
     #[error("{0} is empty")]
     Empty(String),
@@ -93,7 +92,7 @@ impl SecretSource {
                 (text, place)
             }
             Self::Env(name) => {
-                let text = std::env::var(name).map_err(|_| SecretError::NotSet)?;
+                let text = std::env::var(name).map_err(|_| SecretError::NotSet(name.clone()))?;
                 (text, format!("environment variable {name}"))
             }
         };
@@ -218,7 +217,6 @@ mod tests {
         );
         let missing = SecretSource::Env("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE".to_owned());
         let error = missing.read().await.unwrap_err().to_string();
-        assert!(error.contains("is not set"), "{error}");
-        assert!(!error.contains("NO_SUCH_VARIABLE"), "{error}");
+        assert!(error.contains("NO_SUCH_VARIABLE is not set"), "{error}");
     }
 }

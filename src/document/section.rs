@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -15,6 +15,7 @@ use super::duration::{duration_text, parse_duration};
 use super::keys::{Default, Key, Takes, Value};
 use super::node::{Node, Place, Problem};
 use super::secret::SecretSource;
+use crate::redaction;
 
 /// The values of a section in effect, defaults included, in the order of reading.
 #[derive(Clone, Debug, std::default::Default, PartialEq)]
@@ -34,6 +35,36 @@ pub struct Section<'doc> {
     known: Vec<String>,
     problems: Vec<Problem>,
     effective: Effective,
+    /// The folder of the document, to which paths are relative.
+    folder: PathBuf,
+    secrets: Vec<Secret>,
+}
+
+/// A secret that a section names.
+#[derive(Clone, Debug)]
+pub struct Secret {
+    place: Place,
+    path: String,
+    source: SecretSource,
+    /// Whether its place looks like a secret itself.
+    is_misplaced: bool,
+}
+
+impl Secret {
+    /// Reads it. Returns the problem, if there is one.
+    pub async fn problem(&self) -> Option<Problem> {
+        let error = self.source.read().await.err()?;
+        let hint = if self.is_misplaced {
+            "; this looks like a secret, where its place is expected"
+        } else {
+            ""
+        };
+        Some(Problem {
+            place: Some(self.place),
+            path: self.path.clone(),
+            message: redaction::redact(&error.to_string()).into_owned() + hint,
+        })
+    }
 }
 
 impl<'doc> Section<'doc> {
@@ -54,7 +85,21 @@ impl<'doc> Section<'doc> {
             known: Vec::new(),
             problems: Vec::new(),
             effective: Effective::default(),
+            folder: PathBuf::new(),
+            secrets: Vec::new(),
         })
+    }
+
+    /// Sets the folder to which paths are relative.
+    #[must_use]
+    pub fn below(mut self, folder: &Path) -> Self {
+        folder.clone_into(&mut self.folder);
+        self
+    }
+
+    /// Takes the secrets that were named so far.
+    pub fn secrets(&mut self) -> Vec<Secret> {
+        std::mem::take(&mut self.secrets)
     }
 
     /// Accepts any key, if it is unknown which ones are valid.
@@ -375,6 +420,7 @@ impl<'doc> Section<'doc> {
     /// The place of the secret `name`: `name_file` or `name_env`.
     fn secret(&mut self, name: &str) -> Option<SecretSource> {
         let (file_key, env_key) = (format!("{name}_file"), format!("{name}_env"));
+        let mut is_misplaced = false;
         let file = self.text(&file_key);
         let env = self.text(&env_key);
         if let Some(variable) = &env {
@@ -383,20 +429,50 @@ impl<'doc> Section<'doc> {
             if !variable.bytes().all(valid) {
                 self.problem(&env_key, "is not the name of an environment variable");
             } else if std::env::var_os(variable).is_none() {
+                is_misplaced = hide_a_secret(variable);
                 self.effective.0.retain(|(key, _)| *key != env_key);
                 self.show(&env_key, "(environment variable not set)");
             }
         }
-        match (file, env) {
+        let (key, source) = match (file, env) {
             (Some(_), Some(_)) => {
                 self.problem(&env_key, format!("conflicts with {file_key}; set only one"));
-                None
+                return None;
             }
-            (Some(path), None) => Some(SecretSource::File(PathBuf::from(path))),
-            (None, Some(variable)) => Some(SecretSource::Env(variable)),
-            (None, None) => None,
-        }
+            (Some(path), None) => {
+                let file = self.folder.join(&path);
+                if !file.exists() && hide_a_secret(&path) {
+                    is_misplaced = true;
+                    self.effective.0.retain(|(key, _)| *key != file_key);
+                    self.show(&file_key, "(no such file; looks like a secret)");
+                }
+                (file_key, SecretSource::File(file))
+            }
+            (None, Some(variable)) => (env_key, SecretSource::Env(variable)),
+            (None, None) => return None,
+        };
+        self.secrets.push(Secret {
+            place: self.entry(&key).map_or(self.place, Place::of),
+            path: self.path_of(&key),
+            source: source.clone(),
+            is_misplaced,
+        });
+        Some(source)
     }
+}
+
+/// Redacts the place of a secret if it could be the secret itself: a long word of letters and digits.
+/// Returns whether it could.
+fn hide_a_secret(place: &str) -> bool {
+    let is_of_token = |char: char| char.is_ascii_alphanumeric() || "-_.=+".contains(char);
+    let is_misplaced = place.len() >= 20
+        && place.chars().all(is_of_token)
+        && place.contains(|char: char| char.is_ascii_digit())
+        && place.contains(|char: char| char.is_ascii_alphabetic());
+    if is_misplaced {
+        redaction::register(&place.into());
+    }
+    is_misplaced
 }
 
 #[cfg(test)]

@@ -4,4 +4,4 @@ pub mod heartbeat;
 mod log;
 pub mod poller;
 pub mod restore;
-mod turn;
+pub mod turn;

@@ -24,6 +24,16 @@ pub struct Turn {
     _full_read: Option<FullRead>,
 }
 
+impl Turn {
+    /// The right to request recent campaigns, which every account has.
+    pub const fn recent() -> Self {
+        Self {
+            scope: Scope::Recent,
+            _full_read: None,
+        }
+    }
+}
+
 /// Which campaigns a poll requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

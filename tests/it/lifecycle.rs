@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::process::Output;
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::apis::{with_authorization, with_channels};
+use crate::support::apis::{with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -384,6 +384,72 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
             );
         }
     }
+}
+
+#[tokio::test]
+async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted() {
+    const PASTED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln";
+    let good = simulate(with_statuses(), Vec::new()).await;
+    let refusing = Simulator::start(with_statuses(), State::new("another", Vec::new()));
+    let refusing = refusing.await.unwrap();
+    let setup = Setup::new("");
+    let file = |name| setup.folder().join(name);
+    std::fs::write(file("empty"), " ").unwrap();
+    let places = [
+        ("token_file", "token", None),
+        ("token_file", "empty", Some("empty is empty")),
+        (
+            "token_file",
+            "none",
+            Some("none cannot be read: No such file"),
+        ),
+        ("token_file", ".", Some("Is a directory")),
+        (
+            "token_file",
+            PASTED,
+            Some("looks like a secret, where its place is expected"),
+        ),
+        (
+            "token_env",
+            "NO_SUCH_VARIABLE",
+            Some("NO_SUCH_VARIABLE is not set"),
+        ),
+    ];
+    // relative to the configuration file, wherever the program runs
+    let accounts = places.iter().enumerate().map(|(number, (key, place, _))| {
+        let name = format!("account-{number}");
+        let account = account(&name, &good, &[]).replace("TOKEN_FILE", place);
+        account.replace("token_file:", &format!("{key}:"))
+    });
+    setup.write_config(&config(&accounts.collect::<Vec<_>>()));
+    let path = setup.config_file().display().to_string();
+    let check = ["--config.check", "--config.file", &path];
+    let (code, text) = end(&check).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!text.contains(PASTED), "{text}");
+    for (number, (key, _, problem)) in places.iter().enumerate() {
+        let key = format!("accounts[{number}].{key}: ");
+        let lines = text.lines();
+        let line = lines
+            .filter(|line| line.contains("level=warn"))
+            .find(|line| line.contains(&key));
+        let is_right = problem.map(|problem| line.is_some_and(|line| line.contains(problem)));
+        assert!(is_right.unwrap_or(line.is_none()), "{key} {text}");
+    }
+
+    let accounts = [account("good", &good, &[]), account("bad", &refusing, &[])];
+    setup.write_config(&config(&accounts));
+    let (code, text) = end(&[&check[..], &["--probe"]].concat()).await;
+    assert_eq!(code, Some(1), "{text}");
+    let said = |level: &str, account: &str| {
+        let found = [format!("level={level}"), format!("account={account}")];
+        text.lines()
+            .any(|line| found.iter().all(|found| line.contains(found)))
+    };
+    assert!(said("info", "good") && said("warn", "bad"), "{text}");
+    setup.write_config(&config(&accounts[..1]));
+    let (code, text) = end(&[&check[..], &["--probe"]].concat()).await;
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test]
