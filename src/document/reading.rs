@@ -144,14 +144,14 @@ mod tests {
     async fn a_hung_file_has_one_read_and_the_next_fails_at_once() {
         let (release, hung) = mpsc::channel::<()>();
         let (path, patience) = (Path::new("hung"), Duration::from_millis(50));
-        let hang = move |_: &Path| {
+        let slow = move |_: &Path| {
             assert!(hung.recv().is_err());
             Ok(b"late".to_vec())
         };
         let again = |_: &Path| -> io::Result<Vec<u8>> { panic!("a second read") };
         let (first, shared) = tokio::join!(
             biased;
-            read_once(path, patience, hang),
+            read_once(path, patience, slow),
             read_once(path, patience, again)
         );
         assert!(matches!(first, Err(ReadError::Hangs(_))), "{first:?}");
