@@ -142,16 +142,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_hung_file_has_one_read_and_the_next_fails_at_once() {
-        let (release, released) = mpsc::channel::<()>();
-        let (path, patience) = (Path::new("released"), Duration::from_millis(50));
-        let hang = move |_: &Path| {
-            assert!(released.recv().is_err());
+        let (release, hung) = mpsc::channel::<()>();
+        let (path, patience) = (Path::new("hung"), Duration::from_millis(50));
+        let slow = move |_: &Path| {
+            assert!(hung.recv().is_err());
             Ok(b"late".to_vec())
         };
         let again = |_: &Path| -> io::Result<Vec<u8>> { panic!("a second read") };
         let (first, shared) = tokio::join!(
             biased;
-            read_once(path, patience, hang),
+            read_once(path, patience, slow),
             read_once(path, patience, again)
         );
         assert!(matches!(first, Err(ReadError::Hangs(_))), "{first:?}");
@@ -160,9 +160,9 @@ mod tests {
         let next = read_once(path, patience, again).now_or_never();
         assert!(matches!(next, Some(Err(ReadError::StillHangs))), "{next:?}");
 
-        let mut released = reads().get(path).unwrap().clone();
+        let mut hung = reads().get(path).unwrap().clone();
         drop(release);
-        drop(released.result.wait_for(Option::is_some).await.unwrap());
+        drop(hung.result.wait_for(Option::is_some).await.unwrap());
         let recovered = read_once(path, PATIENCE, |_| Ok(b"new".to_vec())).await;
         assert_eq!(recovered.unwrap(), b"new");
     }
