@@ -63,6 +63,7 @@ impl Answer {
     }
 
     /// The answer with another body.
+    #[must_use]
     pub fn with_body(&self, body: impl Into<Bytes>) -> Self {
         Self {
             body: body.into(),

@@ -92,14 +92,17 @@ impl Source for Flights {
                 (Count::Recipients, body["lofts"].as_u64()),
                 (Count::Deliveries, body["landed"].as_u64()),
             ]);
-            let mut page = Page::of(0)?;
+            let mut page = Page::default();
             page.found.push(Found::Counts(id.clone(), counts));
             return Ok(page);
         }
         let flights = body["flights"].as_array();
         let flights =
             flights.ok_or_else(|| PollError::new(Reason::Decode, "the answer has no flights"))?;
-        let mut page = Page::of(flights.len())?;
+        let mut page = Page {
+            items: flights.len(),
+            ..Page::default()
+        };
         for id in flights.iter().filter_map(Value::as_str) {
             page.found.push(Found::Campaign(campaign::Campaign {
                 id: id.to_owned(),
