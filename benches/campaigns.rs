@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use campaign_exporter::campaign::Campaign;
 use campaign_exporter::campaign::history::History;
 use campaign_exporter::campaign::pool::Campaigns;
@@ -244,9 +244,10 @@ fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<V
     });
     let accounts: Vec<_> = accounts.collect();
     // JSON is YAML
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), json!({ "accounts": accounts }).to_string())?;
-    Ok(Config::load(file.path(), &native(), None)?.accounts)
+    let yaml = json!({ "accounts": accounts }).to_string();
+    Ok(Config::parse(&yaml, &native(), None)
+        .map_err(|problems| anyhow!("{problems:?}"))?
+        .accounts)
 }
 
 /// Returns a snapshot of accounts not polled yet.
@@ -272,6 +273,7 @@ fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
+        stored: None,
         result: Ok(Data {
             campaigns: campaigns.to_vec(),
             ..Data::default()

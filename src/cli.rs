@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use reqwest::Url;
 
 use crate::config::sharding::Shard;
 use crate::logging::{LogFormat, LogLevel};
 use crate::web::endpoints;
 use crate::web::listeners::Listen;
+use crate::web::routes::{self, Routes};
 
 /// Default listen address. The port follows the highest one in Prometheus' list of default ports.
 const LISTEN_ADDRESS: &str = ":10058";
@@ -93,7 +95,28 @@ pub struct Options {
     )]
     pub web_config_file: Option<PathBuf>,
 
-    /// Path under which to expose metrics.
+    /// URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix;
+    /// /sd uses it for clients that come through the proxy.
+    #[arg(
+        long = "web.external-url",
+        env = "CAMPAIGN_EXPORTER_WEB_EXTERNAL_URL",
+        value_name = "URL",
+        value_parser = routes::external_url,
+        global = true
+    )]
+    pub external_url: Option<Url>,
+
+    /// Path below which to serve all endpoints, / for none [default: the path of --web.external-url]
+    #[arg(
+        long = "web.route-prefix",
+        env = "CAMPAIGN_EXPORTER_WEB_ROUTE_PREFIX",
+        value_name = "PATH",
+        value_parser = path,
+        global = true
+    )]
+    pub route_prefix: Option<String>,
+
+    /// Path under which to expose metrics, below the prefix.
     #[arg(
         long = "web.telemetry-path",
         env = "CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH",
@@ -195,6 +218,17 @@ impl Options {
         }
     }
 
+    /// Returns the paths of the endpoints.
+    pub fn routes(&self) -> Routes {
+        let external = self.external_url.as_ref().map(Url::path);
+        let prefix = self.route_prefix.as_deref().or(external);
+        Routes {
+            telemetry_path: self.telemetry_path.clone(),
+            prefix: routes::prefix(prefix.unwrap_or_default()),
+            external_url: self.external_url.clone(),
+        }
+    }
+
     /// Returns the web configuration file. An empty path means none, as in Prometheus' programs.
     pub fn web_config(&self) -> Option<PathBuf> {
         let given = self.web_config_file.clone();
@@ -233,11 +267,15 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
-    if !text.starts_with('/') {
-        return Err("must start with a slash".to_owned());
-    }
     if endpoints::is_taken(text) {
         return Err("already the path of another endpoint".to_owned());
+    }
+    path(text)
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("must start with a slash".to_owned());
     }
     // clients escape all other characters, so such a path would never match
     if !text

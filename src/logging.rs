@@ -1,9 +1,15 @@
 //! Logging to standard error.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
+use anyhow::Context;
 use clap::ValueEnum;
+use prometheus::IntCounter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
@@ -11,9 +17,16 @@ use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::redaction::RedactingWriter;
+
+/// Maximum number of lines that wait for standard error: every problem of a large configuration at
+/// once, and some megabytes.
+const MAX_LINES: usize = 10_000;
+
+/// How long lines that were not written yet may delay the exit.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -37,18 +50,101 @@ pub enum LogLevel {
     Error,
 }
 
-/// Sends this program's log events to standard error.
-pub fn init(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
+/// Sends this program's log events to standard error. Counts the lines that cannot be written.
+pub fn init(level: LogLevel, format: LogFormat, dropped: IntCounter) -> anyhow::Result<Log> {
     let level = match level {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Info => Level::INFO,
         LogLevel::Warn => Level::WARN,
         LogLevel::Error => Level::ERROR,
     };
-    let layer = formatted(format, || RedactingWriter(io::stderr()));
+    let log = Log::start(io::stderr(), dropped).context("cannot start the log's thread")?;
+    let lines = log.clone();
+    let layer = formatted(format, move || RedactingWriter(lines.clone()));
     tracing_subscriber::registry()
         .with(layer.with_filter(own_events(level)))
-        .try_init()
+        .try_init()?;
+    Ok(log)
+}
+
+/// Writes log lines on a thread of its own: a reader that is stuck must not stop the program.
+/// `tracing-appender` does not count lines that fail, and blocks the exit on standard output.
+#[derive(Clone, Debug)]
+pub struct Log {
+    shared: Arc<Shared>,
+    dropped: IntCounter,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// The lines to write. The first one is removed once it is written.
+    lines: Mutex<VecDeque<Arc<[u8]>>>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lines(&self) -> MutexGuard<'_, VecDeque<Arc<[u8]>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Arc<[u8]>> {
+        let wait = self
+            .changed
+            .wait_while(self.lines(), |lines| lines.is_empty());
+        wait.unwrap_or_else(PoisonError::into_inner)
+            .front()
+            .cloned()
+    }
+
+    fn written(&self) {
+        self.lines().pop_front();
+        self.changed.notify_all();
+    }
+}
+
+impl Log {
+    fn start(mut out: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let log = Self {
+            shared: Arc::clone(&shared),
+            dropped: dropped.clone(),
+        };
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || {
+                while let Some(line) = shared.next() {
+                    if out.write_all(&line).is_err() {
+                        dropped.inc();
+                    }
+                    shared.written();
+                }
+            })?;
+        Ok(log)
+    }
+
+    /// Waits until all lines are written, if their reader allows it.
+    pub fn finish(&self) {
+        let (lines, changed) = (self.shared.lines(), &self.shared.changed);
+        let waited = changed.wait_timeout_while(lines, FINISH_TIMEOUT, |lines| !lines.is_empty());
+        drop(waited);
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut lines = self.shared.lines();
+        if lines.len() < MAX_LINES {
+            lines.push_back(line.into());
+            self.shared.changed.notify_all();
+        } else {
+            self.dropped.inc();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Excludes libraries: some log headers, and with them tokens, at low levels.
@@ -115,17 +211,22 @@ where
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::sync::Mutex;
+    use std::sync::{LazyLock, mpsc};
 
     use serde_json::Value;
     use tempfile::NamedTempFile;
     use tracing::subscriber::DefaultGuard;
-    use tracing::{error_span, warn};
+    use tracing::{Dispatch, error_span, warn};
 
     use super::*;
 
+    /// With a single subscriber, a line that another thread reaches first would be off everywhere.
+    static SECOND: LazyLock<Dispatch> =
+        LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
+
     /// Writes the log of this thread to a file while the guard exists.
     pub(crate) fn capture(format: LogFormat) -> (NamedTempFile, DefaultGuard) {
+        LazyLock::force(&SECOND);
         let file = NamedTempFile::new().unwrap();
         let writer = Mutex::new(file.reopen().unwrap());
         let subscriber = tracing_subscriber::registry().with(formatted(format, writer));
@@ -139,6 +240,37 @@ pub(crate) mod tests {
         warn!("other");
         let lines = std::fs::read_to_string(file.path()).unwrap();
         lines.lines().map(str::to_owned).collect()
+    }
+
+    /// A writer that ends with its reader.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            match self.0.recv() {
+                Ok(()) => Ok(line.len()),
+                Err(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_beyond_the_queue_and_failed_ones_are_counted() {
+        let dropped = IntCounter::new("dropped", "d").unwrap();
+        let (reader, stuck) = mpsc::channel();
+        let mut log = Log::start(Stuck(stuck), dropped.clone()).unwrap();
+        for _ in 0..MAX_LINES + 5 {
+            log.write_all(b"line\n").unwrap();
+        }
+        assert_eq!(dropped.get(), 5);
+        reader.send(()).unwrap();
+        drop(reader);
+        log.finish();
+        assert_eq!(dropped.get(), 5 + MAX_LINES as u64 - 1);
     }
 
     #[test]

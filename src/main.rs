@@ -1,21 +1,26 @@
 //! The program: parses the command line, checks the configuration, and runs a command.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use campaign_exporter::cli::{Cli, Command};
+use campaign_exporter::cli::{Cli, Command, Options};
 #[cfg(feature = "demo")]
 use campaign_exporter::commands::demo;
+use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{authorize, daemon, poll};
-use campaign_exporter::config::{Config, ConfigError};
-use campaign_exporter::storage::store::Store;
+use campaign_exporter::config::Config;
+use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
+use campaign_exporter::storage::store::{self, Store};
+use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::transport;
 use campaign_exporter::web::gate;
-use campaign_exporter::web::protection::configuration::{WebConfig, WebConfigError};
+use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::{logging, provider};
 use clap::Parser;
+use tokio::task::JoinSet;
 use tracing::{error, info};
 
 /// Exit code of a failure at run time.
@@ -26,71 +31,144 @@ const BAD_CONFIGURATION: u8 = 2;
 /// How long blocking work, such as a DNS lookup, may delay the exit.
 const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time limit for reading the web configuration: a start that hangs is worse than one that fails.
+const WEB_CONFIG_TIMEOUT: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
-    let runtime = match tokio::runtime::Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => return cannot_start(&error),
-    };
-    let result = runtime.block_on(run());
+    start().unwrap_or_else(|error| cannot_start(&error))
+}
+
+fn start() -> anyhow::Result<ExitCode> {
+    let Cli { options, command } = Cli::parse();
+    let telemetry = Telemetry::new()?;
+    let dropped_lines = telemetry.dropped_log_lines();
+    let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING_THREADS)
+        .build()?;
+    let result = runtime.block_on(run(options, command, telemetry));
     // dropping it would wait forever for a hung lookup or file
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
-    result.err().unwrap_or(ExitCode::SUCCESS)
+    log.finish();
+    Ok(result.err().unwrap_or(ExitCode::SUCCESS))
 }
 
 /// Runs the command. The reason for another exit code than 0 is logged.
-async fn run() -> Result<(), ExitCode> {
-    let Cli { options, command } = Cli::parse();
-    logging::init(options.log_level, options.log_format).map_err(|error| cannot_start(&error))?;
+async fn run(
+    options: Options,
+    command: Option<Command>,
+    telemetry: Telemetry,
+) -> Result<(), ExitCode> {
+    let mut signals = StopSignals::new().map_err(fail)?;
     let daemon_options = daemon::Options {
         kinds: provider::native(),
         config_file: options.config_file.clone(),
         storage: options.storage(),
         listen: options.listen(),
         web_config_file: options.web_config(),
-        telemetry_path: options.telemetry_path,
+        routes: options.routes(),
         lifecycle: options.lifecycle,
         shard: options.shard,
     };
-    #[cfg(feature = "demo")]
-    if let Some(Command::Demo {
-        seed,
-        poll_interval,
-    }) = command
-    {
-        let config_check = options.config_check;
-        return demo(daemon_options, config_check, seed, poll_interval).await;
-    }
-
-    let config = load_config(&daemon_options).map_err(refuse)?;
-    if options.config_check {
-        load_web_config(&daemon_options).map_err(refuse)?;
-        info!(
-            accounts = config.accounts.len(),
-            "the configuration is valid"
-        );
-        return Ok(());
-    }
-    let client = transport::client(reqwest::Client::builder()).map_err(fail)?;
+    let loaded = daemon_options.clone();
     match command {
-        Some(Command::Poll { account }) => poll(daemon_options, config, client, account).await,
-        Some(Command::Authorize { account }) => {
-            authorize(daemon_options, config, client, &account).await
+        #[cfg(feature = "demo")]
+        Some(Command::Demo {
+            seed,
+            poll_interval,
+        }) => {
+            check_demo(&loaded, options.config_check)?;
+            let load = async move { load_web_config(&loaded).await };
+            let web_config = unless_stopped(&mut signals, stopped_in_order, load).await?;
+            let demo = demo::run(
+                daemon_options,
+                web_config,
+                telemetry,
+                signals,
+                seed,
+                poll_interval,
+            );
+            demo.await.map_err(fail)
         }
-        _ => {
-            let web_config = load_web_config(&daemon_options).map_err(refuse)?;
-            let daemon = daemon::run(daemon_options, config, web_config, client);
+        _ if options.config_check => {
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                async move { check(&loaded).await },
+            )
+            .await
+        }
+        Some(Command::Poll { account }) => {
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                poll(daemon_options, account, telemetry),
+            )
+            .await
+        }
+        Some(Command::Authorize { account }) => {
+            unless_stopped(
+                &mut signals,
+                ExitCode::from,
+                authorize(daemon_options, account),
+            )
+            .await
+        }
+        None => {
+            let load = async move {
+                let config = load_config(&loaded).await?;
+                let web_config = load_web_config(&loaded).await?;
+                Ok((config, web_config, client()?))
+            };
+            let (config, web_config, client) =
+                unless_stopped(&mut signals, stopped_in_order, load).await?;
+            let daemon = daemon::run(
+                daemon_options,
+                config,
+                web_config,
+                client,
+                telemetry,
+                signals,
+            );
             daemon.await.map_err(fail)
         }
     }
 }
 
+/// Runs until the end or a signal. A task of its own, since work can block its thread.
+async fn unless_stopped<T: Send + 'static>(
+    signals: &mut StopSignals,
+    stopped: fn(u8) -> ExitCode,
+    work: impl Future<Output = Result<T, ExitCode>> + Send + 'static,
+) -> Result<T, ExitCode> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    tokio::select! {
+        Some(ended) = tasks.join_next() => ended.unwrap_or_else(|error| Err(fail(error))),
+        code = signals.recv() => Err(stopped(code)),
+    }
+}
+
+/// The exit code of a daemon that a signal stops before it runs.
+fn stopped_in_order(_: u8) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+/// Checks both configurations.
+async fn check(options: &daemon::Options) -> Result<(), ExitCode> {
+    let config = load_config(options).await?;
+    load_web_config(options).await?;
+    info!(
+        accounts = config.accounts.len(),
+        "the configuration is valid"
+    );
+    Ok(())
+}
+
+/// Refuses flags that make no sense with the demo.
 #[cfg(feature = "demo")]
-async fn demo(
-    options: daemon::Options,
-    config_check: bool,
-    seed: u64,
-    poll_interval: Duration,
-) -> Result<(), ExitCode> {
+fn check_demo(options: &daemon::Options, config_check: bool) -> Result<(), ExitCode> {
     if config_check {
         return Err(refuse(
             "--config.check has no effect on the demo, which has no configuration file",
@@ -101,57 +179,63 @@ async fn demo(
             "--shard cannot be used with the demo: each demo has its own accounts",
         ));
     }
-    let web_config = load_web_config(&options).map_err(refuse)?;
-    let demo = demo::run(options, web_config, seed, poll_interval);
-    demo.await.map_err(fail)
+    Ok(())
+}
+
+fn client() -> Result<reqwest::Client, ExitCode> {
+    transport::client(reqwest::Client::builder()).map_err(fail)
 }
 
 async fn poll(
     options: daemon::Options,
-    mut config: Config,
-    client: reqwest::Client,
     account: Option<String>,
+    telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
+    let mut config = load_config(&options).await?;
     if let Some(name) = account {
         config.accounts.retain(|account| account.name == name);
         if config.accounts.is_empty() {
             return Err(refuse_account(&config, &name));
         }
     }
-    let store = options.storage.as_deref().map(Store::share).transpose();
-    let store = store.map_err(fail)?.map(Arc::new);
-    match poll::poll(config.accounts, client, store, options.flags()).await {
+    let store = match &options.storage {
+        Some(storage) => Some(share(storage.clone()).await?),
+        None => None,
+    };
+    let flags = options.flags();
+    match poll::poll(config.accounts, client()?, store, flags, &telemetry).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),
     }
 }
 
-async fn authorize(
-    options: daemon::Options,
-    config: Config,
-    client: reqwest::Client,
-    name: &str,
-) -> Result<(), ExitCode> {
+async fn authorize(options: daemon::Options, name: String) -> Result<(), ExitCode> {
+    let config = load_config(&options).await?;
     let mut accounts = config.accounts.iter();
     let Some(account) = accounts.find(|account| account.name == name) else {
-        return Err(refuse_account(&config, name));
+        return Err(refuse_account(&config, &name));
     };
     let Some(storage) = options.storage else {
         return Err(refuse(
             "authorize needs --storage.path, set to that of the running exporter",
         ));
     };
-    let store = Arc::new(Store::share(&storage).map_err(fail)?);
-    let authorized = authorize::authorize(account, client, &store);
+    let store = share(storage).await?;
+    let authorized = authorize::authorize(account, client()?, &store);
     authorized.await.map_err(fail)
 }
 
+async fn share(storage: PathBuf) -> Result<Arc<Store>, ExitCode> {
+    let store = store::in_time(storage.clone(), move || Store::share(&storage)).await;
+    store.map(Arc::new).map_err(fail)
+}
+
 /// Loads the configuration, reduced to the accounts of the shard.
-fn load_config(options: &daemon::Options) -> Result<Config, ConfigError> {
+async fn load_config(options: &daemon::Options) -> Result<Config, ExitCode> {
     let storage = options.storage.as_deref();
-    let config = Config::load(&options.config_file, &options.kinds, storage)?;
-    let config = config.of_shard(options.shard);
+    let config = Config::load(&options.config_file, &options.kinds, storage).await;
+    let config = config.map_err(refuse)?.of_shard(options.shard);
     daemon::log_warnings(&config);
     if let Some(shard) = options.shard {
         let (accounts, elsewhere) = (config.accounts.len(), config.elsewhere.len());
@@ -161,11 +245,19 @@ fn load_config(options: &daemon::Options) -> Result<Config, ConfigError> {
 }
 
 /// Loads the web configuration, for the commands that have a web server.
-fn load_web_config(options: &daemon::Options) -> Result<WebConfig, WebConfigError> {
-    let Some(path) = &options.web_config_file else {
+async fn load_web_config(options: &daemon::Options) -> Result<WebConfig, ExitCode> {
+    let Some(path) = options.web_config_file.clone() else {
         return Ok(WebConfig::default());
     };
-    let web_config = WebConfig::load(path)?;
+    let shown = path.display().to_string();
+    let load = tokio::task::spawn_blocking(move || WebConfig::load(&path));
+    let Ok(loaded) = tokio::time::timeout(WEB_CONFIG_TIMEOUT, load).await else {
+        let seconds = WEB_CONFIG_TIMEOUT.as_secs();
+        return Err(refuse(format!(
+            "{shown}, or a file that it names, cannot be read within {seconds} s"
+        )));
+    };
+    let web_config = loaded.map_err(fail)?.map_err(refuse)?;
     gate::log_warnings(&web_config);
     Ok(web_config)
 }

@@ -23,9 +23,10 @@ use crate::upstream::quota::application::Requests;
 
 /// Each kind and format version, with the path of a file below `tests/fixtures/storage` and, with
 /// the extension `json`, of its value. Every field has a distinct value.
-const FORMATS: [(Kind, u32, &str); 5] = [
+const FORMATS: [(Kind, u32, &str); 6] = [
     (Kind::Tokens, 1, "0.1.0/tokens"),
     (Kind::Poll, 1, "0.1.0/poll"),
+    (Kind::Poll, 2, "0.2.0/poll"),
     (Kind::Campaigns, 1, "0.1.0/campaigns"),
     (Kind::Campaigns, 2, "0.2.0/campaigns"),
     (Kind::Requests, 1, "0.1.0/requests"),

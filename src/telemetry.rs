@@ -41,6 +41,7 @@ impl AccountTelemetry {
         account: &str,
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
+        fields: &[&str],
     ) -> prometheus::Result<Self> {
         let telemetry = Self::registered(&HashMap::from([
             ("provider".to_owned(), provider.to_owned()),
@@ -54,6 +55,9 @@ impl AccountTelemetry {
         }
         for rate in rates {
             telemetry.mismatches.with_label_values(&[rate]);
+        }
+        for field in fields {
+            telemetry.decode_problems.with_label_values(&[*field]);
         }
         Ok(telemetry)
     }
@@ -157,6 +161,7 @@ pub struct Telemetry {
     reload_successful: Gauge,
     reload_time: Gauge,
     dropped_connections: IntCounter,
+    dropped_log_lines: IntCounter,
     accounts: watch::Sender<Vec<AccountTelemetry>>,
 }
 
@@ -184,10 +189,15 @@ impl Telemetry {
             "campaign_exporter_http_connections_dropped_total",
             "Connections closed to make room for new ones.",
         )?;
+        let dropped_log_lines = IntCounter::new(
+            "campaign_exporter_log_lines_dropped_total",
+            "Log lines dropped because standard error could not be written fast enough or at all.",
+        )?;
         let telemetry = Self {
             reload_successful: registered(&registry, reload_successful)?,
             reload_time: registered(&registry, reload_time)?,
             dropped_connections: registered(&registry, dropped_connections)?,
+            dropped_log_lines: registered(&registry, dropped_log_lines)?,
             registry,
             accounts: watch::Sender::default(),
         };
@@ -214,6 +224,11 @@ impl Telemetry {
         self.dropped_connections.clone()
     }
 
+    /// Returns the counter of log lines that could not be written.
+    pub fn dropped_log_lines(&self) -> IntCounter {
+        self.dropped_log_lines.clone()
+    }
+
     /// Records that a configuration was loaded.
     pub fn reload_succeeded(&self) {
         self.reload_successful.set(1.0);
@@ -224,6 +239,11 @@ impl Telemetry {
     /// Records that a configuration was rejected.
     pub fn reload_failed(&self) {
         self.reload_successful.set(0.0);
+    }
+
+    /// Whether the last attempt to load the configuration succeeded.
+    pub fn is_reload_successful(&self) -> bool {
+        self.reload_successful.get() > 0.0
     }
 
     /// Replaces the accounts whose metrics are gathered.

@@ -32,7 +32,7 @@ _campaign_exporter() {
 
     case "${cmd}" in
         campaign_exporter)
-            opts="-h -V --config.file --config.check --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize poll"
+            opts="-h -V --config.file --config.check --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize poll"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -47,6 +47,14 @@ _campaign_exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.external-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.route-prefix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -78,7 +86,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__authorize)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -93,6 +101,14 @@ _campaign_exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.external-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.route-prefix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -124,7 +140,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__demo)
-            opts="-h --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -147,6 +163,14 @@ _campaign_exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.external-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.route-prefix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -178,7 +202,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__poll)
-            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,6 +221,14 @@ _campaign_exporter() {
                     return 0
                     ;;
                 --web.config.file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.external-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --web.route-prefix)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

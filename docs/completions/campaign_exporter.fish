@@ -18,7 +18,9 @@ end
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
@@ -40,7 +42,9 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
@@ -55,7 +59,9 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
@@ -71,7 +77,9 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path under which to expose metrics' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::accounts::RunningAccounts;
+use crate::commands::signals::StopSignals;
 use crate::config::Config;
 use crate::config::sharding::Shard;
 use crate::exposition::publisher::{self, Published};
@@ -30,6 +31,7 @@ use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::listeners::Listen;
 use crate::web::protection::configuration::WebConfig;
+use crate::web::routes::Routes;
 use crate::web::server;
 
 /// Maximum number of reload requests that wait.
@@ -55,8 +57,8 @@ pub struct Options {
     pub listen: Listen,
     /// Web configuration file.
     pub web_config_file: Option<PathBuf>,
-    /// Path of the metrics.
-    pub telemetry_path: String,
+    /// The paths of the endpoints.
+    pub routes: Routes,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
     /// The shard whose accounts are read.
@@ -88,21 +90,31 @@ pub async fn run(
     config: Config,
     web_config: WebConfig,
     client: reqwest::Client,
+    telemetry: Telemetry,
+    mut signals: StopSignals,
 ) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
     let listeners = options.listen.bind().await?;
-    let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (changes, published) = start_publisher(&mut tasks)?;
-    let mut accounts =
-        RunningAccounts::new(&options, client, telemetry.clone(), changes, stop.clone())?;
-    accounts.apply(config, &mut tasks).await?;
+    let start = async {
+        let accounts =
+            RunningAccounts::new(&options, client, telemetry.clone(), changes, stop.clone());
+        let mut accounts = accounts.await?;
+        accounts.apply(config, &mut tasks).await?;
+        anyhow::Ok(accounts)
+    };
+    let mut accounts = tokio::select! {
+        accounts = start => accounts?,
+        // storage can hang
+        _ = signals.recv() => return Ok(()),
+    };
 
     let (reload_sender, mut reloads) = mpsc::channel(RELOADS);
     let endpoints = Endpoints {
-        telemetry_path: options.telemetry_path.clone(),
+        routes: options.routes.clone(),
         lifecycle: options.lifecycle,
         published,
         telemetry,
@@ -117,6 +129,7 @@ pub async fn run(
     );
     let result = main_loop(
         &mut signals,
+        &mut hang_up,
         &mut accounts,
         &mut reloads,
         &options,
@@ -131,26 +144,10 @@ pub async fn run(
     result.and(wait_for_end(tasks, &applications).await)
 }
 
-/// The signals that the daemon handles.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).context("cannot handle SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("cannot handle SIGINT")?,
-            hang_up: signal(SignalKind::hangup()).context("cannot handle SIGHUP")?,
-        })
-    }
-}
-
 /// Handles signals, reload requests and the end of tasks. Returns when the daemon has to stop.
 async fn main_loop(
-    signals: &mut Signals,
+    signals: &mut StopSignals,
+    hang_up: &mut Signal,
     accounts: &mut RunningAccounts,
     reloads: &mut mpsc::Receiver<Reload>,
     options: &Options,
@@ -158,15 +155,14 @@ async fn main_loop(
 ) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            _ = signals.terminate.recv() => return Ok(()),
-            _ = signals.interrupt.recv() => return Ok(()),
+            _ = signals.recv() => return Ok(()),
             Some(ended) = tasks.join_next() => {
                 if let Some(error) = ended_early(ended) {
                     return Err(error);
                 }
             }
             // a configuration error is in the log, and nobody waits for it
-            _ = signals.hang_up.recv() => drop(accounts.reload(options, tasks).await?),
+            _ = hang_up.recv() => drop(accounts.reload(options, tasks).await?),
             Some(reply) = reloads.recv() => {
                 let outcome = accounts.reload(options, tasks).await?;
                 if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
@@ -198,11 +194,12 @@ fn log_listeners(
     web_config: &WebConfig,
 ) -> anyhow::Result<()> {
     let tls = web_config.tls.is_some();
+    let path = format!("{}{}", options.routes.prefix, options.routes.telemetry_path);
     for listener in listeners {
         let address = listener
             .local_addr()
             .context("cannot determine the listen address")?;
-        info!(%address, path = options.telemetry_path, tls, "listening");
+        info!(%address, %path, tls, "listening");
     }
     Ok(())
 }
@@ -299,7 +296,7 @@ mod tests {
             storage: None,
             listen: Listen::Addresses(Vec::new()),
             web_config_file: None,
-            telemetry_path: "/metrics".to_owned(),
+            routes: Routes::default(),
             lifecycle: false,
             shard: None,
         }
@@ -366,17 +363,19 @@ mod tests {
         assert_eq!(ended.to_string(), "the server ended unexpectedly");
     }
 
-    fn accounts(changes: Changes) -> RunningAccounts {
+    async fn accounts(changes: Changes) -> RunningAccounts {
         let (client, telemetry) = (reqwest::Client::new(), Telemetry::new().unwrap());
         let stop = CancellationToken::new();
-        RunningAccounts::new(&options(), client, telemetry, changes, stop).unwrap()
+        RunningAccounts::new(&options(), client, telemetry, changes, stop)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
     async fn a_configuration_replaces_all_poll_loops() {
         let mut tasks = JoinSet::new();
         let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes);
+        let mut accounts = accounts(changes).await;
         let account = |name, more| {
             format!("- {{name: {name}, provider: smsup, token_env: NO_SUCH_VARIABLE_{more}}}\n")
         };
@@ -400,7 +399,7 @@ mod tests {
     async fn a_reload_of_a_hung_file_is_given_up() {
         let mut tasks = JoinSet::new();
         let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes);
+        let mut accounts = accounts(changes).await;
         let (reader, writer) = io::pipe().unwrap();
         let options = Options {
             config_file: format!("/proc/self/fd/{}", reader.as_raw_fd()).into(),
@@ -416,25 +415,22 @@ mod tests {
         };
         drop(writer);
         let problem = reloaded.unwrap().unwrap_err().to_string();
-        assert!(problem.contains("cannot be read within 10s"), "{problem}");
+        assert!(problem.contains("cannot be read within 10 s"), "{problem}");
     }
 
     #[tokio::test]
     async fn the_main_loop_ends_with_a_task() {
         let mut tasks = JoinSet::new();
         let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes);
-        let unused = || signal(SignalKind::user_defined2()).unwrap();
-        let mut signals = Signals {
-            terminate: unused(),
-            interrupt: unused(),
-            hang_up: unused(),
-        };
+        let mut accounts = accounts(changes).await;
+        let mut signals = StopSignals::unused().unwrap();
+        let mut hang_up = signal(SignalKind::user_defined2()).unwrap();
         let (_sender, mut reloads) = mpsc::channel(RELOADS);
         let options = options();
         tasks.spawn(async { panic!("a bug") });
         let ended = main_loop(
             &mut signals,
+            &mut hang_up,
             &mut accounts,
             &mut reloads,
             &options,

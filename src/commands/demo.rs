@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::commands::daemon;
+use crate::commands::signals::StopSignals;
 use crate::config::Config;
 use crate::document::duration_text;
 use crate::provider::Kinds;
+use crate::telemetry::Telemetry;
 use crate::upstream::transport;
 use crate::web::protection::configuration::WebConfig;
 
@@ -65,7 +67,7 @@ impl Providers {
         std::fs::write(config_file(folder.path()), config)
             .context("cannot write the demo's configuration")?;
         // its warnings are not logged: short poll intervals are the point of the demo
-        let config = Config::load(&config_file(folder.path()), kinds, None)?;
+        let config = Config::load(&config_file(folder.path()), kinds, None).await?;
         // no proxy for loopback, and no certificates, which a small image lacks
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         Ok(Self {
@@ -81,6 +83,8 @@ impl Providers {
 pub async fn run(
     options: daemon::Options,
     web_config: WebConfig,
+    telemetry: Telemetry,
+    signals: StopSignals,
     seed: u64,
     poll_interval: Duration,
 ) -> anyhow::Result<()> {
@@ -97,7 +101,7 @@ pub async fn run(
         storage: None,
         ..options
     };
-    daemon::run(options, config, web_config, client).await
+    daemon::run(options, config, web_config, client, telemetry, signals).await
 }
 
 fn config_file(folder: &Path) -> PathBuf {

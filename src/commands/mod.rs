@@ -5,6 +5,7 @@ pub mod daemon;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod poll;
+pub mod signals;
 
 use crate::config::Account;
 use crate::upstream::applications::Applications;

@@ -26,8 +26,8 @@ pub async fn poll(
     client: reqwest::Client,
     store: Option<Arc<Store>>,
     flags: String,
+    telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
-    let telemetry = Telemetry::new()?;
     let mut snapshot = Snapshot::default();
     let configured = accounts.iter().map(|account| ConfiguredAccount {
         generation: Generation::default(),
@@ -38,7 +38,7 @@ pub async fn poll(
     snapshot.apply(Change::Configured(configured.collect()));
     let mut applications = Applications::new(store.clone(), flags);
     configure_quotas(&mut applications, &accounts).await;
-    let mut polls = start(accounts, &client, store.as_ref(), &applications, &telemetry)?;
+    let mut polls = start(accounts, &client, store.as_ref(), &applications, telemetry)?;
 
     let mut all_succeeded = true;
     while let Some(ended) = polls.join_next().await {
@@ -51,7 +51,7 @@ pub async fn poll(
         snapshot.apply(Change::Polled(Box::new(update)));
     }
     applications.finish().await;
-    print(&snapshot, &telemetry).context("cannot write to standard output")?;
+    print(&snapshot, telemetry).context("cannot write to standard output")?;
     Ok(all_succeeded)
 }
 

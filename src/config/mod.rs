@@ -5,19 +5,22 @@ pub mod sharding;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::sharding::Shard;
 use crate::document::keys::{Key, Takes, Values};
+use crate::document::reading;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{self, Kinds, Provider};
 use crate::upstream::quota::Limits;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Time limit for reading it: one that hangs must not block a start or the main loop.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest account name in bytes: every series of the account carries it.
 const MAX_NAME_BYTES: usize = 200;
@@ -291,12 +294,16 @@ struct Keys<'a> {
 
 impl Config {
     /// Reads and checks a file with accounts at `kinds`. `storage` is where tokens can be stored.
-    pub fn load(path: &Path, kinds: &Kinds, storage: Option<&Path>) -> Result<Self, ConfigError> {
+    pub async fn load(
+        path: &Path,
+        kinds: &Kinds,
+        storage: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let fail = |problems| ConfigError {
             path: path.to_path_buf(),
             problems,
         };
-        let text = read_text(path);
+        let text = read_text(path).await;
         let text = text.map_err(|message| fail(vec![Problem::of_document(message)]))?;
         Self::parse(&text, kinds, storage).map_err(fail)
     }
@@ -427,16 +434,13 @@ fn warnings(accounts: &[Account]) -> Vec<String> {
     warnings.into_iter().map(about).collect()
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(MAX_CONFIG_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| format!("cannot be read: {error}"))?;
+async fn read_text(path: &Path) -> Result<String, String> {
+    let text = reading::read(path, MAX_CONFIG_BYTES, READ_TIMEOUT).await;
+    let text = text.map_err(|error| error.to_string())?;
     if text.len() as u64 > MAX_CONFIG_BYTES {
         return Err(format!("is larger than {MAX_CONFIG_BYTES} bytes"));
     }
-    Ok(text)
+    String::from_utf8(text).map_err(|_| "is not UTF-8".to_owned())
 }
 
 /// All problems of a configuration file.
@@ -444,17 +448,6 @@ fn read_text(path: &Path) -> Result<String, String> {
 pub struct ConfigError {
     path: PathBuf,
     problems: Vec<Problem>,
-}
-
-impl ConfigError {
-    /// The file could not be read within the time limit.
-    pub fn hangs(path: &Path, limit: Duration) -> Self {
-        let message = format!("cannot be read within {}", duration_text(limit));
-        Self {
-            path: path.to_path_buf(),
-            problems: vec![Problem::of_document(message)],
-        }
-    }
 }
 
 impl fmt::Display for ConfigError {
@@ -685,12 +678,14 @@ template, channel_name
         assert!(problem.ends_with("is not the name of an environment variable"));
     }
 
-    #[test]
-    fn a_large_file_is_refused() {
+    #[tokio::test]
+    async fn a_large_file_is_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let comment = "#".repeat(usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1);
         std::fs::write(file.path(), comment).unwrap();
-        let error = Config::load(file.path(), &native(), None).unwrap_err();
+        let error = Config::load(file.path(), &native(), None)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("is larger than"), "{error}");
     }
 

@@ -7,6 +7,7 @@
 pub mod duration;
 pub mod keys;
 pub mod node;
+pub mod reading;
 pub mod secret;
 pub mod section;
 

@@ -1,15 +1,14 @@
 //! Secrets: where they are kept, and how they are read without ever being shown.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use secrecy::SecretString;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
+use super::reading::{self, ReadError};
 use crate::redaction;
 
 /// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
@@ -18,10 +17,6 @@ const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Time limit of reading one: a file system that hangs must not hold a poll.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Reads at the same time, those that hang included: far fewer than the threads of the runtime, which
-/// rendering needs, too.
-static READS: Semaphore = Semaphore::const_new(64);
 
 /// Where a secret is read from: never the configuration itself, never a flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,20 +31,17 @@ pub enum SecretSource {
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Unreadable {
+    #[error("{path} {source}")]
+    File {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
+        /// Why not.
+        source: ReadError,
     },
     /// The variable does not exist or is not UTF-8. Not named: where there is none, the name may be
     /// a secret that somebody put in the wrong place.
     #[error("its environment variable is not set, or is not UTF-8")]
     NotSet,
-    /// The file did not come in time.
-    #[error("cannot read {0} within {t} s", t = READ_TIMEOUT.as_secs())]
-    Hangs(PathBuf),
     /// Nothing but white space.
     #[error("{0} is empty")]
     Empty(String),
@@ -73,12 +65,14 @@ impl SecretSource {
     }
 
     fn may_be_in_replacement(&self, error: &SecretError) -> bool {
-        matches!(self, Self::File(_))
-            && match error {
-                SecretError::Empty(_) => true,
-                SecretError::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
-                _ => false,
-            }
+        match error {
+            SecretError::Empty(_) => matches!(self, Self::File(_)),
+            SecretError::File {
+                source: ReadError::Io(error),
+                ..
+            } => error.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
     }
 
     /// Reads the secret once.
@@ -86,9 +80,8 @@ impl SecretSource {
         let (text, place) = match self {
             Self::File(path) => {
                 let place = path.display().to_string();
-                let bytes = tokio::time::timeout(READ_TIMEOUT, read_file(path)).await;
-                let bytes = bytes.map_err(|_| SecretError::Hangs(path.clone()))?;
-                let bytes = bytes.map_err(|source| SecretError::Unreadable {
+                let bytes = reading::read(path, MAX_SECRET_BYTES, READ_TIMEOUT).await;
+                let bytes = bytes.map_err(|source| SecretError::File {
                     path: path.clone(),
                     source,
                 })?;
@@ -130,22 +123,6 @@ fn looks() -> ConstantBuilder {
     ConstantBuilder::new()
         .with_delay(Duration::from_millis(100))
         .with_max_times(10)
-}
-
-/// Reads a file on a thread of its own, which hangs where the file system does.
-async fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let place = READS.acquire().await.map_err(io::Error::other)?;
-    let path = path.to_path_buf();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut bytes = Vec::new();
-        let read = File::open(path)?
-            .take(MAX_SECRET_BYTES + 1)
-            .read_to_end(&mut bytes);
-        // kept until here: a read that hangs keeps its place
-        drop(place);
-        read.map(|_| bytes)
-    });
-    read.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -195,11 +172,13 @@ mod tests {
             }
             let source = SecretSource::File(path.clone());
             assert!(source.read_now().await.is_err());
-            let read = tokio::spawn(async move { source.read().await });
-            // the first look is on another thread, and may come after this
-            tokio::task::yield_now().await;
-            std::fs::write(&path, "replaced").unwrap();
-            assert_eq!(read.await.unwrap().unwrap().expose_secret(), "replaced");
+            // the first look is on another thread, and may come after the replacement
+            let (read, written) = tokio::join!(source.read(), async {
+                tokio::task::yield_now().await;
+                std::fs::write(&path, "replaced")
+            });
+            written.unwrap();
+            assert_eq!(read.unwrap().expose_secret(), "replaced");
         }
     }
 

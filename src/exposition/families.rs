@@ -207,6 +207,19 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         samples: Samples::Value(|state| Some(f64::from(u8::from(state.polls.up)))),
     },
     Family {
+        name: "campaign_account_last_poll_reason",
+        help: "Why the last poll of the account failed. Always 1. Absent if it succeeded.",
+        samples: Samples::Labeled(write_last_poll_reason),
+    },
+    Family {
+        name: "campaign_account_last_poll_stored",
+        help: "Whether the last poll of the account could be stored (1) or not (0). Absent without \
+               --storage.path.",
+        samples: Samples::Value(|state| {
+            state.polls.stored.map(|stored| f64::from(u8::from(stored)))
+        }),
+    },
+    Family {
         name: "campaign_account_last_success_timestamp_seconds",
         help: "Unix time when the last successful poll of the account ended.",
         samples: Samples::Value(|state| timestamp(state.polls.last_success)),
@@ -236,8 +249,8 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     },
     Family {
         name: "campaign_account_campaigns_dropped",
-        help: "Campaigns left out of the current data because of max_campaigns.",
-        samples: Samples::Value(|state| Some(state.data().map_or(0.0, |data| data.dropped as f64))),
+        help: "Campaigns left out of the current data because of max_campaigns. Absent without data.",
+        samples: Samples::Value(|state| state.data().map(|data| data.dropped as f64)),
     },
     Family {
         name: "campaign_account_credits",
@@ -251,7 +264,7 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     },
     Family {
         name: "campaign_account_campaigns",
-        help: "Campaigns in the current data.",
+        help: "Campaigns in the current data. Absent without data.",
         samples: Samples::Labeled(write_campaigns),
     },
     Family {
@@ -387,6 +400,12 @@ fn write_status(rows: &mut Rows<'_>, campaign: &Campaign) {
 fn write_failures(rows: &mut Rows<'_>, campaign: &Campaign) {
     for (reason, failures) in campaign.failures.iter() {
         rows.push([("reason", reason)], failures as f64);
+    }
+}
+
+fn write_last_poll_reason(rows: &mut Rows<'_>, account: &AccountState) {
+    if let Some(failure) = &account.polls.failure {
+        rows.push([("reason", failure.reason.as_str())], 1.0);
     }
 }
 

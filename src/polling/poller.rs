@@ -129,14 +129,19 @@ impl Poller {
             let outcome = self.poll(turn).await;
             let ended = Instant::now();
             log.outcome(&outcome, self.account.polling.max_campaigns);
-            if let Some(saved) = self.save(&outcome).await {
-                log.saved(&saved);
+            let saved = self.save(&outcome).await;
+            if let Some(saved) = &saved {
+                log.saved(saved);
             }
             // a poll that takes longer than the interval is followed by one poll, not by a burst
             let interval = self.interval();
             next = begin + interval;
             let failure = outcome.failure();
-            let update = self.update(outcome, ended, interval);
+            let stored = saved.map(|saved| saved.is_ok());
+            let update = Update {
+                stored,
+                ..self.update(outcome, ended, interval)
+            };
             let change = Change::Polled(Box::new(update));
             if changes.make(change).await.is_err() {
                 // the publisher has ended: the exporter is stopping
@@ -344,7 +349,11 @@ impl Poller {
         let record = PollRecord {
             source: self.account.provider.source(),
             ended: progress.last_poll.unwrap_or_else(Utc::now),
-            up: outcome.result.is_ok(),
+            failure: outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|error| (error.reason.as_str().to_owned(), error.message.clone())),
             took: outcome.took,
             last_success: progress.last_success,
             token_expiry: progress.token_expiry,
@@ -369,6 +378,7 @@ impl Poller {
             poll_interval,
             token_expiry: self.progress.token_expiry,
             requests_remaining: self.access.application().remaining(),
+            stored: None,
             result: outcome.result.map(|(data, _)| data),
         }
     }

@@ -13,10 +13,10 @@ use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
 use crate::storage::store::Store;
 use crate::telemetry::AccountTelemetry;
-use crate::upstream::Reason;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
 use crate::upstream::quota::metrics::QuotaMetrics;
+use crate::upstream::{PollError, Reason};
 
 /// Returns the metrics, all 0, and the access of an account that did not exist before.
 pub fn connect(
@@ -27,7 +27,8 @@ pub fn connect(
     let (name, provider) = (&account.name, &account.provider);
     let reasons = Reason::ALL.map(Reason::as_str);
     let rates = provider.reported_rates();
-    let telemetry = AccountTelemetry::new(provider.name(), name, reasons, rates);
+    let fields = provider.kind().fields;
+    let telemetry = AccountTelemetry::new(provider.name(), name, reasons, rates, fields);
     let telemetry = telemetry.with_context(|| format!("cannot count for account {name}"))?;
     let application = applications
         .of(&provider.application(name))
@@ -90,11 +91,16 @@ fn last_known(
     Some(LastKnown {
         polls: PollStatus {
             // an account without data is not up
-            up: data.is_some() && poll.is_some_and(|poll| poll.up),
+            up: data.is_some() && poll.is_some_and(|poll| poll.failure.is_none()),
             last_poll: poll.map(|poll| poll.ended),
             last_success: stored.last_success(),
             poll_duration: poll.map(|poll| poll.took),
             token_expiry: poll.and_then(|poll| poll.token_expiry),
+            failure: poll.and_then(|poll| {
+                let (reason, message) = poll.failure.as_ref()?;
+                Some(PollError::new(Reason::from_label(reason)?, message))
+            }),
+            stored: poll.map(|_| true),
         },
         data,
     })
@@ -159,7 +165,7 @@ mod tests {
         let mut record = PollRecord {
             source: poller.account.provider.source(),
             ended: now,
-            up: false,
+            failure: None,
             took: Duration::ZERO,
             last_success: None,
             token_expiry: None,

@@ -33,6 +33,9 @@ pub struct Kind {
     pub info_labels: Vec<(Arc<str>, &'static str)>,
     /// Rates that the provider reports for a whole result.
     pub rates: Vec<Arc<str>>,
+    /// Every field whose values can be unreadable, as named in
+    /// `campaign_exporter_decode_problems_total`.
+    pub fields: &'static [&'static str],
     /// Further metrics that only this provider's data fills, with the names of its fields.
     pub extras: Vec<(&'static str, &'static str)>,
     /// The published limits of requests.
@@ -118,7 +121,7 @@ impl Kinds {
     }
 
     /// All providers.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Kind>> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Kind>> + Clone {
         self.0.iter()
     }
 

@@ -63,6 +63,10 @@ pub struct PollStatus {
     pub poll_duration: Option<Duration>,
     /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
+    /// Why the last poll failed.
+    pub failure: Option<PollError>,
+    /// Whether the last poll could be stored, if there is a store.
+    pub stored: Option<bool>,
 }
 
 /// What an earlier process knew about an account.
@@ -93,6 +97,8 @@ pub struct Update {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Requests left of the daily budget, if there is one.
     pub requests_remaining: Option<u64>,
+    /// Whether the poll could be stored, if there is a store.
+    pub stored: Option<bool>,
     /// What the poll found, or why it failed.
     pub result: Result<Data, PollError>,
 }
@@ -124,8 +130,6 @@ pub struct AccountState {
     pub poll_interval: Duration,
     /// Requests left of the daily budget after the last poll, if there is a budget.
     pub requests_remaining: Option<u64>,
-    /// Why the last poll failed.
-    pub failure: Option<PollError>,
     data: Option<DatedData>,
     by_channel: BTreeMap<Channel, Totals>,
 }
@@ -148,7 +152,6 @@ impl AccountState {
             revision: Revision::default(),
             polls: PollStatus::default(),
             requests_remaining: None,
-            failure: None,
             data: None,
             by_channel: BTreeMap::new(),
         }
@@ -179,15 +182,17 @@ impl AccountState {
     }
 
     /// Returns the totals of each channel: those that the account can have, and any other that
-    /// appears in the data.
+    /// appears in the data. Empty without data.
     pub const fn by_channel(&self) -> &BTreeMap<Channel, Totals> {
         &self.by_channel
     }
 
     /// Sets the revision and updates the totals after a change.
     fn changed(&mut self, revision: Revision) {
-        let possible = self.account.provider.channels().iter();
+        let possible = self.data.as_ref().map(|_| self.account.provider.channels());
         let mut by_channel: BTreeMap<_, _> = possible
+            .into_iter()
+            .flatten()
             .map(|channel| (channel.clone(), Totals::default()))
             .collect();
         for campaign in self.campaigns() {
@@ -288,12 +293,13 @@ impl Snapshot {
             poll_duration: Some(update.took),
             token_expiry: update.token_expiry,
             last_success: state.polls.last_success,
+            failure: None,
+            stored: update.stored,
         };
         state.poll_interval = update.poll_interval;
         state.requests_remaining = update.requests_remaining;
         match update.result {
             Ok(data) => {
-                state.failure = None;
                 state.polls.last_success = Some(update.at);
                 state.data = Some(DatedData {
                     data,
@@ -301,7 +307,7 @@ impl Snapshot {
                     since: update.ended,
                 });
             }
-            Err(error) => state.failure = Some(error),
+            Err(error) => state.polls.failure = Some(error),
         }
         state.changed(revision);
         true
@@ -375,6 +381,7 @@ pub(crate) mod tests {
             poll_interval: 5 * MINUTE,
             token_expiry: None,
             requests_remaining: None,
+            stored: None,
             result: match campaigns {
                 Some(campaigns) => Ok(Data {
                     campaigns,

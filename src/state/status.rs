@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::campaign::{Campaign, Ratio};
+use crate::campaign::counts::Count;
+use crate::campaign::{Campaign, Channel, Ratio, Status};
 use crate::state::snapshot::{AccountState, Revision, Snapshot};
 
 /// How many of the worst campaigns are listed, per account and in all.
@@ -17,9 +18,15 @@ const WORST: usize = 10;
 /// Fewest messages for which a delivery ratio is meaningful. The alerts use the same threshold.
 pub const MIN_VOLUME: u64 = 200;
 
-/// Time after sending from which a delivery ratio is meaningful. Receipts arrive until then, over
-/// WhatsApp most slowly. The alerts wait as long.
-pub const MATURITY: Duration = Duration::from_hours(6);
+/// Age from which the delivery ratio of a WhatsApp campaign is meaningful: receipts arrive until then.
+/// The alerts wait as long.
+pub const WHATSAPP_MATURITY: Duration = Duration::from_hours(6);
+
+/// The same for campaigns on other channels.
+pub const MATURITY: Duration = Duration::from_hours(2);
+
+/// Age from which the alerts ignore a campaign.
+const MAX_AGE: Duration = Duration::from_hours(24);
 
 /// How an account is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -58,11 +65,10 @@ pub struct AccountStatus {
     pub requests_remaining: Option<u64>,
     /// When the access token in use expires.
     pub token_expiry: Option<DateTime<Utc>>,
+    /// Whether the last poll could be stored; `None` without `--storage.path`.
+    pub stored: Option<bool>,
     /// Why the last poll failed.
     pub error: Option<PollFailure>,
-    /// Whether the last poll failed before this process started. Its reason is not stored.
-    #[serde(skip)]
-    pub failed_before: bool,
     /// The worst campaigns, the worst first.
     #[serde(skip)]
     worst: Vec<WorstCampaign>,
@@ -94,7 +100,7 @@ pub struct WorstCampaign {
     pub attempted: u64,
     /// How many messages were delivered.
     pub deliveries: u64,
-    /// Deliveries / attempted.
+    /// Deliveries / (attempted - pending).
     pub delivery_ratio: f64,
     /// When the campaign was last sent.
     pub last_sent: Option<DateTime<Utc>>,
@@ -178,12 +184,12 @@ impl AccountStatus {
             campaigns_dropped: data.map_or(0, |data| data.dropped),
             requests_remaining: state.requests_remaining,
             token_expiry: polls.token_expiry,
-            error: state.failure.as_ref().map(|failure| PollFailure {
+            stored: polls.stored,
+            error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
                 advice: failure.reason.advice(),
             }),
-            failed_before: polls.last_poll.is_some() && !polls.up && state.failure.is_none(),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
     }
@@ -204,27 +210,32 @@ fn order((one, of_one): (f64, u64), (other, of_other): (f64, u64)) -> Ordering {
     one.total_cmp(&other).then(of_other.cmp(&of_one))
 }
 
-/// Returns the large campaigns of an account with the lowest delivery ratios, in order. Campaigns
-/// that were young at the last successful poll are left out.
+/// Returns the large campaigns of an account with the lowest delivery ratios, in order: those that the
+/// alerts judge at the last successful poll.
 fn worst(
     account: &str,
     campaigns: &[Arc<Campaign>],
     last_success: Option<DateTime<Utc>>,
 ) -> Vec<WorstCampaign> {
-    let sent_before = last_success.and_then(|last_success| {
-        last_success.checked_sub_signed(TimeDelta::from_std(MATURITY).ok()?)
-    });
-    let is_young = |campaign: &Campaign| {
-        let times = campaign.last_sent.zip(sent_before);
-        times.is_some_and(|(last_sent, sent_before)| last_sent > sent_before)
+    let is_judged = |campaign: &Campaign| {
+        let age = last_success.zip(campaign.last_sent);
+        let age = age.and_then(|(read, sent)| (read - sent).to_std().ok());
+        let maturity = match campaign.channel {
+            Channel::Whatsapp => WHATSAPP_MATURITY,
+            _ => MATURITY,
+        };
+        age.is_some_and(|age| (maturity..MAX_AGE).contains(&age))
+            && campaign.status != Some(Status::InProgress)
     };
     let mut large: Vec<_> = campaigns
         .iter()
-        .filter(|campaign| !is_young(campaign))
+        .filter(|campaign| is_judged(campaign))
         .filter_map(|campaign| {
             let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
-            let ratio = deliveries as f64 / attempted as f64;
-            (attempted >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
+            let pending = campaign.counts.get(Count::Pending).unwrap_or_default();
+            let decided = attempted.saturating_sub(pending);
+            let ratio = deliveries as f64 / decided as f64;
+            (decided >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
         })
         .collect();
     // one pass over all of them, so that only a few have to be sorted
@@ -256,7 +267,7 @@ fn worst(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::counts::{Count, Counts};
+    use crate::campaign::counts::Counts;
     use crate::state::snapshot::tests::{configured, update};
     use crate::state::snapshot::{Change, Update};
     use crate::upstream::Reason;
@@ -313,6 +324,10 @@ mod tests {
         assert_eq!(after(&[false], false).next_poll, Some(due));
     }
 
+    fn now() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::days(9)
+    }
+
     fn campaign(id: u64, sends: u64, deliveries: u64) -> Arc<Campaign> {
         let campaign = Campaign {
             id: id.to_string(),
@@ -320,6 +335,7 @@ mod tests {
                 (Count::Sends, Some(sends)),
                 (Count::Deliveries, Some(deliveries)),
             ]),
+            last_sent: Some(now() - TimeDelta::hours(12)),
             ..Campaign::default()
         };
         assert_eq!(campaign.attempted(), Some(sends));
@@ -327,42 +343,66 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_campaigns_are_large_mature_and_in_order() {
+    fn the_worst_campaigns_are_those_that_the_alerts_judge_in_order() {
         let mut campaigns: Vec<_> = (0..40)
             .map(|id| campaign(id, 1_000, 500 + id * 7 % 41))
             .collect();
         campaigns.push(campaign(100, MIN_VOLUME - 1, 0));
         campaigns.push(campaign(101, MIN_VOLUME, 0));
         campaigns.push(campaign(102, 2 * MIN_VOLUME, 0));
-        let now = Utc::now();
-        let sent = |id, hours| {
-            let sent = Campaign {
-                last_sent: Some(now - TimeDelta::hours(hours)),
-                ..(*campaign(id, 3 * MIN_VOLUME, 0)).clone()
-            };
-            Arc::new(sent)
+        let mut add = |id, hours, change: fn(&mut Campaign)| {
+            let mut campaign = (*campaign(id, 3 * MIN_VOLUME, 0)).clone();
+            campaign.last_sent = Some(now() - TimeDelta::hours(hours));
+            change(&mut campaign);
+            campaigns.push(Arc::new(campaign));
         };
-        campaigns.push(sent(103, 5));
-        campaigns.push(sent(104, 7));
-        let worst = worst("a", &campaigns, Some(now));
+        add(103, 1, |_| {});
+        add(104, 2, |_| {});
+        add(105, 5, |campaign| campaign.channel = Channel::Whatsapp);
+        add(106, 6, |campaign| {
+            campaign.channel = Channel::Whatsapp;
+            campaign.counts.set(Count::Sends, Some(4 * MIN_VOLUME));
+        });
+        add(107, 24, |_| {});
+        add(108, 3, |campaign| {
+            campaign.status = Some(Status::InProgress);
+        });
+        add(109, 3, |campaign| campaign.last_sent = None);
+        add(110, 3, |campaign| {
+            campaign
+                .counts
+                .set(Count::Pending, Some(2 * MIN_VOLUME + 1));
+        });
+        let worst = worst("a", &campaigns, Some(now()));
         let ids: Vec<_> = worst.iter().map(|worst| &*worst.campaign_id).collect();
         // those without deliveries by size; then 500, 501, … of 1000 delivered
-        assert_eq!(ids.join(" "), "104 102 101 0 6 12 18 24 30 36");
-        assert!(super::worst("a", &[], None).is_empty());
+        assert_eq!(ids.join(" "), "106 104 102 101 0 6 12 18 24 30");
+        assert!(super::worst("a", &campaigns, None).is_empty());
+    }
+
+    #[test]
+    fn pending_messages_do_not_lower_a_ratio() {
+        let mut campaign = (*campaign(1, 1_000, 400)).clone();
+        campaign.counts.set(Count::Pending, Some(500));
+        let worst = worst("a", &[Arc::new(campaign)], Some(now()));
+        assert_eq!((worst[0].attempted, worst[0].delivery_ratio), (1_000, 0.8));
     }
 
     #[test]
     fn thresholds_equal_those_of_the_alerts() {
         let thresholds = include_str!("../../alerts/thresholds.yml");
-        let (before, _) = thresholds.split_once("attempted_min_warning").unwrap();
-        let rule = before.rsplit_once("expr: ").unwrap().1;
-        assert!(rule.starts_with(&format!("{MIN_VOLUME} ")), "{rule}");
-        let (before, _) = thresholds.split_once("whatsapp_maturity_seconds").unwrap();
-        let rule = before.rsplit_once("expr: ").unwrap().1;
-        assert!(
-            rule.starts_with(&format!("{} ", MATURITY.as_secs())),
-            "{rule}"
-        );
+        for (name, value) in [
+            ("attempted_min_warning", MIN_VOLUME),
+            ("sms_maturity_seconds", MATURITY.as_secs()),
+            ("whatsapp_maturity_seconds", WHATSAPP_MATURITY.as_secs()),
+        ] {
+            let (before, _) = thresholds.split_once(name).unwrap();
+            let rule = before.rsplit_once("expr: ").unwrap().1;
+            assert!(rule.starts_with(&format!("{value} ")), "{name}: {rule}");
+        }
+        let alerts = include_str!("../../alerts/campaigns.yml");
+        let limit = format!("campaign:mature_age:seconds < {}\n", MAX_AGE.as_secs());
+        assert!(alerts.contains(&limit));
     }
 
     #[test]

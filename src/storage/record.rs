@@ -21,8 +21,8 @@ pub struct PollRecord {
     pub source: String,
     /// When the poll ended.
     pub ended: DateTime<Utc>,
-    /// Whether it succeeded.
-    pub up: bool,
+    /// The reason of its failure and the message, if it failed.
+    pub failure: Option<(String, String)>,
     /// How long it took.
     pub took: Duration,
     /// When the last successful poll ended.

@@ -4,9 +4,8 @@
 //! that does not match its header is set aside. It is never used and never fatal.
 
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +15,12 @@ use flate2::Crc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
+
+use super::folder::{Folder, NOT_PLAIN, TEMPORARY_PREFIX};
 
 /// The first word of every file.
 const PROGRAM: &str = "campaign_exporter";
@@ -71,8 +71,8 @@ impl Kind {
     /// `src/stored_formats.rs`.
     pub(crate) const fn version(self) -> u32 {
         match self {
-            Self::Tokens | Self::Poll | Self::Requests => 1,
-            Self::Campaigns => 2,
+            Self::Tokens | Self::Requests => 1,
+            Self::Poll | Self::Campaigns => 2,
         }
     }
 
@@ -86,7 +86,7 @@ impl Kind {
 /// A directory of stored files.
 #[derive(Debug)]
 pub struct Store {
-    directory: PathBuf,
+    folder: Arc<Folder>,
     /// Held while this process owns the directory.
     lock: Option<File>,
     /// The sequence number of the next save.
@@ -112,6 +112,9 @@ pub enum StoreError {
     /// Another process owns the directory.
     #[error("{0} is in use by another campaign_exporter: each needs its own --storage.path")]
     InUse(PathBuf),
+    /// A command of root would write where everyone can.
+    #[error("root does not use {0}, to which every user may write: run `chmod o-w` on it")]
+    OpenToAll(PathBuf),
     /// The file system does not respond.
     #[error("{0}: the file system did not respond within {t} s", t = FILE_TIMEOUT.as_secs())]
     TimedOut(PathBuf),
@@ -126,34 +129,33 @@ pub enum StoreError {
 impl Store {
     /// Opens a directory as its only owner until the value is dropped. Creates it if needed.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let mut store = Self::share(directory)?;
-        store.lock = try_lock(&directory.join("lock"), directory)?;
+        let mut store = Self::of(directory)?;
+        let lock = store.folder.try_lock("lock");
+        store.lock = lock.map_err(io_error("lock", &directory.join("lock")))?;
         if store.lock.is_none() {
             return Err(StoreError::InUse(directory.to_path_buf()));
         }
         // an existing lock file can be opened even if the directory is read-only
-        drop(store.temporary_file()?);
+        let written = store.folder.create();
+        drop(written.map_err(io_error("write to", directory))?);
         store.remove_temporary_files();
         Ok(store)
     }
 
     /// Opens a directory that another process may own, to read it and to change tokens.
     pub fn share(directory: &Path) -> Result<Self, StoreError> {
-        if !directory.exists() {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .map_err(io_error("create", directory))?;
-            if let Some(parent) = directory
-                .parent()
-                .filter(|path| !path.as_os_str().is_empty())
-            {
-                sync(parent)?;
-            }
+        let store = Self::of(directory)?;
+        let is_open_to_all = store.folder.is_open_to_all();
+        if is_open_to_all.map_err(io_error("open", directory))? {
+            return Err(StoreError::OpenToAll(directory.to_path_buf()));
         }
+        Ok(store)
+    }
+
+    fn of(directory: &Path) -> Result<Self, StoreError> {
+        let folder = Folder::make(directory).map_err(io_error("create", directory))?;
         Ok(Self {
-            directory: directory.to_path_buf(),
+            folder: Arc::new(folder),
             lock: None,
             next: AtomicU64::new(1),
             saved: Mutex::default(),
@@ -167,8 +169,7 @@ impl Store {
 
     /// Returns the path of the file of an account or application.
     pub fn path(&self, kind: Kind, name: &str) -> PathBuf {
-        self.directory
-            .join(format!("{}.{}", file_name(name), kind.as_str()))
+        self.folder.path.join(file_name(kind, name))
     }
 
     /// Replaces a file atomically: readers see the old or the new one, even if the process is killed.
@@ -210,10 +211,9 @@ impl Store {
         kind: Kind,
         name: &str,
     ) -> Result<Option<T>, StoreError> {
-        let path = self.path(kind, name);
-        let file = path.clone();
-        let name = name.to_owned();
-        in_time(path, move || read(kind, &name, &file)).await
+        let store = Arc::clone(self);
+        let owner = name.to_owned();
+        in_time(self.path(kind, name), move || store.read(kind, &owner)).await
     }
 
     /// Locks a file against changes by other processes until the value is dropped. Waits for the
@@ -224,12 +224,13 @@ impl Store {
         name: &str,
         patience: Duration,
     ) -> Result<File, StoreError> {
-        let mut path = self.path(kind, name);
-        path.add_extension("lock");
+        let file = format!("{}.lock", file_name(kind, name));
+        let path = self.folder.path.join(&file);
         let deadline = Instant::now() + patience;
         loop {
-            let (directory, file) = (self.directory.clone(), path.clone());
-            if let Some(lock) = in_time(path.clone(), move || try_lock(&file, &directory)).await? {
+            let (folder, file, shown) = (Arc::clone(&self.folder), file.clone(), path.clone());
+            let take = move || folder.try_lock(&file).map_err(io_error("lock", &shown));
+            if let Some(lock) = in_time(path.clone(), take).await? {
                 return Ok(lock);
             }
             if Instant::now() >= deadline {
@@ -247,35 +248,69 @@ impl Store {
         number: u64,
     ) -> Result<(), StoreError> {
         let path = &self.path(kind, name);
-        let mut file = self.temporary_file()?;
+        let unfinished = self.folder.create();
+        let unfinished = unfinished.map_err(io_error("write to", &self.folder.path))?;
+        let mut file = &unfinished.file;
         let written = file
             .write_all(header(kind, name, payload).as_bytes())
-            .and_then(|()| file.write_all(payload))
-            .and_then(|()| file.flush());
+            .and_then(|()| file.write_all(payload));
         written.map_err(io_error("write", path))?;
-        share_with_owner(file.as_file(), &self.directory)?;
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let last = saved.entry(path.clone()).or_default();
         if *last > number {
             return Ok(());
         }
         *last = number;
-        persist(file, path, kind.is_durable(), &self.directory)
+        let persisted = unfinished.persist(&file_name(kind, name), kind.is_durable());
+        persisted.map_err(io_error("replace", path))
     }
 
-    /// Creates a temporary file. Its mode is 0600 from the start.
-    fn temporary_file(&self) -> Result<NamedTempFile, StoreError> {
-        tempfile::Builder::new()
-            .prefix(TEMPORARY_PREFIX)
-            .tempfile_in(&self.directory)
-            .map_err(io_error("write to", &self.directory))
+    fn read<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>, StoreError> {
+        let path = &self.path(kind, name);
+        let file = match self.folder.read(&file_name(kind, name)) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                self.set_aside(kind, name, NOT_PLAIN)?;
+                return Ok(None);
+            }
+            Err(error) => return Err(io_error("read", path)(error)),
+        };
+        if kind == Kind::Tokens {
+            let kept = self.folder.keep_private(&file);
+            if kept.map_err(io_error("read", path))? {
+                warn!(path = %path.display(), "tokens were readable by others: made private");
+            }
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(io_error("read", path))?;
+        match decode(kind, name, &bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(why) => {
+                self.set_aside(kind, name, &why)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn set_aside(&self, kind: Kind, name: &str, why: &str) -> Result<(), StoreError> {
+        let (file, path) = (file_name(kind, name), self.path(kind, name));
+        let aside = format!("{file}.set-aside");
+        let renamed = self.folder.rename(&file, &aside);
+        renamed.map_err(io_error("set aside", &path))?;
+        let aside = self.folder.path.join(aside);
+        let (path, aside) = (path.display(), aside.display());
+        warn!(%path, %aside, why, "unusable stored file set aside");
+        Ok(())
     }
 
     /// Removes the temporary files of killed processes. Recent ones may belong to another process
     /// that is changing tokens.
     fn remove_temporary_files(&self) {
         let old = Duration::from_mins(10);
-        let Ok(entries) = fs::read_dir(&self.directory) else {
+        let Ok(entries) = fs::read_dir(&self.folder.path) else {
             return;
         };
         for entry in entries.flatten() {
@@ -296,120 +331,6 @@ impl Store {
             }
         }
     }
-}
-
-/// Takes a lock unless another process holds it. Creates the lock file if needed.
-fn try_lock(path: &Path, directory: &Path) -> Result<Option<File>, StoreError> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io_error("open", path))?;
-    share_with_owner(&file, directory)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(io_error("lock", path)(error)),
-    }
-}
-
-/// Gives a file to the owner of its directory, so that an unprivileged exporter can read what a
-/// command run by root has written.
-fn share_with_owner(file: &File, directory: &Path) -> Result<(), StoreError> {
-    let ids = |metadata: fs::Metadata| (metadata.uid(), metadata.gid());
-    let own = file.metadata().map(ids);
-    let owner = fs::metadata(directory).map(ids);
-    let (own, owner) = own
-        .and_then(|own| owner.map(|owner| (own, owner)))
-        .map_err(io_error("stat", directory))?;
-    if own.0 == owner.0 {
-        return Ok(());
-    }
-    match fchown(file, Some(owner.0), Some(owner.1)) {
-        // only root may change the owner; any other process keeps its own files
-        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-            Err(io_error("change the owner of a file in", directory)(error))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Prefix of the names of temporary files.
-const TEMPORARY_PREFIX: &str = ".unfinished-";
-
-/// Renames a finished file to its final name. For durability, syncs the file before and the
-/// directory after.
-fn persist(
-    file: NamedTempFile,
-    path: &Path,
-    durable: bool,
-    directory: &Path,
-) -> Result<(), StoreError> {
-    if durable {
-        file.as_file().sync_all().map_err(io_error("write", path))?;
-    }
-    file.persist(path)
-        .map_err(|error| io_error("replace", path)(error.error))?;
-    if durable { sync(directory) } else { Ok(()) }
-}
-
-/// Syncs the entries of a directory.
-fn sync(directory: &Path) -> Result<(), StoreError> {
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(io_error("write", directory))
-}
-
-fn read<T: DeserializeOwned>(kind: Kind, name: &str, path: &Path) -> Result<Option<T>, StoreError> {
-    // opening a pipe could block forever
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        set_aside(path, "not a regular file")?;
-        return Ok(None);
-    }
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", path)(error)),
-    };
-    if kind == Kind::Tokens {
-        keep_private(&file, path);
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(io_error("read", path))?;
-    match decode(kind, name, &bytes) {
-        Ok(value) => Ok(Some(value)),
-        Err(why) => {
-            set_aside(path, &why)?;
-            Ok(None)
-        }
-    }
-}
-
-/// Removes the access of other users.
-fn keep_private(file: &File, path: &Path) {
-    let others = |mode: u32| mode & 0o077;
-    let Ok(metadata) = file.metadata() else {
-        return;
-    };
-    if others(metadata.permissions().mode()) == 0 {
-        return;
-    }
-    let private = fs::Permissions::from_mode(0o600);
-    match file.set_permissions(private) {
-        Ok(()) => warn!(path = %path.display(), "tokens were readable by others: made private"),
-        Err(error) => warn!(path = %path.display(), %error, "tokens are readable by others"),
-    }
-}
-
-fn set_aside(path: &Path, why: &str) -> Result<(), StoreError> {
-    let aside = path.with_added_extension("set-aside");
-    fs::rename(path, &aside).map_err(io_error("set aside", path))?;
-    let (path, aside) = (path.display(), aside.display());
-    warn!(%path, %aside, why, "unusable stored file set aside");
-    Ok(())
 }
 
 pub(crate) fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
@@ -467,7 +388,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Returns a legible, unique file name of bounded length.
-fn file_name(name: &str) -> String {
+fn file_name(kind: Kind, name: &str) -> String {
     let legible: String = name
         .chars()
         .map(|char| {
@@ -479,7 +400,8 @@ fn file_name(name: &str) -> String {
         })
         .take(LEGIBLE_CHARS)
         .collect();
-    format!("{legible}.{}", short_fingerprint(name))
+    let (fingerprint, kind) = (short_fingerprint(name), kind.as_str());
+    format!("{legible}.{fingerprint}.{kind}")
 }
 
 /// Returns enough of the fingerprint to tell names apart.
@@ -494,27 +416,15 @@ pub fn fingerprint(text: &str) -> String {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
-    move |error| StoreError::Io {
+    move |source| StoreError::Io {
         action,
         path,
-        source: without_path(error),
-    }
-}
-
-/// Removes the path that `tempfile` adds to an error. It is different each time, so the log would
-/// take each failure for a new one.
-fn without_path(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    match text.split_once(" at path ") {
-        Some((message, _)) if error.raw_os_error().is_none() => {
-            io::Error::new(error.kind(), message)
-        }
-        _ => error,
+        source,
     }
 }
 
 /// Runs file operations on a blocking thread, with a time limit.
-async fn in_time<T: Send + 'static>(
+pub async fn in_time<T: Send + 'static>(
     path: PathBuf,
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -537,7 +447,9 @@ async fn in_time<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use tempfile::{NamedTempFile, TempDir};
 
     use super::*;
 
@@ -566,7 +478,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let path = store.path(Kind::Tokens, "a");
         assert_eq!(mode(&path), 0o600);
-        assert_eq!(mode(&store.directory), 0o700);
+        assert_eq!(mode(&store.folder.path), 0o700);
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["two".to_owned()]));
@@ -585,7 +497,7 @@ mod tests {
         for name in names() {
             assert_eq!(load(&store, name).await, Some(vec![name.to_owned()]));
             let path = store.path(Kind::Tokens, name);
-            assert_eq!(path.parent(), Some(store.directory.as_path()), "{name}");
+            assert_eq!(path.parent(), Some(store.folder.path.as_path()), "{name}");
         }
     }
 
@@ -635,11 +547,11 @@ mod tests {
     #[tokio::test]
     async fn a_directory_has_one_owner() {
         let (_directory, store) = store();
-        let error = Store::open(&store.directory).unwrap_err().to_string();
+        let error = Store::open(&store.folder.path).unwrap_err().to_string();
         assert!(error.contains("in use by another"), "{error}");
-        let shared = Store::share(&store.directory).unwrap();
+        let shared = Store::share(&store.folder.path).unwrap();
         assert!(store.is_owned() && !shared.is_owned());
-        let path = store.directory.clone();
+        let path = store.folder.path.clone();
         drop(store);
         assert!(Store::open(&path).is_ok());
     }
@@ -659,11 +571,11 @@ mod tests {
     #[tokio::test]
     async fn errors_name_the_directory() {
         let (_directory, store) = store();
-        fs::remove_dir_all(&store.directory).unwrap();
+        fs::remove_dir_all(&store.folder.path).unwrap();
         let saved = store.save(Kind::Poll, "a", 1_u8).await;
         let error = saved.unwrap_err().to_string();
         assert!(
-            error.contains(&store.directory.display().to_string()),
+            error.contains(&store.folder.path.display().to_string()),
             "{error}"
         );
         let file = NamedTempFile::new().unwrap();
@@ -711,7 +623,7 @@ mod tests {
             let metadata = fs::metadata(path).unwrap();
             (metadata.uid(), metadata.gid())
         };
-        if std::os::unix::fs::chown(&store.directory, Some(12_345), Some(54_321)).is_err() {
+        if std::os::unix::fs::chown(&store.folder.path, Some(12_345), Some(54_321)).is_err() {
             // needs root
             return;
         }
@@ -727,7 +639,7 @@ mod tests {
     #[tokio::test]
     async fn old_temporary_files_are_removed() {
         let (_directory, store) = store();
-        let path = store.directory.clone();
+        let path = store.folder.path.clone();
         drop(store);
         let old = File::create(path.join(format!("{TEMPORARY_PREFIX}old"))).unwrap();
         old.set_modified(std::time::SystemTime::now() - Duration::from_hours(1))

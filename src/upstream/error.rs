@@ -68,6 +68,13 @@ reasons! {
 }
 
 impl Reason {
+    /// The reason with this value of the `reason` label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == label)
+    }
+
     /// The reason of an HTTP status other than 200, unless the body gives a better one.
     pub const fn of_status(status: u16) -> Self {
         match status {

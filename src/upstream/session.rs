@@ -196,7 +196,7 @@ mod tests {
             reqwest::Client::builder().no_proxy().build().unwrap(),
             MAX_WAIT,
             Instant::now() + time_for_retries,
-            AccountTelemetry::new("p", "a", [], &[]).unwrap(),
+            AccountTelemetry::new("p", "a", [], &[], &[]).unwrap(),
             Arc::clone(&application),
         );
         let url = Url::parse("http://127.0.0.1:1").unwrap();

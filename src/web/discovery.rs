@@ -18,6 +18,8 @@ struct Group<'a> {
 struct Labels<'a> {
     #[serde(rename = "__metrics_path__")]
     metrics_path: &'a str,
+    #[serde(rename = "__scheme__", skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'a str>,
     #[serde(rename = "__param_own", skip_serializing_if = "Option::is_none")]
     own: Option<&'static str>,
     #[serde(rename = "__param_account", skip_serializing_if = "Option::is_none")]
@@ -31,13 +33,14 @@ struct Labels<'a> {
 /// Returns the targets as JSON: the exporter itself, then each account by name and provider.
 pub fn targets<'a>(
     address: &'a str,
-    metrics_path: &'a str,
+    (scheme, metrics_path): (Option<&'a str>, &'a str),
     accounts: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> serde_json::Result<String> {
     let group = |account: Option<(&'a str, &'a str)>| {
         let name = account.map(|(name, _)| name);
         let labels = Labels {
             metrics_path,
+            scheme,
             own: account.is_none().then_some("true"),
             parameter: name,
             account: name,
@@ -72,7 +75,7 @@ mod tests {
     #[test]
     fn the_exporter_and_each_account_are_targets() {
         let accounts = [("a \"b\"", "smsup"), ("c", "cinnox")].into_iter();
-        let found = targets("[::1]:10058", "/m", accounts).unwrap();
+        let found = targets("[::1]:10058", (None, "/m"), accounts).unwrap();
         let found: Value = serde_json::from_str(&found).unwrap();
         let account = |name: &str, provider: &str| {
             json!({"targets": ["[::1]:10058"], "labels": {

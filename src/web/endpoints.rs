@@ -10,10 +10,11 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, HeaderName, HeaderValue, REFERRER_POLICY,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::exposition::format::{Format, Writer};
@@ -21,10 +22,12 @@ use crate::exposition::pieces::Pieces;
 use crate::exposition::publisher::Published;
 use crate::polling::heartbeat::Pulse;
 use crate::provider::Kinds;
+use crate::state::status::AccountStatuses;
 use crate::telemetry::Telemetry;
 use crate::web::discovery;
 use crate::web::negotiation;
 use crate::web::pages::{self, CONTENT_SECURITY_POLICY};
+use crate::web::routes::{Route, Routes};
 use crate::web::selection::Selection;
 
 /// Maximum size of a request body in bytes. No endpoint needs one.
@@ -39,8 +42,8 @@ pub type Reload = oneshot::Sender<Result<(), String>>;
 /// The data behind the endpoints.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
-    /// Path of the metrics.
-    pub telemetry_path: String,
+    /// The paths.
+    pub routes: Routes,
     /// Whether `POST /-/reload` is allowed.
     pub lifecycle: bool,
     /// The metrics of campaigns and accounts.
@@ -61,10 +64,15 @@ impl Endpoints {
     /// Answers a request.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
         let path = request.uri().path().to_owned();
+        let path = match self.routes.find(&path) {
+            Route::Endpoint(path) => path,
+            Route::LandingPage(location) => return redirect(&location),
+            Route::Unknown => return plain(StatusCode::NOT_FOUND, "Not found.\n"),
+        };
         if path == "/-/reload" {
             return reload(self, request).await;
         }
-        let answer: Read = if path == self.telemetry_path {
+        let answer: Read = if path == self.routes.telemetry_path {
             metrics
         } else if let Some((_, answer)) = READ.iter().find(|(known, _)| *known == path) {
             *answer
@@ -156,9 +164,10 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
             "The Host header is not a valid target address.\n",
         );
     };
+    let (scheme, path) = endpoints.routes.metrics(&address);
     let published = Arc::clone(&endpoints.published.borrow());
     let accounts = published.exposition(Format::Text).accounts();
-    match discovery::targets(address.as_str(), &endpoints.telemetry_path, accounts) {
+    match discovery::targets(address.as_str(), (scheme, &path), accounts) {
         Ok(targets) => respond(StatusCode::OK, "application/json", targets),
         Err(error) => failed(error),
     }
@@ -230,7 +239,18 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<P
 
 fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
-    page(pages::landing(&endpoints.telemetry_path, &published.status))
+    page(pages::landing(
+        &endpoints.routes.telemetry_path,
+        &published.status,
+    ))
+}
+
+/// The status as JSON.
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    #[serde(flatten)]
+    status: &'a AccountStatuses,
+    config_reload_successful: bool,
 }
 
 /// Serves the status page, or its contents as JSON. A parameter selects the format rather than
@@ -238,9 +258,18 @@ fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces
 fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
+    let reload_successful = endpoints.telemetry.is_reload_successful();
     match request.uri().query() {
-        None | Some("") => page(pages::status(&endpoints.telemetry_path, status, Utc::now())),
-        Some("format=json") => match serde_json::to_string(status) {
+        None | Some("") => page(pages::status(
+            &endpoints.routes.telemetry_path,
+            status,
+            reload_successful,
+            Utc::now(),
+        )),
+        Some("format=json") => match serde_json::to_string(&StatusJson {
+            status,
+            config_reload_successful: reload_successful,
+        }) {
             Ok(json) => respond(StatusCode::OK, "application/json", json),
             Err(error) => failed(error),
         },
@@ -249,6 +278,19 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces
             "The only supported parameter is format=json.\n",
         ),
     }
+}
+
+/// Redirects to a path, relative to that of the request.
+fn redirect(location: &str) -> Response<Pieces> {
+    let mut response = plain(
+        StatusCode::FOUND,
+        format!("The exporter is at {location}.\n"),
+    );
+    match HeaderValue::from_str(location) {
+        Ok(location) => response.headers_mut().insert(LOCATION, location),
+        Err(error) => return failed(error),
+    };
+    response
 }
 
 fn page(html: String) -> Response<Pieces> {

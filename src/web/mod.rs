@@ -8,5 +8,6 @@ pub mod listeners;
 pub mod negotiation;
 pub mod pages;
 pub mod protection;
+pub mod routes;
 pub mod selection;
 pub mod server;

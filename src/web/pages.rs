@@ -12,7 +12,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::state::status::{
-    AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WorstCampaign,
+    AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WHATSAPP_MATURITY,
+    WorstCampaign,
 };
 use crate::telemetry::{REVISION, VERSION};
 
@@ -73,7 +74,7 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
             p { (summary(status)) }
             p {
                 "For the flags, run " code { "campaign_exporter --help" } ". The "
-                a href=(telemetry_path) { "metrics" } " have help texts. For everything else, see \
+                a href=(below(telemetry_path)) { "metrics" } " have help texts. For everything else, see \
                  README.md and docs/ in the source."
             }
             p.dim { "Version " (VERSION) ", revision " (REVISION) "." }
@@ -82,7 +83,12 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
 }
 
 /// Renders the status page.
-pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>) -> String {
+pub fn status(
+    telemetry_path: &str,
+    status: &AccountStatuses,
+    is_reload_successful: bool,
+    now: DateTime<Utc>,
+) -> String {
     let worst = status.worst();
     page(
         "Status – Campaign exporter",
@@ -90,6 +96,12 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
         telemetry_path,
         &html! {
             p { (summary(status)) }
+            @if !is_reload_successful {
+                div.error { p {
+                    "The last reload of the configuration was rejected, so the previous one is in \
+                     effect. Run " code { "campaign_exporter --config.check" } " or see the log."
+                } }
+            }
             h2 { "Accounts" }
             @for state in ORDER {
                 @for account in status.accounts().filter(|account| account.state == state) {
@@ -98,12 +110,14 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
             }
             h2 { "Lowest delivery ratios" }
             @if worst.is_empty() {
-                p { "No campaign is large and old enough for a meaningful ratio." }
+                p { "No campaign of the last day is large and old enough for a meaningful ratio." }
             } @else {
                 table {
                     caption {
-                        "Campaigns with at least " (MIN_VOLUME) " messages, sent at least "
-                        (MATURITY.as_secs() / 3600) " hours ago."
+                        "Campaigns of the last day, sent at least "
+                        (MATURITY.as_secs() / 3600) " hours ago (WhatsApp: "
+                        (WHATSAPP_MATURITY.as_secs() / 3600) "), with at least " (MIN_VOLUME)
+                        " messages. Pending messages do not count."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }
@@ -122,6 +136,11 @@ pub fn status(telemetry_path: &str, status: &AccountStatuses, now: DateTime<Utc>
     )
 }
 
+/// Returns a link to a path: relative, so that it works behind a reverse proxy.
+fn below(path: &str) -> String {
+    format!(".{path}")
+}
+
 fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
@@ -137,14 +156,14 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
                 header {
                     h1 { "Campaign exporter" }
                     nav aria-label="Pages" { ul {
-                        li { a href="/" { "Home" } }
-                        li { a href="/status" { "Status" } }
-                        li { a href="/status?format=json" { "Status as JSON" } }
-                        li { a href=(telemetry_path) { "Metrics" } }
-                        li { a href="/config" { "Configuration" } }
-                        li { a href="/sd" { "Service discovery" } }
-                        li { a href="/-/ready" { "Readiness" } }
-                        li { a href="/-/healthy" { "Health" } }
+                        li { a href="./" { "Home" } }
+                        li { a href="status" { "Status" } }
+                        li { a href="status?format=json" { "Status as JSON" } }
+                        li { a href=(below(telemetry_path)) { "Metrics" } }
+                        li { a href="config" { "Configuration" } }
+                        li { a href="sd" { "Service discovery" } }
+                        li { a href="-/ready" { "Readiness" } }
+                        li { a href="-/healthy" { "Health" } }
                     } }
                 }
                 main { (content) }
@@ -196,10 +215,14 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                     (entry("Token expires", &moment(account.token_expiry, now)))
                 }
             }
+            @if account.stored == Some(false) {
+                div.error { p {
+                    "The last poll could not be stored: a restart would lose its data. See the log, \
+                     and check the space and the permissions of " code { "--storage.path" } "."
+                } }
+            }
             @if let Some(error) = &account.error {
                 (failure(error))
-            } @else if account.failed_before {
-                div.error { p { "The last poll, before the restart, failed. See the log of that time." } }
             }
         }
     }

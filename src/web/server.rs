@@ -288,10 +288,11 @@ pub(crate) mod tests {
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::telemetry::Telemetry;
     use crate::web::connections::FIRST_REQUEST_TIMEOUT;
+    use crate::web::routes::Routes;
 
     pub(crate) fn endpoints(config: String, health: watch::Receiver<Vec<Pulse>>) -> Endpoints {
         Endpoints {
-            telemetry_path: "/metrics".to_owned(),
+            routes: Routes::default(),
             lifecycle: true,
             published: publisher::empty().unwrap().subscribe(),
             telemetry: Telemetry::new().unwrap(),

@@ -8,9 +8,8 @@ use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::process::Command;
 
-use crate::support::apis::{with_authorization, with_channels, with_statuses};
+use crate::support::apis::{with_authorization, with_channels};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -73,11 +72,10 @@ async fn scrapes_succeed_before_there_is_any_data() {
     let metrics = daemon.scrape().await;
     let value = |name| sample(&metrics, name, &[r#"provider="cinnox",account="one""#]);
     assert_eq!(value("campaign_account_up"), Some(0.0));
-    assert_eq!(value("campaign_account_campaigns_dropped"), Some(0.0));
     assert_eq!(value("campaign_account_poll_interval_seconds"), Some(1.0));
-    let campaigns = samples(&metrics, "campaign_account_campaigns", &[]);
-    assert_eq!(campaigns, [0.0, 0.0], "one for each channel");
     for absent in [
+        "campaign_account_campaigns",
+        "campaign_account_campaigns_dropped",
         "campaign_account_last_success_timestamp_seconds",
         "campaign_account_last_poll_timestamp_seconds",
         "campaign_account_delivery_ratio",
@@ -149,7 +147,7 @@ async fn endpoints_accept_only_get_and_head() {
             "text/plain; version=0.0.4",
             "campaign_deliveries{",
         ),
-        ("/", "text/html", r#"<a href="/metrics">"#),
+        ("/", "text/html", r#"<a href="./metrics">"#),
         ("/status", "text/html", "Lowest delivery ratios"),
         ("/status?", "text/html", "Lowest delivery ratios"),
         (
@@ -299,23 +297,6 @@ async fn shutdown_waits_for_scrapes_in_progress() {
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("in time"), "{log}");
-}
-
-#[tokio::test]
-async fn a_hanging_token_file_fails_the_poll_but_does_not_block_shutdown() {
-    let simulator = simulate(with_statuses(), Vec::new()).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
-    // opening a named pipe blocks until it has a writer
-    std::fs::remove_file(setup.token_file()).unwrap();
-    let made = run(Command::new("mkfifo").arg(setup.token_file())).await;
-    assert!(made.status.success());
-    let mut daemon = Daemon::start(setup, &[]).await;
-    daemon.wait_for_log("within 5 s").await;
-    let metrics = daemon.scrape().await;
-    assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
 }
 
 #[tokio::test]
@@ -525,7 +506,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
     assert_eq!(status(&daemon, "/metrics").await, 404);
     let landing_page = daemon.get("/").await;
     assert!(
-        landing_page.contains(r#"<a href="/campaigns">"#),
+        landing_page.contains(r#"<a href="./campaigns">"#),
         "{landing_page}"
     );
     let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();

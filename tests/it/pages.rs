@@ -2,11 +2,11 @@
 
 use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::apis::any_api;
 use crate::support::browser::Browser;
-use crate::support::daemon::{Daemon, Setup, account, client, config, sample, simulate};
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, sample, simulate};
 
 /// Text with HTML markup that pages must show as text.
 const HOSTILE: [&str; 5] = [
@@ -24,7 +24,7 @@ fn campaign(id: usize, name: &str, deliveries: u64) -> Campaign {
         deliveries,
         ..Counts::default()
     };
-    let sent_at = Utc::now() - TimeDelta::days(1);
+    let sent_at = Utc::now() - TimeDelta::hours(12);
     Campaign::sms(format!("c-{id}"), name, sent_at, counts)
 }
 
@@ -179,21 +179,52 @@ async fn the_status_is_available_as_json() {
 }
 
 #[tokio::test]
-async fn every_link_works() {
+async fn every_link_works_below_any_prefix() {
     let simulator = hostile().await;
     let yaml = config(&[account("shoes-ch", &simulator, &[])]);
-    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
+    let external = "--web.external-url=https://example.com/sms/";
+    let (with_prefix, setup) = (Setup::new(&yaml), Setup::new(&yaml));
+    every_link_works(&Daemon::start(setup, &[]).await, "").await;
+    let daemon = Daemon::start(with_prefix, &[external]).await;
+    every_link_works(&daemon, "/sms").await;
+    // the client follows the redirect to the landing page
+    for path in ["/", "/sms"] {
+        let response = client().get(daemon.url(path)).send().await.unwrap();
+        assert_eq!(response.url().path(), "/sms/");
+    }
+    for path in ["/metrics", "/smsx", "/-/healthy"] {
+        let response = client().get(daemon.url(path)).send().await.unwrap();
+        assert_eq!(response.status(), 404, "{path}");
+    }
+    let targets = client().get(daemon.url("/sms/sd"));
+    for (host, scheme) in [("example.com", json!("https")), ("a:1", Value::Null)] {
+        let targets = targets.try_clone().unwrap().header("host", host);
+        let targets = targets.send().await.unwrap().bytes().await.unwrap();
+        let targets: Value = serde_json::from_slice(&targets).unwrap();
+        let labels = &targets[0]["labels"];
+        assert_eq!(labels["__metrics_path__"], "/sms/metrics");
+        assert_eq!(labels["__scheme__"], scheme);
+    }
+}
+
+async fn every_link_works(daemon: &Daemon, prefix: &str) {
     // not ready before that
-    daemon
-        .scrape_until(|metrics| metrics.contains("campaign_deliveries{"))
-        .await;
+    let ready = daemon.url(&format!("{prefix}/-/ready"));
+    let ready = async {
+        while client().get(&ready).send().await.unwrap().status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, ready).await.unwrap();
     for page in ["/", "/status"] {
-        let html = daemon.get(page).await;
+        let page = reqwest::Url::parse(&daemon.url(&format!("{prefix}{page}"))).unwrap();
+        let html = client().get(page.clone()).send().await.unwrap();
+        let html = html.text().await.unwrap();
         let links = html.split("<a href=\"").skip(1);
         let links: Vec<_> = links.filter_map(|link| link.split('"').next()).collect();
-        assert!(links.contains(&"/metrics"), "{links:?}");
-        for link in links.iter().filter(|link| link.starts_with('/')) {
-            let response = client().get(daemon.url(link)).send().await.unwrap();
+        assert!(links.contains(&"./metrics"), "{links:?}");
+        for link in links {
+            let response = client().get(page.join(link).unwrap()).send().await.unwrap();
             assert_eq!(response.status(), 200, "{link}");
         }
     }

@@ -187,6 +187,8 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     }
     let bad = daemon.scrape().await;
     assert_eq!(value(&bad, SUCCESSFUL), Some(0.0));
+    let rejected = async |daemon: &Daemon| daemon.get("/status").await.contains("was rejected");
+    assert!(rejected(&daemon).await);
     assert_eq!(value(&bad, SUCCESS_TIME), Some(loaded));
     assert_eq!(count(&bad, "campaign_deliveries"), 1);
     assert!(is_up(&bad, "stays"));
@@ -200,6 +202,7 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     assert_eq!(post_reload(&daemon).await.0, 200);
     let metrics = daemon.scrape().await;
     assert_eq!(value(&metrics, SUCCESSFUL), Some(1.0));
+    assert!(!rejected(&daemon).await);
     assert!(value(&metrics, SUCCESS_TIME).unwrap() > loaded);
     assert!(
         good_polls(&metrics, "stays") > polls,

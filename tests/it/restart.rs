@@ -255,6 +255,8 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
     let daemon = start(setup).await;
     let metrics = daemon.scrape().await;
     assert_eq!(up(&metrics), Some(0.0));
+    let reasons = samples(&metrics, "campaign_account_last_poll_reason", &[&shoes]);
+    assert_eq!(reasons, [1.0], "{metrics}");
     assert_eq!(count(&metrics, &format!("{DELIVERIES}{{")), 6);
     let time = |name| sample(&metrics, name, &[&shoes]);
     assert!(near(time(LAST_POLL), poll.ended));
@@ -494,7 +496,7 @@ async fn damage_files(damages: &[&str]) {
         Kind::Tokens => tokens_file(&storage, name, provider),
         kind => kept.path(kind, name),
     };
-    let mut damaged = Vec::new();
+    let mut broken = Vec::new();
     // copied before anything is damaged
     let of_others: BTreeMap<String, [Vec<u8>; 2]> = victims
         .iter()
@@ -522,7 +524,7 @@ async fn damage_files(damages: &[&str]) {
         let path = path(*kind, name, simulator);
         let [of_another, other_kind] = &of_others[name];
         damage(&path, how, of_another, other_kind);
-        damaged.push(path);
+        broken.push(path);
     }
     let asked: Vec<_> = victims.iter().map(|(.., sim)| answered(sim)).collect();
 
@@ -551,7 +553,7 @@ async fn damage_files(damages: &[&str]) {
         }
     }
     let log = daemon.log();
-    for ((.., name, _), path) in victims.iter().zip(&damaged) {
+    for ((.., name, _), path) in victims.iter().zip(&broken) {
         let named = warnings(&log, &path.display().to_string());
         assert_eq!(named.len(), 1, "{name}: {named:?}");
     }
@@ -564,7 +566,7 @@ async fn damage_files(damages: &[&str]) {
     assert_eq!(ups(&metrics), all as f64);
     assert_eq!(count(&metrics, DELIVERIES), 3 * all);
     let log = daemon.log();
-    for path in &damaged {
+    for path in &broken {
         let named = warnings(&log, &path.display().to_string());
         assert!(named.is_empty(), "{named:?}");
     }
@@ -942,6 +944,10 @@ async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     wait_for_clock(&simulator).await;
     let metrics = daemon.scrape().await;
     assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
+    let stored = sample(&metrics, "campaign_account_last_poll_stored", &[]);
+    assert_eq!(stored, Some(0.0));
+    let page = daemon.get("/status").await;
+    assert!(page.contains("could not be stored"), "{page}");
     assert_eq!(count(&metrics, DELIVERIES), 3);
     let log = daemon.log();
     let told = warnings(&log, &daemon.setup.storage().display().to_string());

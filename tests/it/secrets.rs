@@ -154,7 +154,9 @@ async fn configuration_errors_show_no_secrets() {
             assert!(said.contains("campaign_exporter.yml"), "{what}: {said}");
             is_not_in(&secret, &said, &what);
         }
-        let error = Config::load(&setup.config_file(), &native(), None).unwrap_err();
+        let error = Config::load(&setup.config_file(), &native(), None)
+            .await
+            .unwrap_err();
         is_not_in(&secret, &format!("{error} {error:?}"), &what);
     }
 }
@@ -440,7 +442,7 @@ async fn debug_output_shows_no_secrets() {
     let yaml = json!({ "accounts": accounts.collect::<Vec<_>>() }).to_string();
     let config_file = folder.path().join("config.yml");
     fs::write(&config_file, yaml).unwrap();
-    let config = Config::load(&config_file, &native(), None).unwrap();
+    let config = Config::load(&config_file, &native(), None).await.unwrap();
     is_not_in(&secret, &format!("{config:?} {config:#?}"), "Config");
     is_not_in(&secret, &config.to_yaml(), "the configuration in force");
 

@@ -20,13 +20,10 @@ use crate::polling::restore::connect;
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
-use crate::storage::store::{Store, StoreError};
+use crate::storage::store::{self, Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-
-/// Time limit for loading the configuration: a hung file system must not block the main loop.
-const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The accounts of the active configuration, and what they share.
 pub(super) struct RunningAccounts {
@@ -65,15 +62,21 @@ struct PollLoop {
 
 impl RunningAccounts {
     /// No accounts yet. Opens the store.
-    pub(super) fn new(
+    pub(super) async fn new(
         options: &Options,
         client: reqwest::Client,
         telemetry: Telemetry,
         changes: Changes,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let store = options.storage.as_deref().map(Store::open).transpose()?;
-        let store = store.map(Arc::new);
+        let store = match &options.storage {
+            Some(path) => {
+                let directory = path.clone();
+                let open = store::in_time(path.clone(), move || Store::open(&directory));
+                Some(Arc::new(open.await?))
+            }
+            None => None,
+        };
         Ok(Self {
             client,
             telemetry,
@@ -94,15 +97,8 @@ impl RunningAccounts {
         options: &Options,
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<Result<(), ConfigError>> {
-        let (path, storage) = (options.config_file.clone(), options.storage.clone());
-        let kinds = options.kinds.clone();
-        let load = move || Config::load(&path, &kinds, storage.as_deref());
-        let load = tokio::task::spawn_blocking(load);
-        let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
-            Ok(loaded) => loaded.context("cannot load the configuration")?,
-            Err(_) => Err(ConfigError::hangs(&options.config_file, LOAD_TIMEOUT)),
-        };
-        match loaded {
+        let storage = options.storage.as_deref();
+        match Config::load(&options.config_file, &options.kinds, storage).await {
             Ok(config) => {
                 let config = config.of_shard(options.shard);
                 log_warnings(&config);

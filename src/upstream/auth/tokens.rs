@@ -741,7 +741,7 @@ mod tests {
         let auth_url = format!("http://{}", server.local_addr().unwrap());
         let answers = std::thread::spawn(move || {
             let (mut stream, _) = server.accept().unwrap();
-            stream.read(&mut [0; 4096]).unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
             let body = r#"{"access_token":"","refresh_token":"successor"}"#;
             let length = body.len();
             write!(

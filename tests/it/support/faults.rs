@@ -8,6 +8,9 @@ use chrono::{TimeDelta, Utc};
 use super::apis::Api;
 use super::daemon::{sample, samples, simulate};
 
+/// The metric that counts values that cannot be read.
+pub(crate) const PROBLEMS: &str = "campaign_exporter_decode_problems_total";
+
 pub(crate) fn campaign() -> Campaign {
     let counts = Counts {
         recipients: 1_000,
@@ -115,24 +118,33 @@ impl<'a> Exported<'a> {
         sample(self.metrics, name, &[&self.account, &channel])
     }
 
-    /// Returns the fields with counted problems.
-    pub(crate) fn problem_fields(&self) -> BTreeSet<String> {
-        let name = "campaign_exporter_decode_problems_total{";
-        let own = self.metrics.lines().filter(|line| line.starts_with(name));
+    /// Returns the values of a label of a metric.
+    pub(crate) fn values(&self, metric: &str, label: &str) -> BTreeSet<String> {
+        let lines = self.metrics.lines();
+        let own = lines.filter(|line| line.starts_with(&format!("{metric}{{")));
         own.filter(|line| line.contains(&self.account))
-            .map(|line| line.split("field=\"").nth(1).unwrap())
+            .map(|line| line.split(&format!("{label}=\"")).nth(1).unwrap())
             .map(|rest| rest.split('"').next().unwrap().to_owned())
             .collect()
+    }
+
+    /// Returns the fields of which problems are counted.
+    pub(crate) fn problem_fields(&self) -> BTreeSet<String> {
+        let mut fields = self.values(PROBLEMS, "field");
+        fields.retain(|field| self.decode_problems(field) > Some(0.0));
+        fields
+    }
+
+    /// Returns the reason of the last poll's failure.
+    pub(crate) fn last_reason(&self) -> Option<String> {
+        self.values("campaign_account_last_poll_reason", "reason")
+            .pop_first()
     }
 
     pub(crate) fn decode_problems(&self, field: &str) -> Option<f64> {
         let field = format!(r#"field="{field}""#);
         let labels = [self.account.as_str(), &field];
-        sample(
-            self.metrics,
-            "campaign_exporter_decode_problems_total",
-            &labels,
-        )
+        sample(self.metrics, PROBLEMS, &labels)
     }
 }
 

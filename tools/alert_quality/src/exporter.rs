@@ -4,7 +4,6 @@
 //! ones. Only the clock and the results of polls are simulated.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,9 +93,8 @@ pub(crate) struct Known {
 
 /// Simulates the exporter for a month, and records the metrics with these names.
 pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(configuration().as_bytes())?;
-    let config = Config::load(file.path(), &native(), None)?;
+    let config = Config::parse(&configuration(), &native(), None);
+    let config = config.map_err(|problems| anyhow!("{problems:?}"))?;
     let clock = Instant::now();
     let mut accounts = Vec::new();
     for (place, account) in ACCOUNTS.iter().enumerate() {
@@ -341,6 +339,7 @@ impl<'a> Polled<'a> {
             poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
             requests_remaining: None,
+            stored: None,
             result,
         })));
         Ok(())
@@ -490,5 +489,6 @@ fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTe
         &configured.name,
         reasons,
         rates,
+        provider.kind().fields,
     )?)
 }

@@ -11,17 +11,20 @@ use std::time::Duration;
 use campaign_exporter::campaign::counts::{Count, Counts};
 use campaign_exporter::campaign::window::Window;
 use campaign_exporter::campaign::{self, Channel};
+use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{daemon, demo};
 use campaign_exporter::document::Section;
 use campaign_exporter::document::keys::{Key, Takes, Values};
 use campaign_exporter::provider::source::{Ask, Found, Page, Source};
 use campaign_exporter::provider::{Connection, Kind, Kinds, QuotaScope, native};
+use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::answer::Answer;
 use campaign_exporter::upstream::auth::Auth;
 use campaign_exporter::upstream::quota::Limits;
 use campaign_exporter::upstream::{PollError, Reason};
 use campaign_exporter::web::listeners::Listen;
 use campaign_exporter::web::protection::configuration::WebConfig;
+use campaign_exporter::web::routes::Routes;
 use campaign_simulator::{Api, Habits, Request, State, answer};
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderName;
@@ -46,6 +49,7 @@ fn pigeon() -> Kind {
         failures: Vec::new(),
         info_labels: Vec::new(),
         rates: Vec::new(),
+        fields: &[],
         extras: vec![("campaign_info", "`flight`")],
         limits: Limits::default(),
         quota: QuotaScope::Account,
@@ -180,11 +184,13 @@ async fn a_new_provider_is_polled_exported_and_shown() {
         storage: None,
         listen: Listen::Addresses(vec![address.to_string()]),
         web_config_file: None,
-        telemetry_path: "/metrics".to_owned(),
+        routes: Routes::default(),
         lifecycle: false,
         shard: None,
     };
-    let daemon = demo::run(options, WebConfig::default(), 1, Duration::from_secs(1));
+    let (telemetry, signals) = (Telemetry::new().unwrap(), StopSignals::new().unwrap());
+    let second = Duration::from_secs(1);
+    let daemon = demo::run(options, WebConfig::default(), telemetry, signals, 1, second);
     let mut tasks = JoinSet::new();
     tasks.spawn(daemon);
     let get = async |path: &str| {

@@ -17,13 +17,17 @@ use campaign_exporter::state::snapshot::{
 };
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
+use campaign_exporter::upstream::{PollError, Reason};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 use testkit::exposition::{self, Family};
 
 /// Returns every family with all its samples.
 pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
-    let accounts = kinds.iter().map(|kind| account(kind));
+    // each provider and each reason at least once
+    let number = kinds.iter().len().max(Reason::ALL.len());
+    let accounts = kinds.iter().cycle().take(number).enumerate();
+    let accounts = accounts.map(|(number, kind)| account(kind, number));
     let config = Config::parse(
         &json!({ "accounts": accounts.collect::<Vec<_>>() }).to_string(),
         kinds,
@@ -51,12 +55,17 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     applications.configure(settings).await;
 
     let mut telemetries = Vec::new();
-    for account in &accounts {
+    for (account, reason) in accounts.iter().zip(Reason::ALL.into_iter().cycle()) {
         let (telemetry, _) = connect(account, &applications, None)?;
         telemetry.request("200", Duration::from_secs(1));
-        telemetry.decode_problems("date", 1);
         telemetries.push(telemetry);
         snapshot.apply(Change::Polled(Box::new(polled(account))));
+        // keeps the data
+        let failed = Update {
+            result: Err(PollError::new(reason, "")),
+            ..polled(account)
+        };
+        snapshot.apply(Change::Polled(Box::new(failed)));
     }
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
@@ -69,11 +78,10 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
 }
 
 /// Returns the smallest valid configuration of an account.
-fn account(kind: &Kind) -> Value {
+fn account(kind: &Kind, number: usize) -> Value {
     let mut account = Map::new();
-    for name in ["name", "provider"] {
-        account.insert(name.to_owned(), json!(&*kind.name));
-    }
+    account.insert("name".to_owned(), json!(number.to_string()));
+    account.insert("provider".to_owned(), json!(&*kind.name));
     // a token for a trial, if the provider requires none
     let secrets = kind.keys.iter().filter(|key| key.takes == Takes::Secret);
     let needed = |key: &&Key| key.default == Default::Required;
@@ -146,6 +154,7 @@ fn polled(account: &Account) -> Update {
         poll_interval: Duration::from_mins(5),
         token_expiry: now,
         requests_remaining: None,
+        stored: Some(true),
         result: Ok(Data {
             campaigns: campaigns.collect(),
             dropped: 0,
