@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::campaign::bounds::MAX_ID_BYTES;
 use crate::campaign::counts::MAX_COUNT;
 use crate::redaction::PLACEHOLDER;
 
@@ -126,8 +127,8 @@ impl Scalar {
         }
     }
 
-    /// An id, which no item may lack: text that is not empty, or a whole number. Two ids that repeat a
-    /// secret would be the same once it is redacted.
+    /// An id, which no item may lack: text that is neither empty nor long, or a whole number. Two ids
+    /// that repeat a secret would be the same once it is redacted, and two that are cut could be.
     pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
@@ -136,6 +137,7 @@ impl Scalar {
             }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
+        let id = id.filter(|id| id.len() <= MAX_ID_BYTES);
         noted(id, field, problems)
     }
 
@@ -347,10 +349,12 @@ mod tests {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
         assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
+        let long = format!(r#""{}""#, "x".repeat(MAX_ID_BYTES + 1));
         for json in [
             "null",
             r#""""#,
             r#"" ""#,
+            &long,
             "[]",
             "1.5",
             "true",
