@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::campaign::Campaign;
+use crate::campaign::bounds::MAX_MEAN_BYTES;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 
@@ -64,11 +65,24 @@ impl History {
         self.full
     }
 
-    /// The newest campaigns, and the number of those left out. A campaign without a date counts as
-    /// the oldest.
+    /// Applies the bounds of campaigns to those of a stored file.
+    pub fn bound(&mut self) {
+        self.campaigns
+            .retain_mut(|campaign| Arc::make_mut(campaign).bound());
+    }
+
+    /// The newest campaigns, bounded in number and size, and the number of those left out. A
+    /// campaign without a date counts as the oldest.
     pub fn newest(&self, most: usize) -> (Vec<Arc<Campaign>>, usize) {
-        let campaigns = self.campaigns.iter().take(most).cloned().collect();
-        (campaigns, self.campaigns.len().saturating_sub(most))
+        let mut room = most.saturating_mul(MAX_MEAN_BYTES);
+        let newest = self.campaigns.iter().take(most).take_while(|campaign| {
+            let left = room.checked_sub(campaign.scraped_bytes());
+            room = left.unwrap_or_default();
+            left.is_some()
+        });
+        let newest: Vec<_> = newest.cloned().collect();
+        let left_out = self.campaigns.len() - newest.len();
+        (newest, left_out)
     }
 
     /// The share of the campaigns since a time.

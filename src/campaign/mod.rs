@@ -1,5 +1,6 @@
 //! The model of campaigns, common to all providers and independent of JSON and Prometheus.
 
+pub mod bounds;
 pub mod counts;
 pub mod history;
 pub mod pool;

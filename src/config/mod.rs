@@ -140,7 +140,8 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         Key::optional(
             "max_campaigns",
             Takes::Integer(1, provider::MAX_CAMPAIGNS as u64),
-            "Maximum number of campaigns per account; the newest are kept.",
+            "Maximum number of campaigns per account; the newest are kept. On average, each may \
+             take 8 KiB in a scrape.",
         )
         .or(10_000),
         Key::optional(

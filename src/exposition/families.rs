@@ -249,7 +249,8 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
     },
     Family {
         name: "campaign_account_campaigns_dropped",
-        help: "Campaigns left out of the current data because of max_campaigns. Absent without data.",
+        help: "Campaigns left out of the current data because of max_campaigns, which also bounds their \
+               size. Absent without data.",
         samples: Samples::Value(|state| state.data().map(|data| data.dropped as f64)),
     },
     Family {

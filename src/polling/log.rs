@@ -91,7 +91,9 @@ impl PollLog {
         if dropped != self.dropped && dropped > 0 {
             warn!(
                 dropped,
-                max_campaigns, "more campaigns than max_campaigns: the oldest are left out"
+                max_campaigns,
+                "more campaigns, or longer ids and names, than max_campaigns allows: the oldest are \
+                 left out"
             );
         }
         self.dropped = dropped;

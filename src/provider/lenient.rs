@@ -10,6 +10,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+use crate::campaign::bounds::MAX_ID_BYTES;
 use crate::campaign::counts::MAX_COUNT;
 use crate::redaction::PLACEHOLDER;
 use crate::upstream::json;
@@ -129,8 +130,9 @@ impl Scalar {
         }
     }
 
-    /// An id, which no item may lack: text that is not empty, or a whole number. Two ids that repeat a
-    /// secret would be the same once it is redacted, and so would two with an invalid character.
+    /// An id, which no item may lack: text that is neither empty nor long, or a whole number. Two ids
+    /// that repeat a secret would be the same once it is redacted, and so would two with an invalid
+    /// character, or two that are cut.
     pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
@@ -142,6 +144,7 @@ impl Scalar {
             }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
+        let id = id.filter(|id| id.len() <= MAX_ID_BYTES);
         noted(id, field, problems)
     }
 
@@ -411,10 +414,12 @@ mod tests {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
         assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
+        let long = format!(r#""{}""#, "x".repeat(MAX_ID_BYTES + 1));
         for json in [
             "null",
             r#""""#,
             r#"" ""#,
+            &long,
             "[]",
             "1.5",
             "true",

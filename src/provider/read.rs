@@ -73,7 +73,11 @@ impl Reading {
         self.problems.merge(page.problems);
     }
 
-    fn insert(&mut self, campaign: Campaign) {
+    fn insert(&mut self, mut campaign: Campaign) {
+        if !campaign.bound() {
+            self.problems.add("campaign_id");
+            return;
+        }
         let campaign = self.pool.share(campaign);
         self.campaigns.insert(campaign);
     }

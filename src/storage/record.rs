@@ -90,7 +90,7 @@ pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAcco
     let poll = store.load::<PollRecord>(Kind::Poll, account).await;
     let mut poll = log_unusable(account, poll).filter(|poll| poll.source == source);
     let data = store.load::<DataRecord>(Kind::Campaigns, account).await;
-    let data = log_unusable(account, data).filter(|data| {
+    let mut data = log_unusable(account, data).filter(|data| {
         let is_same = data.source == source;
         if !is_same {
             info!(
@@ -100,6 +100,9 @@ pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAcco
         }
         is_same
     });
+    if let Some(data) = &mut data {
+        data.history.bound();
+    }
     let saved = data.as_ref().map(|data| data.saved);
     let mut last_success = None;
     if let Some(poll) = &mut poll {

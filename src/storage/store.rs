@@ -25,8 +25,9 @@ use super::folder::{Folder, NOT_PLAIN, TEMPORARY_PREFIX};
 /// The first word of every file.
 const PROGRAM: &str = "campaign_exporter";
 
-/// Maximum file size in bytes: a million campaigns need a quarter of this.
-const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Maximum file size in bytes: half a million campaigns. Reading a file takes up to three times its
+/// size, which the memory limit of the shipped deployments allows.
+const MAX_FILE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Maximum length of the header line in bytes.
 const MAX_HEADER_BYTES: usize = 128;
@@ -248,6 +249,9 @@ impl Store {
         number: u64,
     ) -> Result<(), StoreError> {
         let path = &self.path(kind, name);
+        if (MAX_HEADER_BYTES + payload.len()) as u64 > MAX_FILE_BYTES {
+            return Err(io_error("write", path)(io::ErrorKind::FileTooLarge.into()));
+        }
         let unfinished = self.folder.create();
         let unfinished = unfinished.map_err(io_error("write to", &self.folder.path))?;
         let mut file = &unfinished.file;

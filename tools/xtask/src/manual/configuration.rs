@@ -27,8 +27,9 @@ pub(crate) fn text(kinds: &Kinds) -> String {
         "# Configuration".to_owned(),
         "The configuration is a YAML file with the keys `accounts`, a list, and `global`; see the \
          [example](../config.example.yaml). Unknown keys are errors. Durations are written `30s`, \
-         `5m`, `12h`, `30d`. [Secrets](credentials.md) are in files or environment variables, never \
-         in the configuration. `campaign_exporter --config.check` reports every problem in the \
+         `5m`, `12h`, `30d`. [Secrets](credentials.md) are in files or environment variables, never in \
+         the configuration. Paths are relative to the configuration file. `campaign_exporter \
+         --config.check` reports every problem in the \
          file, and `/config` shows the configuration in effect. Editors can use \
          [config.schema.json](config.schema.json)."
             .to_owned(),

@@ -1,0 +1,81 @@
+//! Bounds of what a provider says. Its words become the labels of many series.
+
+use std::sync::Arc;
+
+use super::{Campaign, Channel, Ratio};
+
+/// Longest id or channel in bytes. Every series of a campaign has both. A UUID has 36.
+pub const MAX_ID_BYTES: usize = 256;
+
+/// Longest name and longest value of an additional label in bytes, which is what Prometheus'
+/// `label_value_length_limit` counts. The limits of remote storage begin at 1,024.
+pub const MAX_TEXT_BYTES: usize = 512;
+
+/// Most bytes of an account in a scrape, for each campaign that `max_campaigns` allows: four times
+/// those of a campaign with many counts.
+pub(super) const MAX_MEAN_BYTES: usize = 8 * 1024;
+
+/// Bytes of a sample without channel and id: names, the labels of the account and the value.
+const SAMPLE_BYTES: usize = 128;
+
+/// Most series besides those of counts, ratios and failures, with five of the account for a channel
+/// that no other campaign has.
+const OTHER_SERIES: usize = 13;
+
+impl Campaign {
+    /// Cuts long texts. Returns whether the id is short enough.
+    #[must_use]
+    pub fn bound(&mut self) -> bool {
+        if let Some(name) = cut(&self.name, MAX_TEXT_BYTES) {
+            self.name = name.into();
+        }
+        if let Channel::Other(word) = &mut self.channel
+            && let Some(short) = cut(word, MAX_ID_BYTES)
+        {
+            *word = short;
+        }
+        // reasons of failures are words of the kind, not of the provider
+        for (_, value) in &mut Arc::make_mut(&mut self.info).0 {
+            if let Some(short) = cut(value, MAX_TEXT_BYTES) {
+                *value = short;
+            }
+        }
+        self.id.len() <= MAX_ID_BYTES
+    }
+
+    /// About the most bytes that the campaign takes in a scrape.
+    pub(super) fn scraped_bytes(&self) -> usize {
+        let ratios = Ratio::ALL.iter();
+        let ratios = ratios.filter(|ratio| ratio.parts(self).is_some()).count();
+        let counts = self.counts.iter().count() + self.failures.iter().count();
+        let common = escaped_len(&self.id) + escaped_len(self.channel.as_str());
+        let own = self.info.0.iter().map(|(_, value)| escaped_len(value));
+        (OTHER_SERIES + counts + ratios) * (SAMPLE_BYTES + common)
+            + escaped_len(&self.name)
+            + own.sum::<usize>()
+    }
+}
+
+/// The text with an ellipsis in place of what exceeds a length in bytes, if anything does.
+fn cut(text: &str, most: usize) -> Option<String> {
+    let end = text.floor_char_boundary(most - '…'.len_utf8());
+    (text.len() > most).then(|| text.split_at(end).0.to_owned() + "…")
+}
+
+/// The bytes of a label's value in a scrape.
+fn escaped_len(value: &str) -> usize {
+    let is_escaped = |byte: &u8| matches!(byte, b'\\' | b'"' | b'\n');
+    value.len() + value.bytes().filter(is_escaped).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("12345", 5), None);
+        assert_eq!(cut("123456", 5), Some("12…".to_owned()));
+        assert_eq!(cut("1éééé", 6), Some("1é…".to_owned()));
+    }
+}
