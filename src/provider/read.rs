@@ -286,6 +286,7 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::bounds::MAX_ID_BYTES;
     use crate::provider::lenient::Scalar;
 
     fn campaign(id: &str, name: &str) -> Campaign {
@@ -308,6 +309,15 @@ mod tests {
         let campaigns = reading.take_campaigns();
         assert_eq!(campaigns.len(), 1);
         assert_eq!(&*campaigns.get("x").unwrap().name, "second");
+    }
+
+    #[test]
+    fn a_long_id_costs_its_campaign_however_it_was_read() {
+        let mut reading = Reading::default();
+        reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept"));
+        reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost"));
+        assert_eq!(reading.problems.to_string(), "campaign_id (1 times)");
+        assert_eq!(reading.take_campaigns().len(), 1);
     }
 
     #[test]

@@ -608,6 +608,14 @@ mod tests {
         );
     }
 
+    #[test]
+    fn no_file_is_written_that_could_not_be_read() {
+        let (_directory, store) = store();
+        let payload = vec![0; usize::try_from(MAX_FILE_BYTES).unwrap()];
+        assert!(store.replace(Kind::Campaigns, "a", &payload, 0).is_err());
+        assert!(!store.path(Kind::Campaigns, "a").exists());
+    }
+
     #[tokio::test]
     async fn a_late_save_does_not_replace_a_newer_one() {
         let (_directory, store) = store();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campaign_exporter::campaign::bounds::MAX_TEXT_BYTES;
 use campaign_exporter::campaign::counts::{Count, Counts, Failures};
 use campaign_exporter::campaign::{Campaign, Channel, Info, Status};
 use campaign_exporter::config::{Account, Config};
@@ -909,12 +910,61 @@ async fn poll(accounts: &[String]) -> Vec<Family> {
     strict::read(&String::from_utf8(output.stdout).unwrap(), Format::Text)
 }
 
+fn table(api: Api) -> Table {
+    let table = std::fs::read_to_string(fixture(api, "_items")).unwrap();
+    serde_json::from_str(&table).unwrap()
+}
+
 #[tokio::test]
 async fn campaigns_have_exactly_the_reported_series() {
     for (api, _) in apis() {
-        let table = std::fs::read_to_string(fixture(api, "_items")).unwrap();
-        let table: Table = serde_json::from_str(&table).unwrap();
-        check(api, table.cases()).await;
+        check(api, table(api).cases()).await;
+    }
+}
+
+/// Makes every text but dates longer than a label may be.
+fn lengthen(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(lengthen),
+        Value::String(text) if !text.starts_with("20") => text.push_str(&"é".repeat(5_000)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn a_long_id_costs_its_campaign_and_long_texts_are_cut() {
+    for kind in kinds() {
+        let id = kind.simulated.listing().id;
+        let mut items = ["1".to_owned(), "1".repeat(5_000)].map(|text| {
+            let mut item = table(kind.simulated).full;
+            lengthen(&mut item);
+            item[id] = text.into();
+            item
+        });
+        items.reverse();
+        let mut state = State::new(TOKEN, Vec::new());
+        state.items = items.into();
+        let simulator = Simulator::start(kind.simulated, state).await.unwrap();
+        let labels: Vec<_> = kind.info_label_names().collect();
+        let more = format!("info_labels: {}", json!(labels));
+        let more = ["lookback: 3650d", &more];
+        let series = strict::series(&poll(&[account("one", &simulator, &more)]).await);
+        let info = series.keys().filter(|(name, _)| name == "campaign_info");
+        let infos: Vec<_> = info.map(|(_, labels)| labels).collect();
+        assert_eq!(infos.len(), 1, "{infos:?}");
+        assert_eq!(infos[0]["campaign_id"], "1");
+        assert!(infos[0]["campaign_name"].ends_with("é…"), "{infos:?}");
+        for label in labels {
+            assert!(infos[0][&**label].ends_with("é…"), "{label}");
+        }
+        for (name, labels) in series.keys() {
+            let longest = labels.values().map(String::len).max();
+            assert!(longest <= Some(MAX_TEXT_BYTES), "{name} {labels:?}");
+        }
+        let lost = series.iter().find(|((name, labels), _)| {
+            name == "campaign_exporter_decode_problems_total" && labels["field"] == id
+        });
+        assert_eq!(lost.map(|(_, count)| *count), Some(1.0), "{id}");
     }
 }
 

@@ -8,6 +8,9 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
+use campaign_exporter::campaign;
+use campaign_exporter::campaign::bounds::MAX_TEXT_BYTES;
+use campaign_exporter::campaign::history::History;
 use campaign_exporter::storage::record::{DataRecord, PollRecord};
 use campaign_exporter::storage::store::{Kind, Store};
 use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
@@ -16,7 +19,7 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
+use crate::support::apis::{Api, any_api, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
@@ -717,6 +720,48 @@ async fn display_settings_apply_to_restored_data() {
             .await;
         setup = daemon.end_by("KILL").await;
     }
+}
+
+#[tokio::test]
+async fn stored_campaigns_pass_the_bounds_of_polled_ones() {
+    let simulator = provider(any_api()).await;
+    let yaml = hourly(&[account("one", &simulator, &["max_campaigns: 2"])]);
+    let daemon = start(Setup::new(&yaml)).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 1).await;
+    let setup = daemon.end_by("KILL").await;
+    let kept = Kept::of(&setup);
+    let mut data = kept.data("one").await;
+    // the escaped ids of two take more than two campaigns may
+    let id = |index: usize| {
+        if index == 0 {
+            "x".repeat(100_000)
+        } else {
+            format!("{index}{}", "\"".repeat(250))
+        }
+    };
+    let campaigns = data.history.by_id().into_vec().into_iter().cycle();
+    let campaigns = campaigns.take(4).enumerate().map(|(index, campaign)| {
+        Arc::new(campaign::Campaign {
+            id: id(index),
+            name: "x".repeat(100_000).into(),
+            ..Arc::unwrap_or_clone(campaign)
+        })
+    });
+    data.history = History::of_full_read(campaigns.collect(), data.history.full());
+    kept.0.save(Kind::Campaigns, "one", data).await.unwrap();
+
+    let asked = answered(&simulator);
+    let daemon = start(setup).await;
+    let metrics = daemon.scrape().await;
+    assert_eq!(count(&metrics, DELIVERIES), 1);
+    let dropped = sample(&metrics, "campaign_account_campaigns_dropped", &[]);
+    assert_eq!(dropped, Some(2.0), "of the three that were read");
+    let name = format!(
+        "campaign_name=\"{}…\"",
+        "x".repeat(MAX_TEXT_BYTES - '…'.len_utf8())
+    );
+    assert_eq!(samples(&metrics, "campaign_info", &[&name]), [1.0]);
+    assert_eq!(answered(&simulator), asked);
 }
 
 #[tokio::test]
