@@ -11,7 +11,8 @@ use campaign_exporter::commands::demo;
 use campaign_exporter::commands::{authorize, daemon, poll};
 use campaign_exporter::config::{Config, ConfigError};
 use campaign_exporter::storage::store::Store;
-use campaign_exporter::upstream::transport;
+use campaign_exporter::upstream::client::Client;
+use campaign_exporter::upstream::proxies::Proxies;
 use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::{WebConfig, WebConfigError};
 use campaign_exporter::{logging, provider};
@@ -62,6 +63,7 @@ async fn run() -> Result<(), ExitCode> {
     }
 
     let config = load_config(&daemon_options).map_err(refuse)?;
+    let proxies = Proxies::from_env().map_err(refuse)?;
     if options.config_check {
         load_web_config(&daemon_options).map_err(refuse)?;
         info!(
@@ -70,7 +72,8 @@ async fn run() -> Result<(), ExitCode> {
         );
         return Ok(());
     }
-    let client = transport::client(reqwest::Client::builder()).map_err(fail)?;
+    let client = Client::new(proxies);
+    let client = client.map_err(anyhow::Error::msg).map_err(fail)?;
     match command {
         Some(Command::Poll { account }) => poll(daemon_options, config, client, account).await,
         Some(Command::Authorize { account }) => {
@@ -109,7 +112,7 @@ async fn demo(
 async fn poll(
     options: daemon::Options,
     mut config: Config,
-    client: reqwest::Client,
+    client: Client,
     account: Option<String>,
 ) -> Result<(), ExitCode> {
     if let Some(name) = account {
@@ -130,7 +133,7 @@ async fn poll(
 async fn authorize(
     options: daemon::Options,
     config: Config,
-    client: reqwest::Client,
+    client: Client,
     name: &str,
 ) -> Result<(), ExitCode> {
     let mut accounts = config.accounts.iter();

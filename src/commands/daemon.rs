@@ -25,6 +25,7 @@ use crate::state::changes::{Changes, changes};
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::shell_word;
+use crate::upstream::client::Client;
 use crate::upstream::transport::TOKEN_TIMEOUT;
 use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
@@ -87,7 +88,7 @@ pub async fn run(
     options: Options,
     config: Config,
     web_config: WebConfig,
-    client: reqwest::Client,
+    client: Client,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let listeners = options.listen.bind().await?;
@@ -367,7 +368,7 @@ mod tests {
     }
 
     fn accounts(changes: Changes) -> RunningAccounts {
-        let (client, telemetry) = (reqwest::Client::new(), Telemetry::new().unwrap());
+        let (client, telemetry) = (Client::local().unwrap(), Telemetry::new().unwrap());
         let stop = CancellationToken::new();
         RunningAccounts::new(&options(), client, telemetry, changes, stop).unwrap()
     }

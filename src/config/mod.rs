@@ -447,9 +447,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The file could not be read within the time limit.
-    pub fn hangs(path: &Path, limit: Duration) -> Self {
-        let message = format!("cannot be read within {}", duration_text(limit));
+    /// A problem of the whole file.
+    pub fn new(path: &Path, message: String) -> Self {
         Self {
             path: path.to_path_buf(),
             problems: vec![Problem::of_document(message)],

@@ -3,9 +3,12 @@
 pub mod answer;
 pub mod applications;
 pub mod auth;
+pub mod client;
 pub mod error;
+pub mod proxies;
 pub mod quota;
 pub mod session;
 pub mod transport;
+pub mod trust;
 
 pub use error::{PollError, Reason};

@@ -24,13 +24,14 @@ use crate::storage::store::{Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
+use crate::upstream::client::Client;
 
 /// Time limit for loading the configuration: a hung file system must not block the main loop.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The accounts of the active configuration, and what they share.
 pub(super) struct RunningAccounts {
-    client: reqwest::Client,
+    client: Client,
     telemetry: Telemetry,
     changes: Changes,
     /// The active configuration, as `/config` shows it.
@@ -67,7 +68,7 @@ impl RunningAccounts {
     /// No accounts yet. Opens the store.
     pub(super) fn new(
         options: &Options,
-        client: reqwest::Client,
+        client: Client,
         telemetry: Telemetry,
         changes: Changes,
         stop: CancellationToken,
@@ -95,12 +96,20 @@ impl RunningAccounts {
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<Result<(), ConfigError>> {
         let (path, storage) = (options.config_file.clone(), options.storage.clone());
-        let kinds = options.kinds.clone();
-        let load = move || Config::load(&path, &kinds, storage.as_deref());
+        let (kinds, client) = (options.kinds.clone(), self.client.clone());
+        let load = move || {
+            let config = Config::load(&path, &kinds, storage.as_deref())?;
+            let trusted = client.reload();
+            trusted.map_err(|message| ConfigError::new(&path, message))?;
+            Ok(config)
+        };
         let load = tokio::task::spawn_blocking(load);
         let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
             Ok(loaded) => loaded.context("cannot load the configuration")?,
-            Err(_) => Err(ConfigError::hangs(&options.config_file, LOAD_TIMEOUT)),
+            Err(_) => {
+                let message = format!("cannot be read within {LOAD_TIMEOUT:?}");
+                Err(ConfigError::new(&options.config_file, message))
+            }
         };
         match loaded {
             Ok(config) => {
