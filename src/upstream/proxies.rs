@@ -63,7 +63,12 @@ impl Proxies {
         let Some(address) = address else {
             return Ok(None);
         };
-        let direct = NoProxy::from_string(&self.direct_at(url.port_or_known_default()));
+        let direct = self.direct_at(url.port_or_known_default());
+        // the library takes it for host names, but not for IP addresses
+        if direct.split(',').any(|entry| entry == "*") {
+            return Ok(None);
+        }
+        let direct = NoProxy::from_string(&direct);
         Ok(Some(Proxy::all(address.clone())?.no_proxy(direct)))
     }
 
