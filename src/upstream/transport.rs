@@ -191,7 +191,7 @@ fn encodings(headers: &HeaderMap) -> Result<usize, PollError> {
             other => {
                 let other = String::from_utf8_lossy(other);
                 let message = format!(
-                    "the answer has the Content-Encoding {other:?}, but only gzip was asked for"
+                    "the answer has an unsupported Content-Encoding {other:?}: only gzip is asked for"
                 );
                 return Err(PollError::new(Reason::Decode, message));
             }
