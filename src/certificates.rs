@@ -1,6 +1,6 @@
 //! Certificates that are their own authority.
 //!
-//! `openssl req -x509` makes a certificate that may sign others. The WebPKI rules refuse such a
+//! `openssl req -x509` makes a certificate that may sign others. `webpki` refuses such a
 //! certificate as that of a server or client, even if it is trusted itself. Whoever has its key
 //! could sign a certificate that they accept, so trusting it for what it says costs no safety.
 

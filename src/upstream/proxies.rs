@@ -99,9 +99,10 @@ fn address(name: &str, value: &str) -> Result<Url, String> {
     if value.contains(|char: char| char.is_whitespace() || char.is_control()) {
         return Err(refused());
     }
-    let with_scheme = match value.contains("://") {
-        true => value.to_owned(),
-        false => format!("http://{value}"),
+    let with_scheme = if value.contains("://") {
+        value.to_owned()
+    } else {
+        format!("http://{value}")
     };
     let url = Url::parse(&with_scheme).map_err(|_| refused())?;
     // the HTTP library ignores a proxy whose address it cannot parse

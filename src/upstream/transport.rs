@@ -54,8 +54,9 @@ pub fn endpoint(base_url: &Url, path: &str) -> Url {
     let starts = segments
         .chain([path.len()])
         .filter_map(|end| path.split_at_checked(end));
-    let rest = starts.filter(|(start, _)| base.ends_with(start)).last();
-    let rest = rest.map_or(path, |(_, rest)| rest);
+    let mut starts = starts.rev();
+    let repeated = starts.find(|(start, _)| base.ends_with(start));
+    let rest = repeated.map_or(path, |(_, rest)| rest);
     let mut url = base_url.clone();
     url.set_path(&format!("{base}{rest}"));
     url

@@ -104,12 +104,11 @@ impl RunningAccounts {
             Ok(config)
         };
         let load = tokio::task::spawn_blocking(load);
-        let loaded = match tokio::time::timeout(LOAD_TIMEOUT, load).await {
-            Ok(loaded) => loaded.context("cannot load the configuration")?,
-            Err(_) => {
-                let message = format!("cannot be read within {LOAD_TIMEOUT:?}");
-                Err(ConfigError::new(&options.config_file, message))
-            }
+        let loaded = if let Ok(loaded) = tokio::time::timeout(LOAD_TIMEOUT, load).await {
+            loaded.context("cannot load the configuration")?
+        } else {
+            let message = format!("cannot be read within {LOAD_TIMEOUT:?}");
+            Err(ConfigError::new(&options.config_file, message))
         };
         match loaded {
             Ok(config) => {

@@ -146,7 +146,7 @@ async fn http2(
             Peer::Slow if request.uri().path().starts_with("/hasty") => {
                 answers.spawn(async move {
                     let _held = respond;
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 });
             }
             _ => {
