@@ -5,6 +5,8 @@
 // the blank lines keep rustfmt from sorting
 pub mod redaction;
 
+pub mod certificates;
+
 pub mod telemetry;
 
 pub mod campaign;

@@ -15,7 +15,8 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
 use campaign_exporter::telemetry::Telemetry;
-use campaign_exporter::upstream::transport;
+use campaign_exporter::upstream::client::Client;
+use campaign_exporter::upstream::proxies::Proxies;
 use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::{logging, provider};
@@ -163,6 +164,7 @@ async fn check(
 ) -> Result<(), ExitCode> {
     let config = load_config(&options).await?;
     load_web_config(&options).await?;
+    Proxies::from_env().map_err(refuse)?;
     check::secrets(&config, &options.config_file).await;
     info!(
         accounts = config.accounts.len(),
@@ -199,8 +201,10 @@ fn check_demo(options: &daemon::Options, config_check: bool) -> Result<(), ExitC
     Ok(())
 }
 
-fn client() -> Result<reqwest::Client, ExitCode> {
-    transport::client(reqwest::Client::builder()).map_err(fail)
+fn client() -> Result<Client, ExitCode> {
+    let proxies = Proxies::from_env().map_err(refuse)?;
+    let client = Client::new(proxies);
+    client.map_err(anyhow::Error::msg).map_err(fail)
 }
 
 async fn poll(

@@ -10,6 +10,7 @@ use crate::document::duration_text;
 use crate::redaction;
 use crate::storage::store::Store;
 use crate::upstream::auth::oauth::DeviceCode;
+use crate::upstream::client::Client;
 
 /// Most characters of an address or code of the provider that are printed.
 const MAX_CHARS: usize = 1_000;
@@ -18,7 +19,7 @@ const MAX_CHARS: usize = 1_000;
 /// next poll.
 pub async fn authorize(
     account: &Account,
-    client: reqwest::Client,
+    client: Client,
     store: &Arc<Store>,
 ) -> anyhow::Result<()> {
     let name = &account.name;

@@ -12,6 +12,7 @@ use crate::polling::turn::Scope;
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
+use crate::upstream::client::Client;
 
 /// Warns of each secret that cannot be read: it may exist only where the exporter runs.
 pub async fn secrets(config: &Config, file: &Path) {
@@ -24,7 +25,7 @@ pub async fn secrets(config: &Config, file: &Path) {
 /// Asks the provider of each account for its recent campaigns. Returns whether all answered.
 pub async fn probe(
     accounts: Vec<Account>,
-    client: reqwest::Client,
+    client: Client,
     store: Option<Arc<Store>>,
     flags: String,
     telemetry: &Telemetry,

@@ -26,6 +26,7 @@ use crate::state::changes::{Changes, changes};
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::shell_word;
+use crate::upstream::client::Client;
 use crate::upstream::transport::TOKEN_TIMEOUT;
 use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
@@ -89,7 +90,7 @@ pub async fn run(
     options: Options,
     config: Config,
     web_config: WebConfig,
-    client: reqwest::Client,
+    client: Client,
     telemetry: Telemetry,
     mut signals: StopSignals,
 ) -> anyhow::Result<()> {
@@ -364,7 +365,7 @@ mod tests {
     }
 
     async fn accounts(changes: Changes) -> RunningAccounts {
-        let (client, telemetry) = (reqwest::Client::new(), Telemetry::new().unwrap());
+        let (client, telemetry) = (Client::local().unwrap(), Telemetry::new().unwrap());
         let stop = CancellationToken::new();
         RunningAccounts::new(&options(), client, telemetry, changes, stop)
             .await

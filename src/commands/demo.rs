@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::document::duration_text;
 use crate::provider::Kinds;
 use crate::telemetry::Telemetry;
-use crate::upstream::transport;
+use crate::upstream::client::Client;
 use crate::web::protection::configuration::WebConfig;
 
 /// The token that the simulated providers accept.
@@ -32,7 +32,7 @@ pub struct Providers {
     /// The configuration.
     pub config: Config,
     /// The HTTP client that reaches the providers.
-    pub client: reqwest::Client,
+    pub client: Client,
     /// Removed when dropped.
     folder: TempDir,
 }
@@ -68,12 +68,10 @@ impl Providers {
             .context("cannot write the demo's configuration")?;
         // its warnings are not logged: short poll intervals are the point of the demo
         let config = Config::load(&config_file(folder.path()), kinds, None).await?;
-        // no proxy for loopback, and no certificates, which a small image lacks
-        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
         Ok(Self {
             simulators,
             config,
-            client: transport::client(client)?,
+            client: Client::local().map_err(anyhow::Error::msg)?,
             folder,
         })
     }

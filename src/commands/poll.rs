@@ -19,12 +19,13 @@ use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
+use crate::upstream::client::Client;
 
 /// Polls the accounts concurrently, each with a full read. `flags` are the flags with which another
 /// command finds the same files. Returns whether all polls succeeded.
 pub async fn poll(
     accounts: Vec<Account>,
-    client: reqwest::Client,
+    client: Client,
     store: Option<Arc<Store>>,
     flags: String,
     telemetry: &Telemetry,
@@ -67,7 +68,7 @@ pub async fn poll(
 pub(super) fn start(
     accounts: Vec<Account>,
     scope: Scope,
-    client: &reqwest::Client,
+    client: &Client,
     store: Option<&Arc<Store>>,
     applications: &Applications,
     telemetry: &Telemetry,

@@ -484,6 +484,16 @@ pub struct ConfigError {
     problems: Vec<Problem>,
 }
 
+impl ConfigError {
+    /// A problem of the whole file.
+    pub fn new(path: &Path, message: String) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            problems: vec![Problem::of_document(message)],
+        }
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
@@ -626,6 +636,7 @@ template, channel_name
   base_url: ftp://x => 5:13: accounts[0].base_url: must begin with https:// or http://
   base_url: https://u:hunter2@x => 5:13: accounts[0].base_url: must not contain a user name or password
   base_url: https://x/?token=hunter2 => 5:13: accounts[0].base_url: must not contain a query or fragment
+  base_url: https://[fe80::1%25eth0] => 5:13: accounts[0].base_url: has an IPv6 zone, which is not supported: use a host name
   base_url: hunter2 => 5:13: accounts[0].base_url: is not an address: relative URL without a base
   name: b => 5:3: accounts[0]: duplicate key \"name\"
   time_zone: 5 => 5:14: accounts[0].time_zone: expected text: put the value in quotes

@@ -352,6 +352,9 @@ impl<'doc> Section<'doc> {
     fn checked_url(&mut self, key: &str, written: &str) -> Option<Url> {
         // no message shows the address: it can contain a password
         let message = match Url::parse(written) {
+            Err(_) if written.contains("://[") && written.contains('%') => {
+                "has an IPv6 zone, which is not supported: use a host name".to_owned()
+            }
             Err(error) => format!("is not an address: {error}"),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 "must begin with https:// or http://".to_owned()

@@ -24,6 +24,7 @@ use crate::storage::record::{DataRecord, PollRecord};
 use crate::storage::store::{Kind, StoreError};
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::auth::tokens::Access;
+use crate::upstream::client::Client;
 use crate::upstream::quota::plan::Plan;
 use crate::upstream::session::{Session, TokenInUse};
 use crate::upstream::{PollError, Reason};
@@ -50,7 +51,7 @@ pub struct Poller {
     /// The generation of its configuration.
     pub generation: Generation,
     /// The HTTP client of all accounts.
-    pub client: reqwest::Client,
+    pub client: Client,
     /// Counters of polls and requests.
     pub telemetry: AccountTelemetry,
     /// The account's tokens and quota.
@@ -417,7 +418,7 @@ pub(super) mod tests {
         Poller {
             account,
             generation: Generation::default(),
-            client: reqwest::Client::new(),
+            client: Client::local().unwrap(),
             telemetry,
             access,
             progress: Progress::default(),

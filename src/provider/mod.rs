@@ -24,6 +24,7 @@ use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;
 use crate::upstream::auth::oauth::DeviceCode;
 use crate::upstream::auth::tokens::{self, Access};
+use crate::upstream::client::Client;
 use crate::upstream::quota::Limits;
 use crate::upstream::session::Session;
 use crate::upstream::transport::{Transport, is_private};
@@ -154,7 +155,7 @@ impl Provider {
     pub async fn authorize(
         &self,
         account: &str,
-        client: reqwest::Client,
+        client: Client,
         request_timeout: Duration,
         store: &Arc<Store>,
         show: impl FnOnce(&DeviceCode),

@@ -52,8 +52,8 @@ reasons! {
     Network, "network", "The connection failed or broke.",
         "Check DNS, the proxy, and firewalls between the exporter and the provider.";
     Tls, "tls", "The TLS handshake failed.",
-        "Check the CA certificates of the system (`SSL_CERT_FILE`), intercepting proxies, and \
-         the clock.";
+        "Check the CA certificates of the system (`SSL_CERT_FILE`), which a reload reads again, \
+         intercepting proxies, and the clock.";
     Server, "server", "The provider reports an internal error.",
         "Check the provider's status page. Every poll tries again.";
     Client, "client", "The provider rejects the request.",

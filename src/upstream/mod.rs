@@ -3,10 +3,13 @@
 pub mod answer;
 pub mod applications;
 pub mod auth;
+pub mod client;
 pub mod error;
 pub mod json;
+pub mod proxies;
 pub mod quota;
 pub mod session;
 pub mod transport;
+pub mod trust;
 
 pub use error::{PollError, Reason};

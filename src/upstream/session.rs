@@ -13,6 +13,7 @@ use tracing::debug;
 use super::answer::Answer;
 use super::auth::tokens::Access;
 use super::auth::{Auth, Credential};
+use super::client::Client;
 use super::quota::application::Application;
 use super::transport::Transport;
 use super::{PollError, Reason};
@@ -59,7 +60,7 @@ impl Session {
     /// A session whose requests have a time limit each, body included, and count against the
     /// application's quota. No retry begins after `retry_until`.
     pub fn new(
-        client: reqwest::Client,
+        client: Client,
         request_timeout: Duration,
         retry_until: Instant,
         telemetry: AccountTelemetry,
@@ -193,7 +194,7 @@ mod tests {
         let application = Application::new(String::new(), limits, None).await;
         let application = Arc::new(application);
         let session = Session::new(
-            reqwest::Client::builder().no_proxy().build().unwrap(),
+            Client::local().unwrap(),
             MAX_WAIT,
             Instant::now() + time_for_retries,
             AccountTelemetry::new("p", "a", [], &[], &[]).unwrap(),

@@ -1,45 +1,37 @@
 //! Single requests: time limits, size limits of answers, and transport errors.
 
 use std::error::Error;
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER,
+};
 use reqwest::{RequestBuilder, Response, Url};
 
 use super::answer::{Answer, retry_after};
 use super::auth::Credential;
+use super::client::Client;
 use super::{PollError, Reason};
 
 /// The code under which a request without an answer is counted.
 const NO_ANSWER: &str = "error";
 
-/// The `User-Agent`.
-const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION"));
-
-/// Time limit of a connection, TLS included, within the limit of the request.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Maximum size of a body after decompression. The largest documented page, 1,000 campaigns with
 /// texts of 1,600 characters, has about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Maximum number of compressions of a body. Gateways are known to add one to the provider's.
+const MAX_ENCODINGS: usize = 2;
+
 /// Maximum size of all answers of one poll: twice the size of a million campaigns with texts of usual
 /// length.
 const MAX_POLL_BYTES: usize = 1024 * 1024 * 1024;
-
-/// An HTTP client for all accounts.
-pub fn client(builder: reqwest::ClientBuilder) -> reqwest::Result<reqwest::Client> {
-    builder
-        .user_agent(USER_AGENT)
-        // a redirect could send the token to another host
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .build()
-}
 
 /// Shortest time limit of a request to an authorization server: a request that times out may still
 /// have replaced a token.
@@ -51,15 +43,23 @@ pub const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Makes requests, each with a time limit that includes the body.
 #[derive(Clone, Debug)]
 pub struct Transport {
-    client: reqwest::Client,
+    client: Client,
     request_timeout: Duration,
 }
 
 /// The address of a documented path. The base address can have a path of its own, such as that of a
-/// gateway.
+/// gateway, and can end with the first segments of the documented path, such as its version.
 pub fn endpoint(base_url: &Url, path: &str) -> Url {
+    let base = base_url.path().trim_end_matches('/');
+    let segments = path.match_indices('/').map(|(end, _)| end);
+    let starts = segments
+        .chain([path.len()])
+        .filter_map(|end| path.split_at_checked(end));
+    let mut starts = starts.rev();
+    let repeated = starts.find(|(start, _)| base.ends_with(start));
+    let rest = repeated.map_or(path, |(_, rest)| rest);
     let mut url = base_url.clone();
-    url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
+    url.set_path(&format!("{base}{rest}"));
     url
 }
 
@@ -75,27 +75,45 @@ pub fn is_private(url: &Url) -> bool {
 
 impl Transport {
     /// Makes requests with `client`, each within `request_timeout`.
-    pub const fn new(client: reqwest::Client, request_timeout: Duration) -> Self {
+    pub const fn new(client: Client, request_timeout: Duration) -> Self {
         Self {
             client,
             request_timeout,
         }
     }
 
-    /// Sends a request. `received` counts the bytes of all answers of a poll, whose sum is limited.
+    /// Sends a request to `url`. `received` counts the bytes of all answers of a poll, whose sum is
+    /// limited.
     async fn send(
         &self,
-        request: RequestBuilder,
+        url: &Url,
+        request: impl FnOnce(&reqwest::Client) -> Result<RequestBuilder, PollError>,
         timeout: Duration,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
-        match request.timeout(timeout).send().await {
+        let prepared = self
+            .client
+            .pool(url)
+            .and_then(|pool| Ok((request(&pool)?, pool)));
+        let (request, pool) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return (NO_ANSWER.to_owned(), Err(error)),
+        };
+        let request = request.header(ACCEPT_ENCODING, "gzip").timeout(timeout);
+        let (code, answer) = match request.send().await {
             Ok(response) => {
                 let code = response.status().as_str().to_owned();
                 (code, read(response, received).await)
             }
             Err(error) => (NO_ANSWER.to_owned(), Err(transport_error(error))),
+        };
+        if answer
+            .as_ref()
+            .is_err_and(|error| error.reason == Reason::Timeout)
+        {
+            self.client.abandon(&pool, url);
         }
+        (code, answer)
     }
 
     /// Posts a form to an authorization server.
@@ -105,9 +123,12 @@ impl Transport {
         headers: HeaderMap,
         form: String,
     ) -> Result<Answer, PollError> {
-        let request = self.client.post(url).headers(headers).body(form);
+        let request =
+            |client: &reqwest::Client| Ok(client.post(url.clone()).headers(headers).body(form));
         let timeout = self.request_timeout.clamp(MIN_TOKEN_TIMEOUT, TOKEN_TIMEOUT);
-        self.send(request, timeout, &AtomicUsize::new(0)).await.1
+        self.send(&url, request, timeout, &AtomicUsize::new(0))
+            .await
+            .1
     }
 
     /// Gets an answer from a provider. Returns also the code that the request is counted under.
@@ -117,15 +138,15 @@ impl Transport {
         credential: &Credential,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
-        let request = match credential.get(&self.client, url) {
-            Ok(request) => request,
-            Err(error) => return (NO_ANSWER.to_owned(), Err(error)),
-        };
-        let request = request
-            .header(ACCEPT, "application/json")
+        let request = |client: &reqwest::Client| {
+            let request = credential
+                .get(client, url)?
+                .header(ACCEPT, "application/json");
             // there is no body, but two of the providers document this header
-            .header(CONTENT_TYPE, "application/json");
-        self.send(request, self.request_timeout, received).await
+            Ok(request.header(CONTENT_TYPE, "application/json"))
+        };
+        self.send(url, request, self.request_timeout, received)
+            .await
     }
 }
 
@@ -138,40 +159,86 @@ async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, 
     };
     let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
     let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
-    let too_large = |what: &str, most: usize| {
-        Err(PollError::new(
-            Reason::TooLarge,
-            format!("{what} {most} bytes"),
-        ))
-    };
+    let encodings = encodings(response.headers())?;
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return too_large("the answer exceeds", MAX_BODY_BYTES);
-        }
-        let before = received.fetch_add(chunk.len(), Ordering::Relaxed);
-        if before + chunk.len() > MAX_POLL_BYTES {
-            return too_large("the answers of this poll exceed", MAX_POLL_BYTES);
-        }
+        check_size(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
+    }
+    let mut body = body.freeze();
+    for _ in 0..encodings {
+        body = decompress(&body)?;
+    }
+    let before = received.fetch_add(body.len(), Ordering::Relaxed);
+    if before + body.len() > MAX_POLL_BYTES {
+        return Err(too_large("the answers of this poll exceed", MAX_POLL_BYTES));
     }
     Ok(Answer {
         status: response.status().as_u16(),
         content_type,
         retry_after,
-        body: body.freeze(),
+        body,
     })
+}
+
+fn too_large(what: &str, most: usize) -> PollError {
+    PollError::new(Reason::TooLarge, format!("{what} {most} bytes"))
+}
+
+fn check_size(bytes: usize) -> Result<(), PollError> {
+    if bytes > MAX_BODY_BYTES {
+        return Err(too_large("the answer exceeds", MAX_BODY_BYTES));
+    }
+    Ok(())
+}
+
+/// How often the body is compressed with gzip. Any other encoding is an error.
+fn encodings(headers: &HeaderMap) -> Result<usize, PollError> {
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    let mut gzip = 0;
+    for value in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        match value.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"" | b"identity" => {}
+            b"gzip" | b"x-gzip" if gzip < MAX_ENCODINGS => gzip += 1,
+            other => {
+                let other = String::from_utf8_lossy(other);
+                let message = format!(
+                    "the answer has an unsupported Content-Encoding {other:?}: only gzip is asked for"
+                );
+                return Err(PollError::new(Reason::Decode, message));
+            }
+        }
+    }
+    Ok(gzip)
+}
+
+fn decompress(compressed: &[u8]) -> Result<Bytes, PollError> {
+    // as clients do: an answer without a body can still name an encoding
+    if compressed.is_empty() {
+        return Ok(Bytes::new());
+    }
+    let mut body = Vec::new();
+    let decoder = MultiGzDecoder::new(compressed);
+    let most = MAX_BODY_BYTES as u64 + 1;
+    decoder.take(most).read_to_end(&mut body).map_err(|error| {
+        PollError::new(
+            Reason::Decode,
+            format!("the answer is not valid gzip: {error}"),
+        )
+    })?;
+    check_size(body.len())?;
+    Ok(body.into())
 }
 
 /// The error of a request without a whole answer.
 fn transport_error(error: reqwest::Error) -> PollError {
     let reason = if error.is_timeout() {
         Reason::Timeout
-    } else if caused_by::<rustls::Error>(&error) {
+    } else if cause::<rustls::Error>(&error).is_some() {
         Reason::Tls
-    } else if error.is_decode() && !caused_by::<hyper::Error>(&error) {
-        // the body does not match its Content-Encoding
-        Reason::Decode
+    } else if cause(&error).is_some_and(hyper::Error::is_parse_too_large) {
+        // more headers than the limit
+        Reason::TooLarge
     } else {
         Reason::Network
     };
@@ -187,13 +254,12 @@ fn transport_error(error: reqwest::Error) -> PollError {
     PollError::new(reason, message)
 }
 
-/// Whether an error of type `E` is in the chain. An `io::Error` hides the error that it holds from
-/// `source`.
-fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+/// The error of type `E` in the chain. An `io::Error` hides the error that it holds from `source`.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut cause = Some(error);
     while let Some(inner) = cause {
-        if inner.is::<E>() {
-            return true;
+        if let Some(found) = inner.downcast_ref() {
+            return Some(found);
         }
         cause = match inner
             .downcast_ref::<std::io::Error>()
@@ -203,7 +269,7 @@ fn caused_by<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
             None => inner.source(),
         };
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -249,8 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_transport_error_does_not_show_the_address() {
-        let client = client(reqwest::Client::builder().no_proxy()).unwrap();
-        let transport = Transport::new(client, Duration::from_secs(9));
+        let transport = Transport::new(Client::local().unwrap(), Duration::from_secs(9));
         let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
         let credential = Credential::bearer("x".into(), None);
         let (code, answer) = transport.get(&url, &credential, &AtomicUsize::new(0)).await;

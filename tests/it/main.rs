@@ -16,6 +16,7 @@ mod support;
 
 mod alerts;
 mod clock;
+mod connections;
 mod dashboards;
 mod exposition;
 mod failures;

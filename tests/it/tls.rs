@@ -5,9 +5,9 @@ use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
-    Daemon, Setup, account, config, poll_once, program, sample, simulate,
+    Daemon, Setup, account, config, poll_once, program, sample, samples, simulate,
 };
-use crate::support::tls::{Certificate, TlsProxy};
+use crate::support::tls::{Authority, Certificate, TlsProxy, authority_file};
 
 async fn provider(api: Api) -> Simulator {
     let counts = Counts {
@@ -48,7 +48,7 @@ async fn an_untrusted_certificate_fails_only_its_account() {
 
     let setup = Setup::new(&config(&accounts));
     let mut command = program();
-    command.env("SSL_CERT_FILE", servers[0].1.ca_file());
+    command.env("SSL_CERT_FILE", authority_file(setup.folder()));
     command.arg("--config.file").arg(setup.config_file());
     let daemon = Daemon::start_command(command, setup, &[]).await;
 
@@ -99,4 +99,44 @@ async fn a_certificate_authority_is_trusted_only_if_configured() {
     assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
     assert!(log.contains("reason=tls"), "{log}");
     assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself() {
+    let mut servers = Vec::new();
+    let mut accounts = Vec::new();
+    for (name, certificate) in [
+        ("good", Certificate::Good),
+        ("own", Certificate::OwnAuthority),
+    ] {
+        let simulator = provider(with_statuses()).await;
+        let proxy = TlsProxy::start(&simulator, certificate).await;
+        accounts.push(account_over(name, &proxy, &simulator));
+        servers.push((simulator, proxy));
+    }
+    let setup = Setup::new(&config(&accounts));
+    let file = authority_file(setup.folder());
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, Authority::new().pem).unwrap();
+    let mut command = program();
+    command.env("SSL_CERT_FILE", &file);
+    command.arg("--config.file").arg(setup.config_file());
+    let mut daemon = Daemon::start_command(command, setup, &[]).await;
+    let polls = |metrics: &str, result| {
+        let labels = [format!("result=\"{result}\"")];
+        let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+        samples(metrics, "campaign_exporter_polls_total", &labels)
+    };
+    let failed = |metrics: &str| polls(metrics, "failure").iter().all(|polls| *polls > 0.0);
+    daemon.scrape_until(failed).await;
+
+    // a bundle without certificates keeps the previous one
+    std::fs::write(&file, "").unwrap();
+    daemon.signal("HUP").await;
+    daemon.wait_for_log("no CA certificates found").await;
+
+    std::fs::write(&file, format!("{good}{}", servers[1].1.pem)).unwrap();
+    daemon.signal("HUP").await;
+    let up = |metrics: &str| samples(metrics, "campaign_account_up", &[]) == [1.0, 1.0];
+    daemon.scrape_until(up).await;
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_simulator::Simulator;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
 use reqwest::{StatusCode, Version};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -252,6 +252,7 @@ async fn web_configuration_is_validated_like_promtool() {
         "X-Frame-Options: deny",
         "X-Frame-Options: sameorigin",
         "X-XSS-Protection: '0'",
+        "X-XSS-Protection: 1",
         "Content-Security-Policy: ''",
     ];
     let with_header = |line: &&str| format!("http_server_config:\n  headers:\n    {line}\n");
@@ -340,7 +341,6 @@ async fn deviations_from_promtool_are_intended() {
     );
     let newer = "promtool 2.42 is older than this key";
     let nothing = "no client could connect";
-    let text = "text that looks like another type must be quoted";
     let cases = [
         // accepted only by the exporter
         (true, inline, newer),
@@ -404,11 +404,6 @@ async fn deviations_from_promtool_are_intended() {
             false,
             users().replace(HASH.as_str(), &format!("{}!", &HASH[..59])),
             "no password could match",
-        ),
-        (
-            false,
-            "http_server_config:\n  headers:\n    X-XSS-Protection: 0\n".to_owned(),
-            text,
         ),
     ];
     let mut wrong = Vec::new();
@@ -581,6 +576,32 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
         .await;
     assert_eq!(response.unwrap().status(), 200);
     assert_eq!(any.status(&url).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_client_certificate_may_be_its_own_authority() {
+    let protected = Protected::start(&with_tls(&[
+        "client_auth_type: RequireAndVerifyClientCert",
+        "client_ca_file: clients.crt",
+    ]))
+    .await;
+    let [listed, other] = [(); 2].map(|()| {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    });
+    let is_served = async |(certificate, key): &(String, String)| {
+        let identity = format!("{certificate}{key}");
+        let identity = reqwest::Identity::from_pem(identity.as_bytes()).unwrap();
+        let client = protected.authority.trusting().identity(identity).build();
+        client.unwrap().get(protected.https()).send().await.is_ok()
+    };
+    assert!(!is_served(&listed).await);
+    let clients = format!("{}{}", protected.authority.pem, listed.0);
+    replace(&protected.folder().join("clients.crt"), &clients);
+    wait_for("served", async || is_served(&listed).await).await;
+    assert!(!is_served(&other).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,10 +24,14 @@ use crate::storage::store::{self, Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
+use crate::upstream::client::Client;
+
+/// Time limit for reading the CA certificates: a hung file system must not block the main loop.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The accounts of the active configuration, and what they share.
 pub(super) struct RunningAccounts {
-    client: reqwest::Client,
+    client: Client,
     telemetry: Telemetry,
     changes: Changes,
     /// The active configuration, as `/config` shows it.
@@ -64,7 +68,7 @@ impl RunningAccounts {
     /// No accounts yet. Opens the store.
     pub(super) async fn new(
         options: &Options,
-        client: reqwest::Client,
+        client: Client,
         telemetry: Telemetry,
         changes: Changes,
         stop: CancellationToken,
@@ -98,7 +102,21 @@ impl RunningAccounts {
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<Result<(), ConfigError>> {
         let storage = options.storage.as_deref();
-        match Config::load(&options.config_file, &options.kinds, storage).await {
+        let mut loaded = Config::load(&options.config_file, &options.kinds, storage).await;
+        if loaded.is_ok() {
+            let client = self.client.clone();
+            let reload = tokio::task::spawn_blocking(move || client.reload());
+            let trusted = match tokio::time::timeout(RELOAD_TIMEOUT, reload).await {
+                Ok(trusted) => trusted.context("cannot read the CA certificates")?,
+                Err(_) => Err(format!(
+                    "cannot read the CA certificates within {RELOAD_TIMEOUT:?}"
+                )),
+            };
+            if let Err(message) = trusted {
+                loaded = Err(ConfigError::new(&options.config_file, message));
+            }
+        }
+        match loaded {
             Ok(config) => {
                 let config = config.of_shard(options.shard);
                 log_warnings(&config);

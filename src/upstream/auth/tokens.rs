@@ -684,6 +684,7 @@ mod tests {
     use crate::logging::LogFormat;
     use crate::logging::tests::capture;
     use crate::upstream::auth::oauth::tests::registration;
+    use crate::upstream::client::Client;
     use crate::upstream::quota::Limits;
 
     /// An account whose tokens are stored in a directory.
@@ -704,7 +705,7 @@ mod tests {
                 _directory: directory,
                 registration,
                 access: Access::new("a", Arc::new(application), renewals, Some(store)),
-                transport: Transport::new(reqwest::Client::new(), Duration::from_secs(9)),
+                transport: Transport::new(Client::local().unwrap(), Duration::from_secs(9)),
             }
         }
 

@@ -165,6 +165,31 @@ mod tests {
     }
 
     #[test]
+    fn a_client_certificate_of_version_1_is_explained() {
+        const V1: &str = "-----BEGIN CERTIFICATE-----\n\
+                      MIIBFTCBvQIUCbyZtFcxKp8fGRrNHsUQsJP/SRAwCgYIKoZIzj0EAwIwDTELMAkG\n\
+                      A1UEAwwCdjEwIBcNMjYxMTI4MTcxNDA5WhgPMjEyNjExMDQxNzE0MDlaMA0xCzAJ\n\
+                      BgNVBAMMAnYxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAXgOOnlbh8zJ76+v\n\
+                      eN6RzZqy9M7WW7T8tD8waa0qNvS4hCFkuo6mHzpXYIxOLQYkjJk1Bz3JRwJcb30Z\n\
+                      Maw0GzAKBggqhkjOPQQDAgNHADBEAiBGiawL6VcZNvf01sVynoqhIA/rmJe8ID6f\n\
+                      111/E9jJ3AIgJdDbFXGQvQcA/zDLGPvpVZZw+fxLHEd5oeFOXgcMeGw=\n\
+                      -----END CERTIFICATE-----";
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let [cert, key, ca] = [cert.pem(), signing_key.serialize_pem(), V1.to_owned()]
+            .map(|pem| serde_json::to_string(&pem).unwrap());
+        let config = load(&format!(
+            "tls_server_config: {{cert: {cert}, key: {key}, client_ca: {ca}, \
+             client_auth_type: RequireAndVerifyClientCert}}"
+        ));
+        let warnings = config.unwrap().warnings;
+        assert!(
+            warnings.concat().contains("presents a v1 certificate"),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
     fn unchanged_users_keep_their_remembered_passwords() {
         let of = |password: &str| {
             format!(

@@ -280,13 +280,17 @@ fn is_hash(text: &str) -> bool {
     parts.is_ok_and(|parts| COSTS.contains(&parts.get_cost()))
 }
 
-/// Reads text. Empty text counts as missing.
+/// Reads text, or a number in its place, as Go does. Empty text counts as missing.
 fn optional_text(section: &mut Section<'_>, key: &str) -> Option<String> {
     match section.take(key) {
         Some(Spanned {
             value: Node::Text(text),
             ..
         }) if text.is_empty() => None,
+        Some(Spanned {
+            value: Node::Integer(number),
+            ..
+        }) => Some(number.to_string()),
         _ => section.text(key),
     }
 }

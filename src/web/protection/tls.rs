@@ -16,7 +16,9 @@ use rustls::{
     ServerConfig, SignatureScheme, SupportedCipherSuite,
 };
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+
+use crate::certificates::{Purpose, verify_own_authority};
 
 /// The ALPN name of HTTP/2 (RFC 9113, 3.1).
 pub const HTTP2: &[u8] = b"h2";
@@ -149,7 +151,7 @@ pub fn server(
     // the original error shows a line of the key, which may be all of it
     let key =
         PrivateKeyDer::from_pem_slice(&settings.key).map_err(|_| "the key is not valid PEM")?;
-    let verifier = verifier(settings, &provider)?;
+    let verifier = verifier(settings, &provider, warnings)?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
         .map_err(|error| format!("incompatible TLS versions and cipher suites: {error}"))?
@@ -207,6 +209,7 @@ fn provider(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Crypto
 fn verifier(
     settings: &TlsSettings,
     provider: &Arc<CryptoProvider>,
+    warnings: &mut Vec<String>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let auth = settings.client_auth;
     if auth == ClientAuth::None && settings.client_ca.is_some() {
@@ -220,45 +223,64 @@ fn verifier(
                 .to_owned(),
         );
     }
+    let mut listed = Vec::new();
     let inner: Arc<dyn ClientCertVerifier> = match auth {
-        ClientAuth::None => WebPkiClientVerifier::no_client_auth(),
+        ClientAuth::None => return Ok(WebPkiClientVerifier::no_client_auth()),
         ClientAuth::Request | ClientAuth::RequireAny => Arc::new(AnyCertificate {
             mandatory: requires,
             provider: Arc::clone(provider),
         }),
         ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
-            ca_verifier(settings, provider, requires)?
+            listed = client_cas(settings, warnings)?;
+            ca_verifier(&listed, provider, requires)?
         }
     };
-    Ok(match &settings.client_allowed_sans {
-        None => inner,
-        Some(allowed) => Arc::new(AllowedNames {
-            inner,
-            allowed: allowed.clone(),
-        }),
-    })
+    Ok(Arc::new(ListedClients {
+        inner,
+        listed,
+        allowed: settings.client_allowed_sans.clone(),
+    }))
 }
 
-/// Creates a verifier of certificates that the configured CAs have signed.
-fn ca_verifier(
+/// Reads the certificates of the configured CAs.
+fn client_cas(
     settings: &TlsSettings,
-    provider: &Arc<CryptoProvider>,
-    required: bool,
-) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    warnings: &mut Vec<String>,
+) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = settings.client_ca.as_deref().unwrap_or_default();
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|_| "client_ca is not valid PEM")?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("cannot use client_ca: {error}"))?;
-    }
-    if roots.is_empty() {
+    let listed = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let listed = listed.map_err(|_| "client_ca is not valid PEM")?;
+    if listed.is_empty() {
         return Err(
             "client_ca_file or client_ca is required to verify client certificates, and must \
              contain a certificate"
                 .to_owned(),
         );
+    }
+    let is_v1 = |certificate: &CertificateDer<'_>| {
+        let parsed = X509Certificate::from_der(certificate);
+        parsed.is_ok_and(|(_, parsed)| parsed.version() == X509Version::V1)
+    };
+    if listed.iter().any(is_v1) {
+        warnings.push(
+            "client_ca: an X.509 v1 certificate can sign those of clients, but a client that \
+             presents a v1 certificate is refused; issue a v3 certificate for it"
+                .to_owned(),
+        );
+    }
+    Ok(listed)
+}
+
+/// Creates a verifier of certificates that the configured CAs have signed.
+fn ca_verifier(
+    listed: &[CertificateDer<'static>],
+    provider: &Arc<CryptoProvider>,
+    required: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in listed {
+        let added = roots.add(certificate.clone());
+        added.map_err(|error| format!("cannot use client_ca: {error}"))?;
     }
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
@@ -326,14 +348,17 @@ impl ClientCertVerifier for AnyCertificate {
     }
 }
 
-/// Requires one of certain names in addition to what another verifier requires.
+/// Accepts what another verifier accepts, and the listed certificates themselves, if they have one
+/// of the allowed names.
 #[derive(Debug)]
-struct AllowedNames {
+struct ListedClients {
     inner: Arc<dyn ClientCertVerifier>,
-    allowed: Vec<String>,
+    listed: Vec<CertificateDer<'static>>,
+    /// `None` allows all.
+    allowed: Option<Vec<String>>,
 }
 
-impl ClientCertVerifier for AllowedNames {
+impl ClientCertVerifier for ListedClients {
     fn offer_client_auth(&self) -> bool {
         self.inner.offer_client_auth()
     }
@@ -354,12 +379,17 @@ impl ClientCertVerifier for AllowedNames {
     ) -> Result<ClientCertVerified, Error> {
         let verified = self
             .inner
-            .verify_client_cert(certificate, intermediates, now)?;
-        if names(certificate)
-            .iter()
-            .any(|name| self.allowed.contains(name))
-        {
-            Ok(verified)
+            .verify_client_cert(certificate, intermediates, now);
+        if let Err(error) = verified {
+            verify_own_authority(certificate, &self.listed, Purpose::Client, now)
+                .ok_or(error)??;
+        }
+        let is_allowed = |allowed: &Vec<String>| {
+            let mut names = names(certificate).into_iter();
+            names.any(|name| allowed.contains(&name))
+        };
+        if self.allowed.as_ref().is_none_or(is_allowed) {
+            Ok(ClientCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())
         }

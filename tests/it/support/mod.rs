@@ -8,6 +8,7 @@ pub(crate) mod documents;
 pub(crate) mod faketime;
 pub(crate) mod faults;
 pub(crate) mod grafana;
+pub(crate) mod peers;
 pub(crate) mod prometheus;
 pub(crate) mod promtool;
 pub(crate) mod rules;

@@ -1,11 +1,10 @@
 //! HTTPS in front of a simulated provider, with valid and invalid certificates.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use campaign_simulator::Simulator;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
-use tempfile::NamedTempFile;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -27,12 +26,25 @@ pub(crate) enum Certificate {
     OtherName,
     /// For `localhost`, from an unknown authority.
     Stranger,
+    /// For `localhost`, and its own authority.
+    OwnAuthority,
+}
+
+/// Writes the certificate of the authority into a directory.
+///
+/// The exporter trusts it, and then nothing else, if the environment variable `SSL_CERT_FILE` names it.
+/// Otherwise it trusts the files of the distribution.
+pub(crate) fn authority_file(folder: &Path) -> PathBuf {
+    let path = folder.join("authority.crt");
+    std::fs::write(&path, &AUTHORITY.pem).unwrap();
+    path
 }
 
 /// Terminates TLS in front of a simulator. Dropping it closes its port and connections.
 pub(crate) struct TlsProxy {
     port: u16,
-    authority: NamedTempFile,
+    /// The certificate in PEM.
+    pub(crate) pem: String,
     /// Held for its `Drop`, which aborts the server.
     _server: JoinSet<()>,
 }
@@ -44,9 +56,8 @@ impl TlsProxy {
         let upstream = upstream.strip_prefix("http://").unwrap().to_owned();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let authority = NamedTempFile::new().unwrap();
-        std::fs::write(authority.path(), &AUTHORITY.pem).unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(certificate.config()));
+        let (certificate, key) = certificate.sign();
+        let acceptor = TlsAcceptor::from(Arc::new(config(&certificate, &key)));
         let mut server = JoinSet::new();
         server.spawn(async move {
             let mut connections = JoinSet::new();
@@ -59,7 +70,7 @@ impl TlsProxy {
         });
         Self {
             port,
-            authority,
+            pem: certificate.pem(),
             _server: server,
         }
     }
@@ -67,15 +78,6 @@ impl TlsProxy {
     /// Returns the address for the configuration of a client.
     pub(crate) fn base_url(&self) -> String {
         format!("https://localhost:{}", self.port)
-    }
-
-    /// Certificate of the authority, as PEM.
-    ///
-    /// The exporter trusts it, and then nothing else, if the environment variable `SSL_CERT_FILE`
-    /// names it: on Linux its TLS library asks the platform, which is that variable,
-    /// `SSL_CERT_DIR`, or else the files of the distribution. They are read when it starts.
-    pub(crate) fn ca_file(&self) -> &Path {
-        self.authority.path()
     }
 }
 
@@ -91,7 +93,13 @@ async fn forward(stream: TcpStream, acceptor: TlsAcceptor, upstream: String) {
 }
 
 impl Certificate {
-    fn config(self) -> ServerConfig {
+    /// TLS with such a certificate.
+    pub(crate) fn config(self) -> ServerConfig {
+        let (certificate, key) = self.sign();
+        config(&certificate, &key)
+    }
+
+    fn sign(self) -> (rcgen::Certificate, KeyPair) {
         let names = match self {
             Self::OtherName => ["elsewhere.example".to_owned()].to_vec(),
             _ => ["localhost".to_owned(), "127.0.0.1".to_owned()].to_vec(),
@@ -102,18 +110,24 @@ impl Certificate {
             params.not_after = date_time_ymd(2020, 12, 31);
         }
         let key = KeyPair::generate().unwrap();
-        let certificate = if self == Self::Stranger {
-            params.signed_by(&key, &Authority::new().issuer)
-        } else {
-            params.signed_by(&key, &AUTHORITY.issuer)
+        let certificate = match self {
+            Self::Stranger => params.signed_by(&key, &Authority::new().issuer),
+            Self::OwnAuthority => {
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                params.self_signed(&key)
+            }
+            _ => params.signed_by(&key, &AUTHORITY.issuer),
         };
-        let chain = vec![certificate.unwrap().der().clone()];
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain, key.into())
-            .unwrap()
+        (certificate.unwrap(), key)
     }
+}
+
+fn config(certificate: &rcgen::Certificate, key: &KeyPair) -> ServerConfig {
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .unwrap()
 }
 
 /// Signs certificates.

@@ -1,0 +1,150 @@
+//! The HTTP client of all accounts: one pool of connections for each origin.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Url;
+use rustls::ClientConfig;
+
+use super::proxies::Proxies;
+use super::{PollError, Reason, trust};
+
+/// The `User-Agent`.
+const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION"));
+
+/// Time limit of a connection, TLS included, within the limit of the request.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum number of header lines of an answer. Gateways add dozens, and the library's 100 is not
+/// far from that.
+const MAX_HEADERS: usize = 1_000;
+
+/// Maximum size of the headers of an HTTP/2 answer: enough for [`MAX_HEADERS`] of usual length.
+const MAX_HEADER_BYTES: u32 = 256 * 1024;
+
+/// The HTTP client of all accounts.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    proxies: Proxies,
+    /// Reads the certificates of trusted authorities.
+    trust: fn() -> Result<ClientConfig, String>,
+    active: Mutex<Active>,
+}
+
+struct Active {
+    tls: ClientConfig,
+    /// By origin: only those that the configuration names.
+    pools: HashMap<String, Arc<reqwest::Client>>,
+}
+
+impl Client {
+    /// A client that trusts the authorities of the system.
+    pub fn new(proxies: Proxies) -> Result<Self, String> {
+        Self::trusting(trust::system, proxies)
+    }
+
+    /// A client for loopback: without proxies and certificates, which a small image lacks.
+    pub fn local() -> Result<Self, String> {
+        Self::trusting(trust::nobody, Proxies::default())
+    }
+
+    fn trusting(
+        trust: fn() -> Result<ClientConfig, String>,
+        proxies: Proxies,
+    ) -> Result<Self, String> {
+        let active = Mutex::new(Active {
+            tls: trust()?,
+            pools: HashMap::new(),
+        });
+        Ok(Self(Arc::new(Shared {
+            proxies,
+            trust,
+            active,
+        })))
+    }
+
+    /// Reads the certificates of trusted authorities again, for all later requests. Blocks.
+    pub fn reload(&self) -> Result<(), String> {
+        let tls = (self.0.trust)()?;
+        self.with(|active| {
+            *active = Active {
+                tls,
+                pools: HashMap::new(),
+            };
+        });
+        Ok(())
+    }
+
+    /// The pool of the origin of `url`.
+    pub(super) fn pool(&self, url: &Url) -> Result<Arc<reqwest::Client>, PollError> {
+        let pool = self.with(|active| {
+            let origin = origin(url);
+            if let Some(pool) = active.pools.get(&origin) {
+                return Ok(Arc::clone(pool));
+            }
+            let pool = Arc::new(pool(active.tls.clone(), self.0.proxies.of(url)?)?);
+            active.pools.insert(origin, Arc::clone(&pool));
+            Ok(pool)
+        });
+        pool.map_err(|error: reqwest::Error| {
+            PollError::new(Reason::Network, error.without_url().to_string())
+        })
+    }
+
+    /// Makes later requests to the origin of `url` use new connections, because one of `pool` may
+    /// be dead: the library would share an HTTP/2 connection that no longer answers forever.
+    /// Requests that are under way keep theirs.
+    pub(super) fn abandon(&self, pool: &Arc<reqwest::Client>, url: &Url) {
+        self.with(|active| {
+            let origin = origin(url);
+            if active
+                .pools
+                .get(&origin)
+                .is_some_and(|it| Arc::ptr_eq(it, pool))
+            {
+                active.pools.remove(&origin);
+            }
+        });
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Active) -> T) -> T {
+        act(&mut self.0.active.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Client {
+    // the proxies can have passwords
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Client")
+    }
+}
+
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn pool(tls: ClientConfig, proxy: Option<reqwest::Proxy>) -> reqwest::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        // a redirect could send the token to another host
+        .redirect(reqwest::redirect::Policy::none())
+        // a request that the library repeats would not be counted
+        .retry(reqwest::retry::never())
+        // `transport` decompresses
+        .no_gzip()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http1_max_headers(MAX_HEADERS)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .tls_backend_preconfigured(tls)
+        // the library reads the environment leniently
+        .no_proxy();
+    match proxy {
+        Some(proxy) => builder.proxy(proxy),
+        None => builder,
+    }
+    .build()
+}
