@@ -23,13 +23,14 @@ use crate::support::webhook::{Message, Webhook};
 const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
 
 /// Alerts that take too long to start or end for a test.
-const LEFT_TO_PROMTOOL: [(&str, &str); 6] = [
+const LEFT_TO_PROMTOOL: [(&str, &str); 7] = [
     ("CampaignSendStalled", "no progress for an hour"),
     ("CampaignCountsWentBackwards", "counts an hour ago"),
     ("CampaignTokenExpiring", "a token of an hour or a day ago"),
     ("CampaignCreditsRunningOut", "the credits of seven days"),
     ("CampaignDecodeProblems", "ends an hour later"),
     ("CampaignThresholdsMissing", "needs a part of the rules"),
+    ("CampaignStorageFailing", "a storage that is full for 15 minutes"),
 ];
 
 /// Expected notification of a firing alert.
