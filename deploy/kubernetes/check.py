@@ -17,6 +17,11 @@ FOLDER = Path(__file__).parent
 CHART = FOLDER.parent / "helm" / "campaign-exporter"
 OPERATORS = {"ServiceMonitor": operator.ServiceMonitor, "PrometheusRule": operator.PrometheusRule}
 KINDS = {"Service", "ConfigMap", "StatefulSet", "NetworkPolicy", "PodDisruptionBudget", *OPERATORS}
+INSTANCE = {
+    "sourceLabels": ["__meta_kubernetes_namespace", "__meta_kubernetes_pod_name"],
+    "separator": "/",
+    "targetLabel": "instance",
+}
 OPTIONAL = {"NetworkPolicy", "PodDisruptionBudget", *OPERATORS}
 
 
@@ -28,7 +33,7 @@ def validate(manifest):
             kubernetes_validate.validate(manifest, version, strict=True)
         return
     # the model drops unknown keys
-    kept = model.model_validate(manifest).model_dump(by_alias=True, exclude_none=True, mode="json")
+    kept = model.model_validate(manifest).model_dump(by_alias=True, exclude_unset=True, mode="json")
     if kept != manifest:
         raise ValueError(f"{manifest['kind']}: unknown keys")
 
@@ -46,8 +51,11 @@ def check(name, manifests, kinds):
         assert selector.items() <= labels.items(), f"{name}: {selector} selects no pods"
     assert stateful_set["spec"]["serviceName"] == service["metadata"]["name"], name
     if "ServiceMonitor" in by_kind:
-        selector = by_kind["ServiceMonitor"]["spec"]["selector"]["matchLabels"]
+        monitor = by_kind["ServiceMonitor"]["spec"]
+        selector = monitor["selector"]["matchLabels"]
         assert selector.items() <= service["metadata"]["labels"].items(), f"{name}: the ServiceMonitor selects no Service"
+        found = [it["relabelings"] for it in monitor["endpoints"]]
+        assert found == [[INSTANCE]], f"{name}: instance changes when a pod restarts: {found}"
     print(f"{name}: {len(manifests)} valid manifests")
     return stateful_set
 
@@ -136,7 +144,7 @@ assert container(stateful_set)["args"] == values["extraArgs"]
 for probe in ["livenessProbe", "readinessProbe"]:
     assert container(stateful_set)[probe] == tcp, f"{probe} differs"
 monitor = next(it for it in protected if it["kind"] == "ServiceMonitor")
-scraped = {"port": "http-metrics", "interval": "1m", **endpoint}
+scraped = {"port": "http-metrics", "interval": "1m", "relabelings": [INSTANCE], **endpoint}
 assert monitor["spec"]["endpoints"] == [scraped], "the scraped endpoint differs"
 
 off = {kind[0].lower() + kind[1:]: {"enabled": False} for kind in OPTIONAL}

@@ -52,9 +52,7 @@ async fn remote_write_transfers_all_series_and_staleness_markers() {
     );
     // the document shows both the Prometheus 2 and the Prometheus 3 name
     let help = run(PROGRAM.command().arg("--help")).await;
-    let knows_agent = String::from_utf8_lossy(&help.stdout).contains("--agent")
-        || String::from_utf8_lossy(&help.stderr).contains("--[no-]agent");
-    let flag = if knows_agent {
+    let flag = if String::from_utf8_lossy(&help.stdout).contains("--[no-]agent ") {
         "--agent"
     } else {
         "--enable-feature=agent"

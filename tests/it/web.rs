@@ -238,8 +238,8 @@ async fn web_configuration_is_validated_like_promtool() {
         "prefer_server_cipher_suites: false",
         "cipher_suites: []",
         "cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]",
-        "cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]",
-        "cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]",
+        "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384]",
+        "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]",
         "cipher_suites: [TLS_AES_128_GCM_SHA256]",
         "curve_preferences: [CurveP256, CurveP384, CurveP521, X25519]",
         "curve_preferences: []",
@@ -339,10 +339,10 @@ async fn deviations_from_promtool_are_intended() {
         indented("server.crt"),
         indented("server.key")
     );
-    let newer = "promtool 2.42 is older than this key";
+    let newer = "older versions of promtool do not know this key";
     let nothing = "no client could connect";
     let cases = [
-        // accepted only by the exporter
+        // accepted by the exporter, not by every promtool
         (true, inline, newer),
         (
             true,
@@ -378,7 +378,7 @@ async fn deviations_from_promtool_are_intended() {
             false,
             with_tls(&[
                 "max_version: TLS12",
-                "cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]",
+                "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]",
             ]),
             nothing,
         ),
@@ -409,7 +409,7 @@ async fn deviations_from_promtool_are_intended() {
     let mut wrong = Vec::new();
     for (is_good, yaml, reason) in cases {
         let (here, there) = verdicts(&path, &yaml).await;
-        if here.is_ok() != is_good || there.is_ok() == is_good {
+        if here.is_ok() != is_good || (there.is_ok() == is_good && reason != newer) {
             wrong.push(format!(
                 "{reason}:\n{yaml}\nhere: {here:?}\npromtool: {there:?}"
             ));

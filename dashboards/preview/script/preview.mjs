@@ -14,6 +14,8 @@ import { get, prometheus } from './prometheus.mjs';
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const repository = resolve(here, '../..');
 const alerts = join(repository, 'alerts');
+/** Where `run` built the programs. */
+const binaries = join(process.env.CARGO_TARGET_DIR, 'debug');
 
 /** Interval between polls, in the history and in the running demo, in seconds. */
 const STEP = 120;
@@ -28,11 +30,14 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     keep: { type: 'boolean', default: false },
-    out: { type: 'string', default: join(repository, 'docs/images') },
+    out: { type: 'string' },
     chromium: { type: 'string', default: '/usr/bin/chromium' },
   },
 });
 
+const out = options.out
+  ? path(options.out)
+  : await mkdtemp(join(tmpdir(), 'campaign_dashboards_'));
 const folder = await mkdtemp(join(tmpdir(), 'campaign_preview_'));
 // so that temporary files of the programs are removed, too
 process.env.TMPDIR = folder;
@@ -88,7 +93,7 @@ async function stage() {
     scraped: instance,
   };
   say('starting the demo, Prometheus, and Alertmanager');
-  const exporter = start(join(repository, 'target/debug/campaign_exporter'), [
+  const exporter = start(join(binaries, 'campaign_exporter'), [
     ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
   ]);
   await answers(`http://${instance}/-/ready`, exporter);
@@ -104,7 +109,7 @@ async function stage() {
     say,
     folder: earlier,
     port: pastPort,
-    program: join(repository, 'target/debug/xtask'),
+    program: join(binaries, 'xtask'),
     hours: HOURS,
     step: STEP,
   });
@@ -195,11 +200,11 @@ try {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
   say('taking screenshots');
-  const problems = await pictures(pages, path(options.out), options.chromium);
+  const problems = await pictures(pages, out, options.chromium);
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }
-  say(problems.length === 0 ? `screenshots are in ${options.out}` : `${problems.length} problems`);
+  say(problems.length === 0 ? `screenshots are in ${out}` : `${problems.length} problems`);
   if (!options.keep) {
     await end(problems.length === 0 ? 0 : 1);
   }
