@@ -237,7 +237,6 @@ fn failure(error: &PollFailure) -> Markup {
                 @for (index, text) in error.advice.split('`').enumerate() {
                     @if index % 2 == 1 { code { (text) } } @else { (text) }
                 }
-                "."
             }
         }
     }
