@@ -108,7 +108,7 @@ async fn configured_limits_apply_to_providers_without_published_ones() {
             assert_eq!(budget(&metrics, "a"), expected, "{kind:?}");
             let spaced = simulator
                 .read(|state| state.most_requests_within(Duration::from_millis(400), |_| true));
-            assert_eq!(spaced == 1, !more.is_empty(), "{kind:?}");
+            assert!(more.is_empty() || spaced == 1, "{kind:?}");
         }
     }
 }
