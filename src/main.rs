@@ -297,7 +297,7 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
         // its tokens and request counts belong in that shard's storage
         error!(account, %owner, "another shard reads this account: run the command there");
     } else {
-        error!(account, "no account of this name in the configuration");
+        error!(account, "no account with this name in the configuration");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }

@@ -46,7 +46,10 @@ pub async fn probe(
         let (poller, outcome) = ended.context("a poll panicked")?;
         let account = &poller.account.name;
         match &outcome.result {
-            Ok(_) => info!(account, "the provider accepts the credentials"),
+            Ok((data, _)) => {
+                let campaigns = data.campaigns.len();
+                info!(account, campaigns, "the provider accepts the credentials");
+            }
             Err(error) => {
                 let (reason, advice) = (error.reason.as_str(), error.reason.advice());
                 warn!(account, reason, %error, advice, "the provider cannot be read");

@@ -45,7 +45,7 @@ pub enum SecretError {
     #[error("{0} is empty")]
     Empty(String),
     /// Not something that can stand in an HTTP header.
-    #[error("{0} holds something else than one line of printable ASCII characters")]
+    #[error("{0} must contain one line of printable ASCII characters")]
     NotPrintable(String),
     /// More bytes than any secret has.
     #[error("{0} is larger than {MAX_SECRET_BYTES} bytes")]
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(read_file(b"\n").await, Err("F is empty".to_owned()));
         for content in [&b"hun\nter2"[..], b"hunter\xff", "hünter2".as_bytes()] {
             let error = read_file(content).await.unwrap_err();
-            assert!(error.starts_with("F holds something else"), "{error}");
+            assert!(error.starts_with("F must contain one line"), "{error}");
             assert!(!error.contains("nter"), "{error}");
         }
         let error = read_file(&vec![b'x'; 70_000]).await.unwrap_err();

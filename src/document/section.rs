@@ -55,7 +55,7 @@ impl Secret {
     pub async fn problem(&self) -> Option<Problem> {
         let error = self.source.read().await.err()?;
         let hint = if self.is_misplaced {
-            "; this looks like a secret, where its place is expected"
+            "; the value looks like the secret itself: write the path or the variable that holds it"
         } else {
             ""
         };

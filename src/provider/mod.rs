@@ -161,7 +161,7 @@ impl Provider {
         show: impl FnOnce(&DeviceCode),
     ) -> Result<bool, PollError> {
         let Auth::OAuth(registration) = &self.connection.auth else {
-            let message = "its token is configured: there is nothing to authorize";
+            let message = "the account has a configured token: there is nothing to authorize";
             return Err(PollError::new(Reason::Client, message));
         };
         let transport = Transport::new(client, request_timeout);

@@ -101,14 +101,14 @@ pub struct Store {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The operating system reported an error.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {error}")]
     Io {
         /// What was attempted.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The error.
-        source: io::Error,
+        /// The error. Not the source, which would be shown again.
+        error: io::Error,
     },
     /// Another process owns the directory.
     #[error("{0} is in use by another campaign_exporter: each needs its own --storage.path")]
@@ -420,10 +420,10 @@ pub fn fingerprint(text: &str) -> String {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
-    move |source| StoreError::Io {
+    move |error| StoreError::Io {
         action,
         path,
-        source,
+        error,
     }
 }
 

@@ -36,8 +36,9 @@ macro_rules! reasons {
 
 reasons! {
     Auth, "auth", "The credentials are rejected, cannot be read, or cannot be stored.",
-        "Run the `authorize` command that the log shows, replace the token in its file, or make \
-         the file readable. No restart is needed.";
+        "Read the message. For an OAuth account, run the `authorize` command that the log shows. \
+         For another, write a valid token to its file, which the next poll reads, or set its \
+         variable and restart.";
     Forbidden, "forbidden", "The credentials are valid but lack a permission.",
         "Let a user with the required role give consent, or grant the token the permission.";
     Throttled, "throttled", "Too many requests in a short time.",
@@ -112,11 +113,11 @@ pub struct PollError {
 }
 
 impl PollError {
-    /// An error with a message.
+    /// An error with a message, from which secrets in use are removed: pages show it, and it is stored.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
-            message: message.into(),
+            message: redaction::redact(&message.into()).into_owned(),
             retry_after: None,
         }
     }

@@ -237,7 +237,6 @@ fn failure(error: &PollFailure) -> Markup {
                 @for (index, text) in error.advice.split('`').enumerate() {
                     @if index % 2 == 1 { code { (text) } } @else { (text) }
                 }
-                "."
             }
         }
     }
@@ -395,7 +394,7 @@ mod tests {
         let failure = PollFailure {
             reason: "auth",
             message: format!("<i>\u{0}\u{1b}[2J: {command}"),
-            advice: "run `this` or that",
+            advice: "run `this` or that.",
         };
         let shown = super::failure(&failure).into_string();
         assert!(shown.contains(&command), "{shown}");

@@ -9,7 +9,7 @@ use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::apis::{with_authorization, with_channels, with_statuses};
+use crate::support::apis::{kinds, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
     simulate,
@@ -404,11 +404,7 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
             Some("none cannot be read: No such file"),
         ),
         ("token_file", ".", Some("Is a directory")),
-        (
-            "token_file",
-            PASTED,
-            Some("looks like a secret, where its place is expected"),
-        ),
+        ("token_file", PASTED, Some("looks like the secret itself")),
         (
             "token_env",
             "NO_SUCH_VARIABLE",
@@ -435,6 +431,22 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
             .find(|line| line.contains(&key));
         let is_right = problem.map(|problem| line.is_some_and(|line| line.contains(problem)));
         assert!(is_right.unwrap_or(line.is_none()), "{key} {text}");
+    }
+
+    let pasted = account("pasted", &good, &[]).replace("TOKEN_FILE", PASTED);
+    let storage = setup.storage().display().to_string();
+    setup.write_config(&config(&[pasted]));
+    let daemon = Daemon::start(setup, &["--storage.path", &storage]).await;
+    let failed = |metrics: &str| metrics.contains(r#"reason="auth"} 1"#);
+    daemon.scrape_until(failed).await;
+    for page in ["/status", "/status?format=json", "/config", "/metrics"] {
+        let text = daemon.get(page).await;
+        assert!(!text.contains(PASTED), "{page}: {text}");
+    }
+    let setup = daemon.end_by("TERM").await;
+    for file in std::fs::read_dir(setup.storage()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(PASTED));
     }
 
     let accounts = [account("good", &good, &[]), account("bad", &refusing, &[])];
@@ -631,7 +643,9 @@ async fn demo(seed: &str) -> (Daemon, String) {
         .env("TMPDIR", setup.folder());
     let daemon = Daemon::start_command(command, setup, &[]).await;
     let metrics = daemon
-        .scrape_until(|metrics| samples(metrics, "campaign_account_up", &[]) == [1.0; 3])
+        .scrape_until(|metrics| {
+            samples(metrics, "campaign_account_up", &[]) == vec![1.0; kinds().count()]
+        })
         .await;
     (daemon, metrics)
 }

@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::apis::{Api, any_api, with_authorization, with_channels, with_statuses};
+use crate::support::apis::{Api, any_api, kinds, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
@@ -850,7 +850,7 @@ async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
     let mut demo = command(&daemon.setup);
     demo.arg("demo").env("TMPDIR", daemon.setup.folder());
     let demo = Daemon::start_command(demo, Setup::new(""), &[]).await;
-    demo.scrape_until(|metrics| samples(metrics, UP, &[]) == [1.0; 3])
+    demo.scrape_until(|metrics| samples(metrics, UP, &[]) == vec![1.0; kinds().count()])
         .await;
     demo.end_by("TERM").await;
     assert_eq!(files(&storage), before);
