@@ -192,6 +192,7 @@ fn check_exposition(account: &Account, data: Data) {
         poll_interval: account.polling.poll_interval,
         token_expiry: None,
         requests_remaining: None,
+        stored: None,
         result: Ok(data),
     })));
     assert!(polled, "the snapshot accepts the data");
