@@ -21,7 +21,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             }
         };
         // compares text, since the text is sent, not its parsed form
-        let start = format!("{}{BELOW}", case.base_url);
+        // a base URL may end with the version, which is not repeated
+        let base = case.base_url.strip_suffix("/v3").unwrap_or(case.base_url);
+        let start = format!("{base}{BELOW}");
         assert!(url.as_str().starts_with(&start), "{url}");
         let dots = ["..", "%2e%2e", ".%2e", "%2e."];
         let mut segments = url.path().split(['/', '\\']);
