@@ -21,13 +21,19 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::folder::{Folder, NOT_PLAIN, TEMPORARY_PREFIX};
+use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 
 /// The first word of every file.
 const PROGRAM: &str = "campaign_exporter";
 
-/// Maximum file size in bytes: half a million campaigns. Reading a file takes up to three times its
-/// size, which the memory limit of the shipped deployments allows.
-const MAX_FILE_BYTES: u64 = 128 * 1024 * 1024;
+/// Maximum file size in bytes. No file is larger than its campaigns in memory.
+const MAX_FILE_BYTES: u64 = MAX_ACCOUNT_BYTES as u64;
+
+/// Files larger than this are read one at a time, so that a start needs the memory of one.
+const LARGE_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Held while a large file is read.
+static LARGE_FILE: Mutex<()> = Mutex::new(());
 
 /// Maximum length of the header line in bytes.
 const MAX_HEADER_BYTES: usize = 128;
@@ -286,6 +292,9 @@ impl Store {
                 warn!(path = %path.display(), "tokens were readable by others: made private");
             }
         }
+        let size = file.metadata().map_err(io_error("read", path))?.len();
+        let _turn = (size > LARGE_FILE_BYTES)
+            .then(|| LARGE_FILE.lock().unwrap_or_else(PoisonError::into_inner));
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -382,7 +391,10 @@ pub(crate) fn decode<T: DeserializeOwned>(
     if line != header(kind, name, payload) {
         return Err("damaged: checksum or length mismatch".to_owned());
     }
-    postcard::from_bytes(payload).map_err(|error| format!("cannot decode: {error}"))
+    postcard::from_bytes(payload).map_err(|error| match error {
+        postcard::Error::SerdeDeCustom => "exceeds a bound of its content".to_owned(),
+        error => format!("cannot decode: {error}"),
+    })
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

@@ -30,7 +30,10 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 7] = [
     ("CampaignCreditsRunningOut", "the credits of seven days"),
     ("CampaignDecodeProblems", "ends an hour later"),
     ("CampaignThresholdsMissing", "needs a part of the rules"),
-    ("CampaignStorageFailing", "a storage that is full for 15 minutes"),
+    (
+        "CampaignStorageFailing",
+        "a storage that is full for 15 minutes",
+    ),
 ];
 
 /// Expected notification of a firing alert.
