@@ -333,6 +333,25 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_of_a_read_is_bounded() {
+        let mut reading = Reading::default();
+        let name = "x".repeat(5_000);
+        let fits = |index: &usize| {
+            reading.insert(campaign(&format!("{index:0256}"), &name));
+            reading.check_size().is_ok()
+        };
+        let fitted = (0..MAX_ACCOUNT_BYTES).take_while(fits).count();
+        let bytes = reading
+            .campaigns
+            .get(&"0".repeat(256))
+            .unwrap()
+            .kept_bytes();
+        assert_eq!(fitted, MAX_ACCOUNT_BYTES / bytes);
+        let error = reading.check_size().unwrap_err();
+        assert_eq!(error.reason, Reason::TooLarge);
+    }
+
+    #[test]
     fn details_are_merged_into_their_campaign() {
         use crate::campaign::counts::Count;
         let counts = Counts::from([(Count::Opens, Some(3))]);
@@ -408,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_memory_and_details_are_bounded() {
+    fn pages_and_details_are_bounded() {
         let mut pages = Pages::default();
         let read = (1..=2 * MAX_PAGES).find(|_| pages.more(None).is_err());
         assert_eq!(read, Some(MAX_PAGES));

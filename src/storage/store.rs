@@ -464,6 +464,7 @@ pub async fn in_time<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::pin::pin;
 
     use tempfile::{NamedTempFile, TempDir};
 
@@ -626,6 +627,24 @@ mod tests {
         let payload = vec![0; usize::try_from(MAX_FILE_BYTES).unwrap()];
         assert!(store.replace(Kind::Campaigns, "a", &payload, 0).is_err());
         assert!(!store.path(Kind::Campaigns, "a").exists());
+    }
+
+    #[tokio::test]
+    async fn large_files_are_read_one_at_a_time() {
+        let (_directory, store) = store();
+        let texts = |bytes: u64| vec!["x".repeat(usize::try_from(bytes).unwrap())];
+        for (name, bytes) in [("large", LARGE_FILE_BYTES), ("small", 1)] {
+            store.save(Kind::Tokens, name, texts(bytes)).await.unwrap();
+        }
+        let turn = LARGE_FILE.lock().unwrap();
+        let mut large = pin!(load(&store, "large"));
+        tokio::select! {
+            biased;
+            _ = &mut large => panic!("read while another is"),
+            small = load(&store, "small") => assert_eq!(small, Some(texts(1))),
+        }
+        drop(turn);
+        assert_eq!(large.await, Some(texts(LARGE_FILE_BYTES)));
     }
 
     #[tokio::test]
