@@ -630,6 +630,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::await_holding_lock, reason = "another thread waits for it")]
     async fn large_files_are_read_one_at_a_time() {
         let (_directory, store) = store();
         let texts = |bytes: u64| vec!["x".repeat(usize::try_from(bytes).unwrap())];

@@ -388,6 +388,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
 }
 
 /// Makes many items of each, with texts as long as they may be.
+#[expect(clippy::needless_pass_by_value, reason = "as `Front` calls it")]
 fn swollen(_: &str, body: Vec<u8>) -> (String, Vec<u8>) {
     let listing = with_small_pages().listing();
     let mut answer: Value = serde_json::from_slice(&body).unwrap();
