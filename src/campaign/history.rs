@@ -2,19 +2,22 @@
 //! recent ones. Pure: the caller passes the time.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::campaign::Campaign;
-use crate::campaign::bounds::MAX_MEAN_BYTES;
+use crate::campaign::bounds::{MAX_ACCOUNT_BYTES, MAX_MEAN_BYTES};
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 
 /// The campaigns of an account, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
+    #[serde(deserialize_with = "bounded")]
     campaigns: Vec<Arc<Campaign>>,
     /// The window of the last full read.
     full: Window,
@@ -65,10 +68,12 @@ impl History {
         self.full
     }
 
-    /// Applies the bounds of campaigns to those of a stored file.
-    pub fn bound(&mut self) {
+    /// Applies the bounds of campaigns to those of a stored file. Returns how many are lost.
+    pub fn bound(&mut self) -> usize {
+        let before = self.campaigns.len();
         self.campaigns
             .retain_mut(|campaign| Arc::make_mut(campaign).bound());
+        before - self.campaigns.len()
     }
 
     /// The newest campaigns, bounded in number and size, and the number of those left out. A
@@ -109,6 +114,31 @@ impl History {
     pub fn by_id(&self) -> Campaigns {
         self.campaigns.iter().cloned().collect()
     }
+}
+
+/// Reads stored campaigns, unless they take more memory than those of an account may.
+fn bounded<'de, D: Deserializer<'de>>(stored: D) -> Result<Vec<Arc<Campaign>>, D::Error> {
+    struct Bounded;
+
+    impl<'de> Visitor<'de> for Bounded {
+        type Value = Vec<Arc<Campaign>>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("campaigns")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut stored: A) -> Result<Self::Value, A::Error> {
+            let (mut campaigns, mut room) = (Vec::new(), MAX_ACCOUNT_BYTES);
+            while let Some(campaign) = stored.next_element::<Arc<Campaign>>()? {
+                let left = room.checked_sub(campaign.kept_bytes());
+                room = left.ok_or_else(|| A::Error::custom("too many bytes of campaigns"))?;
+                campaigns.push(campaign);
+            }
+            Ok(campaigns)
+        }
+    }
+
+    stored.deserialize_seq(Bounded)
 }
 
 fn newest_first(mut campaigns: Vec<Arc<Campaign>>) -> Vec<Arc<Campaign>> {

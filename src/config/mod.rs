@@ -16,7 +16,7 @@ use crate::document::keys::{Key, Takes, Values};
 use crate::document::reading;
 use crate::document::section::Secret;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
-use crate::provider::{self, Kinds, Provider};
+use crate::provider::{Kinds, Provider};
 use crate::upstream::quota::Limits;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
@@ -27,6 +27,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest account name in bytes: every series of the account carries it.
 const MAX_NAME_BYTES: usize = 200;
+
+/// Largest `max_campaigns`: more than an account may have in memory.
+const MAX_CAMPAIGNS: u64 = 1_000_000;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -139,7 +142,7 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         ),
         Key::optional(
             "max_campaigns",
-            Takes::Integer(1, provider::MAX_CAMPAIGNS as u64),
+            Takes::Integer(1, MAX_CAMPAIGNS),
             "Maximum number of campaigns per account; the newest are kept. On average, each may \
              take 8 KiB in a scrape.",
         )

@@ -32,7 +32,7 @@ use crate::upstream::{PollError, Reason};
 
 pub use kind::{Connection, Kind, Kinds, QuotaScope};
 pub use lenient::Problems;
-pub use read::{MAX_CAMPAIGNS, Reading};
+pub use read::Reading;
 
 /// The providers that are built in.
 pub fn native() -> Kinds {

@@ -12,6 +12,7 @@ use super::lenient::Problems;
 use super::overlap::{LastPage, Paging};
 use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
 use crate::campaign::Campaign;
+use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 use crate::campaign::counts::Counts;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
@@ -30,13 +31,12 @@ const MAX_PAGES: usize = 2_000;
 /// default.
 const MAX_DETAILS: usize = 10_000;
 
-/// Most campaigns of one read, in about 500 MB.
-pub const MAX_CAMPAIGNS: usize = 1_000_000;
-
 /// What a read found.
 #[derive(Debug, Default)]
 pub struct Reading {
     campaigns: Campaigns,
+    /// Their size in memory.
+    bytes: usize,
     pool: Pool,
     /// Counts from details, by campaign.
     details: HashMap<String, Counts>,
@@ -78,8 +78,19 @@ impl Reading {
             self.problems.add("campaign_id");
             return;
         }
+        self.bytes += campaign.kept_bytes();
         let campaign = self.pool.share(campaign);
         self.campaigns.insert(campaign);
+    }
+
+    fn check_size(&self) -> Result<(), PollError> {
+        if self.bytes <= MAX_ACCOUNT_BYTES {
+            return Ok(());
+        }
+        let message = format!(
+            "the campaigns of this poll exceed {MAX_ACCOUNT_BYTES} bytes of memory: try a shorter lookback"
+        );
+        Err(PollError::new(Reason::TooLarge, message))
     }
 
     /// Joins details with their campaigns, whichever came first.
@@ -188,8 +199,9 @@ async fn read_pages(
             asks.push_front(next.clone());
         }
         reading.add(page);
+        reading.check_size()?;
         if goes_on {
-            pages.more(reading.campaigns.len(), mark)?;
+            pages.more(mark)?;
         }
         pages.check_details()?;
     }
@@ -260,11 +272,11 @@ struct Pages {
 impl Pages {
     /// Notes a page before the next one is requested. A server that ignores where a page should begin
     /// would otherwise look like one with a single page, or without a last one.
-    fn more(&mut self, campaigns: usize, mark: Option<String>) -> Result<(), PollError> {
+    fn more(&mut self, mark: Option<String>) -> Result<(), PollError> {
         self.count += 1;
         let count = self.count;
-        let message = if count >= MAX_PAGES || campaigns > MAX_CAMPAIGNS {
-            format!("more than {count} pages with {campaigns} campaigns: try a shorter lookback")
+        let message = if count >= MAX_PAGES {
+            format!("more than {count} pages: try a shorter lookback")
         } else if mark.is_none_or(|mark| self.seen.insert(mark)) {
             return Ok(());
         } else {
@@ -318,6 +330,25 @@ mod tests {
         reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost"));
         assert_eq!(reading.problems.to_string(), "campaign_id (1 times)");
         assert_eq!(reading.take_campaigns().len(), 1);
+    }
+
+    #[test]
+    fn the_memory_of_a_read_is_bounded() {
+        let mut reading = Reading::default();
+        let name = "x".repeat(5_000);
+        let fits = |index: &usize| {
+            reading.insert(campaign(&format!("{index:0256}"), &name));
+            reading.check_size().is_ok()
+        };
+        let fitted = (0..MAX_ACCOUNT_BYTES).take_while(fits).count();
+        let bytes = reading
+            .campaigns
+            .get(&"0".repeat(256))
+            .unwrap()
+            .kept_bytes();
+        assert_eq!(fitted, MAX_ACCOUNT_BYTES / bytes);
+        let error = reading.check_size().unwrap_err();
+        assert_eq!(error.reason, Reason::TooLarge);
     }
 
     #[test]
@@ -385,7 +416,7 @@ mod tests {
     #[test]
     fn repeated_pages_end_the_read() {
         let mut pages = Pages::default();
-        let mut more = |id: Option<&str>| pages.more(0, id.map(str::to_owned)).is_ok();
+        let mut more = |id: Option<&str>| pages.more(id.map(str::to_owned)).is_ok();
         assert!(more(Some("a")));
         assert!(more(Some("b")));
         // without an id there is nothing to compare
@@ -396,13 +427,10 @@ mod tests {
     }
 
     #[test]
-    fn pages_campaigns_and_details_are_bounded() {
+    fn pages_and_details_are_bounded() {
         let mut pages = Pages::default();
-        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(0, None).is_err());
+        let read = (1..=2 * MAX_PAGES).find(|_| pages.more(None).is_err());
         assert_eq!(read, Some(MAX_PAGES));
-        let mut pages = Pages::default();
-        assert!(pages.more(MAX_CAMPAIGNS, None).is_ok());
-        assert!(pages.more(MAX_CAMPAIGNS + 1, None).is_err());
         pages.details = MAX_DETAILS + 1;
         assert!(pages.check_details().is_err());
     }

@@ -101,7 +101,13 @@ pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAcco
         is_same
     });
     if let Some(data) = &mut data {
-        data.history.bound();
+        let lost = data.history.bound();
+        if lost > 0 {
+            warn!(
+                account,
+                lost, "the ids of stored campaigns are too long: the campaigns are left out"
+            );
+        }
     }
     let saved = data.as_ref().map(|data| data.saved);
     let mut last_success = None;

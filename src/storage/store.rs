@@ -21,13 +21,19 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::folder::{Folder, NOT_PLAIN, TEMPORARY_PREFIX};
+use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 
 /// The first word of every file.
 const PROGRAM: &str = "campaign_exporter";
 
-/// Maximum file size in bytes: half a million campaigns. Reading a file takes up to three times its
-/// size, which the memory limit of the shipped deployments allows.
-const MAX_FILE_BYTES: u64 = 128 * 1024 * 1024;
+/// Maximum file size in bytes. No file is larger than its campaigns in memory.
+const MAX_FILE_BYTES: u64 = MAX_ACCOUNT_BYTES as u64;
+
+/// Files larger than this are read one at a time, so that a start needs the memory of one.
+const LARGE_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Held while a large file is read.
+static LARGE_FILE: Mutex<()> = Mutex::new(());
 
 /// Maximum length of the header line in bytes.
 const MAX_HEADER_BYTES: usize = 128;
@@ -286,6 +292,9 @@ impl Store {
                 warn!(path = %path.display(), "tokens were readable by others: made private");
             }
         }
+        let size = file.metadata().map_err(io_error("read", path))?.len();
+        let _turn = (size > LARGE_FILE_BYTES)
+            .then(|| LARGE_FILE.lock().unwrap_or_else(PoisonError::into_inner));
         let mut bytes = Vec::new();
         file.take(MAX_FILE_BYTES + 1)
             .read_to_end(&mut bytes)
@@ -382,7 +391,10 @@ pub(crate) fn decode<T: DeserializeOwned>(
     if line != header(kind, name, payload) {
         return Err("damaged: checksum or length mismatch".to_owned());
     }
-    postcard::from_bytes(payload).map_err(|error| format!("cannot decode: {error}"))
+    postcard::from_bytes(payload).map_err(|error| match error {
+        postcard::Error::SerdeDeCustom => "exceeds a bound of its content".to_owned(),
+        error => format!("cannot decode: {error}"),
+    })
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
@@ -452,6 +464,7 @@ pub async fn in_time<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::pin::pin;
 
     use tempfile::{NamedTempFile, TempDir};
 
@@ -614,6 +627,25 @@ mod tests {
         let payload = vec![0; usize::try_from(MAX_FILE_BYTES).unwrap()];
         assert!(store.replace(Kind::Campaigns, "a", &payload, 0).is_err());
         assert!(!store.path(Kind::Campaigns, "a").exists());
+    }
+
+    #[tokio::test]
+    #[expect(clippy::await_holding_lock, reason = "another thread waits for it")]
+    async fn large_files_are_read_one_at_a_time() {
+        let (_directory, store) = store();
+        let texts = |bytes: u64| vec!["x".repeat(usize::try_from(bytes).unwrap())];
+        for (name, bytes) in [("large", LARGE_FILE_BYTES), ("small", 1)] {
+            store.save(Kind::Tokens, name, texts(bytes)).await.unwrap();
+        }
+        let turn = LARGE_FILE.lock().unwrap();
+        let mut large = pin!(load(&store, "large"));
+        tokio::select! {
+            biased;
+            _ = &mut large => panic!("read while another is"),
+            small = load(&store, "small") => assert_eq!(small, Some(texts(1))),
+        }
+        drop(turn);
+        assert_eq!(large.await, Some(texts(LARGE_FILE_BYTES)));
     }
 
     #[tokio::test]

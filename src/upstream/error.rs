@@ -64,7 +64,7 @@ reasons! {
          `--log.level=debug`.";
     Pagination, "pagination", "The pages do not end, or lead to another host.",
         "Lower `lookback`, or check for a gateway that rewrites addresses.";
-    TooLarge, "too_large", "An answer, or all answers of a poll, exceed a size limit.",
+    TooLarge, "too_large", "An answer, all answers of a poll, or its campaigns exceed a size limit.",
         "Lower `lookback`. Check that `base_url` leads to the provider.";
 }
 

@@ -9,13 +9,14 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::apis::{any_api, apis, count_of, kinds, reports_credits};
+use crate::support::apis::{any_api, apis, count_of, kinds, reports_credits, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
 };
 use crate::support::faults::{
     Exported, PROBLEMS, break_down, campaign, each, json_body, provider, repair, status,
 };
+use crate::support::peers::Front;
 
 #[tokio::test]
 async fn a_failed_credits_request_does_not_fail_the_poll() {
@@ -384,6 +385,58 @@ async fn endless_bodies_are_rejected_with_little_memory() {
             })
             .await;
     }
+}
+
+/// Makes many items of each, with texts as long as they may be.
+#[expect(clippy::needless_pass_by_value, reason = "as `Front` calls it")]
+fn swollen(_: &str, body: Vec<u8>) -> (String, Vec<u8>) {
+    let listing = with_small_pages().listing();
+    let mut answer: Value = serde_json::from_slice(&body).unwrap();
+    let items = answer[listing.items].as_array_mut().unwrap();
+    let copies = items.drain(..).flat_map(|item| {
+        (0..120).map(move |copy| {
+            let mut item = item.clone();
+            for (name, value) in item.as_object_mut().unwrap() {
+                match value {
+                    Value::String(id) if name == listing.id => *id = format!("{copy:0200}{id}"),
+                    Value::String(text) if !text.starts_with("20") => *text += &"x".repeat(500),
+                    _ => {}
+                }
+            }
+            item
+        })
+    });
+    *items = copies.collect();
+    (String::new(), serde_json::to_vec(&answer).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_campaigns_of_one_account_take_limited_memory() {
+    let small = provider(with_small_pages()).await;
+    let page = small.api().listing().page_size;
+    let campaigns = (0..20 * page).map(|index| Campaign {
+        id: index.to_string(),
+        ..campaign()
+    });
+    let large = simulate(small.api(), campaigns.collect()).await;
+    let front = Front::http1(&large, swollen).await;
+    let url = format!("http://127.0.0.1:{}", front.port());
+    let accounts = [
+        account("large", &large, &[]).replace(&large.base_url(), &url),
+        account("small", &small, &[]),
+    ];
+    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
+    let most = Cell::new(0.0_f64);
+    let metrics = daemon
+        .scrape_until(|metrics| {
+            let memory = sample(metrics, "process_resident_memory_bytes", &[]);
+            most.set(most.get().max(memory.unwrap()));
+            Exported::of(metrics, "large").all_errors() > 0.0
+        })
+        .await;
+    assert!(most.get() < 200_000_000.0, "{}", most.get());
+    assert_eq!(Exported::of(&metrics, "large").errors("too_large"), 1.0);
+    assert!(Exported::of(&metrics, "small").is_up());
 }
 
 /// Makes every value but the id unreadable.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campaign_exporter::campaign;
-use campaign_exporter::campaign::bounds::MAX_TEXT_BYTES;
+use campaign_exporter::campaign::bounds::{MAX_ACCOUNT_BYTES, MAX_TEXT_BYTES};
 use campaign_exporter::campaign::history::History;
 use campaign_exporter::storage::record::{DataRecord, PollRecord};
 use campaign_exporter::storage::store::{Kind, Store};
@@ -762,6 +762,38 @@ async fn stored_campaigns_pass_the_bounds_of_polled_ones() {
     );
     assert_eq!(samples(&metrics, "campaign_info", &[&name]), [1.0]);
     assert_eq!(answered(&simulator), asked);
+    assert_eq!(warnings(&daemon.log(), "lost=1").len(), 1);
+}
+
+#[tokio::test]
+async fn stored_campaigns_that_take_too_much_memory_are_set_aside() {
+    let simulator = provider(any_api()).await;
+    let accounts = ["one", "two"].map(|name| account(name, &simulator, &[]));
+    let daemon = start(Setup::new(&hourly(&accounts))).await;
+    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
+    let setup = daemon.end_by("KILL").await;
+    let kept = Kept::of(&setup);
+    let mut data = kept.data("one").await;
+    // some megabytes on disk
+    let campaigns = (0..MAX_ACCOUNT_BYTES / 500).map(|index| {
+        Arc::new(campaign::Campaign {
+            id: index.to_string(),
+            ..campaign::Campaign::default()
+        })
+    });
+    data.history = History::of_full_read(campaigns.collect(), data.history.full());
+    kept.0.save(Kind::Campaigns, "one", data).await.unwrap();
+
+    let asked = answered(&simulator);
+    let daemon = start(setup).await;
+    let read = |metrics: &str| count(metrics, DELIVERIES) == 6;
+    daemon.scrape_until(read).await;
+    assert_eq!(answered(&simulator), asked + 1, "only the data set aside");
+    let log = daemon.log();
+    let [warning] = warnings(&log, "set aside")[..] else {
+        panic!("{log}");
+    };
+    assert!(warning.contains("exceeds a bound"), "{warning}");
 }
 
 #[tokio::test]
