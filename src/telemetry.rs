@@ -1,6 +1,7 @@
 //! The exporter's own metrics. Each account has its own registry, so that its series disappear when
 //! it is removed from the configuration.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl AccountTelemetry {
         account: &str,
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
-        fields: &[&str],
+        fields: &[Cow<'static, str>],
     ) -> prometheus::Result<Self> {
         let telemetry = Self::registered(&HashMap::from([
             ("provider".to_owned(), provider.to_owned()),
@@ -57,7 +58,7 @@ impl AccountTelemetry {
             telemetry.mismatches.with_label_values(&[rate]);
         }
         for field in fields {
-            telemetry.decode_problems.with_label_values(&[*field]);
+            telemetry.decode_problems.with_label_values(&[&**field]);
         }
         Ok(telemetry)
     }

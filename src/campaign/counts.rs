@@ -127,6 +127,23 @@ impl Failures {
         self.0.iter().map(|(reason, count)| (&**reason, *count))
     }
 
+    /// Whether no reason is reported.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds failures, by reason.
+    pub fn add(&mut self, other: &Self) {
+        let mut sum = std::mem::take(&mut self.0).into_vec();
+        for (reason, count) in &other.0 {
+            match sum.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, known)) => *known = known.saturating_add(*count).min(MAX_COUNT),
+                None => sum.push((Arc::clone(reason), *count)),
+            }
+        }
+        self.0 = sum.into();
+    }
+
     /// The sum over the reported reasons; `None` if none is reported or no gauge would represent the
     /// sum exactly.
     pub fn total(&self) -> Option<u64> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::counts::{Count, Counts, Failures};
+use self::counts::{Count, Counts, Failures, MAX_COUNT};
 
 /// A campaign as its provider reports it. `None` means that the provider does not report the value,
 /// never zero.
@@ -139,6 +139,51 @@ impl Campaign {
         }
         let sends = self.counts.get(Count::Sends);
         sends.or_else(|| self.counts.get(Count::Recipients))
+    }
+
+    /// Takes over what `details` of the same campaign have.
+    pub fn complete(&mut self, details: Self) {
+        fn take<T>(own: &mut Option<T>, other: Option<T>) {
+            if other.is_some() {
+                *own = other;
+            }
+        }
+        if !details.name.is_empty() {
+            self.name = details.name;
+        }
+        take(&mut self.status, details.status);
+        take(&mut self.last_sent, details.last_sent);
+        take(&mut self.scheduled, details.scheduled);
+        take(&mut self.created, details.created);
+        for (count, value) in details.counts.iter() {
+            self.counts.set(count, Some(value));
+        }
+        if !details.failures.is_empty() {
+            self.failures = details.failures;
+        }
+        take(&mut self.cost_credits, details.cost_credits);
+        take(
+            &mut self.reported_delivery_ratio,
+            details.reported_delivery_ratio,
+        );
+        if details.info != Arc::default() {
+            self.info = details.info;
+        }
+    }
+
+    /// Adds the counts, failures and costs of another row of the same campaign. It was last sent when
+    /// the later one was.
+    pub fn add(&mut self, row: &Self) {
+        for (count, value) in row.counts.iter() {
+            let own = self.counts.get(count).unwrap_or_default();
+            self.counts
+                .set(count, Some(own.saturating_add(value).min(MAX_COUNT)));
+        }
+        self.failures.add(&row.failures);
+        if let Some(cost) = row.cost_credits {
+            *self.cost_credits.get_or_insert_default() += cost;
+        }
+        self.last_sent = self.last_sent.max(row.last_sent);
     }
 
     /// When it was or will be sent. Campaigns are ordered by this date.

@@ -27,7 +27,7 @@ pub fn connect(
     let (name, provider) = (&account.name, &account.provider);
     let reasons = Reason::ALL.map(Reason::as_str);
     let rates = provider.reported_rates();
-    let fields = provider.kind().fields;
+    let fields = &provider.kind().fields;
     let telemetry = AccountTelemetry::new(provider.name(), name, reasons, rates, fields);
     let telemetry = telemetry.with_context(|| format!("cannot count for account {name}"))?;
     let application = applications

@@ -3,9 +3,11 @@
 //! <https://docs.cinnox.com/reference/get-sent-campaigns-summary>. The error table is on
 //! <https://docs.cinnox.com/docs/error-codes-and-rate-limit>.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -47,12 +49,12 @@ pub(super) fn kind() -> Kind {
         title: "CINNOX".into(),
         channels: channels.map(Channel::from_word).into(),
         counts: vec![
-            (Count::Recipients, "`totalRecipients`"),
-            (Count::Deliveries, "`delivered`"),
-            (Count::Bounces, "`failed` of WhatsApp campaigns"),
-            (Count::Reads, "`read` of WhatsApp campaigns"),
-            (Count::Replies, "`replied` of WhatsApp campaigns"),
-            (Count::Pending, "`pending` of WhatsApp campaigns"),
+            (Count::Recipients, "`totalRecipients`".into()),
+            (Count::Deliveries, "`delivered`".into()),
+            (Count::Bounces, "`failed` of WhatsApp campaigns".into()),
+            (Count::Reads, "`read` of WhatsApp campaigns".into()),
+            (Count::Replies, "`replied` of WhatsApp campaigns".into()),
+            (Count::Pending, "`pending` of WhatsApp campaigns".into()),
         ],
         missing_counts: [Count::Bounces, Count::Reads, Count::Replies, Count::Pending]
             .map(|count| (Channel::Sms, count))
@@ -60,10 +62,10 @@ pub(super) fn kind() -> Kind {
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: INFO_LABELS
-            .map(|(label, field)| (label.into(), field))
+            .map(|(label, field)| (label.into(), field.into()))
             .into(),
         rates: Vec::new(),
-        fields: &[
+        fields: [
             "result",
             "id",
             "channel",
@@ -80,10 +82,12 @@ pub(super) fn kind() -> Kind {
             "date",
             "createdBy",
             "subject",
-        ],
+        ]
+        .map(Cow::from)
+        .into(),
         extras: vec![
-            ("campaign_info", "`campaignName`"),
-            ("campaign_last_sent_timestamp_seconds", "`date`"),
+            ("campaign_info", "`campaignName`".into()),
+            ("campaign_last_sent_timestamp_seconds", "`date`".into()),
         ],
         // the number is not published
         limits: Limits::default(),
@@ -107,9 +111,9 @@ pub(super) fn kind() -> Kind {
             )
             .or(channels.map(str::to_owned).to_vec()),
         ],
-        open,
-        notes: NOTES,
-        demo_account: "desk-hk",
+        open: Box::new(open),
+        notes: NOTES.into(),
+        demo_account: "desk-hk".into(),
         #[cfg(feature = "demo")]
         simulated: &simulated::Simulated,
     }
@@ -126,6 +130,7 @@ fn open(values: &Values, section: &mut Section<'_>, _storage: bool) -> Option<Co
     let app_id = values.text("app_id")?.to_owned();
     Some(Connection {
         base_url: values.url("base_url")?.clone(),
+        headers: HeaderMap::new(),
         auth: Auth::Bearer(values.secret("token")?.clone()),
         channels: channels.clone(),
         identity: Some(app_id.clone()),
@@ -177,7 +182,7 @@ impl Source for Cinnox {
         page.more = page.items >= LIMIT;
         page.found.retain(|found| match found {
             Found::Campaign(campaign) => self.wants(&campaign.channel),
-            Found::Counts(..) => true,
+            Found::Row(_) | Found::Details(_) => true,
         });
         Ok(page)
     }
@@ -784,11 +789,10 @@ mod tests {
             ("startAt", "2022-11-01T12:00:00.000Z"),
             ("endAt", "2022-11-09T12:00:00.000Z"),
             ("limit", "200"),
+            ("offset", "0"),
         ];
-        assert_eq!(
-            ask.query,
-            expected.map(|(name, value)| (name, value.to_owned()))
-        );
+        let expected = expected.map(|(name, value)| (name.into(), value.to_owned()));
+        assert_eq!(ask.query, expected);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! <https://developer.constantcontact.com/api_guide/> describes the endpoint. The published contract
 //! of the API (build 3.0.178) differs from it in what it counts, so both are accepted.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -71,19 +73,19 @@ pub(super) fn kind() -> Kind {
         // the endpoint has no others
         channels: vec![Channel::Sms],
         counts: vec![
-            (Count::Sends, "`unique_counts.sends`"),
-            (Count::Deliveries, "`unique_counts.delivers`"),
-            (Count::Opens, "`unique_counts.opens`, if present"),
-            (Count::Clicks, "`unique_counts.clicks`"),
-            (Count::Bounces, "`unique_counts.bounces`, if present"),
-            (Count::OptOuts, "`unique_counts.optouts`"),
+            (Count::Sends, "`unique_counts.sends`".into()),
+            (Count::Deliveries, "`unique_counts.delivers`".into()),
+            (Count::Opens, "`unique_counts.opens`, if present".into()),
+            (Count::Clicks, "`unique_counts.clicks`".into()),
+            (Count::Bounces, "`unique_counts.bounces`, if present".into()),
+            (Count::OptOuts, "`unique_counts.optouts`".into()),
         ],
         missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
-        info_labels: vec![("campaign_type".into(), "`campaign_type`")],
+        info_labels: vec![("campaign_type".into(), "`campaign_type`".into())],
         rates: PERCENTS.map(|(rate, _)| rate.into()).into(),
-        fields: &[
+        fields: [
             "bulk_sms_campaign_summaries",
             "campaign_id",
             "campaign_name",
@@ -97,13 +99,18 @@ pub(super) fn kind() -> Kind {
             "bounces",
             "optouts",
             "aggregate_percents",
-        ],
+        ]
+        .map(Cow::from)
+        .into(),
         extras: vec![
-            ("campaign_info", "`campaign_name`"),
-            ("campaign_last_sent_timestamp_seconds", "`last_sent_date`"),
+            ("campaign_info", "`campaign_name`".into()),
+            (
+                "campaign_last_sent_timestamp_seconds",
+                "`last_sent_date`".into(),
+            ),
             (
                 "campaign_account_reported_ratio",
-                "`aggregate_percents` / 100, if all campaigns are on one page",
+                "`aggregate_percents` / 100, if all campaigns are on one page".into(),
             ),
         ],
         // of the provider's guide, for all accounts of an application together
@@ -113,9 +120,9 @@ pub(super) fn kind() -> Kind {
         },
         quota: QuotaScope::Client,
         keys: keys(),
-        open,
-        notes: NOTES,
-        demo_account: "spring-us",
+        open: Box::new(open),
+        notes: NOTES.into(),
+        demo_account: "spring-us".into(),
         #[cfg(feature = "demo")]
         simulated: &simulated::Simulated,
     }
@@ -204,6 +211,7 @@ fn open(values: &Values, section: &mut Section<'_>, storage: bool) -> Option<Con
     };
     Some(Connection {
         base_url: values.url("base_url")?.clone(),
+        headers: HeaderMap::new(),
         auth,
         channels: vec![Channel::Sms],
         identity: client_id,

@@ -1,9 +1,11 @@
 //! What a provider is, as data.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 
 use super::source::Source;
 use crate::campaign::counts::Count;
@@ -22,7 +24,7 @@ pub struct Kind {
     /// Channels that an account can have.
     pub channels: Vec<Channel>,
     /// Counts that the provider reports, with the names of its fields.
-    pub counts: Vec<(Count, &'static str)>,
+    pub counts: Vec<(Count, Cow<'static, str>)>,
     /// Those of `counts` that campaigns on a channel lack.
     pub missing_counts: Vec<(Channel, Count)>,
     /// Statuses that the provider reports; none if it has no status.
@@ -30,14 +32,14 @@ pub struct Kind {
     /// Reasons of failed messages, in the provider's words.
     pub failures: Vec<Arc<str>>,
     /// Labels that `campaign_info` can carry, with the names of the provider's fields.
-    pub info_labels: Vec<(Arc<str>, &'static str)>,
+    pub info_labels: Vec<(Arc<str>, Cow<'static, str>)>,
     /// Rates that the provider reports for a whole result.
     pub rates: Vec<Arc<str>>,
     /// Every field whose values can be unreadable, as named in
     /// `campaign_exporter_decode_problems_total`.
-    pub fields: &'static [&'static str],
+    pub fields: Vec<Cow<'static, str>>,
     /// Further metrics that only this provider's data fills, with the names of its fields.
-    pub extras: Vec<(&'static str, &'static str)>,
+    pub extras: Vec<(&'static str, Cow<'static, str>)>,
     /// The published limits of requests.
     pub limits: Limits,
     /// Who shares these limits.
@@ -47,9 +49,9 @@ pub struct Kind {
     /// Reads an account's values.
     pub open: Open,
     /// Prose of the provider's page, in Markdown.
-    pub notes: &'static str,
+    pub notes: Cow<'static, str>,
     /// The name of the demo's account.
-    pub demo_account: &'static str,
+    pub demo_account: Cow<'static, str>,
     /// The provider's API on loopback, for the demo and the tests.
     #[cfg(feature = "demo")]
     pub simulated: &'static dyn campaign_simulator::Api,
@@ -66,7 +68,7 @@ pub enum QuotaScope {
 
 /// Makes a connection of an account's values. The section takes problems that concern several keys.
 /// The flag tells whether tokens can be stored.
-pub type Open = fn(&Values, &mut Section<'_>, bool) -> Option<Connection>;
+pub type Open = Box<dyn Fn(&Values, &mut Section<'_>, bool) -> Option<Connection> + Send + Sync>;
 
 /// How one account is reached and read.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ pub struct Connection {
     pub base_url: Url,
     /// How requests are authenticated.
     pub auth: Auth,
+    /// Headers that every request carries besides the usual ones.
+    pub headers: HeaderMap,
     /// Channels that the account has.
     pub channels: Vec<Channel>,
     /// What tells this account from another at the same address: the id of a client or an app.

@@ -7,9 +7,10 @@
 //! the first page; and it is cheapest: one item a page, and no request unless a page lacks that item.
 //! Then the read goes back.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::source::{Ask, Page};
+use super::source::{Ask, Page, Place};
 use crate::upstream::{PollError, Reason};
 
 /// Items of the page before that a page begins with.
@@ -18,13 +19,29 @@ pub const OVERLAP: usize = 1;
 /// How often one read goes back. Deletions at this rate are not people's: the order is not kept.
 const MAX_STEPS_BACK: usize = 10;
 
-/// How an offset goes into a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a page is selected by its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paging {
-    /// The parameter that has the offset.
-    pub parameter: &'static str,
+    /// The parameter that selects it.
+    pub parameter: Cow<'static, str>,
+    /// Where the parameter goes.
+    pub place: Place,
     /// The largest number of items on a page.
     pub size: usize,
+    /// The number of the first page, if the parameter is the number of a page instead of an item.
+    /// Such pages cannot begin with an item of the page before.
+    pub first_page: Option<usize>,
+}
+
+impl Paging {
+    /// The items that a page has in common with the one before.
+    pub const fn overlap(&self) -> usize {
+        if self.first_page.is_some() {
+            0
+        } else {
+            OVERLAP
+        }
+    }
 }
 
 /// The last page of a list that is paged by offset.

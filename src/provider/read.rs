@@ -1,6 +1,7 @@
 //! The read loop of all providers: paging, bounds, one renewal of a refused credential, optional
 //! parts. Single requests are retried by the session.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -9,17 +10,17 @@ use tracing::debug;
 
 use super::kind::Connection;
 use super::lenient::Problems;
-use super::overlap::{LastPage, Paging};
+use super::overlap::LastPage;
 use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
 use crate::campaign::Campaign;
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
-use crate::campaign::counts::Counts;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
 use crate::redaction;
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Credential;
 use crate::upstream::auth::tokens::Access;
+use crate::upstream::request::Request;
 use crate::upstream::session::Session;
 use crate::upstream::transport::endpoint;
 use crate::upstream::{PollError, Reason};
@@ -38,8 +39,8 @@ pub struct Reading {
     /// Their size in memory.
     bytes: usize,
     pool: Pool,
-    /// Counts from details, by campaign.
-    details: HashMap<String, Counts>,
+    /// Details of campaigns, by id.
+    details: HashMap<String, Campaign>,
     /// What the provider says about the account.
     pub account: AccountFacts,
     /// Values and campaigns that could not be read.
@@ -61,8 +62,20 @@ impl Reading {
         for found in page.found {
             match found {
                 Found::Campaign(campaign) => self.insert(campaign),
-                Found::Counts(id, counts) => {
-                    self.details.insert(id, counts);
+                Found::Row(row) => {
+                    let mut campaign = row;
+                    if let Some(known) = self.campaigns.get(&campaign.id) {
+                        let row = std::mem::replace(&mut campaign, Campaign::clone(known));
+                        campaign.add(&row);
+                    }
+                    self.insert(campaign);
+                }
+                Found::Details(details) => {
+                    self.bytes += details.kept_bytes();
+                    match self.details.entry(details.id.clone()) {
+                        Entry::Occupied(mut known) => known.get_mut().complete(details),
+                        Entry::Vacant(place) => drop(place.insert(details)),
+                    }
                 }
             }
         }
@@ -95,12 +108,10 @@ impl Reading {
 
     /// Joins details with their campaigns, whichever came first.
     fn finish(mut self) -> Self {
-        for (id, counts) in std::mem::take(&mut self.details) {
+        for (id, details) in std::mem::take(&mut self.details) {
             if let Some(campaign) = self.campaigns.get(&id) {
-                let campaign = Campaign {
-                    counts,
-                    ..Campaign::clone(campaign)
-                };
+                let mut campaign = Campaign::clone(campaign);
+                campaign.complete(details);
                 self.insert(campaign);
             }
         }
@@ -166,20 +177,20 @@ async fn read_pages(
     let mut last = LastPage::default();
     let mut asks = VecDeque::from(source.begin(window));
     while let Some(ask) = asks.pop_front() {
-        let url = url(&connection.base_url, &ask)?;
+        let request = request(connection, &ask)?;
         let take = |answer: &Answer| take(source, &ask, answer);
-        let mut page = if let Some(field) = ask.optional {
+        let mut page = if let Some(field) = &ask.optional {
             // costs neither the campaigns nor the time of a retry
-            match session.get_once(&url, credential, take).await {
+            match session.get_once(&request, credential, take).await {
                 Ok(page) => page,
                 Err(error) => {
                     debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
-                    reading.problems.add(field);
+                    reading.problems.add(field.clone());
                     continue;
                 }
             }
         } else {
-            session.get(&url, credential, take).await?
+            session.get(&request, credential, take).await?
         };
         if let Some(again) = last.step_back(&ask, &mut page)? {
             debug!(
@@ -192,7 +203,7 @@ async fn read_pages(
         page.then.extend(ask.after(&page));
         let mark = page.mark.clone();
         let (listed, details): (Vec<_>, Vec<_>) =
-            page.then.iter().partition(|ask| ask.about.is_none());
+            page.then.iter().partition(|ask| ask.about.is_empty());
         let goes_on = listed.iter().any(|next| next.optional.is_none());
         pages.details += details.len();
         for next in page.then.iter().rev() {
@@ -225,6 +236,15 @@ pub fn read_answer(
     Ok(reading.finish())
 }
 
+/// A request as it is sent, without a credential.
+fn request(connection: &Connection, ask: &Ask) -> Result<Request, PollError> {
+    Ok(Request {
+        url: url(&connection.base_url, ask)?,
+        headers: connection.headers.clone(),
+        body: ask.body.clone(),
+    })
+}
+
 /// The address of a request. A credential goes to the origin of `base_url` and nowhere else,
 /// even if a link says otherwise.
 pub fn url(base_url: &Url, ask: &Ask) -> Result<Url, PollError> {
@@ -234,10 +254,6 @@ pub fn url(base_url: &Url, ask: &Ask) -> Result<Url, PollError> {
     };
     if !ask.query.is_empty() {
         url.query_pairs_mut().extend_pairs(&ask.query);
-    }
-    if let Some(Paging { parameter, .. }) = ask.paging {
-        let offset = ask.offset.to_string();
-        url.query_pairs_mut().append_pair(parameter, &offset);
     }
     Ok(url)
 }
@@ -299,6 +315,7 @@ impl Pages {
 mod tests {
     use super::*;
     use crate::campaign::bounds::MAX_ID_BYTES;
+    use crate::campaign::counts::{Count, Counts};
     use crate::provider::lenient::Scalar;
 
     fn campaign(id: &str, name: &str) -> Campaign {
@@ -353,19 +370,25 @@ mod tests {
 
     #[test]
     fn details_are_merged_into_their_campaign() {
-        use crate::campaign::counts::Count;
-        let counts = Counts::from([(Count::Opens, Some(3))]);
+        let details = |id: &str, opens| Campaign {
+            counts: Counts::from([(Count::Opens, Some(opens))]),
+            ..campaign(id, "")
+        };
         let page = |found| Page {
             found,
             ..Page::default()
         };
         let mut reading = Reading::default();
-        reading.add(page(vec![Found::Counts("x".to_owned(), counts)]));
-        reading.add(page(vec![Found::Counts("y".to_owned(), counts)]));
+        reading.add(page(vec![Found::Details(details("x", 3))]));
+        reading.add(page(vec![Found::Details(details("y", 4))]));
         reading.add(page(vec![Found::Campaign(campaign("x", "X"))]));
+        reading.add(page(vec![Found::Row(details("rows", 5))]));
+        reading.add(page(vec![Found::Row(details("rows", 6))]));
         let campaigns = reading.finish().take_campaigns();
-        assert_eq!(campaigns.len(), 1);
-        assert_eq!(campaigns.get("x").unwrap().counts, counts);
+        assert_eq!(campaigns.len(), 2);
+        let opens = |id| campaigns.get(id).unwrap().counts.get(Count::Opens);
+        assert_eq!((opens("x"), opens("rows")), (Some(3), Some(11)));
+        assert_eq!(&*campaigns.get("x").unwrap().name, "X");
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! <https://doc.smsup.ch/en/api/sms/>. Campaigns made on the web platform are not listed there.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
 use super::kind::{Connection, Kind, QuotaScope};
@@ -51,11 +53,14 @@ pub(super) fn kind() -> Kind {
         title: "SMSUp".into(),
         channels: vec![Channel::Sms],
         counts: vec![
-            (Count::Recipients, "`total`"),
-            (Count::Sends, "`sent`, if present"),
-            (Count::Deliveries, "`delivered`"),
-            (Count::Bounces, "sum of the failures that are present"),
-            (Count::OptOuts, "`stop`"),
+            (Count::Recipients, "`total`".into()),
+            (Count::Sends, "`sent`, if present".into()),
+            (Count::Deliveries, "`delivered`".into()),
+            (
+                Count::Bounces,
+                "sum of the failures that are present".into(),
+            ),
+            (Count::OptOuts, "`stop`".into()),
         ],
         missing_counts: Vec::new(),
         statuses: vec![
@@ -67,9 +72,9 @@ pub(super) fn kind() -> Kind {
             Status::Other,
         ],
         failures: FAILURES.map(Arc::from).into(),
-        info_labels: vec![("sender".into(), "`sender`")],
+        info_labels: vec![("sender".into(), "`sender`".into())],
         rates: Vec::new(),
-        fields: &[
+        fields: [
             "campaigns",
             "id",
             "status",
@@ -90,24 +95,29 @@ pub(super) fn kind() -> Kind {
             "totalRecords",
             "totalDisplayRecords",
             "credits",
-        ],
+        ]
+        .map(Cow::from)
+        .into(),
         extras: vec![
-            ("campaign_info", "first 40 characters of `text`"),
+            ("campaign_info", "first 40 characters of `text`".into()),
             (
                 "campaign_last_sent_timestamp_seconds",
-                "`date`, unless nothing was sent yet",
+                "`date`, unless nothing was sent yet".into(),
             ),
             (
                 "campaign_scheduled_timestamp_seconds",
-                "`date`, while nothing was sent yet",
+                "`date`, while nothing was sent yet".into(),
             ),
             (
                 "campaign_created_timestamp_seconds",
-                "`creation_date`, while nothing was sent yet",
+                "`creation_date`, while nothing was sent yet".into(),
             ),
-            ("campaign_cost_credits", "`cost`"),
-            ("campaign_reported_delivery_ratio", "`delivery_rate` / 100"),
-            ("campaign_account_credits", "`credits` of `/credits`"),
+            ("campaign_cost_credits", "`cost`".into()),
+            (
+                "campaign_reported_delivery_ratio",
+                "`delivery_rate` / 100".into(),
+            ),
+            ("campaign_account_credits", "`credits` of `/credits`".into()),
         ],
         // none is published
         limits: Limits::default(),
@@ -128,9 +138,9 @@ pub(super) fn kind() -> Kind {
             )
             .or(DEFAULT_TIME_ZONE),
         ],
-        open,
-        notes: NOTES,
-        demo_account: "shoes-ch",
+        open: Box::new(open),
+        notes: NOTES.into(),
+        demo_account: "shoes-ch".into(),
         #[cfg(feature = "demo")]
         simulated: &simulated::Simulated,
     }
@@ -145,6 +155,7 @@ fn open(values: &Values, section: &mut Section<'_>, _storage: bool) -> Option<Co
     };
     Some(Connection {
         base_url: values.url("base_url")?.clone(),
+        headers: HeaderMap::new(),
         auth: Auth::Bearer(values.secret("token")?.clone()),
         channels: vec![Channel::Sms],
         identity: None,
@@ -1103,12 +1114,13 @@ mod tests {
     fn the_window_begins_in_the_accounts_time_zone() {
         let first = first_ask();
         let expected = [
+            ("start", "0"),
             ("length", "1000"),
             // the winter offset by now
             ("date_start", "2024-10-27 02:30:00"),
             ("sort", "id"),
         ];
-        let expected = expected.map(|(name, value)| (name, value.to_owned()));
+        let expected = expected.map(|(name, value)| (name.into(), value.to_owned()));
         assert_eq!(first.query, expected);
     }
 

@@ -1,5 +1,6 @@
 //! How a provider is read: what to ask, and what an answer means. Pure: without I/O, clock or host.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -9,9 +10,9 @@ use serde::Deserialize;
 use super::lenient::{self, List, Problems};
 use super::overlap::{OVERLAP, Paging};
 use crate::campaign::Campaign;
-use crate::campaign::counts::Counts;
 use crate::campaign::window::Window;
 use crate::upstream::answer::Answer;
+use crate::upstream::request::Body;
 use crate::upstream::{PollError, Reason};
 
 /// Most items of one page: ten times the largest page size of a provider. More would take a gigabyte
@@ -27,22 +28,35 @@ pub trait Source: Debug + Send + Sync {
     fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
 }
 
-/// A GET request.
+/// A request: a GET, or with a body a POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Where to.
     pub target: Target,
     /// The query, in addition to one in the target.
-    pub query: Vec<(&'static str, String)>,
+    pub query: Vec<(Cow<'static, str>, String)>,
+    /// The body.
+    pub body: Option<Body>,
+    /// Which of the source's lists or other parts this is about, as the source numbers them.
+    pub part: usize,
     /// The number of items before this page of the list.
     pub offset: usize,
-    /// How the offset goes into the request, for a list that is paged by offset.
+    /// How the page is selected, if its place selects it.
     pub paging: Option<Paging>,
     /// The field that counts a problem if the request fails, for a part of the read that is optional.
     /// Without it, a failure fails the read.
-    pub optional: Option<&'static str>,
-    /// The campaign whose details are asked for.
-    pub about: Option<String>,
+    pub optional: Option<Cow<'static, str>>,
+    /// The campaigns whose details are asked for.
+    pub about: Vec<String>,
+}
+
+/// Where a parameter of a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Into the query of the address.
+    Query,
+    /// Into the body, as a field of the form or a member of the JSON object.
+    Body,
 }
 
 /// The address of a request.
@@ -56,7 +70,7 @@ pub enum Target {
         /// The link as the provider wrote it.
         href: String,
         /// The path.
-        below: &'static str,
+        below: Cow<'static, str>,
     },
 }
 
@@ -67,63 +81,109 @@ impl Ask {
     }
 
     /// A request for a link in an answer.
-    pub fn link(href: impl Into<String>, below: &'static str) -> Self {
-        let href = href.into();
+    pub fn link(href: impl Into<String>, below: impl Into<Cow<'static, str>>) -> Self {
+        let (href, below) = (href.into(), below.into());
         Self::of(Target::Link { href, below })
     }
 
-    const fn of(target: Target) -> Self {
+    fn of(target: Target) -> Self {
         Self {
             target,
             query: Vec::new(),
+            body: None,
+            part: 0,
             offset: 0,
             paging: None,
             optional: None,
-            about: None,
+            about: Vec::new(),
         }
     }
 
     /// The request with another parameter.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// The request with a parameter in place of one of the same name.
+    #[must_use]
+    pub fn setting(mut self, place: Place, name: &str, value: &str) -> Self {
+        match (place, &mut self.body) {
+            (Place::Body, Some(Body::Form(pairs))) => {
+                pairs.retain(|(known, _)| known != name);
+                pairs.push((name.to_owned(), value.to_owned()));
+            }
+            (Place::Body, Some(Body::Json(json))) => {
+                if let Some(members) = json.as_object_mut() {
+                    let number = value.parse::<u64>().ok();
+                    let value = number.map_or_else(|| value.into(), Into::into);
+                    members.insert(name.to_owned(), value);
+                }
+            }
+            (Place::Query, _) | (Place::Body, None) => {
+                self.query.retain(|(known, _)| known != name);
+                self.query.push((name.to_owned().into(), value.to_owned()));
+            }
+        }
         self
     }
 
     /// The request for the first page of a list whose pages have up to `size` items and are selected by
     /// an offset.
     #[must_use]
-    pub const fn paged(mut self, parameter: &'static str, size: usize) -> Self {
-        self.paging = Some(Paging { parameter, size });
-        self
+    pub fn paged(self, parameter: &'static str, size: usize) -> Self {
+        self.paged_by(Paging {
+            parameter: parameter.into(),
+            place: Place::Query,
+            size,
+            first_page: None,
+        })
     }
 
-    /// The request for the next page of a list that is paged by offset.
+    /// The request for the first page of a list.
+    #[must_use]
+    pub fn paged_by(mut self, paging: Paging) -> Self {
+        self.paging = Some(paging);
+        self.at(0)
+    }
+
+    /// The request for the next page of a list whose pages are selected by their place.
     pub fn after(&self, page: &Page) -> Option<Self> {
-        let Paging { size, .. } = self.paging.filter(|_| page.more)?;
+        let paging = self.paging.as_ref().filter(|_| page.more)?;
+        if paging.first_page.is_some() {
+            return Some(self.clone().at(self.offset + paging.size));
+        }
         // more items than requested do not move the next page, and a page of one item has no overlap
-        let items = page.items.min(size).saturating_sub(OVERLAP).max(1);
+        let items = page.items.min(paging.size).saturating_sub(OVERLAP).max(1);
         Some(self.clone().at(self.offset + items))
     }
 
-    /// The request for the page that begins at an item.
+    /// The request for the page that begins at an item, or at the first item of a numbered page.
     #[must_use]
-    pub const fn at(mut self, offset: usize) -> Self {
+    pub fn at(mut self, offset: usize) -> Self {
         self.offset = offset;
-        self
+        let Some(paging) = self.paging.clone() else {
+            return self;
+        };
+        let position = match paging.first_page {
+            Some(first) => first + offset / paging.size.max(1),
+            None => offset,
+        };
+        self.setting(paging.place, &paging.parameter, &position.to_string())
     }
 
     /// The request as an optional part of the read.
     #[must_use]
-    pub const fn or_problem(mut self, field: &'static str) -> Self {
-        self.optional = Some(field);
+    pub fn or_problem(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.optional = Some(field.into());
         self
     }
 
-    /// The request as one for the details of a campaign.
+    /// The request as one for the details of campaigns.
     #[must_use]
-    pub fn about(mut self, campaign: impl Into<String>) -> Self {
-        self.about = Some(campaign.into());
+    pub fn about(mut self, campaigns: Vec<String>) -> Self {
+        self.about = campaigns;
         self
     }
 }
@@ -179,11 +239,8 @@ impl Page {
         };
         // the page before counted theirs
         let mut problems_again = Problems::default();
-        let again = if ask.paging.is_some() && ask.offset > 0 {
-            OVERLAP
-        } else {
-            0
-        };
+        let overlap = ask.paging.as_ref().map_or(0, Paging::overlap);
+        let again = if ask.offset > 0 { overlap } else { 0 };
         for (index, json) in list.into_iter().enumerate() {
             let problems = if index < again {
                 &mut problems_again
@@ -204,8 +261,8 @@ impl Page {
     /// The campaigns.
     pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> + Clone {
         self.found.iter().filter_map(|found| match found {
-            Found::Campaign(campaign) => Some(campaign),
-            Found::Counts(..) => None,
+            Found::Campaign(campaign) | Found::Row(campaign) => Some(campaign),
+            Found::Details(_) => None,
         })
     }
 }
@@ -215,8 +272,11 @@ impl Page {
 pub enum Found {
     /// A campaign, in place of an earlier one with the same id.
     Campaign(Campaign),
-    /// Counts of a campaign that was found before. They replace its own.
-    Counts(String, Counts),
+    /// More about the campaign with the same id, whichever is found first. What it has replaces what
+    /// the campaign has.
+    Details(Campaign),
+    /// One of the rows that together are a campaign: their counts, failures and amounts are added.
+    Row(Campaign),
 }
 
 /// What an answer says about the account.

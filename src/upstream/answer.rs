@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,6 +19,8 @@ pub struct Answer {
     pub content_type: String,
     /// The wait that a `Retry-After` header asks for.
     pub retry_after: Option<Duration>,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The body, decompressed.
     pub body: Bytes,
 }
@@ -29,6 +32,7 @@ impl Answer {
             status,
             content_type: "application/json".to_owned(),
             retry_after: None,
+            headers: HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_ref()),
         }
     }
@@ -68,6 +72,7 @@ impl Answer {
         Self {
             body: body.into(),
             content_type: self.content_type.clone(),
+            headers: self.headers.clone(),
             ..*self
         }
     }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod json;
 pub mod proxies;
 pub mod quota;
+pub mod request;
 pub mod session;
 pub mod transport;
 pub mod trust;

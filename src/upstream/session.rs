@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use chrono::{DateTime, Utc};
-use reqwest::Url;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -15,6 +14,7 @@ use super::auth::tokens::Access;
 use super::auth::{Auth, Credential};
 use super::client::Client;
 use super::quota::application::Application;
+use super::request::Request;
 use super::transport::Transport;
 use super::{PollError, Reason};
 use crate::telemetry::AccountTelemetry;
@@ -100,15 +100,15 @@ impl Session {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Gets `url` and interprets the answer. Retries transient errors.
+    /// Makes a request and interprets the answer. Retries transient errors.
     pub async fn get<T>(
         &self,
-        url: &Url,
+        request: &Request,
         credential: &Credential,
         interpret: impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let attempt = || self.attempt(url, credential, &interpret);
+        let attempt = || self.attempt(request, credential, &interpret);
         attempt
             .retry(delays())
             .sleep(tokio::time::sleep)
@@ -121,15 +121,15 @@ impl Session {
             .await
     }
 
-    /// Gets `url` without retries and interprets the answer.
+    /// Makes a request without retries and interprets the answer.
     pub async fn get_once<T>(
         &self,
-        url: &Url,
+        request: &Request,
         credential: &Credential,
         interpret: impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.attempt(url, credential, &interpret).await
+        self.attempt(request, credential, &interpret).await
     }
 
     /// The wait before the next try; `None` if there is no time left for one.
@@ -141,13 +141,16 @@ impl Session {
 
     async fn attempt<T>(
         &self,
-        url: &Url,
+        request: &Request,
         credential: &Credential,
         interpret: &impl Fn(&Answer) -> Result<T, PollError>,
     ) -> Result<T, PollError> {
         self.application.admit().await?;
         let begin = Instant::now();
-        let (code, answer) = self.transport.get(url, credential, &self.received).await;
+        let (code, answer) = self
+            .transport
+            .fetch(request, credential, &self.received)
+            .await;
         self.telemetry.request(&code, begin.elapsed());
         // here, so that no log line of a retry contains a secret
         let result = answer
@@ -200,9 +203,9 @@ mod tests {
             AccountTelemetry::new("p", "a", [], &[], &[]).unwrap(),
             Arc::clone(&application),
         );
-        let url = Url::parse("http://127.0.0.1:1").unwrap();
+        let request = Request::get("http://127.0.0.1:1".parse().unwrap());
         let credential = Credential::bearer("x".into(), None);
-        let error = session.get(&url, &credential, |_| Ok(())).await;
+        let error = session.get(&request, &credential, |_| Ok(())).await;
         assert!(error.unwrap_err().reason.is_transient());
         100 - application.remaining().unwrap()
     }

@@ -9,14 +9,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use flate2::read::MultiGzDecoder;
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER,
-};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, Url};
 
 use super::answer::{Answer, retry_after};
 use super::auth::Credential;
 use super::client::Client;
+use super::request::Request;
 use super::{PollError, Reason};
 
 /// The code under which a request without an answer is counted.
@@ -132,20 +131,14 @@ impl Transport {
     }
 
     /// Gets an answer from a provider. Returns also the code that the request is counted under.
-    pub(super) async fn get(
+    pub(super) async fn fetch(
         &self,
-        url: &Url,
+        request: &Request,
         credential: &Credential,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
-        let request = |client: &reqwest::Client| {
-            let request = credential
-                .get(client, url)?
-                .header(ACCEPT, "application/json");
-            // there is no body, but two of the providers document this header
-            Ok(request.header(CONTENT_TYPE, "application/json"))
-        };
-        self.send(url, request, self.request_timeout, received)
+        let prepare = |client: &reqwest::Client| credential.add(client, request);
+        self.send(&request.url, prepare, self.request_timeout, received)
             .await
     }
 }
@@ -177,6 +170,7 @@ async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, 
         status: response.status().as_u16(),
         content_type,
         retry_after,
+        headers: response.headers().clone(),
         body,
     })
 }
@@ -318,7 +312,9 @@ mod tests {
         let transport = Transport::new(Client::local().unwrap(), Duration::from_secs(9));
         let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
         let credential = Credential::bearer("x".into(), None);
-        let (code, answer) = transport.get(&url, &credential, &AtomicUsize::new(0)).await;
+        let (code, answer) = transport
+            .fetch(&Request::get(url), &credential, &AtomicUsize::new(0))
+            .await;
         let error = answer.unwrap_err();
         assert_eq!((code.as_str(), error.reason), (NO_ANSWER, Reason::Network));
         assert!(!error.message.contains("in-the-query"), "{error}");

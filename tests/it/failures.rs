@@ -501,7 +501,8 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
         assert!(account.is_up(), "{name}");
         assert_eq!(account.all_errors(), 0.0, "{name}");
         // all were there, at 0, before the first poll
-        let fields_of_kind = kinds().find(|kind| *kind.name == *name).unwrap().fields;
+        let kind = kinds().find(|kind| *kind.name == *name).unwrap();
+        let fields_of_kind = &kind.fields;
         let known = fields_of_kind.iter().map(ToString::to_string);
         assert_eq!(account.values(PROBLEMS, "field"), known.collect(), "{name}");
         let own = |metric, id: &str| {

@@ -29,7 +29,7 @@ async fn polled(api: Api, body: &str) -> (Daemon, Simulator) {
     let simulator = Simulator::start(api, state).await.unwrap();
     // a single poll, with a lookback that covers the examples of 2022
     let more = ["poll_interval: 1h", "lookback: 3650d"];
-    let accounts = account(kind(api).demo_account, &simulator, &more);
+    let accounts = account(&kind(api).demo_account, &simulator, &more);
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
     daemon
         .scrape_until(|metrics| value(metrics, "campaign_account_last_poll_timestamp").is_some())

@@ -4,21 +4,26 @@ pub mod oauth;
 pub mod renewals;
 pub mod tokens;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use chrono::{DateTime, Utc};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::request::{Body, Request};
 use super::transport::Transport;
 use super::{PollError, Reason};
 use crate::document::secret::SecretSource;
 use crate::redaction;
 use oauth::Registration;
 use tokens::Access;
+
+/// The segment of a path that [`Auth::Path`] replaces with the secret. No address has it otherwise.
+pub const PATH_PLACEHOLDER: &str = "~token~";
 
 /// How an account's requests are authenticated. It holds where secrets are, never a secret.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +41,9 @@ pub enum Auth {
     Header {
         /// The header.
         name: HeaderName,
-        /// Its value.
+        /// What its value begins with, such as `Key `.
+        prefix: Cow<'static, str>,
+        /// The rest of its value.
         value: SecretSource,
     },
     /// A query parameter.
@@ -46,6 +53,15 @@ pub enum Auth {
         /// Its value.
         value: SecretSource,
     },
+    /// A field of the form that is posted.
+    Form {
+        /// The field.
+        name: Arc<str>,
+        /// Its value.
+        value: SecretSource,
+    },
+    /// A segment of the path, in place of [`PATH_PLACEHOLDER`].
+    Path(SecretSource),
     /// `Authorization: Bearer` with access tokens that the exporter renews.
     OAuth(Registration),
 }
@@ -62,8 +78,14 @@ impl Auth {
         let (place, source, name) = match self {
             Self::Bearer(source) => (Place::Bearer, source, "token"),
             Self::Basic { user, password } => (Place::Basic(user.clone()), password, "password"),
-            Self::Header { name, value } => (Place::Header(name.clone()), value, "token"),
+            Self::Header {
+                name,
+                prefix,
+                value,
+            } => (Place::Header(name.clone(), prefix.clone()), value, "token"),
             Self::Query { name, value } => (Place::Query(Arc::clone(name)), value, "token"),
+            Self::Form { name, value } => (Place::Form(Arc::clone(name)), value, "token"),
+            Self::Path(value) => (Place::Path, value, "token"),
             Self::OAuth(registration) => {
                 let refused = refused.map(|credential| &credential.secret);
                 return tokens::access_token(registration, access, transport, refused).await;
@@ -100,8 +122,10 @@ pub struct Credential {
 enum Place {
     Bearer,
     Basic(String),
-    Header(HeaderName),
+    Header(HeaderName, Cow<'static, str>),
     Query(Arc<str>),
+    Form(Arc<str>),
+    Path,
 }
 
 impl Credential {
@@ -114,23 +138,57 @@ impl Credential {
         }
     }
 
-    /// A GET request that carries the credential.
-    pub(super) fn get(&self, client: &Client, url: &Url) -> Result<RequestBuilder, PollError> {
+    /// A request that carries the credential.
+    pub(super) fn add(
+        &self,
+        client: &Client,
+        request: &Request,
+    ) -> Result<RequestBuilder, PollError> {
         let secret = self.secret.expose_secret();
-        let request = client.get(url.clone());
-        Ok(match &self.place {
-            Place::Bearer => request.header(
-                AUTHORIZATION,
-                header_value(&format!("Bearer {secret}"), "token")?,
-            ),
-            Place::Basic(user) => request.header(AUTHORIZATION, basic(user, secret, "password")?),
-            Place::Header(name) => request.header(name, header_value(secret, "token")?),
-            Place::Query(name) => {
-                let mut url = url.clone();
-                url.query_pairs_mut().append_pair(name, secret);
-                client.get(url)
+        let mut url = request.url.clone();
+        let plain = |url| request.build(client, url);
+        let with = |url, name, value| Ok(plain(url).header(name, value));
+        match &self.place {
+            Place::Bearer => {
+                let value = header_value(&format!("Bearer {secret}"), "token")?;
+                with(url, &AUTHORIZATION, value)
             }
-        })
+            Place::Basic(user) => with(url, &AUTHORIZATION, basic(user, secret, "password")?),
+            Place::Header(name, prefix) => with(
+                url,
+                name,
+                header_value(&format!("{prefix}{secret}"), "token")?,
+            ),
+            Place::Query(name) => {
+                url.query_pairs_mut().append_pair(name, secret);
+                Ok(plain(url))
+            }
+            Place::Form(name) => {
+                let mut request = request.clone();
+                if let Some(Body::Form(pairs)) = &mut request.body {
+                    pairs.push((name.to_string(), secret.to_owned()));
+                }
+                Ok(request.build(client, url))
+            }
+            Place::Path => {
+                let segments: Vec<_> = url.path_segments().into_iter().flatten().collect();
+                let segments: Vec<_> = segments
+                    .into_iter()
+                    .map(|segment| {
+                        let is_place = segment == PATH_PLACEHOLDER;
+                        if is_place {
+                            secret.to_owned()
+                        } else {
+                            segment.to_owned()
+                        }
+                    })
+                    .collect();
+                if let Ok(mut path) = url.path_segments_mut() {
+                    path.clear().extend(segments);
+                }
+                Ok(plain(url))
+            }
+        }
     }
 }
 
@@ -169,6 +227,8 @@ fn jwt_expiry(token: &str) -> Option<DateTime<Utc>> {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::Url;
+
     use super::*;
 
     #[test]
@@ -197,7 +257,7 @@ mod tests {
     #[test]
     fn a_credential_is_sent_in_its_place() {
         let client = Client::new();
-        let url = Url::parse("https://api.example.com/x?a=1").unwrap();
+        let url = Url::parse("https://api.example.com/x/~token~?a=1").unwrap();
         let request = |place| {
             let secret = SecretString::from("hunter2 &");
             let credential = Credential {
@@ -205,7 +265,11 @@ mod tests {
                 secret,
                 expiry: None,
             };
-            credential.get(&client, &url).unwrap().build().unwrap()
+            let mut request = Request::get(url.clone());
+            if matches!(credential.place, Place::Form(_)) {
+                request.body = Some(Body::Form(vec![("a".to_owned(), "1".to_owned())]));
+            }
+            credential.add(&client, &request).unwrap().build().unwrap()
         };
         let header = |request: &reqwest::Request, name: &str| {
             request.headers()[name].to_str().unwrap().to_owned()
@@ -219,10 +283,14 @@ mod tests {
             "Basic YW5uOmh1bnRlcjIgJg=="
         );
         let name = HeaderName::from_static("x-api-key");
-        let own = request(Place::Header(name));
-        assert_eq!(header(&own, "x-api-key"), "hunter2 &");
+        let own = request(Place::Header(name, "Key ".into()));
+        assert_eq!(header(&own, "x-api-key"), "Key hunter2 &");
         assert!(!format!("{own:?}").contains("hunter2"));
         let query = request(Place::Query("key".into()));
         assert_eq!(query.url().query(), Some("a=1&key=hunter2+%26"));
+        let form = request(Place::Form("key".into()));
+        let body = form.body().and_then(reqwest::Body::as_bytes).unwrap();
+        assert_eq!(body, b"a=1&key=hunter2+%26");
+        assert_eq!(request(Place::Path).url().path(), "/x/hunter2%20&");
     }
 }

@@ -489,6 +489,6 @@ fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTe
         &configured.name,
         reasons,
         rates,
-        provider.kind().fields,
+        &provider.kind().fields,
     )?)
 }

@@ -27,7 +27,7 @@ use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::web::routes::Routes;
 use campaign_simulator::{Api, Habits, Request, State, answer};
 use chrono::{DateTime, Utc};
-use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use testkit::exposition::{Format, parse};
 use tokio::task::JoinSet;
@@ -41,25 +41,25 @@ fn pigeon() -> Kind {
         title: "Pigeon Post".into(),
         channels: vec![Channel::from_word("pigeon")],
         counts: vec![
-            (Count::Recipients, "`lofts`"),
-            (Count::Deliveries, "`landed`"),
+            (Count::Recipients, "`lofts`".into()),
+            (Count::Deliveries, "`landed`".into()),
         ],
         missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: Vec::new(),
         rates: Vec::new(),
-        fields: &[],
-        extras: vec![("campaign_info", "`flight`")],
+        fields: Vec::new(),
+        extras: vec![("campaign_info", "`flight`".into())],
         limits: Limits::default(),
         quota: QuotaScope::Account,
         keys: vec![
             Key::required("base_url", Takes::Url, "The address of the pigeon loft."),
             Key::required("whistle", Takes::Secret, "What the pigeons listen to."),
         ],
-        open,
-        notes: "## How to get credentials\n\nWhistle.",
-        demo_account: "roof",
+        open: Box::new(open),
+        notes: "## How to get credentials\n\nWhistle.".into(),
+        demo_account: "roof".into(),
         simulated: &Loft,
     }
 }
@@ -67,8 +67,10 @@ fn pigeon() -> Kind {
 fn open(values: &Values, _section: &mut Section<'_>, _storage: bool) -> Option<Connection> {
     Some(Connection {
         base_url: values.url("base_url")?.clone(),
+        headers: HeaderMap::new(),
         auth: Auth::Header {
             name: HeaderName::from_static("x-whistle"),
+            prefix: "".into(),
             value: values.secret("whistle")?.clone(),
         },
         channels: vec![Channel::from_word("pigeon")],
@@ -91,13 +93,17 @@ impl Source for Flights {
             return Err(answer.status_error(&["coo"]));
         }
         let body: Value = answer.json()?;
-        if let Some(id) = &ask.about {
+        if let [id] = ask.about.as_slice() {
             let counts = Counts::from([
                 (Count::Recipients, body["lofts"].as_u64()),
                 (Count::Deliveries, body["landed"].as_u64()),
             ]);
             let mut page = Page::default();
-            page.found.push(Found::Counts(id.clone(), counts));
+            page.found.push(Found::Details(campaign::Campaign {
+                id: id.clone(),
+                counts,
+                ..campaign::Campaign::default()
+            }));
             return Ok(page);
         }
         let flights = body["flights"].as_array();
@@ -115,7 +121,7 @@ impl Source for Flights {
                 ..campaign::Campaign::default()
             }));
             let details = Ask::path(format!("/flights/{id}"));
-            page.then.push(details.about(id));
+            page.then.push(details.about(vec![id.to_owned()]));
         }
         Ok(page)
     }

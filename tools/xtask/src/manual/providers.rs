@@ -65,12 +65,12 @@ pub(crate) fn metrics(kind: &Kind) -> Vec<[String; 2]> {
     for name in CAMPAIGN_FAMILIES.iter().map(Family::name) {
         let field = source(kind, name).or_else(|| {
             let place = extras.iter().position(|(extra, _)| *extra == name)?;
-            Some(extras.remove(place).1.to_owned())
+            Some(extras.remove(place).1.into_owned())
         });
         rows.extend(field.map(|field| [code(name), field]));
     }
     let account = extras.into_iter();
-    rows.extend(account.map(|(name, field)| [code(name), field.to_owned()]));
+    rows.extend(account.map(|(name, field)| [code(name), field.into_owned()]));
     rows
 }
 
@@ -93,7 +93,7 @@ fn source(kind: &Kind, metric: &str) -> Option<String> {
         ));
     }
     if let Some((_, field)) = kind.counts.iter().find(|(count, _)| count.name() == stem) {
-        return Some((*field).to_owned());
+        return Some(field.clone().into_owned());
     }
     match stem {
         "info" => {
