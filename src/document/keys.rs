@@ -38,6 +38,8 @@ pub enum Takes {
     Integer(u64, u64),
     /// A number above 0 and at most this.
     Number(f64),
+    /// The IANA name of a time zone.
+    TimeZone,
     /// A list of these words, each at most once.
     Words(Vec<Cow<'static, str>>),
 }
@@ -161,6 +163,11 @@ impl Values {
             }
         }
         values
+    }
+
+    /// A value as text.
+    pub fn to_text(&self, key: &str) -> Option<String> {
+        self.0.get(key).map(Value::to_text)
     }
 
     /// Text.

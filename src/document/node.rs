@@ -137,7 +137,8 @@ impl From<serde_saphyr::Location> for Place {
 }
 
 impl Place {
-    pub(super) fn of<T>(value: &Spanned<T>) -> Self {
+    /// The place of a value.
+    pub fn of<T>(value: &Spanned<T>) -> Self {
         value.referenced.into()
     }
 }

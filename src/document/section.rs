@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use reqwest::Url;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -243,6 +245,16 @@ impl<'doc> Section<'doc> {
         let name = &*key.name;
         match (&key.takes, node) {
             (Takes::Text | Takes::Secret, node) => self.checked_text(name, node).map(Value::Text),
+            (Takes::TimeZone, node) => {
+                let name = self.checked_text(name, node)?;
+                if Tz::from_str(&name).is_err() {
+                    let message =
+                        format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
+                    self.problem(&key.name, message);
+                    return None;
+                }
+                Some(Value::Text(name))
+            }
             (Takes::Url, Node::Text(text)) => self.checked_url(name, text).map(Value::Url),
             (Takes::Url, other) => self.expected(name, "an address", other),
             (Takes::Duration(least, most), node) => {

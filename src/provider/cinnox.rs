@@ -115,7 +115,7 @@ pub(super) fn kind() -> Kind {
         notes: NOTES.into(),
         demo_account: "desk-hk".into(),
         #[cfg(feature = "demo")]
-        simulated: &simulated::Simulated,
+        simulated: Some(&simulated::Simulated),
     }
 }
 
@@ -173,7 +173,7 @@ impl Source for Cinnox {
         vec![ask.paged("offset", LIMIT)]
     }
 
-    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         check_success(answer)?;
         let list: List<'_> = answer.json()?;
         let mut page = Page::of(ask, list.result, "result", |item, problems| {
@@ -751,7 +751,7 @@ mod tests {
     }
 
     fn take(source: &Cinnox, status: u16, body: &str) -> Result<Page, PollError> {
-        source.take(&begin(source), &Answer::of(status, body))
+        source.take(Window::default(), &begin(source), &Answer::of(status, body))
     }
 
     fn translate(json: &str) -> (Option<Campaign>, String) {

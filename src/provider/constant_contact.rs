@@ -124,7 +124,7 @@ pub(super) fn kind() -> Kind {
         notes: NOTES.into(),
         demo_account: "spring-us".into(),
         #[cfg(feature = "demo")]
-        simulated: &simulated::Simulated,
+        simulated: Some(&simulated::Simulated),
     }
 }
 
@@ -237,7 +237,7 @@ impl Source for ConstantContact {
         vec![ask.with("limit", LIMIT)]
     }
 
-    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         if answer.status != 200 {
             return Err(read_error(answer));
         }
@@ -890,7 +890,7 @@ mod tests {
     }
 
     fn take(ask: &Ask, status: u16, body: &str) -> Result<Page, PollError> {
-        source().take(ask, &Answer::of(status, body))
+        source().take(Window::default(), ask, &Answer::of(status, body))
     }
 
     fn read_page(status: u16, body: &str) -> Result<Page, PollError> {

@@ -52,9 +52,10 @@ pub struct Kind {
     pub notes: Cow<'static, str>,
     /// The name of the demo's account.
     pub demo_account: Cow<'static, str>,
-    /// The provider's API on loopback, for the demo and the tests.
+    /// The provider's API on loopback, for the demo and the tests. None for a definition without a
+    /// sample.
     #[cfg(feature = "demo")]
-    pub simulated: &'static dyn campaign_simulator::Api,
+    pub simulated: Option<&'static dyn campaign_simulator::Api>,
 }
 
 /// Who shares a quota of requests.

@@ -73,7 +73,7 @@ pub enum Scalar {
 
 impl Scalar {
     /// A count: a whole number from 0 to [`MAX_COUNT`].
-    pub fn count(self, field: &'static str, problems: &mut Problems) -> Option<u64> {
+    pub fn count(self, field: &str, problems: &mut Problems) -> Option<u64> {
         let count = match self {
             Self::Absent => return None,
             Self::Whole(number) => Some(number),
@@ -92,7 +92,7 @@ impl Scalar {
     }
 
     /// A finite number, not negative.
-    pub fn number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+    pub fn number(self, field: &str, problems: &mut Problems) -> Option<f64> {
         let number = self.signed_number(field, problems)?;
         noted(
             Some(number).filter(|number| *number >= 0.0),
@@ -102,7 +102,7 @@ impl Scalar {
     }
 
     /// A finite number.
-    pub fn signed_number(self, field: &'static str, problems: &mut Problems) -> Option<f64> {
+    pub fn signed_number(self, field: &str, problems: &mut Problems) -> Option<f64> {
         let number = match self {
             Self::Absent => return None,
             Self::Whole(number) => Some(number as f64),
@@ -121,7 +121,7 @@ impl Scalar {
     }
 
     /// Text, or a whole number as text.
-    pub fn text(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    pub fn text(self, field: &str, problems: &mut Problems) -> Option<String> {
         match self {
             Self::Absent => None,
             Self::Whole(number) => Some(number.to_string()),
@@ -133,7 +133,7 @@ impl Scalar {
     /// An id, which no item may lack: text that is neither empty nor long, or a whole number. Two ids
     /// that repeat a secret would be the same once it is redacted, and so would two with an invalid
     /// character, or two that are cut.
-    pub fn id(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    pub fn id(self, field: &str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
             Self::Text(text) => {
@@ -149,7 +149,7 @@ impl Scalar {
     }
 
     /// Text that is not empty.
-    pub fn word(self, field: &'static str, problems: &mut Problems) -> Option<String> {
+    pub fn word(self, field: &str, problems: &mut Problems) -> Option<String> {
         self.text(field, problems)
             .filter(|text| !text.trim().is_empty())
     }
@@ -167,7 +167,7 @@ impl Scalar {
     /// A time, as `parse` reads it.
     pub fn time(
         self,
-        field: &'static str,
+        field: &str,
         problems: &mut Problems,
         parse: impl FnOnce(&str) -> Option<DateTime<Utc>>,
     ) -> Option<DateTime<Utc>> {
@@ -198,6 +198,11 @@ pub fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
 pub struct List<'a>(Option<Vec<&'a RawValue>>);
 
 impl<'a> List<'a> {
+    /// The list of these items.
+    pub const fn of(items: Vec<&'a RawValue>) -> Self {
+        Self(Some(items))
+    }
+
     /// Whether the answer does not have the list's name.
     pub const fn is_left_out(&self) -> bool {
         self.0.is_none()
@@ -255,15 +260,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
 /// An item of a list. One that is not what the provider documents costs only itself.
 pub fn item<'a, T: Deserialize<'a>>(
     json: &'a RawValue,
-    field: &'static str,
+    field: &str,
     problems: &mut Problems,
 ) -> Option<T> {
     noted(json::object(json.get().as_bytes()).ok(), field, problems)
 }
 
-fn noted<T>(value: Option<T>, field: &'static str, problems: &mut Problems) -> Option<T> {
+fn noted<T>(value: Option<T>, field: &str, problems: &mut Problems) -> Option<T> {
     if value.is_none() {
-        problems.add(field);
+        problems.add(field.to_owned());
     }
     value
 }

@@ -4,6 +4,7 @@
 
 mod cinnox;
 mod constant_contact;
+pub mod definition;
 pub mod kind;
 pub mod lenient;
 pub mod overlap;

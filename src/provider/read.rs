@@ -131,10 +131,15 @@ fn redacted(answer: &Answer) -> Option<Answer> {
 }
 
 /// What an answer means. One that is not strictly JSON costs only what cannot be repaired.
-fn take(source: &dyn Source, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+fn take(
+    source: &dyn Source,
+    window: Window,
+    ask: &Ask,
+    answer: &Answer,
+) -> Result<Page, PollError> {
     let redacted = redacted(answer);
     redacted.as_ref().unwrap_or(answer).interpreted(
-        |answer| source.take(ask, answer),
+        |answer| source.take(window, ask, answer),
         |page| page.problems.is_empty(),
     )
 }
@@ -178,7 +183,7 @@ async fn read_pages(
     let mut asks = VecDeque::from(source.begin(window));
     while let Some(ask) = asks.pop_front() {
         let request = request(connection, &ask)?;
-        let take = |answer: &Answer| take(source, &ask, answer);
+        let take = |answer: &Answer| take(source, window, &ask, answer);
         let mut page = if let Some(field) = &ask.optional {
             // costs neither the campaigns nor the time of a retry
             match session.get_once(&request, credential, take).await {
@@ -227,7 +232,7 @@ pub fn read_answer(
 ) -> Result<Reading, PollError> {
     let mut reading = Reading::default();
     if let Some(ask) = connection.source.begin(window).first() {
-        let page = take(&*connection.source, ask, answer)?;
+        let page = take(&*connection.source, window, ask, answer)?;
         for next in page.then.iter().chain(&ask.after(&page)) {
             url(&connection.base_url, next)?;
         }
@@ -413,7 +418,7 @@ mod tests {
                 Vec::new()
             }
 
-            fn take(&self, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
+            fn take(&self, _: Window, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
                 let mut page = Page::default();
                 for id in answer
                     .json::<HashMap<String, Vec<Scalar>>>()?
@@ -430,7 +435,9 @@ mod tests {
         redaction::register(&"a-token-in-ids".into());
         let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
         let answer = redacted(&Answer::of(200, ids)).unwrap();
-        let page = Ids.take(&Ask::path("/"), &answer).unwrap();
+        let page = Ids
+            .take(Window::default(), &Ask::path("/"), &answer)
+            .unwrap();
         assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
         assert_eq!(page.problems.to_string(), "id (3 times)");

@@ -133,7 +133,7 @@ pub(super) fn kind() -> Kind {
             Key::required("token", Takes::Secret, "The API token."),
             Key::optional(
                 "time_zone",
-                Takes::Text,
+                Takes::TimeZone,
                 "Time zone of the dates in responses, as an IANA name.",
             )
             .or(DEFAULT_TIME_ZONE),
@@ -142,17 +142,13 @@ pub(super) fn kind() -> Kind {
         notes: NOTES.into(),
         demo_account: "shoes-ch".into(),
         #[cfg(feature = "demo")]
-        simulated: &simulated::Simulated,
+        simulated: Some(&simulated::Simulated),
     }
 }
 
-fn open(values: &Values, section: &mut Section<'_>, _storage: bool) -> Option<Connection> {
+fn open(values: &Values, _section: &mut Section<'_>, _storage: bool) -> Option<Connection> {
     let name = values.text("time_zone").unwrap_or(DEFAULT_TIME_ZONE);
-    let Ok(time_zone) = Tz::from_str(name) else {
-        let message = format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
-        section.problem("time_zone", message);
-        return None;
-    };
+    let time_zone = Tz::from_str(name).ok()?;
     Some(Connection {
         base_url: values.url("base_url")?.clone(),
         headers: HeaderMap::new(),
@@ -188,7 +184,7 @@ impl Source for Smsup {
         vec![campaigns, Ask::path(CREDITS).or_problem("credits")]
     }
 
-    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         if ask.optional.is_some() {
             read_credits(answer)
         } else {
@@ -936,7 +932,7 @@ mod tests {
     }
 
     fn read_page(status: u16, body: impl AsRef<[u8]>) -> Result<Page, PollError> {
-        source(Tz::Europe__Paris).take(&first_ask(), &Answer::of(status, body))
+        source(Tz::Europe__Paris).take(Window::default(), &first_ask(), &Answer::of(status, body))
     }
 
     fn paris(text: &str) -> Option<String> {
@@ -1105,7 +1101,11 @@ mod tests {
         // nothing but the last campaign of the page before
         let body = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":9000}"#;
         for (offset, more) in [(0, true), (299, false)] {
-            let page = source(Tz::UTC).take(&first_ask().at(offset), &Answer::of(200, body));
+            let page = source(Tz::UTC).take(
+                Window::default(),
+                &first_ask().at(offset),
+                &Answer::of(200, body),
+            );
             assert_eq!(page.unwrap().more, more, "{offset}");
         }
     }
@@ -1128,7 +1128,9 @@ mod tests {
     fn meaningless_credits_are_absent() {
         let ask = Ask::path(CREDITS).or_problem("credits");
         let credits = |body: &str| {
-            let page = source(Tz::UTC).take(&ask, &Answer::of(200, body)).unwrap();
+            let page = source(Tz::UTC)
+                .take(Window::default(), &ask, &Answer::of(200, body))
+                .unwrap();
             (page.account.credits, page.problems.to_string())
         };
         assert_eq!(

@@ -24,8 +24,8 @@ pub trait Source: Debug + Send + Sync {
     /// The first requests of a read, in order.
     fn begin(&self, window: Window) -> Vec<Ask>;
 
-    /// What an answer means, and which requests follow it.
-    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
+    /// What an answer means, and which requests follow it. The window is that of the read.
+    fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
 }
 
 /// A request: a GET, or with a body a POST.
@@ -224,7 +224,7 @@ impl Page {
     pub fn of<'a, T: Deserialize<'a>>(
         ask: &Ask,
         list: List<'a>,
-        field: &'static str,
+        field: &str,
         campaign: impl Fn(T, &mut Problems) -> Option<Campaign>,
     ) -> Result<Self, PollError> {
         let list = list.items();

@@ -98,6 +98,31 @@ impl Answer {
         }
     }
 
+    /// The error that an answer reports whose provider explains errors in its own way.
+    pub fn failure(&self, reason: Reason, code: Option<&str>, detail: &str) -> PollError {
+        let mut message = format!("HTTP {}", self.status);
+        if let Some(code) = code {
+            message = format!("{message}, code {code}");
+        }
+        if let Some(wait) = self.retry_after {
+            message = format!("{message}, asks to wait {} s", wait.as_secs());
+        }
+        if !detail.is_empty() {
+            message = format!("{message}: {detail}");
+        }
+        PollError {
+            retry_after: self.retry_after,
+            ..PollError::new(reason, message)
+        }
+    }
+
+    /// The error of an answer that is not JSON although its status is good.
+    pub fn not_json(&self) -> PollError {
+        let (status, content_type) = (self.status, &self.content_type);
+        let message = format!("HTTP {status}, not JSON ({content_type})");
+        PollError::new(Reason::Decode, message)
+    }
+
     /// The error that the HTTP status alone implies.
     pub fn status_error(&self, members: &[&str]) -> PollError {
         self.error(Reason::of_status(self.status), None, members)

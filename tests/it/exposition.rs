@@ -934,9 +934,9 @@ fn lengthen(value: &mut Value) {
 #[tokio::test]
 async fn a_long_id_costs_its_campaign_and_long_texts_are_cut() {
     for kind in kinds() {
-        let id = kind.simulated.listing().id;
+        let id = kind.simulated.unwrap().listing().id;
         let mut items = ["1".to_owned(), "1".repeat(5_000)].map(|text| {
-            let mut item = table(kind.simulated).full;
+            let mut item = table(kind.simulated.unwrap()).full;
             lengthen(&mut item);
             item[id] = text.into();
             item
@@ -944,7 +944,9 @@ async fn a_long_id_costs_its_campaign_and_long_texts_are_cut() {
         items.reverse();
         let mut state = State::new(TOKEN, Vec::new());
         state.items = items.into();
-        let simulator = Simulator::start(kind.simulated, state).await.unwrap();
+        let simulator = Simulator::start(kind.simulated.unwrap(), state)
+            .await
+            .unwrap();
         let labels: Vec<_> = kind.info_label_names().collect();
         let more = format!("info_labels: {}", json!(labels));
         let more = ["lookback: 3650d", &more];

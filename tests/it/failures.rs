@@ -22,7 +22,12 @@ use crate::support::peers::Front;
 async fn a_failed_credits_request_does_not_fail_the_poll() {
     let kinds = kinds().filter(|kind| reports_credits(kind));
     let cases = kinds.flat_map(|kind| {
-        let without_credits = kind.simulated.listing().page(json!([])).to_string();
+        let without_credits = kind
+            .simulated
+            .unwrap()
+            .listing()
+            .page(json!([]))
+            .to_string();
         [
             status(500, None),
             status(403, None),
@@ -30,7 +35,7 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
             json_body("<html>"),
             json_body(&without_credits),
         ]
-        .map(|fault| (kind.simulated, fault))
+        .map(|fault| (kind.simulated.unwrap(), fault))
     });
     for (api, fault) in cases {
         let simulator = provider(api).await;
@@ -276,7 +281,7 @@ async fn permanent_failures_are_not_retried() {
         }
     }
     for kind in kinds().filter(|kind| kind.limits.per_day.is_some()) {
-        let simulator = provider(kind.simulated).await;
+        let simulator = provider(kind.simulated.unwrap()).await;
         break_down(&simulator, Fault::QuotaExceeded);
         let name = format!("{}-quota", kind.name);
         accounts.push(account(&name, &simulator, &[]));
@@ -539,7 +544,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
 #[tokio::test]
 async fn mismatched_percentages_are_counted_per_page() {
     for kind in kinds().filter(|kind| !kind.rates.is_empty()) {
-        let page = i64::try_from(kind.simulated.listing().page_size).unwrap();
+        let page = i64::try_from(kind.simulated.unwrap().listing().page_size).unwrap();
         let campaigns: Vec<_> = (1..=page + 10)
             .map(|minutes| Campaign {
                 id: minutes.to_string(),
@@ -548,7 +553,7 @@ async fn mismatched_percentages_are_counted_per_page() {
             })
             .collect();
         for (off_by, expected) in [(0.0, 0.0), (0.9, 0.0), (5.0, 2.0)] {
-            let simulator = simulate(kind.simulated, campaigns.clone()).await;
+            let simulator = simulate(kind.simulated.unwrap(), campaigns.clone()).await;
             simulator.update(|state| state.percents_off_by = off_by);
             let own = account("one", &simulator, &[]);
             let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;

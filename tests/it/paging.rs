@@ -331,7 +331,7 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
     ];
     let mut metrics = HashMap::new();
     for kind in kinds() {
-        let (api, listing) = (kind.simulated, kind.simulated.listing());
+        let (api, listing) = (kind.simulated.unwrap(), kind.simulated.unwrap().listing());
         let mut campaigns = all.clone();
         campaigns.retain(|campaign| has_whatsapp(api) || campaign.channel == Channel::Sms);
         let simulator = simulate(api, campaigns).await;
@@ -391,9 +391,9 @@ async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
     };
     let own_ratios = ["delivery", "click", "bounce", "opt_out"];
     for kind in kinds().filter(|kind| !kind.rates.is_empty()) {
-        let page = i64::try_from(kind.simulated.listing().page_size).unwrap();
+        let page = i64::try_from(kind.simulated.unwrap().listing().page_size).unwrap();
         for (count, covers_all) in [(0, false), (page, true), (page + 1, false)] {
-            let simulator = simulate(kind.simulated, same(count)).await;
+            let simulator = simulate(kind.simulated.unwrap(), same(count)).await;
             let metrics = polled(&simulator, &[]).await;
             let reported = samples(&metrics, "campaign_account_reported_ratio", &[]);
             let expected = if covers_all { kind.rates.len() } else { 0 };

@@ -99,7 +99,7 @@ async fn configured_limits_apply_to_providers_without_published_ones() {
             &[][..],
             &["requests_per_day: 100", "requests_per_second: 2"],
         ] {
-            let simulator = simulate(kind.simulated, campaigns(450)).await;
+            let simulator = simulate(kind.simulated.unwrap(), campaigns(450)).await;
             let setup = Setup::new(&limited(&[account("a", &simulator, more)], ""));
             let (status, metrics, log) = poll_once(&setup, &[]).await;
             assert!(status.success(), "{log}");

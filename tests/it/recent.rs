@@ -260,7 +260,7 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
 #[tokio::test]
 async fn every_poll_is_full_if_it_needs_no_more_requests() {
     for kind in kinds() {
-        let simulator = simulate(kind.simulated, usual()).await;
+        let simulator = simulate(kind.simulated.unwrap(), usual()).await;
         let yaml = config(&[account("one", &simulator, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
         daemon.scrape_until(|metrics| polls(metrics) >= 4.0).await;

@@ -64,7 +64,10 @@ async fn run(config_file: &Path, arguments: &[&str], format: &str) -> Output {
 
 /// An account of a provider without the keys that begin with `key`, and with other lines instead.
 fn without(kind: &Kind, key: &str, lines: &str) -> String {
-    let keys = kind.simulated.account("https://localhost", Path::new("/x"));
+    let keys = kind
+        .simulated
+        .unwrap()
+        .account("https://localhost", Path::new("/x"));
     let keys = keys.as_object().unwrap().iter();
     let keys = keys.filter(|(own, _)| !own.starts_with(key));
     let keys = keys.map(|(key, value)| format!("    {key}: {value}\n"));

@@ -39,7 +39,7 @@ fn all_accounts() -> Vec<(String, Api, usize)> {
     let mut accounts = Vec::new();
     let mut simulators = 0..;
     for kind in kinds() {
-        let api = kind.simulated;
+        let api = kind.simulated.unwrap();
         let mut index = simulators.next().unwrap();
         accounts.push((format!("{}-one", kind.name), api, index));
         if api.authorization().is_none() {

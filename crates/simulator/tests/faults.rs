@@ -14,11 +14,11 @@ use campaign_exporter::provider::{Kinds, native};
 static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
 
 fn api(provider: &str) -> &'static dyn Api {
-    NATIVE.get(provider).unwrap().simulated
+    NATIVE.get(provider).unwrap().simulated.unwrap()
 }
 
 fn apis() -> impl Iterator<Item = &'static dyn Api> {
-    NATIVE.iter().map(|kind| kind.simulated)
+    NATIVE.iter().map(|kind| kind.simulated.unwrap())
 }
 
 use std::{error::Error, fmt, pin::pin, time::Instant};

@@ -13,7 +13,7 @@ use campaign_exporter::provider::{Kinds, native};
 static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
 
 fn api(provider: &str) -> &'static dyn Api {
-    NATIVE.get(provider).unwrap().simulated
+    NATIVE.get(provider).unwrap().simulated.unwrap()
 }
 
 use tokio::time::timeout;
@@ -122,7 +122,7 @@ async fn dropping_the_simulator_closes_the_port() {
 async fn an_api_without_an_authorization_server_answers_itself() {
     let other = NATIVE
         .iter()
-        .find_map(|kind| kind.simulated.authorization());
+        .find_map(|kind| kind.simulated.unwrap().authorization());
     let AuthorizationApi {
         base, token_path, ..
     } = other.unwrap();

@@ -17,11 +17,11 @@ const FULL: u64 = 500_000;
 static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
 
 fn api(provider: &str) -> &'static dyn Api {
-    NATIVE.get(provider).unwrap().simulated
+    NATIVE.get(provider).unwrap().simulated.unwrap()
 }
 
 fn apis() -> impl Iterator<Item = &'static dyn Api> {
-    NATIVE.iter().map(|kind| kind.simulated)
+    NATIVE.iter().map(|kind| kind.simulated.unwrap())
 }
 
 use std::collections::HashSet;

@@ -26,12 +26,12 @@ pub(crate) fn kind(api: Api) -> &'static Kind {
 
 /// Returns every API with the name of its provider.
 pub(crate) fn apis() -> Vec<(Api, &'static str)> {
-    let apis = kinds().map(|kind| kind.simulated);
+    let apis = kinds().map(|kind| kind.simulated.unwrap());
     apis.map(|api| (api, api.provider())).collect()
 }
 
 fn first(has: impl Fn(&Kind) -> bool) -> Api {
-    kinds().find(|kind| has(kind)).unwrap().simulated
+    kinds().find(|kind| has(kind)).unwrap().simulated.unwrap()
 }
 
 /// Returns an API for tests in which the provider does not matter.
@@ -41,7 +41,7 @@ pub(crate) fn any_api() -> Api {
 
 /// Returns an API with an authorization server.
 pub(crate) fn with_authorization() -> Api {
-    first(|kind| kind.simulated.authorization().is_some())
+    first(|kind| kind.simulated.unwrap().authorization().is_some())
 }
 
 /// Returns an API whose quota applies to a client, with published limits.
@@ -51,7 +51,7 @@ pub(crate) fn with_client_quota() -> Api {
 
 /// Returns an API that lists SMS and WhatsApp campaigns.
 pub(crate) fn with_channels() -> Api {
-    first(|kind| has_whatsapp(kind.simulated))
+    first(|kind| has_whatsapp(kind.simulated.unwrap()))
 }
 
 /// Returns an API that reports clicks and rates, and has a daily quota.
@@ -68,8 +68,8 @@ pub(crate) fn with_statuses() -> Api {
 
 /// Returns the API with the smallest pages.
 pub(crate) fn with_small_pages() -> Api {
-    let kind = kinds().min_by_key(|kind| kind.simulated.listing().page_size);
-    kind.unwrap().simulated
+    let kind = kinds().min_by_key(|kind| kind.simulated.unwrap().listing().page_size);
+    kind.unwrap().simulated.unwrap()
 }
 
 /// Returns whether an API lists WhatsApp campaigns.

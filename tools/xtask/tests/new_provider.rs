@@ -60,7 +60,7 @@ fn pigeon() -> Kind {
         open: Box::new(open),
         notes: "## How to get credentials\n\nWhistle.".into(),
         demo_account: "roof".into(),
-        simulated: &Loft,
+        simulated: Some(&Loft),
     }
 }
 
@@ -88,7 +88,7 @@ impl Source for Flights {
         vec![Ask::path("/flights")]
     }
 
-    fn take(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         if answer.status != 200 {
             return Err(answer.status_error(&["coo"]));
         }

@@ -61,6 +61,7 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
     let (kind, range) = match &key.takes {
         Takes::Text => ("text", String::new()),
         Takes::Url => ("address", String::new()),
+        Takes::TimeZone => ("time zone", String::new()),
         Takes::Secret => {
             let name = &key.name;
             let row = |form: &str, kind: &str, meaning: &str| {
@@ -169,7 +170,9 @@ fn object(keys: &[&Key]) -> Value {
 
 fn property(key: &Key) -> Value {
     let mut schema = match &key.takes {
-        Takes::Text | Takes::Secret => json!({ "type": "string", "minLength": 1 }),
+        Takes::Text | Takes::Secret | Takes::TimeZone => {
+            json!({ "type": "string", "minLength": 1 })
+        }
         Takes::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Takes::Duration(..) => json!({ "type": "string", "pattern": DURATION }),
         Takes::Integer(least, most) => {

@@ -1,0 +1,565 @@
+//! What an item says of a campaign.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::field::{Field, TimeField, Times};
+use super::reader::{Mapping, Part, may, must};
+use super::template::Variables;
+use crate::campaign::counts::{Count, Counts, Failures};
+use crate::campaign::{Campaign, Channel, Status};
+use crate::document::node::Node;
+use crate::provider::lenient::Problems;
+
+/// What an item says of a campaign.
+#[derive(Clone, Debug)]
+pub(super) struct Mapped {
+    pub id: Option<Field>,
+    pub name: Option<Field>,
+    channel: Option<ChannelField>,
+    status: Option<StatusField>,
+    last_sent: Option<TimeField>,
+    scheduled: Option<TimeField>,
+    created: Option<TimeField>,
+    counts: Vec<(Count, Counted)>,
+    failures: Vec<(Arc<str>, Field)>,
+    cost_credits: Option<Field>,
+    reported_delivery_ratio: Option<Field>,
+    info: Vec<(Arc<str>, Field)>,
+}
+
+#[derive(Clone, Debug)]
+enum Counted {
+    Field(Field),
+    /// The sum of the failures.
+    Failures,
+}
+
+#[derive(Clone, Debug)]
+enum ChannelField {
+    Fixed(Channel),
+    Read(Field, Vec<(String, Channel)>),
+}
+
+#[derive(Clone, Debug)]
+struct StatusField {
+    field: Field,
+    words: Vec<(String, Status)>,
+}
+
+/// The keys of a campaign.
+pub(crate) const CAMPAIGN: Part = Part {
+    title: "Campaign",
+    keys: &[
+        may(
+            "id",
+            "value",
+            "The id, unique within the account. An item without one is left out. Details of a single campaign do not need it.",
+        ),
+        may("name", "value", "The name."),
+        may(
+            "channel",
+            "word, or mapping",
+            "The channel; the only one of `channels` by default. A mapping has the `path` of a word, and `words` if they are not the channels' names.",
+        ),
+        may(
+            "status",
+            "mapping",
+            "The `path` of a word, and `words`: what each means. A word that is not listed becomes `other`.",
+        ),
+        may("last_sent", "time", "When it was last sent."),
+        may(
+            "scheduled",
+            "time",
+            "When it will be sent, if it was not sent yet.",
+        ),
+        may(
+            "created",
+            "time",
+            "When it was created, if it was not sent yet.",
+        ),
+        may(
+            "counts",
+            "mapping of counts to values",
+            "The counts. `sum_of_failures` stands for the sum of `failures`.",
+        ),
+        may(
+            "failures",
+            "mapping of reasons to values",
+            "Failed messages by reason.",
+        ),
+        may("cost_credits", "value", "The cost in credits."),
+        may(
+            "reported_delivery_ratio",
+            "value",
+            "The delivery rate that the provider reports, as a ratio.",
+        ),
+        may(
+            "info",
+            "mapping of labels to values",
+            "Further labels of `campaign_info`.",
+        ),
+    ],
+};
+
+/// The keys of a channel or a status that is read.
+pub(crate) const WORDS: Part = Part {
+    title: "Words",
+    keys: &[
+        must("path", "path, or list of paths", "Where the word is."),
+        may(
+            "words",
+            "mapping of the provider's words to the exporter's",
+            "What the words mean. Case is ignored.",
+        ),
+    ],
+};
+
+/// Labels that every campaign has already.
+const RESERVED_LABELS: [&str; 8] = [
+    "account",
+    "provider",
+    "channel",
+    "campaign_id",
+    "campaign_name",
+    "status",
+    "reason",
+    "instance",
+];
+
+const STATUSES: [Status; 6] = [
+    Status::Sent,
+    Status::Waiting,
+    Status::InProgress,
+    Status::InModeration,
+    Status::Denied,
+    Status::Other,
+];
+
+impl Mapped {
+    /// Reads the mapping of a campaign.
+    pub(super) fn read(
+        mapping: &mut Mapping<'_, '_>,
+        settings: &[String],
+        channels: &[Channel],
+    ) -> Option<Self> {
+        let mut time = |key: &str| {
+            let path = mapping.path_of(key);
+            let node = mapping.node(key)?;
+            TimeField::read(mapping.reader(), &path, node, settings)
+        };
+        let [last_sent, scheduled, created] = ["last_sent", "scheduled", "created"].map(&mut time);
+        let channel = read_channel(mapping, channels);
+        let status = read_words(mapping, "status", |word| {
+            let mut statuses = STATUSES.into_iter();
+            statuses
+                .find(|status| status.as_str() == word)
+                .ok_or_else(|| {
+                    let known = STATUSES.map(Status::as_str).join(", ");
+                    format!("unknown status {word:?}; expected one of: {known}")
+                })
+        });
+        let failures = read_failures(mapping);
+        let counts = read_counts(mapping, &failures);
+        let mut field = |key: &str| {
+            let path = mapping.path_of(key);
+            let node = mapping.node(key)?;
+            Field::read(mapping.reader(), &path, node)
+        };
+        let [id, name, cost_credits, reported_delivery_ratio] =
+            ["id", "name", "cost_credits", "reported_delivery_ratio"].map(&mut field);
+        let info = read_info(mapping);
+        Some(Self {
+            id,
+            name,
+            channel,
+            status: status.map(|(field, words)| StatusField { field, words }),
+            last_sent,
+            scheduled,
+            created,
+            counts,
+            failures,
+            cost_credits,
+            reported_delivery_ratio,
+            info,
+        })
+    }
+
+    /// The campaign of an item; `None` if it has no id.
+    pub(super) fn campaign(
+        &self,
+        item: &Value,
+        usual: &Usual<'_>,
+        problems: &mut Problems,
+    ) -> Option<Campaign> {
+        let id = self.id(item, usual, problems)?;
+        let channel = self.channel(item, usual.channels, problems);
+        let applies = |field: &Field| {
+            field.channels.is_empty()
+                || field.channels.iter().any(|known| known == channel.as_str())
+        };
+        let status = self.status.as_ref().and_then(|status| {
+            let word = status.field.text(item, problems)?;
+            let word = word.trim().to_lowercase();
+            let mut words = status.words.iter();
+            let known = words.find(|(known, _)| *known == word);
+            Some(known.map_or(Status::Other, |(_, status)| *status))
+        });
+        let mut time = |field: &Option<TimeField>| -> Option<DateTime<Utc>> {
+            let field = field.as_ref()?;
+            field.time(item, usual.times, usual.variables, problems)
+        };
+        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
+        let last_sent = time(&self.last_sent).filter(|_| !nothing_sent_yet);
+        let not_sent = |time: Option<DateTime<Utc>>| time.filter(|_| last_sent.is_none());
+        let scheduled = not_sent(time(&self.scheduled));
+        let created = not_sent(time(&self.created));
+        let failures: Failures = self
+            .failures
+            .iter()
+            .filter(|(_, field)| applies(field))
+            .filter_map(|(reason, field)| Some((Arc::clone(reason), field.count(item, problems)?)))
+            .collect();
+        let mut counts = Counts::default();
+        for (count, counted) in &self.counts {
+            let value = match counted {
+                Counted::Failures => failures.total(),
+                Counted::Field(field) if applies(field) => field.count(item, problems),
+                Counted::Field(_) => None,
+            };
+            counts.set(*count, value);
+        }
+        let info = self.info.iter();
+        let info = info
+            .filter_map(|(label, field)| Some((Arc::clone(label), field.text(item, problems)?)))
+            .collect();
+        let name = self
+            .name
+            .as_ref()
+            .and_then(|name| name.text(item, problems));
+        let mut number = |field: &Option<Field>| {
+            field
+                .as_ref()
+                .and_then(|field| field.number(item, problems))
+        };
+        let cost_credits = number(&self.cost_credits);
+        let reported_delivery_ratio = number(&self.reported_delivery_ratio);
+        Some(Campaign {
+            id,
+            name: name.unwrap_or_default().into(),
+            channel,
+            status,
+            last_sent,
+            scheduled,
+            created,
+            counts,
+            failures,
+            cost_credits,
+            reported_delivery_ratio,
+            info: Arc::new(info),
+        })
+    }
+
+    /// The id of the campaign that an item is about.
+    pub(super) fn id(
+        &self,
+        item: &Value,
+        usual: &Usual<'_>,
+        problems: &mut Problems,
+    ) -> Option<String> {
+        match &self.id {
+            Some(field) => field.id(item, problems),
+            None => usual.id.map(str::to_owned),
+        }
+    }
+
+    fn channel(&self, item: &Value, channels: &[Channel], problems: &mut Problems) -> Channel {
+        match (&self.channel, channels) {
+            (Some(ChannelField::Fixed(channel)), _) => channel.clone(),
+            (Some(ChannelField::Read(field, words)), _) => {
+                // no series may lack this label
+                let Some(word) = field.id(item, problems) else {
+                    return match channels {
+                        [channel] => channel.clone(),
+                        _ => Channel::Other("unknown".to_owned()),
+                    };
+                };
+                let word = word.trim().to_lowercase();
+                let mut words = words.iter();
+                let known = words.find(|(known, _)| *known == word);
+                known.map_or_else(|| Channel::from_word(&word), |(_, channel)| channel.clone())
+            }
+            (None, [channel, ..]) => channel.clone(),
+            (None, []) => Channel::Other("unknown".to_owned()),
+        }
+    }
+
+    /// The counts with the fields that they come from, as the manual shows them, and the channels that
+    /// alone have them.
+    pub(super) fn shown_counts(&self) -> Vec<(Count, String, &[String])> {
+        let counts = self.counts.iter();
+        counts
+            .map(|(count, counted)| match counted {
+                Counted::Field(field) => (*count, field.shown(), field.channels.as_slice()),
+                Counted::Failures => (
+                    *count,
+                    "sum of the failures that are present".to_owned(),
+                    &[][..],
+                ),
+            })
+            .collect()
+    }
+
+    /// The reasons of failures.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.failures.iter().map(|(reason, _)| reason)
+    }
+
+    /// The statuses that the words mean.
+    pub(super) fn statuses(&self) -> Vec<Status> {
+        let Some(status) = &self.status else {
+            return Vec::new();
+        };
+        let mut meant: Vec<_> = STATUSES.into_iter().collect();
+        meant.retain(|meaning| {
+            *meaning == Status::Other || status.words.iter().any(|(_, known)| known == meaning)
+        });
+        meant
+    }
+
+    /// The labels of `campaign_info`, with the fields that they come from.
+    pub(super) fn shown_info(&self) -> impl Iterator<Item = (&Arc<str>, String)> {
+        self.info
+            .iter()
+            .map(|(label, field)| (label, field.shown()))
+    }
+
+    /// Further metrics, with the fields that they come from.
+    pub(super) fn shown_extras(&self) -> Vec<(&'static str, String)> {
+        let name = self.name.as_ref().map(Field::shown);
+        let time = |field: &Option<TimeField>| field.as_ref().map(TimeField::shown);
+        let field = |field: &Option<Field>| field.as_ref().map(Field::shown);
+        [
+            ("campaign_info", name),
+            (
+                "campaign_last_sent_timestamp_seconds",
+                time(&self.last_sent),
+            ),
+            (
+                "campaign_scheduled_timestamp_seconds",
+                time(&self.scheduled),
+            ),
+            ("campaign_created_timestamp_seconds", time(&self.created)),
+            ("campaign_cost_credits", field(&self.cost_credits)),
+            (
+                "campaign_reported_delivery_ratio",
+                field(&self.reported_delivery_ratio),
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(metric, shown)| Some((metric, shown?)))
+        .collect()
+    }
+
+    /// The names of all fields, each once.
+    pub(super) fn fields(&self) -> Vec<String> {
+        let mut names: Vec<&str> = self.id.iter().flat_map(Field::names).collect();
+        let counted = self.counts.iter().filter_map(|(_, counted)| match counted {
+            Counted::Field(field) => Some(field),
+            Counted::Failures => None,
+        });
+        let channel = match &self.channel {
+            Some(ChannelField::Read(field, _)) => Some(field),
+            _ => None,
+        };
+        let fields = self.name.iter();
+        let fields = fields
+            .chain(channel)
+            .chain(self.status.iter().map(|status| &status.field))
+            .chain(counted)
+            .chain(self.failures.iter().map(|(_, field)| field))
+            .chain(&self.cost_credits)
+            .chain(&self.reported_delivery_ratio)
+            .chain(self.info.iter().map(|(_, field)| field));
+        names.extend(fields.flat_map(Field::names));
+        let times = self
+            .last_sent
+            .iter()
+            .chain(&self.scheduled)
+            .chain(&self.created);
+        names.extend(times.flat_map(TimeField::names));
+        let mut once: Vec<String> = Vec::new();
+        for name in names {
+            if !once.iter().any(|known| known == name) {
+                once.push(name.to_owned());
+            }
+        }
+        once
+    }
+}
+
+/// What holds for every item of an account.
+pub(super) struct Usual<'a> {
+    pub times: &'a Times,
+    pub variables: &'a Variables,
+    pub channels: &'a [Channel],
+    /// The campaign that the answer as a whole is about.
+    pub id: Option<&'a str>,
+}
+
+fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<ChannelField> {
+    let check = |word: &str| {
+        let channel = Channel::from_word(word);
+        if channels.contains(&channel) {
+            return Ok(channel);
+        }
+        let known: Vec<_> = channels.iter().map(Channel::as_str).collect();
+        Err(format!(
+            "{word:?} is not among the channels: {}",
+            known.join(", ")
+        ))
+    };
+    match mapping.node("channel").map(|node| &node.value) {
+        None => {
+            if channels.len() > 1 {
+                mapping.problem("channel", "is missing: there is more than one");
+            }
+            None
+        }
+        Some(Node::Text(_)) => mapping.parsed("channel", check).map(ChannelField::Fixed),
+        Some(_) => {
+            let (field, words) = read_words(mapping, "channel", check)?;
+            Some(ChannelField::Read(field, words))
+        }
+    }
+}
+
+/// Reads a mapping with a path and the meaning of words.
+fn read_words<T>(
+    mapping: &mut Mapping<'_, '_>,
+    key: &str,
+    meaning: impl Fn(&str) -> Result<T, String>,
+) -> Option<(Field, Vec<(String, T)>)> {
+    let read = mapping.mapping(key, &WORDS, |mapping| {
+        let path = mapping.path_of("path");
+        let node = mapping.node("path")?;
+        let field = Field::read(mapping.reader(), &path, node);
+        let mut words = Vec::new();
+        for (word, path, node) in mapping.entries("words") {
+            let meant = match &node.value {
+                Node::Text(meant) => meaning(meant),
+                _ => Err("expected a word".to_owned()),
+            };
+            match meant {
+                Ok(meant) => words.push((word.trim().to_lowercase(), meant)),
+                Err(message) => mapping.reader().problem(&path, node, message),
+            }
+        }
+        Some((field?, words))
+    });
+    read.flatten()
+}
+
+fn read_failures(mapping: &mut Mapping<'_, '_>) -> Vec<(Arc<str>, Field)> {
+    let mut failures = Vec::new();
+    for (reason, path, node) in mapping.entries("failures") {
+        let reader = mapping.reader();
+        if !is_name(&reason) {
+            reader.problem(
+                &path,
+                node,
+                "a reason has lower-case letters, digits and _ only",
+            );
+        }
+        if let Some(field) = Field::read(reader, &path, node) {
+            failures.push((reason.into(), field));
+        }
+    }
+    failures
+}
+
+fn read_counts(
+    mapping: &mut Mapping<'_, '_>,
+    failures: &[(Arc<str>, Field)],
+) -> Vec<(Count, Counted)> {
+    let mut counts: Vec<(Count, Counted)> = Vec::new();
+    for (name, path, node) in mapping.entries("counts") {
+        let reader = mapping.reader();
+        let Some(count) = Count::ALL.iter().find(|count| count.name() == name) else {
+            let known: Vec<_> = Count::ALL.iter().map(|count| count.name()).collect();
+            let known = known.join(", ");
+            reader.problem(
+                &path,
+                node,
+                format!("unknown count; expected one of: {known}"),
+            );
+            continue;
+        };
+        match &node.value {
+            Node::Text(text) if text == "sum_of_failures" => {
+                if failures.is_empty() {
+                    reader.problem(&path, node, "there are no failures to add");
+                }
+                counts.push((*count, Counted::Failures));
+            }
+            _ => {
+                let field = Field::read(reader, &path, node);
+                counts.extend(field.map(|field| (*count, Counted::Field(field))));
+            }
+        }
+    }
+    check_twice(mapping, &counts);
+    counts
+}
+
+/// A field that is two counts at once is most likely a mistake.
+fn check_twice(mapping: &mut Mapping<'_, '_>, counts: &[(Count, Counted)]) {
+    for (index, (count, counted)) in counts.iter().enumerate() {
+        let Counted::Field(field) = counted else {
+            continue;
+        };
+        let earlier = counts.iter().take(index).find(|(_, other)| match other {
+            Counted::Field(other) => other.shown() == field.shown(),
+            Counted::Failures => false,
+        });
+        if let Some((other, _)) = earlier {
+            let (count, other) = (count.name(), other.name());
+            let message = format!(
+                "{count} and {other} are read from the same field {}",
+                field.shown()
+            );
+            mapping.problem("counts", message);
+        }
+    }
+}
+
+fn read_info(mapping: &mut Mapping<'_, '_>) -> Vec<(Arc<str>, Field)> {
+    let mut info = Vec::new();
+    for (label, path, node) in mapping.entries("info") {
+        let reader = mapping.reader();
+        if !is_name(&label) {
+            reader.problem(
+                &path,
+                node,
+                "a label has lower-case letters, digits and _ only",
+            );
+        } else if RESERVED_LABELS.contains(&label.as_str()) {
+            reader.problem(&path, node, "every campaign has this label already");
+        }
+        if let Some(field) = Field::read(reader, &path, node) {
+            info.push((label.into(), field));
+        }
+    }
+    info
+}
+
+/// Whether a text is fit for labels and their values: it begins with a letter.
+pub(super) fn is_name(text: &str) -> bool {
+    let begins = text.starts_with(|char: char| char.is_ascii_lowercase());
+    begins
+        && text
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
+}

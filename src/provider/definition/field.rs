@@ -1,0 +1,589 @@
+//! Values of an item: where each is found, and how it is read.
+
+use std::str::FromStr;
+
+use chrono::{
+    DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
+};
+use chrono_tz::Tz;
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use super::path::Path;
+use super::reader::{Mapping, Part, Reader, may, one_or_more};
+use super::template::Variables;
+use crate::document::node::Node;
+use crate::provider::lenient::{Problems, Scalar};
+
+/// Where a value is found, and how it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    /// The first with a value counts.
+    sources: Vec<Source>,
+    /// Whether all values are added.
+    is_sum: bool,
+    /// Whether the value is a percentage.
+    is_percent: bool,
+    /// The channels whose campaigns have the value; all if none is named.
+    pub channels: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Source {
+    path: Path,
+    /// The number of characters that are kept.
+    first: Option<usize>,
+}
+
+/// The keys of a value that is not only a path.
+pub(crate) const FIELD: Part = Part {
+    title: "Value",
+    keys: &[
+        may(
+            "path",
+            "path, or list of paths",
+            "Where the value is; of several, the first with a value counts.",
+        ),
+        may(
+            "sum",
+            "path, or list of paths",
+            "Adds all values that the paths find. Those that are missing add nothing.",
+        ),
+        may(
+            "percent",
+            "path, or list of paths",
+            "Divides the value by 100. A percent sign is accepted.",
+        ),
+        may(
+            "first",
+            "whole number",
+            "Keeps this many characters of a text, and marks a cut with `…`.",
+        ),
+        may(
+            "channels",
+            "list of channels",
+            "Reads the value for campaigns on these channels only.",
+        ),
+    ],
+};
+
+/// Longest text that `first` can keep.
+const MAX_FIRST: u64 = 200;
+
+impl Field {
+    /// Reads a path, a list of alternatives, or a mapping.
+    pub(super) fn read(reader: &mut Reader, path: &str, node: &Spanned<Node>) -> Option<Self> {
+        let mut field = Self {
+            sources: Vec::new(),
+            is_sum: false,
+            is_percent: false,
+            channels: Vec::new(),
+        };
+        if let Node::Map(_) = &node.value {
+            reader.mapping(&FIELD, path, node, |mapping| field.read_mapping(mapping))?;
+        } else {
+            field.sources = sources(reader, &one_or_more(path, node));
+        }
+        Some(field).filter(|field| !field.sources.is_empty())
+    }
+
+    fn read_mapping(&mut self, mapping: &mut Mapping<'_, '_>) {
+        let ways = ["path", "sum", "percent"];
+        let given: Vec<_> = ways
+            .into_iter()
+            .filter(|way| mapping.node(way).is_some())
+            .collect();
+        let [way] = given.as_slice() else {
+            mapping.problem("", "needs one of: path, sum, percent");
+            return;
+        };
+        let nodes = mapping.one_or_more(way);
+        self.sources = sources(mapping.reader(), &nodes);
+        (self.is_sum, self.is_percent) = (*way == "sum", *way == "percent");
+        let first = mapping.number("first", 1, MAX_FIRST);
+        let first = first.and_then(|first| usize::try_from(first).ok());
+        for source in &mut self.sources {
+            source.first = first;
+        }
+        for (path, node) in mapping.one_or_more("channels") {
+            match &node.value {
+                Node::Text(word) => self.channels.push(word.to_lowercase()),
+                _ => mapping.reader().problem(&path, node, "expected a channel"),
+            }
+        }
+    }
+
+    /// The paths as the manual shows them.
+    pub(super) fn shown(&self) -> String {
+        let paths: Vec<_> = self
+            .sources
+            .iter()
+            .map(|source| format!("`{}`", source.path.field()))
+            .collect();
+        let joined = paths.join(if self.is_sum { " + " } else { ", or " });
+        match self.sources.first().and_then(|source| source.first) {
+            Some(first) => format!("first {first} characters of {joined}"),
+            None if self.is_percent => format!("{joined} / 100"),
+            None => joined,
+        }
+    }
+
+    /// The names under which its problems are counted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().map(|source| source.path.field())
+    }
+
+    /// The first value that is present, and where.
+    fn found<'a>(&self, item: &'a Value) -> Option<(&Source, &'a Value)> {
+        let is_present = |value: &&Value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.trim().is_empty(),
+            _ => true,
+        };
+        self.sources.iter().find_map(|source| {
+            let value = source.path.first(item).filter(is_present)?;
+            Some((source, value))
+        })
+    }
+
+    /// A count.
+    pub(super) fn count(&self, item: &Value, problems: &mut Problems) -> Option<u64> {
+        if self.is_sum {
+            let counts = self.values(item).into_iter();
+            let counts = counts.filter_map(|(field, value)| scalar(value).count(&field, problems));
+            return counts.reduce(u64::saturating_add);
+        }
+        let (source, value) = self.found(item)?;
+        scalar(value).count(source.path.field(), problems)
+    }
+
+    /// A number that is not negative; of a percentage, the ratio.
+    pub(super) fn number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
+        if self.is_sum {
+            let numbers = self.values(item).into_iter();
+            let numbers =
+                numbers.filter_map(|(field, value)| scalar(value).number(&field, problems));
+            return numbers.reduce(|sum, number| sum + number);
+        }
+        let (source, value) = self.found(item)?;
+        let field = source.path.field();
+        if !self.is_percent {
+            return scalar(value).number(field, problems);
+        }
+        let number = match scalar(value) {
+            Scalar::Text(text) => {
+                let text = text.trim().trim_end_matches('%').to_owned();
+                Scalar::Text(text).number(field, problems)
+            }
+            other => other.number(field, problems),
+        };
+        number.map(|percent| percent / 100.0)
+    }
+
+    /// A number that can be negative.
+    pub(super) fn signed_number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
+        let (source, value) = self.found(item)?;
+        scalar(value).signed_number(source.path.field(), problems)
+    }
+
+    /// Text that is not empty.
+    pub(super) fn text(&self, item: &Value, problems: &mut Problems) -> Option<String> {
+        let (source, value) = self.found(item)?;
+        let text = scalar(value).word(source.path.field(), problems)?;
+        Some(match source.first {
+            Some(first) => first_characters(&text, first),
+            None => text,
+        })
+    }
+
+    /// An id.
+    pub(super) fn id(&self, item: &Value, problems: &mut Problems) -> Option<String> {
+        let Some((source, value)) = self.found(item) else {
+            let field = self.names().next().unwrap_or("id").to_owned();
+            problems.add(field);
+            return None;
+        };
+        scalar(value).id(source.path.field(), problems)
+    }
+
+    fn values<'a>(&self, item: &'a Value) -> Vec<(String, &'a Value)> {
+        let sources = self.sources.iter();
+        sources
+            .flat_map(|source| {
+                let values = source.path.all(item).into_iter();
+                values.map(|value| (source.path.field().to_owned(), value))
+            })
+            .collect()
+    }
+}
+
+fn sources(reader: &mut Reader, nodes: &[(String, &Spanned<Node>)]) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for (path, node) in nodes {
+        let parsed = match &node.value {
+            Node::Text(text) => Path::parse(text),
+            _ => Err("expected a path such as $.name".to_owned()),
+        };
+        match parsed {
+            Ok(path) => sources.push(Source { path, first: None }),
+            Err(message) => reader.problem(path, node, message),
+        }
+    }
+    sources
+}
+
+/// A JSON value as values of providers are read.
+pub(super) fn scalar(value: &Value) -> Scalar {
+    match value {
+        Value::Null => Scalar::Absent,
+        Value::Bool(value) => Scalar::Bool(*value),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(whole), _) => Scalar::Whole(whole),
+            (None, Some(number)) => Scalar::Number(number),
+            (None, None) => Scalar::Other,
+        },
+        Value::String(text) => Scalar::Text(text.clone()),
+        Value::Array(_) | Value::Object(_) => Scalar::Other,
+    }
+}
+
+/// The first characters of a text, with an ellipsis if it is cut.
+fn first_characters(text: &str, first: usize) -> String {
+    let mut name: String = text.chars().take(first).collect();
+    if text.chars().nth(first).is_some() {
+        name.push('…');
+    }
+    name
+}
+
+/// A time of an item.
+#[derive(Clone, Debug)]
+pub(super) struct TimeField {
+    field: Field,
+    format: Option<TimeFormat>,
+    zone: Option<Zone>,
+}
+
+/// The keys of a time that is not only a path.
+pub(crate) const TIME: Part = Part {
+    title: "Time",
+    keys: &[
+        may(
+            "path",
+            "path, or list of paths",
+            "Where the time is; of several, the first with a value counts.",
+        ),
+        may(
+            "format",
+            "format",
+            "How it is written; `time_format` of the definition by default.",
+        ),
+        may(
+            "zone",
+            "zone",
+            "The time zone of a time without one; `time_zone` of the definition by default.",
+        ),
+    ],
+};
+
+/// How a time is written.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum TimeFormat {
+    /// As in RFC 3339, with or without a colon in the offset.
+    Rfc3339,
+    /// Seconds since 1970.
+    Unix,
+    /// Milliseconds since 1970.
+    UnixMilliseconds,
+    /// A pattern of `strftime`.
+    Pattern(String),
+}
+
+/// The zone of a time without an offset.
+#[derive(Clone, Debug)]
+pub(super) enum Zone {
+    /// A fixed one.
+    Fixed(Tz),
+    /// The value of a setting.
+    Setting(String),
+    /// Named by the item.
+    Path(Path),
+}
+
+impl TimeFormat {
+    /// Reads a format.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "rfc3339" => Self::Rfc3339,
+            "unix" => Self::Unix,
+            "unix_ms" => Self::UnixMilliseconds,
+            pattern if pattern.contains('%') => {
+                let items = chrono::format::StrftimeItems::new(pattern);
+                if items
+                    .into_iter()
+                    .any(|item| item == chrono::format::Item::Error)
+                {
+                    return Err(format!("{pattern:?} is not a strftime pattern"));
+                }
+                Self::Pattern(pattern.to_owned())
+            }
+            other => {
+                return Err(format!(
+                    "unknown format {other:?}; expected rfc3339, unix, unix_ms, or a strftime \
+                     pattern such as \"%Y-%m-%d %H:%M:%S\""
+                ));
+            }
+        })
+    }
+
+    fn time(&self, text: &str, zone: Option<Tz>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Rfc3339 => DateTime::parse_from_rfc3339(text)
+                .or_else(|_| DateTime::from_str(text))
+                .ok()
+                .map(|time| time.to_utc()),
+            Self::Unix => {
+                let seconds: f64 = text.parse().ok()?;
+                milliseconds(seconds * 1_000.0)
+            }
+            Self::UnixMilliseconds => milliseconds(text.parse().ok()?),
+            Self::Pattern(pattern) => {
+                if let Ok(time) = DateTime::parse_from_str(text, pattern) {
+                    return Some(time.to_utc());
+                }
+                let date = || NaiveDate::parse_from_str(text, pattern).ok();
+                let local = NaiveDateTime::parse_from_str(text, pattern).ok();
+                let local = local.or_else(|| Some(date()?.and_time(NaiveTime::MIN)))?;
+                to_utc(local, zone.unwrap_or(Tz::UTC))
+            }
+        }
+    }
+}
+
+fn milliseconds(number: f64) -> Option<DateTime<Utc>> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, and out of range is no time"
+    )]
+    DateTime::from_timestamp_millis(number as i64)
+}
+
+/// A local time: the earlier one if clocks go back and it occurs twice. One that clocks skip is read
+/// with the offset before.
+fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+    let zoned = match zone.from_local_datetime(&local) {
+        LocalResult::Single(time) => time,
+        LocalResult::Ambiguous(earlier, _) => earlier,
+        LocalResult::None => {
+            let before = local.checked_sub_signed(TimeDelta::hours(1))?;
+            let before = zone.from_local_datetime(&before).earliest()?;
+            before.checked_add_signed(TimeDelta::hours(1))?
+        }
+    };
+    Some(zoned.to_utc())
+}
+
+impl Zone {
+    /// Reads the name of a zone, a setting in braces, or a path to a name.
+    pub(super) fn parse(text: &str, settings: &[String]) -> Result<Self, String> {
+        if let Some(name) = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'))
+        {
+            if settings.iter().any(|known| known == name) {
+                return Ok(Self::Setting(name.to_owned()));
+            }
+            return Err(format!("no setting is called {name:?}"));
+        }
+        if text.starts_with('$') {
+            return Path::parse(text).map(Self::Path);
+        }
+        let zone = Tz::from_str(text).map(Self::Fixed);
+        zone.map_err(|_| format!("unknown time zone {text:?}; expected one such as Europe/Zurich"))
+    }
+
+    fn of(&self, item: &Value, variables: &Variables) -> Option<Tz> {
+        match self {
+            Self::Fixed(zone) => Some(*zone),
+            Self::Setting(name) => variables.zone(name),
+            Self::Path(path) => Tz::from_str(path.first(item)?.as_str()?).ok(),
+        }
+    }
+}
+
+impl TimeField {
+    /// Reads a path or a mapping.
+    pub(super) fn read(
+        reader: &mut Reader,
+        path: &str,
+        node: &Spanned<Node>,
+        settings: &[String],
+    ) -> Option<Self> {
+        let Node::Map(_) = &node.value else {
+            return Some(Self {
+                field: Field::read(reader, path, node)?,
+                format: None,
+                zone: None,
+            });
+        };
+        let read = reader.mapping(&TIME, path, node, |mapping| {
+            let nodes = mapping.one_or_more("path");
+            if nodes.is_empty() {
+                mapping.problem("path", "is missing");
+            }
+            Self {
+                field: Field {
+                    sources: sources(mapping.reader(), &nodes),
+                    is_sum: false,
+                    is_percent: false,
+                    channels: Vec::new(),
+                },
+                format: mapping.parsed("format", TimeFormat::parse),
+                zone: mapping.parsed("zone", |text| Zone::parse(text, settings)),
+            }
+        });
+        read.filter(|read| !read.field.sources.is_empty())
+    }
+
+    /// The paths as the manual shows them.
+    pub(super) fn shown(&self) -> String {
+        self.field.shown()
+    }
+
+    /// The names under which its problems are counted.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.field.names()
+    }
+
+    /// The time.
+    pub(super) fn time(
+        &self,
+        item: &Value,
+        usual: &Times,
+        variables: &Variables,
+        problems: &mut Problems,
+    ) -> Option<DateTime<Utc>> {
+        let (source, value) = self.field.found(item)?;
+        let format = self.format.as_ref().unwrap_or(&usual.format);
+        let zone = self.zone.as_ref().or(usual.zone.as_ref());
+        let zone = zone.and_then(|zone| zone.of(item, variables));
+        let text = match value {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let time = format.time(&text, zone);
+        if time.is_none() {
+            problems.add(source.path.field().to_owned());
+        }
+        time
+    }
+}
+
+/// How times are written unless they say otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Times {
+    pub format: TimeFormat,
+    pub zone: Option<Zone>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_their_format_and_zone() {
+        let zurich = Some(Tz::Europe__Zurich);
+        for (format, text, zone, seconds) in [
+            ("rfc3339", "2026-03-01T12:00:00Z", None, Some(1_772_366_400)),
+            (
+                "rfc3339",
+                "2026-03-01T12:00:00.5+0100",
+                None,
+                Some(1_772_362_800),
+            ),
+            ("rfc3339", "2026-03-01", None, None),
+            ("unix", "1772366400", None, Some(1_772_366_400)),
+            ("unix", "1772366400.9", None, Some(1_772_366_400)),
+            ("unix_ms", "1772366400000", None, Some(1_772_366_400)),
+            ("unix", "1e300", None, None),
+            (
+                "%Y-%m-%d %H:%M:%S",
+                "2026-03-01 13:00:00",
+                zurich,
+                Some(1_772_366_400),
+            ),
+            (
+                "%Y-%m-%d %H:%M:%S",
+                "2026-03-01 12:00:00",
+                None,
+                Some(1_772_366_400),
+            ),
+            ("%Y-%m-%d", "2026-03-01", None, Some(1_772_323_200)),
+            (
+                "%d/%m/%Y %H:%M %z",
+                "01/03/2026 12:00 +0000",
+                zurich,
+                Some(1_772_366_400),
+            ),
+            // twice, and never
+            (
+                "%Y-%m-%d %H:%M:%S",
+                "2024-10-27 02:30:00",
+                zurich,
+                Some(1_729_989_000),
+            ),
+            (
+                "%Y-%m-%d %H:%M:%S",
+                "2024-03-31 02:30:00",
+                zurich,
+                Some(1_711_848_600),
+            ),
+        ] {
+            let time = TimeFormat::parse(format).unwrap().time(text, zone);
+            let shown = time.map(|time| time.timestamp());
+            assert_eq!(shown, seconds, "{format} {text}");
+        }
+        for format in ["iso", "%Q"] {
+            assert!(TimeFormat::parse(format).is_err(), "{format}");
+        }
+    }
+
+    fn field(yaml: &str) -> Field {
+        let mut reader = Reader::default();
+        let node = Node::parse(yaml).unwrap();
+        let field = Field::read(&mut reader, "x", &node);
+        field.unwrap_or_else(|| panic!("{:?}", reader.problems))
+    }
+
+    #[test]
+    fn a_value_is_the_first_of_several_or_their_sum() {
+        let item = json!({
+            "a": null, "b": " ", "c": "7", "d": 2.0, "links": [{"n": 3}, {"n": "4"}, {"n": null}],
+            "rate": "98.5 %", "bad": "many",
+        });
+        for (yaml, expected, problems) in [
+            ("$.c", Some(7), 0),
+            ("[$.a, $.b, $.c, $.d]", Some(7), 0),
+            ("[$.bad, $.c]", None, 1),
+            ("{sum: [$.a, $.c, $.d]}", Some(9), 0),
+            ("{sum: '$.links[*].n'}", Some(7), 0),
+            ("{sum: [$.a, $.b]}", None, 0),
+            ("{sum: [$.bad, $.c]}", Some(7), 1),
+            ("$.none", None, 0),
+        ] {
+            let mut counted = Problems::default();
+            assert_eq!(field(yaml).count(&item, &mut counted), expected, "{yaml}");
+            let counted: u64 = counted.iter().map(|(_, count)| count).sum();
+            assert_eq!(counted, problems, "{yaml}");
+        }
+        let mut problems = Problems::default();
+        let rate = field("{percent: $.rate}").number(&item, &mut problems);
+        assert_eq!(rate, Some(0.985));
+        let text = field("{path: $.rate, first: 2}").text(&item, &mut problems);
+        assert_eq!(text.as_deref(), Some("98…"));
+        assert!(problems.is_empty());
+    }
+}

@@ -1,0 +1,207 @@
+//! A definition as a kind of provider.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use reqwest::header::HeaderMap;
+
+use super::campaign::Mapped;
+use super::source::Defined;
+use super::template::Variables;
+use super::{Authentication, Definition, Way, request};
+use crate::campaign::Channel;
+use crate::campaign::counts::Count;
+use crate::document::Section;
+use crate::document::keys::{Key, Takes, Values};
+use crate::provider::kind::{Connection, Kind, QuotaScope};
+use crate::upstream::auth::Auth;
+
+impl Definition {
+    /// The kind of provider that the definition describes.
+    pub fn kind(self) -> Kind {
+        let counts = self.counts();
+        let mut kind = Kind {
+            name: self.name.as_str().into(),
+            title: self.title.as_str().into(),
+            channels: self.channels.clone(),
+            missing_counts: self.missing_counts(),
+            counts,
+            statuses: Vec::new(),
+            failures: Vec::new(),
+            info_labels: Vec::new(),
+            rates: Vec::new(),
+            fields: self.fields(),
+            extras: Vec::new(),
+            limits: self.limits,
+            quota: QuotaScope::Account,
+            keys: self.keys(),
+            open: Box::new(|_, _, _| None),
+            notes: self.notes.clone().into(),
+            demo_account: self.name.replace('_', "-").into(),
+            #[cfg(feature = "demo")]
+            simulated: None,
+        };
+        for mapped in self.mapped() {
+            for status in mapped.statuses() {
+                add(&mut kind.statuses, status);
+            }
+            for reason in mapped.reasons() {
+                add(&mut kind.failures, Arc::clone(reason));
+            }
+            for (label, shown) in mapped.shown_info() {
+                add_named(&mut kind.info_labels, Arc::clone(label), shown);
+            }
+            for (metric, shown) in mapped.shown_extras() {
+                add_named(&mut kind.extras, metric, shown);
+            }
+        }
+        if self.account.is_some() {
+            let path = self.account.iter().map(|account| account.credits.shown());
+            kind.extras
+                .extend(path.map(|path| ("campaign_account_credits", path.into())));
+        }
+        let definition = Arc::new(self);
+        kind.open = Box::new(move |values, section, _| open(&definition, values, section));
+        kind
+    }
+
+    /// All mappings of campaigns.
+    fn mapped(&self) -> impl Iterator<Item = &Mapped> {
+        let lists = self.lists.iter().map(|list| &list.campaign);
+        lists.chain(self.details.iter().map(|details| &details.campaign))
+    }
+
+    fn counts(&self) -> Vec<(Count, Cow<'static, str>)> {
+        let mut counts = Vec::new();
+        for (count, shown, _) in self.mapped().flat_map(Mapped::shown_counts) {
+            add_named(&mut counts, count, shown);
+        }
+        counts
+    }
+
+    /// Counts that campaigns on a channel lack, because their values are read on others only.
+    fn missing_counts(&self) -> Vec<(Channel, Count)> {
+        let mut missing = Vec::new();
+        for (count, _, only) in self.mapped().flat_map(Mapped::shown_counts) {
+            let lacks = |channel: &&Channel| {
+                !only.is_empty() && !only.iter().any(|known| known == channel.as_str())
+            };
+            let channels = self.channels.iter().filter(lacks);
+            missing.extend(channels.map(|channel| (channel.clone(), count)));
+        }
+        missing
+    }
+
+    /// The fields whose values can be unreadable.
+    fn fields(&self) -> Vec<Cow<'static, str>> {
+        let mut fields: Vec<Cow<'static, str>> = Vec::new();
+        let items = self.lists.iter().map(|list| list.items.field().to_owned());
+        let mapped = self.mapped().flat_map(Mapped::fields);
+        let account = self
+            .account
+            .iter()
+            .flat_map(|account| account.credits.names());
+        let account = account
+            .map(str::to_owned)
+            .chain(self.account.iter().map(|_| "account".to_owned()));
+        for field in items.chain(mapped).chain(account) {
+            add(&mut fields, field.into());
+        }
+        fields
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        let address = match &self.base_url {
+            Some(default) => Key::optional(
+                "base_url",
+                Takes::Url,
+                "Base URL of the API, to which the documented paths are appended.",
+            )
+            .or(default.as_str()),
+            None => Key::required(
+                "base_url",
+                Takes::Url,
+                "Base URL of the API, to which the documented paths are appended.",
+            ),
+        };
+        let mut secret = Key::required("", Takes::Secret, "The secret that requests carry.");
+        secret.name = self.auth.secret.clone().into();
+        [address, secret]
+            .into_iter()
+            .chain(self.settings.iter().cloned())
+            .collect()
+    }
+}
+
+fn add<T: PartialEq>(all: &mut Vec<T>, one: T) {
+    if !all.contains(&one) {
+        all.push(one);
+    }
+}
+
+fn add_named<T: PartialEq>(all: &mut Vec<(T, Cow<'static, str>)>, name: T, shown: String) {
+    if !all.iter().any(|(known, _)| *known == name) {
+        all.push((name, shown.into()));
+    }
+}
+
+/// Makes a connection of an account's values.
+fn open(
+    definition: &Arc<Definition>,
+    values: &Values,
+    section: &mut Section<'_>,
+) -> Option<Connection> {
+    let mut settings = Variables::default();
+    for key in &definition.settings {
+        if let Some(text) = values.to_text(&key.name) {
+            settings.0.insert(key.name.to_string(), text);
+        }
+    }
+    let mut headers = HeaderMap::new();
+    for (name, template) in &definition.headers {
+        match request::header_value(template, &settings) {
+            Some(value) => drop(headers.insert(name.clone(), value)),
+            None => section.problem("", format!("cannot make the header {name} of the settings")),
+        }
+    }
+    let identity: Vec<&str> = settings.0.values().map(String::as_str).collect();
+    let identity = (!identity.is_empty()).then(|| identity.join(" "));
+    Some(Connection {
+        base_url: values.url("base_url")?.clone(),
+        headers,
+        auth: auth(&definition.auth, values, &settings)?,
+        channels: definition.channels.clone(),
+        identity,
+        variant: String::new(),
+        source: Arc::new(Defined {
+            definition: Arc::clone(definition),
+            settings,
+            channels: definition.channels.clone(),
+        }),
+    })
+}
+
+fn auth(auth: &Authentication, values: &Values, settings: &Variables) -> Option<Auth> {
+    let secret = values.secret(&auth.secret)?.clone();
+    Some(match &auth.way {
+        Way::Bearer => Auth::Bearer(secret),
+        Way::Basic(user) => Auth::Basic {
+            user: user.render(settings)?,
+            password: secret,
+        },
+        Way::Header(name, prefix) => Auth::Header {
+            name: name.clone(),
+            prefix: prefix.clone().into(),
+            value: secret,
+        },
+        Way::Query(name) => Auth::Query {
+            name: Arc::clone(name),
+            value: secret,
+        },
+        Way::Form(name) => Auth::Form {
+            name: Arc::clone(name),
+            value: secret,
+        },
+        Way::Path => Auth::Path(secret),
+    })
+}

@@ -1,0 +1,777 @@
+//! Providers that are defined by a YAML file instead of code.
+//!
+//! A definition says how a platform is asked and what its answers mean. It is checked as a whole before
+//! it is used, and becomes a [`Kind`](super::Kind) like any other, so that bounds, retries, quotas,
+//! storage, metrics, pages and alerts are the same. Data flows from the file to a [`Definition`], and
+//! with an account's settings to a source.
+
+mod campaign;
+mod field;
+mod kind;
+mod path;
+mod reader;
+mod request;
+mod source;
+mod template;
+mod verdict;
+
+use std::sync::Arc;
+
+use reqwest::header::HeaderName;
+
+use self::campaign::{CAMPAIGN, Mapped, WORDS, is_name};
+use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
+use self::path::Path;
+use self::reader::{Entry, Mapping, Reader, may, must};
+use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
+use self::template::{REQUEST_TIME, RequestTime, Template};
+use self::verdict::{ERRORS, SUCCESS, Verdict};
+use crate::campaign::Channel;
+use crate::document::keys::{Key, Takes, Value};
+use crate::document::node::{Node, Problem};
+use crate::upstream::quota::Limits;
+
+pub use self::reader::Part;
+
+/// Most requests for details that one answer may need.
+const MAX_IDS: u64 = 1_000;
+
+/// A checked definition.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// The value of the `provider` label and key.
+    pub name: String,
+    title: String,
+    documentation: Option<String>,
+    channels: Vec<Channel>,
+    notes: String,
+    base_url: Option<String>,
+    auth: Authentication,
+    settings: Vec<Key>,
+    headers: Vec<(HeaderName, Template)>,
+    limits: Limits,
+    verdict: Verdict,
+    times: Times,
+    request_times: Vec<(String, RequestTime)>,
+    lists: Vec<List>,
+    details: Vec<Details>,
+    account: Option<Account>,
+    /// Whether it stands in place of a built-in one.
+    pub replaces: bool,
+}
+
+/// How requests carry the secret.
+#[derive(Clone, Debug)]
+struct Authentication {
+    way: Way,
+    /// The key of the account that tells where the secret is.
+    secret: String,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Bearer,
+    Basic(Template),
+    Header(HeaderName, String),
+    Query(Arc<str>),
+    Form(Arc<str>),
+    Path,
+}
+
+/// A list of campaigns, or of details of campaigns.
+#[derive(Clone, Debug)]
+struct List {
+    request: Request,
+    paging: Option<Paging>,
+    items: Path,
+    condition: Option<Path>,
+    newest_first: Option<field::TimeField>,
+    sums_rows: bool,
+    completes: bool,
+    campaign: Mapped,
+}
+
+/// Requests for details of the campaigns of the lists.
+#[derive(Clone, Debug)]
+struct Details {
+    request: Request,
+    ids: usize,
+    items: Option<Path>,
+    sums_rows: bool,
+    optional: bool,
+    campaign: Mapped,
+}
+
+/// A request for facts about the account.
+#[derive(Clone, Debug)]
+struct Account {
+    request: Request,
+    credits: Field,
+}
+
+/// The keys of a definition.
+const DEFINITION: Part = Part {
+    title: "Definition",
+    keys: &[
+        must(
+            "name",
+            "name",
+            "The value of `provider`, in lower-case letters, digits and `_`.",
+        ),
+        must("title", "text", "The name for people."),
+        may(
+            "documentation",
+            "address",
+            "The provider's documentation of the API.",
+        ),
+        must(
+            "channels",
+            "list of channels",
+            "The channels that campaigns can have: `sms`, `whatsapp`, `email`, `viber`, `rcs`, `push`.",
+        ),
+        may(
+            "notes",
+            "text",
+            "Markdown for the provider's page: how to get credentials, what is counted and what is not, limits.",
+        ),
+        may(
+            "replaces_built_in",
+            "true or false",
+            "Whether the definition takes the place of a built-in one with the same name.",
+        ),
+        may(
+            "base_url",
+            "address",
+            "The address of the API. Without it, every account has to have one.",
+        ),
+        must("auth", "mapping", "How requests carry the secret."),
+        may(
+            "settings",
+            "mapping of names to mappings",
+            "Further keys of an account. Requests can have their values.",
+        ),
+        may("headers", "mapping of texts", "Headers of every request."),
+        may("limits", "mapping", "The published limits of requests."),
+        may(
+            "success",
+            "mapping",
+            "What tells a good answer, besides a status of 200 to 299.",
+        ),
+        may("errors", "mapping", "What errors look like."),
+        may(
+            "time_format",
+            "format",
+            "How times are written in answers: `rfc3339`, the default, `unix`, `unix_ms`, or a strftime pattern.",
+        ),
+        may(
+            "time_zone",
+            "zone",
+            "The time zone of times without one: a name such as `Europe/Zurich`, a setting in braces, or a path to a name. UTC by default.",
+        ),
+        may(
+            "times",
+            "mapping of names to mappings",
+            "Times that requests can have.",
+        ),
+        may(
+            "campaign",
+            "mapping",
+            "What an item says of a campaign, for all lists without a mapping of their own.",
+        ),
+        must(
+            "lists",
+            "mapping, or list of mappings",
+            "The requests for campaigns, in order.",
+        ),
+        may(
+            "details",
+            "mapping, or list of mappings",
+            "Requests for details of the campaigns found.",
+        ),
+        may(
+            "account",
+            "mapping",
+            "A request for facts about the account. If it fails, the poll still succeeds.",
+        ),
+    ],
+};
+
+const AUTH: Part = Part {
+    title: "Authentication",
+    keys: &[
+        must(
+            "in",
+            "`bearer`, `basic`, `header`, `query`, `form` or `path`",
+            "Where the secret goes. In a path, `{token}` is its place.",
+        ),
+        may("name", "text", "The header, parameter or field."),
+        may("prefix", "text", "What the header's value begins with."),
+        may(
+            "user",
+            "text",
+            "The user name of `basic`, with settings in braces.",
+        ),
+        may(
+            "secret",
+            "name",
+            "The account's key, without `_file` or `_env`; `token` by default.",
+        ),
+    ],
+};
+
+const SETTING: Part = Part {
+    title: "Setting",
+    keys: &[
+        may(
+            "type",
+            "`text`, `number` or `time_zone`",
+            "What it takes; `text` by default.",
+        ),
+        may(
+            "default",
+            "text or number",
+            "What holds without it. Without a default it is required, unless it is `optional`.",
+        ),
+        may(
+            "optional",
+            "true or false",
+            "Whether it can be left out without a default.",
+        ),
+        must("meaning", "text", "A sentence for the manual."),
+    ],
+};
+
+const LIMITS: Part = Part {
+    title: "Limits",
+    keys: &[
+        may("per_second", "number", "Requests per second."),
+        may("per_day", "whole number", "Requests per day."),
+    ],
+};
+
+const ITEMS: Entry = may(
+    "items",
+    "path",
+    "The items, for example `$.data[*]`, or `$[*]` if the answer is a list.",
+);
+const SUM_ROWS: Entry = may(
+    "sum_rows",
+    "true or false",
+    "Whether items with the same id are rows of one campaign, whose counts are added.",
+);
+const MAPPING: Entry = may("campaign", "mapping", "What an item says of a campaign.");
+
+const LIST: Part = Part {
+    title: "List",
+    keys: &[
+        GET,
+        POST,
+        QUERY,
+        FORM,
+        JSON,
+        ITEMS,
+        may(
+            "where",
+            "condition",
+            "Items that do not meet it are left out: a filter of JSONPath, for example `@.type == 'sms'`.",
+        ),
+        may(
+            "paging",
+            "mapping",
+            "How the list is divided into pages. Without it, there is one.",
+        ),
+        may(
+            "newest_first",
+            "time",
+            "The time by which the list is sorted, newest first. Pages are read until all items of one are older than the period of the poll.",
+        ),
+        SUM_ROWS,
+        may(
+            "completes",
+            "true or false",
+            "Whether the list does not have campaigns of its own, but more about those of the other lists.",
+        ),
+        MAPPING,
+    ],
+};
+
+const DETAILS: Part = Part {
+    title: "Details",
+    keys: &[
+        GET,
+        POST,
+        QUERY,
+        FORM,
+        JSON,
+        may(
+            "ids",
+            "whole number",
+            "The number of campaigns per request, whose ids `{ids}` stands for; 1 by default.",
+        ),
+        may(
+            "items",
+            "path",
+            "The items. Without it, the answer as a whole is about the one campaign.",
+        ),
+        SUM_ROWS,
+        may(
+            "optional",
+            "true or false",
+            "Whether the poll succeeds if the request fails.",
+        ),
+        MAPPING,
+    ],
+};
+
+const ACCOUNT: Part = Part {
+    title: "Account",
+    keys: &[
+        GET,
+        POST,
+        QUERY,
+        FORM,
+        JSON,
+        must("credits", "value", "The credits left."),
+    ],
+};
+
+/// All mappings of a definition, for the reference.
+pub const PARTS: [Part; 15] = [
+    DEFINITION,
+    AUTH,
+    SETTING,
+    LIMITS,
+    SUCCESS,
+    ERRORS,
+    REQUEST_TIME,
+    LIST,
+    PAGING,
+    DETAILS,
+    ACCOUNT,
+    CAMPAIGN,
+    FIELD,
+    TIME,
+    WORDS,
+];
+
+impl Definition {
+    /// Reads and checks a definition. Every problem is reported.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let root = Node::parse(text).map_err(|problem| vec![problem])?;
+        let mut reader = Reader::default();
+        let definition = reader.mapping(&DEFINITION, "", &root, read);
+        let mut problems = reader.problems;
+        match definition.flatten() {
+            Some(definition) if problems.is_empty() => Ok(definition),
+            _ => {
+                problems.sort_by_key(|problem| problem.place);
+                problems.dedup();
+                Err(problems)
+            }
+        }
+    }
+}
+
+fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
+    let name = mapping.parsed("name", |name| {
+        if is_name(name) {
+            return Ok(name.to_owned());
+        }
+        Err("has lower-case letters, digits and _ only".to_owned())
+    });
+    let title = mapping.text("title");
+    let documentation = mapping.text("documentation");
+    let notes = mapping.text("notes").unwrap_or_default();
+    let replaces = mapping.flag("replaces_built_in");
+    let base_url = read_base_url(mapping);
+    let channels = read_channels(mapping);
+    let settings = read_settings(mapping);
+    let names: Vec<String> = settings.iter().map(|key| key.name.to_string()).collect();
+    let auth = mapping.mapping("auth", &AUTH, |mapping| read_auth(mapping, &names));
+    let headers = request::headers(mapping, &names);
+    let limits = mapping.mapping("limits", &LIMITS, read_limits);
+    let mut verdict = Verdict::default();
+    mapping.mapping("success", &SUCCESS, |mapping| verdict.read_success(mapping));
+    mapping.mapping("errors", &ERRORS, |mapping| verdict.read_errors(mapping));
+    let format = mapping.parsed("time_format", TimeFormat::parse);
+    let zone = mapping.parsed("time_zone", |text| Zone::parse(text, &names));
+    let request_times = read_times(mapping, &names);
+    let times = request_times.iter().map(|(name, _)| name.clone());
+    let scope = Scope {
+        variables: names.iter().cloned().chain(times).collect(),
+        settings: names,
+        channels,
+        campaign: None,
+    };
+    let campaign = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
+        Mapped::read(mapping, &scope.settings, &scope.channels)
+    });
+    let scope = Scope {
+        campaign: campaign.flatten(),
+        ..scope
+    };
+    let lists = read_each(mapping, "lists", &LIST, |mapping| {
+        read_list(mapping, &scope)
+    });
+    let details = read_each(mapping, "details", &DETAILS, |mapping| {
+        read_details(mapping, &scope)
+    });
+    let account = mapping.mapping("account", &ACCOUNT, |mapping| read_account(mapping, &scope));
+    if mapping.node("lists").is_some() && lists.iter().all(|list| list.completes) {
+        mapping.problem("lists", "no list has campaigns of its own");
+    }
+    let auth = auth.flatten()?;
+    check_auth(mapping, &auth, &lists, &details);
+    Some(Definition {
+        name: name?,
+        title: title?,
+        documentation,
+        channels: scope.channels,
+        notes,
+        base_url,
+        auth,
+        settings,
+        headers,
+        limits: limits.unwrap_or_default(),
+        verdict,
+        times: Times {
+            format: format.unwrap_or(TimeFormat::Rfc3339),
+            zone,
+        },
+        request_times,
+        lists,
+        details,
+        account: account.flatten(),
+        replaces,
+    })
+}
+
+/// What the parts of a definition refer to.
+struct Scope {
+    settings: Vec<String>,
+    /// The settings and the times of requests.
+    variables: Vec<String>,
+    channels: Vec<Channel>,
+    campaign: Option<Mapped>,
+}
+
+fn read_each<T>(
+    mapping: &mut Mapping<'_, '_>,
+    key: &str,
+    part: &Part,
+    mut read: impl FnMut(&mut Mapping<'_, '_>) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for (path, node) in mapping.one_or_more(key) {
+        let one = mapping.reader().mapping(part, &path, node, &mut read);
+        all.extend(one.flatten());
+    }
+    all
+}
+
+fn read_base_url(mapping: &mut Mapping<'_, '_>) -> Option<String> {
+    mapping.parsed("base_url", |text| match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") && url.query().is_none() => {
+            Ok(text.to_owned())
+        }
+        _ => Err("must be an address that begins with https:// and has no query".to_owned()),
+    })
+}
+
+fn read_channels(mapping: &mut Mapping<'_, '_>) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for (path, node) in mapping.one_or_more("channels") {
+        match &node.value {
+            Node::Text(word) if is_name(word) => channels.push(Channel::from_word(word)),
+            _ => {
+                let reader = mapping.reader();
+                reader.problem(
+                    &path,
+                    node,
+                    "expected a word in lower-case letters, such as sms",
+                );
+            }
+        }
+    }
+    channels
+}
+
+fn read_settings(mapping: &mut Mapping<'_, '_>) -> Vec<Key> {
+    let mut keys = Vec::new();
+    for (name, path, node) in mapping.entries("settings") {
+        let reader = mapping.reader();
+        if !is_name(&name) {
+            reader.problem(
+                &path,
+                node,
+                "a setting has lower-case letters, digits and _ only",
+            );
+        }
+        if ["name", "provider", "base_url", "token", IDS].contains(&name.as_str()) {
+            reader.problem(&path, node, "this name has another meaning");
+        }
+        let read = reader.mapping(&SETTING, &path, node, |mapping| {
+            let takes = mapping.parsed("type", |text| match text {
+                "text" => Ok(Takes::Text),
+                "number" => Ok(Takes::Integer(0, u64::from(u32::MAX))),
+                "time_zone" => Ok(Takes::TimeZone),
+                other => Err(format!(
+                    "unknown type {other:?}; expected text, number or time_zone"
+                )),
+            });
+            let takes = takes.unwrap_or(Takes::Text);
+            let optional = mapping.flag("optional");
+            let default = match takes {
+                Takes::Integer(least, most) => {
+                    mapping.number("default", least, most).map(Value::from)
+                }
+                _ => mapping.text("default").map(Value::Text),
+            };
+            let meaning = mapping.text("meaning")?;
+            let mut key = Key::required("", takes, "");
+            key.name = name.clone().into();
+            key.meaning = meaning.into();
+            Some(match default {
+                Some(value) => key.or(value),
+                None if optional => key.or_else(""),
+                None => key,
+            })
+        });
+        keys.extend(read.flatten());
+    }
+    keys
+}
+
+fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authentication> {
+    let secret = mapping.parsed("secret", |name| {
+        if is_name(name) {
+            return Ok(name.to_owned());
+        }
+        Err(
+            "has lower-case letters, digits and _ only: the secret itself never stands here"
+                .to_owned(),
+        )
+    });
+    let name = mapping.text("name");
+    let prefix = mapping.text("prefix");
+    let user = mapping.parsed("user", |text| Template::parse(text, settings));
+    let place = mapping.text("in")?;
+    let mut named = || {
+        if name.is_none() {
+            mapping.problem("name", "is missing");
+        }
+        name.as_deref()
+    };
+    let way = match place.as_str() {
+        "bearer" => Some(Way::Bearer),
+        "path" => Some(Way::Path),
+        "query" => named().map(|name| Way::Query(name.into())),
+        "form" => named().map(|name| Way::Form(name.into())),
+        "header" => match named().map(|name| HeaderName::from_bytes(name.as_bytes())) {
+            Some(Ok(name)) => Some(Way::Header(name, prefix.unwrap_or_default())),
+            Some(Err(_)) => {
+                mapping.problem("name", "is not the name of a header");
+                None
+            }
+            None => None,
+        },
+        "basic" => {
+            if user.is_none() {
+                mapping.problem("user", "is missing");
+            }
+            user.map(Way::Basic)
+        }
+        other => {
+            let message = format!(
+                "unknown place {other:?}; expected bearer, basic, header, query, form or path"
+            );
+            mapping.problem("in", message);
+            None
+        }
+    };
+    Some(Authentication {
+        way: way?,
+        secret: secret.unwrap_or_else(|| "token".to_owned()),
+    })
+}
+
+fn check_auth(
+    mapping: &mut Mapping<'_, '_>,
+    auth: &Authentication,
+    lists: &[List],
+    details: &[Details],
+) {
+    let requests = lists.iter().map(|list| &list.request);
+    let mut requests = requests.chain(details.iter().map(|details| &details.request));
+    match auth.way {
+        Way::Form(_) if !requests.all(Request::has_form) => {
+            mapping.problem(
+                "auth",
+                "the secret goes into a form, but not all requests post one",
+            );
+        }
+        Way::Path if !requests.all(Request::has_token) => {
+            mapping.problem(
+                "auth",
+                "the secret goes into the path, but not all paths have {token}",
+            );
+        }
+        Way::Bearer | Way::Basic(_) | Way::Header(..) | Way::Query(_)
+            if requests.any(Request::has_token) =>
+        {
+            mapping.problem(
+                "auth",
+                "a path has {token}, but the secret does not go there",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn read_limits(mapping: &mut Mapping<'_, '_>) -> Limits {
+    let per_second = match mapping.node("per_second").map(|node| &node.value) {
+        Some(Node::Integer(number)) => Some(*number as f64),
+        Some(Node::Float(number)) => Some(*number),
+        Some(_) => Some(f64::NAN),
+        None => None,
+    };
+    if per_second.is_some_and(|rate| !(rate > 0.0 && rate <= 10_000.0)) {
+        mapping.problem("per_second", "expected a number above 0 and at most 10000");
+    }
+    Limits {
+        per_second,
+        per_day: mapping.number("per_day", 1, 1_000_000_000),
+    }
+}
+
+fn read_times(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Vec<(String, RequestTime)> {
+    let mut times = Vec::new();
+    for (name, path, node) in mapping.entries("times") {
+        let reader = mapping.reader();
+        if settings.contains(&name) || name == IDS {
+            reader.problem(&path, node, "this name has another meaning");
+        }
+        let time = reader.mapping(&REQUEST_TIME, &path, node, |mapping| {
+            RequestTime::read(mapping, settings)
+        });
+        times.extend(time.flatten().map(|time| (name, time)));
+    }
+    times
+}
+
+fn read_items(mapping: &mut Mapping<'_, '_>) -> Option<Path> {
+    mapping.parsed("items", |text| {
+        let path = Path::parse_plain(text)?;
+        if path.is_list() {
+            return Ok(path);
+        }
+        Err(format!(
+            "must end with [*]: {text}[*] has the items of the list"
+        ))
+    })
+}
+
+/// The mapping of a part, or that of the definition.
+fn read_campaign(mapping: &mut Mapping<'_, '_>, scope: &Scope, needs_id: bool) -> Option<Mapped> {
+    let is_own = mapping.node("campaign").is_some();
+    let own = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
+        Mapped::read(mapping, &scope.settings, &scope.channels)
+    });
+    let campaign = own
+        .flatten()
+        .or_else(|| scope.campaign.clone().filter(|_| !is_own));
+    if campaign.is_none() && !is_own {
+        mapping.problem("campaign", "is missing");
+    }
+    let campaign = campaign?;
+    if needs_id && campaign.id.is_none() {
+        mapping.problem("campaign", "needs an id");
+    }
+    Some(campaign)
+}
+
+fn read_list(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<List> {
+    let request = Request::read(mapping, &scope.variables);
+    let items = read_items(mapping);
+    if mapping.node("items").is_none() {
+        mapping.problem("items", "is missing");
+    }
+    let condition = mapping.parsed("where", Path::parse_condition);
+    let paging = request.as_ref().and_then(|request| {
+        let paging = mapping.mapping("paging", &PAGING, |mapping| Paging::read(mapping, request));
+        paging.flatten()
+    });
+    let path = mapping.path_of("newest_first");
+    let newest_first = mapping
+        .node("newest_first")
+        .and_then(|node| field::TimeField::read(mapping.reader(), &path, node, &scope.settings));
+    let sums_rows = mapping.flag("sum_rows");
+    let completes = mapping.flag("completes");
+    let campaign = read_campaign(mapping, scope, true);
+    Some(List {
+        request: request?,
+        paging,
+        items: items?,
+        condition,
+        newest_first,
+        sums_rows,
+        completes,
+        campaign: campaign?,
+    })
+}
+
+fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details> {
+    let mut variables = scope.variables.clone();
+    variables.push(IDS.to_owned());
+    let request = Request::read(mapping, &variables);
+    let ids = mapping.number("ids", 1, MAX_IDS).unwrap_or(1);
+    let items = read_items(mapping);
+    if items.is_none() && ids > 1 {
+        mapping.problem(
+            "items",
+            "is missing: an answer about several campaigns needs it",
+        );
+    }
+    let sums_rows = mapping.flag("sum_rows");
+    let optional = mapping.flag("optional");
+    if mapping.node("campaign").is_none() {
+        mapping.problem("campaign", "is missing");
+    }
+    let own = Scope {
+        settings: scope.settings.clone(),
+        variables,
+        channels: scope.channels.iter().take(1).cloned().collect(),
+        campaign: None,
+    };
+    let campaign = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
+        Mapped::read(mapping, &own.settings, &own.channels)
+    });
+    let campaign = campaign.flatten()?;
+    if ids > 1 && campaign.id.is_none() {
+        mapping.problem("campaign", "needs an id");
+    }
+    let request = request?;
+    if !request.has(IDS) {
+        mapping.problem("", "the request needs {ids}: which campaigns it is about");
+    }
+    Some(Details {
+        request,
+        ids: usize::try_from(ids).unwrap_or(1),
+        items,
+        sums_rows,
+        optional,
+        campaign,
+    })
+}
+
+fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account> {
+    let request = Request::read(mapping, &scope.variables);
+    let path = mapping.path_of("credits");
+    let credits = mapping
+        .node("credits")
+        .and_then(|node| Field::read(mapping.reader(), &path, node));
+    Some(Account {
+        request: request?,
+        credits: credits?,
+    })
+}

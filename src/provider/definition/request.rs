@@ -1,0 +1,688 @@
+//! Requests of a definition, and how their pages follow each other.
+
+use reqwest::header::{HeaderName, HeaderValue, LINK};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use super::field::scalar;
+use super::path::Path;
+use super::reader::{Entry, Mapping, Part, Reader, may, must};
+use super::template::{Template, Variables};
+use crate::document::node::Node;
+use crate::provider::lenient::Problems;
+use crate::provider::overlap;
+use crate::provider::source::{Ask, Place, path};
+use crate::upstream::answer::Answer;
+use crate::upstream::auth::PATH_PLACEHOLDER;
+use crate::upstream::request::Body;
+
+/// The variable that stands for the ids of campaigns in a request for details.
+pub(super) const IDS: &str = "ids";
+
+/// The variable that stands for a token in a path.
+pub(super) const TOKEN: &str = "token";
+
+/// Largest page that a definition can ask for: as many items as one page may have.
+const MAX_PAGE: u64 = 10_000;
+
+/// Keys of a request, which lists, details and the account have in common.
+pub(crate) const GET: Entry = may(
+    "get",
+    "text",
+    "The path of a GET request, below `base_url`, with variables in braces.",
+);
+pub(crate) const POST: Entry = may("post", "text", "The path of a POST request instead.");
+pub(crate) const QUERY: Entry = may(
+    "query",
+    "mapping of texts",
+    "Parameters of the address. One whose variable has no value is left out.",
+);
+pub(crate) const FORM: Entry = may(
+    "form",
+    "mapping of texts",
+    "Fields of a form that is posted.",
+);
+pub(crate) const JSON: Entry = may(
+    "json",
+    "any value",
+    "JSON that is posted. Its texts can have variables; `\"{ids}\"` becomes a list.",
+);
+
+/// A request without the place of its page.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The segments of the path.
+    segments: Vec<Template>,
+    query: Vec<(String, Template)>,
+    body: Option<BodyTemplate>,
+}
+
+#[derive(Clone, Debug)]
+enum BodyTemplate {
+    Form(Vec<(String, Template)>),
+    Json(JsonTemplate),
+}
+
+#[derive(Clone, Debug)]
+enum JsonTemplate {
+    Plain(Value),
+    Text(Template),
+    List(Vec<JsonTemplate>),
+    Map(Vec<(String, JsonTemplate)>),
+}
+
+impl Request {
+    /// Reads the keys of a request.
+    pub(super) fn read(mapping: &mut Mapping<'_, '_>, known: &[String]) -> Option<Self> {
+        let get = mapping.text("get");
+        let post = mapping.text("post");
+        let (key, text) = match (get, &post) {
+            (Some(get), None) => ("get", get),
+            (None, Some(post)) => ("post", post.clone()),
+            _ => {
+                mapping.problem("", "needs either get or post");
+                return None;
+            }
+        };
+        let Some(rest) = text.strip_prefix('/') else {
+            mapping.problem(key, "must begin with /: it is a path below base_url");
+            return None;
+        };
+        if rest.contains(['?', '#']) {
+            mapping.problem(key, "must not contain ? or #: use query");
+            return None;
+        }
+        let with_token: Vec<_> = known.iter().cloned().chain([TOKEN.to_owned()]).collect();
+        let mut segments = Vec::new();
+        for segment in rest.split('/') {
+            match Template::parse(segment, &with_token) {
+                Ok(template) => segments.push(template),
+                Err(message) => mapping.problem(key, message),
+            }
+        }
+        let query = texts(mapping, "query", known);
+        let form = mapping.node("form").is_some();
+        let json = mapping.node("json");
+        let body = match (form, json) {
+            (true, Some(_)) => {
+                mapping.problem("json", "a request has either form or json");
+                None
+            }
+            (true, None) => Some(BodyTemplate::Form(texts(mapping, "form", known))),
+            (false, Some(node)) => {
+                let path = mapping.path_of("json");
+                json_template(mapping.reader(), &path, node, known).map(BodyTemplate::Json)
+            }
+            (false, None) => None,
+        };
+        if post.is_none() && body.is_some() {
+            mapping.problem("get", "a GET request has no body: use post");
+        }
+        let body = body.or_else(|| post.map(|_| BodyTemplate::Form(Vec::new())));
+        Some(Self {
+            segments,
+            query,
+            body,
+        })
+    }
+
+    /// Whether the request has a body.
+    pub(super) const fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether the request has a form.
+    pub(super) const fn has_form(&self) -> bool {
+        matches!(self.body, Some(BodyTemplate::Form(_)))
+    }
+
+    /// Whether the path has a place for the token.
+    pub(super) fn has_token(&self) -> bool {
+        self.segments.iter().any(|segment| segment.has(TOKEN))
+    }
+
+    /// Whether the request has a variable.
+    pub(super) fn has(&self, name: &str) -> bool {
+        let texts = self.query.iter().map(|(_, text)| text);
+        let mut texts = self.segments.iter().chain(texts);
+        texts.any(|text| text.has(name))
+            || match &self.body {
+                None => false,
+                Some(BodyTemplate::Form(fields)) => fields.iter().any(|(_, text)| text.has(name)),
+                Some(BodyTemplate::Json(json)) => json.has(name),
+            }
+    }
+
+    /// The method and the path, for the manual.
+    pub(super) fn shown(&self) -> String {
+        let braces = |name: &str| (name.to_owned(), format!("{{{name}}}"));
+        let mut names = Variables::default();
+        for segment in &self.segments {
+            names.0.extend(segment.variables().map(braces));
+        }
+        let segments = self
+            .segments
+            .iter()
+            .filter_map(|segment| segment.render(&names));
+        let method = if self.body.is_some() { "POST" } else { "GET" };
+        format!("{method} /{}", segments.collect::<Vec<_>>().join("/"))
+    }
+
+    /// The request with its variables.
+    pub(super) fn ask(&self, variables: &Variables, ids: &[String]) -> Ask {
+        let mut variables = variables.clone();
+        variables.0.insert(IDS.to_owned(), ids.join(","));
+        variables
+            .0
+            .insert(TOKEN.to_owned(), PATH_PLACEHOLDER.to_owned());
+        let rendered = |texts: &[(String, Template)]| -> Vec<(String, String)> {
+            let texts = texts.iter();
+            texts
+                .filter_map(|(name, text)| Some((name.clone(), text.render(&variables)?)))
+                .collect()
+        };
+        let segments: Vec<_> = self
+            .segments
+            .iter()
+            .map(|segment| segment.render(&variables).unwrap_or_default())
+            .collect();
+        let mut ask = Ask::path(path(segments.iter().map(String::as_str)));
+        for (name, value) in rendered(&self.query) {
+            ask = ask.with(name, value);
+        }
+        ask.body = self.body.as_ref().map(|body| match body {
+            BodyTemplate::Form(fields) => Body::Form(rendered(fields)),
+            BodyTemplate::Json(json) => {
+                Body::Json(json.render(&variables, ids).unwrap_or(Value::Null))
+            }
+        });
+        ask
+    }
+}
+
+impl JsonTemplate {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Text(text) => text.has(name),
+            Self::List(items) => items.iter().any(|item| item.has(name)),
+            Self::Map(members) => members.iter().any(|(_, item)| item.has(name)),
+        }
+    }
+
+    /// The value; `None` for a text whose variable has no value.
+    fn render(&self, variables: &Variables, ids: &[String]) -> Option<Value> {
+        Some(match self {
+            Self::Plain(value) => value.clone(),
+            Self::Text(text) if text.is_only(IDS) => {
+                // ids that are numbers are written as such
+                let id = |id: &String| {
+                    let number = id.parse::<u64>().ok();
+                    let number = number.filter(|number| number.to_string() == *id);
+                    number.map_or_else(|| Value::from(id.as_str()), Value::from)
+                };
+                ids.iter().map(id).collect()
+            }
+            Self::Text(text) => text.render(variables)?.into(),
+            Self::List(items) => {
+                let items = items.iter();
+                items
+                    .filter_map(|item| item.render(variables, ids))
+                    .collect()
+            }
+            Self::Map(members) => {
+                let members = members.iter();
+                let members = members
+                    .filter_map(|(name, item)| Some((name.clone(), item.render(variables, ids)?)));
+                Value::Object(members.collect::<Map<_, _>>())
+            }
+        })
+    }
+}
+
+/// Reads a mapping of texts. Numbers and booleans are taken as they are written.
+pub(super) fn texts(
+    mapping: &mut Mapping<'_, '_>,
+    key: &str,
+    known: &[String],
+) -> Vec<(String, Template)> {
+    let mut texts = Vec::new();
+    for (name, path, node) in mapping.entries(key) {
+        let text = match &node.value {
+            Node::Text(text) => Ok(text.clone()),
+            Node::Integer(number) => Ok(number.to_string()),
+            Node::Float(number) => Ok(number.to_string()),
+            Node::Bool(value) => Ok(value.to_string()),
+            Node::Null => Ok(String::new()),
+            Node::List(_) | Node::Map(_) => Err("expected text".to_owned()),
+        };
+        match text.and_then(|text| Template::parse(&text, known)) {
+            Ok(template) => texts.push((name, template)),
+            Err(message) => mapping.reader().problem(&path, node, message),
+        }
+    }
+    texts
+}
+
+fn json_template(
+    reader: &mut Reader,
+    path: &str,
+    node: &Spanned<Node>,
+    known: &[String],
+) -> Option<JsonTemplate> {
+    Some(match &node.value {
+        Node::Null => JsonTemplate::Plain(Value::Null),
+        Node::Bool(value) => JsonTemplate::Plain((*value).into()),
+        Node::Integer(number) => {
+            let number = i64::try_from(*number).map(Value::from);
+            JsonTemplate::Plain(number.unwrap_or(Value::Null))
+        }
+        Node::Float(number) => JsonTemplate::Plain((*number).into()),
+        Node::Text(text) => match Template::parse(text, known) {
+            Ok(template) => JsonTemplate::Text(template),
+            Err(message) => {
+                reader.problem(path, node, message);
+                return None;
+            }
+        },
+        Node::List(items) => {
+            let items = items.iter();
+            let items = items.filter_map(|item| json_template(reader, path, item, known));
+            JsonTemplate::List(items.collect())
+        }
+        Node::Map(members) => {
+            let members = members.iter().filter_map(|(name, item)| {
+                let path = format!("{path}.{}", name.value);
+                Some((
+                    name.value.clone(),
+                    json_template(reader, &path, item, known)?,
+                ))
+            });
+            JsonTemplate::Map(members.collect())
+        }
+    })
+}
+
+/// How the pages of a list follow each other.
+#[derive(Clone, Debug)]
+pub(super) struct Paging {
+    by: By,
+    size: Option<usize>,
+    size_parameter: Option<String>,
+    stop: Stop,
+    /// The number of items on a page as the answer tells it.
+    answered_size: Option<Path>,
+}
+
+#[derive(Clone, Debug)]
+enum By {
+    /// The place of the first item, or the number of the page.
+    Place(overlap::Paging),
+    /// A word of the answer, in a parameter.
+    Cursor(Path, String, Place),
+    /// A link in the answer.
+    Link(Path),
+    /// A link in the `Link` header (RFC 8288).
+    LinkHeader,
+}
+
+#[derive(Clone, Debug)]
+enum Stop {
+    ShortPage,
+    EmptyPage,
+    Total(Path),
+    Pages(Path),
+    More(Path),
+}
+
+/// The keys of paging.
+pub(crate) const PAGING: Part = Part {
+    title: "Paging",
+    keys: &[
+        must(
+            "by",
+            "`offset`, `page`, `cursor`, `link` or `link_header`",
+            "What selects a page: the number of items before it, its own number, a word of the answer before, or a link of the answer before.",
+        ),
+        may(
+            "parameter",
+            "text",
+            "The parameter that has the offset, the number of the page, or the cursor.",
+        ),
+        may(
+            "in",
+            "`query` or `body`",
+            "Where the parameters go; `query` by default.",
+        ),
+        may(
+            "first",
+            "0 or 1",
+            "The number of the first page; 1 by default.",
+        ),
+        may(
+            "size",
+            "whole number",
+            "The largest number of items on a page, which the request asks for.",
+        ),
+        may("size_parameter", "text", "The parameter that has the size."),
+        may(
+            "answered_size",
+            "path",
+            "Where the answer tells the size that it used instead.",
+        ),
+        may(
+            "next",
+            "path",
+            "Where the cursor or the link is. Without a value, the page is the last.",
+        ),
+        may(
+            "stop",
+            "`short_page`, `empty_page`, or one of `{total: path}`, `{pages: path}`, `{more: path}`",
+            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items, the number of all pages, or a value that is not true.",
+        ),
+    ],
+};
+
+const STOP: Part = Part {
+    title: "Stop",
+    keys: &[
+        may("total", "path", "The number of all items."),
+        may("pages", "path", "The number of all pages."),
+        may("more", "path", "Whether another page follows."),
+    ],
+};
+
+/// What follows a page.
+pub(super) enum Next {
+    Nothing,
+    /// The page after, as its place says.
+    Place,
+    /// Another request, and what no two pages share.
+    Request(Box<Ask>, String),
+}
+
+impl Paging {
+    /// Reads how a list is paged.
+    pub(super) fn read(mapping: &mut Mapping<'_, '_>, request: &Request) -> Option<Self> {
+        let parameter = mapping.text("parameter");
+        let place = mapping.parsed("in", |text| match text {
+            "query" => Ok(Place::Query),
+            "body" if request.has_body() => Ok(Place::Body),
+            "body" => Err("the request has no body".to_owned()),
+            other => Err(format!("unknown place {other:?}; expected query or body")),
+        });
+        let place = place.unwrap_or(Place::Query);
+        let first = mapping
+            .number("first", 0, 1)
+            .and_then(|first| usize::try_from(first).ok());
+        let size = mapping.number("size", 1, MAX_PAGE);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let size_parameter = mapping.text("size_parameter");
+        let answered_size = mapping.parsed("answered_size", Path::parse_plain);
+        let next = mapping.parsed("next", Path::parse_plain);
+        let has_stop = mapping.node("stop").is_some();
+        let stop = read_stop(mapping);
+        let mut need = |key: &str, is_there: bool, why: &str| {
+            if !is_there {
+                mapping.problem(key, why);
+            }
+        };
+        if size_parameter.is_some() {
+            need(
+                "size",
+                size.is_some(),
+                "is missing: the size_parameter needs it",
+            );
+        }
+        let by = mapping.text("by")?;
+        let by_place = |first_page| {
+            let (parameter, size) = (parameter.clone()?, size?);
+            let parameter = parameter.into();
+            Some(By::Place(overlap::Paging {
+                parameter,
+                place,
+                size,
+                first_page,
+            }))
+        };
+        let by = match by.as_str() {
+            "offset" | "page" => {
+                let problems = [
+                    ("parameter", parameter.is_some(), "is missing"),
+                    (
+                        "size",
+                        size.is_some(),
+                        "is missing: nothing else tells where a page ends",
+                    ),
+                    ("stop", has_stop, "is missing: nothing else ends the pages"),
+                    ("next", next.is_none(), "is for cursors and links"),
+                ];
+                for (key, is_good, why) in problems {
+                    if !is_good {
+                        mapping.problem(key, why);
+                    }
+                }
+                by_place((by == "page").then(|| first.unwrap_or(1)))
+            }
+            "cursor" => {
+                if parameter.is_none() {
+                    mapping.problem("parameter", "is missing");
+                }
+                if next.is_none() {
+                    mapping.problem("next", "is missing: where the cursor is");
+                }
+                next.zip(parameter)
+                    .map(|(next, name)| By::Cursor(next, name, place))
+            }
+            "link" => {
+                if next.is_none() {
+                    mapping.problem("next", "is missing: where the link is");
+                }
+                next.map(By::Link)
+            }
+            "link_header" => Some(By::LinkHeader),
+            other => {
+                let message = format!(
+                    "unknown paging {other:?}; expected offset, page, cursor, link or link_header"
+                );
+                mapping.problem("by", message);
+                None
+            }
+        };
+        Some(Self {
+            by: by?,
+            size,
+            size_parameter,
+            stop,
+            answered_size,
+        })
+    }
+
+    /// The request for the first page.
+    pub(super) fn first(&self, mut ask: Ask) -> Ask {
+        if let (Some(name), Some(size)) = (&self.size_parameter, self.size) {
+            let place = match &self.by {
+                By::Place(paging) => paging.place,
+                By::Cursor(_, _, place) => *place,
+                By::Link(_) | By::LinkHeader => Place::Query,
+            };
+            ask = ask.setting(place, name, &size.to_string());
+        }
+        match &self.by {
+            By::Place(paging) => ask.paged_by(paging.clone()),
+            _ => ask,
+        }
+    }
+
+    /// The paths whose values show that an answer is the documented one.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let stop = match &self.stop {
+            Stop::ShortPage | Stop::EmptyPage => None,
+            Stop::Total(path) | Stop::Pages(path) | Stop::More(path) => Some(path),
+        };
+        let next = match &self.by {
+            By::Cursor(path, ..) | By::Link(path) => Some(path),
+            By::Place(_) | By::LinkHeader => None,
+        };
+        stop.into_iter().chain(next).chain(&self.answered_size)
+    }
+
+    /// What follows a page with `items`.
+    pub(super) fn next(
+        &self,
+        ask: &Ask,
+        answer: &Answer,
+        root: &RawValue,
+        items: usize,
+        problems: &mut Problems,
+    ) -> Next {
+        let followed = |mut next: Ask, mark: String| {
+            next.part = ask.part;
+            next.offset = ask.offset + items;
+            Next::Request(Box::new(next), mark)
+        };
+        let text = |path: &Path, problems: &mut Problems| {
+            let value = path.raw_value(root)?;
+            scalar(&value).word(path.field(), problems)
+        };
+        match &self.by {
+            By::Place(paging) => {
+                if self.has_more(ask, paging, root, items, problems) {
+                    Next::Place
+                } else {
+                    Next::Nothing
+                }
+            }
+            By::Cursor(path, name, place) => match text(path, problems) {
+                Some(cursor) => followed(ask.clone().setting(*place, name, &cursor), cursor),
+                None => Next::Nothing,
+            },
+            By::Link(path) => match text(path, problems) {
+                Some(href) => followed(linked(ask, &href), href),
+                None => Next::Nothing,
+            },
+            By::LinkHeader => {
+                let links = answer.headers.get_all(LINK).iter();
+                let links = links.filter_map(|link| link.to_str().ok());
+                match links.filter_map(next_link).next() {
+                    Some(href) => followed(linked(ask, href), href.to_owned()),
+                    None => Next::Nothing,
+                }
+            }
+        }
+    }
+
+    fn has_more(
+        &self,
+        ask: &Ask,
+        paging: &overlap::Paging,
+        root: &RawValue,
+        items: usize,
+        problems: &mut Problems,
+    ) -> bool {
+        let mut number = |path: &Path| {
+            let value = path.raw_value(root)?;
+            scalar(&value).count(path.field(), problems)
+        };
+        // a page has as many items as it says, not as many as were asked for
+        let size = self.answered_size.as_ref().and_then(&mut number);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        let size = size.filter(|size| *size > 0).unwrap_or(paging.size);
+        let is_short = items < size;
+        let nothing_new = ask.offset > 0 && items <= paging.overlap();
+        let page = ask.offset / paging.size.max(1);
+        let received = match paging.first_page {
+            Some(_) => page.saturating_mul(size).saturating_add(items),
+            None => ask.offset.saturating_add(items),
+        };
+        if items == 0 || nothing_new {
+            return false;
+        }
+        match &self.stop {
+            Stop::EmptyPage => true,
+            Stop::ShortPage => !is_short,
+            Stop::Total(path) => number(path).map_or(!is_short, |total| (received as u64) < total),
+            Stop::Pages(path) => {
+                number(path).map_or(!is_short, |pages| ((page + 1) as u64) < pages)
+            }
+            Stop::More(path) => path
+                .raw_value(root)
+                .map_or(!is_short, |value| scalar(&value).is_true()),
+        }
+    }
+}
+
+fn read_stop(mapping: &mut Mapping<'_, '_>) -> Stop {
+    let default = Stop::ShortPage;
+    match mapping.node("stop").map(|node| &node.value) {
+        Some(Node::Map(_)) => {
+            let stop = mapping.mapping("stop", &STOP, |mapping| {
+                let total = mapping.parsed("total", Path::parse_plain).map(Stop::Total);
+                let pages = mapping.parsed("pages", Path::parse_plain).map(Stop::Pages);
+                let more = mapping.parsed("more", Path::parse_plain).map(Stop::More);
+                let mut stops = [total, pages, more].into_iter().flatten();
+                let stop = stops.next();
+                if stops.next().is_some() {
+                    mapping.problem("", "has more than one of: total, pages, more");
+                }
+                stop
+            });
+            stop.flatten().unwrap_or(default)
+        }
+        Some(_) => {
+            let stop = mapping.parsed("stop", |text| match text {
+                "short_page" => Ok(Stop::ShortPage),
+                "empty_page" => Ok(Stop::EmptyPage),
+                other => Err(format!(
+                    "unknown condition {other:?}; expected short_page, empty_page, or a mapping with \
+                     total, pages or more"
+                )),
+            });
+            stop.unwrap_or(default)
+        }
+        None => default,
+    }
+}
+
+/// The request for a link of an answer. It has to stay below the first segment of the path.
+fn linked(ask: &Ask, href: &str) -> Ask {
+    let mut next = Ask::link(href, "/");
+    next.body.clone_from(&ask.body);
+    next
+}
+
+/// The target of a `Link` header with the relation `next`.
+fn next_link(header: &str) -> Option<&str> {
+    header.split(',').find_map(|link| {
+        let (target, parameters) = link.split_once(';')?;
+        let is_next = parameters.split(';').any(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let mut relations = value.trim().trim_matches('"').split_whitespace();
+            name.trim().eq_ignore_ascii_case("rel")
+                && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+        });
+        let target = target.trim().strip_prefix('<')?.strip_suffix('>')?;
+        is_next.then_some(target)
+    })
+}
+
+/// Reads fixed headers.
+pub(super) fn headers(
+    mapping: &mut Mapping<'_, '_>,
+    settings: &[String],
+) -> Vec<(HeaderName, Template)> {
+    let mut headers = Vec::new();
+    for (name, text) in texts(mapping, "headers", settings) {
+        match HeaderName::from_bytes(name.as_bytes()) {
+            Ok(name) => headers.push((name, text)),
+            Err(_) => mapping.problem("headers", format!("{name:?} is not the name of a header")),
+        }
+    }
+    headers
+}
+
+/// A header's value of a template.
+pub(super) fn header_value(template: &Template, settings: &Variables) -> Option<HeaderValue> {
+    HeaderValue::from_str(&template.render(settings)?).ok()
+}

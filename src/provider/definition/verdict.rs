@@ -1,0 +1,210 @@
+//! Which answers are good, and what the others mean.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::field::scalar;
+use super::path::Path;
+use super::reader::{Mapping, Part, may, must};
+use crate::document::node::Node;
+use crate::provider::lenient::Problems;
+use crate::upstream::answer::Answer;
+use crate::upstream::{PollError, Reason};
+
+/// Which answers are good, and what the others mean.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Verdict {
+    /// Where a good answer has one of these values.
+    success: Option<(Path, Vec<String>)>,
+    /// Where the provider's own code is.
+    code: Option<Path>,
+    /// Where it explains errors.
+    message: Vec<Path>,
+    /// Reasons by code.
+    codes: Vec<(String, Reason)>,
+    /// Reasons by HTTP status.
+    statuses: Vec<(String, Reason)>,
+}
+
+/// The keys of a test of success.
+pub(crate) const SUCCESS: Part = Part {
+    title: "Success",
+    keys: &[
+        must(
+            "path",
+            "path",
+            "A value that tells success, besides a good HTTP status.",
+        ),
+        must(
+            "is",
+            "value, or list of values",
+            "The values that mean success.",
+        ),
+    ],
+};
+
+/// The keys of errors.
+pub(crate) const ERRORS: Part = Part {
+    title: "Errors",
+    keys: &[
+        may("code", "path", "Where the provider's own code is."),
+        may(
+            "message",
+            "path, or list of paths",
+            "Where it explains errors.",
+        ),
+        may(
+            "codes",
+            "mapping of codes to reasons",
+            "What a code means, as a value of the `reason` label. A status of 429 or 500 to 599 comes first.",
+        ),
+        may(
+            "statuses",
+            "mapping of HTTP statuses to reasons",
+            "What a status means, if not the usual.",
+        ),
+    ],
+};
+
+impl Verdict {
+    /// Reads the test of success.
+    pub(super) fn read_success(&mut self, mapping: &mut Mapping<'_, '_>) {
+        let path = mapping.parsed("path", Path::parse_plain);
+        let mut values = Vec::new();
+        for (path, node) in mapping.one_or_more("is") {
+            match word(&node.value) {
+                Some(word) => values.push(word),
+                None => {
+                    mapping
+                        .reader()
+                        .problem(&path, node, "expected text, a number, true or false")
+                }
+            }
+        }
+        self.success = path.map(|path| (path, values));
+    }
+
+    /// Reads what errors look like.
+    pub(super) fn read_errors(&mut self, mapping: &mut Mapping<'_, '_>) {
+        self.code = mapping.parsed("code", Path::parse_plain);
+        for (path, node) in mapping.one_or_more("message") {
+            let parsed = match &node.value {
+                Node::Text(text) => Path::parse_plain(text),
+                _ => Err("expected a path".to_owned()),
+            };
+            match parsed {
+                Ok(parsed) => self.message.push(parsed),
+                Err(message) => mapping.reader().problem(&path, node, message),
+            }
+        }
+        self.codes = reasons(mapping, "codes");
+        self.statuses = reasons(mapping, "statuses");
+        if self.code.is_none() && !self.codes.is_empty() {
+            mapping.problem("code", "is missing: codes needs it");
+        }
+    }
+
+    /// Whether a good answer is known by more than its status.
+    pub(super) const fn has_success(&self) -> bool {
+        self.success.is_some()
+    }
+
+    /// The body of a good answer; else the error that the answer reports.
+    pub(super) fn of<'a>(&self, answer: &'a Answer) -> Result<&'a RawValue, PollError> {
+        let root = serde_json::from_slice::<&RawValue>(&answer.body).ok();
+        let is_good_status = (200..300).contains(&answer.status);
+        let Some(root) = root else {
+            return Err(if is_good_status {
+                answer.not_json()
+            } else {
+                answer.failure(self.reason(answer, None), None, "")
+            });
+        };
+        let missing = match &self.success {
+            None => None,
+            Some((path, values)) => match path.raw_value(root).as_ref().and_then(text) {
+                Some(value) if values.contains(&value) => None,
+                Some(value) => Some(format!("{} is {value}", path.field())),
+                None => Some(format!("{} is missing", path.field())),
+            },
+        };
+        if is_good_status && missing.is_none() {
+            return Ok(root);
+        }
+        let code = self.code.as_ref().and_then(|path| path.raw_value(root));
+        let code = code.as_ref().and_then(text);
+        let detail = self.detail(root);
+        let reason = self.reason(answer, code.as_deref());
+        let detail = match missing {
+            Some(missing) if detail.is_empty() && is_good_status => missing,
+            _ => detail,
+        };
+        Err(answer.failure(reason, code.as_deref(), &detail))
+    }
+
+    fn reason(&self, answer: &Answer, code: Option<&str>) -> Reason {
+        let status = answer.status.to_string();
+        let of = |reasons: &[(String, Reason)], key: &str| {
+            let mut reasons = reasons.iter();
+            reasons
+                .find(|(known, _)| known == key)
+                .map(|(_, reason)| *reason)
+        };
+        let usual = Reason::of_status(answer.status);
+        if let Some(reason) = of(&self.statuses, &status) {
+            return reason;
+        }
+        // these tell the kind of failure even if the body says otherwise
+        if matches!(answer.status, 429 | 500..=599) {
+            return usual;
+        }
+        code.and_then(|code| of(&self.codes, code)).unwrap_or(usual)
+    }
+
+    fn detail(&self, root: &RawValue) -> String {
+        let texts = self.message.iter().filter_map(|path| {
+            let value = path.raw_value(root)?;
+            text(&value).or_else(|| Some(value.to_string()))
+        });
+        texts
+            .filter(|text| !text.is_empty() && text != "null")
+            .collect::<Vec<_>>()
+            .join(": ")
+    }
+}
+
+/// A value as text.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(number) if number.is_f64() => Some(number.to_string()),
+        other => scalar(other).text("", &mut Problems::default()),
+    }
+}
+
+fn word(node: &Node) -> Option<String> {
+    match node {
+        Node::Text(text) => Some(text.clone()),
+        Node::Integer(number) => Some(number.to_string()),
+        Node::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn reasons(mapping: &mut Mapping<'_, '_>, key: &str) -> Vec<(String, Reason)> {
+    let mut reasons = Vec::new();
+    for (name, path, node) in mapping.entries(key) {
+        let reason = match &node.value {
+            Node::Text(label) => Reason::from_label(label),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            reasons.push((name, reason));
+        } else {
+            let known = Reason::ALL.map(Reason::as_str).join(", ");
+            let message = format!("expected one of: {known}");
+            mapping.reader().problem(&path, node, message);
+        }
+    }
+    reasons
+}
