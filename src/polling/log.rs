@@ -60,13 +60,13 @@ impl PollLog {
         self.succeeded_before = false;
     }
 
-    fn succeeded(&mut self, data: &Data, read: Scope, took: &str) {
+    fn succeeded(&mut self, data: &Data, scope: Scope, took: &str) {
         let campaigns = data.campaigns.len();
         let failed_polls = self.failure.take().map_or(0, |failure| failure.polls);
         if failed_polls > 0 {
             info!(campaigns, failed_polls, took, "polls succeed again");
         } else if self.succeeded_before {
-            debug!(campaigns, ?read, took, "polled");
+            debug!(campaigns, read = scope.as_str(), took, "polled");
         } else {
             info!(campaigns, took, "polled");
         }
