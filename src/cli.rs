@@ -214,9 +214,10 @@ pub enum Command {
         /// Shell that loads the script.
         shell: Shell,
     },
-    /// Print a commented configuration, and to standard error what to do next.
+    /// Print a commented configuration for an account at each of the providers. Standard error says
+    /// what to do next.
     Init {
-        /// Provider that the configuration has an account at.
+        /// Providers of the accounts.
         #[arg(value_name = "PROVIDER", required = true, value_parser = providers())]
         providers: Vec<String>,
     },

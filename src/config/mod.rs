@@ -719,19 +719,15 @@ template, channel_name
 
     #[test]
     fn invalid_yaml_is_explained_where_it_is() {
-        let spaces = "wrong indentation: the keys of a mapping, like the dashes of a list, begin in the same column";
-        let colon = &format!("{spaces}, and each is followed by a colon");
+        let spaces = "wrong indentation, or no colon before it: the keys of a mapping begin in the \
+                      same column, like the dashes of a list";
         let tab = "a tab: indent with spaces";
         let quotes = |what: &str| format!("put a value that {what} in quotes");
         for (yaml, place, message) in [
-            (
-                "accounts:\n- name: a\n   provider: b\n",
-                "3:12",
-                colon.as_str(),
-            ),
+            ("accounts:\n- name: a\n   provider: b\n", "3:12", spaces),
             ("accounts:\n  - name: a\n provider: b\n", "3:2", spaces),
             ("global:\n  recent: 3d\n lookback: 9d\n", "3:2", spaces),
-            ("accounts\n- name: a\n", "2:7", colon),
+            ("accounts\n- name: a\n", "2:7", spaces),
             ("accounts:\n- name: a\n\tprovider: b\n", "3:1", tab),
             ("accounts:\n- name: a\n\n  \tprovider: b\n", "4:3", tab),
             ("accounts:\n\t- name: a\n", "2:1", tab),
@@ -756,8 +752,16 @@ template, channel_name
             (
                 r#"accounts: "\q""#,
                 "1:11",
-                "an unknown escape sequence: use single quotes, in which a backslash is only a backslash",
+                "unknown escape sequence: use single quotes, in which a backslash stands for itself",
             ),
+            ("a: 'b' c\n", "1:8", "text after the closing quote"),
+            (
+                "a: {b: c d: e}\n",
+                "1:11",
+                "a comma is missing, or a bracket before this place is not closed",
+            ),
+            ("a: - b\n", "1:4", "begin a list in the line below its key"),
+            ("a: |\n\tb\n", "2:1", tab),
             (
                 "a: 1\n---\nb: 2\n",
                 "3:1",

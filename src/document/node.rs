@@ -1,12 +1,11 @@
 //! The tree of a YAML document, and problems with their places in it.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::granit_parser::ErrorKind;
-use serde_saphyr::localizer::ExternalMessageSource;
-use serde_saphyr::{DuplicateKeyPolicy, Error, MessageFormatter, Spanned, UserMessageFormatter};
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
+
+use super::syntax;
 
 /// Any value of a YAML document.
 #[derive(Debug)]
@@ -27,10 +26,6 @@ pub enum Node {
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
-/// What is usually wrong where the parser finds no key.
-const INDENTATION: &str =
-    "wrong indentation: the keys of a mapping, like the dashes of a list, begin in the same column";
-
 impl Node {
     /// Reads a document.
     pub fn parse(text: &str) -> Result<Spanned<Self>, Problem> {
@@ -40,7 +35,8 @@ impl Node {
             // the section reports repeated keys, along with all other problems
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
         };
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| invalid(text, &error))
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| syntax::problem(text, &error))
     }
 
     pub(super) const fn kind(&self) -> &'static str {
@@ -53,83 +49,6 @@ impl Node {
             Self::Map(_) => "a mapping",
         }
     }
-}
-
-/// What is wrong with a text that is not YAML, in the words of its author instead of the parser's.
-fn invalid(text: &str, error: &Error) -> Problem {
-    let mut place = error.location().map(Place::from);
-    let kind = match error {
-        Error::ExternalMessage { source, .. } => match &**source {
-            ExternalMessageSource::Parser(error) => Some(error.kind()),
-            _ => None,
-        },
-        _ => None,
-    };
-    let message: Cow<str> = match kind {
-        Some(
-            ErrorKind::TabNotAllowed
-            | ErrorKind::TabInBlockIndentation
-            | ErrorKind::TabInIndentation
-            | ErrorKind::TabInPlainScalar,
-        ) => {
-            place = place.map(|place| tab_after(text, place).unwrap_or(place));
-            "a tab: indent with spaces".into()
-        }
-        Some(
-            ErrorKind::ExpectedBlockMappingKey
-            | ErrorKind::ExpectedBlockSequenceEntry
-            | ErrorKind::BlockSequenceEntryNotAllowed
-            | ErrorKind::InvalidIndentation,
-        ) => INDENTATION.into(),
-        Some(ErrorKind::MappingValueNotAllowed) if place.is_some_and(|place| place.is_value(text)) => {
-            "put a value that contains a colon and a space in quotes".into()
-        }
-        Some(ErrorKind::MappingValueNotAllowed) => {
-            format!("{INDENTATION}, and each is followed by a colon").into()
-        }
-        Some(ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey) => {
-            "a key needs a colon and a space after it".into()
-        }
-        Some(
-            ErrorKind::UnclosedQuotedScalar
-            | ErrorKind::InvalidQuotedScalarIndent
-            | ErrorKind::DocumentIndicatorInQuotedScalar,
-        ) => "a quote before this place is not closed".into(),
-        Some(ErrorKind::UnknownQuotedScalarEscape) => {
-            "an unknown escape sequence: use single quotes, in which a backslash is only a backslash"
-                .into()
-        }
-        Some(ErrorKind::UnexpectedCharacter { character }) if !character.is_control() => {
-            format!("put a value that begins with {character} in quotes").into()
-        }
-        _ => match error {
-            Error::UnknownAnchor { .. } => "put a value that begins with * in quotes".into(),
-            Error::MultipleDocuments { .. } => {
-                "a second document begins here: remove the line of dashes before it".into()
-            }
-            error => UserMessageFormatter.format_message(error),
-        },
-    };
-    Problem {
-        place,
-        path: String::new(),
-        message: format!("not valid YAML: {message}"),
-    }
-}
-
-/// The first tab in the indentation of a line from `place` on: the parser stops at the end of the value
-/// before it.
-fn tab_after(text: &str, place: Place) -> Option<Place> {
-    let numbered = (1..).zip(text.lines());
-    let mut rest = numbered.skip_while(|(line, _)| *line < place.line);
-    rest.find_map(|(line, text)| {
-        let spaces = text.bytes().take_while(|byte| *byte == b' ').count();
-        let is_tab = text.as_bytes().get(spaces) == Some(&b'\t');
-        is_tab.then_some(Place {
-            line,
-            column: spaces as u64 + 1,
-        })
-    })
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -203,8 +122,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
 /// A line and a column, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    line: u64,
-    column: u64,
+    pub(super) line: u64,
+    pub(super) column: u64,
 }
 
 impl From<serde_saphyr::Location> for Place {
@@ -219,17 +138,6 @@ impl From<serde_saphyr::Location> for Place {
 impl Place {
     pub(super) fn of<T>(value: &Spanned<T>) -> Self {
         value.referenced.into()
-    }
-
-    /// Whether a key stands before this place in its line.
-    fn is_value(self, text: &str) -> bool {
-        let line = (1..).zip(text.lines()).find(|(line, _)| *line == self.line);
-        let before = line.map(|(_, line)| {
-            line.chars()
-                .zip(1..)
-                .take_while(|(_, column)| *column < self.column)
-        });
-        before.is_some_and(|mut before| before.any(|(char, _)| char == ':'))
     }
 }
 
