@@ -38,7 +38,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process; needs no account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user to grant access there, and store the tokens'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
-complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration, and to standard error what to do next'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration for an account at each of the providers. Standard error says what to do next'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Seed of the simulated campaigns; the same seed gives the same campaigns' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l poll-interval -d 'Interval between polls of an account' -r
