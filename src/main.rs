@@ -312,10 +312,7 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
     } else {
         let accounts = config.accounts.iter().map(|account| &*account.name);
         let accounts = accounts.collect::<Vec<_>>().join(", ");
-        error!(
-            account,
-            accounts, "no account with this name in the configuration"
-        );
+        error!(account, accounts, "the configuration has no such account");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }

@@ -154,6 +154,20 @@ mod tests {
         assert!(log.is_known(&PollError::new(Reason::Client, "b")));
     }
 
+    #[test]
+    fn a_poll_that_succeeds_again_says_what_it_read() {
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        let mut log = PollLog::default();
+        for scope in [Scope::Full, Scope::Full, Scope::Recent] {
+            log.succeeded(&Data::default(), scope, "1s");
+        }
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        assert!(
+            log.contains("read=full") && log.contains("read=recent"),
+            "{log}"
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn log_lines_of_a_poll_name_its_account() {
         let (file, _guard) = capture(LogFormat::Logfmt);
