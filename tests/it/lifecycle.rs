@@ -588,7 +588,10 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
 
     let (status, metrics, log) = poll_once(&setup, &["--account", "nobody"]).await;
     assert_eq!(status.code(), Some(2), "{log}");
-    assert!(log.contains("nobody") && log.contains("good, bad"), "{log}");
+    assert!(
+        log.contains("account=nobody accounts=\"good, bad\""),
+        "{log}"
+    );
     assert_eq!(metrics, "");
 }
 
