@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::{ArgAction, Args, Parser, Subcommand};
+use clap_complete::Shell;
 use reqwest::Url;
 
 use crate::config::sharding::Shard;
 use crate::logging::{LogFormat, LogLevel};
+use crate::provider;
 use crate::web::endpoints;
 use crate::web::listeners::Listen;
 use crate::web::routes::{self, Routes};
@@ -207,6 +209,18 @@ pub enum Command {
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
+    /// Print the completion script of a shell.
+    Completions {
+        /// Shell that loads the script.
+        shell: Shell,
+    },
+    /// Print a commented configuration for an account at each of the providers. Standard error says
+    /// what to do next.
+    Init {
+        /// Providers of the accounts.
+        #[arg(value_name = "PROVIDER", required = true, value_parser = providers())]
+        providers: Vec<String>,
+    },
     /// Poll every account once and print the metrics.
     Poll {
         /// Poll only this account.
@@ -254,6 +268,16 @@ impl Options {
                 (!first.is_empty()).then(|| PathBuf::from(first))
             })
     }
+}
+
+fn providers() -> PossibleValuesParser {
+    let kinds = provider::native();
+    kinds
+        .names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 fn listen_address(text: &str) -> Result<String, String> {

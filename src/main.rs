@@ -1,16 +1,19 @@
 //! The program: parses the command line, checks the configuration, and runs a command.
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use campaign_exporter::cli::{Cli, Command, Options};
+use campaign_exporter::commands::STORAGE;
 #[cfg(feature = "demo")]
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
-use campaign_exporter::commands::{authorize, check, daemon, poll};
+use campaign_exporter::commands::{authorize, check, completions, daemon, init, poll};
 use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
@@ -20,7 +23,7 @@ use campaign_exporter::upstream::proxies::Proxies;
 use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::{logging, provider};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
@@ -92,6 +95,12 @@ async fn run(
             );
             demo.await.map_err(fail)
         }
+        Some(Command::Completions { shell }) => {
+            let script = completions::script(shell, &Cli::command()).map_err(fail)?;
+            let printed = io::stdout().lock().write_all(script.as_bytes());
+            printed.map_err(fail)
+        }
+        Some(Command::Init { providers }) => init::init(&loaded, &providers).map_err(fail),
         _ if options.config_check => {
             unless_stopped(
                 &mut signals,
@@ -166,6 +175,9 @@ async fn check(
     load_web_config(&options).await?;
     Proxies::from_env().map_err(refuse)?;
     check::secrets(&config, &options.config_file).await;
+    if let Some(storage) = &options.storage {
+        check::storage(storage).await;
+    }
     info!(
         accounts = config.accounts.len(),
         "the configuration is valid"
@@ -214,10 +226,10 @@ async fn poll(
 ) -> Result<(), ExitCode> {
     let mut config = load_config(&options).await?;
     if let Some(name) = account {
-        config.accounts.retain(|account| account.name == name);
-        if config.accounts.is_empty() {
+        if config.accounts.iter().all(|account| account.name != name) {
             return Err(refuse_account(&config, &name));
         }
+        config.accounts.retain(|account| account.name == name);
     }
     let store = match &options.storage {
         Some(storage) => Some(share(storage.clone()).await?),
@@ -249,7 +261,8 @@ async fn authorize(options: daemon::Options, name: String) -> Result<(), ExitCod
 
 async fn share(storage: PathBuf) -> Result<Arc<Store>, ExitCode> {
     let store = store::in_time(storage.clone(), move || Store::share(&storage)).await;
-    store.map(Arc::new).map_err(fail)
+    let store = store.map(Arc::new).context(STORAGE);
+    store.map_err(fail)
 }
 
 /// Loads the configuration, reduced to the accounts of the shard.
@@ -297,7 +310,9 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
         // its tokens and request counts belong in that shard's storage
         error!(account, %owner, "another shard reads this account: run the command there");
     } else {
-        error!(account, "no account with this name in the configuration");
+        let accounts = config.accounts.iter().map(|account| &*account.name);
+        let accounts = accounts.collect::<Vec<_>>().join(", ");
+        error!(account, accounts, "the configuration has no such account");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }

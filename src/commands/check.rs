@@ -6,10 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::{info, warn};
 
-use crate::commands::poll;
+use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
 use crate::polling::turn::Scope;
-use crate::storage::store::Store;
+use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::client::Client;
@@ -19,6 +19,15 @@ pub async fn secrets(config: &Config, file: &Path) {
     let file = file.display();
     for problem in config.secret_problems().await {
         warn!("{file}:{problem}");
+    }
+}
+
+/// Warns of a storage directory that this user cannot use: another one may run the exporter.
+pub async fn storage(directory: &Path) {
+    let path = directory.to_path_buf();
+    let check = store::in_time(path.clone(), move || Store::check(&path));
+    if let Err(error) = check.await {
+        warn!("{STORAGE}: {error}");
     }
 }
 

@@ -103,7 +103,7 @@ pub async fn run(
     let start = async {
         let accounts =
             RunningAccounts::new(&options, client, telemetry.clone(), changes, stop.clone());
-        let mut accounts = accounts.await?;
+        let mut accounts = accounts.await.context(super::STORAGE)?;
         accounts.apply(config, &mut tasks).await?;
         anyhow::Ok(accounts)
     };

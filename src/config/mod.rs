@@ -232,7 +232,7 @@ impl Polling {
         let interval = duration_text(self.poll_interval);
         if self.poll_interval < MINUTE {
             warnings.push(format!(
-                "poll_interval {interval} is under a minute: for trials only, since it spends the \
+                "poll_interval {interval} is for trials: use at least 1m, since every poll uses the \
                  provider's quota"
             ));
         }
@@ -332,6 +332,13 @@ impl Config {
         storage: Option<&Path>,
     ) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
+        if matches!(root.value, Node::Null) {
+            let names = kinds.names().join(", ");
+            let message = format!(
+                "is empty: `campaign_exporter init PROVIDER` prints a configuration for one of: {names}"
+            );
+            return Err(vec![Problem::of_document(message)]);
+        }
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let keys = Keys {
@@ -613,8 +620,8 @@ request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second,
 requests_per_day, info_labels
 6:3: accounts[0].base_url: is missing
 6:3: accounts[0].app_id: is missing
-6:3: accounts[0]: token_file or token_env is missing
-8:3: accounts[0]: secrets are never inline: use token_file or token_env
+8:3: accounts[0]: secrets are never written in the configuration: use token_file, the path of a \
+file, or token_env, the name of an environment variable
 10:13: accounts[1].provider: unknown provider \"nope\"; expected one of: constant_contact, cinnox, smsup
 11:20: accounts[1].request_timeout: 50ms is not between 100ms and 10m
 12:9: accounts[2].name: duplicate account name \"two\"
@@ -660,8 +667,13 @@ template, channel_name
             assert_eq!(problems(&yaml), [problem]);
         }
         let no_account = "accounts: a list of at least one account is required";
+        let empty =
+            "is empty: `campaign_exporter init PROVIDER` prints a configuration for one of: "
+                .to_owned()
+                + &native().names().join(", ");
         for (yaml, message) in [
-            ("", "1:1: expected a mapping, found nothing"),
+            ("", empty.as_str()),
+            ("# only a comment\n---\n", &empty),
             ("accounts: []", &format!("1:11: {no_account}")),
             ("global: {}", &format!("1:1: {no_account}")),
             ("[1]", "1:1: expected a mapping, found a list"),
@@ -703,6 +715,86 @@ template, channel_name
             "{problem}"
         );
         assert!(!problem.contains("hunter2"), "{problem}");
+    }
+
+    #[test]
+    fn invalid_yaml_is_explained_where_it_is() {
+        let spaces = "wrong indentation, or no colon before it: the keys of a mapping begin in the \
+                      same column, like the dashes of a list";
+        let tab = "a tab: indent with spaces";
+        let quotes = |what: &str| format!("put a value that {what} in quotes");
+        for (yaml, place, message) in [
+            ("accounts:\n- name: a\n   provider: b\n", "3:12", spaces),
+            ("accounts:\n  - name: a\n provider: b\n", "3:2", spaces),
+            ("global:\n  recent: 3d\n lookback: 9d\n", "3:2", spaces),
+            ("accounts\n- name: a\n", "2:7", spaces),
+            ("accounts:\n- name: a\n\tprovider: b\n", "3:1", tab),
+            ("accounts:\n- name: a\n\n  \tprovider: b\n", "4:3", tab),
+            ("accounts:\n\t- name: a\n", "2:1", tab),
+            (
+                "accounts:\n- name: a: b\n",
+                "2:10",
+                &quotes("contains a colon and a space"),
+            ),
+            ("accounts:\n- name: @a\n", "2:9", &quotes("begins with @")),
+            ("accounts:\n- name: *a\n", "2:9", &quotes("begins with *")),
+            (
+                "accounts:\n- name: a\n  provider\n  x: y\n",
+                "3:3",
+                "a key needs a colon and a space after it",
+            ),
+            (
+                "accounts:\n- name: 'a\n",
+                "3:1",
+                "a quote before this place is not closed",
+            ),
+            ("accounts: [\n", "1:11", "unclosed bracket '['"),
+            (
+                r#"accounts: "\q""#,
+                "1:11",
+                "unknown escape sequence: use single quotes, in which a backslash stands for itself",
+            ),
+            ("a: 'b' c\n", "1:8", "text after the closing quote"),
+            (
+                "a: {b: c d: e}\n",
+                "1:11",
+                "a comma is missing, or a bracket before this place is not closed",
+            ),
+            ("a: - b\n", "1:4", "begin a list in the line below its key"),
+            ("a: |\n\tb\n", "2:1", tab),
+            (
+                "a: 1\n---\nb: 2\n",
+                "3:1",
+                "a second document begins here: remove the line of dashes before it",
+            ),
+        ] {
+            assert_eq!(
+                problems(yaml),
+                [format!("{place}: not valid YAML: {message}")],
+                "{yaml}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_configuration_is_not_called_missing() {
+        for kind in native().iter() {
+            for key in kind.keys.iter().filter(|key| key.takes == Takes::Secret) {
+                let name = &key.name;
+                let yaml = format!(
+                    "accounts:\n- name: a\n  provider: {}\n  base_url: https://x\n  {name}: hunter2\n",
+                    kind.name
+                );
+                let found = problems(&yaml);
+                let message = format!(
+                    "5:3: accounts[0]: secrets are never written in the configuration: use {name}_file, \
+                     the path of a file, or {name}_env, the name of an environment variable"
+                );
+                assert!(found.contains(&message), "{found:?}");
+                let missing = format!("{name}_file or {name}_env is missing");
+                assert!(!found.join("").contains(&missing), "{found:?}");
+            }
+        }
     }
 
     #[test]
@@ -797,7 +889,7 @@ template, channel_name
     fn unusual_settings_cause_a_warning() {
         for (more, warning) in [
             ("", None),
-            ("  poll_interval: 30s\n", Some("is under a minute")),
+            ("  poll_interval: 30s\n", Some("use at least 1m")),
             (
                 "  stale_after: 1m\n",
                 Some("stale_after 1m is shorter than poll_interval 5m"),

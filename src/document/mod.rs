@@ -10,6 +10,7 @@ pub mod node;
 pub mod reading;
 pub mod secret;
 pub mod section;
+mod syntax;
 
 pub use duration::{duration_text, parse_duration};
 pub use node::{Node, Place, Problem};

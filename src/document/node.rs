@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
+use super::syntax;
+
 /// Any value of a YAML document.
 #[derive(Debug)]
 pub enum Node {
@@ -33,11 +35,8 @@ impl Node {
             // the section reports repeated keys, along with all other problems
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
         };
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| Problem {
-            place: error.location().map(Place::from),
-            path: String::new(),
-            message: format!("not valid YAML: {}", error.without_snippet()),
-        })
+        serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| syntax::problem(text, &error))
     }
 
     pub(super) const fn kind(&self) -> &'static str {
@@ -123,8 +122,8 @@ impl<'de> Visitor<'de> for NodeVisitor {
 /// A line and a column, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    line: u64,
-    column: u64,
+    pub(super) line: u64,
+    pub(super) column: u64,
 }
 
 impl From<serde_saphyr::Location> for Place {

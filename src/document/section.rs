@@ -121,8 +121,11 @@ impl<'doc> Section<'doc> {
                 format!("duplicate key {name:?}")
             } else if known.contains(name) {
                 continue;
-            } else if known.contains(format!("{name}_file").as_str()) {
-                format!("secrets are never inline: use {name}_file or {name}_env")
+            } else if known.contains(format!("{name}_env").as_str()) {
+                format!(
+                    "secrets are never written in the configuration: use {name}_file, the path of a \
+                     file, or {name}_env, the name of an environment variable"
+                )
             } else {
                 // a colon without a space makes a key of a secret, and most secrets have digits
                 let plain = name
@@ -464,7 +467,8 @@ impl<'doc> Section<'doc> {
                 (file_key, SecretSource::File(file))
             }
             (None, Some(variable)) => (env_key, SecretSource::Env(variable)),
-            (None, None) => return None,
+            // `finish` says what is wrong; that the secret is missing, too, would mislead
+            (None, None) => return self.entry(name).map(|_| SecretSource::Env(String::new())),
         };
         self.secrets.push(Secret {
             place: self.entry(&key).map_or(self.place, Place::of),

@@ -60,13 +60,13 @@ impl PollLog {
         self.succeeded_before = false;
     }
 
-    fn succeeded(&mut self, data: &Data, read: Scope, took: &str) {
+    fn succeeded(&mut self, data: &Data, scope: Scope, took: &str) {
         let campaigns = data.campaigns.len();
         let failed_polls = self.failure.take().map_or(0, |failure| failure.polls);
         if failed_polls > 0 {
             info!(campaigns, failed_polls, took, "polls succeed again");
         } else if self.succeeded_before {
-            debug!(campaigns, ?read, took, "polled");
+            debug!(campaigns, read = scope.as_str(), took, "polled");
         } else {
             info!(campaigns, took, "polled");
         }
@@ -152,6 +152,20 @@ mod tests {
         log.failure.as_mut().unwrap().logged -= REMINDER;
         assert!(!log.is_known(&PollError::new(Reason::Client, "b")));
         assert!(log.is_known(&PollError::new(Reason::Client, "b")));
+    }
+
+    #[test]
+    fn a_poll_that_succeeds_again_says_what_it_read() {
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        let mut log = PollLog::default();
+        for scope in [Scope::Full, Scope::Full, Scope::Recent] {
+            log.succeeded(&Data::default(), scope, "1s");
+        }
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        assert!(
+            log.contains("read=full") && log.contains("read=recent"),
+            "{log}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

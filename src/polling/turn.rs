@@ -43,6 +43,16 @@ pub enum Scope {
     Recent,
 }
 
+impl Scope {
+    /// The word for log lines.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Recent => "recent",
+        }
+    }
+}
+
 impl Poller {
     /// Waits until the account may be polled. This can take a while if a full read is required,
     /// because accounts of the same application take turns.

@@ -151,6 +151,14 @@ impl Provider {
         format!("{} {base_url} {identity} {channels} {variant}", self.name())
     }
 
+    /// Whether polls need tokens that `authorize` stores.
+    pub fn needs_consent(&self) -> bool {
+        let Auth::OAuth(registration) = &self.connection.auth else {
+            return false;
+        };
+        registration.refresh_token.is_none()
+    }
+
     /// Asks a person to consent to the account called `account`, and stores the tokens. Returns whether
     /// they can be renewed. An error if the provider knows no such consent.
     pub async fn authorize(

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, open, openat, renameat, unlinkat,
+    Access, AtFlags, CWD, Gid, Mode, OFlags, Uid, accessat, fchmod, fchown, open, openat, renameat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -187,6 +188,16 @@ impl Drop for Unfinished<'_> {
             Err(error) => warn!(name = self.name, %error, "cannot remove a temporary file"),
         }
     }
+}
+
+/// Checks that this user can write to a folder, or create it where its nearest ancestor is.
+pub(super) fn check(path: &Path) -> io::Result<()> {
+    // of a file, `.` is an error; of an empty path, the working directory
+    let mut folders = path.ancestors().map(|folder| folder.join("."));
+    let exists = |folder: &PathBuf| !matches!(folder.try_exists(), Ok(false));
+    let folder = folders.find(exists).unwrap_or_default();
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(accessat(CWD, folder, access, AtFlags::EACCESS)?)
 }
 
 /// Opens an existing file without waiting for the other end of a pipe.

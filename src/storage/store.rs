@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::folder::{Folder, NOT_PLAIN, TEMPORARY_PREFIX};
+use super::folder::{self, Folder, NOT_PLAIN, TEMPORARY_PREFIX};
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 
 /// The first word of every file.
@@ -117,7 +117,7 @@ pub enum StoreError {
         error: io::Error,
     },
     /// Another process owns the directory.
-    #[error("{0} is in use by another campaign_exporter: each needs its own --storage.path")]
+    #[error("{0} is in use by another campaign_exporter: each needs its own")]
     InUse(PathBuf),
     /// A command of root would write where everyone can.
     #[error("root does not use {0}, to which every user may write: run `chmod o-w` on it")]
@@ -147,6 +147,11 @@ impl Store {
         drop(written.map_err(io_error("write to", directory))?);
         store.remove_temporary_files();
         Ok(store)
+    }
+
+    /// Checks that this user can write to a directory, or create it, without doing so.
+    pub fn check(directory: &Path) -> Result<(), StoreError> {
+        folder::check(directory).map_err(io_error("write to", directory))
     }
 
     /// Opens a directory that another process may own, to read it and to change tokens.

@@ -371,7 +371,7 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
         assert_eq!(code, Some(2), "{text}");
         for (place, what) in [
             ("2:18", "global.poll_interval"),
-            ("6:5", "token_file or token_env"),
+            ("6:5", "secrets are never written in the configuration"),
             ("7:11", "duplicate account name"),
             ("7:5", "accounts[1].base_url"),
             ("7:5", "accounts[1].app_id"),
@@ -472,8 +472,38 @@ async fn config_check_accepts_a_valid_configuration_without_requests() {
     let (code, text) = end(&["--config.check", "--config.file", &file]).await;
     assert_eq!(code, Some(0), "{text}");
     // valid but suspicious settings
-    assert!(text.contains("under a minute"), "{text}");
+    assert!(text.contains("use at least 1m"), "{text}");
     assert!(simulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn config_check_warns_of_storage_that_cannot_be_written() {
+    let simulator = provider(1).await;
+    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let file = setup.config_file().display().to_string();
+    for (below, problem) in [
+        ("", None),
+        ("to/be/made", None),
+        ("campaign_exporter.yml", Some("Not a directory")),
+        ("campaign_exporter.yml/below", Some("Not a directory")),
+    ] {
+        let path = setup.folder().join(below);
+        let existed = path.exists();
+        let storage = path.display().to_string();
+        let arguments = [
+            "--config.check",
+            "--config.file",
+            &file,
+            "--storage.path",
+            &storage,
+        ];
+        let (code, text) = end(&arguments).await;
+        assert_eq!(code, Some(0), "{text}");
+        let warning = format!("--storage.path: cannot write to {storage}: ");
+        assert_eq!(text.contains(&warning), problem.is_some(), "{text}");
+        assert!(text.contains(problem.unwrap_or_default()), "{text}");
+        assert_eq!(path.exists(), existed, "{below}");
+    }
 }
 
 #[tokio::test]
@@ -558,7 +588,10 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
 
     let (status, metrics, log) = poll_once(&setup, &["--account", "nobody"]).await;
     assert_eq!(status.code(), Some(2), "{log}");
-    assert!(log.contains("nobody"), "{log}");
+    assert!(
+        log.contains("account=nobody accounts=\"good, bad\""),
+        "{log}"
+    );
     assert_eq!(metrics, "");
 }
 
@@ -612,6 +645,61 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
         assert!(line.is_object());
     }
     assert!(text.contains("the configuration is valid"), "{text}");
+}
+
+#[tokio::test]
+async fn init_writes_a_configuration_that_only_needs_its_secrets() {
+    let names: Vec<_> = kinds().map(|kind| &*kind.name).collect();
+    for chosen in names.chunks(1).chain([&names[..]]) {
+        let setup = Setup::new("");
+        let mut command = program();
+        command.current_dir(setup.folder());
+        let output = run(command.arg("init").args(chosen)).await;
+        let yaml = String::from_utf8(output.stdout).unwrap();
+        setup.write_config(&yaml);
+        std::fs::create_dir(setup.folder().join("secrets")).unwrap();
+        let lines = yaml.lines().filter(|line| !line.contains('#'));
+        for (_, path) in lines.filter_map(|line| line.split_once("_file: ")) {
+            std::fs::write(setup.folder().join(path), "secret").unwrap();
+        }
+        let steps = String::from_utf8(output.stderr).unwrap();
+        for name in chosen {
+            assert!(
+                steps.contains(&format!("docs/providers/{name}.md")),
+                "{steps}"
+            );
+        }
+        let file = setup.config_file().display().to_string();
+        let storage = setup.storage().display().to_string();
+        let arguments = [
+            "--config.check",
+            "--config.file",
+            &file,
+            "--storage.path",
+            &storage,
+        ];
+        let (code, text) = end(&arguments).await;
+        assert_eq!(code, Some(0), "{text}\n{yaml}");
+        assert!(!text.contains("level=warn"), "{text}\n{yaml}");
+        assert!(
+            steps.contains("--config.check --probe --config.file"),
+            "{steps}"
+        );
+    }
+    let (code, text) = end(&["init", "nobody"]).await;
+    assert_eq!(code, Some(2), "{text}");
+    assert!(names.iter().all(|name| text.contains(name)), "{text}");
+}
+
+#[tokio::test]
+async fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, text) = end(&["completions", shell]).await;
+        assert_eq!(code, Some(0), "{shell}: {text}");
+        for word in ["storage.path", "completions"] {
+            assert!(text.contains(word), "{shell} {word}: {text}");
+        }
+    }
 }
 
 #[tokio::test]

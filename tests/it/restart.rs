@@ -932,6 +932,7 @@ async fn unusable_storage_is_reported_at_startup() {
         let path = path.display().to_string();
         assert_eq!(code, Some(1), "{path}: {log}");
         assert!(log.contains(&path), "{path}: {log}");
+        assert!(log.contains("--storage.path"), "{path}: {log}");
         assert!(!log.contains("listening"), "{path}: {log}");
     }
 
@@ -946,6 +947,10 @@ async fn unusable_storage_is_reported_at_startup() {
         let (code, log) = end(&mut command).await;
         assert_eq!(code, Some(1), "{log}");
         assert!(log.contains(&storage.display().to_string()), "{log}");
+        assert!(log.contains("Permission denied"), "{log}");
+        let (code, log) = end(command.arg("--config.check")).await;
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("cannot write to"), "{log}");
         assert!(log.contains("Permission denied"), "{log}");
     }
     assert_eq!(answered(&simulator), 0);

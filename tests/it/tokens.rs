@@ -953,7 +953,11 @@ async fn authorize_reports_why_it_failed() {
         ("stranger", 1, "check client_id and client_secret"),
         ("other", 1, "there is nothing to authorize"),
         ("given", 1, "there is nothing to authorize"),
-        ("unknown", 2, "no account with this name"),
+        (
+            "unknown",
+            2,
+            "accounts=\"denied, expired, stranger, other, given\"",
+        ),
     ];
     let outputs = join_all(all.map(|(name, ..)| home.authorized(&yaml, name)));
     let (outputs, ()) = join(outputs, deny).await;

@@ -12,7 +12,8 @@ use campaign_exporter::campaign::counts::{Count, Counts};
 use campaign_exporter::campaign::window::Window;
 use campaign_exporter::campaign::{self, Channel};
 use campaign_exporter::commands::signals::StopSignals;
-use campaign_exporter::commands::{daemon, demo};
+use campaign_exporter::commands::{daemon, demo, init};
+use campaign_exporter::config::Config;
 use campaign_exporter::document::Section;
 use campaign_exporter::document::keys::{Key, Takes, Values};
 use campaign_exporter::provider::source::{Ask, Found, Page, Source};
@@ -260,6 +261,13 @@ async fn a_new_provider_is_documented() {
         assert!(page.contains(part), "{part}\n{page}");
     }
     assert!(text("README.md").contains("docs/providers/pigeon.md"));
+    let configuration = init::configuration(&kinds(), &["pigeon".to_owned()]);
+    let config = Config::parse(&configuration, &kinds(), None).unwrap();
+    assert_eq!(config.accounts[0].name, "pigeon");
+    assert!(
+        configuration.contains("\n    whistle_file: "),
+        "{configuration}"
+    );
     let schema: Value = serde_json::from_str(&text("docs/config.schema.json")).unwrap();
     let accounts = &schema["properties"]["accounts"]["items"]["oneOf"];
     let providers: Vec<_> = accounts.as_array().unwrap().iter().collect();

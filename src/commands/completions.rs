@@ -1,27 +1,18 @@
-//! What shells complete.
+//! The `completions` command: what shells complete.
 
 use anyhow::Context;
 use clap::Command;
 use clap_complete::{Shell, generate};
 
-/// The file of each shell, under the name by which the shell finds it.
-pub(crate) fn files(command: &Command) -> anyhow::Result<Vec<(String, String)>> {
-    let shells = [
-        (Shell::Bash, "campaign_exporter.bash"),
-        (Shell::Zsh, "_campaign_exporter"),
-        (Shell::Fish, "campaign_exporter.fish"),
-    ];
-    let files = shells.into_iter().map(|(shell, name)| {
-        let mut script = Vec::new();
-        generate(shell, &mut command.clone(), command.get_name(), &mut script);
-        let script = String::from_utf8(script)?;
-        let script = match shell {
-            Shell::Fish => without_argparse(&script, command)?,
-            _ => script,
-        };
-        Ok((format!("completions/{name}"), script))
-    });
-    files.collect()
+/// The script of a shell.
+pub fn script(shell: Shell, command: &Command) -> anyhow::Result<String> {
+    let mut script = Vec::new();
+    generate(shell, &mut command.clone(), command.get_name(), &mut script);
+    let script = String::from_utf8(script)?;
+    match shell {
+        Shell::Fish => without_argparse(&script, command),
+        _ => Ok(script),
+    }
 }
 
 /// Clap's script for fish finds the command by fish's argparse, which takes no flag with a dot in
