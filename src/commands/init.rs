@@ -93,6 +93,7 @@ fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
         _ if !is_set => String::new(),
         (_, Takes::Text) => format!(" \"{CHANGE_ME}\""),
         (_, Takes::Url) => format!(" https://{CHANGE_ME}.example.com"),
+        (_, Takes::TimeZone) => " UTC".to_owned(),
         (_, Takes::Duration(least, _)) => format!(" {}", duration_text(*least)),
         (_, Takes::Integer(least, _)) => format!(" {least}"),
         (_, Takes::Number(most)) => format!(" {most}"),
