@@ -5,7 +5,7 @@
 //! keeps the order, a page with any item of the page before it misses nothing in between, whatever was
 //! added or deleted. This is certain, other than a total, which an addition hides, or a second look at
 //! the first page; and it is cheapest: one item a page, and no request unless a page lacks that item.
-//! Then the read goes back.
+//! Then the read goes back. A first page of one item has no overlap, so it is read again at the end.
 
 use std::collections::HashSet;
 
@@ -17,6 +17,8 @@ pub const OVERLAP: usize = 1;
 
 /// How often one read goes back. Deletions at this rate are not people's: the order is not kept.
 const MAX_STEPS_BACK: usize = 10;
+
+const MOVES: &str = "the list moves while it is read";
 
 /// How an offset goes into a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Paging {
 #[derive(Default)]
 pub(super) struct LastPage {
     ids: Vec<Option<String>>,
+    /// The first page, if it had no overlap.
+    alone: Option<Vec<Option<String>>>,
     steps_back: usize,
 }
 
@@ -47,11 +51,18 @@ impl LastPage {
         };
         let ids = std::mem::take(&mut page.ids);
         let last = std::mem::replace(&mut self.ids, ids);
+        let fail = |message: &str| Err(PollError::new(Reason::Pagination, message));
         if ask.offset == 0 {
+            match self.alone.take() {
+                Some(first) if first == self.ids => *page = Page::default(),
+                Some(_) if self.steps_back == MAX_STEPS_BACK => return fail(MOVES),
+                Some(_) => self.steps_back += 1,
+                None => {}
+            }
+            self.alone = (page.more && self.ids.len() <= OVERLAP).then(|| self.ids.clone());
             return Ok(None);
         }
         let has_overlap = last.len() > OVERLAP;
-        let fail = |message: &str| Err(PollError::new(Reason::Pagination, message));
         let known: HashSet<&String> = last.iter().flatten().collect();
         let is_torn = match (last.last(), self.ids.first()) {
             (_, None) => has_overlap,
@@ -63,7 +74,7 @@ impl LastPage {
         };
         if is_torn {
             if self.steps_back == MAX_STEPS_BACK {
-                return fail("the list moves while it is read");
+                return fail(MOVES);
             }
             self.steps_back += 1;
             self.ids = last;
@@ -74,12 +85,18 @@ impl LastPage {
         if first.is_some() && first == last.first() {
             return fail("a page repeats the one before");
         }
+        // a total can promise more than there is
+        if self.ids.len() <= OVERLAP && self.ids.iter().all(|id| last.contains(id)) {
+            page.more = false;
+        }
         Ok(None)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     const SIZE: usize = 4;
@@ -96,43 +113,52 @@ mod tests {
         }
     }
 
-    /// The offsets that a list is read at whose pages are these, or the reason of the failure.
+    /// The offsets that a list is read at whose first pages are these, or the reason of the failure.
     fn offsets(pages: &[&str]) -> Result<Vec<usize>, Reason> {
         let mut last = LastPage::default();
-        let mut next = Some(Ask::path("/").paged("offset", SIZE));
+        let mut asks = VecDeque::from([Ask::path("/").paged("offset", SIZE)]);
         let mut offsets = Vec::new();
         for ids in pages {
-            let ask = next.take().unwrap();
+            let ask = asks.pop_front().unwrap();
             offsets.push(ask.offset);
             let mut page = page(ids);
             let again = last.step_back(&ask, &mut page);
-            next = again
-                .map_err(|error| error.reason)?
-                .or_else(|| ask.after(&page));
+            let again = again.map_err(|error| error.reason)?;
+            let next = again.map_or_else(|| ask.after(&page), |again| vec![again]);
+            next.into_iter().rev().for_each(|ask| asks.push_front(ask));
         }
+        offsets.extend(asks.front().map(|ask| ask.offset));
         Ok(offsets)
     }
 
     #[test]
     fn a_page_without_any_item_of_the_one_before_is_a_step_back() {
         for (pages, expected) in [
-            (&["abc"][..], &[0][..]),
-            (&["abcd", "defg", "gh"], &[0, 3, 6]),
+            (&["abc"][..], &[0, 2][..]),
+            (&["abcd", "defg", "gh"], &[0, 3, 6, 7]),
             // one deleted, which nothing tells from two
-            (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4]),
+            (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4, 6]),
             // more than half a page
             (
                 &["abcd", "defg", "mn", "klmn", "ghij", "jklm", "mn"],
-                &[0, 3, 6, 4, 2, 5, 8],
+                &[0, 3, 6, 4, 2, 5, 8, 9],
             ),
-            (&["abcd", "", "cd"], &[0, 3, 1]),
-            (&["a", ""], &[0, 1]),
-            (&["a", "b", ""], &[0, 1, 2]),
+            (&["abcd", "", "cd"], &[0, 3, 1, 2]),
+            // only a total promises more
+            (&["abcd", "defg", "g"], &[0, 3, 6]),
+            // a first page without overlap, read again: it is the same, or another is in its place
+            (&["a", "", "a"], &[0, 1, 0]),
+            (&["a", "b", "", "a"], &[0, 1, 2, 0]),
+            (
+                &["a", "cd", "d", "b", "cd", "d", "b"],
+                &[0, 1, 2, 0, 1, 2, 0],
+            ),
+            (&["a", "cd", "d", "bcd", "d"], &[0, 1, 2, 0, 2]),
             // added, or in another order
-            (&["abcd", "bcde", "efg"], &[0, 3, 6]),
-            (&["abcd", "fged", "dh"], &[0, 3, 6]),
+            (&["abcd", "bcde", "efg"], &[0, 3, 6, 8]),
+            (&["abcd", "fged", "dh"], &[0, 3, 6, 7]),
             // nothing to compare
-            (&["abc-", "efgh", "-ij"], &[0, 3, 6]),
+            (&["abc-", "efgh", "-ij"], &[0, 3, 6, 8]),
             (&["----", "----", "-"], &[0, 3, 6]),
         ] {
             assert_eq!(offsets(pages).unwrap(), expected, "{pages:?}");
@@ -142,6 +168,8 @@ mod tests {
     #[test]
     fn a_list_that_never_stops_moving_or_repeats_itself_fails() {
         assert_eq!(offsets(&["abcd", "abcd"]), Err(Reason::Pagination));
+        let moving = ["a", "", "b", ""].repeat(MAX_STEPS_BACK);
+        assert_eq!(offsets(&moving), Err(Reason::Pagination));
         let mut last = LastPage::default();
         let first = Ask::path("/").paged("offset", SIZE);
         last.step_back(&first, &mut page("abcd")).unwrap();

@@ -98,12 +98,19 @@ impl Ask {
         self
     }
 
-    /// The request for the next page of a list that is paged by offset.
-    pub fn after(&self, page: &Page) -> Option<Self> {
-        let Paging { size, .. } = self.paging.filter(|_| page.more)?;
-        // more items than requested do not move the next page, and a page of one item has no overlap
-        let items = page.items.min(size).saturating_sub(OVERLAP).max(1);
-        Some(self.clone().at(self.offset + items))
+    /// The requests for the following pages of a list that is paged by offset.
+    pub fn after(&self, page: &Page) -> Vec<Self> {
+        let Some(Paging { size, .. }) = self.paging.filter(|_| page.more) else {
+            return Vec::new();
+        };
+        // more items than requested do not move the next page
+        let items = page.items.min(size).saturating_sub(OVERLAP);
+        let next = self.clone().at(self.offset + items.max(1));
+        if self.offset == 0 && items == 0 {
+            // without overlap, so the first page shows afterwards whether the list moved
+            return vec![next, self.clone()];
+        }
+        vec![next]
     }
 
     /// The request for the page that begins at an item.
