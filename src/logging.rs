@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ValueEnum;
 use prometheus::IntCounter;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber, error};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
@@ -64,6 +65,8 @@ pub fn init(level: LogLevel, format: LogFormat, dropped: IntCounter) -> anyhow::
     tracing_subscriber::registry()
         .with(layer.with_filter(own_events(level)))
         .try_init()?;
+    let lines = log.clone();
+    panic::set_hook(Box::new(move |panic| log_panic(panic, &lines)));
     Ok(log)
 }
 
@@ -145,6 +148,15 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Logs a panic like any other event: the default hook would write past the queue, and wait for a stuck
+/// reader.
+fn log_panic(panic: &PanicHookInfo<'_>, log: &Log) {
+    let location = panic.location().map(tracing::field::display);
+    error!(location, error = panic.payload_as_str(), "panic");
+    // it may end the process
+    log.finish();
 }
 
 /// Excludes libraries: some log headers, and with them tokens, at low levels.
@@ -271,6 +283,25 @@ pub(crate) mod tests {
         drop(reader);
         log.finish();
         assert_eq!(dropped.get(), 5 + MAX_LINES as u64 - 1);
+    }
+
+    #[test]
+    fn a_panic_is_a_log_line_and_waits_for_no_reader() {
+        let (_reader, stuck) = mpsc::channel();
+        let dropped = IntCounter::new("dropped", "d").unwrap();
+        let mut log = Log::start(Stuck(stuck), dropped).unwrap();
+        log.write_all(b"line\n").unwrap();
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        panic::set_hook(Box::new(move |panic| log_panic(panic, &log)));
+        panic::catch_unwind(|| panic!("at the \"disco\"")).unwrap_err();
+        drop(panic::take_hook());
+        let line = std::fs::read_to_string(file.path()).unwrap();
+        let fields = r#" level=error message=panic location=src/logging.rs:"#;
+        assert!(line.contains(fields), "{line}");
+        assert!(
+            line.ends_with(" error=\"at the \\\"disco\\\"\"\n"),
+            "{line}"
+        );
     }
 
     #[test]

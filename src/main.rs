@@ -18,6 +18,7 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
 use campaign_exporter::telemetry::Telemetry;
+use campaign_exporter::upstream::auth::renewals::Renewals;
 use campaign_exporter::upstream::client::Client;
 use campaign_exporter::upstream::proxies::Proxies;
 use campaign_exporter::web::gate;
@@ -76,6 +77,7 @@ async fn run(
         shard: options.shard,
     };
     let loaded = daemon_options.clone();
+    let renewals = Renewals::new(daemon_options.flags());
     match command {
         #[cfg(feature = "demo")]
         Some(Command::Demo {
@@ -102,28 +104,23 @@ async fn run(
         }
         Some(Command::Init { providers }) => init::init(&loaded, &providers).map_err(fail),
         _ if options.config_check => {
-            unless_stopped(
+            finish_or_stop(
                 &mut signals,
-                ExitCode::from,
-                check(loaded, options.probe, telemetry),
+                &renewals,
+                check(loaded, options.probe, renewals.clone(), telemetry),
             )
             .await
         }
         Some(Command::Poll { account }) => {
-            unless_stopped(
+            finish_or_stop(
                 &mut signals,
-                ExitCode::from,
-                poll(daemon_options, account, telemetry),
+                &renewals,
+                poll(daemon_options, account, renewals.clone(), telemetry),
             )
             .await
         }
         Some(Command::Authorize { account }) => {
-            unless_stopped(
-                &mut signals,
-                ExitCode::from,
-                authorize(daemon_options, account),
-            )
-            .await
+            finish_or_stop(&mut signals, &renewals, authorize(daemon_options, account)).await
         }
         None => {
             let load = async move {
@@ -144,6 +141,17 @@ async fn run(
             daemon.await.map_err(fail)
         }
     }
+}
+
+/// Runs a command other than the daemon. Tokens that are being refreshed are stored before it exits.
+async fn finish_or_stop(
+    signals: &mut StopSignals,
+    renewals: &Renewals,
+    work: impl Future<Output = Result<(), ExitCode>> + Send + 'static,
+) -> Result<(), ExitCode> {
+    let result = unless_stopped(signals, ExitCode::from, work).await;
+    renewals.finish().await;
+    result
 }
 
 /// Runs until the end or a signal. A task of its own, since work can block its thread.
@@ -169,6 +177,7 @@ fn stopped_in_order(_: u8) -> ExitCode {
 async fn check(
     options: daemon::Options,
     probe: bool,
+    renewals: Renewals,
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
     let config = load_config(&options).await?;
@@ -185,12 +194,11 @@ async fn check(
     if !probe {
         return Ok(());
     }
-    let flags = options.flags();
     let store = match options.storage {
         Some(storage) => Some(share(storage).await?),
         None => None,
     };
-    match check::probe(config.accounts, client()?, store, flags, &telemetry).await {
+    match check::probe(config.accounts, client()?, store, renewals, &telemetry).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),
@@ -222,6 +230,7 @@ fn client() -> Result<Client, ExitCode> {
 async fn poll(
     options: daemon::Options,
     account: Option<String>,
+    renewals: Renewals,
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
     let mut config = load_config(&options).await?;
@@ -235,8 +244,7 @@ async fn poll(
         Some(storage) => Some(share(storage.clone()).await?),
         None => None,
     };
-    let flags = options.flags();
-    match poll::poll(config.accounts, client()?, store, flags, &telemetry).await {
+    match poll::poll(config.accounts, client()?, store, renewals, &telemetry).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),

@@ -12,6 +12,7 @@ use crate::polling::turn::Scope;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
+use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::client::Client;
 
 /// Warns of each secret that cannot be read: it may exist only where the exporter runs.
@@ -36,10 +37,10 @@ pub async fn probe(
     accounts: Vec<Account>,
     client: Client,
     store: Option<Arc<Store>>,
-    flags: String,
+    renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
-    let mut applications = Applications::new(store.clone(), flags);
+    let mut applications = Applications::new(store.clone(), renewals);
     super::configure_quotas(&mut applications, &accounts).await;
     let scope = Scope::Recent;
     let mut polls = poll::start(
@@ -66,6 +67,5 @@ pub async fn probe(
         }
         all_answered &= outcome.result.is_ok();
     }
-    applications.finish().await;
     Ok(all_answered)
 }

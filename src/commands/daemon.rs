@@ -27,7 +27,6 @@ use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::shell_word;
 use crate::upstream::client::Client;
-use crate::upstream::transport::TOKEN_TIMEOUT;
 use crate::web::endpoints::{Endpoints, Reload};
 use crate::web::gate::{self, ActiveWebConfig};
 use crate::web::listeners::Listen;
@@ -40,10 +39,6 @@ const RELOADS: usize = 8;
 
 /// Time limit for stopping: a little longer than the server gives its clients.
 const STOP_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Time limit for a token refresh while the exporter stops: that of its request, and some time to
-/// store the token.
-const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 5);
 
 /// The options of the daemon.
 #[derive(Clone, Debug)]
@@ -238,10 +233,7 @@ async fn wait_for_end(
     applications: &Applications,
 ) -> anyhow::Result<()> {
     // a token that is being refreshed has to be stored first
-    let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, applications.finish()).await;
-    if renewed.is_err() {
-        error!("a token is still being refreshed");
-    }
+    applications.finish().await;
     let all_ended = async {
         while let Some(ended) = tasks.join_next().await {
             // tasks may end now, but an error may be the reason why the program stops
@@ -288,6 +280,7 @@ mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
+    use crate::upstream::auth::renewals::RENEWAL_TIMEOUT;
     use crate::web::server::tests::endpoints;
 
     fn options() -> Options {

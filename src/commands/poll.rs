@@ -19,15 +19,15 @@ use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
+use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::client::Client;
 
-/// Polls the accounts concurrently, each with a full read. `flags` are the flags with which another
-/// command finds the same files. Returns whether all polls succeeded.
+/// Polls the accounts concurrently, each with a full read. Returns whether all polls succeeded.
 pub async fn poll(
     accounts: Vec<Account>,
     client: Client,
     store: Option<Arc<Store>>,
-    flags: String,
+    renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
     let mut snapshot = Snapshot::default();
@@ -38,7 +38,7 @@ pub async fn poll(
         restored: None,
     });
     snapshot.apply(Change::Configured(configured.collect()));
-    let mut applications = Applications::new(store.clone(), flags);
+    let mut applications = Applications::new(store.clone(), renewals);
     configure_quotas(&mut applications, &accounts).await;
     let mut polls = start(
         accounts,
@@ -59,7 +59,6 @@ pub async fn poll(
         let update = poller.update(outcome, Instant::now(), interval);
         snapshot.apply(Change::Polled(Box::new(update)));
     }
-    applications.finish().await;
     print(&snapshot, telemetry).context("cannot write to standard output")?;
     Ok(all_succeeded)
 }

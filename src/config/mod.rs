@@ -695,6 +695,28 @@ template, channel_name
     }
 
     #[test]
+    fn spellings_of_an_address_are_one_application() {
+        for (base_url, is_same) in [
+            ("https://api.example/", true),
+            ("HTTPS://API.example:443", true),
+            ("https://api.example/campaigns", true),
+            ("https://api.example/credits/", true),
+            ("https://api.example/x", false),
+            ("https://api.example:8443", false),
+            ("http://api.example", false),
+        ] {
+            let [one, other] = ["https://api.example", base_url]
+                .map(|url| only(&account(&format!("  base_url: {url}\n"))).provider);
+            assert_eq!(
+                one.application("a") == other.application("a"),
+                is_same,
+                "{base_url}"
+            );
+            assert_eq!(one.same_account(&other), is_same, "{base_url}");
+        }
+    }
+
+    #[test]
     fn account_names_are_unique() {
         let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
         let problem = "5:9: accounts[1].name: duplicate account name \"a\"";

@@ -397,6 +397,7 @@ pub(super) mod tests {
     use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;
     use crate::upstream::applications::Applications;
+    use crate::upstream::auth::renewals::Renewals;
 
     pub(in crate::polling) const HOUR: Duration = Duration::from_hours(1);
 
@@ -410,7 +411,7 @@ pub(super) mod tests {
         let yaml = format!("accounts:\n- {{name: a, provider: smsup, {keys}}}\n");
         let mut config = Config::parse(&yaml, &native(), None).unwrap();
         let account = config.accounts.remove(0);
-        let mut applications = Applications::new(None, String::new());
+        let mut applications = Applications::new(None, Renewals::new(String::new()));
         let limits = account.provider.limits(account.polling.limits());
         let accounts = [("a", account.provider.application("a"), limits)];
         applications.configure(accounts.into_iter()).await;

@@ -3,17 +3,21 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::DateTime;
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 
-use super::source::Source;
+use super::source::{Source, Target};
 use crate::campaign::counts::Count;
+use crate::campaign::window::Window;
 use crate::campaign::{Channel, Status};
 use crate::document::Section;
 use crate::document::keys::{Key, Values};
 use crate::upstream::auth::Auth;
 use crate::upstream::quota::Limits;
+use crate::upstream::transport;
 
 /// A provider. Everything that the program and its documents say about a provider comes from here.
 pub struct Kind {
@@ -88,6 +92,20 @@ pub struct Connection {
     pub variant: String,
     /// How the account is read.
     pub source: Arc<dyn Source>,
+}
+
+impl Connection {
+    /// The base URL without the first segments of a documented path: accounts that repeat them are not at
+    /// another address.
+    pub(super) fn root(&self) -> Url {
+        let window = Window::ending(DateTime::UNIX_EPOCH, Duration::ZERO);
+        let asks = self.source.begin(window);
+        let paths = asks.iter().filter_map(|ask| match &ask.target {
+            Target::Path(path) => Some(path.as_str()),
+            Target::Link { .. } => None,
+        });
+        transport::root(&self.base_url, paths)
+    }
 }
 
 impl fmt::Debug for Kind {

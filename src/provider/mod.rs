@@ -61,7 +61,8 @@ impl Provider {
     /// Takes the provider's keys of an account. Tokens can be stored if there is `storage`.
     pub fn read(kind: &Arc<Kind>, section: &mut Section<'_>, storage: bool) -> Option<Self> {
         let values = Values::read(section, &kind.keys, &Values::default());
-        let connection = (kind.open)(&values, section, storage)?;
+        let mut connection = (kind.open)(&values, section, storage)?;
+        connection.base_url = connection.root();
         Some(Self {
             kind: Arc::clone(kind),
             values,

@@ -5,7 +5,10 @@
 //! keeps the order, a page with any item of the page before it misses nothing in between, whatever was
 //! added or deleted. This is certain, other than a total, which an addition hides, or a second look at
 //! the first page; and it is cheapest: one item a page, and no request unless a page lacks that item.
-//! Then the read goes back.
+//! Then the read goes back. A first page of one item has no overlap, so it is read again at the end.
+//!
+//! Pages that are selected by their number cannot overlap. There, a total that shrinks is what tells, if
+//! the provider reports one.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,6 +21,8 @@ pub const OVERLAP: usize = 1;
 
 /// How often one read goes back. Deletions at this rate are not people's: the order is not kept.
 const MAX_STEPS_BACK: usize = 10;
+
+const MOVES: &str = "the list moves while it is read";
 
 /// How a page is selected by its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,9 @@ impl Paging {
 #[derive(Default)]
 pub(super) struct LastPage {
     ids: Vec<Option<String>>,
+    total: Option<u64>,
+    /// The first page, if it had no overlap.
+    alone: Option<Vec<Option<String>>>,
     steps_back: usize,
 }
 
@@ -59,37 +67,59 @@ impl LastPage {
         ask: &Ask,
         page: &mut Page,
     ) -> Result<Option<Ask>, PollError> {
-        let Some(Paging { size, .. }) = ask.paging else {
+        let Some(paging) = &ask.paging else {
             return Ok(None);
         };
+        let overlap = paging.overlap();
+        let total = std::mem::replace(&mut self.total, page.total);
         let ids = std::mem::take(&mut page.ids);
         let last = std::mem::replace(&mut self.ids, ids);
+        let fail = |message: &str| Err(PollError::new(Reason::Pagination, message));
         if ask.offset == 0 {
+            match self.alone.take() {
+                Some(first) if first == self.ids => *page = Page::default(),
+                Some(_) if self.steps_back == MAX_STEPS_BACK => return fail(MOVES),
+                Some(_) => self.steps_back += 1,
+                None => {}
+            }
+            self.alone = (page.more && self.ids.len() <= overlap).then(|| self.ids.clone());
             return Ok(None);
         }
-        let has_overlap = last.len() > OVERLAP;
-        let fail = |message: &str| Err(PollError::new(Reason::Pagination, message));
+        let has_overlap = overlap > 0 && last.len() > overlap;
         let known: HashSet<&String> = last.iter().flatten().collect();
         let is_torn = match (last.last(), self.ids.first()) {
             (_, None) => has_overlap,
             (Some(Some(_)), Some(Some(_))) if has_overlap => {
                 !self.ids.iter().flatten().any(|id| known.contains(id))
             }
+            _ if overlap == 0 => {
+                let shrank = |total| page.total.is_some_and(|now| now < total);
+                total.is_some_and(shrank)
+            }
             // an item without an id has nothing to compare
             _ => false,
         };
         if is_torn {
             if self.steps_back == MAX_STEPS_BACK {
-                return fail("the list moves while it is read");
+                return fail(MOVES);
             }
             self.steps_back += 1;
             self.ids = last;
             // half a page, so that the pages have to have another item in common
-            return Ok(Some(ask.clone().at(ask.offset.saturating_sub(size / 2))));
+            let back = if overlap == 0 {
+                paging.size
+            } else {
+                paging.size / 2
+            };
+            return Ok(Some(ask.clone().at(ask.offset.saturating_sub(back))));
         }
         let first = self.ids.first().filter(|id| id.is_some());
         if first.is_some() && first == last.first() {
             return fail("a page repeats the one before");
+        }
+        // a total can promise more than there is
+        if self.ids.len() <= overlap && self.ids.iter().all(|id| last.contains(id)) {
+            page.more = false;
         }
         Ok(None)
     }
@@ -97,6 +127,8 @@ impl LastPage {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     const SIZE: usize = 4;
@@ -113,43 +145,52 @@ mod tests {
         }
     }
 
-    /// The offsets that a list is read at whose pages are these, or the reason of the failure.
+    /// The offsets that a list is read at whose first pages are these, or the reason of the failure.
     fn offsets(pages: &[&str]) -> Result<Vec<usize>, Reason> {
         let mut last = LastPage::default();
-        let mut next = Some(Ask::path("/").paged("offset", SIZE));
+        let mut asks = VecDeque::from([Ask::path("/").paged("offset", SIZE)]);
         let mut offsets = Vec::new();
         for ids in pages {
-            let ask = next.take().unwrap();
+            let ask = asks.pop_front().unwrap();
             offsets.push(ask.offset);
             let mut page = page(ids);
             let again = last.step_back(&ask, &mut page);
-            next = again
-                .map_err(|error| error.reason)?
-                .or_else(|| ask.after(&page));
+            let again = again.map_err(|error| error.reason)?;
+            let next = again.map_or_else(|| ask.after(&page), |again| vec![again]);
+            next.into_iter().rev().for_each(|ask| asks.push_front(ask));
         }
+        offsets.extend(asks.front().map(|ask| ask.offset));
         Ok(offsets)
     }
 
     #[test]
     fn a_page_without_any_item_of_the_one_before_is_a_step_back() {
         for (pages, expected) in [
-            (&["abc"][..], &[0][..]),
-            (&["abcd", "defg", "gh"], &[0, 3, 6]),
+            (&["abc"][..], &[0, 2][..]),
+            (&["abcd", "defg", "gh"], &[0, 3, 6, 7]),
             // one deleted, which nothing tells from two
-            (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4]),
+            (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4, 6]),
             // more than half a page
             (
                 &["abcd", "defg", "mn", "klmn", "ghij", "jklm", "mn"],
-                &[0, 3, 6, 4, 2, 5, 8],
+                &[0, 3, 6, 4, 2, 5, 8, 9],
             ),
-            (&["abcd", "", "cd"], &[0, 3, 1]),
-            (&["a", ""], &[0, 1]),
-            (&["a", "b", ""], &[0, 1, 2]),
+            (&["abcd", "", "cd"], &[0, 3, 1, 2]),
+            // only a total promises more
+            (&["abcd", "defg", "g"], &[0, 3, 6]),
+            // a first page without overlap, read again: it is the same, or another is in its place
+            (&["a", "", "a"], &[0, 1, 0]),
+            (&["a", "b", "", "a"], &[0, 1, 2, 0]),
+            (
+                &["a", "cd", "d", "b", "cd", "d", "b"],
+                &[0, 1, 2, 0, 1, 2, 0],
+            ),
+            (&["a", "cd", "d", "bcd", "d"], &[0, 1, 2, 0, 2]),
             // added, or in another order
-            (&["abcd", "bcde", "efg"], &[0, 3, 6]),
-            (&["abcd", "fged", "dh"], &[0, 3, 6]),
+            (&["abcd", "bcde", "efg"], &[0, 3, 6, 8]),
+            (&["abcd", "fged", "dh"], &[0, 3, 6, 7]),
             // nothing to compare
-            (&["abc-", "efgh", "-ij"], &[0, 3, 6]),
+            (&["abc-", "efgh", "-ij"], &[0, 3, 6, 8]),
             (&["----", "----", "-"], &[0, 3, 6]),
         ] {
             assert_eq!(offsets(pages).unwrap(), expected, "{pages:?}");
@@ -159,6 +200,8 @@ mod tests {
     #[test]
     fn a_list_that_never_stops_moving_or_repeats_itself_fails() {
         assert_eq!(offsets(&["abcd", "abcd"]), Err(Reason::Pagination));
+        let moving = ["a", "", "b", ""].repeat(MAX_STEPS_BACK);
+        assert_eq!(offsets(&moving), Err(Reason::Pagination));
         let mut last = LastPage::default();
         let first = Ask::path("/").paged("offset", SIZE);
         last.step_back(&first, &mut page("abcd")).unwrap();

@@ -177,51 +177,104 @@ async fn read_pages(
     known: &Arc<Campaigns>,
 ) -> Result<Reading, PollError> {
     let source = &*connection.source;
-    let mut reading = Reading::after(known);
-    let mut pages = Pages::default();
-    let mut last = LastPage::default();
-    let mut asks = VecDeque::from(source.begin(window));
-    while let Some(ask) = asks.pop_front() {
+    let mut progress = Progress::begin(source, window, Reading::after(known));
+    while let Some(ask) = progress.next() {
         let request = request(connection, &ask)?;
         let take = |answer: &Answer| take(source, window, &ask, answer);
-        let mut page = if let Some(field) = &ask.optional {
+        let page = if let Some(field) = &ask.optional {
             // costs neither the campaigns nor the time of a retry
             match session.get_once(&request, credential, take).await {
                 Ok(page) => page,
                 Err(error) => {
                     debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
-                    reading.problems.add(field.clone());
+                    progress.reading.problems.add(field.clone());
                     continue;
                 }
             }
         } else {
             session.get(&request, credential, take).await?
         };
-        if let Some(again) = last.step_back(&ask, &mut page)? {
+        progress.add(&ask, page)?;
+    }
+    Ok(progress.reading.finish())
+}
+
+/// A read under way: what was found, and what to ask next.
+struct Progress {
+    reading: Reading,
+    pages: Pages,
+    /// The last page of each list.
+    last: HashMap<usize, LastPage>,
+    asks: VecDeque<Ask>,
+}
+
+impl Progress {
+    fn begin(source: &dyn Source, window: Window, reading: Reading) -> Self {
+        Self {
+            reading,
+            pages: Pages::default(),
+            last: HashMap::new(),
+            asks: source.begin(window).into(),
+        }
+    }
+
+    fn next(&mut self) -> Option<Ask> {
+        self.asks.pop_front()
+    }
+
+    fn add(&mut self, ask: &Ask, mut page: Page) -> Result<(), PollError> {
+        let last = self.last.entry(ask.part).or_default();
+        if let Some(again) = last.step_back(ask, &mut page)? {
             debug!(
                 offset = ask.offset,
                 "the list moved; reading it again from {}", again.offset
             );
-            asks.push_front(again);
-            continue;
+            self.asks.push_front(again);
+            return Ok(());
         }
         page.then.extend(ask.after(&page));
         let mark = page.mark.clone();
+        let then = std::mem::take(&mut page.then);
         let (listed, details): (Vec<_>, Vec<_>) =
-            page.then.iter().partition(|ask| ask.about.is_empty());
+            then.into_iter().partition(|ask| ask.about.is_empty());
         let goes_on = listed.iter().any(|next| next.optional.is_none());
-        pages.details += details.len();
-        for next in page.then.iter().rev() {
-            asks.push_front(next.clone());
+        self.pages.details += details.len();
+        // details can wait, but a list moves
+        self.asks.extend(details);
+        for next in listed.into_iter().rev() {
+            self.asks.push_front(next);
         }
-        reading.add(page);
-        reading.check_size()?;
+        self.reading.add(page);
+        self.reading.check_size()?;
         if goes_on {
-            pages.more(mark)?;
+            self.pages.more(mark)?;
         }
-        pages.check_details()?;
+        self.pages.check_details()
     }
-    Ok(reading.finish())
+}
+
+/// What a read makes of saved answers, in the order of its requests. Returns the requests too. It ends
+/// when an answer is missing.
+pub fn read_saved(
+    connection: &Connection,
+    window: Window,
+    answers: &[Answer],
+) -> (Vec<Request>, Result<Reading, PollError>) {
+    let source = &*connection.source;
+    let mut progress = Progress::begin(source, window, Reading::default());
+    let mut requests = Vec::new();
+    let mut answers = answers.iter();
+    let mut read = || {
+        while let Some(ask) = progress.next() {
+            requests.push(request(connection, &ask)?);
+            let Some(answer) = answers.next() else { break };
+            let page = take(source, window, &ask, answer)?;
+            progress.add(&ask, page)?;
+        }
+        Ok(())
+    };
+    let result = read();
+    (requests, result.map(|()| progress.reading.finish()))
 }
 
 /// What a read makes of one answer to its first request.

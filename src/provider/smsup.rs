@@ -13,7 +13,6 @@ use serde::Deserialize;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::overlap::OVERLAP;
 use super::source::{AccountFacts, Ask, Page, Source};
 use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::window::Window;
@@ -205,8 +204,7 @@ impl Smsup {
         let display = list.total_display_records;
         let display = display.count("totalDisplayRecords", problems);
         let received = ask.offset + page.items.min(LENGTH);
-        let nothing_new = ask.offset > 0 && page.items <= OVERLAP;
-        page.more = !nothing_new && !is_last(page.items, received, [total, display]);
+        page.more = !is_last(page.items, received, [total, display]);
         Ok(page)
     }
 
@@ -1097,16 +1095,6 @@ mod tests {
             let body = format!(r#"{{"status":1,"campaigns":[{{"id":"1"}},{{"id":"2"}}],{text}}}"#);
             let page = read_page(200, &body).unwrap();
             assert_eq!(page.more, goes_on, "{text}");
-        }
-        // nothing but the last campaign of the page before
-        let body = r#"{"status":1,"campaigns":[{"id":"1"}],"totalRecords":9000}"#;
-        for (offset, more) in [(0, true), (299, false)] {
-            let page = source(Tz::UTC).take(
-                Window::default(),
-                &first_ask().at(offset),
-                &Answer::of(200, body),
-            );
-            assert_eq!(page.unwrap().more, more, "{offset}");
         }
     }
 

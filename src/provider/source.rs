@@ -148,15 +148,22 @@ impl Ask {
         self.at(0)
     }
 
-    /// The request for the next page of a list whose pages are selected by their place.
-    pub fn after(&self, page: &Page) -> Option<Self> {
-        let paging = self.paging.as_ref().filter(|_| page.more)?;
+    /// The requests for the following pages of a list whose pages are selected by their place.
+    pub fn after(&self, page: &Page) -> Vec<Self> {
+        let Some(paging) = self.paging.as_ref().filter(|_| page.more) else {
+            return Vec::new();
+        };
         if paging.first_page.is_some() {
-            return Some(self.clone().at(self.offset + paging.size));
+            return vec![self.clone().at(self.offset + paging.size)];
         }
-        // more items than requested do not move the next page, and a page of one item has no overlap
-        let items = page.items.min(paging.size).saturating_sub(OVERLAP).max(1);
-        Some(self.clone().at(self.offset + items))
+        // more items than requested do not move the next page
+        let items = page.items.min(paging.size).saturating_sub(OVERLAP);
+        let next = self.clone().at(self.offset + items.max(1));
+        if self.offset == 0 && items == 0 {
+            // without overlap, so the first page shows afterwards whether the list moved
+            return vec![next, self.clone()];
+        }
+        vec![next]
     }
 
     /// The request for the page that begins at an item, or at the first item of a numbered page.
@@ -210,8 +217,10 @@ pub struct Page {
     pub problems: Problems,
     /// The id of each item, as far as it has one, of a list that is paged by offset.
     pub ids: Vec<Option<String>>,
-    /// Whether another page follows, of a list that is paged by offset.
+    /// Whether another page follows, of a list whose pages are selected by their place.
     pub more: bool,
+    /// The number of all items, as the answer tells it, of such a list.
+    pub total: Option<u64>,
     /// What no two pages of a list that is paged by links share, if pages follow: the link.
     pub mark: Option<String>,
     /// The requests that follow, before those that wait already.

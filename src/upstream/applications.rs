@@ -17,13 +17,12 @@ pub struct Applications {
 }
 
 impl Applications {
-    /// No applications yet. Their request counts are stored in `store`. `flags` are the flags that
-    /// commands in messages need to find the exporter's files.
-    pub fn new(store: Option<Arc<Store>>, flags: String) -> Self {
+    /// No applications yet. Their request counts are stored in `store`.
+    pub fn new(store: Option<Arc<Store>>, renewals: Renewals) -> Self {
         Self {
             store,
             by_key: BTreeMap::new(),
-            renewals: Renewals::new(flags),
+            renewals,
         }
     }
 
@@ -61,7 +60,7 @@ impl Applications {
         &self.renewals
     }
 
-    /// Starts no more token renewals, and waits for the running ones.
+    /// Starts no more token renewals, and waits until the tokens of the running ones are stored.
     pub async fn finish(&self) {
         self.renewals.finish().await;
     }
@@ -82,7 +81,7 @@ mod tests {
             per_second: None,
             per_day: Some(per_day),
         };
-        let mut applications = Applications::new(None, String::new());
+        let mut applications = Applications::new(None, Renewals::new(String::new()));
         let accounts = [
             ("a", "client".to_owned(), limits(100)),
             ("b", "client".to_owned(), limits(50)),

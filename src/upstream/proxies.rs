@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use reqwest::{NoProxy, Proxy, Url};
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::{Proxy, Url};
 
 /// Where requests go instead of their destination.
 #[derive(Default)]
@@ -60,20 +62,25 @@ impl Proxies {
             "https" => &self.https,
             _ => &self.http,
         };
-        let Some(address) = address else {
-            return Ok(None);
-        };
-        let direct = self.direct_at(url.port_or_known_default());
-        // the library takes it for host names, but not for IP addresses
-        if direct.split(',').any(|entry| entry == "*") {
-            return Ok(None);
-        }
-        let direct = NoProxy::from_string(&direct);
-        Ok(Some(Proxy::all(address.clone())?.no_proxy(direct)))
+        let address = address.as_ref().filter(|_| !self.is_direct(url));
+        address.cloned().map(Proxy::all).transpose()
     }
 
-    /// The entries of the list that hold for a port, in the form that `NoProxy` takes: separated by
-    /// commas, without ports and brackets.
+    /// Whether requests to the origin of `url` need no proxy.
+    fn is_direct(&self, url: &Url) -> bool {
+        let list = self.direct_at(url.port_or_known_default());
+        // the library takes it for host names, but not for IP addresses
+        if list.split(',').any(|entry| entry == "*") {
+            return true;
+        }
+        let proxies = Matcher::builder().all("http://proxy").no(list).build();
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let destination = format!("http://{host}").parse::<Uri>();
+        destination.is_ok_and(|destination| proxies.intercept(&destination).is_none())
+    }
+
+    /// The entries of the list that hold for a port, in the form that the library takes: separated by
+    /// commas, without ports, brackets and trailing dots.
     fn direct_at(&self, port: Option<u16>) -> String {
         let entries = self.direct.split([',', ' ', '\t', '\r', '\n']);
         let entries = entries.filter_map(|entry| {
@@ -86,7 +93,7 @@ impl Proxies {
                 },
                 _ => entry,
             };
-            Some(host.trim_start_matches('[').trim_end_matches(']'))
+            Some(host.trim_start_matches('[').trim_end_matches([']', '.']))
         });
         entries.collect::<Vec<_>>().join(",")
     }
@@ -109,7 +116,7 @@ fn address(name: &str, value: &str) -> Result<Url, String> {
     let is_usable = matches!(url.scheme(), "http" | "https")
         && url
             .as_str()
-            .parse::<hyper::Uri>()
+            .parse::<Uri>()
             .is_ok_and(|uri| uri.host().is_some());
     if is_usable { Ok(url) } else { Err(refused()) }
 }
@@ -166,20 +173,37 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_brackets_of_direct_destinations_are_understood() {
-        for (list, at_443) in [
-            (
-                "a.example, .b.example\tc.example",
-                "a.example,,.b.example,c.example",
-            ),
-            ("a:443,b:80,[::1]:443,[::2]:80", "a,::1"),
-            (
-                "::1,[::2],fd00::/8,10.0.0.0/8,*",
-                "::1,::2,fd00::/8,10.0.0.0/8,*",
-            ),
+    fn direct_destinations_are_matched_as_by_curl() {
+        let list = "a.example:443, .b.example\tc.example.,D.example:80,[::1]:443,[::2]:80,fd00::/8,\
+                    10.0.0.0/8,.";
+        let proxies = read(&[("NO_PROXY", list)]).unwrap();
+        for (host, is_direct) in [
+            ("a.example", true),
+            ("a.example.", true),
+            ("x.a.example", true),
+            ("xa.example", false),
+            ("a.example:8443", false),
+            ("b.example", true),
+            ("x.b.example.", true),
+            ("c.example", true),
+            ("x.c.example.", true),
+            ("d.example", false),
+            ("D.example:80", true),
+            ("example", false),
+            ("example.", false),
+            ("[::1]", true),
+            ("[::2]", false),
+            ("[fd00::5]", true),
+            ("10.1.2.3", true),
+            ("11.1.2.3", false),
         ] {
+            let url = format!("https://{host}").parse().unwrap();
+            assert_eq!(proxies.is_direct(&url), is_direct, "{host}");
+        }
+        for (list, is_direct) in [("*", true), ("x, *", true), ("", false)] {
             let proxies = read(&[("NO_PROXY", list)]).unwrap();
-            assert_eq!(proxies.direct_at(Some(443)), at_443);
+            let url = "https://10.1.2.3".parse().unwrap();
+            assert_eq!(proxies.is_direct(&url), is_direct, "{list}");
         }
     }
 }

@@ -46,19 +46,25 @@ pub struct Transport {
     request_timeout: Duration,
 }
 
-/// The address of a documented path. The base address can have a path of its own, such as that of a
-/// gateway, and can end with the first segments of the documented path, such as its version.
+/// The address in front of these documented paths. A base address can end with the first segments of
+/// one, such as the version of the API.
+pub fn root<'a>(base_url: &Url, paths: impl IntoIterator<Item = &'a str>) -> Url {
+    let base = base_url.path().trim_end_matches('/');
+    let starts = paths.into_iter().flat_map(|path| {
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        ends.chain([path.len()]).filter_map(|end| path.get(..end))
+    });
+    let rests = starts.filter_map(|start| base.strip_suffix(start));
+    let mut url = base_url.clone();
+    url.set_path(rests.min_by_key(|rest| rest.len()).unwrap_or(base));
+    url
+}
+
+/// The address of a documented path, below the path of a gateway if the base address has one.
 pub fn endpoint(base_url: &Url, path: &str) -> Url {
     let base = base_url.path().trim_end_matches('/');
-    let segments = path.match_indices('/').map(|(end, _)| end);
-    let starts = segments
-        .chain([path.len()])
-        .filter_map(|end| path.split_at_checked(end));
-    let mut starts = starts.rev();
-    let repeated = starts.find(|(start, _)| base.ends_with(start));
-    let rest = repeated.map_or(path, |(_, rest)| rest);
     let mut url = base_url.clone();
-    url.set_path(&format!("{base}{rest}"));
+    url.set_path(&format!("{base}{path}"));
     url
 }
 

@@ -114,7 +114,8 @@ async fn a_base_url_may_repeat_the_start_of_the_documented_path() {
         let plain = Setup::new(&config(&[account(name, &simulator, &[])]));
         assert!(poll_once(&plain, &[]).await.0.success());
         let path = simulator.requests()[0].path().to_owned();
-        for (end, _) in path.match_indices('/').skip(1) {
+        let ends = path.match_indices('/').map(|(end, _)| end);
+        for end in ends.skip(1).chain([path.len()]) {
             for slash in ["", "/"] {
                 let url = format!("{}{}{slash}", simulator.base_url(), &path[..end]);
                 let name = format!("{name}{}", url.len());
@@ -126,6 +127,8 @@ async fn a_base_url_may_repeat_the_start_of_the_documented_path() {
     let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
     assert!(status.success(), "{log}");
     assert!(accounts.len() > 4);
+    let problems = samples(&metrics, "campaign_exporter_decode_problems_total", &[]);
+    assert_eq!(problems.iter().sum::<f64>(), 0.0, "{metrics}");
     assert_eq!(
         samples(&metrics, "campaign_account_up", &[]),
         vec![1.0; accounts.len()]

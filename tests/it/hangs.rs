@@ -15,7 +15,7 @@ use crate::support::daemon::{
     Daemon, LIMIT, Setup, TOKEN, account, client, config, program, sample, samples, simulate, value,
 };
 use crate::support::server::free_address;
-use crate::support::tokens::{renewed, simulator_with_authorization};
+use crate::support::tokens::{keeps, renewed, simulator_with_authorization};
 
 /// More files than the exporter once read at the same time.
 const HUNG_FILES: usize = 70;
@@ -181,20 +181,36 @@ async fn a_hung_lock_or_configuration_fails_the_start() {
 }
 
 #[tokio::test]
-async fn signals_end_commands_that_wait_with_their_exit_code() {
+async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
+    let slow = Fault::Delay {
+        by: Duration::from_secs(2),
+    };
     let providers = [
         simulate(with_statuses(), Vec::new()).await,
         simulator_with_authorization(|_| {}).await,
+        simulator_with_authorization(|server| {
+            server.grant(TOKEN);
+            // each renewal is of the expired token of the one before
+            server.lifetime = Duration::from_secs(1);
+            server.fault = Some(FaultPlan::always(slow));
+        })
+        .await,
     ];
     stall(&providers[0]);
-    let polled = config(&[account("one", &providers[0], &[])]);
-    let authorized = config(&[renewed("one", &providers[1], &[])]);
+    let configured = ["refresh_token_file: TOKEN_FILE"];
+    let [polled, authorized, refreshed] = [
+        account("one", &providers[0], &[]),
+        renewed("one", &providers[1], &[]),
+        renewed("one", &providers[2], &configured),
+    ]
+    .map(|account| Setup::new(&config(&[account])));
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
-        for (provider, yaml, arguments) in [
+        for (provider, setup, arguments) in [
             (&providers[0], &polled, &["poll"] as &[&str]),
             (&providers[1], &authorized, &["authorize", "one"]),
+            (&providers[2], &refreshed, &["poll"]),
+            (&providers[2], &refreshed, &["--config.check", "--probe"]),
         ] {
-            let setup = Setup::new(yaml);
             let asked = provider.requests().len();
             let mut command = program();
             command.arg("--config.file").arg(setup.config_file());
@@ -209,6 +225,9 @@ async fn signals_end_commands_that_wait_with_their_exit_code() {
             tokio::time::timeout(LIMIT, waits).await.unwrap();
             kill(&child, signal).await;
             assert_eq!(end(&mut child).await.code(), Some(code), "{arguments:?}");
+            let granted = provider.read(|state| state.authorization.refresh_tokens());
+            let is_stored = |token: &String| keeps(&setup.storage(), "one", provider, token);
+            assert!(granted.iter().all(is_stored), "{arguments:?}");
         }
     }
 }

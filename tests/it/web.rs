@@ -554,12 +554,8 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
     // dropping the names reduces the protection
     protected.configure(&with_tls(&verify));
     wait_for("suspended", async || status(own.clone()).await.is_none()).await;
-    assert!(
-        protected
-            .daemon
-            .log()
-            .contains("client_allowed_sans was removed")
-    );
+    let lost = "client_allowed_sans was removed";
+    wait_for(lost, async || protected.daemon.log().contains(lost)).await;
 
     let any = Protected::start(&with_tls(&["client_auth_type: RequireAnyClientCert"])).await;
     let url = any.https();

@@ -23,6 +23,7 @@ use crate::storage::record::{self, StoredAccount};
 use crate::storage::store::{self, Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
+use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::auth::tokens::Access;
 use crate::upstream::client::Client;
 
@@ -87,7 +88,7 @@ impl RunningAccounts {
             changes,
             shown_config: watch::Sender::default(),
             pulses: watch::Sender::default(),
-            applications: Applications::new(store.clone(), options.flags()),
+            applications: Applications::new(store.clone(), Renewals::new(options.flags())),
             store,
             stop,
             generation: Generation::default(),

@@ -528,6 +528,14 @@ impl Paging {
         stop.into_iter().chain(next).chain(&self.answered_size)
     }
 
+    /// The number of all items, if the answer tells it.
+    pub(super) fn total(&self, root: &RawValue) -> Option<u64> {
+        let Stop::Total(path) = &self.stop else {
+            return None;
+        };
+        scalar(&path.raw_value(root)?).count(path.field(), &mut Problems::default())
+    }
+
     /// What follows a page with `items`.
     pub(super) fn next(
         &self,
@@ -590,13 +598,12 @@ impl Paging {
         let size = size.and_then(|size| usize::try_from(size).ok());
         let size = size.filter(|size| *size > 0).unwrap_or(paging.size);
         let is_short = items < size;
-        let nothing_new = ask.offset > 0 && items <= paging.overlap();
         let page = ask.offset / paging.size.max(1);
         let received = match paging.first_page {
             Some(_) => page.saturating_mul(size).saturating_add(items),
             None => ask.offset.saturating_add(items),
         };
-        if items == 0 || nothing_new {
+        if items == 0 {
             return false;
         }
         match &self.stop {

@@ -137,6 +137,7 @@ impl Defined {
             }
         });
         let newest = newest.into_inner();
+        page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
         let is_over = newest.is_some_and(|newest| newest < window.start);
         let next = match &list.paging {
             Some(paging) if !is_over => {

@@ -18,7 +18,7 @@ use crate::document::secret::{SecretSource, is_printable};
 use crate::redaction;
 use crate::upstream::answer::{Answer, words};
 use crate::upstream::error::presentable;
-use crate::upstream::transport::{Transport, endpoint, is_private};
+use crate::upstream::transport::{Transport, endpoint, is_private, root};
 use crate::upstream::{PollError, Reason};
 
 /// Lifetime of a device code if the answer does not state it.
@@ -309,6 +309,7 @@ impl<'a> Client<'a> {
         with_id: bool,
     ) -> Result<Result<Value, OAuthError>, PollError> {
         let Registration {
+            oauth,
             auth_url,
             client_id,
             ..
@@ -329,7 +330,7 @@ impl<'a> Client<'a> {
             .extend_pairs(form)
             .extend_pairs(id)
             .finish();
-        let url = endpoint(auth_url, path);
+        let url = endpoint(&root(auth_url, [oauth.token_path, oauth.device_path]), path);
         let answer = self.transport.post(url, headers, body).await;
         answer
             .and_then(|answer| answer.interpreted(read, |_| true))

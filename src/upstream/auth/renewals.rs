@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 use crate::upstream::quota::pace::Pace;
+use crate::upstream::transport::TOKEN_TIMEOUT;
 
 /// Time between two requests to an authorization server. The documented limit is about one per
 /// second, and not all requests travel equally fast.
 pub(super) const TOKEN_PERIOD: Duration = Duration::from_millis(1_200);
+
+/// Time limit for a token refresh while the exporter stops: that of its request, and some time to
+/// store the token.
+pub const RENEWAL_TIMEOUT: Duration = Duration::from_secs(TOKEN_TIMEOUT.as_secs() + 5);
 
 /// Coordinates the token renewals of all accounts.
 #[derive(Clone, Debug)]
@@ -38,10 +44,13 @@ impl Renewals {
         }
     }
 
-    /// Starts no more renewals, and waits for the running ones.
+    /// Starts no more renewals, and waits until the tokens of the running ones are stored.
     pub async fn finish(&self) {
         self.stop.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        let renewed = tokio::time::timeout(RENEWAL_TIMEOUT, self.tasks.wait()).await;
+        if renewed.is_err() {
+            error!("a token is still being refreshed");
+        }
     }
 }

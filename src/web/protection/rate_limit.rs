@@ -1,10 +1,11 @@
 //! The rate limit of the web server.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use lru::LruCache;
 
 use crate::document::{Node, Section};
 use crate::web::connections::Peer;
@@ -12,8 +13,8 @@ use crate::web::connections::Peer;
 /// Longest duration in Go. The token bucket overflows at twice as much.
 const LONGEST: Duration = Duration::from_nanos(i64::MAX.cast_unsigned());
 
-/// Maximum number of peers whose requests are counted.
-const MAX_PEERS: usize = 4096;
+/// Maximum number of peers whose requests are counted, which takes less than a megabyte.
+const MAX_PEERS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Limits on the requests of each user, and on those of each peer without a user. Strangers cannot
 /// exhaust the limit of a user.
@@ -23,8 +24,11 @@ pub enum RateLimit {
     Buckets {
         /// Those of users. The configuration limits their number.
         users: DefaultKeyedRateLimiter<Arc<str>>,
-        /// Those of peers.
-        peers: DefaultKeyedRateLimiter<Peer>,
+        /// Those of peers. One more takes the place of the peer that has made no request for longest,
+        /// which begins with a full bucket when it returns.
+        peers: Mutex<LruCache<Peer, DefaultDirectRateLimiter>>,
+        /// The limit of each.
+        quota: Quota,
     },
     /// Buckets without burst, which allow no request.
     Never,
@@ -34,7 +38,8 @@ impl RateLimit {
     fn new(quota: Quota) -> Self {
         Self::Buckets {
             users: RateLimiter::keyed(quota),
-            peers: RateLimiter::keyed(quota),
+            peers: Mutex::new(LruCache::new(MAX_PEERS)),
+            quota,
         }
     }
 
@@ -49,12 +54,10 @@ impl RateLimit {
     /// Takes a token of a peer without a user. Returns whether there was one.
     pub fn allows_peer(&self, peer: Peer) -> bool {
         match self {
-            Self::Buckets { peers, .. } => {
-                if peers.len() >= MAX_PEERS {
-                    // full buckets are the same as none
-                    peers.retain_recent();
-                }
-                peers.len() < MAX_PEERS && peers.check_key(&peer).is_ok()
+            Self::Buckets { peers, quota, .. } => {
+                let mut peers = peers.lock().unwrap_or_else(PoisonError::into_inner);
+                let bucket = peers.get_or_insert(peer, || RateLimiter::direct(*quota));
+                bucket.check().is_ok()
             }
             Self::Never => false,
         }
@@ -172,16 +175,15 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_counted_peers_is_limited() {
-        let limit = read("1h", "2").unwrap().unwrap();
-        let most = u32::try_from(MAX_PEERS).unwrap();
-        for number in 0..most {
-            assert!(limit.allows_peer(peer(number)));
-        }
-        assert!(!limit.allows_peer(peer(most)));
-        let soon = read("1ns", "2").unwrap().unwrap();
-        for number in 0..3 * most {
-            assert!(soon.allows_peer(peer(number)));
+    fn strangers_cannot_exhaust_the_limit_of_a_peer() {
+        let most = u32::try_from(MAX_PEERS.get()).unwrap();
+        // the last one takes the place of the peer
+        for (strangers, allows) in [(0, false), (most - 1, false), (most, true)] {
+            let limit = read("1h", "1").unwrap().unwrap();
+            for number in 0..=strangers {
+                assert!(limit.allows_peer(peer(number)));
+            }
+            assert_eq!(limit.allows_peer(peer(0)), allows, "{strangers}");
         }
     }
 

@@ -84,11 +84,16 @@ impl Home {
 
     /// Returns whether a token is stored.
     pub(crate) fn keeps(&self, account: &str, simulator: &Simulator, token: &str) -> bool {
-        let bytes = std::fs::read(self.kept(account, simulator)).unwrap_or_default();
-        bytes
-            .windows(token.len())
-            .any(|part| part == token.as_bytes())
+        keeps(&self.store(), account, simulator, token)
     }
+}
+
+/// Returns whether a token of an account is stored.
+pub(crate) fn keeps(store: &Path, account: &str, simulator: &Simulator, token: &str) -> bool {
+    let bytes = std::fs::read(tokens_file(store, account, simulator)).unwrap_or_default();
+    bytes
+        .windows(token.len())
+        .any(|part| part == token.as_bytes())
 }
 
 /// Returns the path of the tokens of an account and a client of a simulator.

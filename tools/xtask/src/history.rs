@@ -20,6 +20,7 @@ use campaign_exporter::provider::native;
 use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
+use campaign_exporter::upstream::auth::renewals::Renewals;
 use campaign_simulator::{Fault, FaultPlan};
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -118,7 +119,7 @@ impl Exporter {
             restored: None,
         });
         snapshot.apply(Change::Configured(configured.collect()));
-        let mut applications = Applications::new(None, String::new());
+        let mut applications = Applications::new(None, Renewals::new(String::new()));
         let configured = accounts.iter().map(|account| {
             let limits = account.provider.limits(account.polling.limits());
             (

@@ -17,6 +17,7 @@ use campaign_exporter::state::snapshot::{
 };
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
+use campaign_exporter::upstream::auth::renewals::Renewals;
 use campaign_exporter::upstream::{PollError, Reason};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
@@ -43,7 +44,7 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
         restored: None,
     });
     snapshot.apply(Change::Configured(configured.collect()));
-    let mut applications = Applications::new(None, String::new());
+    let mut applications = Applications::new(None, Renewals::new(String::new()));
     let settings = accounts.iter().map(|account| {
         let limits = account.provider.limits(account.polling.limits());
         (
