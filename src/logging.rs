@@ -296,7 +296,7 @@ pub(crate) mod tests {
         panic::catch_unwind(|| panic!("at the \"disco\"")).unwrap_err();
         drop(panic::take_hook());
         let line = std::fs::read_to_string(file.path()).unwrap();
-        let fields = r#" level=error message=panic location=src/logging.rs:"#;
+        let fields = " level=error message=panic location=src/logging.rs:";
         assert!(line.contains(fields), "{line}");
         assert!(
             line.ends_with(" error=\"at the \\\"disco\\\"\"\n"),
