@@ -11,7 +11,6 @@ use crate::config::{Account, Config};
 use crate::polling::turn::Scope;
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
-use crate::upstream::applications::Applications;
 use crate::upstream::client::Client;
 
 /// Warns of each secret that cannot be read: it may exist only where the exporter runs.
@@ -30,17 +29,9 @@ pub async fn probe(
     flags: String,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
-    let mut applications = Applications::new(store.clone(), flags);
-    super::configure_quotas(&mut applications, &accounts).await;
     let scope = Scope::Recent;
-    let mut polls = poll::start(
-        accounts,
-        scope,
-        &client,
-        store.as_ref(),
-        &applications,
-        telemetry,
-    )?;
+    let (mut polls, applications) =
+        poll::start(accounts, scope, &client, store, flags, telemetry).await?;
     let mut all_answered = true;
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;

@@ -13,9 +13,7 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_simulator::{self, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
@@ -27,10 +25,8 @@ use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::apis::{Api, any_api, apis, fixture, has_whatsapp, kinds, with_channels};
-use crate::support::daemon::{
-    Daemon, Setup, TOKEN, account, client, config, program, samples, simulate, value,
-};
+use crate::support::apis::{Api, apis, fixture, has_whatsapp, kinds};
+use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, program, samples, simulate};
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
 
@@ -252,30 +248,16 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
 
 /// Both accounts with the campaigns of a successful poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    snapshot.apply(Change::Configured(configured.collect()));
+    let mut snapshot = Snapshot::of(accounts);
     for (account, campaigns) in accounts.iter().zip(campaigns) {
+        let data = Data {
+            campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
+            credits: Some(12.5),
+            ..Data::default()
+        };
         let update = Update {
-            account: account.name.clone(),
-            generation: Generation::default(),
-            at: DateTime::UNIX_EPOCH,
-            ended: tokio::time::Instant::now(),
             took: Duration::from_millis(1_500),
-            poll_interval: account.polling.poll_interval,
-            token_expiry: None,
-            requests_remaining: None,
-            stored: None,
-            result: Ok(Data {
-                campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
-                credits: Some(12.5),
-                ..Data::default()
-            }),
+            ..Update::new(account, Ok(data))
         };
         assert!(snapshot.apply(Change::Polled(Box::new(update))));
     }
@@ -729,37 +711,6 @@ async fn content_is_identical_in_both_formats_and_encodings() {
     check_metrics(&pages[0].0).await;
 }
 
-#[tokio::test]
-async fn the_default_is_uncompressed_text() {
-    let simulator = simulate(any_api(), Vec::new()).await;
-    let accounts = [account("one", &simulator, &[])];
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let plain = reqwest::Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .build()
-        .unwrap();
-    for accept in [
-        "",
-        "*/*",
-        "text/html",
-        "application/openmetrics-text;version=0.0.1",
-    ] {
-        let request = plain.get(daemon.url("/metrics")).header("accept", accept);
-        let response = request.send().await.unwrap();
-        assert_eq!(
-            response.headers()["content-type"],
-            Format::Text.content_type()
-        );
-        assert!(!response.headers().contains_key("content-encoding"));
-        strict::read(&response.text().await.unwrap(), Format::Text);
-    }
-    let head = client().head(daemon.url("/metrics")).send().await.unwrap();
-    assert_eq!(head.status(), 200);
-    assert_eq!(head.headers()["content-type"], Format::Text.content_type());
-    assert_eq!(head.text().await.unwrap(), "");
-}
-
 // Absent is not zero
 
 /// An item of a provider's response, and what is expected of its campaign.
@@ -1010,40 +961,4 @@ async fn campaign_info_has_exactly_the_configured_labels() {
             assert!(labels.values().all(|value| !value.is_empty()));
         }
     }
-}
-
-#[tokio::test]
-async fn account_metrics_exist_before_the_first_poll() {
-    let good = any_api();
-    let refused = with_channels();
-    let simulator = simulate(good, Vec::new()).await;
-    let state = State::new("another token", Vec::new());
-    let refusing = Simulator::start(refused, state).await.unwrap();
-    let accounts = [
-        account("good", &simulator, &[]),
-        account("refused", &refusing, &[]),
-    ];
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let first = daemon.scrape().await;
-    let names = [(good, "good"), (refused, "refused")];
-    let [_, refused] = names.map(|(api, account)| {
-        let labels = format!("{{provider=\"{}\",account=\"{account}\"", api.provider());
-        for name in [
-            "campaign_account_up",
-            "campaign_account_poll_duration_seconds",
-            "campaign_account_poll_interval_seconds",
-            "campaign_account_lookback_seconds",
-        ] {
-            let series = format!("{name}{labels}");
-            assert!(value(&first, &series).is_some(), "no {series} in:\n{first}");
-        }
-        labels
-    });
-    // no successful poll, so no timestamp
-    let polled = format!("campaign_account_last_poll_timestamp_seconds{refused}");
-    let later = daemon
-        .scrape_until(|metrics| value(metrics, &polled).is_some())
-        .await;
-    let succeeded = format!("campaign_account_last_success_timestamp_seconds{refused}");
-    assert_eq!(value(&later, &succeeded), None);
 }
