@@ -439,6 +439,7 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/v1/api/apps/demo-app/data/sent-campaigns-summary",
                 items: "result",
                 success: Some(("code", 200)),
                 id: "id",

@@ -569,6 +569,8 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/v3/reports/summary_reports/sms_campaign_summaries\
+                       ?start_at=1970-01-01T00:00:00Z",
                 items: "bulk_sms_campaign_summaries",
                 id: "campaign_id",
                 date: "last_sent_date",

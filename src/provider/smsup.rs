@@ -500,6 +500,7 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/campaigns",
                 items: "campaigns",
                 success: Some(("status", 1)),
                 id: "id",

@@ -1078,5 +1078,4 @@ mod tests {
             assert_eq!((status, &body["error"]), (400, &json!("invalid_scope")));
         }
     }
-
 }
