@@ -34,43 +34,18 @@ use crate::support::strict::{self, Family, Labels, Sample, Series};
 const MAX_COUNT: u64 = 1 << 53;
 
 /// Each ratio with its numerator and denominator.
-const RATIOS: [(&str, &str, &str); 7] = [
-    (
-        "campaign_delivery_ratio",
-        "campaign_deliveries",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_click_ratio",
-        "campaign_clicks",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_bounce_ratio",
-        "campaign_bounces",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_opt_out_ratio",
-        "campaign_opt_outs",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_open_ratio",
-        "campaign_opens",
-        "campaign_deliveries",
-    ),
-    (
-        "campaign_read_ratio",
-        "campaign_reads",
-        "campaign_deliveries",
-    ),
-    (
-        "campaign_reply_ratio",
-        "campaign_replies",
-        "campaign_deliveries",
-    ),
-];
+fn ratios() -> [[String; 3]; 7] {
+    let ratios = [
+        ["delivery_ratio", "deliveries", "attempted"],
+        ["click_ratio", "clicks", "attempted"],
+        ["bounce_ratio", "bounces", "attempted"],
+        ["opt_out_ratio", "opt_outs", "attempted"],
+        ["open_ratio", "opens", "deliveries"],
+        ["read_ratio", "reads", "deliveries"],
+        ["reply_ratio", "replies", "deliveries"],
+    ];
+    ratios.map(|names| names.map(|name| format!("campaign_{name}")))
+}
 
 /// Labels of `campaign_info`.
 fn info_labels() -> Vec<Arc<str>> {
@@ -349,14 +324,11 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         );
     }
     add("campaign_cost_credits", &[], campaign.cost_credits);
-    for (name, numerator, denominator) in RATIOS {
-        let parts = counted[numerator].zip(counted[denominator]);
+    for [name, numerator, denominator] in &ratios() {
+        let parts = counted[numerator.as_str()].zip(counted[denominator.as_str()]);
         let parts = parts.filter(|(_, denominator)| *denominator > 0);
-        add(
-            name,
-            &[],
-            parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64),
-        );
+        let ratio = parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64);
+        add(name, &[], ratio);
     }
     add(
         "campaign_reported_delivery_ratio",
@@ -598,14 +570,12 @@ fn help_explains_background_polling_and_ratios() {
             );
         }
         assert_eq!(found, 26);
-        for (name, numerator, denominator) in RATIOS {
-            assert!(
-                help(name).contains(&format!("{numerator} / {denominator}")),
-                "{name}"
-            );
+        for [name, numerator, denominator] in &ratios() {
+            let formula = format!("{numerator} / {denominator}");
+            assert!(help(name).contains(&formula), "{name}");
         }
         assert!(help("campaign_reported_delivery_ratio").contains("/ 100"));
-        for (name, numerator, denominator) in &RATIOS[..4] {
+        for [name, numerator, denominator] in &ratios()[..4] {
             let name = name.replace("campaign_", "campaign_account_");
             let formed = format!("um of {numerator} / sum of {denominator}");
             assert!(help(&name).contains(&formed), "{name}");
