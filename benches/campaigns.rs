@@ -17,14 +17,11 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::exposition::rendering::Renderer;
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::web::negotiation;
 use chrono::{DateTime, Utc};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
@@ -59,7 +56,7 @@ fn repeat(step: &str, count: usize) -> Result<()> {
     let account = account("smsup")?;
     let pages = pages(SIZE, 0)?;
     let Versions { before, after } = Versions::new(&account, &pages, SIZE)?;
-    let mut snapshot = configured(std::slice::from_ref(&account));
+    let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new()?;
     renderer.render(&snapshot)?;
@@ -126,7 +123,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     let account = account("smsup")?;
     let pages = pages(size, 0)?;
     let Versions { before, after } = Versions::new(&account, &pages, size)?;
-    let mut snapshot = configured(std::slice::from_ref(&account));
+    let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new()?;
     renderer.render(&snapshot)?;
@@ -185,7 +182,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     let polled_one = accounts.get(ACCOUNTS / 2).context("no account")?;
     let before = campaigns_of(polled_one, OF_EACH, 0)?;
     let after = campaigns_of(polled_one, OF_EACH, 1)?;
-    let mut snapshot = configured(&accounts);
+    let mut snapshot = Snapshot::of(&accounts);
     for account in &accounts {
         polled(&mut snapshot, account, &before);
     }
@@ -250,35 +247,13 @@ fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<V
         .accounts)
 }
 
-/// Returns a snapshot of accounts not polled yet.
-fn configured(accounts: &[Account]) -> Snapshot {
-    let configured = accounts.iter().map(|account| ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    let mut snapshot = Snapshot::default();
-    snapshot.apply(Change::Configured(configured.collect()));
-    snapshot
-}
-
 fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>]) {
-    snapshot.apply(Change::Polled(Box::new(Update {
-        account: account.name.clone(),
-        generation: Generation::default(),
-        at: Utc::now(),
-        ended: Instant::now(),
-        took: Duration::from_secs(1),
-        poll_interval: account.polling.poll_interval,
-        token_expiry: None,
-        requests_remaining: None,
-        stored: None,
-        result: Ok(Data {
-            campaigns: campaigns.to_vec(),
-            ..Data::default()
-        }),
-    })));
+    let data = Data {
+        campaigns: campaigns.to_vec(),
+        ..Data::default()
+    };
+    let update = Update::new(account, Ok(data));
+    snapshot.apply(Change::Polled(Box::new(update)));
 }
 
 /// Returns the campaigns of a full read of these pages.

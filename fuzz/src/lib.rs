@@ -11,13 +11,10 @@ use campaign_exporter::document::keys::{Default, Takes};
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
 use campaign_exporter::provider::{Kind, Kinds, Reading, native};
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::upstream::PollError;
 use chrono::DateTime;
 use testkit::exposition;
-use tokio::time::{Duration, Instant};
 
 /// The token sent with every request. It contains a backslash because JSON and `Debug` escape it
 /// differently.
@@ -176,25 +173,9 @@ fn check_exposition(account: &Account, data: Data) {
         .map(|campaign| (campaign.id.clone(), campaign.name.to_string()))
         .collect();
     expected.sort();
-    let mut snapshot = Snapshot::default();
-    snapshot.apply(Change::Configured(vec![ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    }]));
-    let polled = snapshot.apply(Change::Polled(Box::new(Update {
-        account: account.name.clone(),
-        generation: Generation::default(),
-        at: DateTime::UNIX_EPOCH,
-        ended: Instant::now(),
-        took: Duration::from_secs(1),
-        poll_interval: account.polling.poll_interval,
-        token_expiry: None,
-        requests_remaining: None,
-        stored: None,
-        result: Ok(data),
-    })));
+    let mut snapshot = Snapshot::of(std::slice::from_ref(account));
+    let update = Update::new(account, Ok(data));
+    let polled = snapshot.apply(Change::Polled(Box::new(update)));
     assert!(polled, "the snapshot accepts the data");
     for format in Format::ALL {
         let text = campaign_exporter::exposition::families::render(&snapshot, format);

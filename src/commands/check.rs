@@ -11,7 +11,6 @@ use crate::config::{Account, Config};
 use crate::polling::turn::Scope;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
-use crate::upstream::applications::Applications;
 use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::client::Client;
 
@@ -40,17 +39,8 @@ pub async fn probe(
     renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
-    let mut applications = Applications::new(store.clone(), renewals);
-    super::configure_quotas(&mut applications, &accounts).await;
     let scope = Scope::Recent;
-    let mut polls = poll::start(
-        accounts,
-        scope,
-        &client,
-        store.as_ref(),
-        &applications,
-        telemetry,
-    )?;
+    let mut polls = poll::start(accounts, scope, &client, store, renewals, telemetry).await?;
     let mut all_answered = true;
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;

@@ -8,14 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, warn};
 
-use crate::commands::configure_quotas;
 use crate::config::Account;
 use crate::exposition::families;
 use crate::exposition::format::{Format, Writer};
 use crate::polling::poller::{Outcome, Poller, Progress};
-use crate::polling::restore::connect;
+use crate::polling::restore::{configure, connect};
 use crate::polling::turn::{Scope, Turn};
-use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
+use crate::state::snapshot::{Change, Generation, Snapshot};
 use crate::storage::store::Store;
 use crate::telemetry::Telemetry;
 use crate::upstream::applications::Applications;
@@ -30,25 +29,8 @@ pub async fn poll(
     renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
-    let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    snapshot.apply(Change::Configured(configured.collect()));
-    let mut applications = Applications::new(store.clone(), renewals);
-    configure_quotas(&mut applications, &accounts).await;
-    let mut polls = start(
-        accounts,
-        Scope::Full,
-        &client,
-        store.as_ref(),
-        &applications,
-        telemetry,
-    )?;
-
+    let mut snapshot = Snapshot::of(&accounts);
+    let mut polls = start(accounts, Scope::Full, &client, store, renewals, telemetry).await?;
     let mut all_succeeded = true;
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;
@@ -64,18 +46,20 @@ pub async fn poll(
 }
 
 /// Starts a poll of each account.
-pub(super) fn start(
+pub(super) async fn start(
     accounts: Vec<Account>,
     scope: Scope,
     client: &Client,
-    store: Option<&Arc<Store>>,
-    applications: &Applications,
+    store: Option<Arc<Store>>,
+    renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<JoinSet<(Poller, Outcome)>> {
+    let mut applications = Applications::new(store.clone(), renewals);
+    configure(&mut applications, &accounts).await;
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
     for account in accounts {
-        let (telemetry, access) = connect(&account, applications, store.cloned())?;
+        let (telemetry, access) = connect(&account, &applications, store.clone())?;
         telemetries.push(telemetry.clone());
         let mut poller = Poller {
             account,

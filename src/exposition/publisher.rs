@@ -108,10 +108,8 @@ async fn wait_until(time: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::provider::native;
     use crate::state::changes::changes;
-    use crate::state::snapshot::{Change, ConfiguredAccount, Generation};
+    use crate::state::snapshot::tests::configured;
 
     #[tokio::test(start_paused = true)]
     async fn a_change_is_made_once_scrapes_show_it() {
@@ -121,18 +119,7 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(run(inbox, published));
         let yaml = "accounts:\n- {name: a, provider: smsup, token_env: T}\n";
-        let config = Config::parse(yaml, &native(), None).unwrap();
-        let accounts = config
-            .accounts
-            .into_iter()
-            .map(|account| ConfiguredAccount {
-                generation: Generation::default(),
-                poll_interval: account.polling.poll_interval,
-                account,
-                restored: None,
-            });
-        let change = Change::Configured(accounts.collect());
-        changes.make(change).await.unwrap();
+        changes.make(configured(yaml, 0..)).await.unwrap();
         let published = Arc::clone(&shown.borrow());
         for format in Format::ALL {
             assert_eq!(published.exposition(format).accounts().count(), 1);

@@ -371,7 +371,6 @@ impl Poller {
     /// The outcome as a change of the snapshot.
     pub fn update(&self, outcome: Outcome, ended: Instant, poll_interval: Duration) -> Update {
         Update {
-            account: self.account.name.clone(),
             generation: self.generation,
             at: self.progress.last_poll.unwrap_or_else(Utc::now),
             ended,
@@ -379,8 +378,7 @@ impl Poller {
             poll_interval,
             token_expiry: self.progress.token_expiry,
             requests_remaining: self.access.application().remaining(),
-            stored: None,
-            result: outcome.result.map(|(data, _)| data),
+            ..Update::new(&self.account, outcome.result.map(|(data, _)| data))
         }
     }
 }
@@ -392,7 +390,7 @@ pub(super) mod tests {
     use super::*;
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
-    use crate::polling::restore::connect;
+    use crate::polling::restore::{configure, connect};
     use crate::provider::native;
     use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;
@@ -412,9 +410,7 @@ pub(super) mod tests {
         let mut config = Config::parse(&yaml, &native(), None).unwrap();
         let account = config.accounts.remove(0);
         let mut applications = Applications::new(None, Renewals::new(String::new()));
-        let limits = account.provider.limits(account.polling.limits());
-        let accounts = [("a", account.provider.application("a"), limits)];
-        applications.configure(accounts.into_iter()).await;
+        configure(&mut applications, std::slice::from_ref(&account)).await;
         let (telemetry, access) = connect(&account, &applications, None).unwrap();
         Poller {
             account,

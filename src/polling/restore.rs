@@ -18,6 +18,16 @@ use crate::upstream::auth::tokens::Access;
 use crate::upstream::quota::metrics::QuotaMetrics;
 use crate::upstream::{PollError, Reason};
 
+/// Applies the request limits of the accounts to the applications that they share.
+pub async fn configure(applications: &mut Applications, accounts: &[Account]) {
+    let limits = accounts.iter().map(|account| {
+        let limits = account.provider.limits(account.polling.limits());
+        let key = account.provider.application(&account.name);
+        (account.name.as_str(), key, limits)
+    });
+    applications.configure(limits).await;
+}
+
 /// Returns the metrics, all 0, and the access of an account that did not exist before.
 pub fn connect(
     account: &Account,

@@ -444,6 +444,7 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/v1/api/apps/demo-app/data/sent-campaigns-summary",
                 items: "result",
                 success: Some(("code", 200)),
                 id: "id",
@@ -735,6 +736,7 @@ mod simulated {
 mod tests {
     use super::*;
     use crate::provider::source::Target;
+    use crate::provider::source::tests::assert_reasons;
 
     fn source(app_id: &str, channels: &[Channel]) -> Cinnox {
         Cinnox {
@@ -899,54 +901,28 @@ mod tests {
                 "{body}"
             );
         }
-        for (status, body, reason) in [
-            (
-                200,
-                r#"{"code":6451010,"message":"Reach request limit"}"#,
-                Reason::Throttled,
-            ),
-            (
-                400,
-                r#"{"code":6451010,"message":"Reach request limit"}"#,
-                Reason::Throttled,
-            ),
-            (
-                200,
-                r#"{"code":6451001,"message":"Bad response"}"#,
-                Reason::Server,
-            ),
-            (
-                400,
-                r#"{"code":6451000,"message":"wrong parameter"}"#,
-                Reason::Client,
-            ),
-            (
-                200,
-                r#"{"code":6451000,"message":"wrong parameter"}"#,
-                Reason::Client,
-            ),
-            (
-                200,
-                r#"{"code":400,"message":"Bad request"}"#,
-                Reason::Client,
-            ),
-            (200, r#"{"code":401}"#, Reason::Auth),
-            (401, r#"{"code":401}"#, Reason::Auth),
-            (401, "<html>", Reason::Auth),
-            (403, "", Reason::Forbidden),
-            (429, "{}", Reason::Throttled),
-            (500, r#"{"code":200,"result":[]}"#, Reason::Server),
-            (200, r#"{"result":[]}"#, Reason::Decode),
-            (200, r#"{"code":null,"result":[]}"#, Reason::Decode),
-            (200, r#"{"code":200,"result":{}}"#, Reason::Decode),
-            (200, "[200,[]]", Reason::Decode),
-            (200, "", Reason::Decode),
-        ] {
-            let error = take(&source("1", &[Channel::Sms]), status, body)
-                .err()
-                .unwrap();
-            assert_eq!(error.reason, reason, "{status} {body}");
-        }
+        let rows = r#"
+            200 throttled {"code":6451010,"message":"Reach request limit"}
+            400 throttled {"code":6451010,"message":"Reach request limit"}
+            200 server {"code":6451001,"message":"Bad response"}
+            400 client {"code":6451000,"message":"wrong parameter"}
+            200 client {"code":6451000,"message":"wrong parameter"}
+            200 client {"code":400,"message":"Bad request"}
+            200 auth {"code":401}
+            401 auth {"code":401}
+            401 auth <html>
+            403 forbidden
+            429 throttled {}
+            500 server {"code":200,"result":[]}
+            200 decode {"result":[]}
+            200 decode {"code":null,"result":[]}
+            200 decode {"code":200,"result":{}}
+            200 decode [200,[]]
+            200 decode
+        "#;
+        assert_reasons(rows, |status, body| {
+            take(&source("1", &[Channel::Sms]), status, body)
+        });
     }
 
     #[test]

@@ -577,6 +577,8 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/v3/reports/summary_reports/sms_campaign_summaries\
+                       ?start_at=1970-01-01T00:00:00Z",
                 items: "bulk_sms_campaign_summaries",
                 id: "campaign_id",
                 date: "last_sent_date",
@@ -881,6 +883,7 @@ mod simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::source::tests::assert_reasons;
 
     fn source() -> ConstantContact {
         ConstantContact {
@@ -1108,31 +1111,17 @@ mod tests {
 
     #[test]
     fn rate_limit_and_quota_errors_are_distinguished() {
-        for (status, body, reason) in [
-            (
-                429,
-                r#"{"error_key":"quota_exceeded","error_message":"x"}"#,
-                Reason::Quota,
-            ),
-            (
-                429,
-                r#"{"error_key":"throttled","error_message":"x"}"#,
-                Reason::Throttled,
-            ),
-            (429, "", Reason::Throttled),
-            (401, r#"{"error_key":"unauthorized"}"#, Reason::Auth),
-            (403, r#"{"message":"Forbidden"}"#, Reason::Forbidden),
-            (
-                400,
-                r#"[{"error_key":"x","error_message":"y"}]"#,
-                Reason::Client,
-            ),
-            (302, "", Reason::Client),
-            (204, "", Reason::Decode),
-            (503, "<html>", Reason::Server),
-        ] {
-            let error = read_page(status, body).err().unwrap();
-            assert_eq!(error.reason, reason, "{status} {body}");
-        }
+        let rows = r#"
+            429 quota {"error_key":"quota_exceeded","error_message":"x"}
+            429 throttled {"error_key":"throttled","error_message":"x"}
+            429 throttled
+            401 auth {"error_key":"unauthorized"}
+            403 forbidden {"message":"Forbidden"}
+            400 client [{"error_key":"x","error_message":"y"}]
+            302 client
+            204 decode
+            503 server <html>
+        "#;
+        assert_reasons(rows, read_page);
     }
 }

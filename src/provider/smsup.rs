@@ -505,6 +505,7 @@ mod simulated {
 
         fn listing(&self) -> Listing {
             Listing {
+                path: "/campaigns",
                 items: "campaigns",
                 success: Some(("status", 1)),
                 id: "id",
@@ -905,6 +906,7 @@ mod simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::source::tests::assert_reasons;
 
     fn source(time_zone: Tz) -> Smsup {
         Smsup {
@@ -1140,35 +1142,25 @@ mod tests {
     fn success_requires_a_body_status_and_an_http_status() {
         let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
         assert!(read_page(200, page).is_ok());
-        for (status, body, reason) in [
-            (
-                200,
-                r#"{"status":-1,"message":"Authentication error"}"#,
-                Reason::Auth,
-            ),
-            (401, r#"{"status":-1}"#, Reason::Auth),
-            (500, r#"{"status":-1}"#, Reason::Server),
-            (400, r#"{"status":-1}"#, Reason::Auth),
-            (503, r#"{"status":-7}"#, Reason::Server),
-            (200, r#"{"status":-3}"#, Reason::Client),
-            (200, r#"{"status":-8}"#, Reason::Client),
-            (
-                200,
-                r#"{"status":-99,"message":"Unknown error"}"#,
-                Reason::Server,
-            ),
-            (200, r#"{"error":"no status at all"}"#, Reason::Decode),
-            (200, r#"{"status":0,"campaigns":[]}"#, Reason::Decode),
-            (200, r#"{"status":"1","campaigns":[]}"#, Reason::Decode),
-            (200, r#"{"status":1,"campaigns":{}}"#, Reason::Decode),
-            (200, "<?xml version=\"1.0\"?><response/>", Reason::Decode),
-            (500, page, Reason::Server),
-            (429, "", Reason::Throttled),
-            (429, r#"{"status":-99}"#, Reason::Throttled),
-            (403, "<html>", Reason::Forbidden),
-        ] {
-            let error = read_page(status, body).err().unwrap();
-            assert_eq!(error.reason, reason, "{status} {body}");
-        }
+        let rows = r#"
+            200 auth {"status":-1,"message":"Authentication error"}
+            401 auth {"status":-1}
+            500 server {"status":-1}
+            400 auth {"status":-1}
+            503 server {"status":-7}
+            200 client {"status":-3}
+            200 client {"status":-8}
+            200 server {"status":-99,"message":"Unknown error"}
+            200 decode {"error":"no status at all"}
+            200 decode {"status":0,"campaigns":[]}
+            200 decode {"status":"1","campaigns":[]}
+            200 decode {"status":1,"campaigns":{}}
+            200 decode <?xml version="1.0"?><response/>
+            500 server {"status":1,"message":"OK","campaigns":[],"totalRecords":0}
+            429 throttled
+            429 throttled {"status":-99}
+            403 forbidden <html>
+        "#;
+        assert_reasons(rows, |status, body| read_page(status, body));
     }
 }

@@ -300,8 +300,22 @@ pub struct AccountFacts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Reads the answers of a table, each with its status and the reason for which it is refused.
+    pub(in crate::provider) fn assert_reasons(
+        table: &str,
+        take: impl Fn(u16, &str) -> Result<Page, PollError>,
+    ) {
+        for row in table.trim().lines() {
+            let mut words = row.trim_start().splitn(3, ' ');
+            let (status, reason) = (words.next().unwrap(), words.next().unwrap());
+            let body = words.next().unwrap_or_default();
+            let error = take(status.parse().unwrap(), body).err().unwrap();
+            assert_eq!(error.reason.as_str(), reason, "{row}");
+        }
+    }
 
     #[test]
     fn the_items_of_a_page_are_bounded() {

@@ -103,6 +103,24 @@ pub struct Update {
     pub result: Result<Data, PollError>,
 }
 
+impl Update {
+    /// A poll that ends now, of an account in the first configuration.
+    pub fn new(account: &Account, result: Result<Data, PollError>) -> Self {
+        Self {
+            account: account.name.clone(),
+            generation: Generation::default(),
+            at: Utc::now(),
+            ended: Instant::now(),
+            took: Duration::ZERO,
+            poll_interval: account.polling.poll_interval,
+            token_expiry: None,
+            requests_remaining: None,
+            stored: None,
+            result,
+        }
+    }
+}
+
 /// What a successful poll found.
 #[derive(Debug, Default)]
 pub struct Data {
@@ -224,6 +242,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns a snapshot of accounts that were never polled.
+    pub fn of(accounts: &[Account]) -> Self {
+        let configured = accounts.iter().map(|account| ConfiguredAccount {
+            generation: Generation::default(),
+            account: account.clone(),
+            poll_interval: account.polling.poll_interval,
+            restored: None,
+        });
+        let mut snapshot = Self::default();
+        snapshot.apply(Change::Configured(configured.collect()));
+        snapshot
+    }
+
     /// Returns the accounts, by name.
     pub fn accounts(&self) -> impl Iterator<Item = &AccountState> {
         self.accounts.values()

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::{apis, renewed, with_authorization, with_client_quota};
+use crate::support::apis::{apis, renewed, with_authorization};
 use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
 use crate::support::faketime::FakeClock;
 use crate::support::faults::{Exported, each, provider};
@@ -153,29 +153,6 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
     let (status, log) = daemon.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("panic"), "{log}");
-}
-
-#[tokio::test]
-async fn a_quota_exhausted_just_after_midnight_delays_polls_by_minutes_only() {
-    let simulator = provider(with_client_quota()).await;
-    let own = account("one", &simulator, &[]);
-    let setup = setup(&[own]);
-    let mut clock = FakeClock::new(setup.folder());
-    // by the provider's clock, it is still the previous day
-    clock.set_to_night(TimeDelta::minutes(5));
-    let daemon = start(&clock, setup).await;
-    daemon
-        .scrape_until(|metrics| Exported::of(metrics, "one").polls("success") >= 2.0)
-        .await;
-    simulator.update(|state| state.fault = Some(FaultPlan::once(Fault::QuotaExceeded)));
-    let metrics = daemon
-        .scrape_until(|metrics| !Exported::of(metrics, "one").is_up())
-        .await;
-    let own = Exported::of(&metrics, "one");
-    assert_eq!(own.errors("quota"), own.all_errors());
-    assert!(own.has_data());
-    let interval = own.value("campaign_account_poll_interval_seconds").unwrap();
-    assert!(interval <= 900.0, "{interval}");
 }
 
 #[tokio::test]

@@ -13,9 +13,7 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_simulator::{self, Simulator, State};
 use chrono::{DateTime, TimeDelta, Utc};
 use prometheus::TextEncoder;
@@ -27,10 +25,8 @@ use proptest::sample::select;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::apis::{Api, any_api, apis, fixture, has_whatsapp, kinds, with_channels};
-use crate::support::daemon::{
-    Daemon, Setup, TOKEN, account, client, config, program, samples, simulate, value,
-};
+use crate::support::apis::{Api, apis, fixture, has_whatsapp, kinds};
+use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, program, samples, simulate};
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
 
@@ -38,43 +34,18 @@ use crate::support::strict::{self, Family, Labels, Sample, Series};
 const MAX_COUNT: u64 = 1 << 53;
 
 /// Each ratio with its numerator and denominator.
-const RATIOS: [(&str, &str, &str); 7] = [
-    (
-        "campaign_delivery_ratio",
-        "campaign_deliveries",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_click_ratio",
-        "campaign_clicks",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_bounce_ratio",
-        "campaign_bounces",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_opt_out_ratio",
-        "campaign_opt_outs",
-        "campaign_attempted",
-    ),
-    (
-        "campaign_open_ratio",
-        "campaign_opens",
-        "campaign_deliveries",
-    ),
-    (
-        "campaign_read_ratio",
-        "campaign_reads",
-        "campaign_deliveries",
-    ),
-    (
-        "campaign_reply_ratio",
-        "campaign_replies",
-        "campaign_deliveries",
-    ),
-];
+fn ratios() -> [[String; 3]; 7] {
+    let ratios = [
+        ["delivery_ratio", "deliveries", "attempted"],
+        ["click_ratio", "clicks", "attempted"],
+        ["bounce_ratio", "bounces", "attempted"],
+        ["opt_out_ratio", "opt_outs", "attempted"],
+        ["open_ratio", "opens", "deliveries"],
+        ["read_ratio", "reads", "deliveries"],
+        ["reply_ratio", "replies", "deliveries"],
+    ];
+    ratios.map(|names| names.map(|name| format!("campaign_{name}")))
+}
 
 /// Labels of `campaign_info`.
 fn info_labels() -> Vec<Arc<str>> {
@@ -252,30 +223,16 @@ fn accounts(names: [&str; 2]) -> Vec<Account> {
 
 /// Both accounts with the campaigns of a successful poll.
 fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
-    let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    snapshot.apply(Change::Configured(configured.collect()));
+    let mut snapshot = Snapshot::of(accounts);
     for (account, campaigns) in accounts.iter().zip(campaigns) {
+        let data = Data {
+            campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
+            credits: Some(12.5),
+            ..Data::default()
+        };
         let update = Update {
-            account: account.name.clone(),
-            generation: Generation::default(),
-            at: DateTime::UNIX_EPOCH,
-            ended: tokio::time::Instant::now(),
             took: Duration::from_millis(1_500),
-            poll_interval: account.polling.poll_interval,
-            token_expiry: None,
-            requests_remaining: None,
-            stored: None,
-            result: Ok(Data {
-                campaigns: campaigns.iter().cloned().map(Arc::new).collect(),
-                credits: Some(12.5),
-                ..Data::default()
-            }),
+            ..Update::new(account, Ok(data))
         };
         assert!(snapshot.apply(Change::Polled(Box::new(update))));
     }
@@ -367,14 +324,11 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         );
     }
     add("campaign_cost_credits", &[], campaign.cost_credits);
-    for (name, numerator, denominator) in RATIOS {
-        let parts = counted[numerator].zip(counted[denominator]);
+    for [name, numerator, denominator] in &ratios() {
+        let parts = counted[numerator.as_str()].zip(counted[denominator.as_str()]);
         let parts = parts.filter(|(_, denominator)| *denominator > 0);
-        add(
-            name,
-            &[],
-            parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64),
-        );
+        let ratio = parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64);
+        add(name, &[], ratio);
     }
     add(
         "campaign_reported_delivery_ratio",
@@ -616,14 +570,12 @@ fn help_explains_background_polling_and_ratios() {
             );
         }
         assert_eq!(found, 26);
-        for (name, numerator, denominator) in RATIOS {
-            assert!(
-                help(name).contains(&format!("{numerator} / {denominator}")),
-                "{name}"
-            );
+        for [name, numerator, denominator] in &ratios() {
+            let formula = format!("{numerator} / {denominator}");
+            assert!(help(name).contains(&formula), "{name}");
         }
         assert!(help("campaign_reported_delivery_ratio").contains("/ 100"));
-        for (name, numerator, denominator) in &RATIOS[..4] {
+        for [name, numerator, denominator] in &ratios()[..4] {
             let name = name.replace("campaign_", "campaign_account_");
             let formed = format!("um of {numerator} / sum of {denominator}");
             assert!(help(&name).contains(&formed), "{name}");
@@ -727,37 +679,6 @@ async fn content_is_identical_in_both_formats_and_encodings() {
     let of_whatsapp = apis().iter().filter(|(api, _)| has_whatsapp(*api)).count();
     assert_eq!(names.count(), simulators.len() + of_whatsapp);
     check_metrics(&pages[0].0).await;
-}
-
-#[tokio::test]
-async fn the_default_is_uncompressed_text() {
-    let simulator = simulate(any_api(), Vec::new()).await;
-    let accounts = [account("one", &simulator, &[])];
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let plain = reqwest::Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .build()
-        .unwrap();
-    for accept in [
-        "",
-        "*/*",
-        "text/html",
-        "application/openmetrics-text;version=0.0.1",
-    ] {
-        let request = plain.get(daemon.url("/metrics")).header("accept", accept);
-        let response = request.send().await.unwrap();
-        assert_eq!(
-            response.headers()["content-type"],
-            Format::Text.content_type()
-        );
-        assert!(!response.headers().contains_key("content-encoding"));
-        strict::read(&response.text().await.unwrap(), Format::Text);
-    }
-    let head = client().head(daemon.url("/metrics")).send().await.unwrap();
-    assert_eq!(head.status(), 200);
-    assert_eq!(head.headers()["content-type"], Format::Text.content_type());
-    assert_eq!(head.text().await.unwrap(), "");
 }
 
 // Absent is not zero
@@ -1012,40 +933,4 @@ async fn campaign_info_has_exactly_the_configured_labels() {
             assert!(labels.values().all(|value| !value.is_empty()));
         }
     }
-}
-
-#[tokio::test]
-async fn account_metrics_exist_before_the_first_poll() {
-    let good = any_api();
-    let refused = with_channels();
-    let simulator = simulate(good, Vec::new()).await;
-    let state = State::new("another token", Vec::new());
-    let refusing = Simulator::start(refused, state).await.unwrap();
-    let accounts = [
-        account("good", &simulator, &[]),
-        account("refused", &refusing, &[]),
-    ];
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let first = daemon.scrape().await;
-    let names = [(good, "good"), (refused, "refused")];
-    let [_, refused] = names.map(|(api, account)| {
-        let labels = format!("{{provider=\"{}\",account=\"{account}\"", api.provider());
-        for name in [
-            "campaign_account_up",
-            "campaign_account_poll_duration_seconds",
-            "campaign_account_poll_interval_seconds",
-            "campaign_account_lookback_seconds",
-        ] {
-            let series = format!("{name}{labels}");
-            assert!(value(&first, &series).is_some(), "no {series} in:\n{first}");
-        }
-        labels
-    });
-    // no successful poll, so no timestamp
-    let polled = format!("campaign_account_last_poll_timestamp_seconds{refused}");
-    let later = daemon
-        .scrape_until(|metrics| value(metrics, &polled).is_some())
-        .await;
-    let succeeded = format!("campaign_account_last_success_timestamp_seconds{refused}");
-    assert_eq!(value(&later, &succeeded), None);
 }

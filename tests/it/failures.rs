@@ -7,11 +7,10 @@ use std::time::{Duration, Instant};
 use campaign_simulator::{Campaign, Fault, FaultPlan};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::apis::{any_api, apis, count_of, kinds, reports_credits, with_small_pages};
 use crate::support::daemon::{
-    Daemon, Setup, TOKEN, account, config, count, poll_once, sample, samples, simulate,
+    Daemon, Setup, account, config, count, poll_once, sample, samples, simulate,
 };
 use crate::support::faults::{
     Exported, PROBLEMS, break_down, campaign, each, json_body, provider, repair, status,
@@ -74,87 +73,6 @@ async fn invalid_utf8_costs_one_campaign_at_most() {
         let campaigns =
             Exported::of(&metrics, "one").of_channel("campaign_account_campaigns", "sms");
         assert!(campaigns >= Some(1.0), "{provider}: {metrics}");
-    }
-}
-
-#[tokio::test]
-async fn data_is_served_after_failures_until_it_is_stale() {
-    const STALE_AFTER: f64 = 20.0;
-    let stale_after = format!("stale_after: {STALE_AFTER}s");
-    let folder = TempDir::new().unwrap();
-    let token = folder.path().join("token");
-    std::fs::write(&token, TOKEN).unwrap();
-    let mut accounts = Vec::new();
-    let mut gone = Vec::new();
-    let mut refused = Vec::new();
-    let mut tokenless = Vec::new();
-    for (api, name) in apis() {
-        let simulator = provider(api).await;
-        let own = account(&format!("{name}-gone"), &simulator, &[&stale_after]);
-        accounts.push(own);
-        gone.push(simulator);
-        let simulator = provider(api).await;
-        let own = account(&format!("{name}-401"), &simulator, &[&stale_after]);
-        accounts.push(own);
-        refused.push(simulator);
-        let simulator = provider(api).await;
-        let own = account(&format!("{name}-token"), &simulator, &[&stale_after]);
-        accounts.push(own.replace("TOKEN_FILE", &token.display().to_string()));
-        tokenless.push(simulator);
-    }
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let ups = |metrics: &str| samples(metrics, "campaign_account_up", &[]);
-    daemon
-        .scrape_until(|metrics| ups(metrics) == vec![1.0; accounts.len()])
-        .await;
-
-    drop(gone);
-    for simulator in &refused {
-        break_down(simulator, status(401, None));
-    }
-    std::fs::remove_file(&token).unwrap();
-    let metrics = daemon
-        .scrape_until(|metrics| ups(metrics) == vec![0.0; accounts.len()])
-        .await;
-    for (_, name) in apis() {
-        for (why, reason) in [("gone", "network"), ("401", "auth"), ("token", "auth")] {
-            let name = format!("{name}-{why}");
-            let account = Exported::of(&metrics, &name);
-            assert!(account.errors(reason) > 0.0, "{name}");
-            assert_eq!(account.all_errors(), account.errors(reason), "{name}");
-            assert!(account.has_data(), "{name}");
-        }
-    }
-
-    for (_, name) in apis() {
-        for why in ["gone", "401", "token"] {
-            let name = format!("{name}-{why}");
-            let metrics = daemon
-                .scrape_until(|metrics| !Exported::of(metrics, &name).has_data())
-                .await;
-            let now = Utc::now().timestamp_millis() as f64 / 1_000.0;
-            let account = Exported::of(&metrics, &name);
-            let success = account.value("campaign_account_last_success_timestamp_seconds");
-            assert!(now - success.unwrap() >= STALE_AFTER - 0.1, "{name}");
-            assert_eq!(account.value("campaign_account_up"), Some(0.0), "{name}");
-        }
-    }
-
-    // both are read at each poll
-    std::fs::write(&token, TOKEN).unwrap();
-    for simulator in &refused {
-        repair(simulator);
-    }
-    for (_, name) in apis() {
-        for why in ["401", "token"] {
-            let name = format!("{name}-{why}");
-            daemon
-                .scrape_until(|metrics| {
-                    let account = Exported::of(metrics, &name);
-                    account.is_up() && account.has_data()
-                })
-                .await;
-        }
     }
 }
 
@@ -253,49 +171,6 @@ async fn polls_of_an_account_never_overlap() {
         .scrape_until(|metrics| Exported::of(metrics, "quick").polls("success") >= 4.0)
         .await;
     assert_eq!(slow.requests().len(), 1);
-}
-
-#[tokio::test]
-async fn permanent_failures_are_not_retried() {
-    let html = Fault::Body {
-        content_type: "text/html",
-        body: "<html></html>".to_owned(),
-    };
-    let mut simulators = Vec::new();
-    let mut accounts = Vec::new();
-    for (api, provider_name) in apis() {
-        for (why, fault) in [
-            ("auth", status(401, None)),
-            ("forbidden", status(403, None)),
-            ("client", status(404, None)),
-            ("decode", html.clone()),
-            // the poll fails immediately instead of waiting for an hour
-            ("throttled", status(429, Some("3600"))),
-            ("server", status(503, Some("3600"))),
-        ] {
-            let simulator = provider(api).await;
-            break_down(&simulator, fault);
-            let name = format!("{provider_name}-{why}");
-            accounts.push(account(&name, &simulator, &[]));
-            simulators.push((why, name, simulator));
-        }
-    }
-    for kind in kinds().filter(|kind| kind.limits.per_day.is_some()) {
-        let simulator = provider(kind.simulated.unwrap()).await;
-        break_down(&simulator, Fault::QuotaExceeded);
-        let name = format!("{}-quota", kind.name);
-        accounts.push(account(&name, &simulator, &[]));
-        simulators.push(("quota", name, simulator));
-    }
-
-    let (status, metrics, log) = poll_once(&Setup::new(&config(&accounts)), &[]).await;
-    assert_eq!(status.code(), Some(1), "{log}");
-    for (reason, name, simulator) in simulators {
-        let account = Exported::of(&metrics, &name);
-        assert_eq!(account.errors(reason), 1.0, "{name}: {log}");
-        assert_eq!(account.retries(), 0.0, "{name}");
-        assert_eq!(simulator.requests().len(), 1, "{name}");
-    }
 }
 
 #[tokio::test]

@@ -182,41 +182,6 @@ async fn every_request_has_token_user_agent_and_accept() {
 }
 
 #[tokio::test]
-async fn campaigns_deleted_at_the_provider_disappear() {
-    let mut simulators = Vec::new();
-    let mut accounts = Vec::new();
-    for (api, provider) in apis() {
-        let simulator = simulate(api, campaigns(3)).await;
-        accounts.push(account(provider, &simulator, &[]));
-        simulators.push(simulator);
-    }
-    let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let number = |metrics: &str, id: &str| {
-        let label = format!(r#"campaign_id="{id}""#);
-        samples(metrics, "campaign_deliveries", &[&label]).len()
-    };
-    daemon
-        .scrape_until(|metrics| number(metrics, "2") == simulators.len())
-        .await;
-    for simulator in &simulators {
-        simulator.update(|state| {
-            let kept = vec![campaign(1, 1), campaign(3, 3)];
-            state.campaigns = kept.into();
-        });
-    }
-    let metrics = daemon
-        .scrape_until(|metrics| number(metrics, "2") == 0)
-        .await;
-    // in every family
-    assert!(!metrics.contains(r#"campaign_id="2""#));
-    let all = simulators.len();
-    assert_eq!((number(&metrics, "1"), number(&metrics, "3")), (all, all));
-    let sms = [r#"channel="sms""#];
-    let campaigns = samples(&metrics, "campaign_account_campaigns", &sms);
-    assert_eq!(campaigns, vec![2.0; all]);
-}
-
-#[tokio::test]
 async fn campaigns_deleted_between_two_pages_hide_no_others() {
     for (api, provider) in apis() {
         let listing = api.listing();
@@ -247,62 +212,6 @@ async fn campaigns_deleted_between_two_pages_hide_no_others() {
             let most = listing.requests(all) + again;
             let requests = simulator.requests().len();
             assert!(requests <= most, "{provider} {deleted}: {requests}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn the_last_of_duplicate_campaigns_is_exported() {
-    for (api, provider) in apis() {
-        let simulator = simulate(api, Vec::new()).await;
-        // enough others that the two are on different pages
-        let others = api.listing().page_size as u64 + 10;
-        simulator.update(|state| {
-            let listed = |id: &str, number| {
-                let campaign = Campaign {
-                    id: id.to_owned(),
-                    ..campaign(number, 60)
-                };
-                api.item(state, Utc::now(), &campaign)
-            };
-            let items = (1..=others).map(|number| listed(&format!("o-{number}"), number));
-            let items = [listed("twice", 600)].into_iter().chain(items);
-            state.items = items.chain([listed("twice", 700)]).collect();
-        });
-        let metrics = polled(&simulator, &[]).await;
-        let twice = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="twice""#]);
-        assert_eq!(twice, [5_700.0], "{provider}");
-        let sms = [r#"channel="sms""#];
-        let total = sample(&metrics, "campaign_account_campaigns", &sms);
-        assert_eq!(total, Some(others as f64 + 1.0), "{provider}");
-    }
-}
-
-#[tokio::test]
-async fn max_campaigns_keeps_the_newest_and_counts_the_dropped_ones() {
-    for (api, provider) in apis() {
-        // neither ids nor list are ordered by date
-        let listed = [(1, 10), (2, 500), (3, 5), (4, 200), (5, 100)];
-        let listed = listed.map(|(number, minutes)| campaign(number, minutes));
-        let simulator = simulate(api, listed.to_vec()).await;
-        // campaigns without a date count as the oldest
-        let mut undated = campaign(6, 0);
-        undated.id = "undated".to_owned();
-        simulator.update(|state| {
-            let mut undated = api.item(state, Utc::now(), &undated);
-            let members = undated.as_object_mut().unwrap();
-            members.remove(api.listing().date).unwrap();
-            state.items = vec![undated];
-        });
-        for (most, kept, dropped) in [
-            (2, &["1", "3"][..], 4.0),
-            (5, &["1", "2", "3", "4", "5"], 1.0),
-            (6, &["1", "2", "3", "4", "5", "undated"], 0.0),
-        ] {
-            let metrics = polled(&simulator, &[&format!("max_campaigns: {most}")]).await;
-            assert_eq!(ids(&metrics), kept, "{provider}");
-            let value = sample(&metrics, "campaign_account_campaigns_dropped", &[]);
-            assert_eq!(value, Some(dropped), "{provider}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::{Api, any_api, apis, kinds, with_small_pages};
+use crate::support::apis::{Api, apis, kinds, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
@@ -213,17 +213,6 @@ async fn a_failed_recent_poll_changes_nothing() {
             deliveries == vec![2.0; recent]
         })
         .await;
-}
-
-#[tokio::test]
-async fn every_poll_is_full_if_the_lookback_is_recent() {
-    let simulator = simulate(any_api(), usual()).await;
-    let more = ["recent: 30d"];
-    let yaml = config(&[account("one", &simulator, &more)]);
-    let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    daemon.scrape_until(|metrics| polls(metrics) >= 3.0).await;
-    let reads = reads(&simulator);
-    assert!(reads.iter().all(|hours| *hours == 30 * 24), "{reads:?}");
 }
 
 #[tokio::test]

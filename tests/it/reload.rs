@@ -133,31 +133,6 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
 }
 
 #[tokio::test]
-async fn data_from_the_old_address_disappears_on_reload() {
-    let (one, other) = (provider("one").await, provider("other").await);
-    let setup = Setup::new(&config(&[own("moves", &one, &[])]));
-    let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
-    daemon
-        .scrape_until(|metrics| good_polls(metrics, "moves") >= 3.0)
-        .await;
-    daemon
-        .setup
-        .write_config(&config(&[own("moves", &other, &[])]));
-    assert_eq!(post_reload(&daemon).await.0, 200);
-    let asked = one.requests().len();
-    let metrics = daemon
-        .scrape_until(|metrics| good_polls(metrics, "moves") >= 1.0 && is_up(metrics, "moves"))
-        .await;
-    assert!(!metrics.contains(r#"campaign_id="one""#));
-    assert!(metrics.contains(r#"campaign_id="other""#));
-    daemon
-        .scrape_until(|metrics| good_polls(metrics, "moves") >= 3.0)
-        .await;
-    // one poll may have been in progress
-    assert!(one.requests().len() <= asked + 1);
-}
-
-#[tokio::test]
 async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     let simulator = provider("one").await;
     let good = config(&[own("stays", &simulator, &[])]);
@@ -235,29 +210,6 @@ async fn an_invalid_file_after_sighup_is_logged_and_counted() {
         .scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(1.0))
         .await;
     assert_eq!(count(&metrics, "campaign_deliveries"), 1);
-}
-
-#[tokio::test]
-async fn the_config_page_shows_the_current_configuration() {
-    let simulator = provider("one").await;
-    let setup = Setup::new(&config(&[own("old", &simulator, &[])]));
-    let daemon = Daemon::start(setup, &["--web.enable-lifecycle"]).await;
-    let shown = daemon.get("/config").await;
-    assert!(
-        shown.contains("name: old") && shown.contains("lookback: 30d"),
-        "{shown}"
-    );
-    let changed = own("new", &simulator, &["lookback: 9d"]);
-    daemon.setup.write_config(&config(&[changed]));
-    // a changed file has no effect without a reload
-    assert_eq!(daemon.get("/config").await, shown);
-    assert_eq!(post_reload(&daemon).await.0, 200);
-    let shown = daemon.get("/config").await;
-    assert!(
-        shown.contains("name: new") && shown.contains("lookback: 9d"),
-        "{shown}"
-    );
-    assert!(!shown.contains("name: old"), "{shown}");
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
-use std::time::Duration;
 
 use campaign_exporter::campaign;
 use campaign_exporter::campaign::bounds::{MAX_ACCOUNT_BYTES, MAX_TEXT_BYTES};
@@ -19,12 +18,12 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::apis::{Api, any_api, kinds, with_authorization, with_channels, with_statuses};
+use crate::support::apis::{
+    Api, any_api, kinds, renewed, with_authorization, with_channels, with_statuses,
+};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
 };
-use crate::support::prometheus::{Job, Prometheus};
-use crate::support::server::free_address;
 use crate::support::tokens::tokens_file;
 
 const UP: &str = "campaign_account_up";
@@ -190,15 +189,17 @@ async fn wait_for_clock(simulator: &Simulator) {
 
 #[tokio::test]
 async fn a_restart_serves_the_same_data_without_requests() {
+    let folder = TempDir::new().unwrap();
+    let (spring, spring_yaml) = renewing("spring-us", &folder.path().join("token"), &[]).await;
     let simulators = [
-        provider(with_authorization()).await,
+        spring,
         provider(with_channels()).await,
         provider(with_statuses()).await,
         provider(with_statuses()).await,
     ];
     break_down(&simulators[3]);
     let mut accounts = vec![
-        account("spring-us", &simulators[0], &[]),
+        spring_yaml,
         account("desk-hk", &simulators[1], &[]),
         account("shoes-ch", &simulators[2], &[]),
         account("broken", &simulators[3], &[]),
@@ -208,6 +209,8 @@ async fn a_restart_serves_the_same_data_without_requests() {
     let served = of_accounts(&metrics);
     assert_eq!(count(&served, DELIVERIES), 9, "{served}");
     assert_eq!(count(&served, REMAINING), 4, "{served}");
+    let expiry = "campaign_account_token_expiry_timestamp_seconds{";
+    assert_eq!(count(&served, expiry), 1, "{served}");
     assert_eq!(sample(&served, UP, &[&own("broken")]), Some(0.0));
     let asked = simulators.each_ref().map(answered);
 
@@ -267,45 +270,6 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
     assert!(poll.last_success.unwrap() < poll.ended);
     wait_for_clock(&clock).await;
     assert_eq!(answered(&simulator), asked);
-}
-
-#[tokio::test]
-async fn the_next_poll_is_due_one_interval_after_the_last() {
-    let simulators = [
-        provider(with_statuses()).await,
-        provider(with_channels()).await,
-    ];
-    break_down(&simulators[1]);
-    let accounts = [
-        account("good", &simulators[0], &[]),
-        account("bad", &simulators[1], &[]),
-    ];
-    let daemon = start(Setup::new(&hourly(&accounts))).await;
-    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
-    let setup = daemon.end_by("KILL").await;
-    let almost = TimeDelta::hours(1) - TimeDelta::seconds(4);
-    let mut due = Vec::new();
-    for name in ["good", "bad"] {
-        let ended = Kept::of(&setup).age(name, almost).await;
-        due.push(ended + TimeDelta::hours(1));
-    }
-    let asked = simulators.each_ref().map(answered);
-
-    let daemon = start(setup).await;
-    for ((simulator, asked), due) in simulators.iter().zip(asked).zip(due) {
-        wait_until_answered(simulator, asked + 1).await;
-        assert!(Utc::now() >= due, "asked too early");
-    }
-    let (before, now) = (Utc::now() - TimeDelta::minutes(5), LAST_POLL);
-    let metrics = daemon
-        .scrape_until(|metrics| {
-            let polls = samples(metrics, now, &[]);
-            polls.iter().all(|poll| *poll > before.timestamp() as f64)
-        })
-        .await;
-    assert_eq!(sample(&metrics, UP, &[&own("good")]), Some(1.0));
-    assert_eq!(sample(&metrics, UP, &[&own("bad")]), Some(0.0));
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
 }
 
 #[tokio::test]
@@ -431,19 +395,13 @@ fn requests_file(storage: &Path, simulator: &Simulator) -> PathBuf {
 }
 
 /// An account with a refresh token that stays valid.
-async fn renewing(name: &str, refresh_token_file: &Path) -> (Simulator, String) {
+async fn renewing(name: &str, refresh_token_file: &Path, more: &[&str]) -> (Simulator, String) {
     fs::write(refresh_token_file, "refresh-token").unwrap();
     let mut state = State::new("not this one", campaigns(3));
     state.authorization.rotating = false;
     state.authorization.grant("refresh-token");
     let simulator = Simulator::start(with_authorization(), state).await.unwrap();
-    let address = simulator.base_url();
-    let yaml = format!(
-        "  - name: {name}\n    provider: constant_contact\n    base_url: {address}\n    \
-         auth_url: {address}/oauth2/default\n    client_id: demo-client\n    \
-         refresh_token_file: {}\n    poll_interval: 1s\n",
-        refresh_token_file.display()
-    );
+    let yaml = renewed(name, &simulator, refresh_token_file, more);
     (simulator, yaml)
 }
 
@@ -478,7 +436,10 @@ async fn damage_files(damages: &[&str]) {
                 }
                 // unreadable tokens may be valid, so they are not renewed
                 Kind::Tokens if how == "loop" => continue,
-                Kind::Tokens => renewing(&name, &folder.path().join("refresh-token")).await,
+                Kind::Tokens => {
+                    let file = folder.path().join("refresh-token");
+                    renewing(&name, &file, &["poll_interval: 1s"]).await
+                }
             };
             accounts.push(yaml);
             victims.push((kind, how, name, simulator));
@@ -1091,147 +1052,6 @@ async fn the_request_budget_survives_restarts() {
     assert_eq!(answered(&simulator), expected);
 }
 
-const RULES: &str = "groups:
-  - name: test
-    rules:
-      - alert: Delivered
-        expr: campaign_deliveries{campaign_id=\"id-0\"} > 0
-        for: 14s
-      - alert: Down
-        expr: up == 0 or campaign_account_up == 0
-";
-
-/// State of the alert, and since when.
-async fn delivered(prometheus: &Prometheus) -> Option<(String, String)> {
-    let alerts = prometheus.api("alerts", &[]).await;
-    let alerts = alerts["alerts"].as_array().unwrap().clone();
-    let down = alerts
-        .iter()
-        .any(|alert| alert["labels"]["alertname"] == "Down");
-    assert!(!down, "{alerts:?}");
-    let text = |alert: &serde_json::Value, key| alert[key].as_str().unwrap().to_owned();
-    let alert = alerts.first()?;
-    Some((text(alert, "state"), text(alert, "activeAt")))
-}
-
-/// Times of scrapes.
-async fn scrapes(prometheus: &Prometheus) -> Vec<f64> {
-    let found = prometheus.samples("up[10m]").await;
-    let samples = found.into_iter().flatten();
-    samples.map(|(time, _)| time).collect()
-}
-
-/// Waits for an asynchronous condition.
-async fn until<F: Future<Output = bool>>(mut condition: impl FnMut() -> F, what: &str) {
-    let waited = tokio::time::timeout(LIMIT, async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
-    assert!(waited.await.is_ok(), "{what}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn prometheus_sees_no_gap_after_a_kill() {
-    const RESTARTS: usize = 3;
-    const INTERVAL: f64 = 3.0;
-    let simulators = [
-        provider(with_authorization()).await,
-        provider(with_statuses()).await,
-    ];
-    let accounts = [
-        account("spring-us", &simulators[0], &[]),
-        account("shoes-ch", &simulators[1], &[]),
-    ];
-    let setup = Setup::new(&hourly(&accounts));
-    let address = free_address();
-    let start = async |setup: Setup| -> Daemon {
-        Daemon::start_at(&address, command(&setup), setup, &[]).await
-    };
-    let mut daemon = start(setup).await;
-    daemon.scrape_until(|metrics| polled(metrics) == 2).await;
-    let prometheus = &Prometheus::running(Job {
-        targets: &[&address],
-        scrape_interval: 3,
-        rules: &[RULES.to_owned()],
-        how: &[],
-        alertmanager: None,
-    })
-    .await;
-    until(
-        || async { delivered(prometheus).await.is_some() },
-        "no alert is pending",
-    )
-    .await;
-    let (_, since) = delivered(prometheus).await.unwrap();
-
-    for _ in 0..RESTARTS {
-        let before = scrapes(prometheus).await.len();
-        until(
-            || async { scrapes(prometheus).await.len() > before },
-            "prometheus does not scrape",
-        )
-        .await;
-        daemon = start(daemon.end_by("KILL").await).await;
-        assert_eq!(status(&daemon, "/-/healthy").await, 200);
-        let (_, still_since) = delivered(prometheus).await.unwrap();
-        assert_eq!(still_since, since);
-    }
-    until(
-        || async {
-            delivered(prometheus)
-                .await
-                .is_some_and(|(state, _)| state == "firing")
-        },
-        "the alert does not fire",
-    )
-    .await;
-    let (_, still_since) = delivered(prometheus).await.unwrap();
-    assert_eq!(still_since, since);
-
-    // every process was scraped, and no scrape occurred while none was running
-    let changes = prometheus
-        .value("changes(process_start_time_seconds[10m])")
-        .await;
-    assert_eq!(changes, Ok(RESTARTS as f64));
-    let ups = prometheus.samples("up[10m]").await.remove(0);
-    assert!(ups.iter().all(|(_, up)| *up == 1.0), "{ups:?}");
-    let times: Vec<f64> = ups.iter().map(|(time, _)| *time).collect();
-    assert!(
-        times
-            .windows(2)
-            .all(|pair| pair[1] - pair[0] < 1.5 * INTERVAL)
-    );
-    for (metric, series) in [(DELIVERIES, 6), (UP, 2), (LAST_SUCCESS, 2)] {
-        let found = prometheus.samples(&format!("{metric}[10m]")).await;
-        assert_eq!(found.len(), series, "{metric}");
-        for samples in found {
-            // there may have been a scrape between the two queries
-            let own: Vec<f64> = samples.iter().map(|(time, _)| *time).collect();
-            assert_eq!(own[..times.len()], times, "{metric}");
-            let first = samples[0].1;
-            assert!(samples.iter().all(|(_, value)| *value == first), "{metric}");
-        }
-        // a staleness marker would cause a gap
-        let (from, to) = (times[0].ceil(), times[times.len() - 1].floor());
-        let range = [
-            ("query", format!("count({metric})")),
-            ("start", from.to_string()),
-            ("end", to.to_string()),
-            ("step", "1".to_owned()),
-        ];
-        let range = range.each_ref().map(|(key, value)| (*key, value.as_str()));
-        let data = prometheus.api("query_range", &range).await;
-        let values = data["result"][0]["values"].as_array().unwrap();
-        assert_eq!(values.len() as f64, to - from + 1.0, "{metric}");
-        let all = series.to_string();
-        assert!(
-            values.iter().all(|value| value[1] == all.as_str()),
-            "{metric}"
-        );
-    }
-}
-
 #[tokio::test]
 async fn storage_is_optional_and_private() {
     let simulator = provider(with_authorization()).await;
@@ -1253,7 +1073,7 @@ async fn storage_is_optional_and_private() {
     assert_eq!(files(home.path()), BTreeMap::new());
     assert_eq!(fs::read_dir(&home).unwrap().count(), 0);
 
-    let (_renewing, yaml) = renewing("two", &refresh_token).await;
+    let (_renewing, yaml) = renewing("two", &refresh_token, &[]).await;
     setup.write_config(&config(&[accounts[0].clone(), yaml]));
     // regardless of the umask
     let mut open = Command::new("sh");

@@ -12,9 +12,10 @@ use tokio::process::Command;
 
 use crate::support::apis::{with_authorization, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
+use crate::support::faults::Exported;
 use crate::support::tokens::{
-    Home, Running, Scripted, about, complaints, is_api, mode, newest, presented, refreshes,
-    renewed, renewed_at, reused, simulator_with_authorization, token_requests, until,
+    Home, Running, Scripted, complaints, is_api, mode, newest, presented, refreshes, renewed,
+    renewed_at, reused, simulator_with_authorization, token_requests, until,
 };
 
 const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
@@ -56,8 +57,8 @@ async fn stop(daemon: Daemon) -> String {
 async fn polled(daemon: &Daemon, account: &str, times: f64) -> String {
     daemon
         .scrape_until(|metrics| {
-            let account = about(metrics, account);
-            account.is_up() && account.good_polls() >= times
+            let account = Exported::of(metrics, account);
+            account.is_up() && account.polls("success") >= times
         })
         .await
 }
@@ -85,14 +86,14 @@ async fn renew_before_expiry(secret: Option<&str>, rotating: bool, expires_in: E
     })
     .await;
     let metrics = daemon
-        .scrape_until(|metrics| about(metrics, "one").good_polls() >= 4.0)
+        .scrape_until(|metrics| Exported::of(metrics, "one").polls("success") >= 4.0)
         .await;
-    let account = about(&metrics, "one");
+    let account = Exported::of(&metrics, "one");
     assert!(account.is_up() && account.has_data(), "{metrics}");
-    assert_eq!(account.failed_polls(), 0.0, "{}", daemon.log());
+    assert_eq!(account.polls("failure"), 0.0, "{}", daemon.log());
     // an expired token would have been rejected
     assert_eq!(account.answers("401"), 0.0, "{}", daemon.log());
-    let left = account.expiry().unwrap() - Utc::now().timestamp() as f64;
+    let left = account.token_expiry().unwrap() - Utc::now().timestamp() as f64;
     // times have whole seconds
     assert!(left <= lifetime.as_secs_f64() + 1.0, "{left}");
     assert!(left > -LIMIT.as_secs_f64(), "{left}");
@@ -143,21 +144,21 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
         [("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
             let metrics = polled(&daemon, name, 1.0).await;
             let day = Utc::now().timestamp() as f64 + 86_400.0;
-            let expiry = about(&metrics, name).expiry().unwrap();
+            let expiry = Exported::of(&metrics, name).token_expiry().unwrap();
             assert!((expiry - day).abs() < LIMIT.as_secs_f64(), "{expiry}");
             // every time, not only the first
             for times in 1..=2_u32 {
-                let polls = about(&daemon.scrape().await, name).good_polls();
+                let polls = Exported::of(&daemon.scrape().await, name).polls("success");
                 simulator.update(|state| state.authorization.revoke_access_tokens());
                 let metrics = daemon
                     .scrape_until(|metrics| {
-                        let account = about(metrics, name);
+                        let account = Exported::of(metrics, name);
                         account.answers("401") >= f64::from(times)
-                            && account.good_polls() + account.failed_polls() >= polls + 2.0
+                            && account.polls("success") + account.polls("failure") >= polls + 2.0
                     })
                     .await;
-                let account = about(&metrics, name);
-                assert_eq!(account.failed_polls(), 0.0, "{}", daemon.log());
+                let account = Exported::of(&metrics, name);
+                assert_eq!(account.polls("failure"), 0.0, "{}", daemon.log());
                 assert_eq!(account.answers("401"), f64::from(times));
                 assert_eq!(refreshes(simulator), u64::from(times) + 1);
             }
@@ -168,12 +169,12 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
     let before = refreshes(&silent);
     silent.update(|state| state.fault = Some(always(status(401))));
     let metrics = daemon
-        .scrape_until(|metrics| about(metrics, "silent").errors("auth") >= 3.0)
+        .scrape_until(|metrics| Exported::of(metrics, "silent").errors("auth") >= 3.0)
         .await;
-    assert!(!about(&metrics, "silent").is_up());
+    assert!(!Exported::of(&metrics, "silent").is_up());
     assert_eq!(refreshes(&silent), before + 1);
     silent.update(|state| state.fault = None);
-    let polls = about(&metrics, "silent").good_polls();
+    let polls = Exported::of(&metrics, "silent").polls("success");
     polled(&daemon, "silent", polls + 1.0).await;
     assert_eq!(refreshes(&silent), before + 1);
     assert_eq!(reused(&silent), [""; 0]);
@@ -267,12 +268,12 @@ async fn lost_token_responses_are_retried_or_require_authorization() {
     }
     let daemon = home.start(&config(&accounts)).await;
     let metrics = polled(&daemon, "kind", 1.0).await;
-    assert_eq!(about(&metrics, "kind").failed_polls(), 0.0);
+    assert_eq!(Exported::of(&metrics, "kind").polls("failure"), 0.0);
     assert_eq!(presented(&kind), [FIRST, FIRST]);
     let metrics = daemon
-        .scrape_until(|metrics| about(metrics, "strict").errors("auth") >= 2.0)
+        .scrape_until(|metrics| Exported::of(metrics, "strict").errors("auth") >= 2.0)
         .await;
-    assert!(!about(&metrics, "strict").is_up());
+    assert!(!Exported::of(&metrics, "strict").is_up());
     let log = daemon.log();
     let said = complaints(&log, "campaign_exporter authorize strict");
     assert_eq!(said.len(), 1, "{log}");
@@ -312,9 +313,9 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
     .await;
     for name in ["one", "two"] {
         let metrics = polled(&daemon, name, 2.0).await;
-        assert_eq!(about(&metrics, name).failed_polls(), 0.0, "{name}");
+        assert_eq!(Exported::of(&metrics, name).polls("failure"), 0.0, "{name}");
         // responses take time
-        assert_eq!(about(&metrics, name).answers("401"), 0.0, "{name}");
+        assert_eq!(Exported::of(&metrics, name).answers("401"), 0.0, "{name}");
     }
     let gaps = |kind: &dyn Fn(&str) -> bool| -> Vec<Duration> {
         let requests = token_requests(&simulator);
@@ -386,9 +387,9 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     })
     .await;
     let metrics = daemon.scrape().await;
-    let polls = about(&metrics, "one").good_polls();
+    let polls = Exported::of(&metrics, "one").polls("success");
     let metrics = polled(&daemon, "one", polls + 1.0).await;
-    assert_eq!(about(&metrics, "one").failed_polls(), 0.0);
+    assert_eq!(Exported::of(&metrics, "one").polls("failure"), 0.0);
     stop(daemon).await;
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 2.0).await;
@@ -452,19 +453,19 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
     }
     let metrics = daemon
         .scrape_until(|metrics| {
-            let mut all = names.iter().map(|name| about(metrics, name));
+            let mut all = names.iter().map(|name| Exported::of(metrics, name));
             all.all(|account| account.errors("auth") >= 3.0)
         })
         .await;
     for (name, simulator) in names.iter().zip(&simulators) {
-        let account = about(&metrics, name);
+        let account = Exported::of(&metrics, name);
         assert!(!account.is_up() && account.has_data(), "{name}");
-        assert_eq!(account.failed_polls(), account.errors("auth"), "{name}");
+        assert_eq!(account.polls("failure"), account.errors("auth"), "{name}");
         // the first and the rejected one
         assert_eq!(token_requests(simulator).len(), 2, "{name}");
     }
-    let account = about(&metrics, "other");
-    assert!(account.is_up() && account.failed_polls() == 0.0);
+    let account = Exported::of(&metrics, "other");
+    assert!(account.is_up() && account.polls("failure") == 0.0);
 
     let log = daemon.log();
     let setup = Setup::new(&yaml);
@@ -485,7 +486,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         );
         let output = run(&mut pasted(command, &setup, &home)).await;
         assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
-        let polls = about(&metrics, name).good_polls();
+        let polls = Exported::of(&metrics, name).polls("success");
         polled(&daemon, name, polls + 1.0).await;
         assert_eq!(refreshes(simulator), 1);
         // these are renewed like any others
@@ -495,7 +496,12 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         })
         .await;
         let metrics = daemon.scrape().await;
-        polled(&daemon, name, about(&metrics, name).good_polls() + 1.0).await;
+        polled(
+            &daemon,
+            name,
+            Exported::of(&metrics, name).polls("success") + 1.0,
+        )
+        .await;
     }
 }
 
@@ -549,7 +555,7 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
         .start(&config(&[renewed("one", &simulator, &[&first])]))
         .await;
     let metrics = daemon
-        .scrape_until(|metrics| about(metrics, "one").errors(reason) >= 1.0)
+        .scrape_until(|metrics| Exported::of(metrics, "one").errors(reason) >= 1.0)
         .await;
     let log = daemon.log();
     let [first, second] = complaints(&log, "account=one ")[..] else {
@@ -558,10 +564,10 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
     assert!(first.contains("using it until it expires"), "{first}");
     assert!(second.contains("poll failed"), "{second}");
     simulator.update(|state| state.authorization.fault = None);
-    let polls = about(&metrics, "one").good_polls();
+    let polls = Exported::of(&metrics, "one").polls("success");
     let metrics = polled(&daemon, "one", polls + 1.0).await;
-    let account = about(&metrics, "one");
-    assert_eq!(account.failed_polls(), account.errors(reason), "{reason}");
+    let account = Exported::of(&metrics, "one");
+    assert_eq!(account.polls("failure"), account.errors(reason), "{reason}");
 }
 
 #[tokio::test]
@@ -577,7 +583,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
     daemon
-        .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 2.0)
+        .scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 2.0)
         .await;
     let log = daemon.log();
     let said = complaints(&log, "cannot store tokens");
@@ -636,7 +642,9 @@ async fn a_full_disk_never_loses_a_token() {
     early.update(|state| state.authorization.revoke_access_tokens());
     let metrics = daemon
         .scrape_until(|metrics| {
-            let mut all = ["early", "late"].iter().map(|name| about(metrics, name));
+            let mut all = ["early", "late"]
+                .iter()
+                .map(|name| Exported::of(metrics, name));
             all.all(|account| account.errors("auth") >= 2.0)
         })
         .await;
@@ -647,7 +655,7 @@ async fn a_full_disk_never_loses_a_token() {
             .iter()
             .filter(|line| line.contains(&format!("account={name} ")));
         assert_eq!(said.count(), 1, "{log}");
-        assert!(about(&metrics, name).has_data());
+        assert!(Exported::of(&metrics, name).has_data());
     }
     assert_eq!(refreshes(&early), 1, "its refresh token was not spent");
     assert_eq!(refreshes(&late), 2);
@@ -657,39 +665,12 @@ async fn a_full_disk_never_loses_a_token() {
 
     let_write(&daemon, "unlimited").await;
     for (name, simulator) in [("early", &early), ("late", &late)] {
-        let polls = about(&metrics, name).good_polls();
+        let polls = Exported::of(&metrics, name).polls("success");
         polled(&daemon, name, polls + 1.0).await;
         assert_eq!(refreshes(simulator), 2, "{name}");
         assert_eq!(reused(simulator), [""; 0], "{name}");
         assert!(home.keeps(name, simulator, &newest(simulator)), "{name}");
     }
-}
-
-#[tokio::test]
-async fn token_expiry_is_known_after_a_restart() {
-    let home = Home::new();
-    let simulator = consented(|server| server.lifetime = Duration::from_hours(2)).await;
-    let given = simulate(with_authorization(), Vec::new()).await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[
-        renewed("one", &simulator, &[&first]),
-        account("given", &given, &[]),
-    ]);
-    let daemon = home.start(&yaml).await;
-    let metrics = polled(&daemon, "one", 1.0).await;
-    let expiry = about(&metrics, "one").expiry().unwrap();
-    let expected = Utc::now().timestamp() as f64 + 7_200.0;
-    assert!((expiry - expected).abs() < LIMIT.as_secs_f64(), "{expiry}");
-    let metrics = polled(&daemon, "given", 1.0).await;
-    assert_eq!(about(&metrics, "given").expiry(), None);
-    stop(daemon).await;
-
-    simulator.update(|state| state.fault = Some(always(Fault::Silence)));
-    let daemon = home.start(&yaml).await;
-    let metrics = daemon.scrape().await;
-    let account = about(&metrics, "one");
-    assert_eq!(account.good_polls() + account.failed_polls(), 0.0);
-    assert_eq!(account.expiry(), Some(expiry));
 }
 
 #[tokio::test]
@@ -706,14 +687,14 @@ async fn poll_shares_tokens_with_the_running_daemon() {
         let both = join(home.poll(&yaml), home.poll(&yaml)).await;
         for (status, metrics, log) in [both.0, both.1] {
             assert!(status.success(), "{log}");
-            assert!(about(&metrics, "one").has_data(), "{log}");
+            assert!(Exported::of(&metrics, "one").has_data(), "{log}");
         }
         assert!(begin.elapsed() < LIMIT, "{}", refreshes(&simulator));
     }
     let metrics = daemon.scrape().await;
-    let polls = about(&metrics, "one").good_polls();
+    let polls = Exported::of(&metrics, "one").polls("success");
     let metrics = polled(&daemon, "one", polls + 1.0).await;
-    assert_eq!(about(&metrics, "one").failed_polls(), 0.0);
+    assert_eq!(Exported::of(&metrics, "one").polls("failure"), 0.0);
     assert_eq!(reused(&simulator), [""; 0]);
 }
 
@@ -756,7 +737,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     daemon.signal("HUP").await;
     daemon
         .scrape_until(|metrics| {
-            about(metrics, "other")
+            Exported::of(metrics, "other")
                 .value("campaign_account_up")
                 .is_some()
         })
@@ -836,7 +817,7 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     let daemon = home.start(&yaml).await;
     for name in ["public", "confidential"] {
         daemon
-            .scrape_until(|metrics| about(metrics, name).errors("auth") >= 1.0)
+            .scrape_until(|metrics| Exported::of(metrics, name).errors("auth") >= 1.0)
             .await;
         let log = daemon.log();
         let hint = format!("run `campaign_exporter authorize {name} --config.file /");
@@ -888,31 +869,6 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
         authorized("confidential", &confidential),
     )
     .await;
-}
-
-#[tokio::test]
-async fn authorize_survives_a_failed_answer() {
-    let home = Home::new();
-    let html = Fault::Body {
-        content_type: "text/html",
-        body: "<html>".to_owned(),
-    };
-    let simulator = simulator_with_authorization(|server| {
-        server.interval = Some(1);
-        server.pending_polls = Some(1);
-        // the device code is granted, the first answer about its tokens is lost
-        server.fault = Some(FaultPlan {
-            fault: html,
-            skip: 1,
-            times: Some(1),
-        });
-    })
-    .await;
-    let yaml = config(&[renewed("one", &simulator, &[])]);
-    let output = home.authorized(&yaml, "one").await;
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{log}");
-    assert!(log.contains("tokens stored"), "{log}");
 }
 
 #[tokio::test]
@@ -1024,6 +980,12 @@ async fn authorize_respects_the_polling_interval() {
             2,
             server(r#","interval":1"#, || (503, String::new())).await,
         ),
+        (
+            // the device code is granted, the first answer about its tokens is lost
+            "lost",
+            1,
+            server(r#","interval":1"#, || (200, "<html>".to_owned())).await,
+        ),
     ];
     let home = Home::new();
     let accounts: Vec<_> = cases
@@ -1068,7 +1030,7 @@ async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     assert!(output.status.success(), "{output:?}");
     let daemon = home.start(&yaml).await;
     daemon
-        .scrape_until(|metrics| about(metrics, "one").errors("auth") >= 1.0)
+        .scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 1.0)
         .await;
     let log = daemon.log();
     let lines = complaints(&log, "run `campaign_exporter authorize one ");
@@ -1097,9 +1059,9 @@ async fn an_access_token_that_no_request_can_carry_is_refused_without_losing_the
     let yaml = config(&[renewed_at("one", &server.base_url(), "id", &[&first])]);
     let daemon = home.start(&yaml).await;
     let metrics = polled(&daemon, "one", 1.0).await;
-    let account = about(&metrics, "one");
+    let account = Exported::of(&metrics, "one");
     assert_eq!(
-        (account.errors("decode"), account.failed_polls()),
+        (account.errors("decode"), account.polls("failure")),
         (1.0, 1.0)
     );
     let asked = server.token_requests();
@@ -1166,8 +1128,8 @@ async fn outputs(home: &Home, accounts: &[(String, String)], format: &str) -> Ve
     let daemon = home.start_with(&yaml, &["--log.format", format]).await;
     let metrics = daemon
         .scrape_until(|metrics| {
-            let mut all = accounts.iter().map(|(name, _)| about(metrics, name));
-            all.all(|account| account.failed_polls() >= 2.0 || account.good_polls() >= 3.0)
+            let mut all = accounts.iter().map(|(name, _)| Exported::of(metrics, name));
+            all.all(|account| account.polls("failure") >= 2.0 || account.polls("success") >= 3.0)
         })
         .await;
     let mut said = vec![metrics];

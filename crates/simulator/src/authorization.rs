@@ -23,9 +23,6 @@ const OFFLINE: &str = "offline_access";
 /// Minimum time between token requests when rate limiting is enabled.
 const SPACING: Duration = Duration::from_secs(1);
 
-/// Default interval between device polls, and the increase after each `slow_down`.
-const INTERVAL: Duration = Duration::from_secs(5);
-
 /// Approximate length of a signed access token.
 const ACCESS_TOKEN_CHARS: usize = 1_000;
 
@@ -101,8 +98,6 @@ pub struct Authorization {
     pub rate_limited: bool,
     /// The polling interval sent to devices, in seconds.
     pub interval: Option<u64>,
-    /// Whether devices that poll too fast get `slow_down`.
-    pub slows_down: bool,
     /// How long a device code is valid.
     pub device_lifetime: Duration,
     /// The number of pending polls before the user approves; `None` leaves the decision to
@@ -111,8 +106,6 @@ pub struct Authorization {
     /// [`approve`]: Self::approve
     /// [`deny`]: Self::deny
     pub pending_polls: Option<u64>,
-    /// Whether approving a device revokes all earlier tokens.
-    pub new_consent_revokes: bool,
     /// The faults of this server.
     pub fault: Option<FaultPlan>,
     /// The number of token answers so far, including those that never reached the client.
@@ -178,11 +171,9 @@ struct Device {
     code: String,
     user_code: String,
     scope: String,
-    interval: Duration,
     expires_at: Instant,
     decision: Option<Decision>,
     polls: u64,
-    last_poll: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -203,11 +194,9 @@ impl Default for Authorization {
             lifetime: Duration::from_hours(24),
             expires_in: ExpiresIn::Number,
             rate_limited: false,
-            interval: Some(INTERVAL.as_secs()),
-            slows_down: false,
+            interval: Some(5),
             device_lifetime: Duration::from_mins(10),
             pending_polls: None,
-            new_consent_revokes: false,
             fault: None,
             issued: 0,
             refreshes: 0,
@@ -382,13 +371,7 @@ impl Authorization {
             .find(|consent| consent.accepts(token))
             .ok_or_else(|| invalid_grant("The refresh token is invalid or expired."))?;
         let granted = consent.scope.clone();
-        let granted = granted.unwrap_or_else(|| format!("{} {OFFLINE}", api.required_scope));
-        let scope = match request.field("scope") {
-            // requesting fewer scopes than granted is allowed
-            Some(scope) if is_within(scope, granted.split(' ')) => scope.to_owned(),
-            Some(_) => return Err(invalid_scope()),
-            None => granted,
-        };
+        let scope = granted.unwrap_or_else(|| format!("{} {OFFLINE}", api.required_scope));
         let next = if self.rotating {
             let next = random(REFRESH_TOKEN_CHARS);
             consent.newest = Some(next.clone());
@@ -412,20 +395,22 @@ impl Authorization {
         required(request, "client_id")?;
         let scope = required(request, "scope")?;
         let mut scopes = scope.split(' ');
-        if !is_within(scope, api.scopes.iter().copied())
+        if !scope.split(' ').all(|one| api.scopes.contains(&one))
             || !scopes.any(|one| one == api.required_scope)
         {
-            return Err(invalid_scope());
+            return Err(refusal(
+                400,
+                "invalid_scope",
+                "One or more scopes are not configured for the authorization server resource.",
+            ));
         }
         let device = Device {
             code: random(REFRESH_TOKEN_CHARS),
             user_code: user_code(),
             scope: scope.to_owned(),
-            interval: self.interval.map_or(INTERVAL, Duration::from_secs),
             expires_at: request.at + self.device_lifetime,
             decision: None,
             polls: 0,
-            last_poll: None,
         };
         let host = request
             .headers
@@ -460,14 +445,6 @@ impl Authorization {
                 "The device code has expired.",
             ));
         }
-        let since = device
-            .last_poll
-            .replace(request.at)
-            .map(|last| request.at.saturating_duration_since(last));
-        if self.slows_down && since.is_some_and(|since| since < device.interval) {
-            device.interval += INTERVAL;
-            return Err(refusal(400, "slow_down", "The device polls too often."));
-        }
         let approves = self
             .pending_polls
             .is_some_and(|polls| device.polls >= polls);
@@ -492,9 +469,6 @@ impl Authorization {
 
     /// Issues a user's first tokens.
     fn consent(&mut self, now: Instant, scope: String) -> Answer {
-        if self.new_consent_revokes {
-            self.revoke_all();
-        }
         let offline = scope.split(' ').any(|one| one == OFFLINE);
         let refresh_token = offline.then(|| random(REFRESH_TOKEN_CHARS));
         let answer = self.issue(now, None, refresh_token.clone(), &scope);
@@ -565,14 +539,6 @@ fn invalid_grant(description: &str) -> Answer {
     refusal(400, "invalid_grant", description)
 }
 
-fn invalid_scope() -> Answer {
-    refusal(
-        400,
-        "invalid_scope",
-        "One or more scopes are not configured for the authorization server resource.",
-    )
-}
-
 /// Returns an answer that must not be cached because it contains secrets.
 fn unstored(body: Value) -> Answer {
     Answer::json(200, body).with(CACHE_CONTROL, "no-store".to_owned())
@@ -606,12 +572,6 @@ fn required<'a>(request: &'a Request, name: &str) -> Result<&'a str, Answer> {
     request
         .field(name)
         .ok_or_else(|| invalid_request(&format!("The parameter {name} is missing.")))
-}
-
-/// Returns whether a scope contains only allowed values.
-fn is_within<'a>(scope: &str, allowed: impl IntoIterator<Item = &'a str>) -> bool {
-    let allowed: Vec<_> = allowed.into_iter().collect();
-    scope.split(' ').all(|one| allowed.contains(&one))
 }
 
 /// Returns the client's ID and secret from the `Authorization` header. Both are form-encoded, so
@@ -923,28 +883,6 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_can_be_narrowed_but_not_widened() {
-        let mut asker = Asker::new();
-        asker.server.rotating = false;
-        for (scope, expected) in [("reports", 200), ("contacts", 400)] {
-            let fields = [
-                ("grant_type", "refresh_token"),
-                ("refresh_token", "first"),
-                ("scope", scope),
-            ];
-            let (status, body) = asker.ask(TOKEN, &fields);
-            assert_eq!(status, expected);
-            let key = if status == 200 { "scope" } else { "error" };
-            let value = if status == 200 {
-                scope
-            } else {
-                "invalid_scope"
-            };
-            assert_eq!(body[key], value);
-        }
-    }
-
-    #[test]
     fn the_rate_limit_counts_from_the_last_accepted_request() {
         let mut asker = Asker::new();
         asker.server.rotating = false;
@@ -1133,43 +1071,11 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_polls_too_often_is_slowed_down() {
-        let mut asker = Asker::new();
-        asker.server.interval = Some(1);
-        asker.server.slows_down = true;
-        let device = asker.device("reports");
-        assert_eq!(asker.poll_error(&device), "authorization_pending");
-        asker.pass(0.9);
-        assert_eq!(asker.poll_error(&device), "slow_down");
-        asker.pass(5.9);
-        assert_eq!(asker.poll_error(&device), "slow_down", "it is six now");
-        asker.pass(11.0);
-        assert_eq!(asker.poll_error(&device), "authorization_pending");
-        asker.server.slows_down = false;
-        assert_eq!(asker.poll_error(&device), "authorization_pending");
-    }
-
-    #[test]
     fn device_requests_are_validated() {
         let mut asker = Asker::new();
         for scope in ["offline_access", "reports everything", "reports+x"] {
             let (status, body) = asker.ask(DEVICE, &[("scope", scope)]);
             assert_eq!((status, &body["error"]), (400, &json!("invalid_scope")));
         }
-    }
-
-    #[test]
-    fn a_new_consent_can_revoke_the_others() {
-        let mut asker = Asker::new();
-        asker.server.pending_polls = Some(0);
-        for (revokes, usable) in [(false, true), (true, false)] {
-            asker.server.new_consent_revokes = revokes;
-            let device = asker.device("reports offline_access");
-            let (status, body) = asker.poll(&device);
-            assert_eq!(status, 200);
-            assert_eq!(asker.server.is_usable("first"), usable);
-            assert!(asker.server.is_usable(&text(&body, "refresh_token")));
-        }
-        assert_eq!(asker.server.refresh_tokens().len(), 1);
     }
 }

@@ -92,6 +92,8 @@ pub trait Api: fmt::Debug + Send + Sync {
 /// How an API lists campaigns, for tests that apply to every API.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Listing {
+    /// The path of the first page, with the parameters that a request needs.
+    pub path: &'static str,
     /// The member of an answer that contains the items.
     pub items: &'static str,
     /// The member of an answer, and its value, that mark a success; `None` if only the HTTP status

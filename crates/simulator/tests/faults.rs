@@ -29,9 +29,6 @@ use tokio::time::timeout;
 
 use campaign_simulator::*;
 
-const PATH: &str =
-    "/v3/reports/summary_reports/sms_campaign_summaries?start_at=1970-01-01T00:00:00Z";
-
 async fn simulator(api: &'static dyn Api, fault: Fault) -> Simulator {
     let campaign = Campaign::sms("id", "name", DateTime::UNIX_EPOCH, Counts::default());
     let mut state = State::new("secret", vec![campaign; 20]);
@@ -50,7 +47,7 @@ async fn get(simulator: &Simulator) -> reqwest::Response {
 
 async fn get_with(client: &Client, simulator: &Simulator) -> reqwest::Response {
     let request = client
-        .get(simulator.base_url() + PATH)
+        .get(simulator.base_url() + simulator.api().listing().path)
         .bearer_auth("secret");
     request.send().await.unwrap()
 }
@@ -165,7 +162,7 @@ async fn a_lost_answer_uses_the_refresh_token() {
     assert_eq!(refresh(&simulator).await.unwrap().status(), 400);
 
     let api = Client::new()
-        .get(simulator.base_url() + PATH)
+        .get(simulator.base_url() + simulator.api().listing().path)
         .bearer_auth("secret");
     assert!(api.send().await.unwrap_err().is_request());
     assert_eq!(simulator.requests().len(), 3);
@@ -296,11 +293,7 @@ async fn page(simulator: &Simulator, path: &str) -> Bytes {
 /// Returns the first page of an API with a fault and without it.
 async fn first_pages(api: &'static dyn Api, fault: Fault) -> (Bytes, Value) {
     let simulator = listing(api, Some(fault)).await;
-    let path = match api.provider() {
-        "constant_contact" => PATH,
-        "cinnox" => "/v1/api/apps/demo-app/data/sent-campaigns-summary",
-        _ => "/campaigns",
-    };
+    let path = api.listing().path;
     let bad = page(&simulator, path).await;
     simulator.update(|state| {
         state.fault = None;
@@ -324,7 +317,7 @@ async fn a_late_answer_is_correct_and_takes_effect_first() {
     let by = Duration::from_millis(300);
     let simulator = listing(api("constant_contact"), Some(Fault::Delay { by })).await;
     let begin = Instant::now();
-    let late = page(&simulator, PATH).await;
+    let late = page(&simulator, simulator.api().listing().path).await;
     assert!(begin.elapsed() >= by);
     assert_eq!(items_of(&late).len(), 7);
 
@@ -564,12 +557,8 @@ async fn an_empty_list_does_not_move() {
         let simulator = simulator(api, Fault::Moving { by: 3 }).await;
         simulator.update(|state| state.campaigns = Vec::new().into());
         for _ in 0..3 {
-            let path = match api.provider() {
-                "constant_contact" => PATH,
-                "cinnox" => "/v1/api/apps/demo-app/data/sent-campaigns-summary",
-                _ => "/campaigns",
-            };
-            assert!(items_of(&page(&simulator, path).await).is_empty());
+            let page = page(&simulator, api.listing().path).await;
+            assert!(items_of(&page).is_empty());
         }
     }
 }

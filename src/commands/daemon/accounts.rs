@@ -12,11 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::{Ended, Options, log_warnings};
-use crate::commands::configure_quotas;
 use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::{Poller, Progress};
-use crate::polling::restore::connect;
+use crate::polling::restore::{configure, connect};
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
@@ -146,7 +145,7 @@ impl RunningAccounts {
         tasks: &mut JoinSet<Ended>,
     ) -> anyhow::Result<()> {
         self.generation = self.generation.next();
-        configure_quotas(&mut self.applications, &config.accounts).await;
+        configure(&mut self.applications, &config.accounts).await;
         let config_yaml = config.to_yaml();
         let names: Vec<_> = config.accounts.iter().map(|it| it.name.clone()).collect();
         let mut poll_loops = self.replace(config.accounts)?;

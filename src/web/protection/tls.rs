@@ -1,11 +1,13 @@
 //! TLS with clients.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
+    verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
@@ -223,22 +225,19 @@ fn verifier(
                 .to_owned(),
         );
     }
-    let mut listed = Vec::new();
-    let inner: Arc<dyn ClientCertVerifier> = match auth {
+    let authorities = match auth {
         ClientAuth::None => return Ok(WebPkiClientVerifier::no_client_auth()),
-        ClientAuth::Request | ClientAuth::RequireAny => Arc::new(AnyCertificate {
-            mandatory: requires,
-            provider: Arc::clone(provider),
-        }),
+        ClientAuth::Request | ClientAuth::RequireAny => None,
         ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
-            listed = client_cas(settings, warnings)?;
-            ca_verifier(&listed, provider, requires)?
+            let listed = client_cas(settings, warnings)?;
+            Some((ca_verifier(&listed, provider)?, listed))
         }
     };
-    Ok(Arc::new(ListedClients {
-        inner,
-        listed,
+    Ok(Arc::new(Clients {
+        mandatory: requires,
+        authorities,
         allowed: settings.client_allowed_sans.clone(),
+        algorithms: provider.signature_verification_algorithms,
     }))
 }
 
@@ -275,100 +274,37 @@ fn client_cas(
 fn ca_verifier(
     listed: &[CertificateDer<'static>],
     provider: &Arc<CryptoProvider>,
-    required: bool,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
     for certificate in listed {
         let added = roots.add(certificate.clone());
         added.map_err(|error| format!("cannot use client_ca: {error}"))?;
     }
-    let mut builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    if !required {
-        builder = builder.allow_unauthenticated();
-    }
-    let verifier = builder.build();
+    let roots = Arc::new(roots);
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
     verifier.map_err(|error| format!("cannot use client_ca: {error}"))
 }
 
-/// Accepts any certificate for which the client has the key.
-struct AnyCertificate {
+/// Accepts certificates for which the client has the key, if they have one of the allowed names.
+#[derive(Debug)]
+struct Clients {
     mandatory: bool,
-    provider: Arc<CryptoProvider>,
+    /// Accepts what one of the listed certificates has signed, and these themselves. `None` accepts
+    /// any certificate.
+    authorities: Option<(Arc<dyn ClientCertVerifier>, Vec<CertificateDer<'static>>)>,
+    /// `None` allows all.
+    allowed: Option<Vec<String>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl fmt::Debug for AnyCertificate {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("AnyCertificate")
-    }
-}
-
-impl ClientCertVerifier for AnyCertificate {
+impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
         self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
-/// Accepts what another verifier accepts, and the listed certificates themselves, if they have one
-/// of the allowed names.
-#[derive(Debug)]
-struct ListedClients {
-    inner: Arc<dyn ClientCertVerifier>,
-    listed: Vec<CertificateDer<'static>>,
-    /// `None` allows all.
-    allowed: Option<Vec<String>>,
-}
-
-impl ClientCertVerifier for ListedClients {
-    fn offer_client_auth(&self) -> bool {
-        self.inner.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.inner.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
+        let authorities = self.authorities.as_ref();
+        authorities.map_or(&[], |(signed, _)| signed.root_hint_subjects())
     }
 
     fn verify_client_cert(
@@ -377,12 +313,10 @@ impl ClientCertVerifier for ListedClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self
-            .inner
-            .verify_client_cert(certificate, intermediates, now);
-        if let Err(error) = verified {
-            verify_own_authority(certificate, &self.listed, Purpose::Client, now)
-                .ok_or(error)??;
+        if let Some((signed, listed)) = &self.authorities
+            && let Err(error) = signed.verify_client_cert(certificate, intermediates, now)
+        {
+            verify_own_authority(certificate, listed, Purpose::Client, now).ok_or(error)??;
         }
         let is_allowed = |allowed: &Vec<String>| {
             let mut names = names(certificate).into_iter();
@@ -401,8 +335,7 @@ impl ClientCertVerifier for ListedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -411,12 +344,11 @@ impl ClientCertVerifier for ListedClients {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

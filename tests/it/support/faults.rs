@@ -62,7 +62,7 @@ impl<'a> Exported<'a> {
         Self {
             metrics,
             name: account.to_owned(),
-            account: format!(r#"account="{account}""#),
+            account: format!("account={account:?}"),
         }
     }
 
@@ -90,6 +90,18 @@ impl<'a> Exported<'a> {
         let reason = format!(r#"reason="{reason}""#);
         let labels = [self.account.as_str(), &reason];
         sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
+    }
+
+    /// Returns the number of API responses with a status.
+    pub(crate) fn answers(&self, code: &str) -> f64 {
+        let code = format!("code={code:?}");
+        let labels = [self.account.as_str(), &code];
+        let name = "campaign_exporter_api_requests_total";
+        samples(self.metrics, name, &labels).iter().sum()
+    }
+
+    pub(crate) fn token_expiry(&self) -> Option<f64> {
+        self.value("campaign_account_token_expiry_timestamp_seconds")
     }
 
     /// Returns the number of failed polls.

@@ -214,21 +214,6 @@ impl Prometheus {
         }
     }
 
-    /// Returns the samples of every series of a range selector, as times and values.
-    pub(crate) async fn samples(&self, selector: &str) -> Vec<Vec<(f64, f64)>> {
-        let data = self.api("query", &[("query", selector)]).await;
-        let results = data["result"].as_array().unwrap().iter();
-        let found = results.map(|result| {
-            let samples = result["values"].as_array().unwrap().iter();
-            let sample = |sample: &Value| {
-                let value = sample[1].as_str().unwrap().parse().unwrap();
-                (sample[0].as_f64().unwrap(), value)
-            };
-            samples.map(sample).collect()
-        });
-        found.collect()
-    }
-
     /// Waits until all rules have been evaluated twice, so that they include all current data.
     pub(crate) async fn wait_for_rules(&self) {
         const SETTLED: TimeDelta = TimeDelta::seconds(2);

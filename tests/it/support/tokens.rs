@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use campaign_exporter::storage::store::{Kind, Store};
-use campaign_simulator::{Authorization, Campaign, Counts, Request, Simulator, State};
-use chrono::{TimeDelta, Utc};
+use campaign_simulator::{Authorization, Request, Simulator, State};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +15,8 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::apis::with_authorization;
-use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run, sample, samples};
+use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run};
+use super::faults::campaign;
 
 /// Persistent files of a test: storage, and secret files.
 pub(crate) struct Home {
@@ -106,16 +106,6 @@ pub(crate) fn tokens_file(store: &Path, account: &str, simulator: &Simulator) ->
     Store::share(store).unwrap().path(Kind::Tokens, &name)
 }
 
-pub(crate) fn campaign() -> Campaign {
-    let counts = Counts {
-        recipients: 1_000,
-        sends: 1_000,
-        deliveries: 950,
-        ..Counts::default()
-    };
-    Campaign::sms("7", "Spring", Utc::now() - TimeDelta::days(1), counts)
-}
-
 /// Starts a simulated provider with an authorization server configured by `change`.
 pub(crate) async fn simulator_with_authorization(
     change: impl FnOnce(&mut Authorization),
@@ -188,67 +178,6 @@ pub(crate) fn reused(simulator: &Simulator) -> Vec<String> {
 /// Returns API requests, excluding those for tokens and devices.
 pub(crate) fn is_api(request: &Request) -> bool {
     request.path().starts_with("/v3/")
-}
-
-/// Metrics of an account.
-pub(crate) struct About<'a> {
-    metrics: &'a str,
-    label: String,
-}
-
-pub(crate) fn about<'a>(metrics: &'a str, account: &str) -> About<'a> {
-    About {
-        metrics,
-        label: format!("account={account:?}"),
-    }
-}
-
-impl About<'_> {
-    pub(crate) fn value(&self, name: &str) -> Option<f64> {
-        sample(self.metrics, name, &[&self.label])
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.value("campaign_account_up") == Some(1.0)
-    }
-
-    pub(crate) fn has_data(&self) -> bool {
-        self.value("campaign_deliveries") == Some(950.0)
-    }
-
-    /// Returns the successful polls of this process.
-    pub(crate) fn good_polls(&self) -> f64 {
-        self.polls("success")
-    }
-
-    pub(crate) fn failed_polls(&self) -> f64 {
-        self.polls("failure")
-    }
-
-    fn polls(&self, result: &str) -> f64 {
-        let result = format!("result={result:?}");
-        let labels = [self.label.as_str(), &result];
-        sample(self.metrics, "campaign_exporter_polls_total", &labels).unwrap_or_default()
-    }
-
-    /// Returns the polls of this process that failed for a reason.
-    pub(crate) fn errors(&self, reason: &str) -> f64 {
-        let reason = format!("reason={reason:?}");
-        let labels = [self.label.as_str(), &reason];
-        sample(self.metrics, "campaign_exporter_poll_errors_total", &labels).unwrap()
-    }
-
-    /// Returns the API responses with a status.
-    pub(crate) fn answers(&self, code: &str) -> f64 {
-        let code = format!("code={code:?}");
-        let labels = [self.label.as_str(), &code];
-        let name = "campaign_exporter_api_requests_total";
-        samples(self.metrics, name, &labels).iter().sum()
-    }
-
-    pub(crate) fn expiry(&self) -> Option<f64> {
-        self.value("campaign_account_token_expiry_timestamp_seconds")
-    }
 }
 
 /// Returns the warnings and errors of a log.

@@ -13,9 +13,7 @@ use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::{self, native};
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
 use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -221,13 +219,6 @@ impl<'a> Polled<'a> {
         clock: Instant,
     ) -> Result<Self> {
         let troubles = month.troubles.iter();
-        let mut snapshot = Snapshot::default();
-        snapshot.apply(Change::Configured(vec![ConfiguredAccount {
-            generation: Generation::default(),
-            poll_interval: configured.polling.poll_interval,
-            account: configured.clone(),
-            restored: None,
-        }]));
         Ok(Self {
             place,
             account,
@@ -238,7 +229,7 @@ impl<'a> Polled<'a> {
             credits: Credits::of(month, place),
             chance: Chance::named(month.seed, &format!("polls of {}", account.name)),
             clock,
-            snapshot,
+            snapshot: Snapshot::of(std::slice::from_ref(&configured)),
             telemetry: Telemetry::new()?,
             counters: counters(&configured)?,
             configured,
@@ -331,16 +322,11 @@ impl<'a> Polled<'a> {
         }
         self.known.polls.push(Poll { ended, failed });
         self.snapshot.apply(Change::Polled(Box::new(Update {
-            account: self.account.name.to_owned(),
-            generation: Generation::default(),
             at: start() + TimeDelta::seconds(ended),
             ended: self.instant(ended),
             took: Duration::from_secs(3),
-            poll_interval: self.configured.polling.poll_interval,
             token_expiry: self.token_expiry.map(moment),
-            requests_remaining: None,
-            stored: None,
-            result,
+            ..Update::new(&self.configured, result)
         })));
         Ok(())
     }

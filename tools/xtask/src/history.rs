@@ -15,9 +15,9 @@ use campaign_exporter::document::parse_duration;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer, labels};
 use campaign_exporter::polling::poller::{Poller, Progress};
-use campaign_exporter::polling::restore::connect;
+use campaign_exporter::polling::restore::{configure, connect};
 use campaign_exporter::provider::native;
-use campaign_exporter::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
+use campaign_exporter::state::snapshot::{Change, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use campaign_exporter::upstream::auth::renewals::Renewals;
@@ -109,26 +109,9 @@ struct Exporter {
 
 impl Exporter {
     async fn new(providers: &Providers) -> anyhow::Result<Self> {
-        let generation = Generation::default();
         let accounts = &providers.config.accounts;
-        let mut snapshot = Snapshot::default();
-        let configured = accounts.iter().map(|account| ConfiguredAccount {
-            generation,
-            account: account.clone(),
-            poll_interval: account.polling.poll_interval,
-            restored: None,
-        });
-        snapshot.apply(Change::Configured(configured.collect()));
         let mut applications = Applications::new(None, Renewals::new(String::new()));
-        let configured = accounts.iter().map(|account| {
-            let limits = account.provider.limits(account.polling.limits());
-            (
-                account.name.as_str(),
-                account.provider.application(&account.name),
-                limits,
-            )
-        });
-        applications.configure(configured).await;
+        configure(&mut applications, accounts).await;
         let telemetry = Telemetry::new()?;
         telemetry.observe_process()?;
         let mut pollers = Vec::new();
@@ -136,7 +119,7 @@ impl Exporter {
             let (telemetry, access) = connect(account, &applications, None)?;
             pollers.push(Poller {
                 account: account.clone(),
-                generation,
+                generation: Generation::default(),
                 client: providers.client.clone(),
                 telemetry,
                 access,
@@ -146,7 +129,7 @@ impl Exporter {
         telemetry.set_accounts(pollers.iter().map(|p| p.telemetry.clone()).collect());
         Ok(Self {
             pollers,
-            snapshot,
+            snapshot: Snapshot::of(accounts),
             telemetry,
             began: Instant::now(),
         })

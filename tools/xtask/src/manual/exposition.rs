@@ -10,11 +10,9 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Key, Takes};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
-use campaign_exporter::polling::restore::connect;
+use campaign_exporter::polling::restore::{configure, connect};
 use campaign_exporter::provider::{Kind, Kinds};
-use campaign_exporter::state::snapshot::{
-    Change, ConfiguredAccount, Data, Generation, Snapshot, Update,
-};
+use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use campaign_exporter::upstream::auth::renewals::Renewals;
@@ -36,24 +34,9 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
     );
     let accounts = config.map_err(|problems| anyhow!("{problems:?}"))?.accounts;
 
-    let mut snapshot = Snapshot::default();
-    let configured = accounts.iter().map(|account| ConfiguredAccount {
-        generation: Generation::default(),
-        account: account.clone(),
-        poll_interval: account.polling.poll_interval,
-        restored: None,
-    });
-    snapshot.apply(Change::Configured(configured.collect()));
+    let mut snapshot = Snapshot::of(&accounts);
     let mut applications = Applications::new(None, Renewals::new(String::new()));
-    let settings = accounts.iter().map(|account| {
-        let limits = account.provider.limits(account.polling.limits());
-        (
-            account.name.as_str(),
-            account.provider.application(&account.name),
-            limits,
-        )
-    });
-    applications.configure(settings).await;
+    configure(&mut applications, &accounts).await;
 
     let mut telemetries = Vec::new();
     for (account, reason) in accounts.iter().zip(Reason::ALL.into_iter().cycle()) {
@@ -146,21 +129,15 @@ fn polled(account: &Account) -> Update {
             ..Campaign::default()
         })
     });
+    let data = Data {
+        campaigns: campaigns.collect(),
+        dropped: 0,
+        credits: Some(1.0),
+        reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
+    };
     Update {
-        account: account.name.clone(),
-        generation: Generation::default(),
-        at: Utc::now(),
-        ended: tokio::time::Instant::now(),
-        took: Duration::from_secs(1),
-        poll_interval: Duration::from_mins(5),
         token_expiry: now,
-        requests_remaining: None,
         stored: Some(true),
-        result: Ok(Data {
-            campaigns: campaigns.collect(),
-            dropped: 0,
-            credits: Some(1.0),
-            reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
-        }),
+        ..Update::new(account, Ok(data))
     }
 }

@@ -202,49 +202,22 @@ async fn queries_and_fields_use_existing_metrics_and_labels() {
 async fn unknown_metrics_and_labels_are_detected_everywhere() {
     let metrics = Metrics::all().await;
     let overview = file("campaigns-overview.json");
-    for (there, not_there, problem) in [
-        (
-            "campaign_bounce_ratio{",
-            "campaign_bounces_ratio{",
-            "unknown metric campaign_bounces_ratio",
-        ),
-        (
-            "account:delivery_ratio:recent{",
-            "account:delivery_ratio:now{",
-            "unknown metric",
-        ),
-        (
-            "{{account}} {{channel}}",
-            "{{account}} {{chanel}}",
-            "no label chanel",
-        ),
-        (
-            "{{campaign_name}} was sent",
-            "{{name}} was sent",
-            "no label name",
-        ),
-        ("account,channel\"", "account,chanel\"", "no label chanel"),
-        (
-            "campaign_account_up{job=~\\\"$job\\\", instance=~\\\"$instance\\\"}, provider)",
-            "campaign_account_up{job=~\\\"$job\\\", instance=~\\\"$instance\\\"}, company)",
-            "no label company",
-        ),
-        (
-            "${__data.fields.campaign_id:",
-            "${__data.fields.id:",
-            "no label id",
-        ),
-        (
-            "${__field.labels.account:",
-            "${__field.labels.acount:",
-            "no label acount",
-        ),
-        (
-            "\"alertname\": \"Alert\"",
-            "\"name\": \"Alert\"",
-            "no label name",
-        ),
-    ] {
+    let mistakes = r#"
+        campaign_bounce_ratio{ => campaign_bounces_ratio{ => unknown metric campaign_bounces_ratio
+        account:delivery_ratio:recent{ => account:delivery_ratio:now{ => unknown metric
+        {{account}} {{channel}} => {{account}} {{chanel}} => no label chanel
+        {{campaign_name}} was sent => {{name}} was sent => no label name
+        account,channel" => account,chanel" => no label chanel
+        campaign_account_up{job=~\"$job\", instance=~\"$instance\"}, provider) => campaign_account_up{job=~\"$job\", instance=~\"$instance\"}, company) => no label company
+        ${__data.fields.campaign_id: => ${__data.fields.id: => no label id
+        ${__field.labels.account: => ${__field.labels.acount: => no label acount
+        "alertname": "Alert" => "name": "Alert" => no label name
+    "#;
+    for line in mistakes.trim().lines() {
+        let [there, not_there, problem] = line.split(" => ").collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let there = there.trim();
         assert!(overview.contains(there), "{there}");
         let broken = Dashboard::read(&overview.replace(there, not_there));
         let found = unknown(&broken, &metrics);

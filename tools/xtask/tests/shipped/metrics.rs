@@ -315,6 +315,14 @@ fn has(
 mod tests {
     use super::*;
 
+    /// Rows of a table of expressions and what is found.
+    fn rows(table: &str) -> impl Iterator<Item = (&str, &str)> {
+        let lines = table.trim().lines();
+        lines
+            .map(|line| line.trim().split_once(" =>").unwrap())
+            .map(|(expr, found)| (expr, found.trim()))
+    }
+
     fn labels(metrics: &Metrics, expr: &str) -> Result<String, String> {
         let labels = metrics.of(&expression::parse(expr).unwrap())?;
         Ok(labels.into_keys().collect::<Vec<_>>().join(" "))
@@ -323,54 +331,25 @@ mod tests {
     #[tokio::test]
     async fn expressions_yield_the_same_labels_as_in_prometheus() {
         let metrics = Metrics::all().await;
-        for (expr, wanted) in [
-            ("campaign_exporter_series", "instance job"),
-            (
-                "campaign_attempted",
-                "account campaign_id channel instance job provider",
-            ),
-            ("sum(campaign_attempted)", ""),
-            ("sum by (channel) (campaign_attempted)", "channel"),
-            (
-                "sum without (campaign_id, channel) (campaign_attempted)",
-                "account instance job provider",
-            ),
-            (
-                "topk by (channel) (3, campaign_account_campaigns)",
-                "account channel instance job provider",
-            ),
-            (
-                "campaign_cost_credits / on (job, account) campaign_cost_credits",
-                "account job",
-            ),
-            (
-                "campaign_account_up * on (job, instance) group_left (version) campaign_exporter_build_info",
-                "account instance job provider version",
-            ),
-            (
-                "count(up) or sum by (version) (campaign_exporter_build_info)",
-                "version",
-            ),
-            (
-                "up and on (job) campaign_account_up",
-                "account instance job provider",
-            ),
-            (
-                "histogram_quantile(0.5, sum by (le, job) (rate(campaign_exporter_api_request_duration_seconds_bucket[5m])))",
-                "job",
-            ),
-            ("1 - campaign_exporter_series", "instance job"),
-            ("time() - campaign_exporter_series", "instance job"),
-            (
-                r#"label_join(up, "both", "-", "job", "instance")"#,
-                "account both instance job provider",
-            ),
-            ("absent(up)", ""),
-            (
-                "account:delivery_ratio:recent",
-                "account channel instance job provider",
-            ),
-        ] {
+        let cases = r#"
+            campaign_exporter_series => instance job
+            campaign_attempted => account campaign_id channel instance job provider
+            sum(campaign_attempted) =>
+            sum by (channel) (campaign_attempted) => channel
+            sum without (campaign_id, channel) (campaign_attempted) => account instance job provider
+            topk by (channel) (3, campaign_account_campaigns) => account channel instance job provider
+            campaign_cost_credits / on (job, account) campaign_cost_credits => account job
+            campaign_account_up * on (job, instance) group_left (version) campaign_exporter_build_info => account instance job provider version
+            count(up) or sum by (version) (campaign_exporter_build_info) => version
+            up and on (job) campaign_account_up => account instance job provider
+            histogram_quantile(0.5, sum by (le, job) (rate(campaign_exporter_api_request_duration_seconds_bucket[5m]))) => job
+            1 - campaign_exporter_series => instance job
+            time() - campaign_exporter_series => instance job
+            label_join(up, "both", "-", "job", "instance") => account both instance job provider
+            absent(up) =>
+            account:delivery_ratio:recent => account channel instance job provider
+        "#;
+        for (expr, wanted) in rows(cases) {
             assert_eq!(labels(&metrics, expr).as_deref(), Ok(wanted), "{expr}");
         }
     }
@@ -378,42 +357,19 @@ mod tests {
     #[tokio::test]
     async fn unknown_metrics_and_labels_are_detected() {
         let metrics = Metrics::all().await;
-        for (expr, problem) in [
-            ("campaign_atempted", "unknown metric campaign_atempted"),
-            (r#"campaign_attempted{chanel="sms"}"#, "no label chanel"),
-            (
-                r#"campaign_status{status="done"}"#,
-                r#"status is never "done""#,
-            ),
-            (
-                r#"campaign_status{status=~"sent|done"}"#,
-                r#"status is never "done""#,
-            ),
-            (
-                r#"account:campaign_threshold:effective{threshold="delivery"}"#,
-                r#"threshold is never "delivery""#,
-            ),
-            (
-                "sum by (campaign_name) (campaign_attempted)",
-                "no label campaign_name",
-            ),
-            (
-                "campaign_attempted * on (campaign_id) group_left (name) campaign_info",
-                "no label name",
-            ),
-            (
-                "campaign_account_up and on (campaign_id) campaign_info",
-                "no label campaign_id",
-            ),
-            (
-                r#"label_join(up, "both", "-", "job", "host")"#,
-                "no label host",
-            ),
-            (
-                r#"ALERTS{alertname="CampaignDelayed"}"#,
-                r#"alertname is never "CampaignDelayed""#,
-            ),
-        ] {
+        let cases = r#"
+            campaign_atempted => unknown metric campaign_atempted
+            campaign_attempted{chanel="sms"} => no label chanel
+            campaign_status{status="done"} => status is never "done"
+            campaign_status{status=~"sent|done"} => status is never "done"
+            account:campaign_threshold:effective{threshold="delivery"} => threshold is never "delivery"
+            sum by (campaign_name) (campaign_attempted) => no label campaign_name
+            campaign_attempted * on (campaign_id) group_left (name) campaign_info => no label name
+            campaign_account_up and on (campaign_id) campaign_info => no label campaign_id
+            label_join(up, "both", "-", "job", "host") => no label host
+            ALERTS{alertname="CampaignDelayed"} => alertname is never "CampaignDelayed"
+        "#;
+        for (expr, problem) in rows(cases) {
             let found = labels(&metrics, expr).unwrap_err();
             assert!(found.contains(problem), "{expr}: {found}");
         }

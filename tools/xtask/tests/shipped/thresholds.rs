@@ -10,71 +10,27 @@ use crate::rules;
 
 /// Measures with alerts: the metrics of a query, and the thresholds expected in its panel. The first match
 /// applies.
-const GUARDED: &[(&[&str], &[&str])] = &[
-    (
-        &[
-            "account:delivery_ratio:recent",
-            "account:delivery_ratio:baseline",
-        ],
-        &[
-            "delivery_of_baseline_warning",
-            "delivery_of_baseline_critical",
-        ],
-    ),
-    (&["account:delivery_ratio:recent"], DELIVERY),
-    (&["channel:delivery_ratio:recent"], DELIVERY),
-    (&["campaign_delivery_ratio"], DELIVERY),
-    (&["campaign_deliveries", "campaign_pending"], DELIVERY),
-    (
-        &["campaign_bounce_ratio"],
-        &["bounce_ratio_warning", "bounce_ratio_critical"],
-    ),
-    (&["campaign_opt_out_ratio"], OPT_OUT),
-    (&["campaign_opt_outs", "campaign_attempted"], OPT_OUT),
-    (
-        &["campaign_click_ratio", "account:click_ratio:baseline"],
-        &["click_of_baseline_warning"],
-    ),
-    (
-        &["campaign_read_ratio", "account:read_ratio:baseline"],
-        &["read_of_baseline_warning"],
-    ),
-    (&["campaign_read_ratio"], &["read_ratio_warning"]),
-    (
-        &["campaign_reads", "campaign_deliveries"],
-        &["read_ratio_warning"],
-    ),
-    (
-        &["campaign_created_timestamp_seconds", "campaign_status"],
-        &["moderation_seconds"],
-    ),
-    (
-        &["campaign_scheduled_timestamp_seconds", "campaign_status"],
-        &["overdue_seconds"],
-    ),
-    (
-        &[
-            "campaign_account_last_success_timestamp_seconds",
-            "campaign_account_poll_interval_seconds",
-        ],
-        &["stale_intervals_warning", "stale_intervals_critical"],
-    ),
-    (
-        &[
-            "campaign_account_api_requests_remaining",
-            "campaign_account_api_requests_limit",
-        ],
-        &["requests_left_ratio"],
-    ),
-    (
-        &["campaign_account_token_expiry_timestamp_seconds"],
-        &["renewed_token_seconds"],
-    ),
-    (&["account:credits_left:days"], &["credits_days"]),
-];
-
-const DELIVERY: &[&str] = &["delivery_ratio_warning", "delivery_ratio_critical"];
-const OPT_OUT: &[&str] = &["opt_out_ratio_warning", "opt_out_ratio_critical"];
+const GUARDED: &str = "
+ => 
+account:delivery_ratio:recent account:delivery_ratio:baseline => delivery_of_baseline_warning delivery_of_baseline_critical
+account:delivery_ratio:recent => delivery_ratio_warning delivery_ratio_critical
+channel:delivery_ratio:recent => delivery_ratio_warning delivery_ratio_critical
+campaign_delivery_ratio => delivery_ratio_warning delivery_ratio_critical
+campaign_deliveries campaign_pending => delivery_ratio_warning delivery_ratio_critical
+campaign_bounce_ratio => bounce_ratio_warning bounce_ratio_critical
+campaign_opt_out_ratio => opt_out_ratio_warning opt_out_ratio_critical
+campaign_opt_outs campaign_attempted => opt_out_ratio_warning opt_out_ratio_critical
+campaign_click_ratio account:click_ratio:baseline => click_of_baseline_warning
+campaign_read_ratio account:read_ratio:baseline => read_of_baseline_warning
+campaign_read_ratio => read_ratio_warning
+campaign_reads campaign_deliveries => read_ratio_warning
+campaign_created_timestamp_seconds campaign_status => moderation_seconds
+campaign_scheduled_timestamp_seconds campaign_status => overdue_seconds
+campaign_account_last_success_timestamp_seconds campaign_account_poll_interval_seconds => stale_intervals_warning stale_intervals_critical
+campaign_account_api_requests_remaining campaign_account_api_requests_limit => requests_left_ratio
+campaign_account_token_expiry_timestamp_seconds => renewed_token_seconds
+account:credits_left:days => credits_days
+";
 
 /// Thresholds of `alerts/thresholds.yml`.
 fn numbers() -> BTreeMap<String, String> {
@@ -119,12 +75,12 @@ fn compare(dashboard: &Dashboard, numbers: &BTreeMap<String, String>) -> (Vec<St
         let expr = dashboard.parse(&target.expr).unwrap();
         let selectors = expression::selectors(&expr);
         let metrics: BTreeSet<&str> = selectors.iter().map(Selected::name).collect();
-        let mut guarded = GUARDED.iter();
-        let guarded = guarded.find(|(of, _)| of.iter().all(|name| metrics.contains(name)));
+        let mut guarded = GUARDED.lines().filter_map(|line| line.split_once(" => "));
+        let guarded = guarded.find(|(of, _)| of.split(' ').all(|name| metrics.contains(name)));
         let steps = steps(thresholds);
         let place = format!("{} {}", panel.title, target.ref_id);
         if let Some((_, names)) = guarded {
-            let wanted = names.iter().map(|name| numbers[*name].clone()).collect();
+            let wanted = names.split(' ').map(|name| numbers[name].clone()).collect();
             if steps == wanted {
                 right += 1;
             } else {
