@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::net::IpAddr;
 
-use reqwest::{NoProxy, Proxy, Url};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Url;
 
 /// Where requests go instead of their destination.
 #[derive(Default)]
@@ -54,22 +55,20 @@ impl Proxies {
         })
     }
 
-    /// The proxy for requests to the origin of `url`.
-    pub(super) fn of(&self, url: &Url) -> reqwest::Result<Option<Proxy>> {
+    /// The address of the proxy for requests to the origin of `url`.
+    pub(super) fn of(&self, url: &Url) -> Option<&Url> {
         let address = match url.scheme() {
-            "https" => &self.https,
-            _ => &self.http,
-        };
-        let Some(address) = address else {
-            return Ok(None);
-        };
+            "https" => self.https.as_ref(),
+            _ => self.http.as_ref(),
+        }?;
         let direct = self.direct_at(url.port_or_known_default());
         // the library takes it for host names, but not for IP addresses
         if direct.split(',').any(|entry| entry == "*") {
-            return Ok(None);
+            return None;
         }
-        let direct = NoProxy::from_string(&direct);
-        Ok(Some(Proxy::all(address.clone())?.no_proxy(direct)))
+        let matcher = Matcher::builder().all(address.as_str()).no(direct).build();
+        matcher.intercept(&url.as_str().parse().ok()?)?;
+        Some(address)
     }
 
     /// The entries of the list that hold for a port, in the form that `NoProxy` takes: separated by
