@@ -108,6 +108,11 @@ pub(super) fn kind() -> Kind {
             .or(channels.map(str::to_owned).to_vec()),
         ],
         open,
+        docs: "https://docs.cinnox.com/reference/get-sent-campaigns-summary",
+        requests: &[(
+            "base_url",
+            "GET /v1/api/apps/{app_id}/data/sent-campaigns-summary",
+        )],
         notes: NOTES,
         demo_account: "desk-hk",
         #[cfg(feature = "demo")]
@@ -270,6 +275,7 @@ struct List<'a> {
 
 #[derive(Deserialize)]
 struct Envelope {
+    #[serde(default)]
     code: Scalar,
 }
 
@@ -310,12 +316,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     };
     let reason = match (code, answer.status) {
         (Some(0 | 200), 200) => return Ok(()),
-        (None, 200) => {
-            return Err(PollError::new(
-                Reason::Decode,
-                "the answer has no numeric code",
-            ));
-        }
+        (None, 200) => return Err(answer.without("a numeric `code`", &ERROR_MEMBERS)),
         (Some(6_451_010), _) => Reason::Throttled,
         // "Bad response from the service"
         (Some(6_451_001), _) => Reason::Server,

@@ -114,6 +114,15 @@ pub(super) fn kind() -> Kind {
         quota: QuotaScope::Client,
         keys: keys(),
         open,
+        docs: "https://developer.constantcontact.com/api_guide/",
+        requests: &[
+            (
+                "base_url",
+                "GET /v3/reports/summary_reports/sms_campaign_summaries",
+            ),
+            ("auth_url", "POST /v1/token"),
+            ("auth_url", "POST /v1/device/authorize"),
+        ],
         notes: NOTES,
         demo_account: "spring-us",
         #[cfg(feature = "demo")]
@@ -239,8 +248,8 @@ impl Source for ConstantContact {
             && list.aggregate_percents.is_none()
             && list.links.is_none()
         {
-            let message = "HTTP 200 without any documented member";
-            return Err(PollError::new(Reason::Decode, message));
+            let expected = "`bulk_sms_campaign_summaries`";
+            return Err(answer.without(expected, &ERROR_MEMBERS));
         }
         let field = "bulk_sms_campaign_summaries";
         let mut page = Page::of(
