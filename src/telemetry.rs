@@ -255,7 +255,11 @@ impl Telemetry {
     pub fn reload_failed(&self, problems: &str) {
         self.reload_successful.set(0.0);
         let mut lines = problems.lines();
-        let mut shown: Vec<_> = lines.by_ref().take(MAX_PROBLEMS).map(str::to_owned).collect();
+        let mut shown: Vec<_> = lines
+            .by_ref()
+            .take(MAX_PROBLEMS)
+            .map(str::to_owned)
+            .collect();
         let more = lines.count();
         if more > 0 {
             shown.push(format!("and {more} more"));

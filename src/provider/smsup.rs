@@ -130,10 +130,7 @@ pub(super) fn kind() -> Kind {
         ],
         open,
         docs: "https://doc.smsup.ch/en/api/sms/",
-        requests: &[
-            ("base_url", "GET /campaigns"),
-            ("base_url", "GET /credits"),
-        ],
+        requests: &[("base_url", "GET /campaigns"), ("base_url", "GET /credits")],
         notes: NOTES,
         demo_account: "shoes-ch",
         #[cfg(feature = "demo")]

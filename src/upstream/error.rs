@@ -59,8 +59,9 @@ reasons! {
     Client, "client", "The provider rejects the request.",
         "Compare {settings} in the configuration with {docs}.";
     Decode, "decode", "The answer does not have the documented form.",
-        "Check for a proxy or a sign-in page that answers in place of {hosts}. If {title} has changed \
-         its API ({docs}), report it with the log of `--log.level=debug`.";
+        "Check for a proxy or a sign-in page that answers in place of {hosts}. If the answers of \
+         {title} no longer match {docs}, its API has changed: report that with the log of \
+         `--log.level=debug`.";
     Pagination, "pagination", "The pages do not end, or lead to another host.",
         "Lower `lookback`, or check for a gateway that rewrites addresses.";
     TooLarge, "too_large", "An answer, all answers of a poll, or its campaigns exceed a size limit.",

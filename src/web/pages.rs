@@ -435,7 +435,8 @@ mod tests {
         let shown = super::failure(&failure).into_string();
         assert!(shown.contains(&command), "{shown}");
         assert!(shown.contains("&lt;i&gt;\u{fffd}\u{fffd}[2J"), "{shown}");
-        let advice = "run <code>this</code> or read <a href=\"https://x.example/\">https://x.example/</a>.";
+        let advice =
+            "run <code>this</code> or read <a href=\"https://x.example/\">https://x.example/</a>.";
         assert!(shown.contains(advice), "{shown}");
     }
 

@@ -292,7 +292,10 @@ pub(crate) mod tests {
     use crate::web::connections::FIRST_REQUEST_TIMEOUT;
     use crate::web::routes::Routes;
 
-    pub(crate) fn endpoints(config: String, health: watch::Receiver<BTreeMap<String, Pulse>>) -> Endpoints {
+    pub(crate) fn endpoints(
+        config: String,
+        health: watch::Receiver<BTreeMap<String, Pulse>>,
+    ) -> Endpoints {
         Endpoints {
             routes: Routes::default(),
             lifecycle: true,

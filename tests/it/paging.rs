@@ -7,7 +7,9 @@ use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Simulator}
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::apis::{apis, count_of, has_whatsapp, kind, kinds, reports, with_statuses};
+use crate::support::apis::{
+    apis, count_of, has_whatsapp, kind, kinds, renewed, reports, with_statuses,
+};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, poll_once, sample, samples, simulate,
 };
@@ -460,4 +462,35 @@ async fn scheduled_campaigns_are_exported_without_ratios() {
     }
     let account = sample(&metrics, "campaign_account_delivery_ratio", &[]);
     assert_eq!(account, Some(5_002.0 / 20_002.0));
+}
+
+#[tokio::test]
+async fn only_documented_requests_are_made() {
+    for kind in kinds() {
+        let simulator = simulate(kind.simulated, campaigns(1_100)).await;
+        let setup = Setup::new("");
+        let token = setup.folder().join("refresh");
+        std::fs::write(&token, "first").unwrap();
+        simulator.update(|state| state.authorization.grant("first"));
+        let mut accounts = vec![account("one", &simulator, &[])];
+        if kind.simulated.authorization().is_some() {
+            accounts.push(renewed("two", &simulator, &token, &[]));
+        }
+        setup.write_config(&config(&accounts));
+        let storage = setup.storage().display().to_string();
+        let (status, _, log) = poll_once(&setup, &["--storage.path", &storage]).await;
+        assert!(status.success(), "{log}");
+        let is_documented = |asked: &str| {
+            kind.requests.iter().any(|(_, request)| {
+                let segments = asked.split('/').zip(request.split('/'));
+                let is_same = |(one, of): (&str, &str)| of.starts_with('{') || one == of;
+                asked.matches('/').count() == request.matches('/').count()
+                    && segments.into_iter().all(is_same)
+            })
+        };
+        for request in simulator.requests() {
+            let asked = format!("{} {}", request.method, request.path());
+            assert!(is_documented(&asked), "{}: {asked}", kind.name);
+        }
+    }
 }

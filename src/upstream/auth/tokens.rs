@@ -530,7 +530,6 @@ impl Renewal {
             })
             .await
     }
-
 }
 
 /// The command that asks for a new consent. `flags` begin with a space.
