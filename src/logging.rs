@@ -1,5 +1,6 @@
 //! Logging to standard error.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
@@ -9,13 +10,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::{SecondsFormat, Utc};
 use clap::ValueEnum;
 use prometheus::IntCounter;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber, error};
 use tracing_subscriber::Layer;
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, JsonFields, Writer};
-use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter, layer};
+use tracing_subscriber::fmt::{FmtContext, FormatFields, FormattedFields, MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -171,11 +175,9 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     match format {
-        LogFormat::Logfmt => tracing_logfmt::builder()
-            .with_target(false)
-            .with_span_name(false)
-            .with_span_path(false)
-            .layer()
+        LogFormat::Logfmt => layer()
+            .fmt_fields(Logfmt)
+            .event_format(Logfmt)
             .with_writer(writer)
             .boxed(),
         LogFormat::Json => layer()
@@ -187,6 +189,65 @@ where
             .map_event_format(WithSpanFields)
             .with_writer(writer)
             .boxed(),
+    }
+}
+
+/// Writes `key=value` pairs. `tracing-logfmt` escapes apostrophes, and control characters in a way that
+/// other readers reject.
+struct Logfmt;
+
+impl<S> FormatEvent<S, Self> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, Self>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let level = event.metadata().level().as_str().to_ascii_lowercase();
+        write!(writer, "ts={time} level={level}")?;
+        self.format_fields(writer.by_ref(), event)?;
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<Self>>() {
+                writer.write_str(fields)?;
+            }
+        }
+        writer.write_char('\n')
+    }
+}
+
+impl<'w> FormatFields<'w> for Logfmt {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut pairs = Pairs(writer, Ok(()));
+        fields.record(&mut pairs);
+        pairs.1
+    }
+}
+
+/// Writes a space and a pair for each field.
+struct Pairs<'w>(Writer<'w>, fmt::Result);
+
+impl Visit for Pairs<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let written = write!(self.0, " {}={}", field.name(), quoted(value));
+        self.1 = self.1.and(written);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// A value of logfmt: in quotes, with the escapes of JSON, if it could be misread without.
+fn quoted(value: &str) -> Cow<'_, str> {
+    let is_special = |char: char| matches!(char, '=' | '"' | ' ') || char.is_control();
+    if value.contains(is_special) {
+        serde_json::Value::from(value).to_string().into()
+    } else {
+        value.into()
     }
 }
 
@@ -319,6 +380,30 @@ pub(crate) mod tests {
         let fields = r#"level=warn message="poll failed" reason=auth account="\"x y\"" provider=p"#;
         assert!(lines[0].ends_with(fields), "{lines:?}");
         assert!(lines[1].ends_with("level=warn message=other"), "{lines:?}");
+    }
+
+    #[test]
+    fn only_what_could_be_misread_is_quoted_and_escaped() {
+        for (value, expected) in [
+            ("", ""),
+            ("plain", "plain"),
+            ("it's", "it's"),
+            (r"a\b", r"a\b"),
+            ("é日本", "é日本"),
+            ("it's cut", r#""it's cut""#),
+            ("a=b", r#""a=b""#),
+            (r#"say "x""#, r#""say \"x\"""#),
+            (r"C:\a b", r#""C:\\a b""#),
+            ("a\nb\t", r#""a\nb\t""#),
+            ("\0\u{1b}[2J", r#""\u0000\u001b[2J""#),
+            ("\u{85}", "\"\u{85}\""),
+        ] {
+            let (file, _guard) = capture(LogFormat::Logfmt);
+            warn!(value, "m");
+            let line = std::fs::read_to_string(file.path()).unwrap();
+            let (_, found) = line.trim_end_matches('\n').split_once("value=").unwrap();
+            assert_eq!(found, expected, "{line}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
@@ -21,6 +21,9 @@ pub const RUSTC_VERSION: &str = env!("CAMPAIGN_EXPORTER_RUSTC_VERSION");
 
 /// Upper bounds of request durations in seconds: from a fast API to the default timeout.
 const REQUEST_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Maximum number of problems that pages show of a rejected configuration. The log has all.
+const MAX_PROBLEMS: usize = 5;
 
 /// The metrics of one account. Clones share their series.
 #[derive(Clone, Debug)]
@@ -155,6 +158,15 @@ impl AccountTelemetry {
     }
 }
 
+/// A configuration that is not in effect because it was rejected.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct RejectedReload {
+    /// The first rejection since a configuration was last loaded.
+    pub since: DateTime<Utc>,
+    /// The first problems of the last one.
+    pub problems: Vec<String>,
+}
+
 /// The metrics of the process and of all accounts, which [`Telemetry::set_accounts`] sets.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
@@ -164,6 +176,7 @@ pub struct Telemetry {
     dropped_connections: IntCounter,
     dropped_log_lines: IntCounter,
     accounts: watch::Sender<Vec<AccountTelemetry>>,
+    rejected: watch::Sender<Option<RejectedReload>>,
 }
 
 impl Telemetry {
@@ -201,6 +214,7 @@ impl Telemetry {
             dropped_log_lines: registered(&registry, dropped_log_lines)?,
             registry,
             accounts: watch::Sender::default(),
+            rejected: watch::Sender::default(),
         };
         telemetry.reload_succeeded();
         Ok(telemetry)
@@ -233,18 +247,36 @@ impl Telemetry {
     /// Records that a configuration was loaded.
     pub fn reload_succeeded(&self) {
         self.reload_successful.set(1.0);
+        self.rejected.send_replace(None);
         self.reload_time
             .set(Utc::now().timestamp_millis() as f64 / 1000.0);
     }
 
     /// Records that a configuration was rejected.
-    pub fn reload_failed(&self) {
+    pub fn reload_failed(&self, problems: &str) {
         self.reload_successful.set(0.0);
+        let mut lines = problems.lines();
+        let mut shown: Vec<_> = lines
+            .by_ref()
+            .take(MAX_PROBLEMS)
+            .map(str::to_owned)
+            .collect();
+        let more = lines.count();
+        if more > 0 {
+            shown.push(format!("and {more} more"));
+        }
+        self.rejected.send_modify(|rejected| {
+            let since = rejected.as_ref().map_or_else(Utc::now, |it| it.since);
+            *rejected = Some(RejectedReload {
+                since,
+                problems: shown,
+            });
+        });
     }
 
-    /// Whether the last attempt to load the configuration succeeded.
-    pub fn is_reload_successful(&self) -> bool {
-        self.reload_successful.get() > 0.0
+    /// Why the last attempt to load the configuration failed, if it did.
+    pub fn rejected_reload(&self) -> Option<RejectedReload> {
+        self.rejected.borrow().clone()
     }
 
     /// Replaces the accounts whose metrics are gathered.

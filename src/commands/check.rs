@@ -51,7 +51,8 @@ pub async fn probe(
                 info!(account, campaigns, "the provider accepts the credentials");
             }
             Err(error) => {
-                let (reason, advice) = (error.reason.as_str(), error.reason.advice());
+                let reason = error.reason.as_str();
+                let advice = poller.account.advice(error.reason);
                 warn!(account, reason, %error, advice, "the provider cannot be read");
             }
         }

@@ -102,8 +102,8 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
             Ok((_, problems)) if problems.is_empty() => {}
             Ok((_, problems)) => warn!(account = name, %problems, "values could not be read"),
             Err(error) => {
-                let reason = error.reason.as_str();
-                warn!(account = name, reason, %error, "poll failed");
+                let (reason, advice) = (error.reason.as_str(), account.advice(error.reason));
+                warn!(account = name, reason, %error, advice, "poll failed");
             }
         }
         return Ok(());
@@ -119,8 +119,9 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
             line
         }
         Err(error) => format!(
-            "{name}: failed after {took:.1} s ({}): {error}",
-            error.reason.as_str()
+            "{name}: failed after {took:.1} s ({}): {error}\n  {}",
+            error.reason.as_str(),
+            account.advice(error.reason)
         ),
     };
     writeln!(io::stderr(), "{line}").context("cannot write to standard error")

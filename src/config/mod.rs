@@ -17,6 +17,7 @@ use crate::document::reading;
 use crate::document::section::Secret;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
+use crate::upstream::Reason;
 use crate::upstream::quota::Limits;
 
 /// Largest configuration file in bytes; thousands of accounts fit.
@@ -249,6 +250,11 @@ impl Polling {
 }
 
 impl Account {
+    /// What to do about a failed poll, with code and addresses in backticks.
+    pub fn advice(&self, reason: Reason) -> String {
+        self.provider.advice(&self.name, reason)
+    }
+
     fn read(
         section: &mut Section<'_>,
         global: &Values,

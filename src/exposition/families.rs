@@ -216,7 +216,8 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         help: "Whether the last poll of the account could be stored (1) or not (0). Absent without \
                --storage.path.",
         samples: Samples::Value(|state| {
-            state.polls.stored.map(|stored| f64::from(u8::from(stored)))
+            let stored = state.polls.stored.as_ref();
+            stored.map(|stored| f64::from(u8::from(stored.is_ok())))
         }),
     },
     Family {

@@ -11,32 +11,54 @@ const SLACK: Duration = Duration::from_mins(1);
 
 /// The sender, owned by a poll loop, which announces its next heartbeat.
 #[derive(Debug)]
-pub struct Heartbeat(watch::Sender<Instant>);
+pub struct Heartbeat(watch::Sender<Beat>);
 
 /// The receiver, which tells whether the loop is alive.
 #[derive(Clone, Debug)]
-pub struct Pulse(watch::Receiver<Instant>);
+pub struct Pulse(watch::Receiver<Beat>);
+
+/// What a poll loop announced last.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    /// When its next heartbeat comes.
+    by: Instant,
+    /// Whether a poll is running.
+    polling: bool,
+}
 
 /// Creates a heartbeat, due now, and its pulse.
 pub fn heartbeat() -> (Heartbeat, Pulse) {
-    let (sender, receiver) = watch::channel(Instant::now());
+    let (sender, receiver) = watch::channel(Beat {
+        by: Instant::now(),
+        polling: false,
+    });
     (Heartbeat(sender), Pulse(receiver))
 }
 
 impl Heartbeat {
     /// Announces the next heartbeat.
-    pub fn expect_by(&self, time: Instant) {
-        self.0.send_replace(time);
+    pub fn expect_by(&self, by: Instant) {
+        self.0.send_replace(Beat { by, polling: false });
+    }
+
+    /// Announces a poll, and the next heartbeat, after it.
+    pub fn polling_until(&self, by: Instant) {
+        self.0.send_replace(Beat { by, polling: true });
     }
 }
 
 impl Pulse {
     /// Returns whether the last announced heartbeat is not overdue.
     pub fn is_alive(&self) -> bool {
-        let announced = *self.0.borrow();
+        let announced = self.0.borrow().by;
         announced
             .checked_add(SLACK)
             .is_none_or(|latest| Instant::now() <= latest)
+    }
+
+    /// Returns whether a poll is running.
+    pub fn is_polling(&self) -> bool {
+        self.0.borrow().polling
     }
 }
 

@@ -9,6 +9,7 @@ use tracing::{debug, info, warn};
 
 use super::poller::Outcome;
 use super::turn::Scope;
+use crate::config::Account;
 use crate::provider::Problems;
 use crate::state::snapshot::Data;
 use crate::storage::store::StoreError;
@@ -38,24 +39,25 @@ struct OngoingFailure {
 
 impl PollLog {
     /// Logs a poll.
-    pub(super) fn outcome(&mut self, outcome: &Outcome, max_campaigns: usize) {
+    pub(super) fn outcome(&mut self, outcome: &Outcome, account: &Account) {
         let took = format!("{:.3}s", outcome.took.as_secs_f64());
         match &outcome.result {
-            Err(error) => self.failed(error, &took),
+            Err(error) => self.failed(error, account, &took),
             Ok((data, problems)) => {
                 self.succeeded(data, outcome.scope, &took);
                 self.problems(problems, outcome.scope);
-                self.dropped(data.dropped, max_campaigns);
+                self.dropped(data.dropped, account.polling.max_campaigns);
             }
         }
     }
 
-    fn failed(&mut self, error: &PollError, took: &str) {
+    fn failed(&mut self, error: &PollError, account: &Account, took: &str) {
         let reason = error.reason.as_str();
         if self.is_known(error) {
             debug!(reason, %error, took, "poll failed again");
         } else {
-            warn!(reason, %error, took, "poll failed");
+            let advice = account.advice(error.reason);
+            warn!(reason, %error, took, advice, "poll failed");
         }
         self.succeeded_before = false;
     }

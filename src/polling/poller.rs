@@ -126,10 +126,10 @@ impl Poller {
             tokio::time::sleep_until(next).await;
             let begin = Instant::now();
             let turn = self.turn_with(&heartbeat).await;
-            heartbeat.expect_by(Instant::now() + MAX_POLL_DURATION);
+            heartbeat.polling_until(Instant::now() + MAX_POLL_DURATION);
             let outcome = self.poll(turn).await;
             let ended = Instant::now();
-            log.outcome(&outcome, self.account.polling.max_campaigns);
+            log.outcome(&outcome, &self.account);
             let saved = self.save(&outcome).await;
             if let Some(saved) = &saved {
                 log.saved(saved);
@@ -138,7 +138,7 @@ impl Poller {
             let interval = self.interval();
             next = begin + interval;
             let failure = outcome.failure();
-            let stored = saved.map(|saved| saved.is_ok());
+            let stored = saved.map(|saved| saved.map_err(|error| error.to_string()));
             let update = Update {
                 stored,
                 ..self.update(outcome, ended, interval)

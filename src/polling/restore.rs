@@ -110,7 +110,7 @@ fn last_known(
                 let (reason, message) = poll.failure.as_ref()?;
                 Some(PollError::new(Reason::from_label(reason)?, message))
             }),
-            stored: poll.map(|_| true),
+            stored: poll.map(|_| Ok(())),
         },
         data,
     })

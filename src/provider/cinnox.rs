@@ -112,6 +112,11 @@ pub(super) fn kind() -> Kind {
             .or(channels.map(str::to_owned).to_vec()),
         ],
         open: Box::new(open),
+        docs: "https://docs.cinnox.com/reference/get-sent-campaigns-summary".into(),
+        requests: vec![(
+            "base_url",
+            "GET /v1/api/apps/{app_id}/data/sent-campaigns-summary".into(),
+        )],
         notes: NOTES.into(),
         demo_account: "desk-hk".into(),
         #[cfg(feature = "demo")]
@@ -275,6 +280,7 @@ struct List<'a> {
 
 #[derive(Deserialize)]
 struct Envelope {
+    #[serde(default)]
     code: Scalar,
 }
 
@@ -315,12 +321,7 @@ fn check_success(answer: &Answer) -> Result<(), PollError> {
     };
     let reason = match (code, answer.status) {
         (Some(0 | 200), 200) => return Ok(()),
-        (None, 200) => {
-            return Err(PollError::new(
-                Reason::Decode,
-                "the answer has no numeric code",
-            ));
-        }
+        (None, 200) => return Err(answer.without("a numeric `code`", &ERROR_MEMBERS)),
         (Some(6_451_010), _) => Reason::Throttled,
         // "Bad response from the service"
         (Some(6_451_001), _) => Reason::Server,

@@ -121,6 +121,15 @@ pub(super) fn kind() -> Kind {
         quota: QuotaScope::Client,
         keys: keys(),
         open: Box::new(open),
+        docs: "https://developer.constantcontact.com/api_guide/".into(),
+        requests: vec![
+            (
+                "base_url",
+                "GET /v3/reports/summary_reports/sms_campaign_summaries".into(),
+            ),
+            ("auth_url", "POST /v1/token".into()),
+            ("auth_url", "POST /v1/device/authorize".into()),
+        ],
         notes: NOTES.into(),
         demo_account: "spring-us".into(),
         #[cfg(feature = "demo")]
@@ -247,8 +256,8 @@ impl Source for ConstantContact {
             && list.aggregate_percents.is_none()
             && list.links.is_none()
         {
-            let message = "HTTP 200 without any documented member";
-            return Err(PollError::new(Reason::Decode, message));
+            let expected = "`bulk_sms_campaign_summaries`";
+            return Err(answer.without(expected, &ERROR_MEMBERS));
         }
         let field = "bulk_sms_campaign_summaries";
         let mut page = Page::of(

@@ -52,6 +52,11 @@ pub struct Kind {
     pub keys: Vec<Key>,
     /// Reads an account's values.
     pub open: Open,
+    /// The address of the API's documentation.
+    pub docs: Cow<'static, str>,
+    /// The requests that are made: the key of the base URL, and the method and path. A segment in
+    /// braces stands for any.
+    pub requests: Vec<(&'static str, Cow<'static, str>)>,
     /// Prose of the provider's page, in Markdown.
     pub notes: Cow<'static, str>,
     /// The name of the demo's account.

@@ -2,6 +2,7 @@
 //!
 //! A provider is one file here and one entry in [`native`].
 
+mod advice;
 mod cinnox;
 mod constant_contact;
 pub mod definition;

@@ -138,6 +138,11 @@ pub(super) fn kind() -> Kind {
             .or(DEFAULT_TIME_ZONE),
         ],
         open: Box::new(open),
+        docs: "https://doc.smsup.ch/en/api/sms/".into(),
+        requests: vec![
+            ("base_url", "GET /campaigns".into()),
+            ("base_url", "GET /credits".into()),
+        ],
         notes: NOTES.into(),
         demo_account: "shoes-ch".into(),
         #[cfg(feature = "demo")]
@@ -350,7 +355,7 @@ fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), Pol
         (Some(-8..=-2), _) => Reason::Client,
         // "unknown error"
         (Some(-99), 200) => Reason::Server,
-        (_, 200) => Reason::Decode,
+        (_, 200) => return Err(answer.without("`status` 1", &ERROR_MEMBERS)),
         (_, http_status) => Reason::of_status(http_status),
     };
     Err(answer.error(reason, status, &ERROR_MEMBERS))

@@ -66,7 +66,16 @@ pub struct PollStatus {
     /// Why the last poll failed.
     pub failure: Option<PollError>,
     /// Whether the last poll could be stored, if there is a store.
-    pub stored: Option<bool>,
+    pub stored: Option<Result<(), Unstored>>,
+}
+
+/// Why polls are not stored.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Unstored {
+    /// The last error.
+    pub error: String,
+    /// The first poll that could not be stored.
+    pub since: DateTime<Utc>,
 }
 
 /// What an earlier process knew about an account.
@@ -98,7 +107,7 @@ pub struct Update {
     /// Requests left of the daily budget, if there is one.
     pub requests_remaining: Option<u64>,
     /// Whether the poll could be stored, if there is a store.
-    pub stored: Option<bool>,
+    pub stored: Option<Result<(), String>>,
     /// What the poll found, or why it failed.
     pub result: Result<Data, PollError>,
 }
@@ -318,6 +327,11 @@ impl Snapshot {
         let Some(state) = state.filter(|state| state.generation == update.generation) else {
             return false;
         };
+        let since = match &state.polls.stored {
+            Some(Err(unstored)) => unstored.since,
+            _ => update.at,
+        };
+        let unstored = |error| Unstored { error, since };
         state.polls = PollStatus {
             up: update.result.is_ok(),
             last_poll: Some(update.at),
@@ -325,7 +339,7 @@ impl Snapshot {
             token_expiry: update.token_expiry,
             last_success: state.polls.last_success,
             failure: None,
-            stored: update.stored,
+            stored: update.stored.map(|stored| stored.map_err(unstored)),
         };
         state.poll_interval = update.poll_interval;
         state.requests_remaining = update.requests_remaining;

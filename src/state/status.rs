@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::campaign::counts::Count;
 use crate::campaign::{Campaign, Channel, Ratio, Status};
-use crate::state::snapshot::{AccountState, Revision, Snapshot};
+use crate::state::snapshot::{AccountState, Revision, Snapshot, Unstored};
 
 /// How many of the worst campaigns are listed, per account and in all.
 const WORST: usize = 10;
@@ -67,6 +66,8 @@ pub struct AccountStatus {
     pub token_expiry: Option<DateTime<Utc>>,
     /// Whether the last poll could be stored; `None` without `--storage.path`.
     pub stored: Option<bool>,
+    /// Why polls cannot be stored.
+    pub storage_error: Option<Unstored>,
     /// Why the last poll failed.
     pub error: Option<PollFailure>,
     /// The worst campaigns, the worst first.
@@ -82,7 +83,7 @@ pub struct PollFailure {
     /// What happened.
     pub message: String,
     /// What to do about it.
-    pub advice: &'static str,
+    pub advice: String,
 }
 
 /// A campaign with a low delivery ratio.
@@ -131,15 +132,6 @@ impl StatusCache {
     }
 }
 
-impl Serialize for AccountStatuses {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("accounts", &self.accounts().collect::<Vec<_>>())?;
-        map.serialize_entry("worst_campaigns", &self.worst())?;
-        map.end()
-    }
-}
-
 impl AccountStatuses {
     /// Returns the accounts, by name.
     pub fn accounts(&self) -> impl ExactSizeIterator<Item = &AccountStatus> {
@@ -184,11 +176,12 @@ impl AccountStatus {
             campaigns_dropped: data.map_or(0, |data| data.dropped),
             requests_remaining: state.requests_remaining,
             token_expiry: polls.token_expiry,
-            stored: polls.stored,
+            stored: polls.stored.as_ref().map(Result::is_ok),
+            storage_error: polls.stored.clone().and_then(Result::err),
             error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
-                advice: failure.reason.advice(),
+                advice: state.account.advice(failure.reason),
             }),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
@@ -408,10 +401,26 @@ mod tests {
     #[test]
     fn the_documentation_gives_the_same_advice() {
         let document = include_str!("../../docs/troubleshooting.md");
+        let advice = |reason: Reason| {
+            let renew = "write a valid secret where the configuration says, or, for an OAuth account, \
+                         run `campaign_exporter authorize ACCOUNT`";
+            [
+                ("{renew}", renew),
+                ("{hosts}", "the provider"),
+                ("{settings}", "the addresses and ids"),
+                ("{docs}", "the documentation"),
+                ("{provider}", "NAME"),
+                ("{title}", "the provider"),
+            ]
+            .iter()
+            .fold(reason.advice().to_owned(), |text, (name, words)| {
+                text.replace(name, words)
+            })
+        };
         for reason in Reason::ALL {
             let row = format!("| `{}` | ", reason.as_str());
             let mut rows = document.lines().filter(|line| line.starts_with(&row));
-            let advice = format!(" | {} |", reason.advice());
+            let advice = format!(" | {} |", advice(reason));
             assert!(rows.any(|row| row.ends_with(&advice)), "{row}{advice}");
         }
     }

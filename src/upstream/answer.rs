@@ -6,9 +6,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{PollError, Reason, json};
+
+/// Maximum number of members that an error names: enough to recognize an answer.
+const MAX_NAMES: usize = 5;
 
 /// A complete answer.
 #[derive(Debug)]
@@ -81,6 +84,9 @@ impl Answer {
     /// text of `members`, under which the provider explains errors.
     pub fn error(&self, reason: Reason, code: Option<i64>, members: &[&str]) -> PollError {
         let mut message = format!("HTTP {}", self.status);
+        if reason == Reason::Decode && self.status != 200 {
+            message.push_str(" instead of 200");
+        }
         if let Some(code) = code {
             message = format!("{message}, code {code}");
         }
@@ -120,6 +126,20 @@ impl Answer {
     pub fn not_json(&self) -> PollError {
         let (status, content_type) = (self.status, &self.content_type);
         let message = format!("HTTP {status}, not JSON ({content_type})");
+        PollError::new(Reason::Decode, message)
+    }
+
+    /// The error of an answer with a good status that lacks something documented. It has the
+    /// provider's explanation under `members`, or the names of what is there instead.
+    pub fn without(&self, expected: &str, members: &[&str]) -> PollError {
+        let mut detail = detail(&self.body, members);
+        if detail.is_empty() {
+            let object = serde_json::from_slice::<Map<String, Value>>(&self.body);
+            let names = object.unwrap_or_default();
+            let names = names.keys().take(MAX_NAMES).map(|name| format!("`{name}`"));
+            detail = format!("it has {}", names.collect::<Vec<_>>().join(", "));
+        }
+        let message = format!("HTTP {} without {expected}: {detail}", self.status);
         PollError::new(Reason::Decode, message)
     }
 

@@ -38,7 +38,34 @@ struct Shared {
 struct Active {
     tls: ClientConfig,
     /// By origin: only those that the configuration names.
-    pools: HashMap<String, Arc<reqwest::Client>>,
+    pools: HashMap<String, Arc<Pool>>,
+}
+
+/// The connections to one origin.
+pub(super) struct Pool {
+    /// Makes the requests.
+    pub(super) client: reqwest::Client,
+    host: String,
+    proxy: Option<String>,
+}
+
+impl Pool {
+    /// Says where a request failed. What fails before it reaches the host fails at the proxy, if there
+    /// is one.
+    pub(super) fn place(&self, is_before_host: bool) -> String {
+        let host = &self.host;
+        match &self.proxy {
+            None => host.clone(),
+            Some(proxy) if is_before_host => format!("proxy {proxy}, for {host}"),
+            Some(proxy) => format!("{host}, through proxy {proxy}"),
+        }
+    }
+}
+
+/// The host and port of an address, and nothing that could be secret.
+pub fn host_and_port(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or_default();
+    format!("{}:{port}", url.host_str().unwrap_or_default())
 }
 
 impl Client {
@@ -80,13 +107,18 @@ impl Client {
     }
 
     /// The pool of the origin of `url`.
-    pub(super) fn pool(&self, url: &Url) -> Result<Arc<reqwest::Client>, PollError> {
+    pub(super) fn pool(&self, url: &Url) -> Result<Arc<Pool>, PollError> {
         let pool = self.with(|active| {
             let origin = origin(url);
             if let Some(pool) = active.pools.get(&origin) {
                 return Ok(Arc::clone(pool));
             }
-            let pool = Arc::new(pool(active.tls.clone(), self.0.proxies.of(url)?)?);
+            let proxy = self.0.proxies.of(url);
+            let pool = Arc::new(Pool {
+                client: connections(active.tls.clone(), proxy)?,
+                host: host_and_port(url),
+                proxy: proxy.map(host_and_port),
+            });
             active.pools.insert(origin, Arc::clone(&pool));
             Ok(pool)
         });
@@ -98,7 +130,7 @@ impl Client {
     /// Makes later requests to the origin of `url` use new connections, because one of `pool` may
     /// be dead: the library would share an HTTP/2 connection that no longer answers forever.
     /// Requests that are under way keep theirs.
-    pub(super) fn abandon(&self, pool: &Arc<reqwest::Client>, url: &Url) {
+    pub(super) fn abandon(&self, pool: &Arc<Pool>, url: &Url) {
         self.with(|active| {
             let origin = origin(url);
             if active
@@ -127,7 +159,7 @@ fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-fn pool(tls: ClientConfig, proxy: Option<reqwest::Proxy>) -> reqwest::Result<reqwest::Client> {
+fn connections(tls: ClientConfig, proxy: Option<&Url>) -> reqwest::Result<reqwest::Client> {
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         // a redirect could send the token to another host
@@ -143,7 +175,7 @@ fn pool(tls: ClientConfig, proxy: Option<reqwest::Proxy>) -> reqwest::Result<req
         // the library reads the environment leniently
         .no_proxy();
     match proxy {
-        Some(proxy) => builder.proxy(proxy),
+        Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.clone())?),
         None => builder,
     }
     .build()

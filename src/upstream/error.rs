@@ -25,8 +25,8 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $label,)* }
             }
 
-            /// What to do about it, with code in backticks. `docs/troubleshooting.md` has the same
-            /// text.
+            /// What to do about it, with code in backticks, and in braces what depends on the account.
+            /// `docs/troubleshooting.md` has the same text.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$variant => $advice,)* }
             }
@@ -36,36 +36,36 @@ macro_rules! reasons {
 
 reasons! {
     Auth, "auth", "The credentials are rejected, cannot be read, or cannot be stored.",
-        "Read the message. For an OAuth account, run the `authorize` command that the log shows. \
-         For another, write a valid token to its file, which the next poll reads, or set its \
-         variable and restart.";
+        "Read the message, then {renew}.";
     Forbidden, "forbidden", "The credentials are valid but lack a permission.",
-        "Let a user with the required role give consent, or grant the token the permission.";
+        "Grant the permission that `docs/providers/{provider}.md` names, or {renew}.";
     Throttled, "throttled", "Too many requests in a short time.",
         "Usually nothing. If it persists, something else uses the same quota: lower \
          `requests_per_second`.";
     Quota, "quota", "The daily request quota is exhausted.",
-        "Wait until 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out what \
-         else uses the quota.";
+        "Polls go on after 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
+         what else uses the quota.";
     Timeout, "timeout", "No complete answer in time.",
-        "If it persists, check the provider's status page, then raise `request_timeout` or lower \
-         `lookback`.";
+        "If it persists, check the status page of {title} and the connection to {hosts}, then raise \
+         `request_timeout` or lower `lookback`.";
     Network, "network", "The connection failed or broke.",
-        "Check DNS, the proxy, and firewalls between the exporter and the provider.";
+        "Check DNS, firewalls and the proxy variables (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, \
+         `NO_PROXY`) on the way to {hosts}.";
     Tls, "tls", "The TLS handshake failed.",
-        "Check the CA certificates of the system (`SSL_CERT_FILE`), which a reload reads again, \
-         intercepting proxies, and the clock.";
+        "Check the clock, and for a proxy that intercepts connections to {hosts}. Its CA must be \
+         among those of the system (`SSL_CERT_FILE`), which a reload reads again.";
     Server, "server", "The provider reports an internal error.",
-        "Check the provider's status page. Every poll tries again.";
+        "Every poll tries again. If it persists, check the status page of {title}.";
     Client, "client", "The provider rejects the request.",
-        "Check the addresses and ids in the configuration, such as `base_url`.";
+        "Compare {settings} in the configuration with {docs}.";
     Decode, "decode", "The answer does not have the documented form.",
-        "Check for a sign-in page of a proxy. If the API has changed, report it with the log of \
+        "Check for a proxy or a sign-in page that answers in place of {hosts}. If the answers of \
+         {title} no longer match {docs}, its API has changed: report that with the log of \
          `--log.level=debug`.";
     Pagination, "pagination", "The pages do not end, or lead to another host.",
         "Lower `lookback`, or check for a gateway that rewrites addresses.";
     TooLarge, "too_large", "An answer, all answers of a poll, or its campaigns exceed a size limit.",
-        "Lower `lookback`. Check that `base_url` leads to the provider.";
+        "Lower `lookback`. Check that `base_url` leads to {title}.";
 }
 
 impl Reason {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{Proxy, Url};
+use reqwest::Url;
 
 /// Where requests go instead of their destination.
 #[derive(Default)]
@@ -56,14 +56,13 @@ impl Proxies {
         })
     }
 
-    /// The proxy for requests to the origin of `url`.
-    pub(super) fn of(&self, url: &Url) -> reqwest::Result<Option<Proxy>> {
+    /// The address of the proxy for requests to the origin of `url`.
+    pub(super) fn of(&self, url: &Url) -> Option<&Url> {
         let address = match url.scheme() {
-            "https" => &self.https,
-            _ => &self.http,
+            "https" => self.https.as_ref(),
+            _ => self.http.as_ref(),
         };
-        let address = address.as_ref().filter(|_| !self.is_direct(url));
-        address.cloned().map(Proxy::all).transpose()
+        address.filter(|_| !self.is_direct(url))
     }
 
     /// Whether requests to the origin of `url` need no proxy.

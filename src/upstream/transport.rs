@@ -14,7 +14,7 @@ use reqwest::{RequestBuilder, Response, Url};
 
 use super::answer::{Answer, retry_after};
 use super::auth::Credential;
-use super::client::Client;
+use super::client::{Client, Pool};
 use super::request::Request;
 use super::{PollError, Reason};
 
@@ -99,7 +99,7 @@ impl Transport {
         let prepared = self
             .client
             .pool(url)
-            .and_then(|pool| Ok((request(&pool)?, pool)));
+            .and_then(|pool| Ok((request(&pool.client)?, pool)));
         let (request, pool) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return (NO_ANSWER.to_owned(), Err(error)),
@@ -108,9 +108,9 @@ impl Transport {
         let (code, answer) = match request.send().await {
             Ok(response) => {
                 let code = response.status().as_str().to_owned();
-                (code, read(response, received).await)
+                (code, read(response, &pool, received).await)
             }
-            Err(error) => (NO_ANSWER.to_owned(), Err(transport_error(error))),
+            Err(error) => (NO_ANSWER.to_owned(), Err(transport_error(error, &pool))),
         };
         if answer
             .as_ref()
@@ -149,7 +149,11 @@ impl Transport {
     }
 }
 
-async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, PollError> {
+async fn read(
+    mut response: Response,
+    pool: &Pool,
+    received: &AtomicUsize,
+) -> Result<Answer, PollError> {
     let header = |name| {
         response
             .headers()
@@ -160,7 +164,11 @@ async fn read(mut response: Response, received: &AtomicUsize) -> Result<Answer, 
     let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
     let encodings = encodings(response.headers())?;
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
+    loop {
+        let chunk = response.chunk().await;
+        let Some(chunk) = chunk.map_err(|error| transport_error(error, pool))? else {
+            break;
+        };
         check_size(body.len() + chunk.len())?;
         body.extend_from_slice(&chunk);
     }
@@ -231,7 +239,7 @@ fn decompress(compressed: &[u8]) -> Result<Bytes, PollError> {
 }
 
 /// The error of a request without a whole answer.
-fn transport_error(error: reqwest::Error) -> PollError {
+fn transport_error(error: reqwest::Error, pool: &Pool) -> PollError {
     let reason = if error.is_timeout() {
         Reason::Timeout
     } else if cause::<rustls::Error>(&error).is_some() {
@@ -242,9 +250,10 @@ fn transport_error(error: reqwest::Error) -> PollError {
     } else {
         Reason::Network
     };
-    // the address is known from the configuration, and its query may contain a secret
+    let is_before_host = error.is_connect() && reason == Reason::Network;
+    // its query may contain a secret
     let error = error.without_url();
-    let mut message = error.to_string();
+    let mut message = format!("{}: {error}", pool.place(is_before_host));
     let mut cause = error.source();
     while let Some(inner) = cause {
         message.push_str(": ");
@@ -296,9 +305,11 @@ mod tests {
 
     #[tokio::test]
     async fn answers_are_bounded_alone_and_together() {
+        let url = Url::parse("http://127.0.0.1").unwrap();
+        let pool = Client::local().unwrap().pool(&url).unwrap();
         let read = async |length: usize, before: usize| {
             let response = Response::from(hyper::Response::new(vec![b'x'; length]));
-            let answer = read(response, &AtomicUsize::new(before)).await;
+            let answer = read(response, &pool, &AtomicUsize::new(before)).await;
             answer.map_err(|error| error.reason)
         };
         assert!(read(MAX_BODY_BYTES, 0).await.is_ok());
@@ -314,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transport_error_does_not_show_the_address() {
+    async fn a_transport_error_names_the_host_alone() {
         let transport = Transport::new(Client::local().unwrap(), Duration::from_secs(9));
         let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
         let credential = Credential::bearer("x".into(), None);
@@ -323,6 +334,7 @@ mod tests {
             .await;
         let error = answer.unwrap_err();
         assert_eq!((code.as_str(), error.reason), (NO_ANSWER, Reason::Network));
+        assert!(error.message.starts_with("127.0.0.1:1: "), "{error}");
         assert!(!error.message.contains("in-the-query"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! The endpoints. They serve what the publisher has already rendered.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use crate::exposition::pieces::Pieces;
 use crate::exposition::publisher::Published;
 use crate::polling::heartbeat::Pulse;
 use crate::provider::Kinds;
-use crate::state::status::AccountStatuses;
-use crate::telemetry::Telemetry;
+use crate::state::status::{AccountStatus, WorstCampaign};
+use crate::telemetry::{RejectedReload, Telemetry};
 use crate::web::discovery;
 use crate::web::negotiation;
 use crate::web::pages::{self, CONTENT_SECURITY_POLICY};
@@ -52,8 +53,8 @@ pub struct Endpoints {
     pub telemetry: Telemetry,
     /// The active configuration.
     pub config: watch::Receiver<String>,
-    /// The liveness of the poll loops.
-    pub health: watch::Receiver<Vec<Pulse>>,
+    /// The liveness of the poll loops, by account.
+    pub health: watch::Receiver<BTreeMap<String, Pulse>>,
     /// The providers that accounts can be at.
     pub kinds: Kinds,
     /// Channel for reload requests.
@@ -185,7 +186,7 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> String {
 /// Reports whether the poll loops are alive. Provider failures do not count: a restart would not fix
 /// them.
 fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
-    if endpoints.health.borrow().iter().all(Pulse::is_alive) {
+    if endpoints.health.borrow().values().all(Pulse::is_alive) {
         plain(StatusCode::OK, "Campaign exporter is healthy.\n")
     } else {
         unavailable("Polling of at least one account has stalled.\n")
@@ -242,15 +243,25 @@ fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces
     page(pages::landing(
         &endpoints.routes.telemetry_path,
         &published.status,
+        endpoints.telemetry.rejected_reload().as_ref(),
+        Utc::now(),
     ))
 }
 
 /// The status as JSON.
 #[derive(Serialize)]
 struct StatusJson<'a> {
-    #[serde(flatten)]
-    status: &'a AccountStatuses,
+    accounts: Vec<AccountJson<'a>>,
+    worst_campaigns: Vec<&'a WorstCampaign>,
     config_reload_successful: bool,
+    config_reload_rejected: Option<RejectedReload>,
+}
+
+#[derive(Serialize)]
+struct AccountJson<'a> {
+    #[serde(flatten)]
+    status: &'a AccountStatus,
+    polling: bool,
 }
 
 /// Serves the status page, or its contents as JSON. A parameter selects the format rather than
@@ -258,17 +269,30 @@ struct StatusJson<'a> {
 fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
-    let reload_successful = endpoints.telemetry.is_reload_successful();
+    let rejected = endpoints.telemetry.rejected_reload();
+    let is_polling = |account: &AccountStatus| {
+        let pulses = endpoints.health.borrow();
+        pulses.get(&account.account).is_some_and(Pulse::is_polling)
+    };
     match request.uri().query() {
         None | Some("") => page(pages::status(
             &endpoints.routes.telemetry_path,
             status,
-            reload_successful,
+            rejected.as_ref(),
+            is_polling,
             Utc::now(),
         )),
         Some("format=json") => match serde_json::to_string(&StatusJson {
-            status,
-            config_reload_successful: reload_successful,
+            accounts: status
+                .accounts()
+                .map(|status| AccountJson {
+                    status,
+                    polling: is_polling(status),
+                })
+                .collect(),
+            worst_campaigns: status.worst(),
+            config_reload_successful: rejected.is_none(),
+            config_reload_rejected: rejected,
         }) {
             Ok(json) => respond(StatusCode::OK, "application/json", json),
             Err(error) => failed(error),

@@ -11,11 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::state::snapshot::Unstored;
 use crate::state::status::{
     AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WHATSAPP_MATURITY,
     WorstCampaign,
 };
-use crate::telemetry::{REVISION, VERSION};
+use crate::telemetry::{REVISION, RejectedReload, VERSION};
 
 /// Refresh interval of the status page in seconds.
 const REFRESH: u32 = 30;
@@ -64,7 +65,14 @@ pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Renders the landing page.
-pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
+pub fn landing(
+    telemetry_path: &str,
+    status: &AccountStatuses,
+    rejected: Option<&RejectedReload>,
+    now: DateTime<Utc>,
+) -> String {
+    let errors = status.accounts().filter_map(|it| it.storage_error.as_ref());
+    let errors: Vec<_> = errors.collect();
     page(
         "Campaign exporter",
         false,
@@ -72,6 +80,11 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
         &html! {
             p { "Prometheus exporter for SMS and WhatsApp campaigns." }
             p { (summary(status)) }
+            (rejection(rejected, now))
+            @if let Some(unstored) = errors.first() {
+                p { "Polls of " (plural(errors.len(), "account")) " cannot be stored:" }
+                (storage(unstored, now))
+            }
             p {
                 "For the flags, run " code { "campaign_exporter --help" } ". The "
                 a href=(below(telemetry_path)) { "metrics" } " have help texts. For everything else, see \
@@ -86,7 +99,8 @@ pub fn landing(telemetry_path: &str, status: &AccountStatuses) -> String {
 pub fn status(
     telemetry_path: &str,
     status: &AccountStatuses,
-    is_reload_successful: bool,
+    rejected: Option<&RejectedReload>,
+    is_polling: impl Fn(&AccountStatus) -> bool,
     now: DateTime<Utc>,
 ) -> String {
     let worst = status.worst();
@@ -96,16 +110,11 @@ pub fn status(
         telemetry_path,
         &html! {
             p { (summary(status)) }
-            @if !is_reload_successful {
-                div.error { p {
-                    "The last reload of the configuration was rejected, so the previous one is in \
-                     effect. Run " code { "campaign_exporter --config.check" } " or see the log."
-                } }
-            }
+            (rejection(rejected, now))
             h2 { "Accounts" }
             @for state in ORDER {
                 @for account in status.accounts().filter(|account| account.state == state) {
-                    (self::account(account, now))
+                    (self::account(account, is_polling(account), now))
                 }
             }
             h2 { "Lowest delivery ratios" }
@@ -191,7 +200,34 @@ fn summary(status: &AccountStatuses) -> Markup {
     }
 }
 
-fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
+fn rejection(rejected: Option<&RejectedReload>, now: DateTime<Utc>) -> Markup {
+    html! {
+        @if let Some(rejected) = rejected {
+            div.error {
+                p {
+                    "The configuration has been rejected since " (moment(Some(rejected.since), now))
+                    ", so the previous one is in effect. To see all problems, run "
+                    code { "campaign_exporter --config.check" } "."
+                }
+                ul { @for problem in &rejected.problems { li { bdi { (visible(problem)) } } } }
+            }
+        }
+    }
+}
+
+fn storage(unstored: &Unstored, now: DateTime<Utc>) -> Markup {
+    html! {
+        div.error {
+            p { "Not stored since " (moment(Some(unstored.since), now)) ": " bdi { (visible(&unstored.error)) } }
+            p {
+                "A restart would lose the data. Check the space and the permissions of "
+                code { "--storage.path" } "."
+            }
+        }
+    }
+}
+
+fn account(account: &AccountStatus, is_polling: bool, now: DateTime<Utc>) -> Markup {
     html! {
         article {
             h3 {
@@ -201,7 +237,8 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
             dl {
                 (entry("Provider", &html! { (account.provider) }))
                 (entry("Last success", &moment(account.last_success, now)))
-                (entry("Next poll", &next(account.next_poll, now)))
+                (entry("Last poll", &moment(account.last_poll, now)))
+                (entry("Next poll", &next(account.next_poll, is_polling, now)))
                 (entry("Campaigns", &html! {
                     (number(account.campaigns as u64))
                     @if account.campaigns_dropped > 0 {
@@ -215,12 +252,7 @@ fn account(account: &AccountStatus, now: DateTime<Utc>) -> Markup {
                     (entry("Token expires", &moment(account.token_expiry, now)))
                 }
             }
-            @if account.stored == Some(false) {
-                div.error { p {
-                    "The last poll could not be stored: a restart would lose its data. See the log, \
-                     and check the space and the permissions of " code { "--storage.path" } "."
-                } }
-            }
+            @if let Some(unstored) = &account.storage_error { (storage(unstored, now)) }
             @if let Some(error) = &account.error {
                 (failure(error))
             }
@@ -235,7 +267,9 @@ fn failure(error: &PollFailure) -> Markup {
             p {
                 "What to do: "
                 @for (index, text) in error.advice.split('`').enumerate() {
-                    @if index % 2 == 1 { code { (text) } } @else { (text) }
+                    @if index % 2 == 0 { (text) }
+                    @else if text.starts_with("https://") { a href=(text) { (text) } }
+                    @else { code { (text) } }
                 }
             }
         }
@@ -274,9 +308,11 @@ fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
 }
 
 /// Shows when the next poll is due. The first poll is due immediately.
-fn next(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
+fn next(at: Option<DateTime<Utc>>, is_polling: bool, now: DateTime<Utc>) -> Markup {
     match at {
+        _ if is_polling => html! { "polling now" },
         None => html! { "soon" },
+        at if at <= Some(now) => html! { "due since " (moment(at, now)) },
         at => moment(at, now),
     }
 }
@@ -394,26 +430,32 @@ mod tests {
         let failure = PollFailure {
             reason: "auth",
             message: format!("<i>\u{0}\u{1b}[2J: {command}"),
-            advice: "run `this` or that.",
+            advice: "run `this` or read `https://x.example/`.".to_owned(),
         };
         let shown = super::failure(&failure).into_string();
         assert!(shown.contains(&command), "{shown}");
         assert!(shown.contains("&lt;i&gt;\u{fffd}\u{fffd}[2J"), "{shown}");
-        assert!(shown.contains("run <code>this</code> or that."), "{shown}");
+        let advice =
+            "run <code>this</code> or read <a href=\"https://x.example/\">https://x.example/</a>.";
+        assert!(shown.contains(advice), "{shown}");
     }
 
     #[test]
     fn missing_times_have_words() {
         let now = DateTime::UNIX_EPOCH;
-        assert_eq!(next(None, now).into_string(), "soon");
+        let next = |at, is_polling| next(at, is_polling, now).into_string();
+        assert_eq!(next(None, false), "soon");
+        assert_eq!(next(Some(now), true), "polling now");
+        assert!(next(Some(now), false).starts_with("due since "));
         assert_eq!(moment(None, now).into_string(), "never");
         let later = Some(now + TimeDelta::minutes(5));
-        assert!(next(later, now).into_string().contains("in 5 minutes"));
+        assert!(next(later, false).contains("in 5 minutes"));
     }
 
     #[test]
     fn the_policy_permits_the_style() {
-        let page = landing("/metrics", &AccountStatuses::default());
+        let status = AccountStatuses::default();
+        let page = landing("/metrics", &status, None, DateTime::UNIX_EPOCH);
         let style = page
             .split("<style>")
             .nth(1)

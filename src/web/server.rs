@@ -283,6 +283,8 @@ pub(crate) mod tests {
     use tokio::sync::{mpsc, watch};
     use tokio::time::Instant;
 
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::exposition::publisher;
     use crate::polling::heartbeat::{Pulse, heartbeat};
@@ -290,7 +292,10 @@ pub(crate) mod tests {
     use crate::web::connections::FIRST_REQUEST_TIMEOUT;
     use crate::web::routes::Routes;
 
-    pub(crate) fn endpoints(config: String, health: watch::Receiver<Vec<Pulse>>) -> Endpoints {
+    pub(crate) fn endpoints(
+        config: String,
+        health: watch::Receiver<BTreeMap<String, Pulse>>,
+    ) -> Endpoints {
         Endpoints {
             routes: Routes::default(),
             lifecycle: true,
@@ -399,7 +404,7 @@ pub(crate) mod tests {
     async fn it_is_healthy_while_all_loops_are_alive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/-/healthy", listener.local_addr().unwrap());
-        let (pulses, health) = watch::channel(Vec::new());
+        let (pulses, health) = watch::channel(BTreeMap::new());
         let endpoints = endpoints(String::new(), health);
         let mut tasks = JoinSet::new();
         let (_web, active) = watch::channel(ActiveWebConfig::default());
@@ -412,7 +417,8 @@ pub(crate) mod tests {
         };
         assert_eq!(status().await, 200);
         let ((good, good_pulse), (bad, bad_pulse)) = (heartbeat(), heartbeat());
-        pulses.send_replace(vec![good_pulse, bad_pulse]);
+        let both = [("good", good_pulse), ("bad", bad_pulse)];
+        pulses.send_replace(both.map(|(name, pulse)| (name.to_owned(), pulse)).into());
         assert_eq!(status().await, 200);
         good.expect_by(Instant::now());
         let long_ago = Instant::now().checked_sub(Duration::from_mins(2));

@@ -6,9 +6,12 @@ use std::process::ExitStatus;
 use campaign_simulator::Simulator;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio::net::TcpListener;
 
-use crate::support::apis::{apis, with_statuses};
-use crate::support::daemon::{Daemon, Setup, account, config, poll_once, program, run, samples};
+use crate::support::apis::{apis, renewed, with_authorization, with_statuses};
+use crate::support::daemon::{
+    Daemon, Setup, account, config, poll_once, program, run, samples, simulate,
+};
 use crate::support::faults::{Exported, provider};
 use crate::support::peers::{Front, Peer};
 use crate::support::tls::authority_file;
@@ -226,6 +229,10 @@ async fn a_proxy_is_used_or_refused_but_never_bypassed() {
         let (code, through, _, log) = poll(&[("HTTP_PROXY", &address), ("NO_PROXY", list)]).await;
         assert_eq!((code, through == 0), (Some(0), is_direct), "{list}: {log}");
     }
+    let (code, _, _, log) = poll(&[("HTTP_PROXY", "http://u:hunter2@127.0.0.1:1/path")]).await;
+    assert_eq!(code, Some(1), "{log}");
+    let at_proxy = format!("proxy 127.0.0.1:1, for {destination}: ");
+    assert!(log.contains(&at_proxy) && !log.contains("hunter2"), "{log}");
     for value in [
         "\"http://u:hunter2@x\"",
         "::::",
@@ -239,4 +246,51 @@ async fn a_proxy_is_used_or_refused_but_never_bypassed() {
             "{log}"
         );
     }
+}
+
+#[tokio::test]
+async fn network_errors_and_their_advice_name_the_host() {
+    for (api, _) in apis() {
+        let simulator = simulate(api, Vec::new()).await;
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = format!("127.0.0.1:{}", silent.local_addr().unwrap().port());
+        let cases = [
+            ("network", "http://no-such.invalid:81", "no-such.invalid:81"),
+            ("network", "http://127.0.0.1:1", "127.0.0.1:1"),
+            ("timeout", &format!("http://{silent}"), &silent),
+            ("tls", &simulator.base_url().replace("http:", "https:"), ""),
+        ];
+        for (reason, url, host) in cases {
+            let host = if host.is_empty() {
+                url.trim_start_matches("https://")
+            } else {
+                host
+            };
+            let url = format!("{url}/hidden-path");
+            let own = account_behind("one", &url, &simulator, &["request_timeout: 1s"]);
+            let (_, _, log) = poll_with(&Setup::new(&config(&[own])), &[]).await;
+            let line = log
+                .lines()
+                .find(|line| line.contains("poll failed"))
+                .unwrap();
+            assert!(
+                line.contains(&format!("reason={reason} error=\"{host}: ")),
+                "{line}"
+            );
+            let (_, advice) = line.split_once("advice=").unwrap();
+            assert!(advice.contains(&format!("`{host}`")), "{line}");
+            assert!(!line.contains("hidden-path"), "{line}");
+        }
+    }
+    let simulator = simulate(with_authorization(), Vec::new()).await;
+    let setup = Setup::new("");
+    let token = setup.folder().join("refresh");
+    std::fs::write(&token, "first").unwrap();
+    setup.write_config(&config(&[renewed("one", &simulator, &token, &[])]));
+    let host = simulator.base_url().replace("http://", "");
+    drop(simulator);
+    let storage = setup.storage().display().to_string();
+    let (_, _, log) = poll_once(&setup, &["--storage.path", &storage]).await;
+    let told = format!("error=\"authorization server: {host}: ");
+    assert!(log.contains(&told), "{log}");
 }

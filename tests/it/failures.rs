@@ -444,3 +444,49 @@ async fn mismatched_percentages_are_counted_per_page() {
         }
     }
 }
+
+#[tokio::test]
+async fn unexpected_content_is_described_and_advice_fits_the_account() {
+    for (fault, reason, parts) in [
+        (
+            json_body(r#"{"foo":1}"#),
+            "decode",
+            ["HTTP 200 without ", "it has `foo`", "`https://"],
+        ),
+        (
+            status(204, None),
+            "decode",
+            ["HTTP 204 instead of 200", "", "`https://"],
+        ),
+        (
+            status(401, None),
+            "auth",
+            [
+                "HTTP ",
+                "write a valid ",
+                "_file`), which the next poll reads",
+            ],
+        ),
+        (
+            status(404, None),
+            "client",
+            ["HTTP ", "Compare `base_url`", "`https://"],
+        ),
+    ] {
+        for (api, provider) in apis() {
+            let simulator = simulate(api, Vec::new()).await;
+            break_down(&simulator, fault.clone());
+            let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+            let (_, _, log) = poll_once(&setup, &[]).await;
+            let line = log.lines().find(|line| line.contains("poll failed"));
+            let line = line.unwrap();
+            assert!(
+                line.contains(&format!("reason={reason} ")),
+                "{provider}: {line}"
+            );
+            for part in parts {
+                assert!(line.contains(part), "{provider} {part}: {line}");
+            }
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! HTML pages in a real browser.
 
-use campaign_simulator::{Campaign, Counts, Simulator};
+use campaign_simulator::{Campaign, Counts, Fault, Simulator};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::support::apis::any_api;
 use crate::support::browser::Browser;
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, sample, simulate};
+use crate::support::faults::break_down;
 
 /// Text with HTML markup that pages must show as text.
 const HOSTILE: [&str; 5] = [
@@ -108,7 +109,13 @@ async fn pages_show_everything_as_text_on_any_screen() {
                 for hostile in HOSTILE {
                     assert!(text.contains(hostile), "{hostile}: {at}");
                 }
-                for shown in ["<b>bold</b>", "shoes-ch", "auth", "authorize", "50.0 %"] {
+                for shown in [
+                    "<b>bold</b>",
+                    "shoes-ch",
+                    "auth",
+                    "which the next poll reads",
+                    "50.0 %",
+                ] {
                     assert!(text.contains(shown), "{shown}: {at}");
                 }
                 assert!(!text.contains("tiny"), "{at}");
@@ -146,6 +153,7 @@ async fn the_status_is_available_as_json() {
             .unwrap()
     };
     assert!(time(&good["next_poll"]) > time(&good["last_success"]));
+    assert!(time(&good["last_poll"]) <= Utc::now());
     let refused = of("refused");
     assert_eq!(refused["state"], "down");
     assert_eq!(refused["error"]["reason"], "auth");
@@ -228,4 +236,29 @@ async fn every_link_works(daemon: &Daemon, prefix: &str) {
             assert_eq!(response.status(), 200, "{link}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_status_says_that_a_poll_is_running() {
+    let simulator = simulate(any_api(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("shoes-ch", &simulator, &[])]));
+    let daemon = Daemon::start(setup, &[]).await;
+    let up = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(1.0);
+    daemon.scrape_until(up).await;
+    let page = daemon.get("/status").await;
+    assert!(page.contains("Last poll</dt><dd><time"), "{page}");
+    break_down(&simulator, Fault::Silence);
+    let polling = async {
+        loop {
+            let json: Value =
+                serde_json::from_str(&daemon.get("/status?format=json").await).unwrap();
+            let page = daemon.get("/status").await;
+            let says_so = page.contains("Next poll</dt><dd>polling now</dd>");
+            // not between two polls
+            if json["accounts"][0]["polling"] == true && says_so {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, polling).await.unwrap();
 }

@@ -7,7 +7,9 @@ use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Simulator}
 use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::apis::{apis, count_of, has_whatsapp, kind, kinds, reports, with_statuses};
+use crate::support::apis::{
+    apis, count_of, has_whatsapp, kind, kinds, renewed, reports, with_statuses,
+};
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, poll_once, sample, samples, simulate,
 };
@@ -369,4 +371,43 @@ async fn scheduled_campaigns_are_exported_without_ratios() {
     }
     let account = sample(&metrics, "campaign_account_delivery_ratio", &[]);
     assert_eq!(account, Some(5_002.0 / 20_002.0));
+}
+
+#[tokio::test]
+async fn only_documented_requests_are_made() {
+    for kind in kinds() {
+        let simulator = simulate(kind.simulated.unwrap(), campaigns(1_100)).await;
+        let setup = Setup::new("");
+        let token = setup.folder().join("refresh");
+        std::fs::write(&token, "first").unwrap();
+        simulator.update(|state| state.authorization.grant("first"));
+        let mut accounts = vec![account("one", &simulator, &[])];
+        if kind.simulated.unwrap().authorization().is_some() {
+            accounts.push(renewed("two", &simulator, &token, &[]));
+        }
+        setup.write_config(&config(&accounts));
+        let storage = setup.storage().display().to_string();
+        let (status, _, log) = poll_once(&setup, &["--storage.path", &storage]).await;
+        assert!(status.success(), "{log}");
+        let (api, base) = (kind.simulated.unwrap(), simulator.base_url());
+        let own = api.renewed_account(&base, &token);
+        let own = own.unwrap_or_else(|| api.account(&base, &token));
+        let documented = kind.requests.iter().map(|(key, request)| {
+            let (method, path) = request.split_once(' ').unwrap();
+            let prefix = own[key].as_str().unwrap().replace(&base, "");
+            format!("{method} {prefix}{path}")
+        });
+        let documented: Vec<_> = documented.collect();
+        let is_documented = |asked: &str| {
+            documented.iter().any(|request| {
+                let mut segments = asked.split('/').zip(request.split('/'));
+                asked.matches('/').count() == request.matches('/').count()
+                    && segments.all(|(one, of)| of.starts_with('{') || one == of)
+            })
+        };
+        for request in simulator.requests() {
+            let asked = format!("{} {}", request.method, request.path());
+            assert!(is_documented(&asked), "{}: {asked}", kind.name);
+        }
+    }
 }

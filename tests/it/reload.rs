@@ -162,8 +162,19 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     }
     let bad = daemon.scrape().await;
     assert_eq!(value(&bad, SUCCESSFUL), Some(0.0));
-    let rejected = async |daemon: &Daemon| daemon.get("/status").await.contains("was rejected");
-    assert!(rejected(&daemon).await);
+    let rejected = async |daemon: &Daemon| {
+        let mut shown = Vec::new();
+        for path in ["/", "/status", "/status?format=json"] {
+            let text = daemon.get(path).await;
+            let has_problem = text.contains("colour");
+            let since =
+                text.contains("rejected since <time") || text.contains(r#"rejected":{"since":""#);
+            assert_eq!(has_problem, since, "{text}");
+            shown.push(has_problem);
+        }
+        shown
+    };
+    assert_eq!(rejected(&daemon).await, [true; 3]);
     assert_eq!(value(&bad, SUCCESS_TIME), Some(loaded));
     assert_eq!(count(&bad, "campaign_deliveries"), 1);
     assert!(is_up(&bad, "stays"));
@@ -177,7 +188,7 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     assert_eq!(post_reload(&daemon).await.0, 200);
     let metrics = daemon.scrape().await;
     assert_eq!(value(&metrics, SUCCESSFUL), Some(1.0));
-    assert!(!rejected(&daemon).await);
+    assert_eq!(rejected(&daemon).await, [false; 3]);
     assert!(value(&metrics, SUCCESS_TIME).unwrap() > loaded);
     assert!(
         good_polls(&metrics, "stays") > polls,

@@ -989,8 +989,15 @@ async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
     let stored = sample(&metrics, "campaign_account_last_poll_stored", &[]);
     assert_eq!(stored, Some(0.0));
-    let page = daemon.get("/status").await;
-    assert!(page.contains("could not be stored"), "{page}");
+    for (path, since) in [
+        ("/", "Not stored since <time"),
+        ("/status", "Not stored since <time"),
+        ("/status?format=json", r#","since":""#),
+    ] {
+        let page = daemon.get(path).await;
+        assert!(page.contains("File too large (os error 27)"), "{page}");
+        assert!(page.contains(since), "{page}");
+    }
     assert_eq!(count(&metrics, DELIVERIES), 3);
     let log = daemon.log();
     let told = warnings(&log, &daemon.setup.storage().display().to_string());

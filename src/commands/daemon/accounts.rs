@@ -16,6 +16,7 @@ use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::{Poller, Progress};
 use crate::polling::restore::{configure, connect};
+use crate::redaction;
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
 use crate::storage::record::{self, StoredAccount};
@@ -36,7 +37,7 @@ pub(super) struct RunningAccounts {
     changes: Changes,
     /// The active configuration, as `/config` shows it.
     pub(super) shown_config: watch::Sender<String>,
-    pub(super) pulses: watch::Sender<Vec<Pulse>>,
+    pub(super) pulses: watch::Sender<BTreeMap<String, Pulse>>,
     applications: Applications,
     store: Option<Arc<Store>>,
     stop: CancellationToken,
@@ -126,8 +127,9 @@ impl RunningAccounts {
                 Ok(Ok(()))
             }
             Err(problems) => {
-                self.telemetry.reload_failed();
-                for problem in problems.to_string().lines() {
+                let text = problems.to_string();
+                self.telemetry.reload_failed(&redaction::redact(&text));
+                for problem in text.lines() {
                     error!(
                         problem,
                         "configuration not reloaded; keeping the previous one"
@@ -264,7 +266,9 @@ impl RunningAccounts {
         shown.await.context("the publisher ended")?;
         let telemetries = running.iter().map(|running| running.telemetry.clone());
         self.telemetry.set_accounts(telemetries.collect());
-        let pulses = running.iter().map(|running| running.pulse.clone());
+        let pulses = running
+            .iter()
+            .map(|running| (running.account.name.clone(), running.pulse.clone()));
         self.pulses.send_replace(pulses.collect());
         Ok(())
     }

@@ -36,6 +36,8 @@ impl Definition {
             quota: QuotaScope::Account,
             keys: self.keys(),
             open: Box::new(|_, _, _| None),
+            docs: self.documentation.clone().into(),
+            requests: self.requests(),
             notes: self.notes.clone().into(),
             demo_account: self.name.replace('_', "-").into(),
             #[cfg(feature = "demo")]
@@ -108,6 +110,18 @@ impl Definition {
             add(&mut fields, field.into());
         }
         fields
+    }
+
+    /// The requests that are made.
+    fn requests(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+        let lists = self.lists.iter().map(|list| &list.request);
+        let details = self.details.iter().map(|details| &details.request);
+        let account = self.account.iter().map(|account| &account.request);
+        let mut requests = Vec::new();
+        for request in lists.chain(details).chain(account) {
+            add(&mut requests, ("base_url", request.shown().into()));
+        }
+        requests
     }
 
     fn keys(&self) -> Vec<Key> {

@@ -42,7 +42,7 @@ pub struct Definition {
     /// The value of the `provider` label and key.
     pub name: String,
     title: String,
-    documentation: Option<String>,
+    documentation: String,
     channels: Vec<Channel>,
     notes: String,
     base_url: Option<String>,
@@ -119,7 +119,7 @@ const DEFINITION: Part = Part {
             "The value of `provider`, in lower-case letters, digits and `_`.",
         ),
         must("title", "text", "The name for people."),
-        may(
+        must(
             "documentation",
             "address",
             "The provider's documentation of the API.",
@@ -425,7 +425,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     Some(Definition {
         name: name?,
         title: title?,
-        documentation,
+        documentation: documentation?,
         channels: scope.channels,
         notes,
         base_url,

@@ -102,6 +102,21 @@ impl Auth {
         })
     }
 
+    /// Where the fixed secret is, if there is one.
+    pub const fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::Bearer(secret)
+            | Self::Basic {
+                password: secret, ..
+            }
+            | Self::Header { value: secret, .. }
+            | Self::Query { value: secret, .. }
+            | Self::Form { value: secret, .. }
+            | Self::Path(secret) => Some(secret),
+            Self::OAuth(_) => None,
+        }
+    }
+
     /// Whether a refused credential can be renewed.
     pub const fn is_renewable(&self) -> bool {
         matches!(self, Self::OAuth(_))

@@ -334,7 +334,10 @@ impl<'a> Client<'a> {
         let answer = self.transport.post(url, headers, body).await;
         answer
             .and_then(|answer| answer.interpreted(read, |_| true))
-            .map_err(PollError::presentable)
+            .map_err(|mut error| {
+                error.message = format!("authorization server: {error}");
+                error.presentable()
+            })
     }
 }
 

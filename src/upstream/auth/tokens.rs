@@ -425,7 +425,7 @@ impl Renewal {
                 Err(RefreshError::Other(error)) => return put_off(memory, spare, error),
             }
         }
-        let command = self.command();
+        let command = authorize_command(&self.access.account, &self.access.renewals.flags);
         let Some(said) = revoked else {
             let message = format!("no refresh token yet: run `{command}`");
             return put_off(memory, spare, PollError::new(Reason::Auth, message));
@@ -530,17 +530,15 @@ impl Renewal {
             })
             .await
     }
+}
 
-    /// The command that asks for a new consent.
-    fn command(&self) -> String {
-        let flags = &self.access.renewals.flags;
-        let account = &self.access.account;
-        let name = shell_word(account);
-        if account.starts_with('-') {
-            format!("campaign_exporter authorize{flags} -- {name}")
-        } else {
-            format!("campaign_exporter authorize {name}{flags}")
-        }
+/// The command that asks for a new consent. `flags` begin with a space.
+pub fn authorize_command(account: &str, flags: &str) -> String {
+    let name = shell_word(account);
+    if account.starts_with('-') {
+        format!("campaign_exporter authorize{flags} -- {name}")
+    } else {
+        format!("campaign_exporter authorize {name}{flags}")
     }
 }
 

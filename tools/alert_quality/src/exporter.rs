@@ -128,7 +128,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             }
         }
         if is_on(minute, |what| matches!(what, What::ReloadFailed)) {
-            own.reload_failed();
+            own.reload_failed("");
         } else {
             own.reload_succeeded();
         }

@@ -19,10 +19,10 @@ use campaign_exporter::document::keys::{Key, Takes, Values};
 use campaign_exporter::provider::source::{Ask, Found, Page, Source};
 use campaign_exporter::provider::{Connection, Kind, Kinds, QuotaScope, native};
 use campaign_exporter::telemetry::Telemetry;
+use campaign_exporter::upstream::PollError;
 use campaign_exporter::upstream::answer::Answer;
 use campaign_exporter::upstream::auth::Auth;
 use campaign_exporter::upstream::quota::Limits;
-use campaign_exporter::upstream::{PollError, Reason};
 use campaign_exporter::web::listeners::Listen;
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::web::routes::Routes;
@@ -59,6 +59,11 @@ fn pigeon() -> Kind {
             Key::required("whistle", Takes::Secret, "What the pigeons listen to."),
         ],
         open: Box::new(open),
+        docs: "https://pigeon.example/flights".into(),
+        requests: vec![
+            ("base_url", "GET /flights".into()),
+            ("base_url", "GET /flights/{flight}".into()),
+        ],
         notes: "## How to get credentials\n\nWhistle.".into(),
         demo_account: "roof".into(),
         simulated: Some(&Loft),
@@ -108,8 +113,7 @@ impl Source for Flights {
             return Ok(page);
         }
         let flights = body["flights"].as_array();
-        let flights =
-            flights.ok_or_else(|| PollError::new(Reason::Decode, "the answer has no flights"))?;
+        let flights = flights.ok_or_else(|| answer.without("`flights`", &["coo"]))?;
         let mut page = Page {
             items: flights.len(),
             ..Page::default()
@@ -257,6 +261,7 @@ async fn a_new_provider_is_documented() {
         "| `campaign_recipients` | `lofts` |",
         "| `campaign_delivery_ratio` | `campaign_deliveries` / `campaign_attempted` |",
         "| `whistle_file` | path | required |",
+        "| `base_url` | `GET /flights/{flight}` |",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }

@@ -137,7 +137,7 @@ fn polled(account: &Account) -> Update {
     };
     Update {
         token_expiry: now,
-        stored: Some(true),
+        stored: Some(Ok(())),
         ..Update::new(account, Ok(data))
     }
 }

@@ -27,12 +27,22 @@ fn page(kind: &Kind) -> String {
          computed from the counts."
             .to_owned(),
         table(["metric", "from"], &metrics(kind)),
+        "## Requests".to_owned(),
+        "The exporter makes no others. Paths are appended to the URL that the key sets.".to_owned(),
+        table(["key", "request"], &requests(kind)),
         "## Keys".to_owned(),
         limits(kind),
         "In addition to the keys of [every account](../configuration.md):".to_owned(),
         key_table(&kind.keys),
     ];
     parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n"
+}
+
+fn requests(kind: &Kind) -> Vec<[String; 2]> {
+    let requests = kind.requests.iter();
+    requests
+        .map(|(key, request)| [code(key), code(request)])
+        .collect()
 }
 
 fn limits(kind: &Kind) -> String {
