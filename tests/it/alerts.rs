@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::alertmanager::Alertmanager;
 use crate::support::apis::{with_channels, with_clicks, with_statuses};
-use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
 use crate::support::rules::{alerts, shortened};
@@ -649,8 +649,7 @@ async fn a_missing_exporter_notifies_sre() {
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
     let start = async |setup: Setup| {
-        let mut command = program();
-        command.arg("--config.file").arg(setup.config_file());
+        let command = setup.command();
         Daemon::start_at(&address, command, setup, &[]).await
     };
     let daemon = start(setup).await;

@@ -22,9 +22,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::apis::with_statuses;
-use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, client, config, program, run, simulate,
-};
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, end, simulate};
 use crate::support::prometheus::{Job, Prometheus};
 use crate::support::server::{PAUSE, Program};
 use crate::support::tls::Authority;
@@ -442,13 +440,11 @@ async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     for yaml in cases {
         fs::write(&path, &yaml).unwrap();
         for arguments in [&["--config.check"][..], &[], &["demo"]] {
-            let mut command = program();
-            command.arg("--config.file").arg(setup.config_file());
+            let mut command = setup.command();
             command.arg("--web.config.file").arg(&path);
             command.args(["--web.listen-address", "127.0.0.1:0"]);
-            let output = run(command.args(arguments)).await;
-            let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{yaml}:\n{log}");
+            let (code, log) = end(command.args(arguments)).await;
+            assert_eq!(code, Some(2), "{yaml}:\n{log}");
             assert!(log.contains("web.yml:"), "{log}");
             for secret in &secrets {
                 assert!(!log.contains(secret), "{log}");
@@ -853,10 +849,8 @@ async fn systemd_sockets_replace_listen_addresses() {
     assert_eq!(daemon.log().matches("listening").count(), 1);
 
     let setup = minimal();
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
-    let output = run(command.arg("--web.systemd-socket")).await;
-    assert_eq!(output.status.code(), Some(1));
-    let log = String::from_utf8(output.stderr).unwrap();
+    let mut command = setup.command();
+    let (code, log) = end(command.arg("--web.systemd-socket")).await;
+    assert_eq!(code, Some(1));
     assert!(log.contains("systemd passed no socket"), "{log}");
 }
