@@ -338,72 +338,35 @@ async fn deviations_from_promtool_are_intended() {
         indented("server.key")
     );
     let newer = "older versions of promtool do not know this key";
-    let nothing = "no client could connect";
-    let cases = [
-        // accepted by the exporter, not by every promtool
-        (true, inline, newer),
-        (
-            true,
-            "rate_limit:\n  interval: 1s\n  burst: 5\n".to_owned(),
-            newer,
-        ),
-        (
-            true,
-            "rate_limit:\n  interval: 1000000\n  burst: 5\n".to_owned(),
-            newer,
-        ),
-        (
-            true,
-            "rate_limit:\n".to_owned() + "  interval: 1m30.5s\n",
-            newer,
-        ),
-        (
-            true,
-            with_tls(&[
-                "client_auth_type: RequireAnyClientCert",
-                "client_allowed_sans: [scraper.example]",
-            ]),
-            newer,
-        ),
-        // accepted only by promtool
-        (false, with_tls(&["max_version: TLS11"]), nothing),
-        (
-            false,
-            with_tls(&["min_version: TLS13", "max_version: TLS12"]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&[
-                "max_version: TLS12",
-                "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]",
-            ]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&["curve_preferences: [CurveP521]"]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&[
-                "client_auth_type: RequireAndVerifyClientCert",
-                "client_ca_file: junk",
-            ]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&["client_auth_type: RequireAndVerifyClientCert"]),
-            "it would accept certificates of any public authority",
-        ),
-        (
-            false,
-            users().replace(HASH.as_str(), &format!("{}!", &HASH[..59])),
-            "no password could match",
-        ),
+    let rate = |lines: &str| format!("rate_limit:\n  {lines}\n");
+    let verify = "client_auth_type: RequireAndVerifyClientCert";
+    let any = "client_auth_type: RequireAnyClientCert";
+    let cbc = "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]";
+    // accepted by the exporter, not by every promtool
+    let accepted = [
+        inline,
+        rate("interval: 1s\n  burst: 5"),
+        rate("interval: 1000000\n  burst: 5"),
+        rate("interval: 1m30.5s"),
+        with_tls(&[any, "client_allowed_sans: [scraper.example]"]),
     ];
+    // accepted only by promtool: no client could connect
+    let refused = [
+        with_tls(&["max_version: TLS11"]),
+        with_tls(&["min_version: TLS13", "max_version: TLS12"]),
+        with_tls(&["max_version: TLS12", cbc]),
+        with_tls(&["curve_preferences: [CurveP521]"]),
+        with_tls(&[verify, "client_ca_file: junk"]),
+    ];
+    let public = "it would accept certificates of any public authority";
+    let hash = users().replace(HASH.as_str(), &format!("{}!", &HASH[..59]));
+    let others = [
+        (false, with_tls(&[verify]), public),
+        (false, hash, "no password could match"),
+    ];
+    let cases = accepted.map(|yaml| (true, yaml, newer)).into_iter();
+    let cases = cases.chain(refused.map(|yaml| (false, yaml, "no client could connect")));
+    let cases = cases.chain(others);
     let mut wrong = Vec::new();
     for (is_good, yaml, reason) in cases {
         let (here, there) = verdicts(&path, &yaml).await;
