@@ -125,8 +125,8 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
             (selection == Selection::Own).then(|| exposition.own())
         }
         Selection::Some(accounts) => {
-            let exists = |name: &str| exposition.accounts().any(|(known, _)| known == name);
-            if let Some(problem) = accounts.unknown(&endpoints.kinds, exists) {
+            let existing = exposition.accounts();
+            if let Some(problem) = accounts.unknown(&endpoints.kinds, existing) {
                 return plain(StatusCode::NOT_FOUND, problem + "\n");
             }
             Some(exposition.some(|name, provider| accounts.matches(name, provider)))

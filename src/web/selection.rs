@@ -32,12 +32,20 @@ impl AccountFilter {
     }
 
     /// Returns an error message if it names an account or provider that does not exist.
-    pub fn unknown(&self, kinds: &Kinds, exists: impl Fn(&str) -> bool) -> Option<String> {
-        if let Some(name) = self.names.iter().find(|name| !exists(name)) {
+    /// `accounts` are the names and providers of those that exist.
+    pub fn unknown<'a>(
+        &self,
+        kinds: &Kinds,
+        accounts: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Option<String> {
+        let has = |wanted: &String| accounts.clone().any(|(name, _)| name == wanted);
+        if let Some(name) = self.names.iter().find(|name| !has(name)) {
             return Some(format!("Unknown account {name:?}."));
         }
+        // the configuration can define further providers
+        let has = |wanted: &String| accounts.clone().any(|(_, provider)| provider == wanted);
         let mut providers = self.providers.iter();
-        let provider = providers.find(|name| kinds.get(name).is_none())?;
+        let provider = providers.find(|name| kinds.get(name).is_none() && !has(name))?;
         Some(format!("Unknown provider {provider:?}."))
     }
 }
@@ -123,8 +131,11 @@ mod tests {
     #[test]
     fn unknown_names_are_reported() {
         let kinds = crate::provider::native();
-        let unknown = |query| some(query).unknown(&kinds, |name| ["a", "b"].contains(&name));
-        assert_eq!(unknown("account=a&account=b&provider=cinnox"), None);
+        let unknown = |query| some(query).unknown(&kinds, [("a", "own"), ("b", "own")].into_iter());
+        assert_eq!(
+            unknown("account=a&account=b&provider=cinnox&provider=own"),
+            None
+        );
         let problem = "Unknown account \"c\".";
         assert_eq!(unknown("account=a&account=c").as_deref(), Some(problem));
         let problem = "Unknown provider \"sms\".";

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::alertmanager::Alertmanager;
 use crate::support::apis::{with_channels, with_clicks, with_statuses};
-use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate};
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, simulate};
 use crate::support::faults::{break_down, repair, status};
 use crate::support::prometheus::{Found, Job, Prometheus};
 use crate::support::rules::{alerts, shortened};
@@ -47,138 +47,100 @@ enum Outcome {
     Inhibited,
 }
 
+impl Outcome {
+    /// The receiver, if one is notified.
+    fn receiver(&self) -> Option<&'static str> {
+        match self {
+            Notified(receiver) | NotifiedThenInhibited(receiver) => Some(receiver),
+            Inhibited => None,
+        }
+    }
+}
+
 use Outcome::{Inhibited, Notified, NotifiedThenInhibited};
 
-/// An alert as `NAME SEVERITY`, followed by account and campaign if present.
-type Expected = (&'static str, Outcome);
+/// The rows of a table of alerts: `NAME SEVERITY`, account and campaign if present, and the receiver.
+fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, Outcome)> {
+    table.trim().lines().map(|row| {
+        let (name, outcome) = row.trim().split_once(" => ").unwrap();
+        let outcome = match outcome.strip_suffix(", then inhibited") {
+            Some(receiver) => NotifiedThenInhibited(receiver),
+            None if outcome == "inhibited" => Inhibited,
+            None => Notified(outcome),
+        };
+        (name, outcome)
+    })
+}
 
-const FIGURES: &[Expected] = &[
-    (
-        "CampaignDeliveryRateLow critical spring-us low",
-        Notified(MARKETING_PAGER),
-    ),
-    ("CampaignDeliveryRateLow warning spring-us low", Inhibited),
-    (
-        "CampaignClickCollapse warning spring-us unclicked",
-        Notified(MARKETING),
-    ),
-    (
-        "CampaignReadRateLow warning desk-hk unread",
-        Notified(MARKETING),
-    ),
-    // fires because of an override: the campaign was sent 15 minutes ago
-    (
-        "CampaignDeliveryRateLow critical desk-hk young",
-        Notified(MARKETING_PAGER),
-    ),
-    ("CampaignDeliveryRateLow warning desk-hk young", Inhibited),
-    (
-        "CampaignOptOutSpike warning shoes-ch 301",
-        Notified(MARKETING),
-    ),
-    (
-        "CampaignBounceSpike warning shoes-ch 302",
-        Notified(MARKETING),
-    ),
-    (
-        "CampaignDeliveryRateLow warning shoes-ch 302",
-        Notified(MARKETING),
-    ),
-    (
-        "CampaignStuckInModeration warning shoes-ch 303",
-        Notified(MARKETING),
-    ),
-    ("CampaignOverdue warning shoes-ch 304", Notified(MARKETING)),
-    ("CampaignDenied warning shoes-ch 305", Notified(MARKETING)),
-    (
-        "CampaignProviderFiguresDisagree info caps-es 4",
-        Notified(SRE),
-    ),
-    (
-        "CampaignCreditsBelowScheduled warning shoes-ch",
-        Notified(MARKETING),
-    ),
-    (
-        "CampaignAccountDeliveryBelowBaseline warning bags-fr",
-        Notified(SRE),
-    ),
-    (
-        "CampaignAccountBounceRateHigh critical bags-fr",
-        Notified(SRE_PAGER),
-    ),
-    ("CampaignAccountBounceRateHigh warning bags-fr", Inhibited),
-    ("CampaignsDropped warning hats-it", Notified(SRE)),
-];
+const SPIKE: &str = "CampaignOptOutSpike warning shoes-ch 301 => marketing-ops";
 
-const ACCOUNTS: &[Expected] = &[
-    // alerts on stale data inhibit those on its figures
-    (
-        "CampaignOptOutSpike warning shoes-ch 301",
-        NotifiedThenInhibited(MARKETING),
-    ),
-    ("CampaignAuthFailed critical shoes-ch", Notified(SRE_PAGER)),
-    ("CampaignPollsFailing warning shoes-ch", Inhibited),
-    ("CampaignDataStale warning shoes-ch", Inhibited),
-    ("CampaignDataStale critical shoes-ch", Inhibited),
-    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
-    (
-        "CampaignDataStale warning desk-hk",
-        NotifiedThenInhibited(SRE),
-    ),
-    ("CampaignDataStale critical desk-hk", Notified(SRE_PAGER)),
-    ("CampaignQuotaNearlySpent warning spring-us", Notified(SRE)),
-    ("CampaignAccountNeverRead warning bags-fr", Notified(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
-    ("CampaignThresholdUnused info nobody", Notified(SRE)),
-];
+/// An override makes the alert on the young campaign fire, which was sent 15 minutes ago.
+const FIGURES: &str = "
+    CampaignDeliveryRateLow critical spring-us low => marketing-ops-pager
+    CampaignDeliveryRateLow warning spring-us low => inhibited
+    CampaignClickCollapse warning spring-us unclicked => marketing-ops
+    CampaignReadRateLow warning desk-hk unread => marketing-ops
+    CampaignDeliveryRateLow critical desk-hk young => marketing-ops-pager
+    CampaignDeliveryRateLow warning desk-hk young => inhibited
+    CampaignOptOutSpike warning shoes-ch 301 => marketing-ops
+    CampaignBounceSpike warning shoes-ch 302 => marketing-ops
+    CampaignDeliveryRateLow warning shoes-ch 302 => marketing-ops
+    CampaignStuckInModeration warning shoes-ch 303 => marketing-ops
+    CampaignOverdue warning shoes-ch 304 => marketing-ops
+    CampaignDenied warning shoes-ch 305 => marketing-ops
+    CampaignProviderFiguresDisagree info caps-es 4 => sre
+    CampaignCreditsBelowScheduled warning shoes-ch => marketing-ops
+    CampaignAccountDeliveryBelowBaseline warning bags-fr => sre
+    CampaignAccountBounceRateHigh critical bags-fr => sre-pager
+    CampaignAccountBounceRateHigh warning bags-fr => inhibited
+    CampaignsDropped warning hats-it => sre
+";
+
+/// Alerts on stale data inhibit those on its figures.
+const ACCOUNTS: &str = "
+    CampaignOptOutSpike warning shoes-ch 301 => marketing-ops, then inhibited
+    CampaignAuthFailed critical shoes-ch => sre-pager
+    CampaignPollsFailing warning shoes-ch => inhibited
+    CampaignDataStale warning shoes-ch => inhibited
+    CampaignDataStale critical shoes-ch => inhibited
+    CampaignPollsFailing warning desk-hk => sre
+    CampaignDataStale warning desk-hk => sre, then inhibited
+    CampaignDataStale critical desk-hk => sre-pager
+    CampaignQuotaNearlySpent warning spring-us => sre
+    CampaignAccountNeverRead warning bags-fr => sre
+    CampaignPollsFailing warning bags-fr => sre
+    CampaignThresholdUnused info nobody => sre
+";
 
 /// The failed polls still count for an hour.
-const READ_AGAIN: &[Expected] = &[
-    ("CampaignPollsFailing warning shoes-ch", Notified(SRE)),
-    ("CampaignPollsFailing warning desk-hk", Notified(SRE)),
-    ("CampaignPollsFailing warning bags-fr", Notified(SRE)),
-    ("CampaignThresholdUnused info nobody", Notified(SRE)),
-];
+const READ_AGAIN: &str = "
+    CampaignPollsFailing warning shoes-ch => sre
+    CampaignPollsFailing warning desk-hk => sre
+    CampaignPollsFailing warning bags-fr => sre
+    CampaignThresholdUnused info nobody => sre
+";
 
-const REFUSED_CONFIG: &[Expected] = &[
-    (
-        "CampaignOptOutSpike warning shoes-ch 301",
-        Notified(MARKETING),
-    ),
-    ("CampaignConfigReloadFailed warning", Notified(SRE)),
-];
+const REFUSED_CONFIG: &str = "
+    CampaignOptOutSpike warning shoes-ch 301 => marketing-ops
+    CampaignConfigReloadFailed warning => sre
+";
 
-const KILLED: &[Expected] = &[
-    // because of keep_firing_for
-    (
-        "CampaignOptOutSpike warning shoes-ch 301",
-        NotifiedThenInhibited(MARKETING),
-    ),
-    ("CampaignExporterDown critical", Notified(SRE_PAGER)),
-];
+/// The spike still fires because of `keep_firing_for`.
+const KILLED: &str = "
+    CampaignOptOutSpike warning shoes-ch 301 => marketing-ops, then inhibited
+    CampaignExporterDown critical => sre-pager
+";
 
-/// An account scraped as its own target.
-const PART: &[Expected] = &[
-    // because of keep_firing_for
-    (
-        "CampaignOptOutSpike warning shoes-ch 301",
-        NotifiedThenInhibited(MARKETING),
-    ),
-    (
-        "CampaignAccountTargetDown critical shoes-ch",
-        Notified(SRE_PAGER),
-    ),
-];
+/// An account scraped as its own target. The spike still fires because of `keep_firing_for`.
+const PART: &str = "
+    CampaignOptOutSpike warning shoes-ch 301 => marketing-ops, then inhibited
+    CampaignAccountTargetDown critical shoes-ch => sre-pager
+";
 
 /// The exporter and all its account targets.
-const WHOLE: &[Expected] = &[("CampaignExporterDown critical", Notified(SRE_PAGER))];
+const WHOLE: &str = "CampaignExporterDown critical => sre-pager";
 
-const FORGOTTEN: &[Expected] = &[("CampaignExporterAbsent critical", Notified(SRE_PAGER))];
-
-const SRE: &str = "sre";
-const SRE_PAGER: &str = "sre-pager";
-const MARKETING: &str = "marketing-ops";
-const MARKETING_PAGER: &str = "marketing-ops-pager";
+const FORGOTTEN: &str = "CampaignExporterAbsent critical => sre-pager";
 
 /// Overrides that keep data from becoming stale when the test machine is slow.
 fn never_stale<'a>(accounts: &[(&'a str, &'a str)]) -> Vec<Number<'a>> {
@@ -294,7 +256,7 @@ impl Watch {
     }
 
     /// Waits until exactly these alerts fire and no others are pending.
-    async fn reach(&self, expected: &[Expected]) {
+    async fn reach(&self, expected: &'static str) {
         let expected = states(expected);
         let mut found = self.states().await;
         let reached = tokio::time::timeout(LIMIT, async {
@@ -313,7 +275,7 @@ impl Watch {
     }
 
     /// Like `reach`, and checks that the state is stable.
-    async fn expect(&self, expected: &[Expected]) {
+    async fn expect(&self, expected: &'static str) {
         self.reach(expected).await;
         self.prometheus.wait_for_rules().await;
         assert_eq!(self.states().await, states(expected), "it does not stay so");
@@ -327,11 +289,10 @@ impl Watch {
     }
 
     /// Waits until exactly the expected alerts are inhibited, and exactly the others were sent.
-    async fn expect_notified(&self, expected: &[Expected]) {
-        let hidden: BTreeSet<_> = expected
-            .iter()
+    async fn expect_notified(&self, expected: &'static str) {
+        let hidden: BTreeSet<_> = rows(expected)
             .filter(|(_, fate)| !matches!(fate, Notified(_)))
-            .map(|(name, _)| (*name).to_owned())
+            .map(|(name, _)| name.to_owned())
             .collect();
         let waited = tokio::time::timeout(LIMIT, async {
             loop {
@@ -346,14 +307,8 @@ impl Watch {
             let found = self.alertmanager.inhibited().await;
             panic!("hidden are {found:#?}, and not {hidden:?}");
         }
-        let told: BTreeSet<_> = expected
-            .iter()
-            .filter_map(|(name, fate)| match fate {
-                Notified(receiver) | NotifiedThenInhibited(receiver) => {
-                    Some(((*receiver).to_owned(), (*name).to_owned()))
-                }
-                Inhibited => None,
-            })
+        let told: BTreeSet<_> = rows(expected)
+            .filter_map(|(name, fate)| Some((fate.receiver()?.to_owned(), name.to_owned())))
             .collect();
         let all_notified = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
         self.webhook
@@ -363,10 +318,10 @@ impl Watch {
 
     /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the
     /// notifications.
-    async fn expect_resolved(&self, sets: &[&[Expected]]) {
+    async fn expect_resolved(&self, sets: &[&'static str]) {
         let told = |receiver: fn(&Outcome) -> Option<&'static str>| -> BTreeSet<_> {
-            let all = sets.iter().flat_map(|set| set.iter());
-            all.filter_map(|(name, fate)| Some((receiver(fate)?.to_owned(), (*name).to_owned())))
+            let all = sets.iter().flat_map(|set| rows(set));
+            all.filter_map(|(name, fate)| Some((receiver(&fate)?.to_owned(), name.to_owned())))
                 .collect()
         };
         let visible = told(|fate| match fate {
@@ -380,10 +335,7 @@ impl Watch {
             .await;
 
         let messages = self.webhook.messages();
-        let all = told(|fate| match fate {
-            Notified(receiver) | NotifiedThenInhibited(receiver) => Some(receiver),
-            Inhibited => None,
-        });
+        let all = told(Outcome::receiver);
         assert_eq!(alerts_in(&messages, "firing"), all);
         check(&messages);
     }
@@ -400,8 +352,8 @@ fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertm
 }
 
 /// Returns the expected states, all firing.
-fn states(expected: &[Expected]) -> BTreeSet<String> {
-    let names = expected.iter().map(|(name, _)| format!("firing {name}"));
+fn states(expected: &'static str) -> BTreeSet<String> {
+    let names = rows(expected).map(|(name, _)| format!("firing {name}"));
     names.collect()
 }
 
@@ -457,7 +409,7 @@ fn every_alert_is_tested_here_or_with_promtool() {
         PART,
         WHOLE,
     ];
-    let tried = sets.iter().flat_map(|set| set.iter());
+    let tried = sets.iter().flat_map(|set| rows(set));
     let tried = tried.map(|(name, _)| name.split(' ').next().unwrap());
     let left = LEFT_TO_PROMTOOL.iter().map(|(name, _)| *name);
     let known: BTreeSet<_> = tried.chain(left).map(str::to_owned).collect();
@@ -512,7 +464,7 @@ async fn campaign_problems_notify_marketing() {
         .prometheus
         .wait_for("count(campaign:age:seconds)", all_read)
         .await;
-    watch.expect(&[]).await;
+    watch.expect("").await;
 
     let undelivered = Counts {
         deliveries: 500,
@@ -569,7 +521,7 @@ async fn campaign_problems_notify_marketing() {
     }
     shoes.update(|state| state.credits = Some(44_690));
     caps.update(|state| state.percents_off_by = 0.0);
-    watch.expect(&[]).await;
+    watch.expect("").await;
     watch.expect_resolved(&[FIGURES]).await;
 }
 
@@ -614,7 +566,10 @@ async fn unreadable_accounts_notify_sre() {
     let rules_in_force = rules(&more);
     let targets = [daemon.address()];
     let watch = Watch::start(&targets, &rules_in_force).await;
-    let spike = ("marketing-ops".to_owned(), ACCOUNTS[0].0.to_owned());
+    let spike = (
+        "marketing-ops".to_owned(),
+        rows(SPIKE).next().unwrap().0.to_owned(),
+    );
     let spike_told = |messages: &[Message]| alerts_in(messages, "firing").contains(&spike);
     watch.webhook.wait_for("no spike", spike_told).await;
 
@@ -638,7 +593,7 @@ async fn unreadable_accounts_notify_sre() {
     watch
         .reconfigure(&targets, &rules(&part_of_polls(1.0)))
         .await;
-    watch.expect(&[]).await;
+    watch.expect("").await;
     watch.expect_resolved(&[ACCOUNTS, READ_AGAIN]).await;
 }
 
@@ -649,8 +604,7 @@ async fn a_missing_exporter_notifies_sre() {
     let good = std::fs::read_to_string(setup.config_file()).unwrap();
     let address = free_address();
     let start = async |setup: Setup| {
-        let mut command = program();
-        command.arg("--config.file").arg(setup.config_file());
+        let command = setup.command();
         Daemon::start_at(&address, command, setup, &[]).await
     };
     let daemon = start(setup).await;
@@ -676,7 +630,7 @@ async fn a_missing_exporter_notifies_sre() {
     setup.write_config(&good);
     let _daemon = start(setup).await;
     watch.reconfigure(&[&address], &rules).await;
-    watch.expect(&[]).await;
+    watch.expect("").await;
     watch
         .expect_resolved(&[REFUSED_CONFIG, KILLED, FORGOTTEN])
         .await;
@@ -708,9 +662,8 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     let watch = Watch::scraping(&[], &how, &rules).await;
     let all_up = |found: &[Found]| found.len() == 3 && found.iter().all(|(_, up)| *up == 1.0);
     watch.prometheus.wait_for("up", all_up).await;
-    let spike = [(PART[0].0, Notified(MARKETING))];
-    watch.expect(&spike).await;
-    watch.expect_notified(&spike).await;
+    watch.expect(SPIKE).await;
+    watch.expect_notified(SPIKE).await;
 
     let many = (1_000..1_200).map(|id| sms(&id.to_string(), GOOD));
     set(&shoes, [past(), many.collect()].concat());
@@ -721,7 +674,7 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     assert!(scraped > SAMPLES as f64, "{scraped}");
 
     set(&shoes, past());
-    watch.expect(&[]).await;
+    watch.expect("").await;
     watch.expect_resolved(&[PART]).await;
 
     daemon.end_by("KILL").await;

@@ -7,7 +7,7 @@ use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{apis, renewed, with_authorization};
-use crate::support::daemon::{Daemon, Setup, account, config, count, program, samples, simulate};
+use crate::support::daemon::{Daemon, Setup, account, config, count, samples, simulate};
 use crate::support::faketime::FakeClock;
 use crate::support::faults::{Exported, each, provider};
 
@@ -22,8 +22,7 @@ fn renewing(name: &str, simulator: &Simulator, more: &[&str]) -> String {
 
 /// Starts the exporter with a fake clock, and at least one account with a refresh token.
 async fn start(clock: &FakeClock, setup: Setup) -> Daemon {
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
+    let mut command = setup.command();
     clock.of(&mut command);
     let storage = setup.folder().join("store").display().to_string();
     Daemon::start_command(command, setup, &["--storage.path", &storage]).await
@@ -149,9 +148,7 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
             assert_eq!(refreshes, expected, "{what}");
         }
     }
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    let log = daemon.stop().await;
     assert!(!log.contains("panic"), "{log}");
 }
 

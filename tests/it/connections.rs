@@ -9,9 +9,7 @@ use flate2::write::GzEncoder;
 use tokio::net::TcpListener;
 
 use crate::support::apis::{apis, renewed, with_authorization, with_statuses};
-use crate::support::daemon::{
-    Daemon, Setup, account, config, poll_once, program, run, samples, simulate,
-};
+use crate::support::daemon::{Daemon, Setup, account, config, poll_once, run, samples, simulate};
 use crate::support::faults::{Exported, provider};
 use crate::support::peers::{Front, Peer};
 use crate::support::tls::authority_file;
@@ -25,11 +23,8 @@ fn account_behind(name: &str, front: &str, simulator: &Simulator, more: &[&str])
 
 /// Runs `poll` with variables of the environment.
 async fn poll_with(setup: &Setup, variables: &[(&str, &str)]) -> (ExitStatus, String, String) {
-    let mut command = program();
-    command
-        .arg("poll")
-        .arg("--config.file")
-        .arg(setup.config_file());
+    let mut command = setup.command();
+    command.arg("poll");
     let output = run(command.envs(variables.iter().copied())).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status, text(output.stdout), text(output.stderr))
@@ -45,9 +40,8 @@ async fn behind(peer: Peer) -> (Simulator, Front, String) {
 async fn start_daemon(accounts: &[String]) -> Daemon {
     let setup = Setup::new(&config(accounts));
     let authority = authority_file(setup.folder());
-    let mut command = program();
+    let mut command = setup.command();
     command.env("SSL_CERT_FILE", authority);
-    command.arg("--config.file").arg(setup.config_file());
     Daemon::start_command(command, setup, &[]).await
 }
 

@@ -1,7 +1,6 @@
 //! The metrics page: its contents, omissions, and conformance with both formats.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +25,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::apis::{Api, apis, fixture, has_whatsapp, kinds};
-use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, program, samples, simulate};
+use crate::support::daemon::{
+    Daemon, Setup, TOKEN, account, config, decompressed, poll_once, simulate,
+};
 use crate::support::promtool::check_metrics;
 use crate::support::strict::{self, Family, Labels, Sample, Series};
 
@@ -611,10 +612,7 @@ async fn all_providers() -> (Daemon, Vec<Simulator>) {
         simulators.push(simulator);
     }
     let daemon = Daemon::start(Setup::new(&format!("accounts:\n{accounts}")), &[]).await;
-    let ups = vec![1.0; simulators.len()];
-    daemon
-        .scrape_until(|metrics| samples(metrics, "campaign_account_up", &[]) == ups)
-        .await;
+    daemon.until_up(simulators.len()).await;
     (daemon, simulators)
 }
 
@@ -653,11 +651,7 @@ async fn content_is_identical_in_both_formats_and_encodings() {
             let body = response.bytes().await.unwrap();
             assert_eq!(body.len(), length);
             let text = if compressed.is_some() {
-                // not a multi-member decoder, which would hide additional members
-                let mut decoder = flate2::bufread::GzDecoder::new(&body[..]);
-                let mut text = String::new();
-                decoder.read_to_string(&mut text).unwrap();
-                assert_eq!(decoder.into_inner(), b"", "there is more after the member");
+                let text = decompressed(&body);
                 assert!(length < text.len() / 2, "{length} of {}", text.len());
                 text
             } else {
@@ -820,15 +814,9 @@ async fn check(api: Api, cases: Vec<Case>) {
 /// Returns the exposition of one poll of these accounts.
 async fn poll(accounts: &[String]) -> Vec<Family> {
     let setup = Setup::new(&config(accounts));
-    let mut command = program();
-    command
-        .arg("poll")
-        .arg("--config.file")
-        .arg(setup.config_file());
-    let output = command.output().await.unwrap();
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{log}");
-    strict::read(&String::from_utf8(output.stdout).unwrap(), Format::Text)
+    let (status, metrics, log) = poll_once(&setup, &[]).await;
+    assert!(status.success(), "{log}");
+    strict::read(&metrics, Format::Text)
 }
 
 fn table(api: Api) -> Table {

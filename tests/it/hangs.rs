@@ -83,9 +83,7 @@ async fn hung_token_files_fail_their_own_polls_and_recover() {
         |metrics: &str| samples(metrics, "campaign_account_up", &[r#"account="hung0""#]) == [1.0];
     daemon.scrape_until(is_up).await;
     // neither do hung files delay the end
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    daemon.stop().await;
 }
 
 /// Starts the exporter with this standard error; returns its address.
@@ -93,8 +91,7 @@ async fn start_with(stderr: Stdio) -> (Setup, Child, String) {
     let simulator = simulate(with_statuses(), Vec::new()).await;
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let address = free_address();
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
+    let mut command = setup.command();
     command.args(["--web.listen-address", &address, "--log.level", "debug"]);
     let child = command.stderr(stderr).spawn().unwrap();
     let listens = async {
@@ -212,8 +209,7 @@ async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
             (&providers[2], &refreshed, &["--config.check", "--probe"]),
         ] {
             let asked = provider.requests().len();
-            let mut command = program();
-            command.arg("--config.file").arg(setup.config_file());
+            let mut command = setup.command();
             command.arg("--storage.path").arg(setup.storage());
             let mut child = command
                 .args(arguments)

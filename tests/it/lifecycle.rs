@@ -1,9 +1,8 @@
 //! Startup, endpoints, shutdown, and exit codes.
 
 use std::collections::HashSet;
-use std::process::Output;
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator, State};
+use campaign_simulator::{Campaign, Counts, Fault, Simulator, State};
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,9 +10,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::apis::{kinds, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, client, config, count, poll_once, program, run, sample, samples,
-    simulate,
+    self, Daemon, LIMIT, Setup, account, client, config, count, end, poll_once, program, sample,
+    samples, simulate,
 };
+use crate::support::faults::{break_down, status};
 
 /// `WhatsApp` campaigns, which have the most series.
 async fn provider(campaigns: i64) -> Simulator {
@@ -32,42 +32,24 @@ async fn provider(campaigns: i64) -> Simulator {
     simulate(with_channels(), campaigns).await
 }
 
-fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, more)
-}
-
 fn fail(simulator: &Simulator) {
-    let fault = Fault::Status {
-        code: 401,
-        retry_after: None,
-    };
-    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
+    break_down(simulator, status(401, None));
 }
 
 fn stall(simulator: &Simulator) {
-    simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Stall)));
-}
-
-async fn status(daemon: &Daemon, path: &str) -> u16 {
-    let response = client().get(daemon.url(path)).send().await.unwrap();
-    response.status().as_u16()
+    break_down(simulator, Fault::Stall);
 }
 
 /// Runs the exporter to completion; returns its exit code and output.
-async fn end(arguments: &[&str]) -> (Option<i32>, String) {
-    said(&run(program().args(arguments)).await)
-}
-
-fn said(output: &Output) -> (Option<i32>, String) {
-    let texts = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    (output.status.code(), texts.concat())
+async fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    end(program().args(arguments)).await
 }
 
 #[tokio::test]
 async fn scrapes_succeed_before_there_is_any_data() {
     let simulator = provider(1).await;
     stall(&simulator);
-    let yaml = config(&[own("one", &simulator, &["request_timeout: 1s"])]);
+    let yaml = config(&[account("one", &simulator, &["request_timeout: 1s"])]);
     let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
     let metrics = daemon.scrape().await;
     let value = |name| sample(&metrics, name, &[r#"provider="cinnox",account="one""#]);
@@ -87,8 +69,8 @@ async fn scrapes_succeed_before_there_is_any_data() {
     assert!(!metrics.contains("campaign_id="), "{metrics}");
     let errors = samples(&metrics, "campaign_exporter_poll_errors_total", &[]);
     assert_eq!(errors, [0.0; 12]);
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
-    assert_eq!(status(&daemon, "/-/ready").await, 503);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/ready").await, 503);
 
     // failed polls count
     fail(&simulator);
@@ -101,11 +83,11 @@ async fn scrapes_succeed_before_there_is_any_data() {
     assert_eq!(sample(&metrics, "campaign_account_up", &[]), Some(0.0));
     let success = "campaign_account_last_success_timestamp_seconds";
     assert_eq!(sample(&metrics, success, &[]), None);
-    assert_eq!(status(&daemon, "/-/ready").await, 200);
+    assert_eq!(daemon.status("/-/ready").await, 200);
 
     // readiness is permanent, even with a new account that has not been polled
     stall(&simulator);
-    let more = own("two", &simulator, &[]);
+    let more = account("two", &simulator, &[]);
     daemon.setup.write_config(&(yaml + &more));
     let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();
     assert_eq!(reload.status(), 200);
@@ -118,13 +100,13 @@ async fn scrapes_succeed_before_there_is_any_data() {
         &two,
     );
     assert_eq!(polled, None);
-    assert_eq!(status(&daemon, "/-/ready").await, 200);
+    assert_eq!(daemon.status("/-/ready").await, 200);
 }
 
 #[tokio::test]
 async fn endpoints_accept_only_get_and_head() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
     daemon
         .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 1)
@@ -188,14 +170,14 @@ async fn endpoints_accept_only_get_and_head() {
         "/Metrics",
         "//metrics",
     ] {
-        assert_eq!(status(&daemon, path).await, 404, "{path}");
+        assert_eq!(daemon.status(path).await, 404, "{path}");
     }
 }
 
 #[tokio::test]
 async fn garbage_is_rejected_without_side_effects() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
@@ -211,13 +193,13 @@ async fn garbage_is_rejected_without_side_effects() {
         assert!(read.is_ok(), "the connection was not closed");
         assert!(!answer.starts_with(b"HTTP/1.1 200"));
     }
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
 }
 
 /// Starts a daemon whose exposition exceeds any socket buffer.
 async fn large() -> (Simulator, Daemon) {
     let simulator = provider(5_000).await;
-    let yaml = config(&[own("one", &simulator, &["poll_interval: 1h"])]);
+    let yaml = config(&[account("one", &simulator, &["poll_interval: 1h"])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     daemon
         .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 5_000)
@@ -291,9 +273,7 @@ async fn shutdown_waits_for_scrapes_in_progress() {
 async fn a_stalled_client_does_not_block_shutdown() {
     let (_simulator, daemon) = large().await;
     let (_stream, _) = slow_scrape(&daemon).await;
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    let log = daemon.stop().await;
     // it waited for the grace period, but not longer
     assert!(log.contains("a connection did not close in time"), "{log}");
 }
@@ -303,7 +283,7 @@ async fn signals_cause_a_clean_shutdown_at_any_time() {
     for signal in ["TERM", "INT"] {
         let simulator = provider(1).await;
         stall(&simulator);
-        let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+        let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
         let daemon = Daemon::start(setup, &[]).await;
         // shutdown waits neither for polls nor for idle connections
         let asked = simulator.wait_for(|state| state.answered > 0);
@@ -338,7 +318,7 @@ async fn invalid_command_lines_exit_with_2() {
             "/nonexistent/c.yml",
         ),
     ] {
-        let (code, text) = end(arguments).await;
+        let (code, text) = run(arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {text}");
         assert!(text.contains(what), "{arguments:?}: {text}");
     }
@@ -355,7 +335,7 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
         &["--config.file", &file][..],
         &["--config.file", &file, "--config.check"],
     ] {
-        let (code, text) = end(arguments).await;
+        let (code, text) = run(arguments).await;
         assert_eq!(code, Some(2), "{text}");
         for (place, what) in [
             ("2:18", "global.poll_interval"),
@@ -408,7 +388,7 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     setup.write_config(&config(&accounts.collect::<Vec<_>>()));
     let path = setup.config_file().display().to_string();
     let check = ["--config.check", "--config.file", &path];
-    let (code, text) = end(&check).await;
+    let (code, text) = run(&check).await;
     assert_eq!(code, Some(0), "{text}");
     assert!(!text.contains(PASTED), "{text}");
     for (number, (key, _, problem)) in places.iter().enumerate() {
@@ -439,7 +419,7 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
 
     let accounts = [account("good", &good, &[]), account("bad", &refusing, &[])];
     setup.write_config(&config(&accounts));
-    let (code, text) = end(&[&check[..], &["--probe"]].concat()).await;
+    let (code, text) = run(&[&check[..], &["--probe"]].concat()).await;
     assert_eq!(code, Some(1), "{text}");
     let said = |level: &str, account: &str| {
         let found = [format!("level={level}"), format!("account={account}")];
@@ -448,16 +428,16 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     };
     assert!(said("info", "good") && said("warn", "bad"), "{text}");
     setup.write_config(&config(&accounts[..1]));
-    let (code, text) = end(&[&check[..], &["--probe"]].concat()).await;
+    let (code, text) = run(&[&check[..], &["--probe"]].concat()).await;
     assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test]
 async fn config_check_accepts_a_valid_configuration_without_requests() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let file = setup.config_file().display().to_string();
-    let (code, text) = end(&["--config.check", "--config.file", &file]).await;
+    let (code, text) = run(&["--config.check", "--config.file", &file]).await;
     assert_eq!(code, Some(0), "{text}");
     // valid but suspicious settings
     assert!(text.contains("use at least 1m"), "{text}");
@@ -467,7 +447,7 @@ async fn config_check_accepts_a_valid_configuration_without_requests() {
 #[tokio::test]
 async fn config_check_warns_of_storage_that_cannot_be_written() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let file = setup.config_file().display().to_string();
     for (below, problem) in [
         ("", None),
@@ -485,7 +465,7 @@ async fn config_check_warns_of_storage_that_cannot_be_written() {
             "--storage.path",
             &storage,
         ];
-        let (code, text) = end(&arguments).await;
+        let (code, text) = run(&arguments).await;
         assert_eq!(code, Some(0), "{text}");
         let warning = format!("--storage.path: cannot write to {storage}: ");
         assert_eq!(text.contains(&warning), problem.is_some(), "{text}");
@@ -502,14 +482,11 @@ async fn refresh_tokens_require_storage() {
         yaml.replace("access_token_file", "refresh_token_file")
     ]));
     let check = || {
-        let mut command = program();
-        command
-            .arg("--config.check")
-            .arg("--config.file")
-            .arg(setup.config_file());
+        let mut command = setup.command();
+        command.arg("--config.check");
         command
     };
-    let (code, text) = said(&run(&mut check()).await);
+    let (code, text) = end(&mut check()).await;
     assert_eq!(code, Some(2), "{text}");
     assert!(
         text.contains("--storage.path") && text.contains("refresh_token_file"),
@@ -521,7 +498,7 @@ async fn refresh_tokens_require_storage() {
         check().env("CAMPAIGN_EXPORTER_STORAGE_PATH", folder),
         check().env("STATE_DIRECTORY", folder),
     ] {
-        let (code, text) = said(&run(command).await);
+        let (code, text) = end(command).await;
         assert_eq!(code, Some(0), "{text}");
     }
 }
@@ -529,12 +506,12 @@ async fn refresh_tokens_require_storage() {
 #[tokio::test]
 async fn an_occupied_port_exits_with_1() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let file = setup.config_file().display().to_string();
     let occupied = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = occupied.local_addr().unwrap().to_string();
     let arguments = ["--config.file", &file, "--web.listen-address", &address];
-    let (code, text) = end(&arguments).await;
+    let (code, text) = run(&arguments).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address), "{text}");
     assert!(
@@ -547,7 +524,10 @@ async fn an_occupied_port_exits_with_1() {
 async fn poll_prints_metrics_and_fails_if_an_account_fails() {
     let (good, bad) = (provider(3).await, provider(3).await);
     fail(&bad);
-    let setup = Setup::new(&config(&[own("good", &good, &[]), own("bad", &bad, &[])]));
+    let setup = Setup::new(&config(&[
+        account("good", &good, &[]),
+        account("bad", &bad, &[]),
+    ]));
 
     let (status, metrics, log) = poll_once(&setup, &["--account", "good"]).await;
     assert_eq!(status.code(), Some(0), "{log}");
@@ -586,7 +566,7 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
 #[tokio::test]
 async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
     let simulator = provider(1).await;
-    let setup = Setup::new(&config(&[own("one", &simulator, &[])]));
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let mut command = program();
     command
         .env("CAMPAIGN_EXPORTER_CONFIG_FILE", setup.config_file())
@@ -602,7 +582,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
             .await
             .contains("campaign_account_up")
     );
-    assert_eq!(status(&daemon, "/metrics").await, 404);
+    assert_eq!(daemon.status("/metrics").await, 404);
     let landing_page = daemon.get("/").await;
     assert!(
         landing_page.contains(r#"<a href="./campaigns">"#),
@@ -617,7 +597,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
         ("CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS", "nowhere"),
         ("CAMPAIGN_EXPORTER_WEB_TELEMETRY_PATH", "metrics"),
     ] {
-        let (code, text) = said(&run(program().env(name, value)).await);
+        let (code, text) = end(program().env(name, value)).await;
         assert_eq!(code, Some(2), "{name}: {text}");
         assert!(text.contains(value), "{name}: {text}");
     }
@@ -626,7 +606,7 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
         .env("CAMPAIGN_EXPORTER_CONFIG_CHECK", "true")
         .env("CAMPAIGN_EXPORTER_CONFIG_FILE", daemon.setup.config_file())
         .env("CAMPAIGN_EXPORTER_LOG_FORMAT", "json");
-    let (code, text) = said(&run(&mut check).await);
+    let (code, text) = end(&mut check).await;
     assert_eq!(code, Some(0), "{text}");
     for line in text.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -642,7 +622,7 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
         let setup = Setup::new("");
         let mut command = program();
         command.current_dir(setup.folder());
-        let output = run(command.arg("init").args(chosen)).await;
+        let output = daemon::run(command.arg("init").args(chosen)).await;
         let yaml = String::from_utf8(output.stdout).unwrap();
         setup.write_config(&yaml);
         std::fs::create_dir(setup.folder().join("secrets")).unwrap();
@@ -666,7 +646,7 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
             "--storage.path",
             &storage,
         ];
-        let (code, text) = end(&arguments).await;
+        let (code, text) = run(&arguments).await;
         assert_eq!(code, Some(0), "{text}\n{yaml}");
         assert!(!text.contains("level=warn"), "{text}\n{yaml}");
         assert!(
@@ -674,7 +654,7 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
             "{steps}"
         );
     }
-    let (code, text) = end(&["init", "nobody"]).await;
+    let (code, text) = run(&["init", "nobody"]).await;
     assert_eq!(code, Some(2), "{text}");
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
 }
@@ -682,7 +662,7 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
 #[tokio::test]
 async fn completions_are_printed_for_every_shell() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let (code, text) = end(&["completions", shell]).await;
+        let (code, text) = run(&["completions", shell]).await;
         assert_eq!(code, Some(0), "{shell}: {text}");
         for word in ["storage.path", "completions"] {
             assert!(text.contains(word), "{shell} {word}: {text}");
@@ -692,11 +672,11 @@ async fn completions_are_printed_for_every_shell() {
 
 #[tokio::test]
 async fn version_and_help_are_printed() {
-    let (code, text) = end(&["--version"]).await;
+    let (code, text) = run(&["--version"]).await;
     assert_eq!(code, Some(0), "{text}");
     let version = format!("campaign_exporter {} (revision ", env!("CARGO_PKG_VERSION"));
     assert!(text.starts_with(&version), "{text}");
-    let (code, text) = end(&["--help"]).await;
+    let (code, text) = run(&["--help"]).await;
     assert_eq!(code, Some(0), "{text}");
     for word in [
         "--config.file",
@@ -718,11 +698,7 @@ async fn demo(seed: &str) -> (Daemon, String) {
         .args(["demo", "--seed", seed])
         .env("TMPDIR", setup.folder());
     let daemon = Daemon::start_command(command, setup, &[]).await;
-    let metrics = daemon
-        .scrape_until(|metrics| {
-            samples(metrics, "campaign_account_up", &[]) == vec![1.0; kinds().count()]
-        })
-        .await;
+    let metrics = daemon.until_up(kinds().count()).await;
     (daemon, metrics)
 }
 

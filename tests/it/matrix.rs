@@ -456,9 +456,7 @@ async fn check_healthy_accounts(daemon: &Daemon, names: &[String]) {
 
 /// Stops the exporter, and checks that it never panicked or exposed a token.
 async fn end(daemon: Daemon) {
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    let log = daemon.stop().await;
     assert!(!log.contains(TOKEN) && !log.contains("panic"), "{log}");
 }
 

@@ -74,11 +74,7 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
         }
     }
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let metrics = daemon
-        .scrape_until(|metrics| {
-            samples(metrics, "campaign_account_up", &[]) == vec![1.0; accounts.len()]
-        })
-        .await;
+    let metrics = daemon.until_up(accounts.len()).await;
     let exported: HashMap<&str, f64> = metrics
         .lines()
         .filter(|line| !line.starts_with('#'))

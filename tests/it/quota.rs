@@ -145,9 +145,7 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     assert!(interval(&metrics) >= 14.0, "{}", interval(&metrics));
     assert!(all_up(&metrics));
     // logged once, although every poll detects it
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert!(status.success());
+    let log = daemon.stop().await;
     assert_eq!(log.matches("are planned").count(), 1, "{log}");
 }
 

@@ -148,33 +148,6 @@ async fn recent_polls_export_the_same_as_full_polls() {
 }
 
 #[tokio::test]
-async fn deleted_old_campaigns_disappear_with_the_next_full_poll() {
-    for (api, provider) in apis() {
-        let simulator = simulate(api, with_old(api, usual())).await;
-        let many = old(api).len() as f64;
-        let more = ["full_poll_interval: 3s"];
-        let yaml = config(&[account("one", &simulator, &more)]);
-        let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-        daemon
-            .scrape_until(|metrics| exported(metrics).0.len() == 4)
-            .await;
-        let kept = with_old(api, vec![campaign("1", 1, 900)]);
-        simulator.update(|state| state.campaigns = kept.into());
-        let metrics = daemon
-            .scrape_until(|metrics| exported(metrics).0.len() == 1)
-            .await;
-        assert_eq!(exported(&metrics).1, Some(1.0 + many), "{provider}");
-        // on a slow machine, several full polls can come before a recent one
-        daemon
-            .scrape_until(|_| {
-                let reads = reads(&simulator);
-                reads.contains(&(30 * 24)) && reads.contains(&(3 * 24 + 3))
-            })
-            .await;
-    }
-}
-
-#[tokio::test]
 async fn a_failed_recent_poll_changes_nothing() {
     // the recent campaigns fill three pages, of which the second fails
     let api = with_small_pages();

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::sync::Arc;
 
 use campaign_exporter::campaign;
@@ -22,8 +21,9 @@ use crate::support::apis::{
     Api, any_api, kinds, renewed, with_authorization, with_channels, with_statuses,
 };
 use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, client, config, count, program, run, sample, samples, simulate,
+    Daemon, LIMIT, Setup, account, config, count, end, sample, samples, simulate,
 };
+use crate::support::faults;
 use crate::support::tokens::tokens_file;
 
 const UP: &str = "campaign_account_up";
@@ -59,11 +59,7 @@ fn grow(simulator: &Simulator) {
 }
 
 fn break_down(simulator: &Simulator) {
-    let fault = Fault::Status {
-        code: 401,
-        retry_after: None,
-    };
-    simulator.update(|state| state.fault = Some(FaultPlan::always(fault)));
+    faults::break_down(simulator, faults::status(401, None));
 }
 
 fn answered(simulator: &Simulator) -> u64 {
@@ -84,8 +80,7 @@ fn hourly(accounts: &[String]) -> String {
 }
 
 fn command(setup: &Setup) -> Command {
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
+    let mut command = setup.command();
     command.arg("--storage.path").arg(setup.storage());
     command
 }
@@ -96,11 +91,6 @@ async fn start(setup: Setup) -> Daemon {
 
 async fn restart(daemon: Daemon, signal: &str) -> Daemon {
     start(daemon.end_by(signal).await).await
-}
-
-async fn status(daemon: &Daemon, path: &str) -> u16 {
-    let response = client().get(daemon.url(path)).send().await.unwrap();
-    response.status().as_u16()
 }
 
 /// Returns the exposition without the exporter's own metrics.
@@ -218,8 +208,8 @@ async fn a_restart_serves_the_same_data_without_requests() {
         daemon = restart(daemon, signal).await;
         let metrics = daemon.scrape().await;
         assert_eq!(of_accounts(&metrics), served, "after {signal}");
-        assert_eq!(status(&daemon, "/-/ready").await, 200);
-        assert_eq!(status(&daemon, "/-/healthy").await, 200);
+        assert_eq!(daemon.status("/-/ready").await, 200);
+        assert_eq!(daemon.status("/-/healthy").await, 200);
     }
     let (clock, yaml) = clock().await;
     accounts.push(yaml);
@@ -302,7 +292,7 @@ async fn data_age_counts_from_the_poll_not_the_restart() {
     let metrics = daemon.scrape().await;
     assert_eq!(deliveries(&metrics, "young"), 3);
     assert_eq!(deliveries(&metrics, "old"), 0);
-    assert_eq!(status(&daemon, "/-/ready").await, 200);
+    assert_eq!(daemon.status("/-/ready").await, 200);
     let metrics = daemon
         .scrape_until(|metrics| deliveries(metrics, "young") == 0)
         .await;
@@ -319,7 +309,7 @@ async fn data_age_counts_from_the_poll_not_the_restart() {
         assert_eq!(value("campaign_account_credits"), None, "{name}");
     }
     assert_eq!(simulators.each_ref().map(answered), asked);
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
 }
 
 /// Possible damage of a file.
@@ -494,7 +484,7 @@ async fn damage_files(damages: &[&str]) {
 
     let daemon = start(setup).await;
     let metrics = daemon.scrape().await;
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
     for (kind, _, name, _) in &victims {
         // campaigns are served even without the other file
         if *kind == Kind::Poll {
@@ -521,7 +511,7 @@ async fn damage_files(damages: &[&str]) {
         let named = warnings(&log, &path.display().to_string());
         assert_eq!(named.len(), 1, "{name}: {named:?}");
     }
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
 
     let setup = daemon.end_by("KILL").await;
     let asked: Vec<_> = victims.iter().map(|(.., sim)| answered(sim)).collect();
@@ -792,15 +782,8 @@ async fn polls_are_stretched_like_before_the_restart() {
     assert_eq!(answered(&simulator), asked);
 }
 
-/// Runs a command to completion; returns its exit code and log.
-async fn end(command: &mut Command) -> (Option<i32>, String) {
-    let Output { status, stderr, .. } = run(command).await;
-    (status.code(), String::from_utf8(stderr).unwrap())
-}
-
 async fn end_of_start(setup: &Setup, storage: &Path) -> (Option<i32>, String) {
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
+    let mut command = setup.command();
     command.arg("--storage.path").arg(storage);
     end(command.args(["--web.listen-address", "127.0.0.1:0"])).await
 }
@@ -843,8 +826,7 @@ async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
     let mut demo = command(&daemon.setup);
     demo.arg("demo").env("TMPDIR", daemon.setup.folder());
     let demo = Daemon::start_command(demo, Setup::new(""), &[]).await;
-    demo.scrape_until(|metrics| samples(metrics, UP, &[]) == vec![1.0; kinds().count()])
-        .await;
+    demo.until_up(kinds().count()).await;
     demo.end_by("TERM").await;
     assert_eq!(files(&storage), before);
     assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
@@ -945,7 +927,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
             .await;
     }
     wait_for_clock(&simulator).await;
-    assert_eq!(status(&daemon, "/-/healthy").await, 200);
+    assert_eq!(daemon.status("/-/healthy").await, 200);
     let metrics = daemon.scrape().await;
     assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
     let log = daemon.log();
@@ -1068,8 +1050,7 @@ async fn storage_is_optional_and_private() {
     let setup = Setup::new(&config(&accounts));
     let before = files(setup.folder());
     let home = TempDir::new().unwrap();
-    let mut plain = program();
-    plain.arg("--config.file").arg(setup.config_file());
+    let mut plain = setup.command();
     plain.current_dir(&home);
     plain.env("HOME", home.path()).env("TMPDIR", home.path());
     let daemon = Daemon::start_command(plain, setup, &[]).await;
@@ -1090,9 +1071,7 @@ async fn storage_is_optional_and_private() {
     open.arg(plain.as_std().get_program());
     open.args(plain.as_std().get_args());
     let daemon = Daemon::start_command(open, setup, &[]).await;
-    daemon
-        .scrape_until(|metrics| samples(metrics, UP, &[]) == [1.0; 2])
-        .await;
+    daemon.until_up(2).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
     let storage = daemon.setup.storage();
     assert_eq!(mode(&storage), 0o700);

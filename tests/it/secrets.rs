@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::support::apis::{Api, any_api, apis, count_of, fixture, kinds};
 use crate::support::daemon::{
-    Daemon, LIMIT, Setup, TOKEN, account, client, config, count, program, samples,
+    Daemon, LIMIT, Setup, TOKEN, account, client, config, count, program,
 };
 use crate::support::faults::json_body;
 
@@ -311,8 +311,7 @@ async fn pages_and_logs_hide_repeated_tokens(format: &str) {
         tokens,
         simulators: _simulators,
     } = Echoing::start().await;
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
+    let command = setup.command();
     let daemon = Daemon::start_command(command, setup, &["--log.format", format]).await;
     let last_poll = "campaign_account_last_poll_timestamp_seconds{";
     let all_polled = |metrics: &str| count(metrics, last_poll) == tokens.len();
@@ -325,9 +324,7 @@ async fn pages_and_logs_hide_repeated_tokens(format: &str) {
         let request = request.header("accept", format.content_type());
         said.push(request.send().await.unwrap().text().await.unwrap());
     }
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert!(status.success(), "{log}");
+    let log = daemon.stop().await;
     assert!(
         log.contains("poll failed") && log.contains("retrying"),
         "{log}"
@@ -381,10 +378,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
         let setup = Setup::new(&config(&accounts));
         command.arg("--config.file").arg(setup.config_file());
         let daemon = Daemon::start_command(command, setup, &["--log.format", format]).await;
-        let up = |metrics: &str| {
-            samples(metrics, "campaign_account_up", &[]) == vec![1.0; secrets.len()]
-        };
-        daemon.scrape_until(up).await;
+        daemon.until_up(secrets.len()).await;
         let mut pages = Vec::new();
         for page in [
             "/",
@@ -397,8 +391,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
             pages.push(daemon.get(page).await);
         }
         assert!(pages[1].contains("TOKEN_OF_1"), "{}", pages[1]);
-        daemon.signal("TERM").await;
-        pages.push(daemon.wait().await.1);
+        pages.push(daemon.stop().await);
         for secret in &secrets {
             for page in &pages {
                 is_not_in(secret, page, format);

@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use campaign_exporter::exposition::format::Format;
 use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use flate2::bufread::GzDecoder;
 use tokio::task::JoinSet;
 
 use crate::support::apis::{Api, kinds, renewed};
-use crate::support::daemon::{Daemon, LIMIT, Setup, TOKEN, account, config, simulate};
+use crate::support::daemon::{
+    Daemon, LIMIT, Setup, TOKEN, account, config, decompressed, simulate,
+};
 use crate::support::faults::{Exported, each, json_body, status};
 use crate::support::strict;
 
@@ -277,14 +277,11 @@ impl Soak {
         let compressed = response.headers().contains_key("content-encoding");
         assert_eq!(compressed, encoding == "gzip");
         let body = response.bytes().await.unwrap();
-        let mut text = String::new();
-        if compressed {
-            let mut decoder = GzDecoder::new(&*body);
-            decoder.read_to_string(&mut text).unwrap();
-            assert!(decoder.into_inner().is_empty());
+        let text = if compressed {
+            decompressed(&body)
         } else {
-            text.push_str(std::str::from_utf8(&body).unwrap());
-        }
+            String::from_utf8(body.to_vec()).unwrap()
+        };
         assert!(!text.contains(TOKEN), "{text}");
         let families = strict::read(&text, format);
         for ((name, labels), value) in strict::series(&families) {
@@ -523,9 +520,7 @@ async fn soak(seed: u64, lasts: Duration) {
     // so do connections to providers and scrapers
     assert!(last.files <= first.files + 2 * accounts, "{needs:?}");
 
-    soak.daemon().signal("TERM").await;
-    let (status, log) = soak.daemon.take().unwrap().wait().await;
-    assert_eq!(status.code(), Some(0), "{log}");
+    soak.daemon.take().unwrap().stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
 use crate::support::daemon::{
-    Daemon, Setup, account, config, poll_once, program, sample, samples, simulate,
+    Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
 use crate::support::tls::{Authority, Certificate, TlsProxy, authority_file};
 
@@ -47,9 +47,8 @@ async fn an_untrusted_certificate_fails_only_its_account() {
     accounts.push(account("good-plain", &plain, &[]));
 
     let setup = Setup::new(&config(&accounts));
-    let mut command = program();
+    let mut command = setup.command();
     command.env("SSL_CERT_FILE", authority_file(setup.folder()));
-    command.arg("--config.file").arg(setup.config_file());
     let daemon = Daemon::start_command(command, setup, &[]).await;
 
     let mut names = cases.map(|(name, ..)| name).to_vec();
@@ -118,9 +117,8 @@ async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself()
     let file = authority_file(setup.folder());
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, Authority::new().pem).unwrap();
-    let mut command = program();
+    let mut command = setup.command();
     command.env("SSL_CERT_FILE", &file);
-    command.arg("--config.file").arg(setup.config_file());
     let mut daemon = Daemon::start_command(command, setup, &[]).await;
     let polls = |metrics: &str, result| {
         let labels = [format!("result=\"{result}\"")];
@@ -137,6 +135,5 @@ async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself()
 
     std::fs::write(&file, format!("{good}{}", servers[1].1.pem)).unwrap();
     daemon.signal("HUP").await;
-    let up = |metrics: &str| samples(metrics, "campaign_account_up", &[]) == [1.0, 1.0];
-    daemon.scrape_until(up).await;
+    daemon.until_up(2).await;
 }

@@ -11,8 +11,8 @@ use futures_util::future::{join, join_all, join3};
 use tokio::process::Command;
 
 use crate::support::apis::{with_authorization, with_statuses};
-use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, run, simulate};
-use crate::support::faults::Exported;
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, end, program, run, simulate};
+use crate::support::faults::{Exported, status};
 use crate::support::tokens::{
     Home, Running, Scripted, complaints, is_api, mode, newest, presented, refreshes, renewed,
     renewed_at, reused, simulator_with_authorization, token_requests, until,
@@ -21,17 +21,6 @@ use crate::support::tokens::{
 const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
 const CLIENT_SECRET: &str = "client:s3cret/with+signs of-the_tests%";
 
-fn always(fault: Fault) -> FaultPlan {
-    FaultPlan::always(fault)
-}
-
-fn status(code: u16) -> Fault {
-    Fault::Status {
-        code,
-        retry_after: None,
-    }
-}
-
 /// Starts a simulator with one authorized client.
 async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
     simulator_with_authorization(|server| {
@@ -39,18 +28,6 @@ async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
         change(server);
     })
     .await
-}
-
-async fn kill(daemon: Daemon) {
-    daemon.signal("KILL").await;
-    daemon.wait().await;
-}
-
-async fn stop(daemon: Daemon) -> String {
-    daemon.signal("TERM").await;
-    let (status, log) = daemon.wait().await;
-    assert!(status.success(), "{log}");
-    log
 }
 
 /// Waits until this process has polled an account successfully the given number of times.
@@ -167,7 +144,7 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
     .await;
     // an API that rejects every token does not cause endless renewals
     let before = refreshes(&silent);
-    silent.update(|state| state.fault = Some(always(status(401))));
+    silent.update(|state| state.fault = Some(FaultPlan::always(status(401, None))));
     let metrics = daemon
         .scrape_until(|metrics| Exported::of(metrics, "silent").errors("auth") >= 3.0)
         .await;
@@ -185,7 +162,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     let home = Home::new();
     let simulator = consented(|_| {}).await;
     // slow enough to check the exporter during its first request
-    simulator.update(|state| state.fault = Some(always(Fault::Silence)));
+    simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Silence)));
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
@@ -194,7 +171,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     })
     .await;
     let kept = home.keeps("one", &simulator, &newest(&simulator));
-    kill(daemon).await;
+    daemon.end_by("KILL").await;
     assert!(kept);
     assert_eq!(mode(&home.kept("one", &simulator)), 0o600);
     assert_eq!(mode(&home.store()), 0o700);
@@ -216,7 +193,7 @@ async fn kill_repeatedly(begin: Duration) {
         server.lifetime = Duration::from_secs(2);
         // lost responses can be requested again
         server.grace = true;
-        server.fault = Some(always(Fault::Delay {
+        server.fault = Some(FaultPlan::always(Fault::Delay {
             by: Duration::from_millis(40),
         }));
     })
@@ -237,7 +214,7 @@ async fn kill_repeatedly(begin: Duration) {
         })
         .await;
         tokio::time::sleep(begin + Duration::from_millis(17) * round).await;
-        kill(daemon).await;
+        daemon.end_by("KILL").await;
         if !home.keeps("one", &simulator, &newest(&simulator)) {
             unheard.extend(presented(&simulator).pop());
         }
@@ -246,7 +223,7 @@ async fn kill_repeatedly(begin: Duration) {
     polled(&daemon, "one", 2.0).await;
     let reused: BTreeSet<_> = reused(&simulator).into_iter().collect();
     assert!(reused.is_subset(&unheard), "{reused:?} {unheard:?}");
-    stop(daemon).await;
+    daemon.stop().await;
 }
 
 #[tokio::test]
@@ -290,7 +267,7 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
         server.grant(format!("{FIRST}-too"));
         server.rate_limited = true;
         server.lifetime = Duration::from_secs(4);
-        server.fault = Some(always(Fault::Delay { by: DELAY }));
+        server.fault = Some(FaultPlan::always(Fault::Delay { by: DELAY }));
     })
     .await;
     let two = [("one", FIRST.to_owned()), ("two", format!("{FIRST}-too"))];
@@ -357,7 +334,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
 
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
-    stop(daemon).await;
+    daemon.stop().await;
 
     // first with the used token still configured, then without
     for expected in [2, 3] {
@@ -365,7 +342,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
         let daemon = home.start(&yaml).await;
         polled(&daemon, "one", 1.0).await;
         one_after_the_other(expected);
-        stop(daemon).await;
+        daemon.stop().await;
         std::fs::remove_file(&file).ok();
     }
 
@@ -390,10 +367,10 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let polls = Exported::of(&metrics, "one").polls("success");
     let metrics = polled(&daemon, "one", polls + 1.0).await;
     assert_eq!(Exported::of(&metrics, "one").polls("failure"), 0.0);
-    stop(daemon).await;
+    daemon.stop().await;
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 2.0).await;
-    stop(daemon).await;
+    daemon.stop().await;
     let all = one_after_the_other(5);
     assert_eq!(all[all.len() - 2], "refused-one");
 
@@ -404,7 +381,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let mut daemon = home.start(&yaml).await;
     daemon.wait_for_log("set aside").await;
     polled(&daemon, "one", 1.0).await;
-    stop(daemon).await;
+    daemon.stop().await;
     assert_eq!(one_after_the_other(6).last().unwrap(), "third-one");
     let aside = home.kept("one", &simulator).display().to_string() + ".set-aside";
     assert_eq!(std::fs::read_to_string(aside).unwrap(), "nonsense");
@@ -416,7 +393,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
-    stop(daemon).await;
+    daemon.stop().await;
     assert_eq!(refreshes(&simulator), 7);
     assert_eq!(reused(&simulator), ["third-one"]);
     let asked = simulator.requests();
@@ -524,8 +501,8 @@ async fn polls_continue_with_old_tokens_while_renewal_fails() {
         body: "<html>soon</html>".to_owned(),
     };
     let cases = [
-        ("server", status(500)),
-        ("throttled", status(429)),
+        ("server", status(500, None)),
+        ("throttled", status(429, None)),
         ("decode", html),
         ("network", Fault::Truncated),
     ];
@@ -546,7 +523,7 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
         server.expires_in = ExpiresIn::Other(8.into());
         server.fault = Some(FaultPlan {
             skip: 1,
-            ..always(fault)
+            ..FaultPlan::always(fault)
         });
     })
     .await;
@@ -632,7 +609,7 @@ async fn a_full_disk_never_loses_a_token() {
 
     // full before one server is asked, and while the other is responding
     late.update(|state| {
-        state.authorization.fault = Some(always(Fault::Delay {
+        state.authorization.fault = Some(FaultPlan::always(Fault::Delay {
             by: Duration::from_secs(2),
         }));
         state.authorization.revoke_access_tokens();
@@ -704,7 +681,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
         by: Duration::from_secs(2),
     };
     let home = Home::new();
-    let simulator = consented(|server| server.fault = Some(always(slow))).await;
+    let simulator = consented(|server| server.fault = Some(FaultPlan::always(slow))).await;
     let other = simulate(with_authorization(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
@@ -716,7 +693,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     };
     let daemon = home.start(&yaml("lookback: 10d")).await;
     asked(1).await;
-    stop(daemon).await;
+    daemon.stop().await;
     assert!(home.keeps("one", &simulator, &newest(&simulator)));
 
     simulator.update(|state| state.authorization.revoke_access_tokens());
@@ -745,7 +722,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     daemon.setup.write_config(&yaml("lookback: 12d"));
     daemon.signal("HUP").await;
     polled(&daemon, "one", 1.0).await;
-    stop(daemon).await;
+    daemon.stop().await;
     assert_eq!(refreshes(&simulator), 3);
     assert!(home.keeps("one", &simulator, &newest(&simulator)));
     assert_eq!(reused(&simulator), [""; 0]);
@@ -776,7 +753,7 @@ async fn shutdown_starts_no_renewals() {
     })
     .await;
     let begin = Instant::now();
-    stop(daemon).await;
+    daemon.stop().await;
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(12), "{took:?}");
     assert!(refreshes(&simulator) < 10);
@@ -936,11 +913,9 @@ async fn authorize_reports_why_it_failed() {
             _ => yaml.clone(),
         };
         let setup = Setup::new(&yaml);
-        let mut command = program();
-        command.arg("--config.file").arg(setup.config_file());
-        let output = run(command.args(["authorize", name])).await;
-        let log = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{name}: {log}");
+        let mut command = setup.command();
+        let (code, log) = end(command.args(["authorize", name])).await;
+        assert_eq!(code, Some(2), "{name}: {log}");
         assert!(log.contains("--storage.path"), "{name}: {log}");
     }
 }
@@ -1156,7 +1131,7 @@ async fn outputs(home: &Home, accounts: &[(String, String)], format: &str) -> Ve
         assert_eq!(exit == Some(0), name == "good", "{name}: {stderr}");
         said.extend([stdout, stderr]);
     }
-    said.push(stop(daemon).await);
+    said.push(daemon.stop().await);
     said
 }
 
@@ -1173,12 +1148,13 @@ async fn nothing_shows_a_secret(format: &str) {
     // complete responses, and errors that repeat the request
     let echo = consented(|server| {
         server.client_secret = client_secret();
-        server.fault = Some(always(Fault::EchoToken));
+        server.fault = Some(FaultPlan::always(Fault::EchoToken));
     })
     .await;
-    let public_echo = consented(|server| server.fault = Some(always(Fault::EchoToken))).await;
+    let public_echo =
+        consented(|server| server.fault = Some(FaultPlan::always(Fault::EchoToken))).await;
     let api_echo = consented(|_| {}).await;
-    api_echo.update(|state| state.fault = Some(always(Fault::EchoToken)));
+    api_echo.update(|state| state.fault = Some(FaultPlan::always(Fault::EchoToken)));
     // a refresh token that truncation of the message would cut
     let token = format!("{FIRST}{}", "-x1y2".repeat(30));
     let secret = home.secret("client_secret", "all", CLIENT_SECRET);

@@ -22,9 +22,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::apis::with_statuses;
-use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, client, config, program, run, simulate,
-};
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, end, simulate};
 use crate::support::prometheus::{Job, Prometheus};
 use crate::support::server::{PAUSE, Program};
 use crate::support::tls::Authority;
@@ -340,72 +338,35 @@ async fn deviations_from_promtool_are_intended() {
         indented("server.key")
     );
     let newer = "older versions of promtool do not know this key";
-    let nothing = "no client could connect";
-    let cases = [
-        // accepted by the exporter, not by every promtool
-        (true, inline, newer),
-        (
-            true,
-            "rate_limit:\n  interval: 1s\n  burst: 5\n".to_owned(),
-            newer,
-        ),
-        (
-            true,
-            "rate_limit:\n  interval: 1000000\n  burst: 5\n".to_owned(),
-            newer,
-        ),
-        (
-            true,
-            "rate_limit:\n".to_owned() + "  interval: 1m30.5s\n",
-            newer,
-        ),
-        (
-            true,
-            with_tls(&[
-                "client_auth_type: RequireAnyClientCert",
-                "client_allowed_sans: [scraper.example]",
-            ]),
-            newer,
-        ),
-        // accepted only by promtool
-        (false, with_tls(&["max_version: TLS11"]), nothing),
-        (
-            false,
-            with_tls(&["min_version: TLS13", "max_version: TLS12"]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&[
-                "max_version: TLS12",
-                "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]",
-            ]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&["curve_preferences: [CurveP521]"]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&[
-                "client_auth_type: RequireAndVerifyClientCert",
-                "client_ca_file: junk",
-            ]),
-            nothing,
-        ),
-        (
-            false,
-            with_tls(&["client_auth_type: RequireAndVerifyClientCert"]),
-            "it would accept certificates of any public authority",
-        ),
-        (
-            false,
-            users().replace(HASH.as_str(), &format!("{}!", &HASH[..59])),
-            "no password could match",
-        ),
+    let rate = |lines: &str| format!("rate_limit:\n  {lines}\n");
+    let verify = "client_auth_type: RequireAndVerifyClientCert";
+    let any = "client_auth_type: RequireAnyClientCert";
+    let cbc = "cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA]";
+    // accepted by the exporter, not by every promtool
+    let accepted = [
+        inline,
+        rate("interval: 1s\n  burst: 5"),
+        rate("interval: 1000000\n  burst: 5"),
+        rate("interval: 1m30.5s"),
+        with_tls(&[any, "client_allowed_sans: [scraper.example]"]),
     ];
+    // accepted only by promtool: no client could connect
+    let refused = [
+        with_tls(&["max_version: TLS11"]),
+        with_tls(&["min_version: TLS13", "max_version: TLS12"]),
+        with_tls(&["max_version: TLS12", cbc]),
+        with_tls(&["curve_preferences: [CurveP521]"]),
+        with_tls(&[verify, "client_ca_file: junk"]),
+    ];
+    let public = "it would accept certificates of any public authority";
+    let hash = users().replace(HASH.as_str(), &format!("{}!", &HASH[..59]));
+    let others = [
+        (false, with_tls(&[verify]), public),
+        (false, hash, "no password could match"),
+    ];
+    let cases = accepted.map(|yaml| (true, yaml, newer)).into_iter();
+    let cases = cases.chain(refused.map(|yaml| (false, yaml, "no client could connect")));
+    let cases = cases.chain(others);
     let mut wrong = Vec::new();
     for (is_good, yaml, reason) in cases {
         let (here, there) = verdicts(&path, &yaml).await;
@@ -442,13 +403,11 @@ async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     for yaml in cases {
         fs::write(&path, &yaml).unwrap();
         for arguments in [&["--config.check"][..], &[], &["demo"]] {
-            let mut command = program();
-            command.arg("--config.file").arg(setup.config_file());
+            let mut command = setup.command();
             command.arg("--web.config.file").arg(&path);
             command.args(["--web.listen-address", "127.0.0.1:0"]);
-            let output = run(command.args(arguments)).await;
-            let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{yaml}:\n{log}");
+            let (code, log) = end(command.args(arguments)).await;
+            assert_eq!(code, Some(2), "{yaml}:\n{log}");
             assert!(log.contains("web.yml:"), "{log}");
             for secret in &secrets {
                 assert!(!log.contains(secret), "{log}");
@@ -849,10 +808,8 @@ async fn systemd_sockets_replace_listen_addresses() {
     assert_eq!(daemon.log().matches("listening").count(), 1);
 
     let setup = minimal();
-    let mut command = program();
-    command.arg("--config.file").arg(setup.config_file());
-    let output = run(command.arg("--web.systemd-socket")).await;
-    assert_eq!(output.status.code(), Some(1));
-    let log = String::from_utf8(output.stderr).unwrap();
+    let mut command = setup.command();
+    let (code, log) = end(command.arg("--web.systemd-socket")).await;
+    assert_eq!(code, Some(1));
     assert!(log.contains("systemd passed no socket"), "{log}");
 }

@@ -730,45 +730,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn issued_tokens_are_accepted_by_the_api() {
-        let mut state = State::new("static", Vec::new());
-        state.authorization.grant("first");
-        let simulator = Simulator::start(&Bare, state).await.unwrap();
-        let client = reqwest::Client::new();
-        let api = async |token: &str| {
-            let request = client.get(simulator.base_url() + API).bearer_auth(token);
-            request.send().await.unwrap().status().as_u16()
-        };
-        assert_eq!(api("static").await, 200);
-        assert_eq!(api("first").await, 401);
-        let request = client
-            .post(simulator.base_url() + TOKEN)
-            .header("content-type", FORM)
-            .body("grant_type=refresh_token&refresh_token=first&client_id=demo-client");
-        let response = request.send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["cache-control"], "no-store");
-        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        assert_eq!(body["token_type"], "Bearer");
-        assert_eq!(body["expires_in"], 86_400);
-        assert_eq!(body["scope"], "reports offline_access");
-        let access = text(&body, "access_token");
-        assert_eq!(access.len(), ACCESS_TOKEN_CHARS);
-        assert_eq!(api(&access).await, 200);
-        simulator.update(|state| state.authorization.revoke_access_tokens());
-        assert_eq!(api(&access).await, 401);
-        assert!(simulator.read(|state| {
-            let server = &state.authorization;
-            server.refresh_tokens() == [text(&body, "refresh_token")]
-                && (server.issued, server.refreshes) == (1, 1)
-        }));
-        assert_eq!(
-            simulator.requests()[2].field("refresh_token"),
-            Some("first")
-        );
-    }
-
-    #[tokio::test]
     async fn each_server_has_its_own_faults() {
         let mut state = State::new("static", Vec::new());
         let status = |code| Fault::Status {
@@ -1042,32 +1003,6 @@ mod tests {
         assert_eq!(asker.poll_error(&device), "invalid_grant", "it is used");
         asker.refreshed(&refresh_token);
         assert_eq!((asker.server.issued, asker.server.refreshes), (2, 1));
-    }
-
-    #[test]
-    fn a_device_code_can_be_denied_or_expire() {
-        let mut asker = Asker::new();
-        let device = asker.device("reports");
-        let code = asker.server.user_codes().remove(0);
-        assert!(asker.server.deny(&code));
-        assert_eq!(asker.poll_error(&device), "access_denied");
-        let device = asker.device("reports");
-        asker.pass(600.0);
-        assert_eq!(asker.poll_error(&device), "expired_token");
-    }
-
-    #[test]
-    fn approval_can_follow_a_number_of_polls() {
-        let mut asker = Asker::new();
-        asker.server.pending_polls = Some(2);
-        asker.server.interval = None;
-        let device = asker.device("reports");
-        assert!(device.get("interval").is_none());
-        assert_eq!(asker.poll_error(&device), "authorization_pending");
-        assert_eq!(asker.poll_error(&device), "authorization_pending");
-        let (status, body) = asker.poll(&device);
-        assert_eq!(status, 200);
-        assert!(body.get("refresh_token").is_none(), "no offline_access");
     }
 
     #[test]

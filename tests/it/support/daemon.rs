@@ -1,6 +1,7 @@
 //! Runs the exporter as a process.
 
 use std::fmt::Write;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -66,6 +67,13 @@ impl Setup {
         self.folder.path().join("campaign_exporter.yml")
     }
 
+    /// Returns a command for the exporter with this configuration.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = program();
+        command.arg("--config.file").arg(self.config_file());
+        command
+    }
+
     /// Returns the storage path.
     pub(crate) fn storage(&self) -> PathBuf {
         self.folder.path().join("storage")
@@ -109,9 +117,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the exporter on a free port and waits until it listens.
     pub(crate) async fn start(setup: Setup, arguments: &[&str]) -> Self {
-        let mut command = program();
-        command.arg("--config.file").arg(setup.config_file());
-        Self::start_command(command, setup, arguments).await
+        Self::start_command(setup.command(), setup, arguments).await
     }
 
     /// Like `start`, for another command.
@@ -197,6 +203,12 @@ impl Daemon {
         response.text().await.unwrap()
     }
 
+    /// Returns the status of a GET request.
+    pub(crate) async fn status(&self, path: &str) -> u16 {
+        let response = client().get(self.url(path)).send().await.unwrap();
+        response.status().as_u16()
+    }
+
     /// Returns the metrics in the text format.
     pub(crate) async fn scrape(&self) -> String {
         self.get("/metrics").await
@@ -224,6 +236,13 @@ impl Daemon {
         last
     }
 
+    /// Scrapes until this number of accounts exists, all of them up.
+    pub(crate) async fn until_up(&self, accounts: usize) -> String {
+        let up = |metrics: &str| samples(metrics, "campaign_account_up", &[]);
+        self.scrape_until(|metrics| up(metrics) == vec![1.0; accounts])
+            .await
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         let status = Command::new("kill")
@@ -237,6 +256,14 @@ impl Daemon {
     /// Waits until the process exits; returns its directory for another process.
     pub(crate) async fn end(self) -> Setup {
         self.wait_and_leave().await.2
+    }
+
+    /// Stops the exporter, which must succeed; returns its log.
+    pub(crate) async fn stop(self) -> String {
+        self.signal("TERM").await;
+        let (status, log) = self.wait().await;
+        assert_eq!(status.code(), Some(0), "{log}");
+        log
     }
 
     /// Waits until the process exits; returns its status and log.
@@ -311,14 +338,25 @@ pub(crate) async fn run(command: &mut Command) -> Output {
     output.unwrap().unwrap()
 }
 
+/// Runs a program to completion; returns its exit code and everything it printed.
+pub(crate) async fn end(command: &mut Command) -> (Option<i32>, String) {
+    let output = run(command).await;
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// Decompresses a body, which must be a single gzip member: some clients ignore others.
+pub(crate) fn decompressed(body: &[u8]) -> String {
+    let mut decoder = flate2::bufread::GzDecoder::new(body);
+    let mut text = String::new();
+    decoder.read_to_string(&mut text).unwrap();
+    assert_eq!(decoder.into_inner(), b"", "there is more after the member");
+    text
+}
+
 /// Runs `poll`; returns whether it succeeded, the metrics, and the log.
 pub(crate) async fn poll_once(setup: &Setup, arguments: &[&str]) -> (ExitStatus, String, String) {
-    let mut command = program();
-    command
-        .arg("poll")
-        .arg("--config.file")
-        .arg(setup.config_file());
-    let output = run(command.args(arguments)).await;
+    let output = run(setup.command().arg("poll").args(arguments)).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status, text(output.stdout), text(output.stderr))
 }

@@ -139,12 +139,6 @@ impl Prometheus {
         self.server.address()
     }
 
-    /// Replaces the custom configuration.
-    pub(crate) async fn configure(&self, yaml: &str) {
-        fs::write(self.server.folder().join("prometheus.yml"), yaml).unwrap();
-        self.server.reload().await;
-    }
-
     /// Replaces the configuration, with the same number of rule files.
     pub(crate) async fn reconfigure(&self, job: Job<'_>) {
         job.write(self.server.folder());

@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::apis::with_authorization;
-use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, program, run};
+use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, run};
 use super::faults::campaign;
 
 /// Persistent files of a test: storage, and secret files.
@@ -64,8 +64,7 @@ impl Home {
 
     /// Returns an `authorize` command with this storage.
     pub(crate) fn authorize(&self, setup: &Setup, account: &str) -> Command {
-        let mut command = program();
-        command.arg("--config.file").arg(setup.config_file());
+        let mut command = setup.command();
         command.arg("--storage.path").arg(self.store());
         command.args(["--log.level", "debug", "authorize", account]);
         command
