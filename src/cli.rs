@@ -214,6 +214,12 @@ pub enum Command {
         /// Shell that loads the script.
         shell: Shell,
     },
+    /// Check, try, list and show definitions of providers.
+    Definition {
+        /// What to do.
+        #[command(subcommand)]
+        command: DefinitionCommand,
+    },
     /// Print a commented configuration for an account at each of the providers. Standard error says
     /// what to do next.
     Init {
@@ -226,6 +232,37 @@ pub enum Command {
         /// Poll only this account.
         #[arg(long, value_name = "NAME")]
         account: Option<String>,
+    },
+}
+
+/// What to do with definitions.
+#[derive(Debug, Subcommand)]
+pub enum DefinitionCommand {
+    /// Check definitions and report every problem.
+    Check {
+        /// Files of definitions.
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Read saved answers as a poll would, without network, and print the campaigns and metrics.
+    Try {
+        /// File of a definition, or the name of a built-in one.
+        #[arg(value_name = "FILE|NAME")]
+        definition: PathBuf,
+        /// Files with the bodies of the answers, in the order of the requests. Without any, the
+        /// requests are printed that the first answers are for.
+        #[arg(value_name = "ANSWER")]
+        answers: Vec<PathBuf>,
+        /// Value of a setting of the account. Can be repeated.
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// List the built-in definitions.
+    List,
+    /// Print a built-in definition.
+    Show {
+        /// The name of the provider.
+        name: String,
     },
 }
 
@@ -271,13 +308,18 @@ impl Options {
 }
 
 fn providers() -> PossibleValuesParser {
-    let kinds = provider::native();
+    let kinds = provider::built_in();
     kinds
         .names()
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>()
         .into()
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn listen_address(text: &str) -> Result<String, String> {

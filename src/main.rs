@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use campaign_exporter::cli::{Cli, Command, Options};
+use campaign_exporter::cli::{Cli, Command, DefinitionCommand, Options};
 use campaign_exporter::commands::STORAGE;
 #[cfg(feature = "demo")]
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
-use campaign_exporter::commands::{authorize, check, completions, daemon, init, poll};
+use campaign_exporter::commands::{authorize, check, completions, daemon, definition, init, poll};
 use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
 use campaign_exporter::storage::store::{self, Store};
@@ -67,7 +67,7 @@ async fn run(
 ) -> Result<(), ExitCode> {
     let mut signals = StopSignals::new().map_err(fail)?;
     let daemon_options = daemon::Options {
-        kinds: provider::native(),
+        kinds: provider::built_in(),
         config_file: options.config_file.clone(),
         storage: options.storage(),
         listen: options.listen(),
@@ -102,6 +102,7 @@ async fn run(
             let printed = io::stdout().lock().write_all(script.as_bytes());
             printed.map_err(fail)
         }
+        Some(Command::Definition { command }) => define(command).await,
         Some(Command::Init { providers }) => init::init(&loaded, &providers).map_err(fail),
         _ if options.config_check => {
             finish_or_stop(
@@ -326,6 +327,30 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
 }
 
 /// Logs why the program failed at run time.
+/// Runs a command on definitions. Problems go to standard error as they are: they are what was asked for.
+async fn define(command: DefinitionCommand) -> Result<(), ExitCode> {
+    let done = match command {
+        DefinitionCommand::Check { files } => definition::check(&files).await,
+        DefinitionCommand::Try {
+            definition,
+            answers,
+            settings,
+        } => definition::try_answers(&definition, &answers, &settings).await,
+        DefinitionCommand::List => definition::list(),
+        DefinitionCommand::Show { name } => definition::show(&name),
+    };
+    done.map_err(|error| complain(&format!("{error:#}")))
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the answer of a command, not a log line"
+)]
+fn complain(message: &str) -> ExitCode {
+    eprintln!("{message}");
+    ExitCode::from(FAILED)
+}
+
 fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
     let error = error.into();
     error!(error = format!("{error:#}"), "stopped");

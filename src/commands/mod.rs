@@ -4,6 +4,7 @@ pub mod authorize;
 pub mod check;
 pub mod completions;
 pub mod daemon;
+pub mod definition;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod init;

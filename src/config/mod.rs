@@ -1,5 +1,6 @@
 //! The configuration: checked as a whole, with every problem reported at once.
 
+pub mod definitions;
 pub mod sharding;
 
 use std::borrow::Cow;
@@ -322,7 +323,10 @@ impl Config {
         let text = read_text(path).await;
         let text = text.map_err(|message| fail(vec![Problem::of_document(message)]))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse_in(folder, &text, kinds, storage).map_err(fail)
+        let kinds = definitions::load(&text, folder, kinds)
+            .await
+            .map_err(fail)?;
+        Self::parse_in(folder, &text, &kinds, storage).map_err(fail)
     }
 
     /// Checks the text of a file in the working directory.
@@ -353,6 +357,8 @@ impl Config {
             account: account_keys(kinds),
             polling: polling_keys(kinds),
         };
+        // read before, since they decide which providers there are
+        section.take("definitions");
         let mut global = Values::default();
         if let Some(node) = section.take("global") {
             match Section::new("global", node) {

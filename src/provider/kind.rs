@@ -148,6 +148,17 @@ impl Kinds {
         self.0.iter().find(|kind| *kind.name == *name)
     }
 
+    /// These providers and further ones, which take the place of those with the same name.
+    #[must_use]
+    pub fn with(&self, further: &[Arc<Kind>]) -> Self {
+        let is_replaced = |kind: &&Arc<Kind>| further.iter().any(|new| new.name == kind.name);
+        let kept = self
+            .iter()
+            .filter(|kind| !is_replaced(kind))
+            .map(Arc::clone);
+        kept.chain(further.iter().map(Arc::clone)).collect()
+    }
+
     /// All providers.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Kind>> + Clone {
         self.0.iter()

@@ -28,6 +28,7 @@ use crate::upstream::auth::oauth::DeviceCode;
 use crate::upstream::auth::tokens::{self, Access};
 use crate::upstream::client::Client;
 use crate::upstream::quota::Limits;
+use crate::upstream::request::Request;
 use crate::upstream::session::Session;
 use crate::upstream::transport::{Transport, is_private};
 use crate::upstream::{PollError, Reason};
@@ -42,6 +43,14 @@ pub fn native() -> Kinds {
         .into_iter()
         .map(Arc::new)
         .collect()
+}
+
+/// The providers that come with the program: those in code, then those by definition.
+pub fn built_in() -> Kinds {
+    let defined = definition::built_in::BUILT_IN.iter();
+    let defined = defined.filter_map(|definition| definition.definition().ok());
+    let defined = defined.map(|definition| Arc::new(definition.kind()));
+    native().iter().map(Arc::clone).chain(defined).collect()
 }
 
 /// The provider of one account.
@@ -189,6 +198,15 @@ impl Provider {
         known: &Arc<Campaigns>,
     ) -> Result<Reading, PollError> {
         read::read(&self.connection, session, access, window, known).await
+    }
+
+    /// What a poll makes of saved answers, in the order of its requests. Returns the requests too.
+    pub fn read_saved(
+        &self,
+        window: Window,
+        answers: &[Answer],
+    ) -> (Vec<Request>, Result<Reading, PollError>) {
+        read::read_saved(&self.connection, window, answers)
     }
 
     /// What a poll makes of one answer, for benchmarks and fuzzing.

@@ -126,7 +126,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
         }
         Selection::Some(accounts) => {
             let existing = exposition.accounts();
-            if let Some(problem) = accounts.unknown(&endpoints.kinds, existing) {
+            if let Some(problem) = accounts.unknown(&endpoints.kinds, &existing) {
                 return plain(StatusCode::NOT_FOUND, problem + "\n");
             }
             Some(exposition.some(|name, provider| accounts.matches(name, provider)))

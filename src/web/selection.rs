@@ -36,7 +36,7 @@ impl AccountFilter {
     pub fn unknown<'a>(
         &self,
         kinds: &Kinds,
-        accounts: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+        accounts: &(impl Iterator<Item = (&'a str, &'a str)> + Clone),
     ) -> Option<String> {
         let has = |wanted: &String| accounts.clone().any(|(name, _)| name == wanted);
         if let Some(name) = self.names.iter().find(|name| !has(name)) {
@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn unknown_names_are_reported() {
         let kinds = crate::provider::native();
-        let unknown = |query| some(query).unknown(&kinds, [("a", "own"), ("b", "own")].into_iter());
+        let unknown =
+            |query| some(query).unknown(&kinds, &[("a", "own"), ("b", "own")].into_iter());
         assert_eq!(
             unknown("account=a&account=b&provider=cinnox&provider=own"),
             None

@@ -144,7 +144,7 @@ impl Mapped {
         mapping: &mut Mapping<'_, '_>,
         settings: &[String],
         channels: &[Channel],
-    ) -> Option<Self> {
+    ) -> Self {
         let mut time = |key: &str| {
             let path = mapping.path_of(key);
             let node = mapping.node(key)?;
@@ -171,7 +171,7 @@ impl Mapped {
         let [id, name, cost_credits, reported_delivery_ratio] =
             ["id", "name", "cost_credits", "reported_delivery_ratio"].map(&mut field);
         let info = read_info(mapping);
-        Some(Self {
+        Self {
             id,
             name,
             channel,
@@ -184,7 +184,7 @@ impl Mapped {
             cost_credits,
             reported_delivery_ratio,
             info,
-        })
+        }
     }
 
     /// The campaign of an item; `None` if it has no id.
@@ -277,7 +277,7 @@ impl Mapped {
 
     fn channel(&self, item: &Value, channels: &[Channel], problems: &mut Problems) -> Channel {
         match (&self.channel, channels) {
-            (Some(ChannelField::Fixed(channel)), _) => channel.clone(),
+            (Some(ChannelField::Fixed(channel)), _) | (None, [channel, ..]) => channel.clone(),
             (Some(ChannelField::Read(field, words)), _) => {
                 // no series may lack this label
                 let Some(word) = field.id(item, problems) else {
@@ -291,7 +291,6 @@ impl Mapped {
                 let known = words.find(|(known, _)| *known == word);
                 known.map_or_else(|| Channel::from_word(&word), |(_, channel)| channel.clone())
             }
-            (None, [channel, ..]) => channel.clone(),
             (None, []) => Channel::Other("unknown".to_owned()),
         }
     }

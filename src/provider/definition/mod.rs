@@ -5,6 +5,7 @@
 //! storage, metrics, pages and alerts are the same. Data flows from the file to a [`Definition`], and
 //! with an account's settings to a source.
 
+pub mod built_in;
 mod campaign;
 mod field;
 mod kind;
@@ -406,10 +407,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let campaign = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
         Mapped::read(mapping, &scope.settings, &scope.channels)
     });
-    let scope = Scope {
-        campaign: campaign.flatten(),
-        ..scope
-    };
+    let scope = Scope { campaign, ..scope };
     let lists = read_each(mapping, "lists", &LIST, |mapping| {
         read_list(mapping, &scope)
     });
@@ -677,9 +675,7 @@ fn read_campaign(mapping: &mut Mapping<'_, '_>, scope: &Scope, needs_id: bool) -
     let own = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
         Mapped::read(mapping, &scope.settings, &scope.channels)
     });
-    let campaign = own
-        .flatten()
-        .or_else(|| scope.campaign.clone().filter(|_| !is_own));
+    let campaign = own.or_else(|| scope.campaign.clone().filter(|_| !is_own));
     if campaign.is_none() && !is_own {
         mapping.problem("campaign", "is missing");
     }
@@ -746,7 +742,7 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
     let campaign = mapping.mapping("campaign", &CAMPAIGN, |mapping| {
         Mapped::read(mapping, &own.settings, &own.channels)
     });
-    let campaign = campaign.flatten()?;
+    let campaign = campaign?;
     if ids > 1 && campaign.id.is_none() {
         mapping.problem("campaign", "needs an id");
     }

@@ -1,4 +1,4 @@
-//! Paths to values of an answer, in JSONPath (RFC 9535).
+//! Paths to values of an answer, in `JSONPath` (RFC 9535).
 //!
 //! Most paths only name members. These are walked here, over an answer that is not parsed yet where
 //! that saves memory; the crate evaluates those with a filter. What could take more than one pass over
@@ -201,7 +201,6 @@ fn check(text: &str) -> Result<(), String> {
     for (index, char) in text.char_indices() {
         match (quote, char) {
             (Some(open), char) if char == open && last != '\\' => quote = None,
-            (Some(_), _) => {}
             (None, '\'' | '"') => quote = Some(char),
             (None, '(') if last.is_ascii_alphanumeric() || last == '_' => {
                 return Err(format!("{text:?} must not have functions"));

@@ -572,8 +572,8 @@ impl Paging {
             },
             By::LinkHeader => {
                 let links = answer.headers.get_all(LINK).iter();
-                let links = links.filter_map(|link| link.to_str().ok());
-                match links.filter_map(next_link).next() {
+                let mut links = links.filter_map(|link| link.to_str().ok());
+                match links.find_map(next_link) {
                     Some(href) => followed(linked(ask, href), href.to_owned()),
                     None => Next::Nothing,
                 }

@@ -1,0 +1,263 @@
+//! The `definition` command: checks, tries, lists and shows definitions of providers.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::campaign::Campaign;
+use crate::campaign::window::Window;
+use crate::config::{Account, Config};
+use crate::document::keys::{Default, Takes};
+use crate::document::reading;
+use crate::exposition::families;
+use crate::exposition::format::Format;
+use crate::provider::definition::Definition;
+use crate::provider::definition::built_in::{BUILT_IN, BuiltIn};
+use crate::provider::{Kind, Kinds};
+use crate::state::snapshot::{Change, Data, Snapshot, Update};
+use crate::upstream::answer::Answer;
+
+/// Largest file that is read, as large as the largest answer that a poll accepts.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Time limit for reading one.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Checks files. The error has every problem of all of them.
+pub async fn check(files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut problems = Vec::new();
+    for file in files {
+        let shown = file.display().to_string();
+        match parsed(&shown, &read_text(file).await?) {
+            Ok(definition) => print(&format!("{shown}: {} is valid\n", definition.name))?,
+            Err(found) => problems.push(found.to_string()),
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!(problems.join("\n"))
+}
+
+/// Lists the built-in definitions.
+pub fn list() -> anyhow::Result<()> {
+    let mut text = String::new();
+    for built_in in BUILT_IN {
+        let kind = parsed(built_in.name, built_in.text)?.kind();
+        writeln!(text, "{:<24}{:<32}{}", built_in.name, kind.title, kind.docs)?;
+    }
+    print(&text)
+}
+
+/// Prints a built-in definition.
+pub fn show(name: &str) -> anyhow::Result<()> {
+    print(built_in(name)?.text)
+}
+
+fn built_in(name: &str) -> anyhow::Result<&'static BuiltIn> {
+    let known = BUILT_IN.iter().map(|definition| definition.name);
+    let mut all = BUILT_IN.iter();
+    all.find(|definition| definition.name == name)
+        .ok_or_else(|| {
+            let known = known.collect::<Vec<_>>().join(", ");
+            anyhow!("no definition is called {name:?}; expected one of: {known}")
+        })
+}
+
+/// Reads saved answers by a definition, a file or the name of a built-in one.
+pub async fn try_answers(
+    definition: &Path,
+    answers: &[PathBuf],
+    settings: &[(String, String)],
+) -> anyhow::Result<()> {
+    let name = definition.to_str().unwrap_or_default();
+    let definition = match BUILT_IN.iter().find(|built_in| built_in.name == name) {
+        Some(built_in) => parsed(name, built_in.text)?,
+        None => parsed(name, &read_text(definition).await?)?,
+    };
+    let mut saved = Vec::new();
+    for file in answers {
+        let body = read(file).await?;
+        saved.push((file.display().to_string(), Answer::of(200, body)));
+    }
+    print(&trial(definition.kind(), saved, settings)?)
+}
+
+/// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
+/// read.
+pub fn trial(
+    kind: Kind,
+    answers: Vec<(String, Answer)>,
+    settings: &[(String, String)],
+) -> anyhow::Result<String> {
+    let account = account(kind, settings)?;
+    let now = Utc::now();
+    // saved answers are old
+    let start = DateTime::UNIX_EPOCH;
+    let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let (requests, result) = account.provider.read_saved(Window { start, now }, &answers);
+    let mut text = String::new();
+    let mut names = names.iter();
+    for request in requests {
+        let method = if request.body.is_some() {
+            "POST"
+        } else {
+            "GET"
+        };
+        let answer = names.next().map_or("no answer", String::as_str);
+        writeln!(text, "{method} {}\n  {answer}", request.url)?;
+    }
+    for name in names {
+        writeln!(text, "{name} is not needed")?;
+    }
+    let mut reading = match result {
+        Ok(reading) => reading,
+        Err(error) => {
+            print(&text)?;
+            bail!("{} ({})", error.message, error.reason.as_str());
+        }
+    };
+    let mut campaigns = reading.take_campaigns().into_vec();
+    campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
+    text.push_str(&table(&campaigns)?);
+    let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
+    let data = Data {
+        campaigns,
+        credits: reading.account.credits,
+        ..Data::default()
+    };
+    let update = Update::new(&account, Ok(data));
+    snapshot.apply(Change::Polled(Box::new(update)));
+    writeln!(text)?;
+    let metrics = families::render(&snapshot, Format::Text);
+    for line in metrics.lines().filter(|line| is_of_data(line)) {
+        writeln!(text, "{line}")?;
+    }
+    if !reading.problems.is_empty() {
+        writeln!(text, "\ncould not read {}", reading.problems)?;
+    }
+    Ok(text)
+}
+
+/// Whether a line of an exposition is a sample that depends on the answers.
+fn is_of_data(line: &str) -> bool {
+    let of_account = ["up", "poll_", "lookback_", "last_", "campaigns_dropped"];
+    match line.strip_prefix("campaign_account_") {
+        Some(rest) => !of_account.iter().any(|start| rest.starts_with(start)),
+        None => line.starts_with("campaign_") && !line.starts_with("campaign_exporter_"),
+    }
+}
+
+/// An account with the settings that were given. Required ones that were not are made up.
+fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account> {
+    let mut keys = Map::new();
+    keys.insert("name".to_owned(), json!("trial"));
+    keys.insert("provider".to_owned(), json!(&*kind.name));
+    let labels: Vec<_> = kind.info_label_names().map(ToString::to_string).collect();
+    keys.insert("info_labels".to_owned(), json!(labels));
+    for key in kind
+        .keys
+        .iter()
+        .filter(|key| key.default == Default::Required)
+    {
+        let (name, value) = match key.takes {
+            Takes::Secret => (format!("{}_env", key.name), json!("TOKEN")),
+            Takes::Url => (key.name.to_string(), json!("https://api.example.com")),
+            Takes::Integer(least, _) => (key.name.to_string(), json!(least)),
+            Takes::TimeZone => (key.name.to_string(), json!("UTC")),
+            _ => (key.name.to_string(), json!(key.name)),
+        };
+        keys.insert(name, value);
+    }
+    for (name, value) in settings {
+        let number = value.parse::<u64>().ok().filter(|_| {
+            let mut known = kind.keys.iter();
+            known.any(|key| key.name == *name && matches!(key.takes, Takes::Integer(..)))
+        });
+        keys.insert(
+            name.clone(),
+            number.map_or_else(|| json!(value), Value::from),
+        );
+    }
+    let kinds: Kinds = [Arc::new(kind)].into_iter().collect();
+    let yaml = json!({ "accounts": [keys] }).to_string();
+    let mut config = Config::parse(&yaml, &kinds, None).map_err(|problems| {
+        let problems = problems.iter().map(|problem| problem.message.clone());
+        anyhow!("{}", problems.collect::<Vec<_>>().join("; "))
+    })?;
+    config.accounts.pop().context("there is no account")
+}
+
+/// The campaigns as a table.
+fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
+    let time = |time: Option<DateTime<Utc>>| {
+        time.map_or_else(
+            || "-".to_owned(),
+            |time| time.to_rfc3339_opts(SecondsFormat::Secs, true),
+        )
+    };
+    let head = ["ID", "CHANNEL", "STATUS", "DATE", "NAME", "COUNTS"].map(str::to_owned);
+    let rows = campaigns.iter().map(|campaign| {
+        let counts = campaign.counts.iter();
+        let counts = counts.map(|(count, value)| format!("{}={value}", count.name()));
+        [
+            campaign.id.clone(),
+            campaign.channel.as_str().to_owned(),
+            campaign
+                .status
+                .map_or("-", crate::campaign::Status::as_str)
+                .to_owned(),
+            time(campaign.date()),
+            campaign.name.to_string(),
+            counts.collect::<Vec<_>>().join(" "),
+        ]
+    });
+    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or_default()
+    };
+    let mut text = format!("\n{} campaigns\n", campaigns.len());
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            write!(line, "{cell:<width$}  ", width = width(column))?;
+        }
+        writeln!(text, "{}", line.trim_end())?;
+    }
+    Ok(text)
+}
+
+fn parsed(shown: &str, text: &str) -> anyhow::Result<Definition> {
+    Definition::parse(text).map_err(|problems| {
+        let problems = problems.iter().map(|problem| format!("{shown}:{problem}"));
+        anyhow!("{}", problems.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = reading::read(file, MAX_BYTES, READ_TIMEOUT).await;
+    read.with_context(|| format!("cannot read {}", file.display()))
+}
+
+async fn read_text(file: &Path) -> anyhow::Result<String> {
+    let text = String::from_utf8(read(file).await?);
+    text.with_context(|| format!("{} is not UTF-8", file.display()))
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    written.context("cannot write to standard output")
+}
