@@ -2,6 +2,7 @@
 
 use super::Provider;
 use crate::document::secret::SecretSource;
+use crate::redaction;
 use crate::upstream::Reason;
 use crate::upstream::auth::Auth;
 use crate::upstream::auth::tokens::authorize_command;
@@ -12,14 +13,16 @@ impl Provider {
     /// backticks.
     pub fn advice(&self, account: &str, reason: Reason) -> String {
         let kind = &self.kind;
-        reason
+        let advice = reason
             .advice()
             .replace("{renew}", &self.renew(account))
             .replace("{hosts}", &self.hosts())
             .replace("{settings}", &self.settings())
             .replace("{docs}", &format!("`{}`", kind.docs))
             .replace("{provider}", &kind.name)
-            .replace("{title}", &kind.title)
+            .replace("{title}", &kind.title);
+        // a secret can be written where its file belongs
+        redaction::redact(&advice).into_owned()
     }
 
     fn renew(&self, account: &str) -> String {

@@ -75,9 +75,8 @@ impl Verdict {
             match word(&node.value) {
                 Some(word) => values.push(word),
                 None => {
-                    mapping
-                        .reader()
-                        .problem(&path, node, "expected text, a number, true or false")
+                    let reader = mapping.reader();
+                    reader.problem(&path, node, "expected text, a number, true or false");
                 }
             }
         }
