@@ -72,12 +72,11 @@ impl Verdict {
         let path = mapping.parsed("path", Path::parse_plain);
         let mut values = Vec::new();
         for (path, node) in mapping.one_or_more("is") {
-            match word(&node.value) {
-                Some(word) => values.push(word),
-                None => {
-                    let reader = mapping.reader();
-                    reader.problem(&path, node, "expected text, a number, true or false");
-                }
+            if let Some(word) = word(&node.value) {
+                values.push(word);
+            } else {
+                let reader = mapping.reader();
+                reader.problem(&path, node, "expected text, a number, true or false");
             }
         }
         self.success = path.map(|path| (path, values));
