@@ -30,9 +30,14 @@ fn usual() -> Vec<Campaign> {
 
 /// Enough old campaigns that a full poll needs more requests than a recent one.
 fn old(api: Api) -> Vec<Campaign> {
-    let ids = 0..api.listing().page_size;
-    ids.map(|id| campaign(&format!("old-{id}"), 500, 500))
-        .collect()
+    let ids = (0..api.listing().page_size).zip(0..);
+    let old = ids.map(|(id, minutes)| {
+        let mut campaign = campaign(&format!("old-{id}"), 500, 500);
+        // the first one is the newest, whatever time this takes
+        campaign.sent_at -= TimeDelta::minutes(minutes);
+        campaign
+    });
+    old.collect()
 }
 
 /// Adds the old campaigns.
