@@ -1,12 +1,13 @@
 //! Most polls read recent campaigns only, without any difference in the metrics.
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{Api, apis, kinds, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
+use crate::support::faults::status;
 
 /// A campaign sent the given number of hours ago.
 fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
@@ -169,10 +170,7 @@ async fn a_failed_recent_poll_changes_nothing() {
         state.campaigns = many(2).into();
         state.fault = Some(FaultPlan {
             skip: 1,
-            ..FaultPlan::always(Fault::Status {
-                code: 403,
-                retry_after: None,
-            })
+            ..FaultPlan::always(status(403, None))
         });
     });
     let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);
