@@ -30,6 +30,12 @@ async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
     .await
 }
 
+/// An account whose first refresh token was granted by [`consented`].
+fn first(home: &Home, name: &str, simulator: &Simulator) -> String {
+    let token = home.secret("refresh_token", name, FIRST);
+    renewed(name, simulator, &[&token])
+}
+
 /// Waits until this process has polled an account successfully the given number of times.
 async fn polled(daemon: &Daemon, account: &str, times: f64) -> String {
     daemon
@@ -109,13 +115,8 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
         server.expires_in = ExpiresIn::Other(serde_json::json!([-1, "soon"]));
     })
     .await;
-    let accounts = [("silent", &silent), ("nonsense", &nonsense)].map(|(name, simulator)| {
-        renewed(
-            name,
-            simulator,
-            &[&home.secret("refresh_token", name, FIRST)],
-        )
-    });
+    let accounts = [("silent", &silent), ("nonsense", &nonsense)]
+        .map(|(name, simulator)| first(&home, name, simulator));
     let daemon = home.start(&config(&accounts)).await;
     join_all(
         [("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
@@ -163,8 +164,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     let simulator = consented(|_| {}).await;
     // slow enough to check the exporter during its first request
     simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Silence)));
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
     until(&simulator, "asked", |state| {
         state.requests.iter().any(is_api)
@@ -198,8 +198,7 @@ async fn kill_repeatedly(begin: Duration) {
         }));
     })
     .await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let mut unheard = BTreeSet::new();
     for round in 0..4_u32 {
         let before = token_requests(&simulator).len();
@@ -240,8 +239,7 @@ async fn lost_token_responses_are_retried_or_require_authorization() {
     let mut accounts = Vec::new();
     for (name, simulator) in [("kind", &kind), ("strict", &strict)] {
         simulator.update(|state| state.authorization.fault = Some(FaultPlan::once(Fault::Unheard)));
-        let first = home.secret("refresh_token", name, FIRST);
-        accounts.push(renewed(name, simulator, &[&first]));
+        accounts.push(first(&home, name, simulator));
     }
     let daemon = home.start(&config(&accounts)).await;
     let metrics = polled(&daemon, "kind", 1.0).await;
@@ -418,8 +416,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         simulators.push(simulator);
     }
     let other = consented(|_| {}).await;
-    let first = home.secret("refresh_token", "other", FIRST);
-    accounts.push(renewed("other", &other, &[&first]));
+    accounts.push(first(&home, "other", &other));
     let yaml = config(&accounts);
     let daemon = home.start_with(&yaml, &["--log.format", "json"]).await;
     for name in names {
@@ -527,10 +524,8 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
         });
     })
     .await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let daemon = home
-        .start(&config(&[renewed("one", &simulator, &[&first])]))
-        .await;
+    let yaml = config(&[first(&home, "one", &simulator)]);
+    let daemon = home.start(&yaml).await;
     let metrics = daemon
         .scrape_until(|metrics| Exported::of(metrics, "one").errors(reason) >= 1.0)
         .await;
@@ -588,13 +583,8 @@ async fn a_full_disk_never_loses_a_token() {
     let home = Home::new();
     let early = consented(|_| {}).await;
     let late = consented(|_| {}).await;
-    let accounts = [("early", &early), ("late", &late)].map(|(name, simulator)| {
-        renewed(
-            name,
-            simulator,
-            &[&home.secret("refresh_token", name, FIRST)],
-        )
-    });
+    let accounts =
+        [("early", &early), ("late", &late)].map(|(name, simulator)| first(&home, name, simulator));
     let setup = Setup::new(&config(&accounts));
     // a process that ignores the signal gets an error instead
     let mut command = Command::new("/bin/sh");
@@ -654,8 +644,7 @@ async fn a_full_disk_never_loses_a_token() {
 async fn poll_shares_tokens_with_the_running_daemon() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_secs(2)).await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
     let begin = Instant::now();
