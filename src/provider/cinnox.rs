@@ -648,19 +648,6 @@ mod simulated {
         }
 
         #[tokio::test]
-        async fn limit_and_offset_select_a_page() {
-            let simulator = simulator().await;
-            let all: Vec<_> = (0..15).rev().map(|number| format!("id-{number}")).collect();
-            assert_eq!(ids(&simulator, &[]).await, all[..10]);
-            assert_eq!(ids(&simulator, &[("offset", "10")]).await, all[10..]);
-            assert_eq!(ids(&simulator, &[("limit", "200")]).await, all);
-            assert_eq!(
-                ids(&simulator, &[("limit", "2"), ("offset", "3")]).await,
-                all[3..5]
-            );
-        }
-
-        #[tokio::test]
         async fn channel_and_window_narrow_the_result() {
             let simulator = simulator().await;
             let (start, end) = (day(3).to_rfc3339(), day(6).to_rfc3339());

@@ -3,14 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::{Client, Identity, StatusCode};
+use reqwest::{Client, StatusCode};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::support::daemon::{LIMIT, value};
-use crate::web::{PASSWORD, Protected, users, with_tls};
+use crate::web::{PASSWORD, Protected, identity, users, with_tls};
 
 /// Connections that strangers keep open, more than the exporter allows.
 const STRANGERS: usize = 400;
@@ -81,7 +81,7 @@ async fn idle_connections_keep_nobody_out_with_tls_certificates_and_users() {
     ];
     let protected = Protected::start(&format!("{}{}", with_tls(&verify), users())).await;
     let (certificate, key) = protected.authority.client();
-    let identity = Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap();
+    let identity = identity(&certificate, &key);
     let client = || protected.authority.trusting().identity(identity.clone());
     let origin = protected.https().replace("/metrics", "");
     idle_connections_keep_nobody_out(&protected, client, &origin).await;

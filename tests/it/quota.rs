@@ -9,7 +9,7 @@ use crate::support::apis::{Api, any_api, kind, kinds, with_client_quota, with_sm
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
-use crate::support::faults::status;
+use crate::support::faults::{Exported, status};
 
 fn campaigns(count: i64) -> Vec<Campaign> {
     let counts = Counts {
@@ -40,18 +40,10 @@ fn limited(accounts: &[String], limits: &str) -> String {
 
 /// Returns the daily request limit of an account and the remaining requests.
 fn budget(metrics: &str, account: &str) -> Option<[f64; 2]> {
-    let label = format!(r#"account="{account}""#);
-    let limit = sample(metrics, "campaign_account_api_requests_limit", &[&label]);
-    let remaining = sample(
-        metrics,
-        "campaign_account_api_requests_remaining",
-        &[&label],
-    );
-    assert_eq!(
-        limit.is_some(),
-        remaining.is_some(),
-        "one without the other"
-    );
+    let own = Exported::of(metrics, account);
+    let [limit, remaining] = ["limit", "remaining"]
+        .map(|what| own.value(&format!("campaign_account_api_requests_{what}")));
+    assert_eq!(limit.is_some(), remaining.is_some(), "{account}");
     limit.zip(remaining).map(<[f64; 2]>::from)
 }
 
@@ -176,10 +168,6 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
     simulator.update(|state| {
         state.fault = Some(FaultPlan::once(Fault::QuotaExceeded));
     });
-    let down = |metrics: &str, name: &str| {
-        let label = format!(r#"account="{name}""#);
-        sample(metrics, "campaign_account_up", &[&label]) == Some(0.0)
-    };
     // no matter which account got the error, the client has no requests left
     let metrics = daemon
         .scrape_until(|metrics| failures(metrics, "quota") >= 3.0)
@@ -190,7 +178,9 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
         .collect();
     assert!(spent == ["a", "b"] || spent == ["c"], "{spent:?}");
     for name in spent {
-        daemon.scrape_until(|metrics| down(metrics, name)).await;
+        daemon
+            .scrape_until(|metrics| !Exported::of(metrics, name).is_up())
+            .await;
     }
     assert!(
         daemon.scrape().await.contains("campaign_deliveries{"),

@@ -1,12 +1,13 @@
 //! Most polls read recent campaigns only, without any difference in the metrics.
 
-use campaign_simulator::{Campaign, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Counts, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{Api, apis, kinds, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
+use crate::support::faults::status;
 
 /// A campaign sent the given number of hours ago.
 fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
@@ -30,9 +31,14 @@ fn usual() -> Vec<Campaign> {
 
 /// Enough old campaigns that a full poll needs more requests than a recent one.
 fn old(api: Api) -> Vec<Campaign> {
-    let ids = 0..api.listing().page_size;
-    ids.map(|id| campaign(&format!("old-{id}"), 500, 500))
-        .collect()
+    let ids = (0..api.listing().page_size).zip(0..);
+    let old = ids.map(|(id, minutes)| {
+        let mut campaign = campaign(&format!("old-{id}"), 500, 500);
+        // the first one is the newest, whatever time this takes
+        campaign.sent_at -= TimeDelta::minutes(minutes);
+        campaign
+    });
+    old.collect()
 }
 
 /// Adds the old campaigns.
@@ -164,10 +170,7 @@ async fn a_failed_recent_poll_changes_nothing() {
         state.campaigns = many(2).into();
         state.fault = Some(FaultPlan {
             skip: 1,
-            ..FaultPlan::always(Fault::Status {
-                code: 403,
-                retry_after: None,
-            })
+            ..FaultPlan::always(status(403, None))
         });
     });
     let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);

@@ -7,8 +7,9 @@ use tokio::task::JoinSet;
 
 use crate::support::apis::with_channels;
 use crate::support::daemon::{
-    Daemon, Setup, account, client, config, count, sample, samples, simulate, value,
+    Daemon, Setup, account, client, config, count, samples, simulate, value,
 };
+use crate::support::faults::Exported;
 
 const SUCCESSFUL: &str = "campaign_exporter_config_last_reload_successful ";
 const SUCCESS_TIME: &str = "campaign_exporter_config_last_reload_success_timestamp_seconds ";
@@ -28,19 +29,12 @@ async fn provider(id: &str) -> Simulator {
     .await
 }
 
-fn own(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    account(name, simulator, more)
-}
-
 fn is_up(metrics: &str, account: &str) -> bool {
-    let account = format!(r#"account="{account}""#);
-    sample(metrics, "campaign_account_up", &[&account]) == Some(1.0)
+    Exported::of(metrics, account).is_up()
 }
 
 fn good_polls(metrics: &str, account: &str) -> f64 {
-    let account = format!(r#"account="{account}""#);
-    let labels = [account.as_str(), r#"result="success""#];
-    sample(metrics, "campaign_exporter_polls_total", &labels).unwrap()
+    Exported::of(metrics, account).polls("success")
 }
 
 /// Returns status and body of `POST /-/reload`.
@@ -54,10 +48,10 @@ async fn post_reload(daemon: &Daemon) -> (StatusCode, String) {
 async fn reload_adds_changes_and_removes_only_affected_accounts() {
     let (one, other) = (provider("one").await, provider("other").await);
     let setup = Setup::new(&config(&[
-        own("stays", &one, &[]),
-        own("changes", &one, &[]),
-        own("moves", &one, &[]),
-        own("goes", &one, &[]),
+        account("stays", &one, &[]),
+        account("changes", &one, &[]),
+        account("moves", &one, &[]),
+        account("goes", &one, &[]),
     ]));
     let daemon = Daemon::start(setup, &[]).await;
     let before = daemon
@@ -70,10 +64,10 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
     assert!(before.contains(r#"account="goes""#));
 
     daemon.setup.write_config(&config(&[
-        own("stays", &one, &[]),
-        own("changes", &one, &["lookback: 7d"]),
-        own("moves", &other, &[]),
-        own("comes", &one, &[]),
+        account("stays", &one, &[]),
+        account("changes", &one, &["lookback: 7d"]),
+        account("moves", &other, &[]),
+        account("comes", &one, &[]),
     ]));
     let reload = async {
         daemon.signal("HUP").await;
@@ -92,8 +86,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
         loop {
             let metrics = daemon.scrape().await;
             for (name, polls) in ["stays", "changes"].into_iter().zip(&mut polls) {
-                let label = format!(r#"account="{name}""#);
-                let deliveries = sample(&metrics, "campaign_deliveries", &[&label]);
+                let deliveries = Exported::of(&metrics, name).value("campaign_deliveries");
                 assert_eq!(deliveries, Some(9.0), "{name}");
                 assert!(is_up(&metrics, name), "{name}");
                 let now = good_polls(&metrics, name);
@@ -108,10 +101,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
     };
     // its campaigns and counters are gone
     assert!(!after.contains(r#"account="goes""#));
-    let lookback = |name| {
-        let account = format!(r#"account="{name}""#);
-        sample(&after, "campaign_account_lookback_seconds", &[&account])
-    };
+    let lookback = |name| Exported::of(&after, name).value("campaign_account_lookback_seconds");
     let days = |days: u32| Some(f64::from(days * 24 * 3600));
     assert_eq!(
         (lookback("stays"), lookback("changes")),
@@ -135,7 +125,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
 #[tokio::test]
 async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     let simulator = provider("one").await;
-    let good = config(&[own("stays", &simulator, &[])]);
+    let good = config(&[account("stays", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&good), &["--web.enable-lifecycle"]).await;
     let first = daemon.scrape_until(|metrics| is_up(metrics, "stays")).await;
     assert_eq!(value(&first, SUCCESSFUL), Some(1.0));
@@ -204,7 +194,7 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
 #[tokio::test]
 async fn an_invalid_file_after_sighup_is_logged_and_counted() {
     let simulator = provider("one").await;
-    let good = config(&[own("stays", &simulator, &[])]);
+    let good = config(&[account("stays", &simulator, &[])]);
     let mut daemon = Daemon::start(Setup::new(&good), &[]).await;
     daemon.scrape_until(|metrics| is_up(metrics, "stays")).await;
     daemon.setup.write_config("accounts: nobody\n");
@@ -226,8 +216,8 @@ async fn an_invalid_file_after_sighup_is_logged_and_counted() {
 #[tokio::test]
 async fn only_post_reloads_and_only_if_enabled() {
     let simulator = provider("one").await;
-    let yaml = config(&[own("one", &simulator, &[])]);
-    let changed = config(&[own("changed", &simulator, &[])]);
+    let yaml = config(&[account("one", &simulator, &[])]);
+    let changed = config(&[account("changed", &simulator, &[])]);
     let allowed = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
     let forbidden = Daemon::start(Setup::new(&yaml), &[]).await;
     for daemon in [&allowed, &forbidden] {
@@ -251,7 +241,7 @@ async fn only_post_reloads_and_only_if_enabled() {
 #[tokio::test]
 async fn concurrent_reloads_are_all_answered() {
     let simulator = provider("one").await;
-    let yaml = config(&[own("stays", &simulator, &[])]);
+    let yaml = config(&[account("stays", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
     let before = daemon
         .scrape_until(|metrics| good_polls(metrics, "stays") >= 2.0)

@@ -24,7 +24,7 @@ use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, config, count, end, sample, samples, simulate,
 };
 use crate::support::faults;
-use crate::support::tokens::tokens_file;
+use crate::support::tokens::{complaints, tokens_file};
 
 const UP: &str = "campaign_account_up";
 const DELIVERIES: &str = "campaign_deliveries";
@@ -156,12 +156,6 @@ impl Kept {
         self.0.save(Kind::Poll, account, poll).await.unwrap();
         ended
     }
-}
-
-/// Returns the warnings and errors that mention something.
-fn warnings<'a>(log: &'a str, about: &str) -> Vec<&'a str> {
-    let lines = log.lines().filter(|line| line.contains("level=warn"));
-    lines.filter(|line| line.contains(about)).collect()
 }
 
 /// An account polled every second, which shows how much time has passed.
@@ -508,7 +502,7 @@ async fn damage_files(damages: &[&str]) {
     }
     let log = daemon.log();
     for ((.., name, _), path) in victims.iter().zip(&broken) {
-        let named = warnings(&log, &path.display().to_string());
+        let named = complaints(&log, &path.display().to_string());
         assert_eq!(named.len(), 1, "{name}: {named:?}");
     }
     assert_eq!(daemon.status("/-/healthy").await, 200);
@@ -521,7 +515,7 @@ async fn damage_files(damages: &[&str]) {
     assert_eq!(count(&metrics, DELIVERIES), 3 * all);
     let log = daemon.log();
     for path in &broken {
-        let named = warnings(&log, &path.display().to_string());
+        let named = complaints(&log, &path.display().to_string());
         assert!(named.is_empty(), "{named:?}");
     }
     let (_, _, _, often) = victims
@@ -713,7 +707,7 @@ async fn stored_campaigns_pass_the_bounds_of_polled_ones() {
     );
     assert_eq!(samples(&metrics, "campaign_info", &[&name]), [1.0]);
     assert_eq!(answered(&simulator), asked);
-    assert_eq!(warnings(&daemon.log(), "lost=1").len(), 1);
+    assert_eq!(complaints(&daemon.log(), "lost=1").len(), 1);
 }
 
 #[tokio::test]
@@ -741,7 +735,7 @@ async fn stored_campaigns_that_take_too_much_memory_are_set_aside() {
     daemon.scrape_until(read).await;
     assert_eq!(answered(&simulator), asked + 1, "only the data set aside");
     let log = daemon.log();
-    let [warning] = warnings(&log, "set aside")[..] else {
+    let [warning] = complaints(&log, "set aside")[..] else {
         panic!("{log}");
     };
     assert!(warning.contains("exceeds a bound"), "{warning}");
@@ -931,7 +925,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let metrics = daemon.scrape().await;
     assert_eq!(sample(&metrics, UP, &[]), Some(1.0));
     let log = daemon.log();
-    let told = warnings(&log, &storage.display().to_string());
+    let told = complaints(&log, &storage.display().to_string());
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("a restart would lose"), "{told:?}");
     let noise = log.lines().filter(|line| !line.contains("level=debug"));
@@ -982,7 +976,7 @@ async fn a_full_disk_causes_one_warning_and_no_failed_poll() {
     }
     assert_eq!(count(&metrics, DELIVERIES), 3);
     let log = daemon.log();
-    let told = warnings(&log, &daemon.setup.storage().display().to_string());
+    let told = complaints(&log, &daemon.setup.storage().display().to_string());
     assert_eq!(told.len(), 1, "{told:?}");
     let left = files(&daemon.setup.storage());
     assert!(left.values().all(Vec::is_empty), "{left:?}");

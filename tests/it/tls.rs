@@ -4,9 +4,8 @@ use campaign_simulator::{Campaign, Counts, Simulator};
 use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{Api, with_authorization, with_channels, with_statuses};
-use crate::support::daemon::{
-    Daemon, Setup, account, config, poll_once, sample, samples, simulate,
-};
+use crate::support::daemon::{Daemon, Setup, account, config, poll_once, sample, simulate};
+use crate::support::faults::Exported;
 use crate::support::tls::{Authority, Certificate, TlsProxy, authority_file};
 
 async fn provider(api: Api) -> Simulator {
@@ -53,33 +52,22 @@ async fn an_untrusted_certificate_fails_only_its_account() {
 
     let mut names = cases.map(|(name, ..)| name).to_vec();
     names.push("good-plain");
-    let value = |metrics: &str, metric: &str, name: &str, more: &[&str]| {
-        let account = format!(r#"account="{name}""#);
-        sample(metrics, metric, &[&[account.as_str()], more].concat())
-    };
-    let polls = "campaign_exporter_polls_total";
-    let errors = "campaign_exporter_poll_errors_total";
     let metrics = daemon
         .scrape_until(|metrics| {
             names.iter().all(|name| {
-                let result = if name.starts_with("good") {
-                    r#"result="success""#
-                } else {
-                    r#"result="failure""#
-                };
-                value(metrics, polls, name, &[result]) >= Some(2.0)
+                let good = name.starts_with("good");
+                let result = if good { "success" } else { "failure" };
+                Exported::of(metrics, name).polls(result) >= 2.0
             })
         })
         .await;
     for name in names {
         let good = name.starts_with("good");
-        let up = value(&metrics, "campaign_account_up", name, &[]);
-        assert_eq!(up, Some(f64::from(u8::from(good))), "{name}");
-        let deliveries = value(&metrics, "campaign_deliveries", name, &[]);
+        let account = Exported::of(&metrics, name);
+        assert_eq!(account.is_up(), good, "{name}");
+        let deliveries = account.value("campaign_deliveries");
         assert_eq!(deliveries, good.then_some(90.0), "{name}");
-        let tls = value(&metrics, errors, name, &[r#"reason="tls""#]).unwrap();
-        let failed = value(&metrics, polls, name, &[r#"result="failure""#]).unwrap();
-        assert_eq!(tls, failed, "{name}");
+        assert_eq!(account.errors("tls"), account.polls("failure"), "{name}");
     }
     for ((name, _, certificate), (simulator, _)) in cases.iter().zip(&servers) {
         let asked = !simulator.requests().is_empty();
@@ -120,12 +108,12 @@ async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself()
     let mut command = setup.command();
     command.env("SSL_CERT_FILE", &file);
     let mut daemon = Daemon::start_command(command, setup, &[]).await;
-    let polls = |metrics: &str, result| {
-        let labels = [format!("result=\"{result}\"")];
-        let labels: Vec<_> = labels.iter().map(String::as_str).collect();
-        samples(metrics, "campaign_exporter_polls_total", &labels)
+    let failed = |metrics: &str| {
+        let mut accounts = ["good", "own"]
+            .map(|name| Exported::of(metrics, name))
+            .into_iter();
+        accounts.all(|account| account.polls("failure") > 0.0)
     };
-    let failed = |metrics: &str| polls(metrics, "failure").iter().all(|polls| *polls > 0.0);
     daemon.scrape_until(failed).await;
 
     // a bundle without certificates keeps the previous one

@@ -14,8 +14,8 @@ use crate::support::apis::{with_authorization, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, end, program, run, simulate};
 use crate::support::faults::{Exported, status};
 use crate::support::tokens::{
-    Home, Running, Scripted, complaints, is_api, mode, newest, presented, refreshes, renewed,
-    renewed_at, reused, simulator_with_authorization, token_requests, until,
+    Home, Running, complaints, is_api, is_for_device, mode, newest, presented, refreshes, renewed,
+    renewed_at, reused, scripted, simulator_with_authorization, token_requests, until,
 };
 
 const FIRST: &str = "first-refresh-token-of-the-tests-0123456789";
@@ -28,6 +28,12 @@ async fn consented(change: impl FnOnce(&mut Authorization)) -> Simulator {
         change(server);
     })
     .await
+}
+
+/// An account whose first refresh token was granted by [`consented`].
+fn first(home: &Home, name: &str, simulator: &Simulator) -> String {
+    let token = home.secret("refresh_token", name, FIRST);
+    renewed(name, simulator, &[&token])
 }
 
 /// Waits until this process has polled an account successfully the given number of times.
@@ -109,13 +115,8 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
         server.expires_in = ExpiresIn::Other(serde_json::json!([-1, "soon"]));
     })
     .await;
-    let accounts = [("silent", &silent), ("nonsense", &nonsense)].map(|(name, simulator)| {
-        renewed(
-            name,
-            simulator,
-            &[&home.secret("refresh_token", name, FIRST)],
-        )
-    });
+    let accounts = [("silent", &silent), ("nonsense", &nonsense)]
+        .map(|(name, simulator)| first(&home, name, simulator));
     let daemon = home.start(&config(&accounts)).await;
     join_all(
         [("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
@@ -163,8 +164,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     let simulator = consented(|_| {}).await;
     // slow enough to check the exporter during its first request
     simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Silence)));
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
     until(&simulator, "asked", |state| {
         state.requests.iter().any(is_api)
@@ -198,8 +198,7 @@ async fn kill_repeatedly(begin: Duration) {
         }));
     })
     .await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let mut unheard = BTreeSet::new();
     for round in 0..4_u32 {
         let before = token_requests(&simulator).len();
@@ -240,8 +239,7 @@ async fn lost_token_responses_are_retried_or_require_authorization() {
     let mut accounts = Vec::new();
     for (name, simulator) in [("kind", &kind), ("strict", &strict)] {
         simulator.update(|state| state.authorization.fault = Some(FaultPlan::once(Fault::Unheard)));
-        let first = home.secret("refresh_token", name, FIRST);
-        accounts.push(renewed(name, simulator, &[&first]));
+        accounts.push(first(&home, name, simulator));
     }
     let daemon = home.start(&config(&accounts)).await;
     let metrics = polled(&daemon, "kind", 1.0).await;
@@ -418,8 +416,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         simulators.push(simulator);
     }
     let other = consented(|_| {}).await;
-    let first = home.secret("refresh_token", "other", FIRST);
-    accounts.push(renewed("other", &other, &[&first]));
+    accounts.push(first(&home, "other", &other));
     let yaml = config(&accounts);
     let daemon = home.start_with(&yaml, &["--log.format", "json"]).await;
     for name in names {
@@ -527,10 +524,8 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
         });
     })
     .await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let daemon = home
-        .start(&config(&[renewed("one", &simulator, &[&first])]))
-        .await;
+    let yaml = config(&[first(&home, "one", &simulator)]);
+    let daemon = home.start(&yaml).await;
     let metrics = daemon
         .scrape_until(|metrics| Exported::of(metrics, "one").errors(reason) >= 1.0)
         .await;
@@ -588,13 +583,8 @@ async fn a_full_disk_never_loses_a_token() {
     let home = Home::new();
     let early = consented(|_| {}).await;
     let late = consented(|_| {}).await;
-    let accounts = [("early", &early), ("late", &late)].map(|(name, simulator)| {
-        renewed(
-            name,
-            simulator,
-            &[&home.secret("refresh_token", name, FIRST)],
-        )
-    });
+    let accounts =
+        [("early", &early), ("late", &late)].map(|(name, simulator)| first(&home, name, simulator));
     let setup = Setup::new(&config(&accounts));
     // a process that ignores the signal gets an error instead
     let mut command = Command::new("/bin/sh");
@@ -654,8 +644,7 @@ async fn a_full_disk_never_loses_a_token() {
 async fn poll_shares_tokens_with_the_running_daemon() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_secs(2)).await;
-    let first = home.secret("refresh_token", "one", FIRST);
-    let yaml = config(&[renewed("one", &simulator, &[&first])]);
+    let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
     polled(&daemon, "one", 1.0).await;
     let begin = Instant::now();
@@ -928,10 +917,10 @@ async fn authorize_respects_the_polling_interval() {
         (200, body.to_owned())
     };
     let server = async |more: &'static str, first: fn() -> (u16, String)| {
-        Scripted::start(move |asked, before| match before {
-            _ if asked.is_for_device() => device(more),
-            0 if asked.is_for_tokens() => first(),
-            _ if asked.is_for_tokens() => tokens(),
+        scripted(move |asked, before| match before {
+            _ if is_for_device(asked) => device(more),
+            0 if Authorization::is_token_request(asked) => first(),
+            _ if Authorization::is_token_request(asked) => tokens(),
             _ => (200, NO_CAMPAIGNS.to_owned()),
         })
         .await
@@ -976,7 +965,7 @@ async fn authorize_respects_the_polling_interval() {
         // requests that these tokens do not permit
         assert!(said.contains("no refresh token"), "{said}");
         assert!(said.contains("https://consent.example/activate"), "{said}");
-        let asked = server.token_requests();
+        let asked = token_requests(server);
         let [first, second] = &asked[..] else {
             panic!("{name}: {asked:?}");
         };
@@ -989,10 +978,10 @@ async fn authorize_respects_the_polling_interval() {
 
 async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     let given = r#"{"access_token":"of-a-device","refresh_token":"","expires_in":8}"#;
-    let server = Scripted::start(move |asked, _| {
-        if asked.is_for_device() {
+    let server = scripted(move |asked, _| {
+        if is_for_device(asked) {
             device("")
-        } else if asked.is_for_tokens() {
+        } else if Authorization::is_token_request(asked) {
             (200, given.to_owned())
         } else {
             (200, NO_CAMPAIGNS.to_owned())
@@ -1014,14 +1003,14 @@ async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     };
     assert!(first.contains("using it until it expires"), "{first}");
     assert!(second.contains("poll failed"), "{second}");
-    assert_eq!(server.token_requests().len(), 1);
+    assert_eq!(token_requests(&server).len(), 1);
 }
 
 #[tokio::test]
 async fn an_access_token_that_no_request_can_carry_is_refused_without_losing_the_refresh_token() {
-    let server = Scripted::start(|asked, before| {
+    let server = scripted(|asked, before| {
         let token = if before == 0 { r"a\nb" } else { "good" };
-        let body = if asked.is_for_tokens() {
+        let body = if Authorization::is_token_request(asked) {
             format!(r#"{{"access_token":"{token}","refresh_token":"successor-{before}"}}"#)
         } else {
             NO_CAMPAIGNS.to_owned()
@@ -1039,8 +1028,8 @@ async fn an_access_token_that_no_request_can_carry_is_refused_without_losing_the
         (account.errors("decode"), account.polls("failure")),
         (1.0, 1.0)
     );
-    let asked = server.token_requests();
-    assert!(asked[1].body.contains("successor-0"), "{asked:?}");
+    let asked = token_requests(&server);
+    assert_eq!(asked[1].field("refresh_token"), Some("successor-0"));
 }
 
 /// Checks that no output contains a secret.
@@ -1071,25 +1060,15 @@ fn sent_secrets(simulator: &Simulator) -> BTreeSet<String> {
 }
 
 /// Starts a server whose OAuth errors repeat the request.
-async fn repeating(error: &'static str) -> Scripted {
-    Scripted::start(move |asked, _| {
-        if asked.is_for_device() {
+async fn repeating(error: &'static str) -> Simulator {
+    scripted(move |asked, _| {
+        if is_for_device(asked) {
             return device(r#","interval":1"#);
         }
-        let header = asked
-            .head
-            .lines()
-            .find(|line| line.starts_with("authorization"));
-        let fields = asked
-            .body
-            .split('&')
-            .filter_map(|field| field.split_once('='));
-        let values = fields.map(|(_, value)| format!(" {value}"));
-        let said = format!(
-            "{} {}",
-            header.unwrap_or_default(),
-            values.collect::<String>()
-        );
+        let header = asked.headers.get("authorization");
+        let header = header.map_or("", |value| value.to_str().unwrap());
+        let values = asked.form.iter().map(|(_, value)| urlencoded(value));
+        let said = format!("{header} {}", values.collect::<Vec<_>>().join(" "));
         oauth_error(error, &said)
     })
     .await
@@ -1197,18 +1176,8 @@ async fn nothing_shows_a_secret(format: &str) {
     assert!(said.iter().any(|text| text.contains("[redacted]")));
 
     let mut secrets = BTreeSet::from([CLIENT_SECRET.to_owned(), DEVICE_CODE.to_owned(), token]);
-    secrets.extend(
-        simulators
-            .iter()
-            .flat_map(|(_, simulator)| sent_secrets(simulator)),
-    );
-    for server in &scripted {
-        for asked in server.token_requests() {
-            let lines = asked.head.lines();
-            secrets
-                .extend(lines.filter_map(|line| Some(line.split_once(": Basic ")?.1.to_owned())));
-        }
-    }
+    let servers = simulators.iter().map(|(_, simulator)| *simulator);
+    secrets.extend(servers.chain(&scripted).flat_map(sent_secrets));
     secrets.extend([urlencoded(CLIENT_SECRET)]);
     assert_none_shown(&secrets, &said);
 }

@@ -149,6 +149,10 @@ fn write_certificate(folder: &Path, (certificate, key): &(String, String)) {
     replace(&folder.join("server.key"), key);
 }
 
+pub(crate) fn identity(certificate: &str, key: &str) -> reqwest::Identity {
+    reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap()
+}
+
 /// Waits until a condition holds.
 async fn wait_for(what: &str, so: impl AsyncFn() -> bool) {
     let waited = tokio::time::timeout(LIMIT, async {
@@ -487,11 +491,10 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
     scrapes_well(&protected, &how(&protected, &own)).await;
 
     let url = protected.https();
-    let status = async |identity: Option<(String, String)>| {
+    let status = async |own: Option<(String, String)>| {
         let mut client = protected.authority.trusting();
-        if let Some((certificate, key)) = identity {
-            let pem = format!("{certificate}{key}");
-            client = client.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
+        if let Some((certificate, key)) = own {
+            client = client.identity(identity(&certificate, &key));
         }
         let response = client.build().unwrap().get(&url).send().await;
         response.ok().map(|response| response.status().as_u16())
@@ -520,8 +523,7 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
     let url = any.https();
     let client = any.authority.trusting();
     let (certificate, key) = stranger;
-    let identity = format!("{certificate}{key}");
-    let identity = reqwest::Identity::from_pem(identity.as_bytes()).unwrap();
+    let identity = identity(&certificate, &key);
     let response = client
         .identity(identity)
         .build()
@@ -547,8 +549,7 @@ async fn a_listed_client_certificate_may_be_its_own_authority() {
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     });
     let is_served = async |(certificate, key): &(String, String)| {
-        let identity = format!("{certificate}{key}");
-        let identity = reqwest::Identity::from_pem(identity.as_bytes()).unwrap();
+        let identity = identity(certificate, key);
         let client = protected.authority.trusting().identity(identity).build();
         client.unwrap().get(protected.https()).send().await.is_ok()
     };

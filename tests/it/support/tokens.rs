@@ -1,20 +1,19 @@
 //! Accounts with refresh tokens, and authorization servers for them.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use campaign_exporter::storage::store::{Kind, Store};
-use campaign_simulator::{Authorization, Request, Simulator, State};
+use campaign_simulator::answer::Answer;
+use campaign_simulator::{Authorization, Habits, Request, Simulator, State};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
-use tokio::task::JoinSet;
 
-use super::apis::with_authorization;
+use super::apis::{any_api, with_authorization};
 use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, run};
 use super::faults::campaign;
 
@@ -233,112 +232,57 @@ impl Running {
     }
 }
 
-/// A request to a [`Scripted`] server.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    /// Request line and headers.
-    pub(crate) head: String,
-    /// Form as sent.
-    pub(crate) body: String,
-    pub(crate) at: Instant,
+/// Returns whether a request is for a device code.
+pub(crate) fn is_for_device(request: &Request) -> bool {
+    request.path() == "/oauth2/default/v1/device/authorize"
 }
 
-impl Asked {
-    pub(crate) fn is_for_tokens(&self) -> bool {
-        self.head.starts_with("POST /oauth2/default/v1/token ")
-    }
+/// An API with scripted answers, including those that no simulated API gives.
+struct Script<F>(F);
 
-    pub(crate) fn is_for_device(&self) -> bool {
-        self.head
-            .starts_with("POST /oauth2/default/v1/device/authorize ")
+impl<F> fmt::Debug for Script<F> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Script")
     }
 }
 
-/// A provider with scripted responses, including those that the simulator never sends.
-pub(crate) struct Scripted {
-    address: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    _server: JoinSet<()>,
-}
-
-impl Scripted {
-    /// `answer` receives a request and the number of previous ones of its kind, and returns status and JSON.
-    pub(crate) async fn start(
-        answer: impl Fn(&Asked, usize) -> (u16, String) + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let asked = Arc::default();
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&asked), Arc::new(answer)));
-        Self {
-            address,
-            asked,
-            _server: server,
-        }
+impl<F: Fn(&Request, usize) -> (u16, String) + Send + Sync> campaign_simulator::Api for Script<F> {
+    fn provider(&self) -> &'static str {
+        "script"
     }
 
-    pub(crate) fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+    fn answer(&self, state: &mut State, _now: DateTime<Utc>, request: &Request) -> Answer {
+        let before = state.requests.iter();
+        let before = before.filter(|before| before.path() == request.path());
+        let (status, body) = (self.0)(request, before.count());
+        Answer::text(status, "application/json", body)
     }
 
-    pub(crate) fn token_requests(&self) -> Vec<Asked> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut asked = asked.clone();
-        asked.retain(Asked::is_for_tokens);
-        asked
+    fn error(&self, _status: u16) -> Answer {
+        unreachable!("no fault")
+    }
+
+    fn counts(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn habits(&self) -> Habits {
+        any_api().habits()
+    }
+
+    fn account(&self, _base_url: &str, _token_file: &Path) -> Value {
+        Value::Null
     }
 }
 
-type Answering = Arc<dyn Fn(&Asked, usize) -> (u16, String) + Send + Sync>;
-
-async fn serve(listener: TcpListener, all: Arc<Mutex<Vec<Asked>>>, answer: Answering) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(one(stream, Arc::clone(&all), Arc::clone(&answer)));
-    }
-}
-
-/// Serves one request per connection.
-async fn one(mut stream: TcpStream, all: Arc<Mutex<Vec<Asked>>>, answer: Answering) -> Option<()> {
-    let at = Instant::now();
-    let mut text = String::new();
-    let (head, body) = loop {
-        let mut bytes = [0; 4096];
-        let length = stream
-            .read(&mut bytes)
-            .await
-            .ok()
-            .filter(|read| *read > 0)?;
-        text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            continue;
-        };
-        let length = head.to_lowercase();
-        let length = length.split("content-length: ").nth(1);
-        let length = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
-        if body.len() >= length {
-            break (head.to_owned(), body.to_owned());
-        }
-    };
-    let request = Asked { head, body, at };
-    let (status, body) = {
-        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = |asked: &Asked| asked.head.lines().next().map(str::to_owned);
-        let before = all
-            .iter()
-            .filter(|asked| path(asked) == path(&request))
-            .count();
-        let answered = answer(&request, before);
-        all.push(request);
-        answered
-    };
-    let answer = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await.ok()
+/// Starts a provider. `answer` receives a request and the number of previous ones with its path, and
+/// returns status and JSON.
+pub(crate) async fn scripted(
+    answer: impl Fn(&Request, usize) -> (u16, String) + Send + Sync + 'static,
+) -> Simulator {
+    let api = Box::leak(Box::new(Script(answer)));
+    let simulator = Simulator::start(api, State::new(TOKEN, Vec::new())).await;
+    simulator.unwrap()
 }
 
 /// Returns the permissions of a file or directory.
