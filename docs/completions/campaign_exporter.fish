@@ -1,6 +1,6 @@
 function __fish_campaign_exporter_needs_command
     for word in (commandline -opc)[2..]
-        if contains -- $word demo authorize completions init poll
+        if contains -- $word demo authorize completions definition init poll
             echo $word
             return 1
         end
@@ -38,6 +38,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of all providers, simulated in this process; needs no account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user to grant access there, and store the tokens'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "definition" -d 'Check, try, list and show definitions of providers'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration for an account at each of the providers. Standard error says what to do next'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l seed -d 'Seed of the simulated campaigns; the same seed gives the same campaigns' -r
@@ -93,6 +94,96 @@ json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "check" -d 'Check definitions and report every problem'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "try" -d 'Read saved answers as a poll would, without network, and print the campaigns and metrics'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "list" -d 'List the built-in definitions'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "show" -d 'Print a built-in definition'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l set -d 'Value of a setting of the account. Can be repeated' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F

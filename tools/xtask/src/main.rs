@@ -18,7 +18,7 @@ enum Task {
 async fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Dashboards => write(dashboards::files()?),
-        Task::Manual => write(manual::files(&campaign_exporter::provider::native()).await?),
+        Task::Manual => write(manual::files(&campaign_exporter::provider::built_in()).await?),
         Task::History(options) => history::write(options).await,
     }
 }

@@ -33,6 +33,9 @@ pub(crate) fn text(kinds: &Kinds) -> String {
          file, and `/config` shows the configuration in effect. Editors can use \
          [config.schema.json](config.schema.json)."
             .to_owned(),
+        "## `definitions`".to_owned(),
+        "A list of files and folders with [definitions](write-a-provider.md) of further providers. Of a \
+         folder, the `.yml` and `.yaml` files are read.".to_owned(),
         "## `accounts`".to_owned(),
         key_table(&account_keys(kinds)),
         format!("Further keys depend on the provider: {}.", providers.join(", ")),
@@ -112,6 +115,12 @@ pub(crate) fn schema(kinds: &Kinds) -> anyhow::Result<String> {
         }
         schema
     });
+    // whose keys a definition decides
+    let defined = json!({
+        "type": "object",
+        "required": ["name", "provider"],
+        "properties": { "provider": { "type": "string", "not": { "enum": kinds.names() } } },
+    });
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "campaign_exporter configuration",
@@ -119,11 +128,12 @@ pub(crate) fn schema(kinds: &Kinds) -> anyhow::Result<String> {
         "additionalProperties": false,
         "required": ["accounts"],
         "properties": {
+            "definitions": { "type": "array", "items": { "type": "string", "minLength": 1 } },
             "global": object(&polling.iter().collect::<Vec<_>>()),
             "accounts": {
                 "type": "array",
                 "minItems": 1,
-                "items": { "oneOf": accounts.collect::<Vec<_>>() },
+                "items": { "oneOf": accounts.chain([defined]).collect::<Vec<_>>() },
             },
         },
     });

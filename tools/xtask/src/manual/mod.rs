@@ -1,9 +1,10 @@
 //! The manual, generated from the exporter's own flags, keys, metrics and providers.
 //!
-//! `page` renders the command line; `flags`, `configuration`, `metrics` and `providers`
+//! `page` renders the command line; `flags`, `configuration`, `definitions`, `metrics` and `providers`
 //! render tables. `metrics` reads an exposition from `exposition`.
 
 mod configuration;
+mod definitions;
 pub mod exposition;
 mod flags;
 mod metrics;
@@ -42,6 +43,7 @@ pub async fn files(kinds: &Kinds) -> anyhow::Result<Vec<(String, String)>> {
         "config.schema.json".to_owned(),
         configuration::schema(kinds)?,
     ));
+    files.push(("definitions.md".to_owned(), definitions::text()));
     files.push(("metrics.md".to_owned(), metrics::text(kinds).await?));
     files.extend(providers::files(kinds));
     let files = files.into_iter();

@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use campaign_exporter::cli::Cli;
+use campaign_exporter::commands::definition::trial;
+use campaign_exporter::provider::definition::Definition;
+use campaign_exporter::upstream::answer::Answer;
 use clap::CommandFactory;
 use regex::Regex;
 use xtask::manual;
@@ -14,7 +17,7 @@ use crate::rules::{path, text};
 
 #[tokio::test]
 async fn generated_documentation_is_up_to_date() {
-    for (name, written) in manual::files(&campaign_exporter::provider::native())
+    for (name, written) in manual::files(&campaign_exporter::provider::built_in())
         .await
         .unwrap()
     {
@@ -26,7 +29,7 @@ async fn generated_documentation_is_up_to_date() {
 /// Detects leftovers of removed commands.
 #[tokio::test]
 async fn there_are_no_extra_files() {
-    let files = manual::files(&campaign_exporter::provider::native())
+    let files = manual::files(&campaign_exporter::provider::built_in())
         .await
         .unwrap();
     let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
@@ -142,4 +145,44 @@ fn every_relative_link_points_to_a_file_and_a_heading() {
         }
     }
     assert!(checked > 100, "{checked}");
+}
+
+/// The first definition of the tutorial, and the one that it becomes as each later part replaces or adds
+/// keys.
+#[test]
+fn the_definition_of_the_tutorial_reads_its_answer() {
+    let page = text("docs/write-a-provider.md");
+    let blocks = |kind: &str| -> Vec<String> {
+        let fence = format!("```{kind}\n");
+        page.split(&fence)
+            .skip(1)
+            .map(|block| block.split("```").next().unwrap().to_owned())
+            .collect()
+    };
+    let answer = blocks("json").remove(0);
+    let mut whole = serde_json::Map::new();
+    let mut read = Vec::new();
+    for block in blocks("yaml") {
+        if block.contains("accounts:") {
+            continue;
+        }
+        let part: serde_json::Map<_, _> = serde_saphyr::from_str(&block).unwrap();
+        whole.extend(part);
+        let mut definition = whole.clone();
+        // the first list's own mapping ends when the definition has one
+        if definition.contains_key("campaign")
+            && let Some(list) = definition["lists"].as_object_mut()
+        {
+            list.remove("campaign");
+        }
+        let yaml = serde_json::to_string(&definition).unwrap();
+        let definition = Definition::parse(&yaml).unwrap();
+        let answers = vec![("answer.json".to_owned(), Answer::of(200, &answer))];
+        read.push(trial(definition.kind(), answers, &[]).unwrap());
+    }
+    assert_eq!(read.len(), 6);
+    for said in read {
+        assert!(said.contains("sends=1200 deliveries=1150"), "{said}");
+        assert!(!said.contains("could not read"), "{said}");
+    }
 }

@@ -245,7 +245,7 @@ impl Metrics {
 
 /// Returns the series of the exporter.
 pub(crate) async fn samples() -> Vec<Sample> {
-    let families = exposition(&campaign_exporter::provider::native())
+    let families = exposition(&campaign_exporter::provider::built_in())
         .await
         .unwrap()
         .into_iter();
