@@ -641,7 +641,7 @@ file, or token_env, the name of an environment variable
 16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
 17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: campaign_type, sender, created_by, \
 template, channel_name
-18:1: unknown key \"more\"; expected one of: global, accounts";
+18:1: unknown key \"more\"; expected one of: definitions, global, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
 
