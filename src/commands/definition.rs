@@ -22,6 +22,7 @@ use crate::provider::definition::built_in::{BUILT_IN, BuiltIn};
 use crate::provider::{Kind, Kinds};
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
 use crate::upstream::answer::Answer;
+use crate::upstream::request::{Body, Request};
 
 /// Largest file that is read, as large as the largest answer that a poll accepts.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -104,17 +105,29 @@ pub fn trial(
     let (requests, result) = account.provider.read_saved(Window { start, now }, &answers);
     let mut text = String::new();
     let mut names = names.iter();
-    for request in requests {
-        let method = if request.body.is_some() {
-            "POST"
-        } else {
-            "GET"
-        };
-        let answer = names.next().map_or("no answer", String::as_str);
-        writeln!(text, "{method} {}\n  {answer}", request.url)?;
+    for Request { url, body, .. } in &requests {
+        match body {
+            None => writeln!(text, "GET {url}")?,
+            Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
+            Some(Body::Form(fields)) => {
+                let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                writeln!(
+                    text,
+                    "POST {url}\n  {}",
+                    fields.collect::<Vec<_>>().join("&")
+                )?;
+            }
+        }
+        match names.next() {
+            Some(name) => writeln!(text, "  answered by {name}")?,
+            None => writeln!(text, "  has no answer; what would follow it is left out")?,
+        }
     }
     for name in names {
         writeln!(text, "{name} is not needed")?;
+    }
+    if answers.is_empty() {
+        return Ok(text);
     }
     let mut reading = match result {
         Ok(reading) => reading,
@@ -246,7 +259,8 @@ fn parsed(shown: &str, text: &str) -> anyhow::Result<Definition> {
 
 async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = reading::read(file, MAX_BYTES, READ_TIMEOUT).await;
-    read.with_context(|| format!("cannot read {}", file.display()))
+    // the whole error is in its text
+    read.map_err(|error| anyhow!("{} {error}", file.display()))
 }
 
 async fn read_text(file: &Path) -> anyhow::Result<String> {
