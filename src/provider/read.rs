@@ -12,10 +12,10 @@ use super::kind::Connection;
 use super::lenient::Problems;
 use super::overlap::LastPage;
 use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
-use crate::campaign::Campaign;
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
+use crate::campaign::{Campaign, Status};
 use crate::redaction;
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Credential;
@@ -106,6 +106,18 @@ impl Reading {
         Err(PollError::new(Reason::TooLarge, message))
     }
 
+    /// The ids of the campaigns that may have details, newest first. Nothing is known of one that was
+    /// not sent yet.
+    fn sent_ids(&self) -> Vec<String> {
+        let mut campaigns = self.campaigns.clone().into_vec();
+        campaigns.retain(|campaign| !campaign.status.is_some_and(Status::nothing_sent_yet));
+        campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
+        campaigns
+            .iter()
+            .map(|campaign| campaign.id.clone())
+            .collect()
+    }
+
     /// Joins details with their campaigns, whichever came first.
     fn finish(mut self) -> Self {
         for (id, details) in std::mem::take(&mut self.details) {
@@ -178,7 +190,7 @@ async fn read_pages(
 ) -> Result<Reading, PollError> {
     let source = &*connection.source;
     let mut progress = Progress::begin(source, window, Reading::after(known));
-    while let Some(ask) = progress.next() {
+    while let Some(ask) = progress.next(source, window)? {
         let request = request(connection, &ask)?;
         let take = |answer: &Answer| take(source, window, &ask, answer);
         let page = if let Some(field) = &ask.optional {
@@ -206,6 +218,8 @@ struct Progress {
     /// The last page of each list.
     last: HashMap<usize, LastPage>,
     asks: VecDeque<Ask>,
+    /// Whether details were asked for.
+    has_details: bool,
 }
 
 impl Progress {
@@ -215,11 +229,23 @@ impl Progress {
             pages: Pages::default(),
             last: HashMap::new(),
             asks: source.begin(window).into(),
+            has_details: false,
         }
     }
 
-    fn next(&mut self) -> Option<Ask> {
-        self.asks.pop_front()
+    /// The next request. Details come last, since a list moves; so no campaign is asked for twice, and
+    /// each request is for as many as it can be.
+    fn next(&mut self, source: &dyn Source, window: Window) -> Result<Option<Ask>, PollError> {
+        if self.asks.is_empty() && !std::mem::replace(&mut self.has_details, true) {
+            self.asks = source.details(window, &self.reading.sent_ids()).into();
+            if self.asks.len() > MAX_DETAILS {
+                let message = format!(
+                    "details take more than {MAX_DETAILS} requests: try a shorter lookback"
+                );
+                return Err(PollError::new(Reason::Pagination, message));
+            }
+        }
+        Ok(self.asks.pop_front())
     }
 
     fn add(&mut self, ask: &Ask, mut page: Page) -> Result<(), PollError> {
@@ -235,13 +261,8 @@ impl Progress {
         page.then.extend(ask.after(&page));
         let mark = page.mark.clone();
         let then = std::mem::take(&mut page.then);
-        let (listed, details): (Vec<_>, Vec<_>) =
-            then.into_iter().partition(|ask| ask.about.is_empty());
-        let goes_on = listed.iter().any(|next| next.optional.is_none());
-        self.pages.details += details.len();
-        // details can wait, but a list moves
-        self.asks.extend(details);
-        for next in listed.into_iter().rev() {
+        let goes_on = then.iter().any(|next| next.optional.is_none());
+        for next in then.into_iter().rev() {
             self.asks.push_front(next);
         }
         self.reading.add(page);
@@ -249,7 +270,7 @@ impl Progress {
         if goes_on {
             self.pages.more(mark)?;
         }
-        self.pages.check_details()
+        Ok(())
     }
 }
 
@@ -265,7 +286,7 @@ pub fn read_saved(
     let mut requests = Vec::new();
     let mut answers = answers.iter();
     let mut read = || {
-        while let Some(ask) = progress.next() {
+        while let Some(ask) = progress.next(source, window)? {
             requests.push(request(connection, &ask)?);
             let Some(answer) = answers.next() else { break };
             let page = take(source, window, &ask, answer)?;
@@ -339,7 +360,6 @@ fn linked(base_url: &Url, href: &str, below: &str) -> Result<Url, PollError> {
 #[derive(Default)]
 struct Pages {
     count: usize,
-    details: usize,
     seen: HashSet<String>,
 }
 
@@ -356,15 +376,6 @@ impl Pages {
         } else {
             format!("page {count} repeats an earlier one")
         };
-        Err(PollError::new(Reason::Pagination, message))
-    }
-
-    fn check_details(&self) -> Result<(), PollError> {
-        if self.details <= MAX_DETAILS {
-            return Ok(());
-        }
-        let message =
-            format!("details of more than {MAX_DETAILS} campaigns: try a shorter lookback");
         Err(PollError::new(Reason::Pagination, message))
     }
 }
@@ -510,12 +521,10 @@ mod tests {
     }
 
     #[test]
-    fn pages_and_details_are_bounded() {
+    fn pages_are_bounded() {
         let mut pages = Pages::default();
         let read = (1..=2 * MAX_PAGES).find(|_| pages.more(None).is_err());
         assert_eq!(read, Some(MAX_PAGES));
-        pages.details = MAX_DETAILS + 1;
-        assert!(pages.check_details().is_err());
     }
 
     fn next(base_url: &str, href: &str) -> Result<String, PollError> {

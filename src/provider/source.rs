@@ -24,6 +24,11 @@ pub trait Source: Debug + Send + Sync {
     /// The first requests of a read, in order.
     fn begin(&self, window: Window) -> Vec<Ask>;
 
+    /// The requests for details of the campaigns with these ids, once all lists are read.
+    fn details(&self, _: Window, _: &[String]) -> Vec<Ask> {
+        Vec::new()
+    }
+
     /// What an answer means, and which requests follow it. The window is that of the read.
     fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
 }

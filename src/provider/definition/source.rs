@@ -56,6 +56,23 @@ impl Source for Defined {
         asks
     }
 
+    fn details(&self, window: Window, ids: &[String]) -> Vec<Ask> {
+        let definition = &self.definition;
+        let variables = self.variables(window);
+        let mut asks = Vec::new();
+        for (index, details) in definition.details.iter().enumerate() {
+            for chunk in ids.chunks(details.ids.max(1)) {
+                let mut ask = details.request.ask(&variables, chunk).about(chunk.to_vec());
+                if details.optional {
+                    ask = ask.or_problem("details");
+                }
+                ask.part = definition.lists.len() + index;
+                asks.push(ask);
+            }
+        }
+        asks
+    }
+
     fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         let root = self.definition.verdict.of(answer)?;
         match self.part(ask.part) {
@@ -153,9 +170,6 @@ impl Defined {
                 page.mark = Some(mark);
             }
         }
-        if !list.completes {
-            self.ask_details(window, &mut page);
-        }
         if list.sums_rows || list.completes {
             let found = std::mem::take(&mut page.found).into_iter();
             page.found = found
@@ -191,32 +205,6 @@ impl Defined {
                 Err(missing())
             }
             Err(_) => Err(missing()),
-        }
-    }
-
-    /// Adds the requests for details of the campaigns of a page.
-    fn ask_details(&self, window: Window, page: &mut Page) {
-        let definition = &self.definition;
-        if definition.details.is_empty() {
-            return;
-        }
-        let mut ids: Vec<String> = Vec::new();
-        let mut seen = HashSet::new();
-        for campaign in page.campaigns() {
-            if seen.insert(&campaign.id) {
-                ids.push(campaign.id.clone());
-            }
-        }
-        let variables = self.variables(window);
-        for (index, details) in definition.details.iter().enumerate() {
-            for chunk in ids.chunks(details.ids.max(1)) {
-                let mut ask = details.request.ask(&variables, chunk).about(chunk.to_vec());
-                if details.optional {
-                    ask = ask.or_problem("details");
-                }
-                ask.part = definition.lists.len() + index;
-                page.then.push(ask);
-            }
         }
     }
 
@@ -282,4 +270,143 @@ fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollE
         ..AccountFacts::default()
     };
     Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use reqwest::Url;
+    use reqwest::header::HeaderMap;
+    use serde_json::json;
+
+    use super::*;
+    use crate::document::secret::SecretSource;
+    use crate::provider::kind::Connection;
+    use crate::provider::read::read_saved;
+    use crate::upstream::auth::Auth;
+    use crate::upstream::request::Body;
+
+    const HEAD: &str = "name: x\ntitle: X\ndocumentation: https://example.com\nchannels: [sms]\n\
+                        base_url: https://example.com\nauth: {in: bearer}\n";
+
+    /// The requests that a definition makes, and what it reads of answers with these statuses: the
+    /// campaigns, and the fields that it cannot read. The window is the day before 1970-01-10.
+    fn read(yaml: &str, answers: &[(u16, Value)]) -> (Vec<String>, Result<String, String>) {
+        let definition = Definition::parse(&format!("{HEAD}{yaml}"));
+        let definition = Arc::new(definition.unwrap_or_else(|problems| panic!("{problems:?}")));
+        let connection = Connection {
+            base_url: Url::parse("https://example.com").unwrap(),
+            headers: HeaderMap::new(),
+            auth: Auth::Bearer(SecretSource::Env("TOKEN".to_owned())),
+            channels: definition.channels.clone(),
+            identity: None,
+            variant: String::new(),
+            source: Arc::new(Defined {
+                channels: definition.channels.clone(),
+                settings: Variables::default(),
+                definition,
+            }),
+        };
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(9);
+        let start = now - TimeDelta::days(1);
+        let answers = answers.iter();
+        let answers = answers.map(|(status, body)| Answer::of(*status, body.to_string()));
+        let answers: Vec<_> = answers.collect();
+        let (requests, result) = read_saved(&connection, Window { start, now }, &answers);
+        let requests = requests.iter().map(|request| {
+            let url = request
+                .url
+                .as_str()
+                .trim_start_matches("https://example.com");
+            match &request.body {
+                Some(Body::Json(json)) => format!("{url} {json}"),
+                _ => url.to_owned(),
+            }
+        });
+        let shown = result.map(|mut reading| {
+            let mut campaigns = reading.take_campaigns().into_vec();
+            campaigns.sort_by(|a, b| a.id.cmp(&b.id));
+            let campaigns = campaigns.iter().map(|campaign| {
+                let counts = campaign.counts.iter();
+                let counts: String = counts
+                    .map(|(count, value)| format!(" {}={value}", count.name()))
+                    .collect();
+                format!("{}{counts}", campaign.id)
+            });
+            let campaigns = campaigns.collect::<Vec<_>>().join(", ");
+            match reading.problems.is_empty() {
+                true => campaigns,
+                false => format!("{campaigns}; {}", reading.problems),
+            }
+        });
+        (
+            requests.collect(),
+            shown.map_err(|error| error.reason.as_str().to_owned()),
+        )
+    }
+
+    const DETAILS: &str = r#"
+time_format: unix
+campaign:
+  id: $.id
+  last_sent: $.at
+  status: {path: $.state, words: {planned: waiting}}
+lists:
+  - get: /a
+    items: $.items[*]
+    paging: {by: cursor, parameter: after, next: $.next}
+  - get: /b
+    items: $.items[*]
+details:
+  post: /stats
+  json: {ids: "{ids}"}
+  ids: 2
+  items: $.stats[*]
+  campaign: {id: $.id, counts: {sends: $.n}}
+account: {get: /me, credits: $.credits}
+"#;
+
+    #[test]
+    fn details_are_asked_for_once_all_lists_are_read() {
+        let day = 24 * 60 * 60;
+        let item =
+            |id: Value, days: i64, state: &str| json!({"id": id, "at": days * day, "state": state});
+        let lists = [
+            json!({"items": [item(json!(10), 9, ""), item(json!("old"), 7, "")], "next": "p2"}),
+            json!({"items": [item(json!(10), 9, ""), item(json!("007"), 8, "")]}),
+            json!({"items": [item(json!("soon"), 9, "planned"), item(json!("c"), 8, "running")]}),
+            json!({"credits": 1}),
+            // an id can be a number in one answer and a text in the other
+            json!({"stats": [{"id": "10", "n": 1}, {"id": "007", "n": 2}, {"id": "other", "n": 9}]}),
+            json!({"stats": [{"id": "c", "n": 3}]}),
+        ];
+        let answers = lists.map(|body| (200, body));
+        let (requests, result) = read(DETAILS, &answers);
+        // neither twice, nor for what is outside of the period or was not sent yet
+        let details = [r#"/stats {"ids":[10,"007"]}"#, r#"/stats {"ids":["c"]}"#];
+        let lists = ["/a", "/a?after=p2", "/b", "/me"];
+        assert_eq!(requests, [&lists[..], &details[..]].concat());
+        let found = "007 sends=2, 10 sends=1, c sends=3, soon";
+        assert_eq!(result.as_deref(), Ok(found));
+    }
+
+    #[test]
+    fn requests_for_details_are_bounded() {
+        let items: Vec<_> = (0..10_000).map(|id| json!({"id": id})).collect();
+        let one = json!({"items": items.get(..9_999), "next": "p2"});
+        let more: Vec<_> = (9_999..20_001).map(|id| json!({"id": id})).collect();
+        for (last, reason) in [(10_000, None), (10_001, Some("pagination"))] {
+            let more: Vec<_> = more.iter().take(last - 9_999).collect();
+            let answers = [
+                one.clone(),
+                json!({"items": more}),
+                json!({"items": []}),
+                json!({}),
+            ];
+            let single = DETAILS.replace("  ids: 2\n", "");
+            let (requests, result) = read(&single, &answers.map(|body| (200, body)));
+            assert_eq!(result.err().as_deref(), reason);
+            assert_eq!(requests.len(), if reason.is_none() { 5 } else { 4 });
+        }
+    }
 }
