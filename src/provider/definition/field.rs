@@ -354,7 +354,7 @@ impl TimeFormat {
                 let date = || NaiveDate::parse_from_str(text, pattern).ok();
                 let local = NaiveDateTime::parse_from_str(text, pattern).ok();
                 let local = local.or_else(|| Some(date()?.and_time(NaiveTime::MIN)))?;
-                to_utc(local, zone.unwrap_or(Tz::UTC))
+                to_utc(local, zone?)
             }
         }
     }
@@ -466,7 +466,8 @@ impl TimeField {
         let (source, value) = self.field.found(item)?;
         let format = self.format.as_ref().unwrap_or(&usual.format);
         let zone = self.zone.as_ref().or(usual.zone.as_ref());
-        let zone = zone.and_then(|zone| zone.of(item, variables));
+        // a zone that is missing or unknown could be any: better no time than a wrong one
+        let zone = zone.map_or(Some(Tz::UTC), |zone| zone.of(item, variables));
         let text = match value {
             Value::String(text) => text.trim().to_owned(),
             Value::Number(number) => number.to_string(),
@@ -542,12 +543,40 @@ mod tests {
                 Some(1_711_848_600),
             ),
         ] {
+            let zone = zone.or(Some(Tz::UTC));
             let time = TimeFormat::parse(format).unwrap().time(text, zone);
             let shown = time.map(|time| time.timestamp());
             assert_eq!(shown, seconds, "{format} {text}");
         }
         for format in ["iso", "%Q"] {
             assert!(TimeFormat::parse(format).is_err(), "{format}");
+        }
+    }
+
+    #[test]
+    fn an_item_names_the_zone_of_its_time() {
+        let yaml = "{path: $.at, format: '%Y-%m-%d %H:%M', zone: $.tz.name}";
+        let mut reader = Reader::default();
+        let node = Node::parse(yaml).unwrap();
+        let field = TimeField::read(&mut reader, "x", &node, &[]).unwrap();
+        let usual = Times {
+            format: TimeFormat::Rfc3339,
+            zone: None,
+        };
+        for (zone, expected) in [
+            (
+                json!({"name": "America/New_York"}),
+                Some("2026-03-01T17:00:00+00:00"),
+            ),
+            (json!({"name": "New York"}), None),
+            (json!(null), None),
+        ] {
+            let item = json!({"at": "2026-03-01 12:00", "tz": zone});
+            let mut problems = Problems::default();
+            let time = field.time(&item, &usual, &Variables::default(), &mut problems);
+            let time = time.map(|time| time.to_rfc3339());
+            assert_eq!(time.as_deref(), expected, "{zone}");
+            assert_eq!(problems.is_empty(), expected.is_some(), "{zone}");
         }
     }
 
