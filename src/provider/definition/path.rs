@@ -132,8 +132,10 @@ impl Path {
             for value in &found {
                 next.extend(step.raw(value, &self.text)?);
             }
-            if next.is_empty() && *step != Step::All {
-                return Ok(None);
+            if next.is_empty() {
+                // a list that is empty is there, whatever its elements would have
+                let is_list = *step == Step::All;
+                return Ok(is_list.then(Vec::new));
             }
             found = next;
         }
@@ -299,6 +301,32 @@ mod tests {
             assert_eq!(first.first(&value), expected.first(), "{path}");
             let raw = serde_json::value::to_raw_value(&value).unwrap();
             assert_eq!(first.raw_value(&raw).as_ref(), expected.first(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_is_no_missing_one() {
+        for (json, expected) in [
+            (
+                r#"{"data": [{"rows": [1]}, {"rows": [2, 3]}]}"#,
+                Ok(Some(3)),
+            ),
+            (r#"{"data": [{"rows": []}]}"#, Ok(Some(0))),
+            (r#"{"data": []}"#, Ok(Some(0))),
+            (r#"{"data": [{}]}"#, Ok(None)),
+            (r"{}", Ok(None)),
+            (
+                r#"{"data": 7}"#,
+                Err("no list at $.data[*].rows[*]".to_owned()),
+            ),
+        ] {
+            let raw: &RawValue = serde_json::from_str(json).unwrap();
+            let found = Path::parse("$.data[*].rows[*]").unwrap().raw(raw);
+            assert_eq!(
+                found.map(|found| found.map(|found| found.len())),
+                expected,
+                "{json}"
+            );
         }
     }
 

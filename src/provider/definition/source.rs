@@ -9,7 +9,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::campaign::Usual;
-use super::request::Next;
+use super::path::Path;
+use super::request::{Next, Paging};
 use super::template::Variables;
 use super::{Definition, Details, List};
 use crate::campaign::window::Window;
@@ -77,7 +78,7 @@ impl Source for Defined {
         let root = self.definition.verdict.of(answer)?;
         match self.part(ask.part) {
             Some(Part::List(list)) => self.read_list(list, window, ask, answer, root),
-            Some(Part::Details(details)) => self.read_details(details, ask, root),
+            Some(Part::Details(details)) => self.read_details(details, ask, answer, root),
             Some(Part::Account(account)) => read_account(account, root),
             None => Ok(Page::default()),
         }
@@ -120,7 +121,7 @@ impl Defined {
         answer: &Answer,
         root: &RawValue,
     ) -> Result<Page, PollError> {
-        let items = self.items(list, answer, root)?;
+        let items = self.items(&list.items, list.paging.as_ref(), answer, root)?;
         let usual = self.usual();
         let field = list.items.field();
         let unwanted = RefCell::new(HashSet::new());
@@ -187,16 +188,16 @@ impl Defined {
     /// documented one.
     fn items<'a>(
         &self,
-        list: &List,
+        items: &Path,
+        paging: Option<&Paging>,
         answer: &Answer,
         root: &'a RawValue,
     ) -> Result<lenient::List<'a>, PollError> {
-        let missing = || answer.without(&format!("a list at `{}`", list.items.text()), &[]);
-        match list.items.raw(root) {
+        let missing = || answer.without(&format!("a list at `{}`", items.text()), &[]);
+        match items.raw(root) {
             Ok(Some(items)) => Ok(lenient::List::of(items)),
             Ok(None) => {
-                let paging = list.paging.iter();
-                let mut paths = paging.flat_map(super::Paging::paths);
+                let mut paths = paging.into_iter().flat_map(Paging::paths);
                 if self.definition.verdict.has_success()
                     || paths.any(|path| path.raw_value(root).is_some())
                 {
@@ -212,6 +213,7 @@ impl Defined {
         &self,
         details: &Details,
         ask: &Ask,
+        answer: &Answer,
         root: &RawValue,
     ) -> Result<Page, PollError> {
         let mut usual = self.usual();
@@ -227,9 +229,7 @@ impl Defined {
             page.found.extend(campaign.map(Found::Details));
             return Ok(page);
         };
-        let items = path.raw(root);
-        let items = items.map_err(|message| PollError::new(Reason::Decode, message))?;
-        let items = lenient::List::of(items.unwrap_or_default());
+        let items = self.items(path, None, answer, root)?;
         let mut page = Page::of(ask, items, path.field(), |item: Value, problems| {
             details.campaign.campaign(&item, &usual, problems)
         })?;
@@ -343,6 +343,24 @@ mod tests {
             requests.collect(),
             shown.map_err(|error| error.reason.as_str().to_owned()),
         )
+    }
+
+    #[test]
+    fn an_answer_without_details_is_no_good_one() {
+        let list = (200, json!({"items": [{"id": 1}]}));
+        let empty = (200, json!({"items": []}));
+        for (details, expected) in [
+            (json!({"stats": []}), Ok("1")),
+            (json!({"stats": [{"id": 1, "n": 5}]}), Ok("1 sends=5")),
+            (json!({"stats": {}}), Err("decode")),
+            (json!({"message": "try later"}), Err("decode")),
+        ] {
+            let account = (200, json!({}));
+            let answers = [list.clone(), empty.clone(), account, (200, details)];
+            let (_, result) = read(DETAILS, &answers);
+            let result = result.as_deref().map_err(String::as_str);
+            assert_eq!(result, expected);
+        }
     }
 
     const DETAILS: &str = r#"
