@@ -187,7 +187,7 @@ impl Source for Cinnox {
         page.more = page.items >= LIMIT;
         page.found.retain(|found| match found {
             Found::Campaign(campaign) => self.wants(&campaign.channel),
-            Found::Row(_) | Found::Details(_) => true,
+            _ => true,
         });
         Ok(page)
     }

@@ -60,6 +60,7 @@ impl Reading {
     /// newer.
     fn add(&mut self, page: Page) {
         for found in page.found {
+            let is_row = matches!(found, Found::DetailsRow(_));
             match found {
                 Found::Campaign(campaign) => self.insert(campaign),
                 Found::Row(row) => {
@@ -70,9 +71,10 @@ impl Reading {
                     }
                     self.insert(campaign);
                 }
-                Found::Details(details) => {
+                Found::Details(details) | Found::DetailsRow(details) => {
                     self.bytes += details.kept_bytes();
                     match self.details.entry(details.id.clone()) {
+                        Entry::Occupied(mut known) if is_row => known.get_mut().add(&details),
                         Entry::Occupied(mut known) => known.get_mut().complete(details),
                         Entry::Vacant(place) => drop(place.insert(details)),
                     }

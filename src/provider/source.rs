@@ -276,7 +276,7 @@ impl Page {
     pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> + Clone {
         self.found.iter().filter_map(|found| match found {
             Found::Campaign(campaign) | Found::Row(campaign) => Some(campaign),
-            Found::Details(_) => None,
+            Found::Details(_) | Found::DetailsRow(_) => None,
         })
     }
 }
@@ -289,6 +289,8 @@ pub enum Found {
     /// More about the campaign with the same id, whichever is found first. What it has replaces what
     /// the campaign has.
     Details(Campaign),
+    /// One of the rows that together are the details of a campaign.
+    DetailsRow(Campaign),
     /// One of the rows that together are a campaign: their counts, failures and amounts are added.
     Row(Campaign),
 }

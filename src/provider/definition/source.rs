@@ -1,7 +1,7 @@
 //! Reading an account as its definition says.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -124,7 +124,7 @@ impl Defined {
         let items = self.items(&list.items, list.paging.as_ref(), answer, root)?;
         let usual = self.usual();
         let field = list.items.field();
-        let unwanted = RefCell::new(HashSet::new());
+        let meets = RefCell::new(Vec::new());
         let newest = RefCell::new(None);
         let mut page = Page::of(ask, items, field, |item: Value, problems| {
             if let Some(sorted_by) = &list.newest_first {
@@ -137,23 +137,19 @@ impl Defined {
             if !list.meets(&item) {
                 // only the id counts, as the item has a place on the page
                 let id = list.campaign.id(&item, &usual, &mut Problems::default())?;
-                unwanted.borrow_mut().insert(id.clone());
+                meets.borrow_mut().push(false);
                 let campaign = Campaign {
                     id,
                     ..Campaign::default()
                 };
                 return Some(campaign);
             }
-            list.campaign.campaign(&item, &usual, problems)
+            let campaign = list.campaign.campaign(&item, &usual, problems)?;
+            meets.borrow_mut().push(is_within(&campaign, window));
+            Some(campaign)
         })?;
-        let is_wanted = |campaign: &Campaign| {
-            !unwanted.borrow().contains(&campaign.id) && is_within(campaign, window)
-        };
-        page.found.retain(|found| match found {
-            Found::Campaign(campaign) | Found::Row(campaign) | Found::Details(campaign) => {
-                is_wanted(campaign)
-            }
-        });
+        let mut meets = meets.into_inner().into_iter();
+        page.found.retain(|_| meets.next().unwrap_or_default());
         let newest = newest.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
         let is_over = newest.is_some_and(|newest| newest < window.start);
@@ -175,8 +171,11 @@ impl Defined {
             let found = std::mem::take(&mut page.found).into_iter();
             page.found = found
                 .map(|found| match found {
-                    Found::Campaign(campaign) if list.completes => Found::Details(campaign),
-                    Found::Campaign(campaign) => Found::Row(campaign),
+                    Found::Campaign(campaign) => match (list.completes, list.sums_rows) {
+                        (true, true) => Found::DetailsRow(campaign),
+                        (true, false) => Found::Details(campaign),
+                        (false, _) => Found::Row(campaign),
+                    },
                     other => other,
                 })
                 .collect();
@@ -361,6 +360,41 @@ mod tests {
             let result = result.as_deref().map_err(String::as_str);
             assert_eq!(result, expected);
         }
+    }
+
+    #[test]
+    fn rows_are_added_over_all_pages() {
+        const ROWS: &str = r#"
+campaign: {id: $.id, last_sent: {path: $.at, format: unix_ms}, counts: {sends: $.n}}
+lists:
+  - get: /list
+    items: $[*]
+  - get: /rows
+    items: $.rows[*]
+    where: "@.test != true"
+    paging: {by: link, next: $.next}
+    sum_rows: true
+    completes: true
+"#;
+        let answers = [
+            json!([{"id": 1, "n": 5}, {"id": 2, "n": 7}]),
+            json!({"rows": [{"id": 1, "n": 2}, {"id": 1, "n": 3}, {"id": 3, "n": 8}], "next": "/rows?page=2"}),
+            // neither a row that is left out nor one of another period costs the others
+            json!({"rows": [{"id": 1, "n": 4}, {"id": 1, "n": 50, "test": true}, {"id": 1, "n": 60, "at": 1}]}),
+        ];
+        let answers = answers.map(|body| (200, body));
+        let (requests, result) = read(ROWS, &answers);
+        assert_eq!(requests, ["/list", "/rows", "/rows?page=2"]);
+        assert_eq!(result.as_deref(), Ok("1 sends=9, 2 sends=7"));
+        let (_, result) = read(
+            &ROWS.replace(
+                "    completes: true
+",
+                "",
+            ),
+            &answers,
+        );
+        assert_eq!(result.as_deref(), Ok("1 sends=14, 2 sends=7, 3 sends=8"));
     }
 
     const DETAILS: &str = r#"
