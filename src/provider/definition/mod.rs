@@ -709,6 +709,10 @@ fn read_list(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<List> {
         .node("newest_first")
         .and_then(|node| field::TimeField::read(mapping.reader(), &path, node, &scope.settings));
     let sums_rows = mapping.flag("sum_rows");
+    if sums_rows && paging.as_ref().is_some_and(Paging::overlaps) {
+        let message = "rows on pages by offset or number would be added twice";
+        mapping.problem("sum_rows", message);
+    }
     let completes = mapping.flag("completes");
     let campaign = read_campaign(mapping, scope, true);
     Some(List {

@@ -499,6 +499,12 @@ impl Paging {
         })
     }
 
+    /// Whether pages can have items of others: the first item of an offset is the last of the page
+    /// before, and a page is read again if the list moves.
+    pub(super) const fn overlaps(&self) -> bool {
+        matches!(self.by, By::Place(_))
+    }
+
     /// The request for the first page.
     pub(super) fn first(&self, mut ask: Ask) -> Ask {
         if let (Some(name), Some(size)) = (&self.size_parameter, self.size) {

@@ -386,14 +386,12 @@ lists:
         let (requests, result) = read(ROWS, &answers);
         assert_eq!(requests, ["/list", "/rows", "/rows?page=2"]);
         assert_eq!(result.as_deref(), Ok("1 sends=9, 2 sends=7"));
-        let (_, result) = read(
-            &ROWS.replace(
-                "    completes: true
-",
-                "",
-            ),
-            &answers,
-        );
+        let paging = "{by: offset, parameter: o, size: 3, stop: short_page}";
+        let paged = ROWS.replace("{by: link, next: $.next}", paging);
+        let problems = Definition::parse(&format!("{HEAD}{paged}")).unwrap_err();
+        let paths: Vec<_> = problems.iter().map(|problem| &problem.path).collect();
+        assert_eq!(paths, ["lists[1].sum_rows"]);
+        let (_, result) = read(&ROWS.replace("    completes: true\n", ""), &answers);
         assert_eq!(result.as_deref(), Ok("1 sends=14, 2 sends=7, 3 sends=8"));
     }
 
