@@ -195,20 +195,13 @@ async fn read_pages(
     while let Some(ask) = progress.next(source, window)? {
         let request = request(connection, &ask)?;
         let take = |answer: &Answer| take(source, window, &ask, answer);
-        let page = if let Some(field) = &ask.optional {
-            // costs neither the campaigns nor the time of a retry
-            match session.get_once(&request, credential, take).await {
-                Ok(page) => page,
-                Err(error) => {
-                    debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
-                    progress.reading.problems.add(field.clone());
-                    continue;
-                }
-            }
+        let answer = if ask.optional.is_some() && ask.about.is_empty() {
+            // not worth the time of a retry
+            session.get_once(&request, credential, take).await
         } else {
-            session.get(&request, credential, take).await?
+            session.get(&request, credential, take).await
         };
-        progress.add(&ask, page)?;
+        progress.take(&ask, answer)?;
     }
     Ok(progress.reading.finish())
 }
@@ -248,6 +241,23 @@ impl Progress {
             }
         }
         Ok(self.asks.pop_front())
+    }
+
+    /// Takes an answer. Without an optional part, the read goes on; without details of some campaigns
+    /// only if the provider refuses these, since all others would fail as well otherwise.
+    fn take(&mut self, ask: &Ask, answer: Result<Page, PollError>) -> Result<(), PollError> {
+        let error = match answer {
+            Ok(page) => return self.add(ask, page),
+            Err(error) => error,
+        };
+        match &ask.optional {
+            Some(field) if ask.about.is_empty() || error.reason == Reason::Client => {
+                debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
+                self.reading.problems.add(field.clone());
+                Ok(())
+            }
+            _ => Err(error),
+        }
     }
 
     fn add(&mut self, ask: &Ask, mut page: Page) -> Result<(), PollError> {
@@ -291,8 +301,7 @@ pub fn read_saved(
         while let Some(ask) = progress.next(source, window)? {
             requests.push(request(connection, &ask)?);
             let Some(answer) = answers.next() else { break };
-            let page = take(source, window, &ask, answer)?;
-            progress.add(&ask, page)?;
+            progress.take(&ask, take(source, window, &ask, answer))?;
         }
         Ok(())
     };

@@ -321,7 +321,7 @@ const DETAILS: Part = Part {
         may(
             "optional",
             "true or false",
-            "Whether the poll succeeds if the request fails.",
+            "Whether the poll succeeds if the provider refuses the request, for example with 404. Any other failure fails the poll.",
         ),
         MAPPING,
     ],

@@ -395,6 +395,33 @@ lists:
         assert_eq!(result.as_deref(), Ok("1 sends=14, 2 sends=7, 3 sends=8"));
     }
 
+    #[test]
+    fn details_that_are_refused_can_be_optional() {
+        let optional = DETAILS.replace("  ids: 2\n", "  optional: true\n");
+        let list = json!({"items": [{"id": "a"}, {"id": "b"}]});
+        let one = |status| {
+            let answers = [list.clone(), json!({"items": []}), json!({})];
+            let mut answers = answers.map(|body| (200, body)).to_vec();
+            answers.push((status, json!({"stats": [{"id": "a", "n": 1}]})));
+            answers.push((200, json!({"stats": [{"id": "b", "n": 2}]})));
+            answers
+        };
+        for (yaml, status, expected) in [
+            (DETAILS, 404, Err("client")),
+            (&optional, 404, Ok("a, b sends=2; details (1 times)")),
+            (&optional, 429, Err("throttled")),
+            (&optional, 500, Err("server")),
+            (&optional, 200, Ok("a sends=1, b sends=2")),
+        ] {
+            let (_, result) = read(yaml, &one(status));
+            assert_eq!(
+                result.as_deref().map_err(String::as_str),
+                expected,
+                "{status}"
+            );
+        }
+    }
+
     const DETAILS: &str = r#"
 time_format: unix
 campaign:
