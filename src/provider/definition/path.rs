@@ -71,6 +71,11 @@ impl Path {
         Self::parse(&format!("$[?{text}]"))
     }
 
+    /// Whether an item meets the condition.
+    pub(super) fn is_met(&self, item: &Value) -> bool {
+        self.first(&Value::Array(vec![item.clone()])).is_some()
+    }
+
     /// The path without the root, as the name of a field.
     pub(super) fn field(&self) -> &str {
         let field = self.text.strip_prefix("$.").unwrap_or(&self.text);

@@ -116,7 +116,8 @@ impl Defined {
                 // an item without a time may be a new one
                 *newest = (*newest).max(Some(time.unwrap_or(DateTime::<Utc>::MAX_UTC)));
             }
-            if !list.meets(&item) {
+            let condition = list.condition.as_ref();
+            if condition.is_some_and(|condition| !condition.is_met(&item)) {
                 // only the id counts, as the item has a place on the page
                 let id = list.campaign.id(&item, &usual, &mut Problems::default())?;
                 unwanted.borrow_mut().insert(id.clone());
@@ -252,16 +253,6 @@ impl Defined {
     }
 }
 
-impl List {
-    /// Whether an item belongs to the list.
-    fn meets(&self, item: &Value) -> bool {
-        self.condition.as_ref().is_none_or(|condition| {
-            let alone = Value::Array(vec![item.clone()]);
-            condition.first(&alone).is_some()
-        })
-    }
-}
-
 /// Whether a campaign belongs to a period. One without any time does.
 fn is_within(campaign: &Campaign, window: Window) -> bool {
     let time = campaign.date().or(campaign.created);
@@ -272,9 +263,105 @@ fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollE
     let value: Value = serde_json::from_str(root.get())
         .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
     let mut page = Page::default();
+    let condition = account.condition.as_ref();
+    if condition.is_some_and(|condition| !condition.is_met(&value)) {
+        return Ok(page);
+    }
     page.account = AccountFacts {
         credits: account.credits.signed_number(&value, &mut page.problems),
         ..AccountFacts::default()
     };
     Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Status;
+
+    /// An account of a definition with this ending.
+    fn defined(yaml: &str) -> Defined {
+        let text = format!(
+            "name: x\ntitle: X\ndocumentation: https://x.example\nbase_url: https://x.example\n\
+             auth: {{in: bearer}}\n{yaml}"
+        );
+        let definition = Definition::parse(&text).unwrap_or_else(|found| panic!("{found:?}"));
+        Defined {
+            channels: definition.channels.clone(),
+            definition: Arc::new(definition),
+            settings: Variables::default(),
+        }
+    }
+
+    /// What the request of a part makes of an answer.
+    fn read(defined: &Defined, part: usize, body: &str) -> Page {
+        let ask = defined.begin(Window::default()).remove(part);
+        let page = defined.take(Window::default(), &ask, &Answer::of(200, body));
+        page.unwrap_or_else(|error| panic!("{}", error.message))
+    }
+
+    #[test]
+    fn a_word_is_the_first_whose_condition_is_met() {
+        let defined = defined(
+            "
+channels: [sms, email]
+lists:
+  get: /x
+  items: $.x[*]
+  campaign:
+    id: $.id
+    channel: {when: {sms: '@.to.sms', email: '@.to.email'}}
+    status: {when: {denied: '@.off == true', sent: '@.end > 0'}}
+",
+        );
+        let body = r#"{"x":[{"id":1,"to":{"sms":{}},"end":7},{"id":2,"to":{"email":0},"end":7,"off":true},{"id":3,"end":null}]}"#;
+        let page = read(&defined, 0, body);
+        let read: Vec<_> = page
+            .campaigns()
+            .map(|campaign| (campaign.channel.as_str(), campaign.status))
+            .collect();
+        let expected = [
+            ("sms", Some(Status::Sent)),
+            ("email", Some(Status::Denied)),
+            ("unknown", None),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_cursor_that_never_ends_may_end_with_an_empty_page() {
+        for (stop, follows) in [("", true), (", stop: empty_page", false)] {
+            let defined = defined(&format!(
+                "
+channels: [sms]
+lists:
+  get: /x
+  items: $.x[*]
+  paging: {{by: cursor, parameter: after, next: $.next{stop}}}
+  campaign: {{id: $.id}}
+"
+            ));
+            let page = read(&defined, 0, r#"{"x":[{"id":1}],"next":"a"}"#);
+            assert_eq!(page.then.len(), 1, "{stop}");
+            let page = read(&defined, 0, r#"{"x":[],"next":"a"}"#);
+            assert_eq!(!page.then.is_empty(), follows, "{stop}");
+        }
+    }
+
+    #[test]
+    fn an_account_can_be_without_facts() {
+        let defined = defined(
+            "
+channels: [sms]
+lists: {get: /x, items: '$[*]', campaign: {id: $.id}}
+account: {get: /y, where: '@.unlimited != true', credits: $.left}
+",
+        );
+        for (body, credits) in [
+            (r#"{"left":7}"#, Some(7.0)),
+            (r#"{"left":7,"unlimited":true}"#, None),
+        ] {
+            assert_eq!(read(&defined, 1, body).account.credits, credits, "{body}");
+        }
+    }
 }
