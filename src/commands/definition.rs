@@ -22,6 +22,7 @@ use crate::provider::definition::built_in::{BUILT_IN, BuiltIn};
 use crate::provider::{Kind, Kinds};
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
 use crate::upstream::answer::Answer;
+use crate::upstream::request::{Body, Request};
 
 /// Largest file that is read, as large as the largest answer that a poll accepts.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -86,7 +87,7 @@ pub async fn try_answers(
         let body = read(file).await?;
         saved.push((file.display().to_string(), Answer::of(200, body)));
     }
-    print(&trial(definition.kind(), saved, settings)?)
+    print(&trial(definition.kind(), saved, settings, Utc::now())?)
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
@@ -95,26 +96,38 @@ pub fn trial(
     kind: Kind,
     answers: Vec<(String, Answer)>,
     settings: &[(String, String)],
+    now: DateTime<Utc>,
 ) -> anyhow::Result<String> {
     let account = account(kind, settings)?;
-    let now = Utc::now();
     // saved answers are old
     let start = DateTime::UNIX_EPOCH;
     let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     let (requests, result) = account.provider.read_saved(Window { start, now }, &answers);
     let mut text = String::new();
     let mut names = names.iter();
-    for request in requests {
-        let method = if request.body.is_some() {
-            "POST"
-        } else {
-            "GET"
-        };
-        let answer = names.next().map_or("no answer", String::as_str);
-        writeln!(text, "{method} {}\n  {answer}", request.url)?;
+    for Request { url, body, .. } in &requests {
+        match body {
+            None => writeln!(text, "GET {url}")?,
+            Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
+            Some(Body::Form(fields)) => {
+                let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                writeln!(
+                    text,
+                    "POST {url}\n  {}",
+                    fields.collect::<Vec<_>>().join("&")
+                )?;
+            }
+        }
+        match names.next() {
+            Some(name) => writeln!(text, "  answered by {name}")?,
+            None => writeln!(text, "  has no answer; what would follow it is left out")?,
+        }
     }
     for name in names {
         writeln!(text, "{name} is not needed")?;
+    }
+    if answers.is_empty() {
+        return Ok(text);
     }
     let mut reading = match result {
         Ok(reading) => reading,
@@ -246,7 +259,8 @@ fn parsed(shown: &str, text: &str) -> anyhow::Result<Definition> {
 
 async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = reading::read(file, MAX_BYTES, READ_TIMEOUT).await;
-    read.with_context(|| format!("cannot read {}", file.display()))
+    // the whole error is in its text
+    read.map_err(|error| anyhow!("{} {error}", file.display()))
 }
 
 async fn read_text(file: &Path) -> anyhow::Result<String> {
@@ -260,4 +274,52 @@ fn print(text: &str) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     written.context("cannot write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The names in a folder without an ending, in their order.
+    fn names(folder: &Path, ending: &str) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = entries.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned()));
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// `INSTA_UPDATE=always` rewrites what is expected.
+    #[test]
+    fn every_definition_in_the_folder_reads_its_samples() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers");
+        let listed: Vec<_> = BUILT_IN.iter().map(|built_in| built_in.name).collect();
+        assert_eq!(names(&folder, ".yml"), listed);
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        let is_update = std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always");
+        for built_in in BUILT_IN {
+            let name = built_in.name;
+            let samples = folder.join("samples").join(name);
+            let answers = names(&samples, ".json").into_iter().map(|sample| {
+                let sample = sample + ".json";
+                let body = fs::read(samples.join(&sample)).unwrap();
+                (sample, Answer::of(200, body))
+            });
+            let definition = parsed(name, built_in.text).unwrap();
+            assert_eq!(definition.name, name);
+            let read = trial(definition.kind(), answers.collect(), &[], now);
+            let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let expected = samples.join("expected.txt");
+            if is_update {
+                fs::write(&expected, &read).unwrap();
+            }
+            assert_eq!(read, fs::read_to_string(expected).unwrap(), "{name}");
+            for problem in ["has no answer", "is not needed", "could not read"] {
+                assert!(!read.contains(problem), "{name}: {read}");
+            }
+        }
+    }
 }

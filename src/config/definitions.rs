@@ -106,3 +106,77 @@ async fn read(path: &Path, kinds: &Kinds, further: &[Arc<Kind>]) -> Result<Kind,
     }
     Ok(definition.kind())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use crate::config::Config;
+    use crate::provider::built_in;
+
+    const DEFINITION: &str = "\
+name: parakeet
+title: Parakeet
+documentation: https://docs.parakeet.example
+channels: [sms]
+base_url: https://api.parakeet.example
+auth: {in: bearer}
+lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
+";
+
+    async fn load(folder: &TempDir) -> Result<Config, String> {
+        let path = folder.path().join("c.yml");
+        let account = "{name: a, provider: parakeet, token_env: T}";
+        let yaml = format!("definitions: [own, more.yml]\naccounts: [{account}]\n");
+        fs::write(&path, yaml).unwrap();
+        let config = Config::load(&path, &built_in(), None).await;
+        config.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn definitions_are_found_checked_and_compared() {
+        let folder = TempDir::new().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        fs::create_dir(folder.path().join("own")).unwrap();
+        write("own/parakeet.yml", DEFINITION);
+        write("own/notes.txt", "no definition");
+        let macaw = DEFINITION.replace("parakeet", "macaw");
+        write("more.yml", &macaw);
+        let first = load(&folder).await.unwrap();
+        let again = load(&folder).await.unwrap();
+        assert_eq!(first.accounts, again.accounts);
+        assert!(first.to_yaml().contains("own"), "{}", first.to_yaml());
+        write("own/parakeet.yml", &DEFINITION.replace("$.id", "$.key"));
+        assert_ne!(load(&folder).await.unwrap().accounts, first.accounts);
+
+        for (text, problem) in [
+            (
+                macaw.replace("get: /sent", "get: sent"),
+                "more.yml:7:14: lists.get: must begin with /",
+            ),
+            (DEFINITION.to_owned(), "another file defines parakeet too"),
+            (
+                DEFINITION.replace("parakeet", "brevo_sms"),
+                "brevo_sms is built in",
+            ),
+            ("- no".to_owned(), "more.yml:1:1: expected a mapping"),
+        ] {
+            write("more.yml", &text);
+            let error = load(&folder).await.unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+        write(
+            "more.yml",
+            &(DEFINITION.replace("parakeet", "cinnox") + "replaces_built_in: true\n"),
+        );
+        assert!(load(&folder).await.is_ok());
+        fs::remove_file(folder.path().join("more.yml")).unwrap();
+        let error = load(&folder).await.unwrap_err();
+        assert!(
+            error.contains("more.yml: cannot be read: No such file"),
+            "{error}"
+        );
+    }
+}

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde::Serialize;
 
 use crate::config::sharding::Shard;
 use crate::document::keys::{Key, Takes, Values};
@@ -50,6 +51,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The accounts of other shards, by name.
     pub elsewhere: BTreeMap<String, Shard>,
+    /// The files and folders of definitions.
+    definitions: Vec<String>,
     /// The secrets of each account.
     secrets: Vec<(String, Vec<Secret>)>,
 }
@@ -357,8 +360,8 @@ impl Config {
             account: account_keys(kinds),
             polling: polling_keys(kinds),
         };
-        // read before, since they decide which providers there are
-        section.take("definitions");
+        // their files are read before, since they decide which providers there are
+        let definitions = section.texts("definitions").unwrap_or_default();
         let mut global = Values::default();
         if let Some(node) = section.take("global") {
             match Section::new("global", node) {
@@ -381,6 +384,7 @@ impl Config {
             accounts,
             warnings,
             elsewhere: BTreeMap::new(),
+            definitions,
             secrets,
         })
     }
@@ -410,6 +414,7 @@ impl Config {
             warnings: warnings(&accounts),
             accounts,
             elsewhere,
+            definitions: self.definitions,
             secrets: self.secrets,
         }
     }
@@ -417,10 +422,18 @@ impl Config {
     /// The configuration in effect as YAML, defaults included. It contains no secret, only the place of
     /// each.
     pub fn to_yaml(&self) -> String {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            definitions: &'a [String],
+            accounts: Vec<&'a Effective>,
+        }
         let accounts = self.accounts.iter().map(|account| &account.effective);
-        let document = BTreeMap::from([("accounts", accounts.collect::<Vec<_>>())]);
-        serde_saphyr::to_string(&document)
-            .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
+        serde_saphyr::to_string(&Document {
+            definitions: &self.definitions,
+            accounts: accounts.collect(),
+        })
+        .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
     }
 }
 
@@ -641,7 +654,7 @@ file, or token_env, the name of an environment variable
 16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
 17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: campaign_type, sender, created_by, \
 template, channel_name
-18:1: unknown key \"more\"; expected one of: global, accounts";
+18:1: unknown key \"more\"; expected one of: definitions, global, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
 

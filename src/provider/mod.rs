@@ -63,7 +63,9 @@ pub struct Provider {
 
 impl PartialEq for Provider {
     fn eq(&self, other: &Self) -> bool {
-        self.kind.name == other.kind.name && self.values == other.values
+        self.kind.name == other.kind.name
+            && self.values == other.values
+            && self.connection.variant == other.connection.variant
     }
 }
 

@@ -742,3 +742,51 @@ async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
     );
     assert!(first.intersection(&other).count() < common / 2);
 }
+
+#[tokio::test]
+async fn definitions_are_checked_tried_listed_and_shown() {
+    let setup = Setup::new("");
+    let file = |name: &str, text: &str| {
+        let path = setup.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (code, shown) = run(&["definition", "show", "brevo_sms"]).await;
+    assert_eq!(code, Some(0), "{shown}");
+    let (code, listed) = run(&["definition", "list"]).await;
+    assert_eq!(code, Some(0), "{listed}");
+    assert!(listed.contains("brevo_sms"), "{listed}");
+
+    let good = file("good.yml", &shown);
+    let bad = shown.replace("$.id", "id").replace("{from}", "{form}");
+    let bad = file("bad.yml", &bad);
+    let (code, text) = run(&["definition", "check", &good]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("brevo_sms is valid"), "{text}");
+    let (code, text) = run(&["definition", "check", &good, &bad]).await;
+    assert_eq!(code, Some(1), "{text}");
+    for problem in ["campaign.id: ", "unknown variable {form}"] {
+        assert!(text.contains(problem), "{text}");
+    }
+
+    let answer = r#"{"campaigns":[{"id":7,"name":"Spring","statistics":{"sent":"10","delivered":9,"answered":-1}}]}"#;
+    let answer = file("answer.json", answer);
+    let (code, text) = run(&["definition", "try", &good, &answer]).await;
+    assert_eq!(code, Some(0), "{text}");
+    for part in [
+        "status=sent",
+        "sends=10 deliveries=9",
+        r#"campaign_name="Spring"} 1"#,
+        "campaign_delivery_ratio",
+        "could not read statistics.answered (1 times)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let other = file("other.json", r#"{"message":"no"}"#);
+    let (code, text) = run(&["definition", "try", "brevo_sms", &other]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("without a list at `$.campaigns[*]`"),
+        "{text}"
+    );
+}

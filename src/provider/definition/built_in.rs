@@ -23,7 +23,16 @@ macro_rules! built_in {
 }
 
 /// Every definition in `providers`, in the order of their names.
-pub const BUILT_IN: &[BuiltIn] = built_in!["brevo_sms",];
+pub const BUILT_IN: &[BuiltIn] = built_in![
+    "brevo_sms",
+    "brevo_whatsapp",
+    "kapso",
+    "listmonk",
+    "mobizon",
+    "onesignal",
+    "simpletexting",
+    "smsfactor",
+];
 
 impl BuiltIn {
     /// Reads and checks it. A test holds that there is no problem.

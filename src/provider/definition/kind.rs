@@ -186,7 +186,8 @@ fn open(
         auth: auth(&definition.auth, values, &settings)?,
         channels: definition.channels.clone(),
         identity,
-        variant: String::new(),
+        // another definition can read other campaigns
+        variant: definition.digest.clone(),
         source: Arc::new(Defined {
             definition: Arc::clone(definition),
             settings,

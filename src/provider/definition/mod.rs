@@ -19,6 +19,7 @@ mod verdict;
 use std::sync::Arc;
 
 use reqwest::header::HeaderName;
+use sha2::{Digest, Sha256};
 
 use self::campaign::{CAMPAIGN, Mapped, WORDS, is_name};
 use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
@@ -59,6 +60,8 @@ pub struct Definition {
     account: Option<Account>,
     /// Whether it stands in place of a built-in one.
     pub replaces: bool,
+    /// Tells this text from another.
+    digest: String,
 }
 
 /// How requests carry the secret.
@@ -369,7 +372,10 @@ impl Definition {
         let definition = reader.mapping(&DEFINITION, "", &root, read);
         let mut problems = reader.problems;
         match definition.flatten() {
-            Some(definition) if problems.is_empty() => Ok(definition),
+            Some(definition) if problems.is_empty() => Ok(Self {
+                digest: format!("{:x}", Sha256::digest(text)),
+                ..definition
+            }),
             _ => {
                 problems.sort_by_key(|problem| problem.place);
                 problems.dedup();
@@ -421,7 +427,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
         read_details(mapping, &scope)
     });
     let account = mapping.mapping("account", &ACCOUNT, |mapping| read_account(mapping, &scope));
-    if mapping.node("lists").is_some() && lists.iter().all(|list| list.completes) {
+    if !lists.is_empty() && lists.iter().all(|list| list.completes) {
         mapping.problem("lists", "no list has campaigns of its own");
     }
     let auth = auth.flatten()?;
@@ -447,6 +453,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
         details,
         account: account.flatten(),
         replaces,
+        digest: String::new(),
     })
 }
 

@@ -76,6 +76,11 @@ impl Path {
         self.first(&Value::Array(vec![item.clone()])).is_some()
     }
 
+    /// The path as it was written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The path without the root, as the name of a field.
     pub(super) fn field(&self) -> &str {
         let field = self.text.strip_prefix("$.").unwrap_or(&self.text);

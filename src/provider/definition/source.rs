@@ -103,7 +103,7 @@ impl Defined {
         answer: &Answer,
         root: &RawValue,
     ) -> Result<Page, PollError> {
-        let items = self.items(list, root)?;
+        let items = self.items(list, answer, root)?;
         let usual = self.usual();
         let field = list.items.field();
         let unwanted = RefCell::new(HashSet::new());
@@ -172,8 +172,13 @@ impl Defined {
 
     /// The items of a list. One that is left out is empty if anything else shows that the answer is the
     /// documented one.
-    fn items<'a>(&self, list: &List, root: &'a RawValue) -> Result<lenient::List<'a>, PollError> {
-        let fail = |message: String| Err(PollError::new(Reason::Decode, message));
+    fn items<'a>(
+        &self,
+        list: &List,
+        answer: &Answer,
+        root: &'a RawValue,
+    ) -> Result<lenient::List<'a>, PollError> {
+        let missing = || answer.without(&format!("a list at `{}`", list.items.text()), &[]);
         match list.items.raw(root) {
             Ok(Some(items)) => Ok(lenient::List::of(items)),
             Ok(None) => {
@@ -184,9 +189,9 @@ impl Defined {
                 {
                     return Ok(lenient::List::default());
                 }
-                fail(format!("the answer has no {}", list.items.field()))
+                Err(missing())
             }
-            Err(message) => fail(message),
+            Err(_) => Err(missing()),
         }
     }
 
