@@ -87,7 +87,7 @@ pub async fn try_answers(
         let body = read(file).await?;
         saved.push((file.display().to_string(), Answer::of(200, body)));
     }
-    print(&trial(definition.kind(), saved, settings)?)
+    print(&trial(definition.kind(), saved, settings, Utc::now())?)
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
@@ -96,9 +96,9 @@ pub fn trial(
     kind: Kind,
     answers: Vec<(String, Answer)>,
     settings: &[(String, String)],
+    now: DateTime<Utc>,
 ) -> anyhow::Result<String> {
     let account = account(kind, settings)?;
-    let now = Utc::now();
     // saved answers are old
     let start = DateTime::UNIX_EPOCH;
     let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
@@ -274,4 +274,52 @@ fn print(text: &str) -> anyhow::Result<()> {
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     written.context("cannot write to standard output")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The names in a folder without an ending, in their order.
+    fn names(folder: &Path, ending: &str) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+        let entries = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = entries.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned()));
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// `INSTA_UPDATE=always` rewrites what is expected.
+    #[test]
+    fn every_definition_in_the_folder_reads_its_samples() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers");
+        let listed: Vec<_> = BUILT_IN.iter().map(|built_in| built_in.name).collect();
+        assert_eq!(names(&folder, ".yml"), listed);
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        let is_update = std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always");
+        for built_in in BUILT_IN {
+            let name = built_in.name;
+            let samples = folder.join("samples").join(name);
+            let answers = names(&samples, ".json").into_iter().map(|sample| {
+                let sample = sample + ".json";
+                let body = fs::read(samples.join(&sample)).unwrap();
+                (sample, Answer::of(200, body))
+            });
+            let definition = parsed(name, built_in.text).unwrap();
+            assert_eq!(definition.name, name);
+            let read = trial(definition.kind(), answers.collect(), &[], now);
+            let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let expected = samples.join("expected.txt");
+            if is_update {
+                fs::write(&expected, &read).unwrap();
+            }
+            assert_eq!(read, fs::read_to_string(expected).unwrap(), "{name}");
+            for problem in ["has no answer", "is not needed", "could not read"] {
+                assert!(!read.contains(problem), "{name}: {read}");
+            }
+        }
+    }
 }

@@ -26,9 +26,16 @@ macro_rules! built_in {
 pub const BUILT_IN: &[BuiltIn] = built_in![
     "activecampaign",
     "brevo_sms",
+    "brevo_whatsapp",
     "getresponse",
+    "kapso",
     "klaviyo",
+    "listmonk",
     "meta_whatsapp",
+    "mobizon",
+    "onesignal",
+    "simpletexting",
+    "smsfactor",
     "textmagic",
 ];
 

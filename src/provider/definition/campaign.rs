@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::field::{Field, TimeField, Times};
-use super::reader::{Mapping, Part, may, must};
+use super::path::Path;
+use super::reader::{Mapping, Part, may};
 use super::template::Variables;
 use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::{Campaign, Channel, Status};
@@ -19,7 +20,7 @@ pub(super) struct Mapped {
     pub id: Option<Field>,
     pub name: Option<Field>,
     channel: Option<ChannelField>,
-    status: Option<StatusField>,
+    status: Option<Words<Status>>,
     last_sent: Option<TimeField>,
     scheduled: Option<TimeField>,
     created: Option<TimeField>,
@@ -40,13 +41,45 @@ enum Counted {
 #[derive(Clone, Debug)]
 enum ChannelField {
     Fixed(Channel),
-    Read(Field, Vec<(String, Channel)>),
+    Read(Words<Channel>),
 }
 
+/// A value of a few words of the exporter.
 #[derive(Clone, Debug)]
-struct StatusField {
-    field: Field,
-    words: Vec<(String, Status)>,
+enum Words<T> {
+    /// The meaning of a word.
+    Path(Field, Vec<(String, T)>),
+    /// The first whose condition an item meets.
+    When(Vec<(Path, T)>),
+}
+
+impl<T: Clone> Words<T> {
+    /// What an item means; the word itself if its meaning is unknown.
+    fn of(
+        &self,
+        item: &Value,
+        word: impl FnOnce(&Field) -> Option<String>,
+    ) -> Option<Result<T, String>> {
+        match self {
+            Self::Path(field, words) => {
+                let word = word(field)?.trim().to_lowercase();
+                let known = words.iter().find(|(known, _)| *known == word);
+                Some(known.map_or(Err(word), |(_, meaning)| Ok(meaning.clone())))
+            }
+            Self::When(conditions) => {
+                let mut conditions = conditions.iter();
+                let met = conditions.find(|(condition, _)| condition.is_met(item));
+                met.map(|(_, meaning)| Ok(meaning.clone()))
+            }
+        }
+    }
+
+    const fn field(&self) -> Option<&Field> {
+        match self {
+            Self::Path(field, _) => Some(field),
+            Self::When(_) => None,
+        }
+    }
 }
 
 /// The keys of a campaign.
@@ -62,12 +95,12 @@ pub(crate) const CAMPAIGN: Part = Part {
         may(
             "channel",
             "word, or mapping",
-            "The channel; the only one of `channels` by default. A mapping has the `path` of a word, and `words` if they are not the channels' names.",
+            "The channel; the only one of `channels` by default. A mapping has the `path` of a word, and `words` if they are not the channels' names, or `when`.",
         ),
         may(
             "status",
             "mapping",
-            "The `path` of a word, and `words`: what each means. A word that is not listed becomes `other`.",
+            "The `path` of a word, and `words`: what each means. A word that is not listed becomes `other`. Or `when`.",
         ),
         may("last_sent", "time", "When it was last sent."),
         may(
@@ -108,11 +141,16 @@ pub(crate) const CAMPAIGN: Part = Part {
 pub(crate) const WORDS: Part = Part {
     title: "Words",
     keys: &[
-        must("path", "path, or list of paths", "Where the word is."),
+        may("path", "path, or list of paths", "Where the word is."),
         may(
             "words",
             "mapping of the provider's words to the exporter's",
             "What the words mean. Case is ignored.",
+        ),
+        may(
+            "when",
+            "mapping of the exporter's words to conditions",
+            "Instead of a path: the first word whose condition an item meets, for example `sms: \"@.sender\"`. See `where` of a list.",
         ),
     ],
 };
@@ -175,7 +213,7 @@ impl Mapped {
             id,
             name,
             channel,
-            status: status.map(|(field, words)| StatusField { field, words }),
+            status,
             last_sent,
             scheduled,
             created,
@@ -200,13 +238,9 @@ impl Mapped {
             field.channels.is_empty()
                 || field.channels.iter().any(|known| known == channel.as_str())
         };
-        let status = self.status.as_ref().and_then(|status| {
-            let word = status.field.text(item, problems)?;
-            let word = word.trim().to_lowercase();
-            let mut words = status.words.iter();
-            let known = words.find(|(known, _)| *known == word);
-            Some(known.map_or(Status::Other, |(_, status)| *status))
-        });
+        let status = self.status.as_ref();
+        let status = status.and_then(|status| status.of(item, |field| field.text(item, problems)));
+        let status = status.map(|status| status.unwrap_or(Status::Other));
         let mut time = |field: &Option<TimeField>| -> Option<DateTime<Utc>> {
             let field = field.as_ref()?;
             field.time(item, usual.times, usual.variables, problems)
@@ -278,18 +312,16 @@ impl Mapped {
     fn channel(&self, item: &Value, channels: &[Channel], problems: &mut Problems) -> Channel {
         match (&self.channel, channels) {
             (Some(ChannelField::Fixed(channel)), _) | (None, [channel, ..]) => channel.clone(),
-            (Some(ChannelField::Read(field, words)), _) => {
-                // no series may lack this label
-                let Some(word) = field.id(item, problems) else {
-                    return match channels {
+            (Some(ChannelField::Read(words)), _) => {
+                match words.of(item, |field| field.id(item, problems)) {
+                    Some(Ok(channel)) => channel,
+                    Some(Err(word)) => Channel::from_word(&word),
+                    // no series may lack this label
+                    None => match channels {
                         [channel] => channel.clone(),
                         _ => Channel::Other("unknown".to_owned()),
-                    };
-                };
-                let word = word.trim().to_lowercase();
-                let mut words = words.iter();
-                let known = words.find(|(known, _)| *known == word);
-                known.map_or_else(|| Channel::from_word(&word), |(_, channel)| channel.clone())
+                    },
+                }
             }
             (None, []) => Channel::Other("unknown".to_owned()),
         }
@@ -318,14 +350,16 @@ impl Mapped {
 
     /// The statuses that the words mean.
     pub(super) fn statuses(&self) -> Vec<Status> {
-        let Some(status) = &self.status else {
-            return Vec::new();
+        let meant: Vec<Status> = match &self.status {
+            None => Vec::new(),
+            Some(Words::Path(_, words)) => {
+                let meant = words.iter().map(|(_, status)| *status);
+                meant.chain([Status::Other]).collect()
+            }
+            Some(Words::When(conditions)) => conditions.iter().map(|(_, status)| *status).collect(),
         };
-        let mut meant: Vec<_> = STATUSES.into_iter().collect();
-        meant.retain(|meaning| {
-            *meaning == Status::Other || status.words.iter().any(|(_, known)| known == meaning)
-        });
-        meant
+        let statuses = STATUSES.into_iter();
+        statuses.filter(|status| meant.contains(status)).collect()
     }
 
     /// The labels of `campaign_info`, with the fields that they come from.
@@ -370,13 +404,13 @@ impl Mapped {
             Counted::Failures => None,
         });
         let channel = match &self.channel {
-            Some(ChannelField::Read(field, _)) => Some(field),
+            Some(ChannelField::Read(words)) => words.field(),
             _ => None,
         };
         let fields = self.name.iter();
         let fields = fields
             .chain(channel)
-            .chain(self.status.iter().map(|status| &status.field))
+            .chain(self.status.iter().filter_map(Words::field))
             .chain(counted)
             .chain(self.failures.iter().map(|(_, field)| field))
             .chain(&self.cost_credits)
@@ -428,23 +462,20 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
             None
         }
         Some(Node::Text(_)) => mapping.parsed("channel", check).map(ChannelField::Fixed),
-        Some(_) => {
-            let (field, words) = read_words(mapping, "channel", check)?;
-            Some(ChannelField::Read(field, words))
-        }
+        Some(_) => read_words(mapping, "channel", check).map(ChannelField::Read),
     }
 }
 
-/// Reads a mapping with a path and the meaning of words.
+/// Reads a mapping with a path and the meaning of words, or with conditions.
 fn read_words<T>(
     mapping: &mut Mapping<'_, '_>,
     key: &str,
     meaning: impl Fn(&str) -> Result<T, String>,
-) -> Option<(Field, Vec<(String, T)>)> {
+) -> Option<Words<T>> {
     let read = mapping.mapping(key, &WORDS, |mapping| {
         let path = mapping.path_of("path");
-        let node = mapping.node("path")?;
-        let field = Field::read(mapping.reader(), &path, node);
+        let node = mapping.node("path");
+        let field = node.and_then(|node| Field::read(mapping.reader(), &path, node));
         let mut words = Vec::new();
         for (word, path, node) in mapping.entries("words") {
             let meant = match &node.value {
@@ -456,7 +487,22 @@ fn read_words<T>(
                 Err(message) => mapping.reader().problem(&path, node, message),
             }
         }
-        Some((field?, words))
+        let mut conditions = Vec::new();
+        for (word, path, node) in mapping.entries("when") {
+            let condition = match &node.value {
+                Node::Text(condition) => Path::parse_condition(condition),
+                _ => Err("expected a condition".to_owned()),
+            };
+            match condition.and_then(|condition| Ok((condition, meaning(&word)?))) {
+                Ok(condition) => conditions.push(condition),
+                Err(message) => mapping.reader().problem(&path, node, message),
+            }
+        }
+        if node.is_some() != mapping.node("when").is_none() {
+            mapping.problem("", "needs either path or when");
+        }
+        let path = field.map(|field| Words::Path(field, words));
+        path.or_else(|| (!conditions.is_empty()).then_some(Words::When(conditions)))
     });
     read.flatten()
 }

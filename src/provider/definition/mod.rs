@@ -110,6 +110,7 @@ struct Details {
 #[derive(Clone, Debug)]
 struct Account {
     request: Request,
+    condition: Option<Path>,
     credits: Field,
 }
 
@@ -335,6 +336,11 @@ const ACCOUNT: Part = Part {
         QUERY,
         FORM,
         JSON,
+        may(
+            "where",
+            "condition",
+            "If the answer does not meet it, it has no facts, for example `@.unlimited != true`.",
+        ),
         must("credits", "value", "The credits left."),
     ],
 };
@@ -773,12 +779,14 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
 
 fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account> {
     let request = Request::read(mapping, &scope.variables);
+    let condition = mapping.parsed("where", Path::parse_condition);
     let path = mapping.path_of("credits");
     let credits = mapping
         .node("credits")
         .and_then(|node| Field::read(mapping.reader(), &path, node));
     Some(Account {
         request: request?,
+        condition,
         credits: credits?,
     })
 }

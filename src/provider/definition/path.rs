@@ -71,6 +71,11 @@ impl Path {
         Self::parse(&format!("$[?{text}]"))
     }
 
+    /// Whether an item meets the condition.
+    pub(super) fn is_met(&self, item: &Value) -> bool {
+        self.first(&Value::Array(vec![item.clone()])).is_some()
+    }
+
     /// The path as it was written.
     pub(super) fn text(&self) -> &str {
         &self.text

@@ -379,7 +379,7 @@ pub(crate) const PAGING: Part = Part {
         may(
             "stop",
             "`short_page`, `empty_page`, or one of `{total: path}`, `{pages: path}`, `{more: path}`",
-            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items, the number of all pages, or a value that is not true.",
+            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items, the number of all pages, or a value that is not true. Cursors and links end without `next`; `empty_page` ends them sooner.",
         ),
     ],
 };
@@ -560,6 +560,9 @@ impl Paging {
             let value = path.raw_value(root)?;
             scalar(&value).word(path.field(), problems)
         };
+        if items == 0 && matches!(self.stop, Stop::EmptyPage) {
+            return Next::Nothing;
+        }
         match &self.by {
             By::Place(paging) => {
                 if self.has_more(ask, paging, root, items, problems) {

@@ -134,7 +134,8 @@ impl Defined {
                 // an item without a time may be a new one
                 *newest = (*newest).max(Some(time.unwrap_or(DateTime::<Utc>::MAX_UTC)));
             }
-            if !list.meets(&item) {
+            let condition = list.condition.as_ref();
+            if condition.is_some_and(|condition| !condition.is_met(&item)) {
                 // only the id counts, as the item has a place on the page
                 let id = list.campaign.id(&item, &usual, &mut Problems::default())?;
                 meets.borrow_mut().push(false);
@@ -244,16 +245,6 @@ impl Defined {
     }
 }
 
-impl List {
-    /// Whether an item belongs to the list.
-    fn meets(&self, item: &Value) -> bool {
-        self.condition.as_ref().is_none_or(|condition| {
-            let alone = Value::Array(vec![item.clone()]);
-            condition.first(&alone).is_some()
-        })
-    }
-}
-
 /// Whether a campaign belongs to a period. One without any time does.
 fn is_within(campaign: &Campaign, window: Window) -> bool {
     let time = campaign.date().or(campaign.created);
@@ -264,6 +255,10 @@ fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollE
     let value: Value = serde_json::from_str(root.get())
         .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
     let mut page = Page::default();
+    let condition = account.condition.as_ref();
+    if condition.is_some_and(|condition| !condition.is_met(&value)) {
+        return Ok(page);
+    }
     page.account = AccountFacts {
         credits: account.credits.signed_number(&value, &mut page.problems),
         ..AccountFacts::default()
@@ -279,32 +274,116 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::campaign::Status;
+    use crate::document::node::Problem;
     use crate::document::secret::SecretSource;
     use crate::provider::kind::Connection;
     use crate::provider::read::read_saved;
     use crate::upstream::auth::Auth;
     use crate::upstream::request::Body;
 
-    const HEAD: &str = "name: x\ntitle: X\ndocumentation: https://example.com\nchannels: [sms]\n\
-                        base_url: https://example.com\nauth: {in: bearer}\n";
+    /// A definition with this ending.
+    fn parsed(yaml: &str) -> Result<Definition, Vec<Problem>> {
+        Definition::parse(&format!(
+            "name: x\ntitle: X\ndocumentation: https://x.example\nbase_url: https://x.example\n\
+             auth: {{in: bearer}}\n{yaml}"
+        ))
+    }
+
+    /// An account of a definition with this ending.
+    fn defined(yaml: &str) -> Defined {
+        let definition = parsed(yaml).unwrap_or_else(|found| panic!("{found:?}"));
+        Defined {
+            channels: definition.channels.clone(),
+            definition: Arc::new(definition),
+            settings: Variables::default(),
+        }
+    }
+
+    /// What the request of a part makes of an answer.
+    fn read(defined: &Defined, part: usize, body: &str) -> Page {
+        let ask = defined.begin(Window::default()).remove(part);
+        let page = defined.take(Window::default(), &ask, &Answer::of(200, body));
+        page.unwrap_or_else(|error| panic!("{}", error.message))
+    }
+
+    #[test]
+    fn a_word_is_the_first_whose_condition_is_met() {
+        let defined = defined(
+            "
+channels: [sms, email]
+lists:
+  get: /x
+  items: $.x[*]
+  campaign:
+    id: $.id
+    channel: {when: {sms: '@.to.sms', email: '@.to.email'}}
+    status: {when: {denied: '@.off == true', sent: '@.end > 0'}}
+",
+        );
+        let body = r#"{"x":[{"id":1,"to":{"sms":{}},"end":7},{"id":2,"to":{"email":0},"end":7,"off":true},{"id":3,"end":null}]}"#;
+        let page = read(&defined, 0, body);
+        let read: Vec<_> = page
+            .campaigns()
+            .map(|campaign| (campaign.channel.as_str(), campaign.status))
+            .collect();
+        let expected = [
+            ("sms", Some(Status::Sent)),
+            ("email", Some(Status::Denied)),
+            ("unknown", None),
+        ];
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_cursor_that_never_ends_may_end_with_an_empty_page() {
+        for (stop, follows) in [("", true), (", stop: empty_page", false)] {
+            let defined = defined(&format!(
+                "
+channels: [sms]
+lists:
+  get: /x
+  items: $.x[*]
+  paging: {{by: cursor, parameter: after, next: $.next{stop}}}
+  campaign: {{id: $.id}}
+"
+            ));
+            let page = read(&defined, 0, r#"{"x":[{"id":1}],"next":"a"}"#);
+            assert_eq!(page.then.len(), 1, "{stop}");
+            let page = read(&defined, 0, r#"{"x":[],"next":"a"}"#);
+            assert_eq!(!page.then.is_empty(), follows, "{stop}");
+        }
+    }
+
+    #[test]
+    fn an_account_can_be_without_facts() {
+        let defined = defined(
+            "
+channels: [sms]
+lists: {get: /x, items: '$[*]', campaign: {id: $.id}}
+account: {get: /y, where: '@.unlimited != true', credits: $.left}
+",
+        );
+        for (body, credits) in [
+            (r#"{"left":7}"#, Some(7.0)),
+            (r#"{"left":7,"unlimited":true}"#, None),
+        ] {
+            assert_eq!(read(&defined, 1, body).account.credits, credits, "{body}");
+        }
+    }
 
     /// The requests that a definition makes, and what it reads of answers with these statuses: the
     /// campaigns, and the fields that it cannot read. The window is the day before 1970-01-10.
-    fn read(yaml: &str, answers: &[(u16, Value)]) -> (Vec<String>, Result<String, String>) {
-        let definition = Definition::parse(&format!("{HEAD}{yaml}"));
-        let definition = Arc::new(definition.unwrap_or_else(|problems| panic!("{problems:?}")));
+    fn read_all(yaml: &str, answers: &[(u16, Value)]) -> (Vec<String>, Result<String, String>) {
+        let defined = defined(yaml);
         let connection = Connection {
-            base_url: Url::parse("https://example.com").unwrap(),
+            base_url: Url::parse("https://x.example").unwrap(),
             headers: HeaderMap::new(),
             auth: Auth::Bearer(SecretSource::Env("TOKEN".to_owned())),
-            channels: definition.channels.clone(),
+            channels: defined.channels.clone(),
             identity: None,
             variant: String::new(),
-            source: Arc::new(Defined {
-                channels: definition.channels.clone(),
-                settings: Variables::default(),
-                definition,
-            }),
+            source: Arc::new(defined),
         };
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(9);
         let start = now - TimeDelta::days(1);
@@ -313,10 +392,7 @@ mod tests {
         let answers: Vec<_> = answers.collect();
         let (requests, result) = read_saved(&connection, Window { start, now }, &answers);
         let requests = requests.iter().map(|request| {
-            let url = request
-                .url
-                .as_str()
-                .trim_start_matches("https://example.com");
+            let url = request.url.as_str().trim_start_matches("https://x.example");
             match &request.body {
                 Some(Body::Json(json)) => format!("{url} {json}"),
                 _ => url.to_owned(),
@@ -356,7 +432,7 @@ mod tests {
         ] {
             let account = (200, json!({}));
             let answers = [list.clone(), empty.clone(), account, (200, details)];
-            let (_, result) = read(DETAILS, &answers);
+            let (_, result) = read_all(DETAILS, &answers);
             let result = result.as_deref().map_err(String::as_str);
             assert_eq!(result, expected);
         }
@@ -365,6 +441,7 @@ mod tests {
     #[test]
     fn rows_are_added_over_all_pages() {
         const ROWS: &str = r#"
+channels: [sms]
 campaign: {id: $.id, last_sent: {path: $.at, format: unix_ms}, counts: {sends: $.n}}
 lists:
   - get: /list
@@ -383,15 +460,15 @@ lists:
             json!({"rows": [{"id": 1, "n": 4}, {"id": 1, "n": 50, "test": true}, {"id": 1, "n": 60, "at": 1}]}),
         ];
         let answers = answers.map(|body| (200, body));
-        let (requests, result) = read(ROWS, &answers);
+        let (requests, result) = read_all(ROWS, &answers);
         assert_eq!(requests, ["/list", "/rows", "/rows?page=2"]);
         assert_eq!(result.as_deref(), Ok("1 sends=9, 2 sends=7"));
         let paging = "{by: offset, parameter: o, size: 3, stop: short_page}";
         let paged = ROWS.replace("{by: link, next: $.next}", paging);
-        let problems = Definition::parse(&format!("{HEAD}{paged}")).unwrap_err();
+        let problems = parsed(&paged).unwrap_err();
         let paths: Vec<_> = problems.iter().map(|problem| &problem.path).collect();
         assert_eq!(paths, ["lists[1].sum_rows"]);
-        let (_, result) = read(&ROWS.replace("    completes: true\n", ""), &answers);
+        let (_, result) = read_all(&ROWS.replace("    completes: true\n", ""), &answers);
         assert_eq!(result.as_deref(), Ok("1 sends=14, 2 sends=7, 3 sends=8"));
     }
 
@@ -413,7 +490,7 @@ lists:
             (&optional, 500, Err("server")),
             (&optional, 200, Ok("a sends=1, b sends=2")),
         ] {
-            let (_, result) = read(yaml, &one(status));
+            let (_, result) = read_all(yaml, &one(status));
             assert_eq!(
                 result.as_deref().map_err(String::as_str),
                 expected,
@@ -423,6 +500,7 @@ lists:
     }
 
     const DETAILS: &str = r#"
+channels: [sms]
 time_format: unix
 campaign:
   id: $.id
@@ -458,7 +536,7 @@ account: {get: /me, credits: $.credits}
             json!({"stats": [{"id": "c", "n": 3}]}),
         ];
         let answers = lists.map(|body| (200, body));
-        let (requests, result) = read(DETAILS, &answers);
+        let (requests, result) = read_all(DETAILS, &answers);
         // neither twice, nor for what is outside of the period or was not sent yet
         let details = [r#"/stats {"ids":[10,"007"]}"#, r#"/stats {"ids":["c"]}"#];
         let lists = ["/a", "/a?after=p2", "/b", "/me"];
@@ -481,7 +559,7 @@ account: {get: /me, credits: $.credits}
                 json!({}),
             ];
             let single = DETAILS.replace("  ids: 2\n", "");
-            let (requests, result) = read(&single, &answers.map(|body| (200, body)));
+            let (requests, result) = read_all(&single, &answers.map(|body| (200, body)));
             assert_eq!(result.err().as_deref(), reason);
             assert_eq!(requests.len(), if reason.is_none() { 5 } else { 4 });
         }
