@@ -112,7 +112,10 @@ fn source(kind: &Kind, metric: &str) -> Option<String> {
             let labels = labels.collect::<Vec<_>>().join(", ");
             let mut extras = kind.extras.iter();
             let (_, name) = extras.find(|(extra, _)| *extra == metric)?;
-            Some(format!("{name}; with `info_labels` also {labels}"))
+            Some(match labels.as_str() {
+                "" => name.clone().into_owned(),
+                labels => format!("{name}; with `info_labels` also {labels}"),
+            })
         }
         "status" if !kind.statuses.is_empty() => {
             Some(codes(kind.statuses.iter().map(|status| status.as_str())))
