@@ -403,15 +403,15 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
             campaigns.sort_by(|a, b| a.id.cmp(&b.id));
             let campaigns = campaigns.iter().map(|campaign| {
                 let counts = campaign.counts.iter();
-                let counts: String = counts
-                    .map(|(count, value)| format!(" {}={value}", count.name()))
-                    .collect();
-                format!("{}{counts}", campaign.id)
+                let counts = counts.map(|(count, value)| format!("{}={value}", count.name()));
+                let words: Vec<_> = [campaign.id.clone()].into_iter().chain(counts).collect();
+                words.join(" ")
             });
             let campaigns = campaigns.collect::<Vec<_>>().join(", ");
-            match reading.problems.is_empty() {
-                true => campaigns,
-                false => format!("{campaigns}; {}", reading.problems),
+            if reading.problems.is_empty() {
+                campaigns
+            } else {
+                format!("{campaigns}; {}", reading.problems)
             }
         });
         (
