@@ -284,13 +284,17 @@ mod tests {
     use super::*;
     use crate::campaign::Status;
 
-    /// An account of a definition with this ending.
-    fn defined(yaml: &str) -> Defined {
-        let text = format!(
+    /// A definition with this ending.
+    fn text(yaml: &str) -> String {
+        format!(
             "name: x\ntitle: X\ndocumentation: https://x.example\nbase_url: https://x.example\n\
              auth: {{in: bearer}}\n{yaml}"
-        );
-        let definition = Definition::parse(&text).unwrap_or_else(|found| panic!("{found:?}"));
+        )
+    }
+
+    /// An account of it.
+    fn defined(yaml: &str) -> Defined {
+        let definition = Definition::parse(&text(yaml)).unwrap_or_else(|found| panic!("{found:?}"));
         Defined {
             channels: definition.channels.clone(),
             definition: Arc::new(definition),
@@ -331,6 +335,31 @@ lists:
             ("unknown", None),
         ];
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn a_word_has_a_path_or_conditions() {
+        for (status, expected) in [
+            ("{words: {a: sent}}", "needs either path or when"),
+            (
+                "{path: $.a, when: {sent: '@.a'}}",
+                "needs either path or when",
+            ),
+            ("{when: {gone: '@.a'}}", "unknown status \"gone\""),
+            ("{when: {sent: '@.a ='}}", "is not a JSONPath"),
+        ] {
+            let problems = Definition::parse(&text(&format!(
+                "
+channels: [sms]
+lists: {{get: /x, items: '$[*]', campaign: {{id: $.id, status: {status}}}}}
+"
+            )));
+            let problems = problems.unwrap_err();
+            let [problem] = problems.as_slice() else {
+                panic!("{status}: {problems:?}")
+            };
+            assert!(problem.message.contains(expected), "{problem:?}");
+        }
     }
 
     #[test]
