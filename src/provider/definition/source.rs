@@ -336,6 +336,31 @@ lists:
     }
 
     #[test]
+    fn a_word_has_a_path_or_conditions() {
+        for (status, expected) in [
+            ("{words: {a: sent}}", "needs either path or when"),
+            (
+                "{path: $.a, when: {sent: '@.a'}}",
+                "needs either path or when",
+            ),
+            ("{when: {gone: '@.a'}}", "unknown status \"gone\""),
+            ("{when: {sent: '@.a ='}}", "is not a JSONPath"),
+        ] {
+            let problems = parsed(&format!(
+                "
+channels: [sms]
+lists: {{get: /x, items: '$[*]', campaign: {{id: $.id, status: {status}}}}}
+"
+            ));
+            let problems = problems.unwrap_err();
+            let [problem] = problems.as_slice() else {
+                panic!("{status}: {problems:?}")
+            };
+            assert!(problem.message.contains(expected), "{problem:?}");
+        }
+    }
+
+    #[test]
     fn a_cursor_that_never_ends_may_end_with_an_empty_page() {
         for (stop, follows) in [("", true), (", stop: empty_page", false)] {
             let defined = defined(&format!(

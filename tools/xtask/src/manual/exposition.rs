@@ -82,6 +82,7 @@ fn account(kind: &Kind, number: usize) -> Value {
         let (name, value) = match key.takes {
             Takes::Secret => (format!("{}_env", key.name), "TOKEN"),
             Takes::Url => (key.name.to_string(), "https://api.example.com"),
+            Takes::TimeZone => (key.name.to_string(), "UTC"),
             _ => (key.name.to_string(), "x"),
         };
         account.insert(name, json!(value));
