@@ -62,7 +62,7 @@ pub(crate) const FIELD: Part = Part {
         may(
             "channels",
             "list of channels",
-            "Reads the value for campaigns on these channels only.",
+            "Reads the value for campaigns on these channels only, and on channels that the definition does not have.",
         ),
     ],
 };
@@ -133,17 +133,29 @@ impl Field {
         self.sources.iter().map(|source| source.path.field())
     }
 
-    /// The first value that is present, and where.
-    fn found<'a>(&self, item: &'a Value) -> Option<(&Source, &'a Value)> {
+    /// The first value that is present, and where. If there is none, and something else is where an
+    /// object should be, the field is unreadable.
+    fn found<'a>(&self, item: &'a Value, problems: &mut Problems) -> Option<(&Source, &'a Value)> {
         let is_present = |value: &&Value| match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),
             _ => true,
         };
-        self.sources.iter().find_map(|source| {
+        let found = self.sources.iter().find_map(|source| {
             let value = source.path.first(item).filter(is_present)?;
             Some((source, value))
-        })
+        });
+        if found.is_none() {
+            self.count_blocked(item, problems);
+        }
+        found
+    }
+
+    fn count_blocked(&self, item: &Value, problems: &mut Problems) {
+        let mut sources = self.sources.iter();
+        if let Some(source) = sources.find(|source| source.path.is_blocked(item)) {
+            problems.add(source.path.field().to_owned());
+        }
     }
 
     /// A count.
@@ -153,7 +165,7 @@ impl Field {
             let counts = counts.filter_map(|(field, value)| scalar(value).count(&field, problems));
             return counts.reduce(u64::saturating_add);
         }
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         scalar(value).count(source.path.field(), problems)
     }
 
@@ -165,7 +177,7 @@ impl Field {
                 numbers.filter_map(|(field, value)| scalar(value).number(&field, problems));
             return numbers.reduce(|sum, number| sum + number);
         }
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         let field = source.path.field();
         if !self.is_percent {
             return scalar(value).number(field, problems);
@@ -182,13 +194,13 @@ impl Field {
 
     /// A number that can be negative.
     pub(super) fn signed_number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         scalar(value).signed_number(source.path.field(), problems)
     }
 
     /// Text that is not empty.
     pub(super) fn text(&self, item: &Value, problems: &mut Problems) -> Option<String> {
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         let text = scalar(value).word(source.path.field(), problems)?;
         Some(match source.first {
             Some(first) => first_characters(&text, first),
@@ -198,7 +210,7 @@ impl Field {
 
     /// An id.
     pub(super) fn id(&self, item: &Value, problems: &mut Problems) -> Option<String> {
-        let Some((source, value)) = self.found(item) else {
+        let Some((source, value)) = self.found(item, &mut Problems::default()) else {
             let field = self.names().next().unwrap_or("id").to_owned();
             problems.add(field);
             return None;
@@ -463,7 +475,7 @@ impl TimeField {
         variables: &Variables,
         problems: &mut Problems,
     ) -> Option<DateTime<Utc>> {
-        let (source, value) = self.field.found(item)?;
+        let (source, value) = self.field.found(item, problems)?;
         let format = self.format.as_ref().unwrap_or(&usual.format);
         let zone = self.zone.as_ref().or(usual.zone.as_ref());
         let zone = zone.and_then(|zone| zone.of(item, variables));

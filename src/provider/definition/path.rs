@@ -115,6 +115,30 @@ impl Path {
         }
     }
 
+    /// Whether a member is missing because something else is where an object should be. Nothing is
+    /// nothing else, nor is an empty list, as which PHP writes an empty object.
+    pub(super) fn is_blocked(&self, value: &Value) -> bool {
+        let Steps::Plain(steps) = &self.steps else {
+            return false;
+        };
+        let mut value = value;
+        for step in steps {
+            let Step::Name(name) = step else {
+                return false;
+            };
+            value = match value {
+                Value::Object(members) => match members.get(name) {
+                    Some(next) => next,
+                    None => return false,
+                },
+                Value::Null => return false,
+                Value::Array(items) => return !items.is_empty(),
+                _ => return true,
+            };
+        }
+        false
+    }
+
     /// The values in an answer that is not parsed, each as it is written there; `None` if a list, or a
     /// value, on the way is missing. An error if something else is in its place.
     pub(super) fn raw<'a>(&self, json: &'a RawValue) -> Result<Option<Vec<&'a RawValue>>, String> {
