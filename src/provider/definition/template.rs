@@ -1,6 +1,7 @@
 //! Texts of requests with values in braces: settings of the account, times, and ids.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -195,7 +196,12 @@ impl RequestTime {
                 "unix" => OutFormat::Unix,
                 "unix_ms" => OutFormat::UnixMilliseconds,
                 pattern => match super::field::TimeFormat::parse(pattern)? {
-                    super::field::TimeFormat::Pattern(pattern) => OutFormat::Pattern(pattern),
+                    super::field::TimeFormat::Pattern(pattern) if is_writable(&pattern) => {
+                        OutFormat::Pattern(pattern)
+                    }
+                    super::field::TimeFormat::Pattern(_) => {
+                        return Err(format!("{pattern:?} can only be read, not written"));
+                    }
                     _ => return Err(format!("unknown format {pattern:?}")),
                 },
             })
@@ -254,6 +260,11 @@ impl RequestTime {
             }
         }
     }
+}
+
+/// Whether times can be written in a pattern: some can only be read, which `Display` tells too late.
+fn is_writable(pattern: &str) -> bool {
+    write!(String::new(), "{}", DateTime::UNIX_EPOCH.format(pattern)).is_ok()
 }
 
 #[cfg(test)]
