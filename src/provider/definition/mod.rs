@@ -8,7 +8,11 @@
 pub mod built_in;
 mod campaign;
 mod field;
+#[cfg(test)]
+mod hostile;
 mod kind;
+#[cfg(all(test, feature = "demo"))]
+mod oracle;
 mod path;
 mod reader;
 mod request;
@@ -110,6 +114,7 @@ struct Details {
 #[derive(Clone, Debug)]
 struct Account {
     request: Request,
+    condition: Option<Path>,
     credits: Field,
 }
 
@@ -263,6 +268,11 @@ const SUM_ROWS: Entry = may(
     "true or false",
     "Whether items with the same id are rows of one campaign, whose counts are added.",
 );
+const WHERE: Entry = may(
+    "where",
+    "condition",
+    "Leaves out an item, or the credits of an answer, that does not meet it: a filter of JSONPath, for example `@.type == 'sms'`.",
+);
 const MAPPING: Entry = may("campaign", "mapping", "What an item says of a campaign.");
 
 const LIST: Part = Part {
@@ -274,11 +284,7 @@ const LIST: Part = Part {
         FORM,
         JSON,
         ITEMS,
-        may(
-            "where",
-            "condition",
-            "Items that do not meet it are left out: a filter of JSONPath, for example `@.type == 'sms'`.",
-        ),
+        WHERE,
         may(
             "paging",
             "mapping",
@@ -335,6 +341,7 @@ const ACCOUNT: Part = Part {
         QUERY,
         FORM,
         JSON,
+        WHERE,
         must("credits", "value", "The credits left."),
     ],
 };
@@ -773,8 +780,10 @@ fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account>
     let credits = mapping
         .node("credits")
         .and_then(|node| Field::read(mapping.reader(), &path, node));
+    let condition = mapping.parsed("where", Path::parse_condition);
     Some(Account {
         request: request?,
+        condition,
         credits: credits?,
     })
 }

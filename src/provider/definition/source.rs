@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::campaign::Usual;
+use super::path::Path;
 use super::request::Next;
 use super::template::Variables;
 use super::{Definition, Details, List};
@@ -116,7 +117,7 @@ impl Defined {
                 // an item without a time may be a new one
                 *newest = (*newest).max(Some(time.unwrap_or(DateTime::<Utc>::MAX_UTC)));
             }
-            if !list.meets(&item) {
+            if !meets(list.condition.as_ref(), &item) {
                 // only the id counts, as the item has a place on the page
                 let id = list.campaign.id(&item, &usual, &mut Problems::default())?;
                 unwanted.borrow_mut().insert(id.clone());
@@ -252,14 +253,11 @@ impl Defined {
     }
 }
 
-impl List {
-    /// Whether an item belongs to the list.
-    fn meets(&self, item: &Value) -> bool {
-        self.condition.as_ref().is_none_or(|condition| {
-            let alone = Value::Array(vec![item.clone()]);
-            condition.first(&alone).is_some()
-        })
-    }
+fn meets(condition: Option<&Path>, value: &Value) -> bool {
+    condition.is_none_or(|condition| {
+        let alone = Value::Array(vec![value.clone()]);
+        condition.first(&alone).is_some()
+    })
 }
 
 /// Whether a campaign belongs to a period. One without any time does.
@@ -272,6 +270,9 @@ fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollE
     let value: Value = serde_json::from_str(root.get())
         .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
     let mut page = Page::default();
+    if !meets(account.condition.as_ref(), &value) {
+        return Ok(page);
+    }
     page.account = AccountFacts {
         credits: account.credits.signed_number(&value, &mut page.problems),
         ..AccountFacts::default()
