@@ -263,11 +263,6 @@ fn paging_ends_whatever_answers_say() {
 fn problems(lines: &str) -> String {
     let begin = Instant::now();
     let parsed = Definition::parse(lines);
-    eprintln!(
-        "TIME {:?} {lines:.40?} {:?}",
-        begin.elapsed(),
-        &lines[lines.len().saturating_sub(40)..]
-    );
     assert!(begin.elapsed() < LONGEST, "{:?}", begin.elapsed());
     let problems = parsed.err().unwrap_or_default();
     problems
@@ -312,8 +307,8 @@ fn a_definition_is_bounded() {
     let list = "{get: /c, items: '$.d[*]'}";
     let with = |rest: String| format!("{HEAD}{rest}\n");
     let lists = |number: usize| format!("lists: [{}]", vec![list; number].join(", "));
-    let counts = "sends: $.a, ".repeat(50_000);
-    let settings: String = (0..50_000)
+    let counts = "sends: $.a, ".repeat(5_000);
+    let settings: String = (0..5_000)
         .map(|n| format!("s{n}: {{meaning: m}}, "))
         .collect();
     let aliases = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
@@ -331,7 +326,7 @@ fn a_definition_is_bounded() {
         ),
         (
             with(format!("{}\nsettings: {{{settings}}}", lists(1))),
-            "settings: has 50000 entries",
+            "settings: has 5000 entries",
         ),
         (
             with(format!(
