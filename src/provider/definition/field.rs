@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::format::{self, Item, Parsed, StrftimeItems};
 use chrono::{
     DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
 };
@@ -308,7 +309,7 @@ pub(super) enum TimeFormat {
     /// Milliseconds since 1970.
     UnixMilliseconds,
     /// A pattern of `strftime`.
-    Pattern(String),
+    Pattern(Vec<Item<'static>>),
 }
 
 /// The zone of a time without an offset.
@@ -330,14 +331,9 @@ impl TimeFormat {
             "unix" => Self::Unix,
             "unix_ms" => Self::UnixMilliseconds,
             pattern if pattern.contains('%') => {
-                let items = chrono::format::StrftimeItems::new(pattern);
-                if items
-                    .into_iter()
-                    .any(|item| item == chrono::format::Item::Error)
-                {
-                    return Err(format!("{pattern:?} is not a strftime pattern"));
-                }
-                Self::Pattern(pattern.to_owned())
+                let items = StrftimeItems::new(pattern).parse_to_owned();
+                let items = items.map_err(|_| format!("{pattern:?} is not a strftime pattern"))?;
+                Self::Pattern(items)
             }
             other => {
                 return Err(format!(
@@ -360,13 +356,15 @@ impl TimeFormat {
             }
             Self::UnixMilliseconds => milliseconds(text.parse().ok()?),
             Self::Pattern(pattern) => {
-                if let Ok(time) = DateTime::parse_from_str(text, pattern) {
+                let mut parsed = Parsed::new();
+                format::parse(&mut parsed, text, pattern.iter()).ok()?;
+                if let Ok(time) = parsed.to_datetime() {
                     return Some(time.to_utc());
                 }
-                let date = || NaiveDate::parse_from_str(text, pattern).ok();
-                let local = NaiveDateTime::parse_from_str(text, pattern).ok();
-                let local = local.or_else(|| Some(date()?.and_time(NaiveTime::MIN)))?;
-                to_utc(local, zone.unwrap_or(Tz::UTC))
+                let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
+                let local = parsed.to_naive_datetime_with_offset(0);
+                let local = local.or_else(|_| parsed.to_naive_date().map(midnight));
+                to_utc(local.ok()?, zone.unwrap_or(Tz::UTC))
             }
         }
     }

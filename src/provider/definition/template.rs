@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::format::Item;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
@@ -128,7 +129,7 @@ enum OutFormat {
     Rfc3339(SecondsFormat),
     Unix,
     UnixMilliseconds,
-    Pattern(String),
+    Pattern(Vec<Item<'static>>),
 }
 
 /// The keys of a time that requests have.
@@ -196,8 +197,8 @@ impl RequestTime {
                 "unix" => OutFormat::Unix,
                 "unix_ms" => OutFormat::UnixMilliseconds,
                 pattern => match super::field::TimeFormat::parse(pattern)? {
-                    super::field::TimeFormat::Pattern(pattern) if is_writable(&pattern) => {
-                        OutFormat::Pattern(pattern)
+                    super::field::TimeFormat::Pattern(items) if is_writable(&items) => {
+                        OutFormat::Pattern(items)
                     }
                     super::field::TimeFormat::Pattern(_) => {
                         return Err(format!("{pattern:?} can only be read, not written"));
@@ -256,15 +257,20 @@ impl RequestTime {
                     None => Tz::from_str(name).ok(),
                 };
                 let local = time.with_timezone(&zone.unwrap_or(Tz::UTC));
-                local.format(pattern).to_string()
+                local.format_with_items(pattern.iter()).to_string()
             }
         }
     }
 }
 
 /// Whether times can be written in a pattern: some can only be read, which `Display` tells too late.
-fn is_writable(pattern: &str) -> bool {
-    write!(String::new(), "{}", DateTime::UNIX_EPOCH.format(pattern)).is_ok()
+fn is_writable(pattern: &[Item<'static>]) -> bool {
+    write!(
+        String::new(),
+        "{}",
+        DateTime::UNIX_EPOCH.format_with_items(pattern.iter())
+    )
+    .is_ok()
 }
 
 #[cfg(test)]
