@@ -62,9 +62,9 @@ fn shown(read: Result<Reading, PollError>) -> String {
             [Count::Sends, Count::Deliveries].map(|count| campaign.counts.get(count));
         write!(text, "{}", campaign.id).unwrap();
         for (name, value) in [("n", sends), ("ok", deliveries)] {
-            value
-                .iter()
-                .for_each(|value| write!(text, " {name}={value}").unwrap());
+            if let Some(value) = value {
+                write!(text, " {name}={value}").unwrap();
+            }
         }
         campaign
             .cost_credits
@@ -265,10 +265,8 @@ fn problems(lines: &str) -> String {
     let parsed = Definition::parse(lines);
     assert!(begin.elapsed() < LONGEST, "{:?}", begin.elapsed());
     let problems = parsed.err().unwrap_or_default();
-    problems
-        .iter()
-        .map(|problem| format!("{problem}\n"))
-        .collect()
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -308,9 +306,10 @@ fn a_definition_is_bounded() {
     let with = |rest: String| format!("{HEAD}{rest}\n");
     let lists = |number: usize| format!("lists: [{}]", vec![list; number].join(", "));
     let counts = "sends: $.a, ".repeat(5_000);
-    let settings: String = (0..5_000)
-        .map(|n| format!("s{n}: {{meaning: m}}, "))
+    let settings: Vec<_> = (0..5_000)
+        .map(|n| format!("s{n}: {{meaning: m}}"))
         .collect();
+    let settings = settings.join(", ");
     let aliases = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
         format!("{text}a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)
     });

@@ -12,6 +12,7 @@ mod field;
 mod hostile;
 mod kind;
 #[cfg(all(test, feature = "demo"))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod oracle;
 mod path;
 mod reader;

@@ -59,16 +59,7 @@ impl Pair {
             let file = root().join(format!("tests/definitions/{}.yml", kind.name));
             let text = std::fs::read_to_string(file).ok()?;
             let meant = root().join(format!("tests/definitions/{}_differences.json", kind.name));
-            let definition = Definition::parse(&text).unwrap_or_else(|problems| {
-                panic!(
-                    "{}: {}",
-                    kind.name,
-                    problems
-                        .iter()
-                        .map(|p| format!("{p}\n"))
-                        .collect::<String>()
-                )
-            });
+            let definition = Definition::parse(&text).unwrap();
             let keys = kind.simulated.unwrap().account(base_url, Path::new("/t"));
             let node = Node::parse(&keys.to_string()).unwrap();
             let provider = |kind: &Arc<Kind>| {
