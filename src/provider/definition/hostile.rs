@@ -58,22 +58,21 @@ fn shown(read: Result<Reading, PollError>) -> String {
     let mut campaigns = reading.take_campaigns().into_vec();
     campaigns.sort_by(|one, other| one.id.cmp(&other.id));
     for campaign in campaigns {
-        let [sends, deliveries] =
-            [Count::Sends, Count::Deliveries].map(|count| campaign.counts.get(count));
+        let count = |count| campaign.counts.get(count).map(|count| count.to_string());
         write!(text, "{}", campaign.id).unwrap();
-        for (name, value) in [("n", sends), ("ok", deliveries)] {
+        for (name, value) in [
+            ("n", count(Count::Sends)),
+            ("ok", count(Count::Deliveries)),
+            ("cost", campaign.cost_credits.map(|cost| cost.to_string())),
+            (
+                "at",
+                campaign.last_sent.map(|time| time.timestamp().to_string()),
+            ),
+        ] {
             if let Some(value) = value {
                 write!(text, " {name}={value}").unwrap();
             }
         }
-        campaign
-            .cost_credits
-            .iter()
-            .for_each(|cost| write!(text, " cost={cost}").unwrap());
-        campaign
-            .last_sent
-            .iter()
-            .for_each(|time| write!(text, " at={}", time.timestamp()).unwrap());
         text += "; ";
     }
     text + &reading.problems.to_string()
