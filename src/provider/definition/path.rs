@@ -221,7 +221,7 @@ fn check(text: &str) -> Result<(), String> {
     if text.len() > MAX_BYTES {
         return Err(format!("the path is longer than {MAX_BYTES} bytes"));
     }
-    let (mut depth, mut quote, mut last) = (0, None, ' ');
+    let (mut depth, mut quote, mut last) = (0_usize, None, ' ');
     for (index, char) in text.char_indices() {
         match (quote, char) {
             (Some(open), char) if char == open && last != '\\' => quote = None,
@@ -230,7 +230,11 @@ fn check(text: &str) -> Result<(), String> {
                 return Err(format!("{text:?} must not have functions"));
             }
             (None, '[' | '(') => depth += 1,
-            (None, ']' | ')') => depth -= 1,
+            (None, ']' | ')') => {
+                depth = depth
+                    .checked_sub(1)
+                    .ok_or_else(|| format!("{text:?} closes a bracket that is not open"))?;
+            }
             (None, '.') if last == '.' => {
                 return Err(format!("{text:?} must not have ..: name the members"));
             }
@@ -330,6 +334,8 @@ mod tests {
             ("$.a[?length(@.b) > 1]", "must not have functions"),
             ("$.a[?match(@.b, 'x')]", "must not have functions"),
             ("$.a[", "not a JSONPath"),
+            ("$.a]", "not open"),
+            ("$.a)", "not open"),
             (
                 &format!("$[?{}1 == 1{}]", "(".repeat(9), ")".repeat(9)),
                 "brackets",
