@@ -16,7 +16,8 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::exposition::rendering::Renderer;
-use campaign_exporter::provider::native;
+use campaign_exporter::provider::definition::Definition;
+use campaign_exporter::provider::{Kinds, native};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::web::negotiation;
 use chrono::{DateTime, Utc};
@@ -41,6 +42,7 @@ fn main() -> Result<()> {
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
     decode(&mut criterion)?;
+    define(&mut criterion)?;
     for size in SIZES {
         steps(&mut criterion, size)?;
     }
@@ -63,6 +65,7 @@ fn repeat(step: &str, count: usize) -> Result<()> {
     for (_, version) in (0..count).zip([&after, &before].into_iter().cycle()) {
         match step {
             "decode" => drop(black_box(campaigns(&account, &pages)?)),
+            "decode by definition" => drop(black_box(campaigns(&defined()?, &pages)?)),
             "publish all" => drop(black_box(Renderer::new()?.render(&snapshot)?)),
             "publish what changed" => {
                 polled(&mut snapshot, &account, version);
@@ -112,6 +115,21 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
         group.throughput(Throughput::Bytes(page.len() as u64));
         group.bench_function(&**account.provider.name(), |bencher| {
             bencher.iter(|| account.provider.read_answer(WINDOW, 200, black_box(&page)));
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+/// Decodes the same pages by code and by definition.
+fn define(criterion: &mut Criterion) -> Result<()> {
+    const SIZE: usize = 10_000;
+    let pages = pages(SIZE, 0)?;
+    let mut group = criterion.benchmark_group("definition");
+    group.throughput(Throughput::Elements(SIZE as u64));
+    for (name, account) in [("native", account("smsup")?), ("defined", defined()?)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter_with_large_drop(|| campaigns(&account, &pages));
         });
     }
     group.finish();
@@ -228,7 +246,24 @@ fn account(provider: &str) -> Result<Account> {
     accounts.pop().context("no account")
 }
 
+/// An account of the definition that reads the same as the provider in code.
+fn defined() -> Result<Account> {
+    let definition = Definition::parse(include_str!("../tests/definitions/smsup.yml"));
+    let definition = definition.map_err(|problems| anyhow!("{problems:?}"))?;
+    let kinds = native().with(&[Arc::new(definition.kind())]);
+    let mut accounts = accounts_of(&kinds, "smsup", ["one".to_owned()])?;
+    accounts.pop().context("no account")
+}
+
 fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<Vec<Account>> {
+    accounts_of(&native(), provider, names)
+}
+
+fn accounts_of(
+    kinds: &Kinds,
+    provider: &str,
+    names: impl IntoIterator<Item = String>,
+) -> Result<Vec<Account>> {
     let accounts = names.into_iter().map(|name| match provider {
         "constant_contact" => json!({
             "name": name, "provider": provider, "client_id": "c", "access_token_env": "T",
@@ -242,7 +277,7 @@ fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<V
     let accounts: Vec<_> = accounts.collect();
     // JSON is YAML
     let yaml = json!({ "accounts": accounts }).to_string();
-    Ok(Config::parse(&yaml, &native(), None)
+    Ok(Config::parse(&yaml, kinds, None)
         .map_err(|problems| anyhow!("{problems:?}"))?
         .accounts)
 }

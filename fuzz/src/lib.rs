@@ -10,9 +10,10 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Takes};
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::fuzzing;
-use campaign_exporter::provider::{Kind, Kinds, Reading, native};
+use campaign_exporter::provider::{Kind, Kinds, Reading, built_in};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::upstream::PollError;
+use campaign_exporter::upstream::answer::Answer;
 use chrono::DateTime;
 use testkit::exposition;
 
@@ -44,12 +45,21 @@ pub struct Case {
 
 /// Every provider at every address, and once with each key that changes how its pages are read.
 pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
-    let kinds = native();
-    kinds.iter().flat_map(|kind| cases(&kinds, kind)).collect()
+    let kinds = built_in();
+    let cases = kinds.iter().flat_map(|kind| cases(&kinds, kind));
+    let cases: Vec<_> = cases.collect();
+    for kind in kinds.iter() {
+        let has_case = cases.iter().any(|case| case.account.provider.name() == &kind.name);
+        assert!(has_case, "no account of {} is valid", kind.name);
+    }
+    cases
 });
 
-fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
-    let least = least_keys(kinds, kind);
+/// The accounts of a provider; none if no value that is tried for its keys is valid.
+pub fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
+    let Some(least) = least_keys(kinds, kind) else {
+        return Vec::new();
+    };
     let case = |base_url, key: &str| {
         let keys = format!("{least}, base_url: {base_url:?}{key}");
         let account = account(kinds, kind, &keys);
@@ -73,12 +83,14 @@ fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
 
 /// The required keys except the address. If they are not enough, the first optional secret that
 /// completes them.
-fn least_keys(kinds: &Kinds, kind: &Kind) -> String {
+fn least_keys(kinds: &Kinds, kind: &Kind) -> Option<String> {
     let mut least = format!("name: {0}, provider: {0}", kind.name);
     let mut secrets = vec![String::new()];
     for key in kind.keys.iter().filter(|key| key.name != "base_url") {
         let value = match key.takes {
             Takes::Secret => format!(", {}_env: T", key.name),
+            Takes::Integer(least, _) => format!(", {}: {least}", key.name),
+            Takes::TimeZone => format!(", {}: UTC", key.name),
             _ => format!(", {}: a", key.name),
         };
         if key.default == Default::Required {
@@ -88,16 +100,10 @@ fn least_keys(kinds: &Kinds, kind: &Kind) -> String {
         }
     }
     let mut candidates = secrets.iter().map(|secret| format!("{least}{secret}"));
-    candidates
-        .find(|keys| {
-            account(
-                kinds,
-                kind,
-                &format!("{keys}, base_url: {:?}", BASE_URLS[0]),
-            )
-            .is_some()
-        })
-        .unwrap_or_else(|| panic!("no account of {} is valid", kind.name))
+    candidates.find(|keys| {
+        let keys = format!("{keys}, base_url: {:?}", BASE_URLS[0]);
+        account(kinds, kind, &keys).is_some()
+    })
 }
 
 /// The account with these keys and every info label, if it is valid.
@@ -108,8 +114,49 @@ fn account(kinds: &Kinds, kind: &Kind, keys: &str) -> Option<Account> {
     Config::parse(&yaml, kinds, None).ok()?.accounts.pop()
 }
 
+/// Passes an answer to accounts: a three-digit HTTP status and a body. Three digits, so that inputs can
+/// be written by hand. Returns whether it is one.
+pub fn read<'a>(cases: impl IntoIterator<Item = &'a Case>, data: &[u8]) -> bool {
+    let Some((status, body)) = data.split_at_checked(3) else {
+        return false;
+    };
+    let status = str::from_utf8(status)
+        .ok()
+        .and_then(|status| status.parse().ok());
+    let Some(status @ 100..=999) = status else {
+        return false;
+    };
+    for case in cases {
+        match case.account.provider.read_answer(window(), status, body) {
+            Ok(reading) => check_reading(&case.account, reading),
+            Err(error) => check_error(error),
+        }
+    }
+    true
+}
+
+/// Passes answers to one account, as a poll gets them.
+pub fn read_in_order(case: &Case, answers: &[&str]) {
+    let answers = answers.iter().filter_map(|answer| {
+        let (status, body) = answer.split_at_checked(3)?;
+        Some(Answer::of(status.parse().ok()?, body))
+    });
+    let answers: Vec<_> = answers.collect();
+    let (requests, result) = case.account.provider.read_saved(window(), &answers);
+    // one more slash, so that no longer host begins with it
+    let origin = format!("{}/", case.base_url);
+    let origin = origin.splitn(4, '/').take(3).collect::<Vec<_>>().join("/") + "/";
+    for request in &requests {
+        assert!(request.url.as_str().starts_with(&origin), "{}", request.url);
+    }
+    match result {
+        Ok(reading) => check_reading(&case.account, reading),
+        Err(error) => check_error(error),
+    }
+}
+
 /// The window of every read.
-pub fn window() -> Window {
+fn window() -> Window {
     Window {
         start: DateTime::UNIX_EPOCH,
         now: DateTime::UNIX_EPOCH,
@@ -127,7 +174,7 @@ pub fn check_error(error: PollError) {
 }
 
 /// Checks the invariants of a page, its campaigns, and their exposition.
-pub fn check_reading(account: &Account, mut reading: Reading) {
+fn check_reading(account: &Account, mut reading: Reading) {
     let history = History::of_full_read(reading.take_campaigns(), window());
     let (campaigns, dropped) = history.newest(account.polling.max_campaigns);
     assert_eq!(dropped, 0, "more campaigns than an input has bytes");

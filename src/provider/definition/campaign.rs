@@ -24,6 +24,8 @@ pub(super) struct Mapped {
     last_sent: Option<TimeField>,
     scheduled: Option<TimeField>,
     created: Option<TimeField>,
+    /// Whether `last_sent` and `scheduled` are the same field: an unreadable value is one problem.
+    has_one_date: bool,
     counts: Vec<(Count, Counted)>,
     failures: Vec<(Arc<str>, Field)>,
     cost_credits: Option<Field>,
@@ -189,6 +191,8 @@ impl Mapped {
             TimeField::read(mapping.reader(), &path, node, settings)
         };
         let [last_sent, scheduled, created] = ["last_sent", "scheduled", "created"].map(&mut time);
+        let shown = |time: &Option<TimeField>| time.as_ref().map(TimeField::shown);
+        let has_one_date = shown(&last_sent) == shown(&scheduled);
         let channel = read_channel(mapping, channels);
         let status = read_words(mapping, "status", |word| {
             let mut statuses = STATUSES.into_iter();
@@ -217,6 +221,7 @@ impl Mapped {
             last_sent,
             scheduled,
             created,
+            has_one_date,
             counts,
             failures,
             cost_credits,
@@ -234,8 +239,11 @@ impl Mapped {
     ) -> Option<Campaign> {
         let id = self.id(item, usual, problems)?;
         let channel = self.channel(item, usual.channels, problems);
+        // which values a campaign on an unknown channel has, nobody knows
+        let is_known = usual.channels.contains(&channel);
         let applies = |field: &Field| {
             field.channels.is_empty()
+                || !is_known
                 || field.channels.iter().any(|known| known == channel.as_str())
         };
         let status = self.status.as_ref();
@@ -246,10 +254,18 @@ impl Mapped {
             field.time(item, usual.times, usual.variables, problems)
         };
         let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
-        let last_sent = time(&self.last_sent).filter(|_| !nothing_sent_yet);
-        let not_sent = |time: Option<DateTime<Utc>>| time.filter(|_| last_sent.is_none());
-        let scheduled = not_sent(time(&self.scheduled));
-        let created = not_sent(time(&self.created));
+        let is_sent = matches!(status, Some(Status::Sent | Status::InProgress));
+        let sent = time(&self.last_sent);
+        let scheduled = if self.has_one_date {
+            sent
+        } else {
+            time(&self.scheduled)
+        };
+        let created = time(&self.created);
+        let last_sent = sent.filter(|_| !nothing_sent_yet);
+        let not_sent =
+            |time: Option<DateTime<Utc>>| time.filter(|_| !is_sent && last_sent.is_none());
+        let [scheduled, created] = [scheduled, created].map(not_sent);
         let failures: Failures = self
             .failures
             .iter()

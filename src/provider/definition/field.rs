@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chrono::format::{self, Item, Parsed, StrftimeItems};
 use chrono::{
     DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
 };
@@ -62,7 +63,7 @@ pub(crate) const FIELD: Part = Part {
         may(
             "channels",
             "list of channels",
-            "Reads the value for campaigns on these channels only.",
+            "Reads the value for campaigns on these channels only, and on channels that the definition does not have.",
         ),
     ],
 };
@@ -133,17 +134,29 @@ impl Field {
         self.sources.iter().map(|source| source.path.field())
     }
 
-    /// The first value that is present, and where.
-    fn found<'a>(&self, item: &'a Value) -> Option<(&Source, &'a Value)> {
+    /// The first value that is present, and where. If there is none, and something else is where an
+    /// object should be, the field is unreadable.
+    fn found<'a>(&self, item: &'a Value, problems: &mut Problems) -> Option<(&Source, &'a Value)> {
         let is_present = |value: &&Value| match value {
             Value::Null => false,
             Value::String(text) => !text.trim().is_empty(),
             _ => true,
         };
-        self.sources.iter().find_map(|source| {
+        let found = self.sources.iter().find_map(|source| {
             let value = source.path.first(item).filter(is_present)?;
             Some((source, value))
-        })
+        });
+        if found.is_none() {
+            self.count_blocked(item, problems);
+        }
+        found
+    }
+
+    fn count_blocked(&self, item: &Value, problems: &mut Problems) {
+        let mut sources = self.sources.iter();
+        if let Some(source) = sources.find(|source| source.path.is_blocked(item)) {
+            problems.add(source.path.field().to_owned());
+        }
     }
 
     /// A count.
@@ -153,7 +166,7 @@ impl Field {
             let counts = counts.filter_map(|(field, value)| scalar(value).count(&field, problems));
             return counts.reduce(u64::saturating_add);
         }
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         scalar(value).count(source.path.field(), problems)
     }
 
@@ -165,7 +178,7 @@ impl Field {
                 numbers.filter_map(|(field, value)| scalar(value).number(&field, problems));
             return numbers.reduce(|sum, number| sum + number);
         }
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         let field = source.path.field();
         if !self.is_percent {
             return scalar(value).number(field, problems);
@@ -182,13 +195,13 @@ impl Field {
 
     /// A number that can be negative.
     pub(super) fn signed_number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         scalar(value).signed_number(source.path.field(), problems)
     }
 
     /// Text that is not empty.
     pub(super) fn text(&self, item: &Value, problems: &mut Problems) -> Option<String> {
-        let (source, value) = self.found(item)?;
+        let (source, value) = self.found(item, problems)?;
         let text = scalar(value).word(source.path.field(), problems)?;
         Some(match source.first {
             Some(first) => first_characters(&text, first),
@@ -198,7 +211,7 @@ impl Field {
 
     /// An id.
     pub(super) fn id(&self, item: &Value, problems: &mut Problems) -> Option<String> {
-        let Some((source, value)) = self.found(item) else {
+        let Some((source, value)) = self.found(item, &mut Problems::default()) else {
             let field = self.names().next().unwrap_or("id").to_owned();
             problems.add(field);
             return None;
@@ -296,7 +309,7 @@ pub(super) enum TimeFormat {
     /// Milliseconds since 1970.
     UnixMilliseconds,
     /// A pattern of `strftime`.
-    Pattern(String),
+    Pattern(Vec<Item<'static>>),
 }
 
 /// The zone of a time without an offset.
@@ -318,14 +331,9 @@ impl TimeFormat {
             "unix" => Self::Unix,
             "unix_ms" => Self::UnixMilliseconds,
             pattern if pattern.contains('%') => {
-                let items = chrono::format::StrftimeItems::new(pattern);
-                if items
-                    .into_iter()
-                    .any(|item| item == chrono::format::Item::Error)
-                {
-                    return Err(format!("{pattern:?} is not a strftime pattern"));
-                }
-                Self::Pattern(pattern.to_owned())
+                let items = StrftimeItems::new(pattern).parse_to_owned();
+                let items = items.map_err(|_| format!("{pattern:?} is not a strftime pattern"))?;
+                Self::Pattern(items)
             }
             other => {
                 return Err(format!(
@@ -348,13 +356,15 @@ impl TimeFormat {
             }
             Self::UnixMilliseconds => milliseconds(text.parse().ok()?),
             Self::Pattern(pattern) => {
-                if let Ok(time) = DateTime::parse_from_str(text, pattern) {
+                let mut parsed = Parsed::new();
+                format::parse(&mut parsed, text, pattern.iter()).ok()?;
+                if let Ok(time) = parsed.to_datetime() {
                     return Some(time.to_utc());
                 }
-                let date = || NaiveDate::parse_from_str(text, pattern).ok();
-                let local = NaiveDateTime::parse_from_str(text, pattern).ok();
-                let local = local.or_else(|| Some(date()?.and_time(NaiveTime::MIN)))?;
-                to_utc(local, zone?)
+                let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
+                let local = parsed.to_naive_datetime_with_offset(0);
+                let local = local.or_else(|_| parsed.to_naive_date().map(midnight));
+                to_utc(local.ok()?, zone?)
             }
         }
     }
@@ -463,7 +473,7 @@ impl TimeField {
         variables: &Variables,
         problems: &mut Problems,
     ) -> Option<DateTime<Utc>> {
-        let (source, value) = self.field.found(item)?;
+        let (source, value) = self.field.found(item, problems)?;
         let format = self.format.as_ref().unwrap_or(&usual.format);
         let zone = self.zone.as_ref().or(usual.zone.as_ref());
         // a zone that is missing or unknown could be any: better no time than a wrong one

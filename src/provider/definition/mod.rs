@@ -8,7 +8,12 @@
 pub mod built_in;
 mod campaign;
 mod field;
+#[cfg(test)]
+mod hostile;
 mod kind;
+#[cfg(all(test, feature = "demo"))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod oracle;
 mod path;
 mod reader;
 mod request;
@@ -264,6 +269,11 @@ const SUM_ROWS: Entry = may(
     "true or false",
     "Whether items with the same id are rows of one campaign, whose counts are added.",
 );
+const WHERE: Entry = may(
+    "where",
+    "condition",
+    "Leaves out an item, or the credits of an answer, that does not meet it: a filter of JSONPath, for example `@.type == 'sms'`.",
+);
 const MAPPING: Entry = may("campaign", "mapping", "What an item says of a campaign.");
 
 const LIST: Part = Part {
@@ -275,11 +285,7 @@ const LIST: Part = Part {
         FORM,
         JSON,
         ITEMS,
-        may(
-            "where",
-            "condition",
-            "Items that do not meet it are left out: a filter of JSONPath, for example `@.type == 'sms'`.",
-        ),
+        WHERE,
         may(
             "paging",
             "mapping",
@@ -336,11 +342,7 @@ const ACCOUNT: Part = Part {
         QUERY,
         FORM,
         JSON,
-        may(
-            "where",
-            "condition",
-            "If the answer does not meet it, it has no facts, for example `@.unlimited != true`.",
-        ),
+        WHERE,
         must("credits", "value", "The credits left."),
     ],
 };
@@ -779,11 +781,11 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
 
 fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account> {
     let request = Request::read(mapping, &scope.variables);
-    let condition = mapping.parsed("where", Path::parse_condition);
     let path = mapping.path_of("credits");
     let credits = mapping
         .node("credits")
         .and_then(|node| Field::read(mapping.reader(), &path, node));
+    let condition = mapping.parsed("where", Path::parse_condition);
     Some(Account {
         request: request?,
         condition,

@@ -125,6 +125,30 @@ impl Path {
         }
     }
 
+    /// Whether a member is missing because something else is where an object should be. Nothing is
+    /// nothing else, nor is an empty list, as which PHP writes an empty object.
+    pub(super) fn is_blocked(&self, value: &Value) -> bool {
+        let Steps::Plain(steps) = &self.steps else {
+            return false;
+        };
+        let mut value = value;
+        for step in steps {
+            let Step::Name(name) = step else {
+                return false;
+            };
+            value = match value {
+                Value::Object(members) => match members.get(name) {
+                    Some(next) => next,
+                    None => return false,
+                },
+                Value::Null => return false,
+                Value::Array(items) => return !items.is_empty(),
+                _ => return true,
+            };
+        }
+        false
+    }
+
     /// The values in an answer that is not parsed, each as it is written there; `None` if a list, or a
     /// value, on the way is missing. An error if something else is in its place.
     pub(super) fn raw<'a>(&self, json: &'a RawValue) -> Result<Option<Vec<&'a RawValue>>, String> {
@@ -209,7 +233,7 @@ fn check(text: &str) -> Result<(), String> {
     if text.len() > MAX_BYTES {
         return Err(format!("the path is longer than {MAX_BYTES} bytes"));
     }
-    let (mut depth, mut quote, mut last) = (0, None, ' ');
+    let (mut depth, mut quote, mut last) = (0_usize, None, ' ');
     for (index, char) in text.char_indices() {
         match (quote, char) {
             (Some(open), char) if char == open && last != '\\' => quote = None,
@@ -218,7 +242,11 @@ fn check(text: &str) -> Result<(), String> {
                 return Err(format!("{text:?} must not have functions"));
             }
             (None, '[' | '(') => depth += 1,
-            (None, ']' | ')') => depth -= 1,
+            (None, ']' | ')') => {
+                depth = depth
+                    .checked_sub(1)
+                    .ok_or_else(|| format!("{text:?} closes a bracket that is not open"))?;
+            }
             (None, '.') if last == '.' => {
                 return Err(format!("{text:?} must not have ..: name the members"));
             }
@@ -344,6 +372,8 @@ mod tests {
             ("$.a[?length(@.b) > 1]", "must not have functions"),
             ("$.a[?match(@.b, 'x')]", "must not have functions"),
             ("$.a[", "not a JSONPath"),
+            ("$.a]", "not open"),
+            ("$.a)", "not open"),
             (
                 &format!("$[?{}1 == 1{}]", "(".repeat(9), ")".repeat(9)),
                 "brackets",

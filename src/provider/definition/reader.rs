@@ -4,6 +4,10 @@ use crate::document::node::{Node, Place, Problem};
 use crate::document::section::Section;
 use serde_saphyr::Spanned;
 
+/// Most values of a list, and entries of a mapping with names of the author's own: ten times as many as
+/// any known provider needs. Some checks compare each with each.
+const MAX_ENTRIES: usize = 100;
+
 /// A mapping that definitions contain, for the checks and the reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Part {
@@ -166,8 +170,23 @@ impl<'doc> Mapping<'_, 'doc> {
         let path = self.path_of(key);
         match self.node(key) {
             None => Vec::new(),
-            Some(node) => one_or_more(&path, node),
+            Some(node) => {
+                let nodes = one_or_more(&path, node);
+                if self.is_bounded(key, nodes.len()) {
+                    nodes
+                } else {
+                    Vec::new()
+                }
+            }
         }
+    }
+
+    fn is_bounded(&mut self, key: &str, entries: usize) -> bool {
+        if entries > MAX_ENTRIES {
+            let message = format!("has {entries} entries, more than {MAX_ENTRIES}");
+            self.problem(key, message);
+        }
+        entries <= MAX_ENTRIES
     }
 
     /// The mapping of a key.
@@ -197,6 +216,9 @@ impl<'doc> Mapping<'_, 'doc> {
         };
         let entries = section.entries();
         self.reader.problems.extend(section.finish().1);
+        if !self.is_bounded(key, entries.len()) {
+            return Vec::new();
+        }
         entries
             .iter()
             .map(|(key, node)| (key.value.clone(), format!("{path}.{}", key.value), node))

@@ -331,7 +331,7 @@ enum By {
 enum Stop {
     ShortPage,
     EmptyPage,
-    Total(Path),
+    Total(Vec<Path>),
     Pages(Path),
     More(Path),
 }
@@ -379,7 +379,7 @@ pub(crate) const PAGING: Part = Part {
         may(
             "stop",
             "`short_page`, `empty_page`, or one of `{total: path}`, `{pages: path}`, `{more: path}`",
-            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items, the number of all pages, or a value that is not true. Cursors and links end without `next`; `empty_page` ends them sooner.",
+            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items (of several, the largest until a page is short, then the smallest), the number of all pages, or a value that is not true. Cursors and links end without `next`; `empty_page` ends them sooner.",
         ),
     ],
 };
@@ -387,7 +387,11 @@ pub(crate) const PAGING: Part = Part {
 const STOP: Part = Part {
     title: "Stop",
     keys: &[
-        may("total", "path", "The number of all items."),
+        may(
+            "total",
+            "path, or list of paths",
+            "The number of all items. Of several numbers, the largest counts until a page is short, and then the smallest.",
+        ),
         may("pages", "path", "The number of all pages."),
         may("more", "path", "Whether another page follows."),
     ],
@@ -524,19 +528,24 @@ impl Paging {
     /// The paths whose values show that an answer is the documented one.
     pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
         let stop = match &self.stop {
-            Stop::ShortPage | Stop::EmptyPage => None,
-            Stop::Total(path) | Stop::Pages(path) | Stop::More(path) => Some(path),
+            Stop::ShortPage | Stop::EmptyPage => &[],
+            Stop::Total(paths) => paths.as_slice(),
+            Stop::Pages(path) | Stop::More(path) => std::slice::from_ref(path),
         };
         let next = match &self.by {
             By::Cursor(path, ..) | By::Link(path) => Some(path),
             By::Place(_) | By::LinkHeader => None,
         };
-        stop.into_iter().chain(next).chain(&self.answered_size)
+        stop.iter().chain(next).chain(&self.answered_size)
     }
 
     /// The number of all items, if the answer tells it.
     pub(super) fn total(&self, root: &RawValue) -> Option<u64> {
-        let Stop::Total(path) = &self.stop else {
+        let Stop::Total(paths) = &self.stop else {
+            return None;
+        };
+        // of several, none is known to be that of the list
+        let [path] = paths.as_slice() else {
             return None;
         };
         scalar(&path.raw_value(root)?).count(path.field(), &mut Problems::default())
@@ -618,7 +627,12 @@ impl Paging {
         match &self.stop {
             Stop::EmptyPage => true,
             Stop::ShortPage => !is_short,
-            Stop::Total(path) => number(path).map_or(!is_short, |total| (received as u64) < total),
+            Stop::Total(paths) => {
+                let totals: Vec<_> = paths.iter().filter_map(number).collect();
+                let totals = totals.into_iter();
+                let total = if is_short { totals.min() } else { totals.max() };
+                total.map_or(!is_short, |total| (received as u64) < total)
+            }
             Stop::Pages(path) => {
                 number(path).map_or(!is_short, |pages| ((page + 1) as u64) < pages)
             }
@@ -629,12 +643,29 @@ impl Paging {
     }
 }
 
+/// Reads one or more paths without a filter.
+pub(super) fn read_paths(mapping: &mut Mapping<'_, '_>, key: &str) -> Vec<Path> {
+    let mut paths = Vec::new();
+    for (path, node) in mapping.one_or_more(key) {
+        let parsed = match &node.value {
+            Node::Text(text) => Path::parse_plain(text),
+            _ => Err("expected a path".to_owned()),
+        };
+        match parsed {
+            Ok(parsed) => paths.push(parsed),
+            Err(message) => mapping.reader().problem(&path, node, message),
+        }
+    }
+    paths
+}
+
 fn read_stop(mapping: &mut Mapping<'_, '_>) -> Stop {
     let default = Stop::ShortPage;
     match mapping.node("stop").map(|node| &node.value) {
         Some(Node::Map(_)) => {
             let stop = mapping.mapping("stop", &STOP, |mapping| {
-                let total = mapping.parsed("total", Path::parse_plain).map(Stop::Total);
+                let totals = read_paths(mapping, "total");
+                let total = (!totals.is_empty()).then_some(Stop::Total(totals));
                 let pages = mapping.parsed("pages", Path::parse_plain).map(Stop::Pages);
                 let more = mapping.parsed("more", Path::parse_plain).map(Stop::More);
                 let mut stops = [total, pages, more].into_iter().flatten();

@@ -1,9 +1,11 @@
 //! Texts of requests with values in braces: settings of the account, times, and ids.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::format::Item;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
@@ -127,7 +129,7 @@ enum OutFormat {
     Rfc3339(SecondsFormat),
     Unix,
     UnixMilliseconds,
-    Pattern(String),
+    Pattern(Vec<Item<'static>>),
 }
 
 /// The keys of a time that requests have.
@@ -195,7 +197,12 @@ impl RequestTime {
                 "unix" => OutFormat::Unix,
                 "unix_ms" => OutFormat::UnixMilliseconds,
                 pattern => match super::field::TimeFormat::parse(pattern)? {
-                    super::field::TimeFormat::Pattern(pattern) => OutFormat::Pattern(pattern),
+                    super::field::TimeFormat::Pattern(items) if is_writable(&items) => {
+                        OutFormat::Pattern(items)
+                    }
+                    super::field::TimeFormat::Pattern(_) => {
+                        return Err(format!("{pattern:?} can only be read, not written"));
+                    }
                     _ => return Err(format!("unknown format {pattern:?}")),
                 },
             })
@@ -250,10 +257,20 @@ impl RequestTime {
                     None => Tz::from_str(name).ok(),
                 };
                 let local = time.with_timezone(&zone.unwrap_or(Tz::UTC));
-                local.format(pattern).to_string()
+                local.format_with_items(pattern.iter()).to_string()
             }
         }
     }
+}
+
+/// Whether times can be written in a pattern: some can only be read, which `Display` tells too late.
+fn is_writable(pattern: &[Item<'static>]) -> bool {
+    write!(
+        String::new(),
+        "{}",
+        DateTime::UNIX_EPOCH.format_with_items(pattern.iter())
+    )
+    .is_ok()
 }
 
 #[cfg(test)]

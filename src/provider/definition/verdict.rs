@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::field::scalar;
 use super::path::Path;
 use super::reader::{Mapping, Part, may, must};
+use super::request::read_paths;
 use crate::document::node::Node;
 use crate::provider::lenient::Problems;
 use crate::upstream::answer::Answer;
@@ -20,6 +21,8 @@ pub(super) struct Verdict {
     code: Option<Path>,
     /// Where it explains errors.
     message: Vec<Path>,
+    /// The reason of a code that is not listed, if the HTTP status is good.
+    otherwise: Option<Reason>,
     /// Reasons by code.
     codes: Vec<(String, Reason)>,
     /// Reasons by HTTP status.
@@ -59,6 +62,11 @@ pub(crate) const ERRORS: Part = Part {
             "What a code means, as a value of the `reason` label. A status of 429 or 500 to 599 comes first.",
         ),
         may(
+            "otherwise",
+            "reason",
+            "What any other code means if the HTTP status is good; `decode` by default.",
+        ),
+        may(
             "statuses",
             "mapping of HTTP statuses to reasons",
             "What a status means, if not the usual.",
@@ -85,20 +93,14 @@ impl Verdict {
     /// Reads what errors look like.
     pub(super) fn read_errors(&mut self, mapping: &mut Mapping<'_, '_>) {
         self.code = mapping.parsed("code", Path::parse_plain);
-        for (path, node) in mapping.one_or_more("message") {
-            let parsed = match &node.value {
-                Node::Text(text) => Path::parse_plain(text),
-                _ => Err("expected a path".to_owned()),
-            };
-            match parsed {
-                Ok(parsed) => self.message.push(parsed),
-                Err(message) => mapping.reader().problem(&path, node, message),
-            }
-        }
+        self.message = read_paths(mapping, "message");
         self.codes = reasons(mapping, "codes");
+        self.otherwise = mapping.parsed("otherwise", |label| {
+            Reason::from_label(label).ok_or_else(expected_reason)
+        });
         self.statuses = reasons(mapping, "statuses");
-        if self.code.is_none() && !self.codes.is_empty() {
-            mapping.problem("code", "is missing: codes needs it");
+        if self.code.is_none() && !(self.codes.is_empty() && self.otherwise.is_none()) {
+            mapping.problem("code", "is missing: codes and otherwise need it");
         }
     }
 
@@ -156,7 +158,9 @@ impl Verdict {
         if matches!(answer.status, 429 | 500..=599) {
             return usual;
         }
-        code.and_then(|code| of(&self.codes, code)).unwrap_or(usual)
+        let Some(code) = code else { return usual };
+        let otherwise = self.otherwise.filter(|_| usual == Reason::Decode);
+        of(&self.codes, code).or(otherwise).unwrap_or(usual)
     }
 
     fn detail(&self, root: &RawValue) -> String {
@@ -175,7 +179,11 @@ impl Verdict {
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Bool(value) => Some(value.to_string()),
-        Value::Number(number) if number.is_f64() => Some(number.to_string()),
+        // codes can be negative, and 200.0 is 200
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() => Some(float.to_string()),
+            _ => Some(number.to_string()),
+        },
         other => scalar(other).text("", &mut Problems::default()),
     }
 }
@@ -199,10 +207,13 @@ fn reasons(mapping: &mut Mapping<'_, '_>, key: &str) -> Vec<(String, Reason)> {
         if let Some(reason) = reason {
             reasons.push((name, reason));
         } else {
-            let known = Reason::ALL.map(Reason::as_str).join(", ");
-            let message = format!("expected one of: {known}");
-            mapping.reader().problem(&path, node, message);
+            mapping.reader().problem(&path, node, expected_reason());
         }
     }
     reasons
+}
+
+fn expected_reason() -> String {
+    let known = Reason::ALL.map(Reason::as_str).join(", ");
+    format!("expected one of: {known}")
 }
