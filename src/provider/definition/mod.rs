@@ -9,6 +9,7 @@ pub mod built_in;
 mod campaign;
 mod field;
 mod kind;
+mod money;
 mod path;
 mod reader;
 mod request;
@@ -22,6 +23,7 @@ use reqwest::header::HeaderName;
 
 use self::campaign::{CAMPAIGN, Mapped, WORDS, is_name};
 use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
+use self::money::{MONEY, Money};
 use self::path::Path;
 use self::reader::{Entry, Mapping, Reader, may, must};
 use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
@@ -107,7 +109,8 @@ struct Details {
 #[derive(Clone, Debug)]
 struct Account {
     request: Request,
-    credits: Field,
+    credits: Option<Field>,
+    balance: Option<Money>,
 }
 
 /// The keys of a definition.
@@ -332,12 +335,13 @@ const ACCOUNT: Part = Part {
         QUERY,
         FORM,
         JSON,
-        must("credits", "value", "The credits left."),
+        may("credits", "value", "The credits left."),
+        may("balance", "mapping", "The money left."),
     ],
 };
 
 /// All mappings of a definition, for the reference.
-pub const PARTS: [Part; 15] = [
+pub const PARTS: [Part; 16] = [
     DEFINITION,
     AUTH,
     SETTING,
@@ -351,9 +355,19 @@ pub const PARTS: [Part; 15] = [
     ACCOUNT,
     CAMPAIGN,
     FIELD,
+    MONEY,
     TIME,
     WORDS,
 ];
+
+impl Account {
+    /// What is read.
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.credits
+            .iter()
+            .chain(self.balance.iter().flat_map(Money::fields))
+    }
+}
 
 impl Definition {
     /// Reads and checks a definition. Every problem is reported.
@@ -762,12 +776,14 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
 
 fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account> {
     let request = Request::read(mapping, &scope.variables);
-    let path = mapping.path_of("credits");
-    let credits = mapping
-        .node("credits")
-        .and_then(|node| Field::read(mapping.reader(), &path, node));
+    if mapping.node("credits").is_none() && mapping.node("balance").is_none() {
+        mapping.problem("", "needs credits or balance");
+    }
+    let credits = mapping.field("credits");
+    let balance = Money::read(mapping, "balance", &scope.settings);
     Some(Account {
         request: request?,
-        credits: credits?,
+        credits,
+        balance,
     })
 }
