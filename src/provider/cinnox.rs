@@ -567,7 +567,7 @@ mod simulated {
                 "totalRecipients": counts.recipients,
                 "delivered": counts.deliveries,
             }),
-            Channel::Whatsapp => json!({
+            Channel::Whatsapp | Channel::Email => json!({
                 "id": campaign.id,
                 "date": date,
                 "campaignName": campaign.name,

@@ -134,3 +134,183 @@ impl CurrencySource {
         read
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::Definition;
+    use super::super::source::Defined;
+    use super::*;
+    use crate::campaign::figures::Figure;
+    use crate::campaign::window::Window;
+    use crate::campaign::{Channel, Ratio};
+    use crate::document::node::Problem;
+    use crate::provider::source::{Page, Source};
+    use crate::upstream::answer::Answer;
+
+    /// A provider whose campaigns and account have these keys.
+    fn parse(campaign: &str, account: &str) -> Result<Definition, Vec<Problem>> {
+        Definition::parse(&format!(
+            "name: p\ntitle: P\ndocumentation: https://example.com\nchannels: [sms]\n\
+             base_url: https://api.example\nauth: {{in: bearer}}\n\
+             settings: {{money: {{meaning: The currency.}}}}\n\
+             lists: {{get: /c, items: '$[*]', campaign: {{id: $.id, {campaign}}}}}\n\
+             account: {{get: /a, {account}}}\n"
+        ))
+    }
+
+    /// The pages of campaigns and of the account, with the setting of the account.
+    fn read(campaign: &str, account: &str, answer: &str) -> [Page; 2] {
+        let definition = parse(campaign, account).unwrap();
+        let settings = [("money".to_owned(), "chf".to_owned())];
+        let source = Defined {
+            definition: Arc::new(definition),
+            settings: Variables(settings.into_iter().collect()),
+            channels: vec![Channel::Sms],
+        };
+        let asks = source.begin(Window::default());
+        let answers = [format!("[{answer}]"), answer.to_owned()];
+        let pages = asks.iter().zip(answers).map(|(ask, answer)| {
+            let answer = Answer::of(200, answer);
+            source.take(Window::default(), ask, &answer).unwrap()
+        });
+        pages.collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    #[test]
+    fn an_amount_has_a_currency_or_is_absent() {
+        let item = r#"{"id":1,"n":-1.5,"c":"2.5","in":"usd","odd":"points"}"#;
+        for (money, cost, balance, problems) in [
+            (
+                "{value: $.c, currency: eur}",
+                Some(("EUR", 2.5)),
+                Some(("EUR", 2.5)),
+                ["", ""],
+            ),
+            (
+                "{value: $.c, currency: '{money}'}",
+                Some(("CHF", 2.5)),
+                Some(("CHF", 2.5)),
+                ["", ""],
+            ),
+            (
+                "{value: $.c, currency: $.in}",
+                Some(("USD", 2.5)),
+                Some(("USD", 2.5)),
+                ["", ""],
+            ),
+            // only a balance can be negative
+            (
+                "{value: $.n, currency: EUR}",
+                None,
+                Some(("EUR", -1.5)),
+                ["n (1 times)", ""],
+            ),
+            ("{value: $.none, currency: $.none}", None, None, ["", ""]),
+            (
+                "{value: $.c, currency: $.none}",
+                None,
+                None,
+                ["none (1 times)"; 2],
+            ),
+            (
+                "{value: $.c, currency: $.odd}",
+                None,
+                None,
+                ["odd (1 times)"; 2],
+            ),
+        ] {
+            let [list, account] = read(
+                &format!("cost: {money}"),
+                &format!("balance: {money}"),
+                item,
+            );
+            let shown = |amount: Option<(Currency, f64)>| {
+                amount.map(|(currency, amount)| (currency.as_str().to_owned(), amount))
+            };
+            let wanted = |amount: Option<(&str, f64)>| {
+                amount.map(|(currency, amount)| (currency.to_owned(), amount))
+            };
+            let figures = &list.campaigns().next().unwrap().figures;
+            let found = figures.iter().find_map(|(figure, amount)| match figure {
+                Figure::Cost(currency) => Some((currency, amount)),
+                _ => None,
+            });
+            assert_eq!(shown(found), wanted(cost), "{money}");
+            assert_eq!(shown(account.account.balance), wanted(balance), "{money}");
+            let counted = [list, account].map(|page| page.problems.to_string());
+            assert_eq!(counted, problems, "{money}");
+        }
+    }
+
+    #[test]
+    fn ratios_and_revenue_are_figures() {
+        let campaign = "revenue: {value: $.r, currency: EUR}, \
+                        reported_ratios: {open: {percent: $.o}, opt_out: $.x, click: $.none}";
+        let [list, account] = read(
+            campaign,
+            "credits: $.r",
+            r#"{"id":1,"r":9,"o":"12.5%","x":0.25}"#,
+        );
+        let figures = &list.campaigns().next().unwrap().figures;
+        let euro = Currency::from_code("EUR").unwrap();
+        let expected = [
+            (Figure::Revenue(euro), 9.0),
+            (Figure::Ratio(Ratio::Open), 0.125),
+            (Figure::Ratio(Ratio::OptOut), 0.25),
+        ];
+        assert_eq!(*figures, expected.into_iter().collect());
+        let facts = account.account;
+        assert_eq!((facts.credits, facts.balance), (Some(9.0), None));
+        let kind = parse(campaign, "credits: $.r").unwrap().kind();
+        for metric in [
+            "campaign_revenue",
+            "campaign_reported_open_ratio",
+            "campaign_account_credits",
+        ] {
+            assert!(kind.fills(metric), "{metric}");
+        }
+        for field in ["r", "o", "x", "none"] {
+            assert!(kind.fields.iter().any(|known| known == field), "{field}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_reported() {
+        for (campaign, account, path, message) in [
+            (
+                "cost: {value: $.c}",
+                "credits: $.c",
+                "lists.campaign.cost.currency",
+                "is missing",
+            ),
+            (
+                "cost: {value: $.c, currency: EURO}",
+                "credits: $.c",
+                "lists.campaign.cost.currency",
+                "expected a code",
+            ),
+            (
+                "cost: {value: $.c, currency: '{no}'}",
+                "credits: $.c",
+                "lists.campaign.cost.currency",
+                "no setting",
+            ),
+            (
+                "reported_ratios: {bad: $.c}",
+                "credits: $.c",
+                "lists.campaign.reported_ratios.bad",
+                "unknown ratio",
+            ),
+            ("name: $.n", "", "account", "needs credits or balance"),
+        ] {
+            let problems = parse(campaign, account).unwrap_err();
+            let [problem] = problems.as_slice() else {
+                panic!("{problems:?}")
+            };
+            assert_eq!(problem.path, path);
+            assert!(problem.message.contains(message), "{problem:?}");
+        }
+    }
+}
