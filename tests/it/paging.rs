@@ -142,7 +142,11 @@ async fn requests_cover_the_lookback() {
 async fn only_the_configured_channels_are_exported() {
     let sent_at = Utc::now() - TimeDelta::hours(1);
     for (api, provider) in apis() {
-        let words: Vec<_> = kind(api).channels.iter().map(|on| on.as_str()).collect();
+        let words: Vec<_> = kind(api)
+            .channels
+            .iter()
+            .map(campaign_exporter::campaign::Channel::as_str)
+            .collect();
         if words.len() == 1 {
             continue;
         }

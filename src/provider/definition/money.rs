@@ -117,7 +117,7 @@ impl CurrencySource {
         let setting = text
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'));
-        let read = match setting {
+        match setting {
             Some(name) if settings.iter().any(|known| known == name) => {
                 Some(Self::Setting(name.to_owned()))
             }
@@ -130,8 +130,7 @@ impl CurrencySource {
                 mapping.problem("currency", message);
                 None
             }),
-        };
-        read
+        }
     }
 }
 
