@@ -28,7 +28,7 @@ const FORMATS: [(Kind, u32, &str); 6] = [
     (Kind::Poll, 1, "0.1.0/poll"),
     (Kind::Poll, 2, "0.2.0/poll"),
     (Kind::Campaigns, 1, "0.1.0/campaigns"),
-    (Kind::Campaigns, 2, "0.2.0/campaigns"),
+    (Kind::Campaigns, 3, "0.2.0/campaigns"),
     (Kind::Requests, 1, "0.1.0/requests"),
 ];
 

@@ -185,12 +185,15 @@ fn check_reading(account: &Account, mut reading: Reading) {
         assert!(ratio.is_finite(), "{ratio}");
     }
     assert!(reading.account.credits.is_none_or(f64::is_finite));
+    let balance = reading.account.balance;
+    assert!(balance.is_none_or(|(_, amount)| amount.is_finite()));
     check_exposition(
         account,
         Data {
             campaigns,
             dropped,
             credits: reading.account.credits,
+            balance: reading.account.balance,
             reported_ratios: reading.account.reported_ratios,
         },
     );
@@ -205,8 +208,8 @@ fn check_campaign(campaign: &Campaign) {
         assert!(count <= MAX_COUNT, "{campaign:?}");
     }
     let ratios = Ratio::ALL.iter().map(|ratio| ratio.of([campaign]));
-    let others = [campaign.cost_credits, campaign.reported_delivery_ratio];
-    for number in ratios.chain(others).flatten() {
+    let figures = campaign.figures.iter().map(|(_, value)| Some(value));
+    for number in ratios.chain([campaign.cost_credits]).chain(figures).flatten() {
         assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::figures::Figure;
 use super::{Campaign, Channel, Ratio};
 
 /// Longest id or channel in bytes. Every series of a campaign has both. A UUID has 36.
@@ -25,9 +26,9 @@ const CAMPAIGN_BYTES: usize = 512;
 /// Bytes of a sample without channel and id: names, the labels of the account and the value.
 const SAMPLE_BYTES: usize = 128;
 
-/// Most series besides those of counts, ratios and failures, with five of the account for a channel
+/// Most series besides those of counts, ratios, failures and figures, with five of the account for a channel
 /// that no other campaign has.
-const OTHER_SERIES: usize = 13;
+const OTHER_SERIES: usize = 12;
 
 impl Campaign {
     /// Cuts long texts. Returns whether the id is short enough.
@@ -54,7 +55,8 @@ impl Campaign {
     pub fn kept_bytes(&self) -> usize {
         let info = self.info.0.iter().map(|(_, value)| value.len());
         let texts = self.id.len() + self.name.len() + self.channel.as_str().len();
-        CAMPAIGN_BYTES + texts + info.sum::<usize>()
+        let figures = self.figures.iter().len() * size_of::<(Figure, f64)>();
+        CAMPAIGN_BYTES + texts + info.sum::<usize>() + figures
     }
 
     /// About the most bytes that the campaign takes in a scrape.
@@ -62,6 +64,7 @@ impl Campaign {
         let ratios = Ratio::ALL.iter();
         let ratios = ratios.filter(|ratio| ratio.parts(self).is_some()).count();
         let counts = self.counts.iter().count() + self.failures.iter().count();
+        let counts = counts + self.figures.iter().len();
         let common = escaped_len(&self.id) + escaped_len(self.channel.as_str());
         let own = self.info.0.iter().map(|(_, value)| escaped_len(value));
         (OTHER_SERIES + counts + ratios) * (SAMPLE_BYTES + common)

@@ -39,13 +39,15 @@ counts! {
     Recipients, "recipients", "Recipients that the campaign targets.";
     Sends, "sends", "Messages sent.";
     Deliveries, "deliveries", "Messages delivered.";
-    Opens, "opens", "Messages opened.";
-    Clicks, "clicks", "Recipients who followed a link.";
+    Opens, "opens", "Messages opened. Recipients or events, depending on the provider; see docs/providers.";
+    Clicks, "clicks", "Links followed. Recipients or events, depending on the provider; see docs/providers.";
     Bounces, "bounces", "Messages that could not be delivered.";
     OptOuts, "opt_outs", "Recipients who opted out.";
     Reads, "reads", "Messages read.";
     Replies, "replies", "Replies. A recipient can reply more than once, so this can exceed the recipients.";
     Pending, "pending", "Messages sent but not yet confirmed as delivered.";
+    Complaints, "complaints", "Recipients who reported the message as abuse or spam.";
+    Conversions, "conversions", "Actions that the campaign led to, such as purchases, as the provider attributes them.";
 }
 
 /// The counts of a campaign. A count that the provider does not report is absent, never 0.

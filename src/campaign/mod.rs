@@ -2,6 +2,7 @@
 
 pub mod bounds;
 pub mod counts;
+pub mod figures;
 pub mod history;
 pub mod pool;
 pub mod window;
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::counts::{Count, Counts, Failures, MAX_COUNT};
+use self::figures::Figures;
 
 /// A campaign as its provider reports it. `None` means that the provider does not report the value,
 /// never zero.
@@ -37,8 +39,8 @@ pub struct Campaign {
     pub failures: Failures,
     /// The cost in the provider's credits.
     pub cost_credits: Option<f64>,
-    /// The delivery rate that the provider reports, as a ratio.
-    pub reported_delivery_ratio: Option<f64>,
+    /// Amounts of money, and the provider's own ratios.
+    pub figures: Figures,
     /// Optional labels of `campaign_info`.
     pub info: Arc<Info>,
 }
@@ -51,18 +53,35 @@ pub enum Channel {
     Sms,
     /// WhatsApp messages.
     Whatsapp,
+    /// Emails.
+    Email,
+    /// Viber messages.
+    Viber,
+    /// RCS messages.
+    Rcs,
+    /// Push notifications.
+    Push,
     /// Another channel, as the provider names it, in lower case.
     Other(String),
 }
 
 impl Channel {
+    /// The channels of the model.
+    const KNOWN: [Self; 6] = [
+        Self::Sms,
+        Self::Whatsapp,
+        Self::Email,
+        Self::Viber,
+        Self::Rcs,
+        Self::Push,
+    ];
+
     /// The channel that a provider names. Case is ignored.
     pub fn from_word(word: &str) -> Self {
-        match word.trim().to_lowercase().as_str() {
-            "sms" => Self::Sms,
-            "whatsapp" => Self::Whatsapp,
-            other => Self::Other(other.to_owned()),
-        }
+        let word = word.trim().to_lowercase();
+        let mut known = Self::KNOWN.into_iter();
+        let known = known.find(|channel| channel.as_str() == word);
+        known.unwrap_or(Self::Other(word))
     }
 
     /// The value of the `channel` label.
@@ -70,6 +89,10 @@ impl Channel {
         match self {
             Self::Sms => "sms",
             Self::Whatsapp => "whatsapp",
+            Self::Email => "email",
+            Self::Viber => "viber",
+            Self::Rcs => "rcs",
+            Self::Push => "push",
             Self::Other(word) => word,
         }
     }
@@ -162,16 +185,13 @@ impl Campaign {
             self.failures = details.failures;
         }
         take(&mut self.cost_credits, details.cost_credits);
-        take(
-            &mut self.reported_delivery_ratio,
-            details.reported_delivery_ratio,
-        );
+        self.figures.replace(&details.figures);
         if details.info != Arc::default() {
             self.info = details.info;
         }
     }
 
-    /// Adds the counts, failures and costs of another row of the same campaign. It was last sent when
+    /// Adds the counts, failures and amounts of another row of the same campaign. It was last sent when
     /// the later one was.
     pub fn add(&mut self, row: &Self) {
         for (count, value) in row.counts.iter() {
@@ -181,8 +201,10 @@ impl Campaign {
         }
         self.failures.add(&row.failures);
         if let Some(cost) = row.cost_credits {
-            *self.cost_credits.get_or_insert_default() += cost;
+            let sum = self.cost_credits.unwrap_or_default() + cost;
+            self.cost_credits = Some(sum.min(f64::MAX));
         }
+        self.figures.add(&row.figures);
         self.last_sent = self.last_sent.max(row.last_sent);
     }
 
@@ -196,14 +218,14 @@ impl Campaign {
 macro_rules! ratios {
     ($($variant:ident, $name:literal, $numerator:ident / $denominator:ident;)*) => {
         /// A rate of a campaign, or of a group of campaigns, as a ratio of two counts.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Ratio {
             $(#[doc = concat!("`", stringify!($numerator), "` / `", stringify!($denominator), "`.")]
             $variant,)*
         }
 
         impl Ratio {
-            /// Every ratio.
+            /// Every ratio, in the order in which stored files number them. Append only.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The numerator and the denominator.
@@ -214,6 +236,13 @@ macro_rules! ratios {
             /// The part of the metric's name between `campaign_` and `_ratio`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The metric of the ratio as the provider reports it.
+            pub const fn reported_metric(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!("campaign_reported_", $name, "_ratio"),)*
+                }
             }
         }
     };
@@ -385,9 +414,13 @@ mod tests {
     fn the_case_of_a_channel_is_ignored() {
         assert_eq!(Channel::from_word("SMS"), Channel::Sms);
         assert_eq!(Channel::from_word("WhatsApp"), Channel::Whatsapp);
+        assert_eq!(Channel::from_word(" RCS"), Channel::Rcs);
+        for channel in Channel::KNOWN {
+            assert_eq!(Channel::from_word(channel.as_str()), channel);
+        }
         assert_eq!(
-            Channel::from_word("Viber"),
-            Channel::Other("viber".to_owned())
+            Channel::from_word("Pigeon"),
+            Channel::Other("pigeon".to_owned())
         );
     }
 }

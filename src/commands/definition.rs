@@ -143,6 +143,7 @@ pub fn trial(
     let data = Data {
         campaigns,
         credits: reading.account.credits,
+        balance: reading.account.balance,
         ..Data::default()
     };
     let update = Update::new(&account, Ok(data));

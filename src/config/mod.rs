@@ -548,6 +548,7 @@ impl std::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::definition::Definition;
     use crate::provider::native;
 
     const EXAMPLE: &str = include_str!("../../config.example.yaml");
@@ -593,6 +594,27 @@ mod tests {
         let config = Config::parse(yaml, &native(), Some(Path::new("/var/lib"))).unwrap();
         assert_eq!(config.accounts.len(), native().iter().count());
         assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn a_setting_that_is_a_currency_has_three_letters() {
+        let definition =
+            "{name: p, title: P, documentation: 'https://example.com', channels: [sms],
+            base_url: 'https://api.example', auth: {in: bearer}, settings: {money: {meaning: M.}},
+            lists: {get: /c, items: '$[*]', campaign: {id: $.id}},
+            account: {get: /a, balance: {value: $.b, currency: '{money}'}}}";
+        let definition = Definition::parse(definition).unwrap();
+        let kinds = native().with(&[Arc::new(definition.kind())]);
+        for (money, is_good) in [("chf", true), ("francs", false)] {
+            let yaml =
+                format!("accounts: [{{name: a, provider: p, token_env: T, money: {money}}}]\n");
+            let problems = Config::parse(&yaml, &kinds, None).err().unwrap_or_default();
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            let concern_it = problems
+                .iter()
+                .all(|problem| problem.contains("money: expected a currency"));
+            assert!(problems.is_empty() == is_good && concern_it, "{problems:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::campaign::counts::Count;
+use crate::campaign::figures::{Currency, Figure};
 use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample};
 use crate::state::snapshot::{AccountState, Snapshot};
@@ -29,6 +30,8 @@ enum Samples<T> {
     Value(fn(&T) -> Option<f64>),
     /// At most one: this count.
     Count(Count, fn(&T, Count) -> Option<u64>),
+    /// At most one: this ratio.
+    Ratio(Ratio, fn(&T, Ratio) -> Option<f64>),
     /// Any number, with additional labels.
     Labeled(fn(&mut Rows<'_>, &T)),
 }
@@ -60,6 +63,17 @@ impl Family<Campaign> {
         }
     }
 
+    const fn of_reported(ratio: Ratio) -> Self {
+        Self {
+            name: ratio.reported_metric(),
+            help: "Ratio as the provider reports it. docs/providers says of what, where the provider \
+                   documents that.",
+            samples: Samples::Ratio(ratio, |campaign, ratio| {
+                campaign.figures.get(Figure::Ratio(ratio))
+            }),
+        }
+    }
+
     /// Writes the header of the family.
     pub fn begin(&self, writer: &mut Writer) {
         writer.gauge(self.name, &format!("{} {BACKGROUND}", self.help));
@@ -84,6 +98,7 @@ impl<T> Family<T> {
         let value = match self.samples {
             Samples::Value(value) => value(of),
             Samples::Count(count, get) => get(of, count).map(|count| count as f64),
+            Samples::Ratio(ratio, get) => get(of, ratio),
             Samples::Labeled(write) => {
                 let mut rows = Rows {
                     out,
@@ -152,6 +167,18 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family::of_count("campaign_reads", Count::Reads),
     Family::of_count("campaign_replies", Count::Replies),
     Family::of_count("campaign_pending", Count::Pending),
+    Family::of_count("campaign_complaints", Count::Complaints),
+    Family::of_count("campaign_conversions", Count::Conversions),
+    Family {
+        name: "campaign_cost",
+        help: "Cost of the campaign in money.",
+        samples: Samples::Labeled(|rows, campaign| write_amounts(rows, campaign, Figure::Cost)),
+    },
+    Family {
+        name: "campaign_revenue",
+        help: "Revenue of the campaign, as the provider attributes it.",
+        samples: Samples::Labeled(|rows, campaign| write_amounts(rows, campaign, Figure::Revenue)),
+    },
     Family {
         name: "campaign_cost_credits",
         help: "Cost of the campaign in the provider's credits.",
@@ -192,11 +219,13 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
         help: "campaign_replies / campaign_deliveries.",
         samples: Samples::Value(|campaign| Ratio::Reply.of([campaign])),
     },
-    Family {
-        name: "campaign_reported_delivery_ratio",
-        help: "The provider's own delivery rate / 100. Its denominator is not documented.",
-        samples: Samples::Value(|campaign| campaign.reported_delivery_ratio),
-    },
+    Family::of_reported(Ratio::Delivery),
+    Family::of_reported(Ratio::Click),
+    Family::of_reported(Ratio::Bounce),
+    Family::of_reported(Ratio::OptOut),
+    Family::of_reported(Ratio::Open),
+    Family::of_reported(Ratio::Read),
+    Family::of_reported(Ratio::Reply),
 ];
 
 /// The families of accounts.
@@ -258,6 +287,15 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         name: "campaign_account_credits",
         help: "Remaining credits of the account.",
         samples: Samples::Value(|state| state.data().and_then(|data| data.credits)),
+    },
+    Family {
+        name: "campaign_account_balance",
+        help: "Remaining money of the account.",
+        samples: Samples::Labeled(|rows, account| {
+            if let Some((currency, amount)) = account.data().and_then(|data| data.balance) {
+                rows.push([("currency", currency.as_str())], amount);
+            }
+        }),
     },
     Family {
         name: "campaign_account_token_expiry_timestamp_seconds",
@@ -405,6 +443,17 @@ fn write_failures(rows: &mut Rows<'_>, campaign: &Campaign) {
     }
 }
 
+/// Writes the amounts of one kind.
+fn write_amounts(rows: &mut Rows<'_>, campaign: &Campaign, kind: fn(Currency) -> Figure) {
+    for (figure, amount) in campaign.figures.iter() {
+        if let Figure::Cost(currency) | Figure::Revenue(currency) = figure
+            && figure == kind(currency)
+        {
+            rows.push([("currency", currency.as_str())], amount);
+        }
+    }
+}
+
 fn write_last_poll_reason(rows: &mut Rows<'_>, account: &AccountState) {
     if let Some(failure) = &account.polls.failure {
         rows.push([("reason", failure.reason.as_str())], 1.0);
@@ -458,5 +507,16 @@ mod tests {
             Some(count)
         });
         assert_eq!(counts.count(), Count::ALL.len());
+    }
+
+    #[test]
+    fn every_ratio_has_its_families() {
+        for ratio in Ratio::ALL {
+            let own = format!("campaign_{}_ratio", ratio.name());
+            for name in [own.as_str(), ratio.reported_metric()] {
+                let mut families = CAMPAIGN_FAMILIES.iter();
+                assert!(families.any(|family| family.name == name), "{name}");
+            }
+        }
     }
 }

@@ -267,11 +267,13 @@ impl Poller {
             saved: Utc::now(),
             history,
             credits: reading.account.credits,
+            balance: reading.account.balance,
             reported_ratios,
         };
         let unchanged = previous.filter(|previous| {
             previous.history.is_same(&record.history)
                 && previous.credits == record.credits
+                && previous.balance == record.balance
                 && previous.reported_ratios == record.reported_ratios
         });
         if let Some(previous) = &unchanged {

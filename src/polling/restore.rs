@@ -156,6 +156,7 @@ pub(super) fn exported(account: &Account, record: &DataRecord) -> Data {
         campaigns,
         dropped,
         credits: record.credits,
+        balance: record.balance,
         reported_ratios: reported_ratios.collect(),
     }
 }

@@ -207,14 +207,14 @@ impl Cinnox {
         match self.only()? {
             Channel::Sms => Some("sms"),
             Channel::Whatsapp => Some("whatsApp"),
-            Channel::Other(_) => None,
+            _ => None,
         }
     }
 
-    /// Whether a campaign belongs to the account: all but those on the known channel that the account
-    /// does not have.
+    /// Whether a campaign belongs to the account: all but those on the documented channel that the
+    /// account does not have.
     fn wants(&self, channel: &Channel) -> bool {
-        self.channels.contains(channel) || matches!(channel, Channel::Other(_))
+        self.channels.contains(channel) || !matches!(channel, Channel::Sms | Channel::Whatsapp)
     }
 
     fn campaign(&self, item: Item<'_>, problems: &mut Problems) -> Option<Campaign> {
@@ -567,7 +567,7 @@ mod simulated {
                 "totalRecipients": counts.recipients,
                 "delivered": counts.deliveries,
             }),
-            Channel::Whatsapp => json!({
+            Channel::Whatsapp | Channel::Email => json!({
                 "id": campaign.id,
                 "date": date,
                 "campaignName": campaign.name,

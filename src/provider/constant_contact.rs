@@ -1,9 +1,10 @@
-//! Constant Contact, API v3: SMS campaign summaries.
+//! Constant Contact, API v3: summaries of SMS and email campaigns.
 //!
-//! <https://developer.constantcontact.com/api_guide/> describes the endpoint. The published contract
+//! <https://developer.constantcontact.com/api_guide/> describes the endpoints. The published contract
 //! of the API (build 3.0.178) differs from it in what it counts, so both are accepted.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{AccountFacts, Ask, Page, Source};
+use super::source::{AccountFacts, Ask, Found, Page, Source};
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio};
@@ -27,22 +28,49 @@ use crate::upstream::auth::oauth::{OAuth, Registration};
 use crate::upstream::quota::Limits;
 use crate::upstream::{PollError, Reason};
 
-/// The members of `aggregate_percents`, with the ratio that each should equal. They are the values of
-/// the `rate` label.
-const PERCENTS: [(&str, Ratio); 4] = [
-    ("deliver", Ratio::Delivery),
-    ("click", Ratio::Click),
-    ("bounce", Ratio::Bounce),
-    ("unsubscribe", Ratio::OptOut),
-];
+/// A list of summaries.
+struct Report {
+    channel: Channel,
+    path: &'static str,
+    /// The member with the campaigns.
+    member: &'static str,
+    /// Campaigns per page: the maximum of the endpoint.
+    limit: &'static str,
+    /// The members of `aggregate_percents`, with the values of the `rate` label and, if the provider
+    /// says what they are relative to, the ratio that each should equal.
+    percents: &'static [(&'static str, &'static str, Option<Ratio>)],
+}
 
-const SUMMARIES: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
+static REPORTS: [Report; 2] = [
+    Report {
+        channel: Channel::Sms,
+        path: "/v3/reports/summary_reports/sms_campaign_summaries",
+        member: "bulk_sms_campaign_summaries",
+        limit: "50",
+        percents: &[
+            ("deliver", "deliver", Some(Ratio::Delivery)),
+            ("click", "click", Some(Ratio::Click)),
+            ("bounce", "bounce", Some(Ratio::Bounce)),
+            ("unsubscribe", "unsubscribe", Some(Ratio::OptOut)),
+        ],
+    },
+    Report {
+        channel: Channel::Email,
+        path: "/v3/reports/summary_reports/email_campaign_summaries",
+        member: "bulk_email_campaign_summaries",
+        limit: "500",
+        percents: &[
+            ("click", "email_click", None),
+            ("open", "email_open", None),
+            ("did_not_open", "email_did_not_open", None),
+            ("bounce", "email_bounce", None),
+            ("unsubscribe", "email_unsubscribe", None),
+        ],
+    },
+];
 
 /// Where every documented path begins, and every link to a next page has to.
 const API_ROOT: &str = "/v3/";
-
-/// Campaigns per page: default and maximum of the endpoint.
-const LIMIT: &str = "50";
 
 /// Tolerated difference between the provider's percents, printed as whole numbers, and the counts', in
 /// points.
@@ -70,23 +98,40 @@ pub(super) fn kind() -> Kind {
     Kind {
         name: "constant_contact".into(),
         title: "Constant Contact".into(),
-        // the endpoint has no others
-        channels: vec![Channel::Sms],
+        channels: REPORTS
+            .iter()
+            .map(|report| report.channel.clone())
+            .collect(),
         counts: vec![
             (Count::Sends, "`unique_counts.sends`".into()),
-            (Count::Deliveries, "`unique_counts.delivers`".into()),
+            (
+                Count::Deliveries,
+                "`unique_counts.delivers` of SMS campaigns".into(),
+            ),
             (Count::Opens, "`unique_counts.opens`, if present".into()),
             (Count::Clicks, "`unique_counts.clicks`".into()),
             (Count::Bounces, "`unique_counts.bounces`, if present".into()),
             (Count::OptOuts, "`unique_counts.optouts`".into()),
+            (
+                Count::Complaints,
+                "`unique_counts.abuse` of email campaigns".into(),
+            ),
         ],
-        missing_counts: Vec::new(),
+        missing_counts: vec![
+            (Channel::Sms, Count::Complaints),
+            (Channel::Email, Count::Deliveries),
+        ],
         statuses: Vec::new(),
         failures: Vec::new(),
         info_labels: vec![("campaign_type".into(), "`campaign_type`".into())],
-        rates: PERCENTS.map(|(rate, _)| rate.into()).into(),
+        rates: REPORTS
+            .iter()
+            .flat_map(|report| report.percents)
+            .map(|(_, rate, _)| (*rate).into())
+            .collect(),
         fields: [
             "bulk_sms_campaign_summaries",
+            "bulk_email_campaign_summaries",
             "campaign_id",
             "campaign_name",
             "campaign_type",
@@ -98,6 +143,7 @@ pub(super) fn kind() -> Kind {
             "clicks",
             "bounces",
             "optouts",
+            "abuse",
             "aggregate_percents",
         ]
         .map(Cow::from)
@@ -110,7 +156,8 @@ pub(super) fn kind() -> Kind {
             ),
             (
                 "campaign_account_reported_ratio",
-                "`aggregate_percents` / 100, if all campaigns are on one page".into(),
+                "`aggregate_percents` / 100, if all campaigns of the channel are on one page"
+                    .into(),
             ),
         ],
         // of the provider's guide, for all accounts of an application together
@@ -126,6 +173,10 @@ pub(super) fn kind() -> Kind {
             (
                 "base_url",
                 "GET /v3/reports/summary_reports/sms_campaign_summaries".into(),
+            ),
+            (
+                "base_url",
+                "GET /v3/reports/summary_reports/email_campaign_summaries".into(),
             ),
             ("auth_url", "POST /v1/token".into()),
             ("auth_url", "POST /v1/device/authorize".into()),
@@ -174,10 +225,23 @@ fn keys() -> Vec<Key> {
             Takes::Secret,
             "An access token for a trial. It is not refreshed, and conflicts with a refresh token.",
         ),
+        Key::optional(
+            "channels",
+            Takes::Words(vec!["sms".into(), "email".into()]),
+            "The channels whose campaigns are read, at least one of `sms` and `email`.",
+        )
+        .or(vec!["sms".to_owned()]),
     ]
 }
 
 fn open(values: &Values, section: &mut Section<'_>, storage: bool) -> Option<Connection> {
+    let words = values.words("channels");
+    if words.is_empty() {
+        section.problem("channels", "needs at least one of: sms, email");
+        return None;
+    }
+    let mut channels: Vec<_> = words.iter().map(|word| Channel::from_word(word)).collect();
+    channels.sort();
     let client_id = values.text("client_id").map(str::to_owned);
     let refresh_token = values.secret("refresh_token");
     let auth = match (&client_id, values.secret("access_token"), refresh_token) {
@@ -222,102 +286,135 @@ fn open(values: &Values, section: &mut Section<'_>, storage: bool) -> Option<Con
         base_url: values.url("base_url")?.clone(),
         headers: HeaderMap::new(),
         auth,
-        channels: vec![Channel::Sms],
+        channels: channels.clone(),
         identity: client_id,
         variant: String::new(),
         source: Arc::new(ConstantContact {
-            rates: PERCENTS.map(|(rate, _)| rate.into()),
+            channels,
             campaign_type: "campaign_type".into(),
         }),
     })
 }
 
-/// Reads the summaries of SMS campaigns.
+/// Reads the summaries of campaigns.
 #[derive(Debug)]
 struct ConstantContact {
-    rates: [Arc<str>; PERCENTS.len()],
+    channels: Vec<Channel>,
     campaign_type: Arc<str>,
 }
 
 impl Source for ConstantContact {
     fn begin(&self, window: Window) -> Vec<Ask> {
-        let start_at = window.start.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let ask = Ask::path(SUMMARIES).with("start_at", start_at);
-        vec![ask.with("limit", LIMIT)]
+        let reports = REPORTS.iter().enumerate();
+        reports
+            .filter(|(_, report)| self.channels.contains(&report.channel))
+            .map(|(part, report)| {
+                let mut ask = Ask::path(report.path);
+                ask.part = part;
+                if report.channel == Channel::Sms {
+                    let start_at = window.start.to_rfc3339_opts(SecondsFormat::Millis, true);
+                    ask = ask.with("start_at", start_at);
+                }
+                ask.with("limit", report.limit)
+            })
+            .collect()
     }
 
-    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        let Some(report) = REPORTS.get(ask.part) else {
+            return Ok(Page::default());
+        };
         if answer.status != 200 {
             return Err(read_error(answer));
         }
         let list: List<'_> = answer.json()?;
+        let summaries = match report.channel {
+            Channel::Sms => list.bulk_sms_campaign_summaries,
+            _ => list.bulk_email_campaign_summaries,
+        };
         // of the members, one has to be there: nothing else tells the documented answer from another
-        if list.bulk_sms_campaign_summaries.is_left_out()
-            && list.aggregate_percents.is_none()
-            && list.links.is_none()
-        {
-            let expected = "`bulk_sms_campaign_summaries`";
-            return Err(answer.without(expected, &ERROR_MEMBERS));
+        if summaries.is_left_out() && list.aggregate_percents.is_none() && list.links.is_none() {
+            let expected = format!("`{}`", report.member);
+            return Err(answer.without(&expected, &ERROR_MEMBERS));
         }
-        let field = "bulk_sms_campaign_summaries";
-        let mut page = Page::of(
-            ask,
-            list.bulk_sms_campaign_summaries,
-            field,
-            |item, problems| self.campaign(item, problems),
-        )?;
+        let mut page = Page::of(ask, summaries, report.member, |item, problems| {
+            self.campaign(&report.channel, item, problems)
+        })?;
         let percents = list.aggregate_percents;
-        let percents: Percents = percents
-            .and_then(|json| lenient::item(json, "aggregate_percents", &mut page.problems))
-            .unwrap_or_default();
-        page.account = self.compare(percents, &mut page);
+        let percents = percents.and_then(|json| read_percents(json, &mut page.problems));
+        page.account = compare(report, percents.unwrap_or_default(), &mut page);
         let next = list.links.and_then(|links| links.next);
         let next = next.and_then(|link| link.href);
-        let next = next.filter(|href| !href.is_empty());
+        let mut next = next.filter(|href| !href.is_empty());
+        let mut has_all = ask.offset == 0 && next.is_none() && !page.found.is_empty();
+        if report.channel == Channel::Email {
+            // without a start date, the list goes back to the first campaign, the newest first
+            let is_old =
+                |campaign: &Campaign| campaign.last_sent.is_some_and(|sent| sent < window.start);
+            next = next.filter(|_| page.found.is_empty() || !page.campaigns().all(is_old));
+            let before = page.found.len();
+            page.found
+                .retain(|found| !matches!(found, Found::Campaign(campaign) if is_old(campaign)));
+            has_all &= page.found.len() == before;
+        }
         // "for all campaigns on the current results page", and nothing of an empty one
-        if ask.offset > 0 || next.is_some() || page.found.is_empty() {
+        if !has_all {
             page.account.reported_ratios.clear();
         }
         if let Some(href) = next {
             let offset = ask.offset + page.items.max(1);
-            page.then.push(Ask::link(&href, API_ROOT).at(offset));
+            let mut next = Ask::link(&href, API_ROOT).at(offset);
+            next.part = ask.part;
+            page.then.push(next);
             page.mark = Some(href);
         }
         Ok(page)
     }
 }
 
-impl ConstantContact {
-    /// The percents as ratios, and those that contradict the counts.
-    fn compare(&self, percents: Percents, page: &mut Page) -> AccountFacts {
-        // sums that lack a campaign cannot be compared with the percents
-        let is_whole = page.found.len() == page.items;
-        let percents = [
-            percents.deliver,
-            percents.click,
-            percents.bounce,
-            percents.unsubscribe,
-        ];
-        let mut facts = AccountFacts::default();
-        for ((rate, (_, ratio)), percent) in self.rates.iter().zip(PERCENTS).zip(percents) {
-            let Some(percent) = percent.number("aggregate_percents", &mut page.problems) else {
-                continue;
-            };
-            facts
-                .reported_ratios
-                .push((Arc::clone(rate), percent / 100.0));
-            let mut campaigns = page.campaigns();
-            let is_comparable =
-                is_whole && campaigns.all(|campaign| ratio.parts(campaign).is_some());
-            let own = ratio.of(page.campaigns()).filter(|_| is_comparable);
-            if own.is_some_and(|own| (own * 100.0 - percent).abs() > PERCENT_TOLERANCE) {
-                facts.mismatches.push(Arc::clone(rate));
-            }
-        }
-        facts
-    }
+/// Reads percents: the guide's email sample has them in a list.
+fn read_percents(json: &RawValue, problems: &mut Problems) -> Option<Percents> {
+    let listed: Option<Vec<&RawValue>> = serde_json::from_str(json.get()).ok();
+    let json = match &listed {
+        Some(listed) => listed.first()?,
+        None => json,
+    };
+    lenient::item(json, "aggregate_percents", problems)
+}
 
-    fn campaign(&self, item: Item<'_>, problems: &mut Problems) -> Option<Campaign> {
+/// The percents as ratios, and those that contradict the counts.
+fn compare(report: &Report, mut percents: Percents, page: &mut Page) -> AccountFacts {
+    // sums that lack a campaign cannot be compared with the percents
+    let is_whole = page.found.len() == page.items;
+    let mut facts = AccountFacts::default();
+    for (member, rate, ratio) in report.percents {
+        let percent = percents.remove(*member).unwrap_or_default();
+        let Some(percent) = percent.number("aggregate_percents", &mut page.problems) else {
+            continue;
+        };
+        facts
+            .reported_ratios
+            .push(((*rate).into(), percent / 100.0));
+        let Some(ratio) = ratio.filter(|_| is_whole) else {
+            continue;
+        };
+        let mut campaigns = page.campaigns();
+        let is_comparable = campaigns.all(|campaign| ratio.parts(campaign).is_some());
+        let own = ratio.of(page.campaigns()).filter(|_| is_comparable);
+        if own.is_some_and(|own| (own * 100.0 - percent).abs() > PERCENT_TOLERANCE) {
+            facts.mismatches.push((*rate).into());
+        }
+    }
+    facts
+}
+
+impl ConstantContact {
+    fn campaign(
+        &self,
+        channel: &Channel,
+        item: Item<'_>,
+        problems: &mut Problems,
+    ) -> Option<Campaign> {
         let id = item.campaign_id.id("campaign_id", problems)?;
         let counts: UniqueCounts = item
             .unique_counts
@@ -330,7 +427,7 @@ impl ConstantContact {
         Some(Campaign {
             id,
             name: name.unwrap_or_default().into(),
-            channel: Channel::Sms,
+            channel: channel.clone(),
             last_sent: last_sent.time("last_sent_date", problems, lenient::rfc3339),
             counts: Counts::from([
                 (Count::Sends, counts.sends.count("sends", problems)),
@@ -342,6 +439,7 @@ impl ConstantContact {
                 (Count::Clicks, counts.clicks.count("clicks", problems)),
                 (Count::Bounces, counts.bounces.count("bounces", problems)),
                 (Count::OptOuts, counts.optouts.count("optouts", problems)),
+                (Count::Complaints, counts.abuse.count("abuse", problems)),
             ]),
             info: Arc::new(info.into_iter().collect()),
             ..Campaign::default()
@@ -353,6 +451,8 @@ impl ConstantContact {
 struct List<'a> {
     #[serde(borrow, default)]
     bulk_sms_campaign_summaries: lenient::List<'a>,
+    #[serde(borrow, default)]
+    bulk_email_campaign_summaries: lenient::List<'a>,
     #[serde(borrow, default)]
     aggregate_percents: Option<&'a RawValue>,
     #[serde(default, rename = "_links")]
@@ -371,14 +471,7 @@ struct Link {
     href: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Percents {
-    deliver: Scalar,
-    click: Scalar,
-    bounce: Scalar,
-    unsubscribe: Scalar,
-}
+type Percents = HashMap<String, Scalar>;
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -391,7 +484,7 @@ struct Item<'a> {
     unique_counts: Option<&'a RawValue>,
 }
 
-/// Only the guide has `bounces`, only the contract has `opens`.
+/// Of SMS, only the guide has `bounces`, and only the contract has `opens`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct UniqueCounts {
@@ -401,6 +494,7 @@ struct UniqueCounts {
     clicks: Scalar,
     bounces: Scalar,
     optouts: Scalar,
+    abuse: Scalar,
 }
 
 /// The two kinds of "too many requests" differ only in their body.
@@ -421,7 +515,7 @@ fn read_error(answer: &Answer) -> PollError {
 }
 
 /// Prose of the provider's page.
-const NOTES: &str = r"`provider: constant_contact` reads the [SMS campaign summaries](https://developer.constantcontact.com/api_guide/) of the v3 API.
+const NOTES: &str = r"`provider: constant_contact` reads the summaries of SMS campaigns and, with `channels: [sms, email]`, of [email campaigns](https://developer.constantcontact.com/api_guide/email_bulk_campaign_summary_report.html) of the v3 API.
 
 ## How to get credentials
 
@@ -442,17 +536,18 @@ Access uses OAuth 2.0, and a person must consent once per account. In the develo
 
 ## What is counted, and what is not
 
-- Only SMS campaigns, and only sent ones: the API reports no status, no schedule and no credits.
-- Sends, clicks, opt-outs and bounces count each contact once. Deliveries count messages.
+- Only sent campaigns: the API reports no status, no schedule and no credits.
+- Sends, opens, clicks, opt-outs, bounces and complaints count each contact once. Deliveries count messages.
+- Email campaigns have no name and no deliveries, so they have no delivery ratio and no open ratio; `campaign_opens / campaign_attempted` relates opens to sends. Forwards are not exported.
 - Clicks are divided by sends. The provider's own click rate appears to do the same.
 - The guide documents `bounces` but not `opens`; the published contract (build 3.0.178) documents `opens` but not `bounces`. The exporter accepts both.
-- `aggregate_percents` are the provider's rates for one page of results, not for a campaign. They are exported as `campaign_account_reported_ratio` only if the result of a full poll fits on one page. The exporter compares those of every page with the sums of its campaigns; `campaign_exporter_aggregate_mismatches_total` counts differences of more than one percentage point.
+- `aggregate_percents` are the provider's rates for one page of results, not for a campaign. They are exported as `campaign_account_reported_ratio` only if the result of a full poll fits on one page. The exporter compares those of every page with the sums of its campaigns; `campaign_exporter_aggregate_mismatches_total` counts differences of more than one percentage point. The `rate` of emails begins with `email_`. The provider does not say what those are relative to, so they are not compared, and they are exported only if all email campaigns belong to the lookback.
 - Recipients, failures by reason, reads, replies, pending messages and cost are not reported.
 
 ## Limits
 
 - 4 requests per second and 10,000 per day, until 00:00 UTC, for each application: all accounts with one `client_id` share them. Partners may have more; set `requests_per_second` and `requests_per_day`.
-- 50 campaigns per page.
+- 50 SMS campaigns or 500 email campaigns per page. Email campaigns cannot be selected by date: the newest come first, and pages are read until one has older campaigns only.
 - The token endpoint accepts about one request per second.
 - Status 429 has two meanings, distinguished by its body: `throttled` is retried, and `quota_exceeded` fails polls as `quota` until the day ends.
 - A link to the next page must lead to the origin of `base_url` and below `/v3/`. Any other fails the poll as `pagination`, so the token is never sent elsewhere.
@@ -469,7 +564,7 @@ Access uses OAuth 2.0, and a person must consent once per account. In the develo
 
 #[cfg(feature = "demo")]
 mod simulated {
-    //! Constant Contact v3: `/v3/reports/summary_reports/sms_campaign_summaries`.
+    //! Constant Contact v3: `/v3/reports/summary_reports`.
 
     use std::path::Path;
 
@@ -484,6 +579,9 @@ mod simulated {
         Api, AuthorizationApi, Campaign, Channel, Habits, Listing, Request, State,
     };
 
+    use super::{REPORTS, Report};
+    use crate::campaign::Channel as ModelChannel;
+
     /// The simulated API.
     #[derive(Debug)]
     pub(super) struct Simulated;
@@ -494,14 +592,15 @@ mod simulated {
         }
 
         fn answer(&self, state: &mut State, now: DateTime<Utc>, request: &Request) -> Answer {
-            if request.method != "GET" || request.path() != PATH {
+            let report = REPORTS.iter().find(|report| report.path == request.path());
+            let Some(report) = report.filter(|_| request.method == "GET") else {
                 // sent by the gateway, which knows neither the path nor the API's own error bodies
                 return Answer::json(403, json!({ "message": "Forbidden" }));
-            }
+            };
             if !request.bears(&state.token) && !state.authorization.admits(request) {
                 return self.error(401);
             }
-            match Page::asked(request) {
+            match Page::asked(report, request) {
                 Ok(page) => Answer::json(200, page.of(state, now)),
                 Err(message) => bad_request(message),
             }
@@ -604,12 +703,11 @@ mod simulated {
         }
 
         fn window_start(&self, _state: &State, request: &Request) -> Option<DateTime<Utc>> {
-            let page = Page::asked(request).ok().filter(|page| page.offset == 0);
+            let page = Page::asked(&REPORTS[0], request).ok();
+            let page = page.filter(|page| page.offset == 0);
             page.map(|page| page.start_at)
         }
     }
-
-    const PATH: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
     const AUTHORIZATION: AuthorizationApi = AuthorizationApi {
         base: "/oauth2/default",
@@ -639,6 +737,7 @@ mod simulated {
 
     /// The campaigns selected by a request.
     struct Page {
+        report: &'static Report,
         start_at: DateTime<Utc>,
         end_at: DateTime<Utc>,
         limit: usize,
@@ -647,15 +746,18 @@ mod simulated {
 
     impl Page {
         /// Parses the query; a cursor contains the whole request.
-        fn asked(request: &Request) -> Result<Self, &'static str> {
+        fn asked(report: &'static Report, request: &Request) -> Result<Self, &'static str> {
             if let Some(cursor) = request.parameter("next") {
-                return Self::from_cursor(&cursor).ok_or("next is not a cursor of this API");
+                return Self::from_cursor(report, &cursor)
+                    .ok_or("next is not a cursor of this API");
             }
             let date = |name| request.parse::<DateTime<Utc>>(name);
+            let start_at = date("start_at").map_err(|_| "start_at must be ISO 8601")?;
+            let always = (report.channel != ModelChannel::Sms).then_some(DateTime::UNIX_EPOCH);
+            let most = report.limit.parse().unwrap_or(50);
             let page = Self {
-                start_at: date("start_at")
-                    .map_err(|_| "start_at must be ISO 8601")?
-                    .ok_or("start_at is required")?,
+                report,
+                start_at: start_at.or(always).ok_or("start_at is required")?,
                 end_at: date("end_at")
                     .map_err(|_| "end_at must be ISO 8601")?
                     .unwrap_or(DateTime::<Utc>::MAX_UTC),
@@ -665,17 +767,17 @@ mod simulated {
                     .unwrap_or(50),
                 offset: 0,
             };
-            if (1..=50).contains(&page.limit) {
+            if (1..=most).contains(&page.limit) {
                 Ok(page)
             } else {
-                Err("limit must be from 1 to 50")
+                Err("limit is out of range")
             }
         }
 
         /// Returns a cursor that is opaque to clients: fixed fields of hexadecimal digits.
         fn cursor(&self) -> String {
             format!(
-                "{:016x}{:016x}{:02x}{:08x}",
+                "{:016x}{:016x}{:04x}{:08x}",
                 self.start_at.timestamp_micros(),
                 self.end_at.timestamp_micros(),
                 self.limit,
@@ -683,14 +785,15 @@ mod simulated {
             )
         }
 
-        fn from_cursor(cursor: &str) -> Option<Self> {
+        fn from_cursor(report: &'static Report, cursor: &str) -> Option<Self> {
             let number = |digits: Range<usize>| u64::from_str_radix(cursor.get(digits)?, 16).ok();
             let date = |digits| DateTime::from_timestamp_micros(number(digits)?.cast_signed());
             Some(Self {
+                report,
                 start_at: date(0..16)?,
                 end_at: date(16..32)?,
-                limit: number(32..34)?.try_into().ok()?,
-                offset: number(34..42)?.try_into().ok()?,
+                limit: number(32..36)?.try_into().ok()?,
+                offset: number(36..44)?.try_into().ok()?,
             })
         }
 
@@ -698,29 +801,83 @@ mod simulated {
             let campaigns = state.campaigns.sent(now);
             let summaries = campaigns
                 .iter()
-                .filter(|campaign| campaign.channel == Channel::Sms)
+                .filter(|campaign| channel(campaign) == self.report.channel)
                 .filter(|campaign| (self.start_at..=self.end_at).contains(&campaign.sent_at))
                 .map(|campaign| summary(campaign, now));
             let mut rest = state.listed(summaries).into_iter().skip(self.offset);
             let rows: Vec<_> = rest.by_ref().take(self.limit).collect();
             let mut page = json!({
-                "aggregate_percents": aggregate_percents(&rows, state.percents_off_by),
-                "bulk_sms_campaign_summaries": rows,
+                "aggregate_percents": self.aggregate_percents(&rows, state.percents_off_by),
+                self.report.member: rows,
             });
             if let (Some(_), Some(page)) = (rest.next(), page.as_object_mut()) {
                 let next = Self {
                     offset: self.offset + self.limit,
                     ..self
                 };
-                let href = format!("{PATH}?next={}", next.cursor());
+                let href = format!("{}?next={}", self.report.path, next.cursor());
                 page.insert("_links".to_owned(), json!({ "next": { "href": href } }));
             }
             page
+        }
+
+        /// Returns the percentages of a page relative to sends, rounded to whole percents.
+        fn aggregate_percents(&self, rows: &[Value], off_by: f64) -> Value {
+            let sum = |count: &str| -> f64 {
+                rows.iter()
+                    .filter_map(|row| row.get("unique_counts")?.get(count)?.as_f64())
+                    .sum()
+            };
+            let sends = sum("sends");
+            let percents = self.report.percents.iter().map(|(member, ..)| {
+                let count = match *member {
+                    "deliver" => "delivers",
+                    "click" => "clicks",
+                    "bounce" => "bounces",
+                    "unsubscribe" => "optouts",
+                    "open" => "opens",
+                    other => other,
+                };
+                let percent = if sends > 0.0 {
+                    (100.0 * sum(count) / sends).round()
+                } else {
+                    0.0
+                };
+                // converted through text, so that 83.0 becomes 83, as in the documentation
+                let percent = (percent + off_by).to_string().parse::<Value>();
+                ((*member).to_owned(), percent.unwrap_or_default())
+            });
+            percents.collect()
+        }
+    }
+
+    fn channel(campaign: &Campaign) -> ModelChannel {
+        match campaign.channel {
+            Channel::Sms => ModelChannel::Sms,
+            Channel::Whatsapp => ModelChannel::Whatsapp,
+            Channel::Email => ModelChannel::Email,
         }
     }
 
     fn summary(campaign: &Campaign, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
+        if campaign.channel == Channel::Email {
+            return json!({
+                "campaign_id": campaign.id,
+                "campaign_type": "Newsletter",
+                "last_sent_date": campaign.sent_at.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+                "unique_counts": {
+                    "sends": counts.sends,
+                    "opens": counts.reads,
+                    "clicks": counts.clicks,
+                    "forwards": 0,
+                    "optouts": counts.opt_outs,
+                    "abuse": 0,
+                    "bounces": counts.bounces,
+                    "not_opened": counts.sends.saturating_sub(counts.reads),
+                },
+            });
+        }
         let sent_at = campaign.sent_at.with_timezone(&New_York);
         json!({
             "campaign_id": campaign.id,
@@ -737,34 +894,6 @@ mod simulated {
         })
     }
 
-    /// Returns the percentages of a page relative to sends, rounded to whole percents.
-    fn aggregate_percents(rows: &[Value], off_by: f64) -> Value {
-        let sum = |count: &str| -> f64 {
-            rows.iter()
-                .filter_map(|row| row.get("unique_counts")?.get(count)?.as_f64())
-                .sum()
-        };
-        let sends = sum("sends");
-        let percent = |count| {
-            let percent = if sends > 0.0 {
-                (100.0 * sum(count) / sends).round()
-            } else {
-                0.0
-            };
-            // converted through text, so that 83.0 becomes 83, as in the documentation
-            (percent + off_by)
-                .to_string()
-                .parse::<Value>()
-                .unwrap_or_default()
-        };
-        json!({
-            "deliver": percent("delivers"),
-            "click": percent("clicks"),
-            "bounce": percent("bounces"),
-            "unsubscribe": percent("optouts"),
-        })
-    }
-
     #[cfg(test)]
     mod tests {
         use chrono::TimeDelta;
@@ -772,6 +901,8 @@ mod simulated {
         use super::*;
         use crate::provider::simulation::{self, start};
         use campaign_simulator::{Counts, Simulator};
+
+        const PATH: &str = "/v3/reports/summary_reports/sms_campaign_summaries";
 
         fn campaign(number: u32) -> Campaign {
             Campaign::sms(
@@ -835,6 +966,30 @@ mod simulated {
         }
 
         #[tokio::test]
+        async fn emails_have_pages_and_no_dates() {
+            let emails = (0..3).map(|number| Campaign {
+                channel: Channel::Email,
+                ..campaign(number)
+            });
+            let campaigns = emails.chain([campaign(9)]).collect();
+            let simulator = start(&Simulated, campaigns).await;
+            let path = REPORTS[1].path;
+            let (_, page) = get(&simulator, &format!("{path}?limit=2")).await;
+            let rows = |page: &Value| page["bulk_email_campaign_summaries"].as_array().cloned();
+            assert_eq!(rows(&page).unwrap().len(), 2);
+            assert_eq!(page["aggregate_percents"]["click"], 83);
+            let next = page["_links"]["next"]["href"].as_str().unwrap();
+            let (_, page) = get(&simulator, next).await;
+            let rows = rows(&page).unwrap();
+            let [row] = rows.as_slice() else {
+                panic!("{page}")
+            };
+            assert_eq!(row["campaign_id"], "id-0");
+            assert_eq!(row["unique_counts"]["sends"], 60);
+            assert_eq!(get(&simulator, &format!("{path}?limit=501")).await.0, 400);
+        }
+
+        #[tokio::test]
         async fn invalid_requests_are_refused() {
             let simulator = start(&Simulated, Vec::new()).await;
             for query in [
@@ -868,9 +1023,14 @@ mod tests {
 
     fn source() -> ConstantContact {
         ConstantContact {
-            rates: PERCENTS.map(|(rate, _)| rate.into()),
+            channels: vec![Channel::Sms, Channel::Email],
             campaign_type: "campaign_type".into(),
         }
+    }
+
+    /// The first requests for SMS and for email campaigns.
+    fn asks(window: Window) -> [Ask; 2] {
+        source().begin(window).try_into().unwrap()
     }
 
     fn take(ask: &Ask, status: u16, body: &str) -> Result<Page, PollError> {
@@ -878,7 +1038,8 @@ mod tests {
     }
 
     fn read_page(status: u16, body: &str) -> Result<Page, PollError> {
-        take(&Ask::path(SUMMARIES), status, body)
+        let [sms, _] = asks(Window::default());
+        take(&sms, status, body)
     }
 
     fn read(body: &str) -> Page {
@@ -935,10 +1096,99 @@ mod tests {
     fn the_first_request_is_for_a_full_page_of_the_window() {
         let start = "2024-11-01T12:00:00.5Z".parse().unwrap();
         let now = "2024-11-20T12:00:00Z".parse().unwrap();
-        let ask = Ask::path(SUMMARIES)
+        let path = "/v3/reports/summary_reports";
+        let sms = Ask::path(format!("{path}/sms_campaign_summaries"))
             .with("start_at", "2024-11-01T12:00:00.500Z")
             .with("limit", "50");
-        assert_eq!(source().begin(Window { start, now }), [ask]);
+        // cannot be selected by date
+        let mut emails = Ask::path(format!("{path}/email_campaign_summaries")).with("limit", "500");
+        emails.part = 1;
+        assert_eq!(asks(Window { start, now }), [sms, emails]);
+        for (channel, ask) in [Channel::Sms, Channel::Email].into_iter().zip(0..) {
+            let source = ConstantContact {
+                channels: vec![channel],
+                ..source()
+            };
+            let window = Window { start, now };
+            assert_eq!(source.begin(window), [asks(window)[ask].clone()]);
+        }
+    }
+
+    fn emails(window: Window, page: &str) -> Page {
+        let [_, ask] = asks(window);
+        source().take(window, &ask, &Answer::of(200, page)).unwrap()
+    }
+
+    #[test]
+    fn the_documented_emails_are_read() {
+        let body = include_str!("../../tests/fixtures/constant_contact_email.json");
+        let page = emails(Window::default(), body);
+        let found: Vec<_> = page.campaigns().collect();
+        let [campaign] = found.as_slice() else {
+            panic!("{page:?}")
+        };
+        assert_eq!(campaign.channel, Channel::Email);
+        assert_eq!(campaign.last_sent.unwrap().timestamp(), 1_650_884_880);
+        assert_eq!(campaign.info.get("campaign_type"), Some("Newsletter"));
+        let expected = Counts::from([
+            (Count::Sends, Some(3_129)),
+            (Count::Opens, Some(1_672)),
+            (Count::Clicks, Some(256)),
+            (Count::Bounces, Some(210)),
+            (Count::OptOuts, Some(3)),
+            (Count::Complaints, Some(1)),
+        ]);
+        assert_eq!(campaign.counts, expected);
+        let rates: Vec<_> = page.account.reported_ratios.iter().collect();
+        let rates: Vec<_> = rates
+            .iter()
+            .map(|(rate, ratio)| (&**rate, *ratio))
+            .collect();
+        let expected = [
+            ("email_click", 0.43),
+            ("email_open", 0.12),
+            ("email_did_not_open", 0.23),
+            ("email_bounce", 0.21),
+            ("email_unsubscribe", 0.02),
+        ];
+        assert_eq!(rates, expected);
+        assert!(page.account.mismatches.is_empty());
+        assert!(page.problems.is_empty());
+    }
+
+    #[test]
+    fn emails_are_read_until_a_page_is_older_than_the_window() {
+        let item = |id: u32, date: &str| {
+            format!(r#"{{"campaign_id":"{id}","last_sent_date":"2024-11-{date}T00:00:00Z"}}"#)
+        };
+        let undated = r#"{"campaign_id":"9"}"#.to_owned();
+        let (new, old, older) = (item(1, "20"), item(2, "09"), item(3, "08"));
+        let window = Window {
+            start: "2024-11-10T00:00:00Z".parse().unwrap(),
+            now: "2024-11-21T00:00:00Z".parse().unwrap(),
+        };
+        for (items, kept, goes_on) in [
+            (vec![&new, &old], "1", true),
+            (vec![&old, &older], "", false),
+            // may be new
+            (vec![&old, &undated], "9", true),
+            (vec![], "", true),
+        ] {
+            let items: Vec<_> = items.into_iter().map(String::as_str).collect();
+            let body = format!(
+                r#"{{"bulk_email_campaign_summaries":[{}],"aggregate_percents":{{"open":50}},
+                    "_links":{{"next":{{"href":"/v3/x?next=1"}}}}}}"#,
+                items.join(",")
+            );
+            let page = emails(window, &body);
+            let ids: Vec<_> = page.campaigns().map(|found| &*found.id).collect();
+            assert_eq!(ids.join(" "), kept, "{items:?}");
+            let parts: Vec<_> = page.then.iter().map(|next| next.part).collect();
+            assert_eq!(parts, vec![1; usize::from(goes_on)], "{items:?}");
+            // the percents are about the old ones, too
+            let last = emails(window, &body.replace("/v3/x?next=1", ""));
+            assert_eq!(last.account.reported_ratios, [], "{items:?}");
+        }
     }
 
     #[test]
@@ -1081,7 +1331,7 @@ mod tests {
             let page = take(ask, 200, body).unwrap();
             page.account.reported_ratios.len()
         };
-        let first = Ask::path(SUMMARIES);
+        let [first, _] = asks(Window::default());
         assert_eq!(ratios(&first, &body(ITEM, percents)), 1);
         assert_eq!(ratios(&first, &body("", percents)), 0);
         assert_eq!(ratios(&first.clone().at(1), &body(ITEM, percents)), 0);

@@ -83,6 +83,7 @@ impl Reading {
         }
         let facts = page.account;
         self.account.credits = facts.credits.or(self.account.credits);
+        self.account.balance = facts.balance.or(self.account.balance);
         self.account.reported_ratios.extend(facts.reported_ratios);
         self.account.mismatches.extend(facts.mismatches);
         self.problems.merge(page.problems);

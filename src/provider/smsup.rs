@@ -15,8 +15,9 @@ use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
 use super::source::{AccountFacts, Ask, Page, Source};
 use crate::campaign::counts::{Count, Counts, Failures};
+use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
-use crate::campaign::{Campaign, Channel, Status};
+use crate::campaign::{Campaign, Channel, Ratio, Status};
 use crate::document::Section;
 use crate::document::keys::{Key, Takes, Values};
 use crate::upstream::answer::Answer;
@@ -254,7 +255,10 @@ impl Smsup {
             ]),
             failures,
             cost_credits: item.cost.number("cost", problems),
-            reported_delivery_ratio: delivery_rate.map(|percent| percent / 100.0),
+            figures: delivery_rate
+                .map(|percent| (Figure::Ratio(Ratio::Delivery), percent / 100.0))
+                .into_iter()
+                .collect(),
             info: Arc::new(
                 sender
                     .map(|sender| (Arc::clone(&self.sender), sender))
@@ -941,7 +945,8 @@ mod tests {
         assert_eq!(count(Count::Bounces), Some(0));
         assert_eq!(count(Count::OptOuts), Some(0));
         assert_eq!(shoe.cost_credits, Some(2128.0));
-        assert_eq!(shoe.reported_delivery_ratio, Some(1.0));
+        let delivery = Figure::Ratio(Ratio::Delivery);
+        assert_eq!(shoe.figures.get(delivery), Some(1.0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::lenient::{self, List, Problems};
 use super::overlap::{OVERLAP, Paging};
 use crate::campaign::Campaign;
+use crate::campaign::figures::Currency;
 use crate::campaign::window::Window;
 use crate::upstream::answer::Answer;
 use crate::upstream::request::Body;
@@ -300,6 +301,8 @@ pub enum Found {
 pub struct AccountFacts {
     /// The credits left.
     pub credits: Option<f64>,
+    /// The money left.
+    pub balance: Option<(Currency, f64)>,
     /// The provider's own rates as ratios, if they cover all campaigns of the read.
     pub reported_ratios: Vec<(Arc<str>, f64)>,
     /// Rates of the provider that contradict its counts on this page.

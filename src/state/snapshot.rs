@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::campaign::figures::Currency;
 use crate::campaign::{Campaign, Channel, Totals};
 use crate::config::Account;
 use crate::upstream::PollError;
@@ -139,6 +140,8 @@ pub struct Data {
     pub dropped: usize,
     /// The remaining credits.
     pub credits: Option<f64>,
+    /// The money left.
+    pub balance: Option<(Currency, f64)>,
     /// The provider's own rates as ratios.
     pub reported_ratios: Vec<(Arc<str>, f64)>,
 }

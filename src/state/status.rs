@@ -17,7 +17,7 @@ const WORST: usize = 10;
 /// Fewest messages for which a delivery ratio is meaningful. The alerts use the same threshold.
 pub const MIN_VOLUME: u64 = 200;
 
-/// Age from which the delivery ratio of a WhatsApp campaign is meaningful: receipts arrive until then.
+/// Age from which the ratios of WhatsApp and email campaigns are meaningful: receipts arrive until then.
 /// The alerts wait as long.
 pub const WHATSAPP_MATURITY: Duration = Duration::from_hours(6);
 
@@ -214,7 +214,7 @@ fn worst(
         let age = last_success.zip(campaign.last_sent);
         let age = age.and_then(|(read, sent)| (read - sent).to_std().ok());
         let maturity = match campaign.channel {
-            Channel::Whatsapp => WHATSAPP_MATURITY,
+            Channel::Whatsapp | Channel::Email => WHATSAPP_MATURITY,
             _ => MATURITY,
         };
         age.is_some_and(|age| (maturity..MAX_AGE).contains(&age))
@@ -357,6 +357,7 @@ mod tests {
             campaign.counts.set(Count::Sends, Some(4 * MIN_VOLUME));
         });
         add(107, 24, |_| {});
+        add(111, 5, |campaign| campaign.channel = Channel::Email);
         add(108, 3, |campaign| {
             campaign.status = Some(Status::InProgress);
         });

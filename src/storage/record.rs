@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::campaign::figures::Currency;
 use crate::campaign::history::History;
 use crate::storage::store::{Kind, Store, StoreError};
 
@@ -53,6 +54,8 @@ pub struct DataRecord {
     pub history: History,
     /// The remaining credits.
     pub credits: Option<f64>,
+    /// The money left.
+    pub balance: Option<(Currency, f64)>,
     /// The provider's own rates as ratios.
     pub reported_ratios: Vec<(String, f64)>,
 }

@@ -79,7 +79,8 @@ impl Kind {
     pub(crate) const fn version(self) -> u32 {
         match self {
             Self::Tokens | Self::Requests => 1,
-            Self::Poll | Self::Campaigns => 2,
+            Self::Poll => 2,
+            Self::Campaigns => 3,
         }
     }
 

@@ -124,7 +124,7 @@ pub fn status(
                 table {
                     caption {
                         "Campaigns of the last day, sent at least "
-                        (MATURITY.as_secs() / 3600) " hours ago (WhatsApp: "
+                        (MATURITY.as_secs() / 3600) " hours ago (WhatsApp and email: "
                         (WHATSAPP_MATURITY.as_secs() / 3600) "), with at least " (MIN_VOLUME)
                         " messages. Pending messages do not count."
                     }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use campaign_exporter::campaign::bounds::MAX_TEXT_BYTES;
 use campaign_exporter::campaign::counts::{Count, Counts, Failures};
-use campaign_exporter::campaign::{Campaign, Channel, Info, Status};
+use campaign_exporter::campaign::figures::{Currency, Figure, Figures};
+use campaign_exporter::campaign::{Campaign, Channel, Info, Ratio, Status};
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
@@ -158,6 +159,24 @@ fn failures() -> impl Strategy<Value = Failures> {
     })
 }
 
+/// Kinds of figures, with two currencies.
+fn kinds_of_figures() -> Vec<Figure> {
+    let currencies = ["EUR", "usd"].map(|code| Currency::from_code(code).unwrap());
+    let amounts = currencies.map(|currency| [Figure::Cost(currency), Figure::Revenue(currency)]);
+    let ratios = Ratio::ALL.iter().copied().map(Figure::Ratio);
+    amounts.into_iter().flatten().chain(ratios).collect()
+}
+
+fn figures() -> impl Strategy<Value = Figures> {
+    let kinds = kinds_of_figures();
+    prop::collection::vec(number(), kinds.len()).prop_map(move |numbers| {
+        let figures = kinds.iter().zip(numbers);
+        figures
+            .filter_map(|(kind, number)| Some((*kind, number?)))
+            .collect()
+    })
+}
+
 fn campaign() -> impl Strategy<Value = Campaign> {
     let status = prop::option::of(select(vec![
         Status::Sent,
@@ -174,25 +193,24 @@ fn campaign() -> impl Strategy<Value = Campaign> {
         failures,
         prop::array::uniform3(time()),
         number(),
-        number(),
+        figures(),
     );
     (texts, numbers).prop_map(
-        |(
-            (id, name, channel, status, info),
-            (counts, failures, times, cost_credits, reported_delivery_ratio),
-        )| Campaign {
-            id,
-            name: name.into(),
-            channel,
-            status,
-            last_sent: times[0],
-            scheduled: times[1],
-            created: times[2],
-            counts,
-            failures,
-            cost_credits,
-            reported_delivery_ratio,
-            info: Arc::new(info),
+        |((id, name, channel, status, info), (counts, failures, times, cost_credits, figures))| {
+            Campaign {
+                id,
+                name: name.into(),
+                channel,
+                status,
+                last_sent: times[0],
+                scheduled: times[1],
+                created: times[2],
+                counts,
+                failures,
+                cost_credits,
+                figures,
+                info: Arc::new(info),
+            }
         },
     )
 }
@@ -313,6 +331,8 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         ("campaign_reads", counts.get(Count::Reads)),
         ("campaign_replies", counts.get(Count::Replies)),
         ("campaign_pending", counts.get(Count::Pending)),
+        ("campaign_complaints", counts.get(Count::Complaints)),
+        ("campaign_conversions", counts.get(Count::Conversions)),
     ]);
     for (name, count) in &counted {
         add(name, &[], count.map(|count| count as f64));
@@ -331,11 +351,18 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         let ratio = parts.map(|(numerator, denominator)| numerator as f64 / denominator as f64);
         add(name, &[], ratio);
     }
-    add(
-        "campaign_reported_delivery_ratio",
-        &[],
-        campaign.reported_delivery_ratio,
-    );
+    for (figure, value) in campaign.figures.iter() {
+        let (name, currency) = match &figure {
+            Figure::Cost(currency) => ("campaign_cost", Some(currency.as_str())),
+            Figure::Revenue(currency) => ("campaign_revenue", Some(currency.as_str())),
+            Figure::Ratio(ratio) => (ratio.reported_metric(), None),
+        };
+        let labels: Vec<_> = currency
+            .map(|code| ("currency", code))
+            .into_iter()
+            .collect();
+        add(name, &labels, Some(value));
+    }
     series
 }
 
@@ -516,10 +543,12 @@ fn hostile_campaigns() -> Vec<Campaign> {
             (Count::Reads, Some(5)),
             (Count::Replies, Some(6)),
             (Count::Pending, Some(7)),
+            (Count::Complaints, Some(8)),
+            (Count::Conversions, Some(9)),
         ]),
         failures: failure_reasons().into_iter().zip(1..).collect(),
         cost_credits: Some(0.1 + 0.2),
-        reported_delivery_ratio: Some(f64::MIN_POSITIVE),
+        figures: kinds_of_figures().into_iter().zip([0.25; 11]).collect(),
         info: Arc::new([("sender".into(), text)].into_iter().collect()),
     });
     campaigns.collect()
@@ -534,7 +563,7 @@ async fn promtool_accepts_hostile_campaigns() {
     let families = strict::read(&text, Format::Text);
     assert_eq!(
         of_campaigns(&families).len(),
-        campaigns.len() * 2 * (25 + failure_reasons().len())
+        campaigns.len() * 2 * (37 + failure_reasons().len())
     );
     check_metrics(&text).await;
 }
@@ -570,12 +599,14 @@ fn help_explains_background_polling_and_ratios() {
                 family.help
             );
         }
-        assert_eq!(found, 26);
+        assert_eq!(found, 36);
         for [name, numerator, denominator] in &ratios() {
             let formula = format!("{numerator} / {denominator}");
             assert!(help(name).contains(&formula), "{name}");
         }
-        assert!(help("campaign_reported_delivery_ratio").contains("/ 100"));
+        for name in ["campaign_opens", "campaign_clicks"] {
+            assert!(help(name).contains("depending on the provider; see docs/providers"));
+        }
         for [name, numerator, denominator] in &ratios()[..4] {
             let name = name.replace("campaign_", "campaign_account_");
             let formed = format!("um of {numerator} / sum of {denominator}");

@@ -11,6 +11,8 @@ pub enum Channel {
     Sms,
     /// WhatsApp messages.
     Whatsapp,
+    /// Emails.
+    Email,
 }
 
 /// A campaign as stored in its account; each API shows a part of it.

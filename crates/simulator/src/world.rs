@@ -265,7 +265,7 @@ fn slot(index: i64) -> Option<i64> {
 fn spread(index: i64, channel: Channel, rng: &mut Rng) -> Duration {
     let seconds = match (slot(index), channel) {
         (None, _) => rng.u64(120..=300),
-        (Some(_), Channel::Sms) => rng.u64(1_200..=3_600),
+        (Some(_), Channel::Sms | Channel::Email) => rng.u64(1_200..=3_600),
         (Some(_), Channel::Whatsapp) => rng.u64(7_200..=18_000),
     };
     Duration::from_secs(seconds)
@@ -306,7 +306,7 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
     // many small campaigns, few large ones
     let recipients = 800 + part(59_200, between(0.0, 1.0).powi(3));
     let (npai, pending) = match channel {
-        Channel::Sms => (part(recipients, between(0.001, 0.004)), 0),
+        Channel::Sms | Channel::Email => (part(recipients, between(0.001, 0.004)), 0),
         Channel::Whatsapp => (0, part(recipients, between(0.0, 0.003))),
     };
     let sends = recipients - npai;
@@ -327,7 +327,7 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
         between(0.002, 0.01)
     };
     let (reads, replies) = match channel {
-        Channel::Sms => (0, 0),
+        Channel::Sms | Channel::Email => (0, 0),
         Channel::Whatsapp => (
             part(deliveries, interest.max(0.2) * between(0.5, 0.8)),
             part(deliveries, between(0.03, 0.15)),

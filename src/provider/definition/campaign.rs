@@ -6,11 +6,13 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::field::{Field, TimeField, Times};
+use super::money::Money;
 use super::path::Path;
 use super::reader::{Mapping, Part, may};
 use super::template::Variables;
 use crate::campaign::counts::{Count, Counts, Failures};
-use crate::campaign::{Campaign, Channel, Status};
+use crate::campaign::figures::{Figure, Figures};
+use crate::campaign::{Campaign, Channel, Ratio, Status};
 use crate::document::node::Node;
 use crate::provider::lenient::Problems;
 
@@ -29,7 +31,9 @@ pub(super) struct Mapped {
     counts: Vec<(Count, Counted)>,
     failures: Vec<(Arc<str>, Field)>,
     cost_credits: Option<Field>,
-    reported_delivery_ratio: Option<Field>,
+    cost: Option<Money>,
+    revenue: Option<Money>,
+    reported_ratios: Vec<(Ratio, Field)>,
     info: Vec<(Arc<str>, Field)>,
 }
 
@@ -126,10 +130,16 @@ pub(crate) const CAMPAIGN: Part = Part {
             "Failed messages by reason.",
         ),
         may("cost_credits", "value", "The cost in credits."),
+        may("cost", "mapping", "The cost in money."),
         may(
-            "reported_delivery_ratio",
-            "value",
-            "The delivery rate that the provider reports, as a ratio.",
+            "revenue",
+            "mapping",
+            "What the recipients spent, as the provider attributes it.",
+        ),
+        may(
+            "reported_ratios",
+            "mapping of ratios to values",
+            "The provider's own rates, as ratios: any of `delivery`, `click`, `bounce`, `opt_out`, `open`, `read`, `reply`.",
         ),
         may(
             "info",
@@ -205,17 +215,10 @@ impl Mapped {
         });
         let failures = read_failures(mapping);
         let counts = read_counts(mapping, &failures);
-        let mut field = |key: &str| {
-            let path = mapping.path_of(key);
-            let node = mapping.node(key)?;
-            Field::read(mapping.reader(), &path, node)
-        };
-        let [id, name, cost_credits, reported_delivery_ratio] =
-            ["id", "name", "cost_credits", "reported_delivery_ratio"].map(&mut field);
         let info = read_info(mapping);
         Self {
-            id,
-            name,
+            id: mapping.field("id"),
+            name: mapping.field("name"),
             channel,
             status,
             last_sent,
@@ -224,8 +227,10 @@ impl Mapped {
             has_one_date,
             counts,
             failures,
-            cost_credits,
-            reported_delivery_ratio,
+            cost_credits: mapping.field("cost_credits"),
+            cost: Money::read(mapping, "cost", settings),
+            revenue: Money::read(mapping, "revenue", settings),
+            reported_ratios: read_ratios(mapping),
             info,
         }
     }
@@ -289,13 +294,9 @@ impl Mapped {
             .name
             .as_ref()
             .and_then(|name| name.text(item, problems));
-        let mut number = |field: &Option<Field>| {
-            field
-                .as_ref()
-                .and_then(|field| field.number(item, problems))
-        };
-        let cost_credits = number(&self.cost_credits);
-        let reported_delivery_ratio = number(&self.reported_delivery_ratio);
+        let cost_credits = self.cost_credits.as_ref();
+        let cost_credits = cost_credits.and_then(|field| field.number(item, problems));
+        let figures = self.figures(item, usual, problems);
         Some(Campaign {
             id,
             name: name.unwrap_or_default().into(),
@@ -307,9 +308,27 @@ impl Mapped {
             counts,
             failures,
             cost_credits,
-            reported_delivery_ratio,
+            figures,
             info: Arc::new(info),
         })
+    }
+
+    fn figures(&self, item: &Value, usual: &Usual<'_>, problems: &mut Problems) -> Figures {
+        let mut figures = Vec::new();
+        for (money, figure) in [
+            (&self.cost, Figure::Cost as fn(_) -> _),
+            (&self.revenue, Figure::Revenue),
+        ] {
+            let money = money.as_ref();
+            let amount = money
+                .and_then(|money| money.amount(item, usual.variables, problems, Field::number));
+            figures.extend(amount.map(|(currency, amount)| (figure(currency), amount)));
+        }
+        for (ratio, field) in &self.reported_ratios {
+            let value = field.number(item, problems);
+            figures.extend(value.map(|value| (Figure::Ratio(*ratio), value)));
+        }
+        figures.into_iter().collect()
     }
 
     /// The id of the campaign that an item is about.
@@ -359,6 +378,14 @@ impl Mapped {
             .collect()
     }
 
+    /// The settings that have to be currencies.
+    pub(super) fn currencies(&self) -> impl Iterator<Item = &str> {
+        self.cost
+            .iter()
+            .chain(&self.revenue)
+            .filter_map(Money::setting)
+    }
+
     /// The reasons of failures.
     pub(super) fn reasons(&self) -> impl Iterator<Item = &Arc<str>> {
         self.failures.iter().map(|(reason, _)| reason)
@@ -389,7 +416,9 @@ impl Mapped {
     pub(super) fn shown_extras(&self) -> Vec<(&'static str, String)> {
         let name = self.name.as_ref().map(Field::shown);
         let time = |field: &Option<TimeField>| field.as_ref().map(TimeField::shown);
-        let field = |field: &Option<Field>| field.as_ref().map(Field::shown);
+        let money = |money: &Option<Money>| money.as_ref().map(Money::shown);
+        let ratios = self.reported_ratios.iter();
+        let ratios = ratios.map(|(ratio, field)| (ratio.reported_metric(), Some(field.shown())));
         [
             ("campaign_info", name),
             (
@@ -401,13 +430,15 @@ impl Mapped {
                 time(&self.scheduled),
             ),
             ("campaign_created_timestamp_seconds", time(&self.created)),
-            ("campaign_cost_credits", field(&self.cost_credits)),
             (
-                "campaign_reported_delivery_ratio",
-                field(&self.reported_delivery_ratio),
+                "campaign_cost_credits",
+                self.cost_credits.as_ref().map(Field::shown),
             ),
+            ("campaign_cost", money(&self.cost)),
+            ("campaign_revenue", money(&self.revenue)),
         ]
         .into_iter()
+        .chain(ratios)
         .filter_map(|(metric, shown)| Some((metric, shown?)))
         .collect()
     }
@@ -430,7 +461,9 @@ impl Mapped {
             .chain(counted)
             .chain(self.failures.iter().map(|(_, field)| field))
             .chain(&self.cost_credits)
-            .chain(&self.reported_delivery_ratio)
+            .chain(self.cost.iter().flat_map(Money::fields))
+            .chain(self.revenue.iter().flat_map(Money::fields))
+            .chain(self.reported_ratios.iter().map(|(_, field)| field))
             .chain(self.info.iter().map(|(_, field)| field));
         names.extend(fields.flat_map(Field::names));
         let times = self
@@ -573,6 +606,26 @@ fn read_counts(
     }
     check_twice(mapping, &counts);
     counts
+}
+
+fn read_ratios(mapping: &mut Mapping<'_, '_>) -> Vec<(Ratio, Field)> {
+    let mut ratios = Vec::new();
+    for (name, path, node) in mapping.entries("reported_ratios") {
+        let reader = mapping.reader();
+        let Some(ratio) = Ratio::ALL.iter().find(|ratio| ratio.name() == name) else {
+            let known: Vec<_> = Ratio::ALL.iter().map(|ratio| ratio.name()).collect();
+            let known = known.join(", ");
+            reader.problem(
+                &path,
+                node,
+                format!("unknown ratio; expected one of: {known}"),
+            );
+            continue;
+        };
+        let field = Field::read(reader, &path, node);
+        ratios.extend(field.map(|field| (*ratio, field)));
+    }
+    ratios
 }
 
 /// A field that is two counts at once is most likely a mistake.

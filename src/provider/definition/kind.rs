@@ -6,11 +6,14 @@ use std::sync::Arc;
 use reqwest::header::HeaderMap;
 
 use super::campaign::Mapped;
+use super::field::Field;
+use super::money::Money;
 use super::source::Defined;
 use super::template::Variables;
 use super::{Authentication, Definition, Way, request};
 use crate::campaign::Channel;
 use crate::campaign::counts::Count;
+use crate::campaign::figures::Currency;
 use crate::document::Section;
 use crate::document::keys::{Key, Takes, Values};
 use crate::provider::kind::{Connection, Kind, QuotaScope};
@@ -57,10 +60,16 @@ impl Definition {
                 add_named(&mut kind.extras, metric, shown);
             }
         }
-        if self.account.is_some() {
-            let path = self.account.iter().map(|account| account.credits.shown());
+        if let Some(account) = &self.account {
+            let credits = account.credits.as_ref().map(Field::shown);
+            let balance = account.balance.as_ref().map(Money::shown);
+            let facts = [
+                ("campaign_account_credits", credits),
+                ("campaign_account_balance", balance),
+            ];
+            let facts = facts.into_iter();
             kind.extras
-                .extend(path.map(|path| ("campaign_account_credits", path.into())));
+                .extend(facts.filter_map(|(metric, shown)| Some((metric, shown?.into()))));
         }
         let definition = Arc::new(self);
         kind.open = Box::new(move |values, section, _| open(&definition, values, section));
@@ -102,7 +111,8 @@ impl Definition {
         let account = self
             .account
             .iter()
-            .flat_map(|account| account.credits.names());
+            .flat_map(super::Account::fields)
+            .flat_map(Field::names);
         let account = account
             .map(str::to_owned)
             .chain(self.account.iter().map(|_| "account".to_owned()));
@@ -169,6 +179,17 @@ fn open(
     for key in &definition.settings {
         if let Some(text) = values.to_text(&key.name) {
             settings.0.insert(key.name.to_string(), text);
+        }
+    }
+    let balance = definition
+        .account
+        .iter()
+        .flat_map(|account| &account.balance);
+    let currencies = definition.mapped().flat_map(Mapped::currencies);
+    for name in currencies.chain(balance.filter_map(Money::setting)) {
+        let text = settings.0.get(name);
+        if text.is_some_and(|text| Currency::from_code(text).is_none()) {
+            section.problem(name, "expected a currency by its code, such as EUR");
         }
     }
     let mut headers = HeaderMap::new();

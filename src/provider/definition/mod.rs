@@ -11,6 +11,7 @@ mod field;
 #[cfg(test)]
 mod hostile;
 mod kind;
+mod money;
 #[cfg(all(test, feature = "demo"))]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod oracle;
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 
 use self::campaign::{CAMPAIGN, Mapped, WORDS, is_name};
 use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
+use self::money::{MONEY, Money};
 use self::path::Path;
 use self::reader::{Entry, Mapping, Reader, may, must};
 use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
@@ -116,7 +118,8 @@ struct Details {
 struct Account {
     request: Request,
     condition: Option<Path>,
-    credits: Field,
+    credits: Option<Field>,
+    balance: Option<Money>,
 }
 
 /// The keys of a definition.
@@ -343,12 +346,13 @@ const ACCOUNT: Part = Part {
         FORM,
         JSON,
         WHERE,
-        must("credits", "value", "The credits left."),
+        may("credits", "value", "The credits left."),
+        may("balance", "mapping", "The money left."),
     ],
 };
 
 /// All mappings of a definition, for the reference.
-pub const PARTS: [Part; 15] = [
+pub const PARTS: [Part; 16] = [
     DEFINITION,
     AUTH,
     SETTING,
@@ -362,9 +366,19 @@ pub const PARTS: [Part; 15] = [
     ACCOUNT,
     CAMPAIGN,
     FIELD,
+    MONEY,
     TIME,
     WORDS,
 ];
+
+impl Account {
+    /// What is read.
+    fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.credits
+            .iter()
+            .chain(self.balance.iter().flat_map(Money::fields))
+    }
+}
 
 impl Definition {
     /// Reads and checks a definition. Every problem is reported.
@@ -781,14 +795,16 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
 
 fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account> {
     let request = Request::read(mapping, &scope.variables);
-    let path = mapping.path_of("credits");
-    let credits = mapping
-        .node("credits")
-        .and_then(|node| Field::read(mapping.reader(), &path, node));
+    if mapping.node("credits").is_none() && mapping.node("balance").is_none() {
+        mapping.problem("", "needs credits or balance");
+    }
     let condition = mapping.parsed("where", Path::parse_condition);
+    let credits = mapping.field("credits");
+    let balance = Money::read(mapping, "balance", &scope.settings);
     Some(Account {
         request: request?,
         condition,
-        credits: credits?,
+        credits,
+        balance,
     })
 }

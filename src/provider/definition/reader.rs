@@ -1,5 +1,6 @@
 //! Reading the mappings of a definition: every key from a table, every problem with its place.
 
+use super::field::Field;
 use crate::document::node::{Node, Place, Problem};
 use crate::document::section::Section;
 use serde_saphyr::Spanned;
@@ -127,6 +128,21 @@ impl<'doc> Mapping<'_, 'doc> {
     /// Text that is not empty.
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         self.section.text(key)
+    }
+
+    /// Text, if the value is text.
+    pub(super) fn plain_text(&mut self, key: &str) -> Option<&'doc str> {
+        match &self.node(key)?.value {
+            Node::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A value of items.
+    pub(super) fn field(&mut self, key: &str) -> Option<Field> {
+        let path = self.path_of(key);
+        let node = self.node(key)?;
+        Field::read(self.reader, &path, node)
     }
 
     /// True or false; false by default.

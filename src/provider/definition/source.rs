@@ -9,6 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::campaign::Usual;
+use super::field::Field;
 use super::path::Path;
 use super::request::{Next, Paging};
 use super::template::Variables;
@@ -79,7 +80,7 @@ impl Source for Defined {
         match self.part(ask.part) {
             Some(Part::List(list)) => self.read_list(list, window, ask, answer, root),
             Some(Part::Details(details)) => self.read_details(details, ask, answer, root),
-            Some(Part::Account(account)) => read_account(account, root),
+            Some(Part::Account(account)) => self.read_account(account, root),
             None => Ok(Page::default()),
         }
     }
@@ -243,27 +244,34 @@ impl Defined {
         page.found = by_id.into_values().map(Found::Details).collect();
         Ok(page)
     }
+
+    fn read_account(&self, account: &super::Account, root: &RawValue) -> Result<Page, PollError> {
+        let value: Value = serde_json::from_str(root.get())
+            .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
+        let mut page = Page::default();
+        let condition = account.condition.as_ref();
+        if condition.is_some_and(|condition| !condition.is_met(&value)) {
+            return Ok(page);
+        }
+        let problems = &mut page.problems;
+        let (credits, balance) = (&account.credits, &account.balance);
+        page.account = AccountFacts {
+            credits: credits
+                .as_ref()
+                .and_then(|field| field.signed_number(&value, problems)),
+            balance: balance.as_ref().and_then(|money| {
+                money.amount(&value, &self.settings, problems, Field::signed_number)
+            }),
+            ..AccountFacts::default()
+        };
+        Ok(page)
+    }
 }
 
 /// Whether a campaign belongs to a period. One without any time does.
 fn is_within(campaign: &Campaign, window: Window) -> bool {
     let time = campaign.date().or(campaign.created);
     time.is_none_or(|time| time >= window.start)
-}
-
-fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollError> {
-    let value: Value = serde_json::from_str(root.get())
-        .map_err(|error| PollError::new(Reason::Decode, error.to_string()))?;
-    let mut page = Page::default();
-    let condition = account.condition.as_ref();
-    if condition.is_some_and(|condition| !condition.is_met(&value)) {
-        return Ok(page);
-    }
-    page.account = AccountFacts {
-        credits: account.credits.signed_number(&value, &mut page.problems),
-        ..AccountFacts::default()
-    };
-    Ok(page)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use campaign_exporter::campaign::Campaign;
+use campaign_exporter::campaign::figures::Figure;
+use campaign_exporter::campaign::{Campaign, Ratio};
 use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
@@ -404,6 +405,7 @@ impl<'a> Polled<'a> {
             campaigns,
             dropped,
             credits: self.credits.as_ref().map(|credits| credits.left(minute)),
+            balance: None,
             reported_ratios: Vec::new(),
         }
     }
@@ -428,7 +430,10 @@ impl<'a> Polled<'a> {
             scheduled: planned("campaign_scheduled_timestamp_seconds", sending.scheduled),
             created: planned("campaign_created_timestamp_seconds", sending.created),
             cost_credits: reports_cost.then_some(sending.recipients as f64),
-            reported_delivery_ratio: reports_ratio.then_some(percent.max(0.0) / 100.0),
+            figures: reports_ratio
+                .then_some((Figure::Ratio(Ratio::Delivery), percent.max(0.0) / 100.0))
+                .into_iter()
+                .collect(),
             ..Campaign::default()
         };
         for (count, _) in &kind.counts {

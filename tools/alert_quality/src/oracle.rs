@@ -308,7 +308,7 @@ fn younger(sending: &Sending, minute: i64, limit: i64) -> bool {
 
 fn is_mature(sending: &Sending, minute: i64) -> bool {
     let maturity = match sending.channel {
-        Channel::Whatsapp => WHATSAPP_MATURITY,
+        Channel::Whatsapp | Channel::Email => WHATSAPP_MATURITY,
         _ => SMS_MATURITY,
     };
     sending.age(minute).is_some_and(|age| age >= maturity)

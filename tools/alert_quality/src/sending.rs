@@ -95,7 +95,7 @@ impl Counted {
             Count::Recipients => Some(self.recipients),
             Count::Sends => Some(self.attempted),
             Count::Deliveries => Some(self.deliveries),
-            Count::Opens => None,
+            Count::Opens | Count::Complaints | Count::Conversions => None,
             Count::Clicks => Some(self.clicks),
             Count::Bounces => Some(self.bounces),
             Count::OptOuts => Some(self.opt_outs),

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use campaign_exporter::campaign::counts::{Count, Counts, Failures};
-use campaign_exporter::campaign::{Campaign, Channel, Status};
+use campaign_exporter::campaign::figures::{Currency, Figure, Figures};
+use campaign_exporter::campaign::{Campaign, Channel, Ratio, Status};
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Key, Takes};
 use campaign_exporter::exposition::families;
@@ -110,6 +111,11 @@ fn polled(account: &Account) -> Update {
         .iter()
         .map(|reason| (Arc::clone(reason), 1))
         .collect();
+    let euro = Currency::from_code("EUR");
+    let amounts = euro.into_iter();
+    let amounts = amounts.flat_map(|euro| [Figure::Cost(euro), Figure::Revenue(euro)]);
+    let ratios = Ratio::ALL.iter().copied().map(Figure::Ratio);
+    let figures: Figures = amounts.chain(ratios).map(|figure| (figure, 1.0)).collect();
     let rates = account.provider.reported_rates();
     let now = Some(Utc::now());
     let channels = [Channel::Sms, Channel::Whatsapp].into_iter().cycle();
@@ -126,7 +132,7 @@ fn polled(account: &Account) -> Update {
             counts,
             failures: failures.clone(),
             cost_credits: Some(1.0),
-            reported_delivery_ratio: Some(1.0),
+            figures: figures.clone(),
             ..Campaign::default()
         })
     });
@@ -134,6 +140,7 @@ fn polled(account: &Account) -> Update {
         campaigns: campaigns.collect(),
         dropped: 0,
         credits: Some(1.0),
+        balance: euro.map(|euro| (euro, 1.0)),
         reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
     };
     Update {

@@ -1,0 +1,160 @@
+//! Amounts of money and ratios that a provider reports for a campaign. Most campaigns have none.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Ratio;
+
+/// A currency by its code of three letters, as in ISO 4217.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The currency with this code. Case is ignored.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let letters = <[u8; 3]>::try_from(code.trim().as_bytes()).ok()?;
+        let is_code = letters.iter().all(u8::is_ascii_alphabetic);
+        is_code.then(|| Self(letters.map(|letter| letter.to_ascii_uppercase())))
+    }
+
+    /// The value of the `currency` label.
+    pub fn as_str(&self) -> &str {
+        // ASCII letters only
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = &'static str;
+
+    fn try_from(code: String) -> Result<Self, Self::Error> {
+        Self::from_code(&code).ok_or("not a currency")
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.as_str().to_owned()
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What a number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Figure {
+    /// The cost of the campaign.
+    Cost(Currency),
+    /// What its recipients spent.
+    Revenue(Currency),
+    /// A ratio in the provider's own words, whatever it divides by.
+    Ratio(Ratio),
+}
+
+/// Numbers, each of another kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures(Box<[(Figure, f64)]>);
+
+impl Figures {
+    /// The number of this kind, if the provider reports it.
+    pub fn get(&self, figure: Figure) -> Option<f64> {
+        let mut all = self.iter();
+        all.find(|(known, _)| *known == figure)
+            .map(|(_, value)| value)
+    }
+
+    /// All numbers.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Figure, f64)> {
+        self.0.iter().copied()
+    }
+
+    /// Takes over numbers in place of those of the same kind.
+    pub fn replace(&mut self, others: &Self) {
+        self.merge(others, |_, value| value);
+    }
+
+    /// Adds amounts of the same currency. Ratios of parts say nothing about the whole.
+    pub fn add(&mut self, others: &Self) {
+        self.merge(others, |own, value| (own + value).min(f64::MAX));
+        let amounts = self
+            .iter()
+            .filter(|(figure, _)| !matches!(figure, Figure::Ratio(_)));
+        self.0 = amounts.collect();
+    }
+
+    fn merge(&mut self, others: &Self, merged: impl Fn(f64, f64) -> f64) {
+        let mut all = std::mem::take(&mut self.0).into_vec();
+        for (figure, value) in others.iter() {
+            match all.iter_mut().find(|(known, _)| *known == figure) {
+                Some((_, own)) => *own = merged(*own, value),
+                None => all.push((figure, value)),
+            }
+        }
+        self.0 = all.into();
+    }
+}
+
+impl FromIterator<(Figure, f64)> for Figures {
+    fn from_iter<I: IntoIterator<Item = (Figure, f64)>>(figures: I) -> Self {
+        Self(figures.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_currency_has_three_letters() {
+        for (code, expected) in [
+            (" eur ", Some("EUR")),
+            ("USD", Some("USD")),
+            ("", None),
+            ("€", None),
+            ("US", None),
+            ("EURO", None),
+            ("E1R", None),
+        ] {
+            let currency = Currency::from_code(code);
+            let shown = currency.as_ref().map(Currency::as_str);
+            assert_eq!(shown, expected, "{code}");
+        }
+        let bytes = postcard::to_stdvec("EURO").unwrap();
+        assert!(postcard::from_bytes::<Currency>(&bytes).is_err());
+    }
+
+    #[test]
+    fn amounts_are_added_by_currency_and_ratios_are_not() {
+        let [euro, dollar] = ["EUR", "USD"].map(|code| Currency::from_code(code).unwrap());
+        let ratio = Figure::Ratio(Ratio::Open);
+        let mut sum = Figures::from_iter([(Figure::Cost(euro), 1.5), (ratio, 0.5)]);
+        sum.add(&Figures::from_iter([
+            (Figure::Cost(euro), 2.0),
+            (Figure::Cost(dollar), 1.0),
+            (Figure::Revenue(euro), f64::MAX),
+            (ratio, 0.25),
+        ]));
+        let expected = [
+            (Figure::Cost(euro), 3.5),
+            (Figure::Cost(dollar), 1.0),
+            (Figure::Revenue(euro), f64::MAX),
+        ];
+        assert_eq!(sum, Figures::from_iter(expected));
+        sum.add(&sum.clone());
+        assert_eq!(sum.get(Figure::Revenue(euro)), Some(f64::MAX));
+
+        sum.replace(&Figures::from_iter([
+            (Figure::Cost(euro), 9.0),
+            (ratio, 1.0),
+        ]));
+        assert_eq!(sum.get(Figure::Cost(euro)), Some(9.0));
+        assert_eq!(sum.get(Figure::Cost(dollar)), Some(2.0));
+        assert_eq!(sum.get(ratio), Some(1.0));
+    }
+}
