@@ -31,7 +31,8 @@ use self::verdict::{ERRORS, SUCCESS, Verdict};
 use crate::campaign::Channel;
 use crate::document::keys::{Key, Takes, Value};
 use crate::document::node::{Node, Problem};
-use crate::upstream::quota::Limits;
+use crate::upstream::quota::allowance::AllowanceHeaders;
+use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
 pub use self::reader::Part;
 
@@ -249,7 +250,19 @@ const LIMITS: Part = Part {
     title: "Limits",
     keys: &[
         may("per_second", "number", "Requests per second."),
+        may("per_minute", "whole number", "Requests in any minute."),
+        may("per_hour", "whole number", "Requests in any hour."),
         may("per_day", "whole number", "Requests per day."),
+        may(
+            "remaining_header",
+            "text",
+            "The header of answers with the number of requests that are left. It needs `reset_header`.",
+        ),
+        may(
+            "reset_header",
+            "text",
+            "The header that tells when there are more: a number of seconds, also with text after it, or a Unix time. Waits are an hour at most.",
+        ),
     ],
 };
 
@@ -643,9 +656,31 @@ fn read_limits(mapping: &mut Mapping<'_, '_>) -> Limits {
     if per_second.is_some_and(|rate| !(rate > 0.0 && rate <= 10_000.0)) {
         mapping.problem("per_second", "expected a number above 0 and at most 10000");
     }
+    let mut header = |key| {
+        mapping.parsed(key, |name| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| "is not the name of a header".into())
+        })
+    };
+    let headers = match (header("remaining_header"), header("reset_header")) {
+        (Some(remaining), Some(reset)) => Some(AllowanceHeaders { remaining, reset }),
+        (None, None) => None,
+        (one, _) => {
+            let missing = if one.is_some() {
+                "reset_header"
+            } else {
+                "remaining_header"
+            };
+            mapping.problem(missing, "is missing");
+            None
+        }
+    };
     Limits {
         per_second,
+        per_minute: mapping.number("per_minute", 1, MAX_WINDOW_REQUESTS),
+        per_hour: mapping.number("per_hour", 1, MAX_WINDOW_REQUESTS),
         per_day: mapping.number("per_day", 1, 1_000_000_000),
+        headers,
     }
 }
 
