@@ -813,3 +813,39 @@ fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account>
         credits: credits?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked() {
+        let parse = |limits: &str| {
+            Definition::parse(&format!(
+                "{{name: x, title: X, documentation: 'https://example.com', channels: [sms], \
+                 base_url: 'https://example.com', auth: {{in: bearer}}, limits: {{{limits}}}, \
+                 lists: {{get: /x, items: '$.x[*]', campaign: {{id: '$.id'}}}}}}"
+            ))
+        };
+        let headers = "remaining_header: X-Left, reset_header: X-Reset";
+        let limits = parse(&format!("per_minute: 2, per_hour: 100, {headers}"));
+        let limits = limits.unwrap().limits;
+        assert_eq!((limits.per_minute, limits.per_hour), (Some(2), Some(100)));
+        let headers = limits.headers.unwrap();
+        assert_eq!((headers.remaining, headers.reset).0, "x-left");
+        for (limits, problem) in [
+            ("per_minute: 0", "limits.per_minute: expected a whole"),
+            ("per_hour: 2000000", "limits.per_hour: expected a whole"),
+            ("reset_header: X", "limits.remaining_header: is missing"),
+            ("remaining_header: X", "limits.reset_header: is missing"),
+            (
+                "remaining_header: X, reset_header: 'a b'",
+                "limits.reset_header: is not the name",
+            ),
+        ] {
+            let problems = parse(limits).unwrap_err();
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            assert!(problems.concat().contains(problem), "{problems:?}");
+        }
+    }
+}

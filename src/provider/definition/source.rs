@@ -283,3 +283,36 @@ fn read_account(account: &super::Account, root: &RawValue) -> Result<Page, PollE
     };
     Ok(page)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_asked_for_campaigns_of_the_window_only() {
+        let definition = Definition::parse(
+            "{name: x, title: X, documentation: 'https://example.com', channels: [sms], \
+             base_url: 'https://example.com', auth: {in: bearer}, \
+             lists: {get: /x, items: '$.x[*]', campaign: {id: '$.id', last_sent: '$.sent'}}, \
+             details: {get: '/x/{ids}', campaign: {counts: {sends: '$.sends'}}}}",
+        )
+        .unwrap();
+        let source = Defined {
+            channels: definition.channels.clone(),
+            definition: Arc::new(definition),
+            settings: Variables::default(),
+        };
+        let answer = Answer::of(
+            200,
+            r#"{"x":[{"id":1,"sent":"2026-03-01T00:00:00Z"},{"id":2,"sent":"2026-02-01T00:00:00Z"}]}"#,
+        );
+        let now = "2026-03-02T00:00:00Z".parse().unwrap();
+        for (days, about) in [(3, vec!["1"]), (30, vec!["1", "2"])] {
+            let window = Window::ending(now, std::time::Duration::from_hours(24 * days));
+            let list = source.begin(window).remove(0);
+            let page = source.take(window, &list, &answer).unwrap();
+            let asked: Vec<_> = page.then.iter().flat_map(|ask| &ask.about).collect();
+            assert_eq!(asked, about);
+        }
+    }
+}
