@@ -148,7 +148,7 @@ impl Provider {
             per_minute: configured.per_minute.or(published.per_minute),
             per_hour: configured.per_hour.or(published.per_hour),
             per_day: configured.per_day.or(published.per_day),
-            headers: published.headers.clone(),
+            headers: configured.headers.or_else(|| published.headers.clone()),
         }
     }
 

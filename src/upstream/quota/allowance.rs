@@ -22,6 +22,11 @@ pub struct AllowanceHeaders {
 
 impl AllowanceHeaders {
     /// The number of requests that are left, and for how long; `None` unless both can be read.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the number is not negative, and more than fits is enough"
+    )]
     pub(super) fn read(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Option<(u64, Duration)> {
         let number = |name| {
             let text = headers.get(name)?.to_str().ok()?;

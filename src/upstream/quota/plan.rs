@@ -108,7 +108,7 @@ impl Plans {
             .hourly_limit
             .is_some_and(|limit| requests > limit as f64);
         let fits = remaining_in_hour.is_none_or(|left| left as f64 - self.reserved >= requests);
-        if !fits && !(never_fits && overdue) {
+        if !(fits || never_fits && overdue) {
             return None;
         }
         let rest_of_day = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
