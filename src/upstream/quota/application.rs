@@ -533,7 +533,7 @@ mod tests {
         );
         tokio::time::advance(11 * MINUTE).await;
         application.admit().await.unwrap_err();
-        tokio::time::advance(HOUR - 12 * MINUTE).await;
+        tokio::time::advance(48 * MINUTE).await;
         application.admit().await.unwrap();
     }
 
