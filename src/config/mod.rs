@@ -20,7 +20,7 @@ use crate::document::section::Secret;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
 use crate::upstream::Reason;
-use crate::upstream::quota::Limits;
+use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
 /// Largest configuration file in bytes; thousands of accounts fit.
 const MAX_CONFIG_BYTES: u64 = 4 * 1024 * 1024;
@@ -89,6 +89,10 @@ pub struct Polling {
     /// Requests per second of all accounts that share a quota; the provider's published limit by
     /// default.
     pub requests_per_second: Option<f64>,
+    /// Requests in any minute; likewise.
+    pub requests_per_minute: Option<u64>,
+    /// Requests in any hour; likewise.
+    pub requests_per_hour: Option<u64>,
     /// Requests per day, from 00:00 UTC; likewise.
     pub requests_per_day: Option<u64>,
     /// Labels of `campaign_info` besides the name.
@@ -159,6 +163,18 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         )
         .or_else("the provider's published limit, if any"),
         Key::optional(
+            "requests_per_minute",
+            Takes::Integer(1, MAX_WINDOW_REQUESTS),
+            "Requests in any minute, of all accounts that share a quota.",
+        )
+        .or_else("the provider's published limit, if any"),
+        Key::optional(
+            "requests_per_hour",
+            Takes::Integer(1, MAX_WINDOW_REQUESTS),
+            "Requests in any hour, of all accounts that share a quota.",
+        )
+        .or_else("the provider's published limit, if any"),
+        Key::optional(
             "requests_per_day",
             Takes::Integer(1, 1_000_000_000),
             "Requests per day, from 00:00 UTC, of all accounts that share a quota.",
@@ -204,6 +220,8 @@ impl Polling {
             full_poll_interval: values.duration("full_poll_interval")?,
             max_campaigns: usize::try_from(values.integer("max_campaigns")?).ok()?,
             requests_per_second: values.number("requests_per_second"),
+            requests_per_minute: values.integer("requests_per_minute"),
+            requests_per_hour: values.integer("requests_per_hour"),
             requests_per_day: values.integer("requests_per_day"),
             info_labels: info_labels.map(|label| label.as_str().into()).collect(),
         })
@@ -228,7 +246,10 @@ impl Polling {
     pub const fn limits(&self) -> Limits {
         Limits {
             per_second: self.requests_per_second,
+            per_minute: self.requests_per_minute,
+            per_hour: self.requests_per_hour,
             per_day: self.requests_per_day,
+            headers: None,
         }
     }
 
@@ -664,7 +685,7 @@ more: 1
 3:13: global.lookback: \"soon\" is not a duration: use for example 30s, 5m, 12h or 30d
 4:3: global: unknown key \"max_campaign\"; expected one of: poll_interval, lookback, stale_after, \
 request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
-requests_per_day, info_labels
+requests_per_minute, requests_per_hour, requests_per_day, info_labels
 6:3: accounts[0].base_url: is missing
 6:3: accounts[0].app_id: is missing
 8:3: accounts[0]: secrets are never written in the configuration: use token_file, the path of a \

@@ -164,6 +164,7 @@ pub(super) fn kind() -> Kind {
         limits: Limits {
             per_second: Some(4.0),
             per_day: Some(10_000),
+            ..Limits::default()
         },
         quota: QuotaScope::Client,
         keys: keys(),

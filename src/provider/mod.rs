@@ -142,9 +142,13 @@ impl Provider {
 
     /// The limits of the account's application: those configured, else those published.
     pub fn limits(&self, configured: Limits) -> Limits {
+        let published = &self.kind.limits;
         Limits {
-            per_second: configured.per_second.or(self.kind.limits.per_second),
-            per_day: configured.per_day.or(self.kind.limits.per_day),
+            per_second: configured.per_second.or(published.per_second),
+            per_minute: configured.per_minute.or(published.per_minute),
+            per_hour: configured.per_hour.or(published.per_hour),
+            per_day: configured.per_day.or(published.per_day),
+            headers: configured.headers.or_else(|| published.headers.clone()),
         }
     }
 

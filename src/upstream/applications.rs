@@ -34,8 +34,8 @@ impl Applications {
     ) {
         let mut wanted: BTreeMap<String, (Limits, Vec<&str>)> = BTreeMap::new();
         for (account, key, limits) in accounts {
-            let entry = wanted.entry(key).or_insert((limits, Vec::new()));
-            entry.0 = entry.0.stricter(limits);
+            let entry = wanted.entry(key).or_default();
+            entry.0 = std::mem::take(&mut entry.0).stricter(limits);
             entry.1.push(account);
         }
         let mut previous = std::mem::take(&mut self.by_key);
@@ -78,8 +78,8 @@ mod tests {
     #[tokio::test]
     async fn accounts_of_one_client_share_an_application() {
         let limits = |per_day| Limits {
-            per_second: None,
             per_day: Some(per_day),
+            ..Limits::default()
         };
         let mut applications = Applications::new(None, Renewals::new(String::new()));
         let accounts = [

@@ -41,7 +41,7 @@ reasons! {
         "Grant the permission that `docs/providers/{provider}.md` names, or {renew}.";
     Throttled, "throttled", "Too many requests in a short time.",
         "Usually nothing. If it persists, something else uses the same quota: lower \
-         `requests_per_second`.";
+         `requests_per_second` or the limit that the message names.";
     Quota, "quota", "The daily request quota is exhausted.",
         "Polls go on after 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
          what else uses the quota.";

@@ -154,6 +154,7 @@ impl Session {
         self.telemetry.request(&code, begin.elapsed());
         // here, so that no log line of a retry contains a secret
         let result = answer
+            .inspect(|answer| self.application.answered(&answer.headers))
             .and_then(|answer| interpret(&answer))
             .map_err(PollError::presentable);
         if let Err(error) = &result {
@@ -191,8 +192,8 @@ mod tests {
     /// The number of requests to a server that does not exist.
     async fn attempts(time_for_retries: Duration) -> u64 {
         let limits = Limits {
-            per_second: None,
             per_day: Some(100),
+            ..Limits::default()
         };
         let application = Application::new(String::new(), limits, None).await;
         let application = Arc::new(application);

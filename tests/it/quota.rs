@@ -1,4 +1,4 @@
-//! Request limits per second and per day.
+//! Request limits per second, hour and day.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
     let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
     daemon
-        .wait_for_log("more requests are planned per day than the limit allows")
+        .wait_for_log("more requests are planned than the limits allow")
         .await;
     let log = daemon.log();
     let warning = log
@@ -142,18 +142,22 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
 }
 
 #[tokio::test]
-async fn an_exhausted_daily_budget_stops_requests() {
+async fn an_exhausted_budget_stops_requests() {
     let api = with_small_pages();
-    let simulator = simulate(api, three_pages(api)).await;
-    let one = account("a", &simulator, &[]);
-    let limits = "  requests_per_second: 1000\n  requests_per_day: 2\n";
-    let daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
-    let metrics = daemon
-        .scrape_until(|metrics| failures(metrics, "quota") >= 1.0)
-        .await;
-    assert_eq!(simulator.read(|state| state.answered), 2);
-    assert_eq!(budget(&metrics, "a"), Some([2.0, 0.0]));
-    assert_eq!(failures(&metrics, "throttled"), 0.0);
+    for (limit, reason) in [("day", "quota"), ("hour", "throttled")] {
+        let simulator = simulate(api, three_pages(api)).await;
+        let one = account("a", &simulator, &[]);
+        let limits = format!("  requests_per_second: 1000\n  requests_per_{limit}: 2\n");
+        let daemon = Daemon::start(Setup::new(&limited(&[one], &limits)), &[]).await;
+        let metrics = daemon
+            .scrape_until(|metrics| failures(metrics, reason) >= 1.0)
+            .await;
+        assert_eq!(simulator.read(|state| state.answered), 2);
+        if limit == "day" {
+            assert_eq!(budget(&metrics, "a"), Some([2.0, 0.0]));
+            assert_eq!(failures(&metrics, "throttled"), 0.0);
+        }
+    }
 }
 
 #[tokio::test]

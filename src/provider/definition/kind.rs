@@ -35,7 +35,7 @@ impl Definition {
             rates: Vec::new(),
             fields: self.fields(),
             extras: Vec::new(),
-            limits: self.limits,
+            limits: self.limits.clone(),
             quota: QuotaScope::Account,
             keys: self.keys(),
             open: Box::new(|_, _, _| None),

@@ -38,7 +38,8 @@ use self::verdict::{ERRORS, SUCCESS, Verdict};
 use crate::campaign::Channel;
 use crate::document::keys::{Key, Takes, Value};
 use crate::document::node::{Node, Problem};
-use crate::upstream::quota::Limits;
+use crate::upstream::quota::allowance::AllowanceHeaders;
+use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
 pub use self::reader::Part;
 
@@ -258,7 +259,19 @@ const LIMITS: Part = Part {
     title: "Limits",
     keys: &[
         may("per_second", "number", "Requests per second."),
+        may("per_minute", "whole number", "Requests in any minute."),
+        may("per_hour", "whole number", "Requests in any hour."),
         may("per_day", "whole number", "Requests per day."),
+        may(
+            "remaining_header",
+            "text",
+            "The header of answers with the number of requests that are left. It needs `reset_header`.",
+        ),
+        may(
+            "reset_header",
+            "text",
+            "The header that tells when there are more: a number of seconds, also with text after it, or a Unix time. Waits are an hour at most.",
+        ),
     ],
 };
 
@@ -665,9 +678,31 @@ fn read_limits(mapping: &mut Mapping<'_, '_>) -> Limits {
     if per_second.is_some_and(|rate| !(rate > 0.0 && rate <= 10_000.0)) {
         mapping.problem("per_second", "expected a number above 0 and at most 10000");
     }
+    let mut header = |key| {
+        mapping.parsed(key, |name| {
+            HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| "is not the name of a header".into())
+        })
+    };
+    let headers = match (header("remaining_header"), header("reset_header")) {
+        (Some(remaining), Some(reset)) => Some(AllowanceHeaders { remaining, reset }),
+        (None, None) => None,
+        (one, _) => {
+            let missing = if one.is_some() {
+                "reset_header"
+            } else {
+                "remaining_header"
+            };
+            mapping.problem(missing, "is missing");
+            None
+        }
+    };
     Limits {
         per_second,
+        per_minute: mapping.number("per_minute", 1, MAX_WINDOW_REQUESTS),
+        per_hour: mapping.number("per_hour", 1, MAX_WINDOW_REQUESTS),
         per_day: mapping.number("per_day", 1, 1_000_000_000),
+        headers,
     }
 }
 
@@ -807,4 +842,40 @@ fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account>
         credits,
         balance,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_checked() {
+        let parse = |limits: &str| {
+            Definition::parse(&format!(
+                "{{name: x, title: X, documentation: 'https://example.com', channels: [sms], \
+                 base_url: 'https://example.com', auth: {{in: bearer}}, limits: {{{limits}}}, \
+                 lists: {{get: /x, items: '$.x[*]', campaign: {{id: '$.id'}}}}}}"
+            ))
+        };
+        let headers = "remaining_header: X-Left, reset_header: X-Reset";
+        let limits = parse(&format!("per_minute: 2, per_hour: 100, {headers}"));
+        let limits = limits.unwrap().limits;
+        assert_eq!((limits.per_minute, limits.per_hour), (Some(2), Some(100)));
+        let headers = limits.headers.unwrap();
+        assert_eq!((headers.remaining, headers.reset).0, "x-left");
+        for (limits, problem) in [
+            ("per_minute: 0", "limits.per_minute: expected a whole"),
+            ("per_hour: 2000000", "limits.per_hour: expected a whole"),
+            ("reset_header: X", "limits.remaining_header: is missing"),
+            ("remaining_header: X", "limits.reset_header: is missing"),
+            (
+                "remaining_header: X, reset_header: 'a b'",
+                "limits.reset_header: is not the name",
+            ),
+        ] {
+            let problems = parse(limits).unwrap_err();
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            assert!(problems.concat().contains(problem), "{problems:?}");
+        }
+    }
 }

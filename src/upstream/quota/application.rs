@@ -1,9 +1,10 @@
-//! An application at a provider: the pace of its requests, its daily limit, and its pauses.
+//! An application at a provider: the pace of its requests, its limits, and its pauses.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -12,12 +13,17 @@ use tracing::warn;
 use super::Limits;
 use super::pace::Pace;
 use super::plan::{Plan, Plans, SECONDS_A_DAY, until_midnight};
+use super::window::Window;
 use crate::storage::store::{Kind, Store};
 use crate::upstream::{PollError, Reason};
 
 /// Longest pause that a provider can ask for, other than for an exhausted daily quota: a
 /// `Retry-After` of years is a mistake.
 pub(crate) const MAX_PAUSE: Duration = Duration::from_hours(1);
+
+/// Longest wait for a limit per minute or hour. A poll that would wait longer fails, so that it does not
+/// look as if it hangs; a minute's limit never takes longer.
+const MAX_TURN: Duration = Duration::from_secs(90);
 
 /// How long after midnight an exhausted quota may still be yesterday's, because clocks differ.
 const MIDNIGHT_MARGIN: TimeDelta = TimeDelta::minutes(15);
@@ -64,6 +70,10 @@ impl Drop for FullRead {
 struct State {
     limits: Limits,
     pace: Option<Arc<Pace>>,
+    minute: Window,
+    hour: Window,
+    /// The requests that the provider says are left, until then.
+    allowance: Option<(u64, Instant)>,
     today: Requests,
     pause: Option<Pause>,
     plans: Plans,
@@ -109,6 +119,9 @@ impl Application {
             state: Mutex::new(State {
                 limits: Limits::default(),
                 pace: None,
+                minute: Window::new("minute", Duration::from_mins(1)),
+                hour: Window::new("hour", Duration::from_hours(1)),
+                allowance: None,
                 today,
                 pause: None,
                 plans: Plans::new(),
@@ -137,8 +150,10 @@ impl Application {
                 Arc::new(Pace::new(period))
             });
         }
+        state.minute.limit = limits.per_minute;
+        state.hour.limit = limits.per_hour;
+        state.plans.set_limits(&limits);
         state.limits = limits;
-        state.plans.set_daily_limit(limits.per_day);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,12 +169,40 @@ impl Application {
             pace.wait().await;
         }
         let _counting = self.counting.lock().await;
+        self.wait_for_turn().await?;
         // another request may have been refused meanwhile
         self.check_pause(Utc::now())?;
         if let Some(today) = self.count(Utc::now())? {
             self.store_count(today).await;
         }
         Ok(())
+    }
+
+    /// Waits until the limits per minute and hour, and what the provider says is left, allow a request.
+    async fn wait_for_turn(&self) -> Result<(), PollError> {
+        let Some((turn, limit)) = self.state().turn() else {
+            return Ok(());
+        };
+        let wait = turn.saturating_duration_since(Instant::now());
+        if wait <= MAX_TURN {
+            tokio::time::sleep_until(turn).await;
+            return Ok(());
+        }
+        let until = (Utc::now() + wait).format("%H:%M:%S UTC");
+        let message = format!("{limit} used up until {until}");
+        let mut error = PollError::new(Reason::Throttled, message);
+        error.retry_after = Some(wait);
+        Err(error)
+    }
+
+    /// Learns from the headers of an answer what is left. The latest answer counts: a provider can count
+    /// other requests too, or grant more.
+    pub(crate) fn answered(&self, headers: &HeaderMap) {
+        let mut state = self.state();
+        let names = state.limits.headers.as_ref();
+        if let Some((left, reset)) = names.and_then(|names| names.read(headers, Utc::now())) {
+            state.allowance = Some((left, Instant::now() + reset.min(MAX_PAUSE)));
+        }
     }
 
     fn check_pause(&self, now: DateTime<Utc>) -> Result<(), PollError> {
@@ -178,15 +221,21 @@ impl Application {
     fn count(&self, now: DateTime<Utc>) -> Result<Option<Requests>, PollError> {
         let mut state = self.state();
         state.today.roll_over(now);
-        let Some(limit) = state.limits.per_day else {
-            return Ok(None);
-        };
-        if state.today.spent >= limit {
+        let limit = state.limits.per_day;
+        if let Some(limit) = limit.filter(|limit| state.today.spent >= *limit) {
             let message = format!("the daily limit of {limit} requests is used up until 00:00 UTC");
             return Err(PollError::new(Reason::Quota, message));
         }
-        state.today.spent += 1;
-        Ok(Some(state.today))
+        let made = Instant::now();
+        state.minute.add(made);
+        state.hour.add(made);
+        if let Some((left, _)) = &mut state.allowance {
+            *left = left.saturating_sub(1);
+        }
+        Ok(limit.map(|_| {
+            state.today.spent += 1;
+            state.today
+        }))
     }
 
     /// Stores the count. This happens before the request, so that a crash loses none.
@@ -247,7 +296,7 @@ impl Application {
     }
 
     /// Permission for a full read, unless too many are running or the recent reads of all accounts
-    /// need the requests that remain until midnight. Overdue reads take precedence over recent ones.
+    /// need the requests that remain until midnight, or the hour has too few left. Overdue reads take precedence over recent ones.
     pub fn try_full_read(self: &Arc<Self>, account: &str, overdue: bool) -> Option<FullRead> {
         self.try_full_read_at(account, overdue, Utc::now())
     }
@@ -261,7 +310,10 @@ impl Application {
         let permit = Arc::clone(&self.full_reads).try_acquire_owned().ok()?;
         let remaining = self.remaining_at(now);
         let mut state = self.state();
-        let requests = state.plans.reserve(account, overdue, remaining, now)?;
+        let in_hour = state.hour.remaining(Instant::now());
+        let requests = state
+            .plans
+            .reserve(account, overdue, remaining, in_hour, now)?;
         Some(FullRead {
             application: Arc::clone(self),
             requests,
@@ -280,8 +332,8 @@ impl Application {
         })
     }
 
-    /// The interval in effect instead of a configured one: longer if the daily limit would otherwise
-    /// be used up before midnight.
+    /// The interval in effect instead of a configured one: longer if a limit would otherwise be used
+    /// up early.
     pub fn stretched(&self, interval: Duration) -> Duration {
         self.stretched_at(interval, Utc::now())
     }
@@ -322,6 +374,21 @@ impl Requests {
 }
 
 impl State {
+    /// When the next request may be made, unless that is now, and the limit that says so.
+    fn turn(&self) -> Option<(Instant, String)> {
+        let told = self.allowance.filter(|(left, _)| *left == 0);
+        let told =
+            told.map(|(_, until)| (until, "the requests that the provider allows are".into()));
+        let limit = |window: &Window| {
+            let limit = window.limit?;
+            let text = format!("the limit of {limit} requests per {} is", window.name);
+            Some((window.next()?, text))
+        };
+        let turns = [told, limit(&self.minute), limit(&self.hour)];
+        let last = turns.into_iter().flatten().max_by_key(|(turn, _)| *turn);
+        last.filter(|(turn, _)| *turn > Instant::now())
+    }
+
     /// Notes a failed request. Returns the day's count if the daily limit is now used up.
     fn refused(&mut self, error: &PollError, now: DateTime<Utc>) -> Option<Requests> {
         self.today.roll_over(now);
@@ -358,9 +425,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use reqwest::header::HeaderName;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::upstream::quota::allowance::AllowanceHeaders;
     use crate::upstream::quota::plan::tests::plan;
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -375,9 +444,13 @@ mod tests {
         let limits = Limits {
             per_second: Some(4.0),
             per_day: Some(per_day),
+            ..Limits::default()
         };
-        let name = "test".to_owned();
-        Arc::new(Application::new(name, limits, None).await)
+        limited(limits).await
+    }
+
+    async fn limited(limits: Limits) -> Arc<Application> {
+        Arc::new(Application::new("test".to_owned(), limits, None).await)
     }
 
     fn refusal(reason: Reason, retry_after: Option<Duration>) -> PollError {
@@ -404,6 +477,124 @@ mod tests {
         }
         assert!(times[8] < Duration::from_secs(3), "{times:?}");
         assert_eq!(application.remaining(), Some(991));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_has_more_requests_than_its_limit() {
+        let application = limited(Limits {
+            per_minute: Some(2),
+            ..Limits::default()
+        })
+        .await;
+        let mut times = Vec::new();
+        for pause in [0, 50, 0, 70, 0, 0, 0, 0] {
+            tokio::time::advance(Duration::from_secs(pause)).await;
+            application.admit().await.unwrap();
+            times.push(Instant::now());
+        }
+        assert!(times.windows(3).all(|t| t[2] - t[0] > MINUTE), "{times:?}");
+        assert!(times[7] - times[0] < 5 * MINUTE, "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_beyond_an_hours_limit_fail_until_there_is_room() {
+        let application = limited(Limits {
+            per_hour: Some(3),
+            ..Limits::default()
+        })
+        .await;
+        application.admit().await.unwrap();
+        tokio::time::advance(10 * MINUTE).await;
+        application.admit().await.unwrap();
+        application.admit().await.unwrap();
+        let error = application.admit().await.unwrap_err();
+        assert_eq!(error.reason, Reason::Throttled);
+        assert_eq!(
+            error.retry_after,
+            Some(50 * MINUTE + Duration::from_secs(1))
+        );
+        let text = error.message;
+        assert!(
+            text.starts_with("the limit of 3 requests per hour is used up until "),
+            "{text}"
+        );
+        assert!(text.ends_with(" UTC"), "{text}");
+        // a short wait is worth it
+        tokio::time::advance(49 * MINUTE).await;
+        application.admit().await.unwrap();
+        application.admit().await.unwrap_err();
+        // a lower limit counts what was made
+        application.reconfigure(
+            Limits {
+                per_hour: Some(1),
+                ..Limits::default()
+            },
+            &[],
+        );
+        tokio::time::advance(11 * MINUTE).await;
+        application.admit().await.unwrap_err();
+        tokio::time::advance(48 * MINUTE).await;
+        application.admit().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn full_reads_wait_for_room_in_the_hour() {
+        let application = limited(Limits {
+            per_hour: Some(20),
+            ..Limits::default()
+        })
+        .await;
+        let now = Utc::now();
+        let full = |overdue| application.try_full_read_at("a", overdue, now).is_some();
+        application.plan("a", plan(1.0, 15.0));
+        for _ in 0..6 {
+            assert!(full(false));
+            application.admit().await.unwrap();
+        }
+        assert!(!full(false) && !full(true));
+        // a read that no hour has room for has to fail some time
+        application.plan("a", plan(1.0, 21.0));
+        assert!(!full(false) && full(true));
+        tokio::time::advance(HOUR + MINUTE).await;
+        application.plan("a", plan(1.0, 15.0));
+        assert!(full(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_tells_what_is_left() {
+        let names = AllowanceHeaders {
+            remaining: HeaderName::from_static("x-remaining"),
+            reset: HeaderName::from_static("x-reset"),
+        };
+        let application = limited(Limits {
+            headers: Some(names),
+            ..Limits::default()
+        })
+        .await;
+        let answer = |remaining: u64, reset: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-remaining", remaining.into());
+            headers.insert("x-reset", reset.parse().unwrap());
+            application.answered(&headers);
+        };
+        let wait = async || application.admit().await.map_err(|error| error.retry_after);
+        answer(2, "600 seconds");
+        assert_eq!(wait().await, Ok(()));
+        assert_eq!(wait().await, Ok(()));
+        assert_eq!(wait().await, Err(Some(10 * MINUTE)));
+        tokio::time::advance(10 * MINUTE).await;
+        assert_eq!(wait().await, Ok(()));
+        // an absurd time is bounded, and an unreadable one ignored
+        answer(0, "99999999");
+        answer(5, "soon");
+        assert_eq!(wait().await, Err(Some(MAX_PAUSE)));
+        tokio::time::advance(MAX_PAUSE).await;
+        assert_eq!(wait().await, Ok(()));
+        // a short wait is part of the poll
+        answer(0, "30");
+        let begin = Instant::now();
+        assert_eq!(wait().await, Ok(()));
+        assert_eq!(begin.elapsed(), MINUTE / 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -486,12 +677,12 @@ mod tests {
     async fn the_count_survives_a_restart_but_not_the_day() {
         let folder = TempDir::new().unwrap();
         let limits = Limits {
-            per_second: None,
             per_day: Some(100),
+            ..Limits::default()
         };
         let start = async |store: &Arc<Store>| {
             let store = Some(Arc::clone(store));
-            Application::new("a/b".to_owned(), limits, store).await
+            Application::new("a/b".to_owned(), limits.clone(), store).await
         };
         let store = Arc::new(Store::open(folder.path()).unwrap());
         let first = start(&store).await;
@@ -627,7 +818,7 @@ mod tests {
         for per_second in [1e-300, 1e-12, 0.001, 10_000.0] {
             let limits = Limits {
                 per_second: Some(per_second),
-                per_day: None,
+                ..Limits::default()
             };
             let application = Application::new("x".to_owned(), limits, None).await;
             application.admit().await.unwrap();

@@ -1,4 +1,4 @@
-//! The requests planned per day, and how far intervals are stretched to fit the daily limit.
+//! The requests planned per day, and how far intervals are stretched to fit the limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use tracing::{info, warn};
 
-/// Share of the daily limit that polls are planned to use. The rest is for retries and for other
+use super::Limits;
+
+/// Share of a limit that polls are planned to use. The rest is for retries and for other
 /// users of the application.
 const PLANNED_SHARE: f64 = 0.9;
 
@@ -50,7 +52,9 @@ impl Plan {
 #[derive(Debug)]
 pub(super) struct Plans {
     by_account: BTreeMap<String, Plan>,
+    /// What all limits allow per day.
     daily_limit: Option<u64>,
+    hourly_limit: Option<u64>,
     /// Requests that running full reads may need.
     reserved: f64,
     /// The stretching that was logged last.
@@ -62,13 +66,15 @@ impl Plans {
         Self {
             by_account: BTreeMap::new(),
             daily_limit: None,
+            hourly_limit: None,
             reserved: 0.0,
             logged: 1.0,
         }
     }
 
-    pub(super) fn set_daily_limit(&mut self, limit: Option<u64>) {
-        self.daily_limit = limit;
+    pub(super) fn set_limits(&mut self, limits: &Limits) {
+        self.daily_limit = limits.a_day();
+        self.hourly_limit = limits.per_hour;
         self.log_stretch();
     }
 
@@ -83,27 +89,35 @@ impl Plans {
             .retain(|account, _| accounts.contains(&account.as_str()));
     }
 
-    /// Reserves the requests of a full read, if that leaves enough for the rest of the day. Overdue
-    /// reads take precedence over recent ones. Returns the number of requests.
+    /// Reserves the requests of a full read, if that leaves enough for the rest of the day, and the hour
+    /// has enough left. Overdue reads take precedence over recent ones. Returns the number of requests.
     pub(super) fn reserve(
         &mut self,
         account: &str,
         overdue: bool,
         remaining: Option<u64>,
+        remaining_in_hour: Option<u64>,
         now: DateTime<Utc>,
     ) -> Option<f64> {
-        let (Some(remaining), Some(plan)) = (remaining, self.by_account.get(account)) else {
+        let Some(plan) = self.by_account.get(account) else {
             return Some(0.0);
         };
+        let requests = plan.full_requests;
+        // a read that no hour has room for fails and shows the limit, once it is overdue
+        let never_fits = self
+            .hourly_limit
+            .is_some_and(|limit| requests > limit as f64);
+        let fits = remaining_in_hour.is_none_or(|left| left as f64 - self.reserved >= requests);
+        if !(fits || never_fits && overdue) {
+            return None;
+        }
         let rest_of_day = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
         let recent = if overdue {
             0.0
         } else {
             self.recent_requests_a_day() * rest_of_day / self.stretch()
         };
-        let available = remaining as f64 - self.reserved;
-        let requests = plan.full_requests;
-        if available < requests + recent {
+        if remaining.is_some_and(|left| left as f64 - self.reserved < requests + recent) {
             return None;
         }
         self.reserved += requests;
@@ -136,10 +150,18 @@ impl Plans {
 
     /// The factor by which intervals are longer than configured.
     pub(super) fn stretch(&self) -> f64 {
-        match self.daily_limit {
-            Some(limit) => (self.requests_a_day() / (limit as f64 * PLANNED_SHARE)).max(1.0),
-            None => 1.0,
-        }
+        let planned = |limit: u64| limit as f64 * PLANNED_SHARE;
+        let by_day = self
+            .daily_limit
+            .map_or(1.0, |limit| self.requests_a_day() / planned(limit));
+        by_day.max(self.stretch_by_hour().unwrap_or(1.0)).max(1.0)
+    }
+
+    /// The stretching with which every hour has room for the largest full read beside the recent ones.
+    fn stretch_by_hour(&self) -> Option<f64> {
+        let full = self.by_account.values().map(|plan| plan.full_requests);
+        let room = self.hourly_limit? as f64 * PLANNED_SHARE - full.fold(0.0, f64::max);
+        (room > 0.0).then(|| (self.recent_requests_a_day() / 24.0 / room).min(SECONDS_A_DAY))
     }
 
     fn log_stretch(&mut self) {
@@ -162,7 +184,7 @@ impl Plans {
                 planned_requests_a_day = planned,
                 requests_per_day = limit,
                 stretched,
-                "more requests are planned per day than the limit allows: poll intervals are \
+                "more requests are planned than the limits allow: poll intervals are \
                  stretched; raise poll_interval or full_poll_interval, or lower recent or lookback"
             );
         } else {
@@ -170,7 +192,7 @@ impl Plans {
                 accounts,
                 planned_requests_a_day = planned,
                 requests_per_day = limit,
-                "the planned requests are within the daily limit again"
+                "the planned requests are within the limits again"
             );
         }
     }
@@ -204,6 +226,40 @@ pub(super) mod tests {
     fn a_full_read_replaces_a_recent_one() {
         // 264 recent reads and 24 full ones
         assert!((plan(2.0, 10.0).requests_a_day() - 768.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_strictest_limit_stretches_intervals() {
+        let stretch = |per_hour, per_day, plan| {
+            let mut plans = Plans::new();
+            plans.insert("a", plan);
+            plans.set_limits(&Limits {
+                per_hour,
+                per_day,
+                ..Limits::default()
+            });
+            plans.stretch()
+        };
+        // 32 requests an hour, 768 a day
+        let usual = plan(2.0, 10.0);
+        for (per_hour, per_day, expected) in [
+            (None, None, 1.0),
+            (Some(100), None, 1.0),
+            (Some(20), None, 22.0 / 8.0),
+            (Some(20), Some(100), 768.0 / 90.0),
+            (Some(100), Some(480), 768.0 / 432.0),
+            // no hour has room for a full read
+            (Some(10), None, 768.0 / 216.0),
+        ] {
+            let stretch = stretch(per_hour, per_day, usual);
+            assert!((stretch - expected).abs() < 1e-6, "{per_hour:?} {stretch}");
+        }
+        // the day allows 2,160, but 22 recent requests leave an hour no room for a full read
+        let large = Plan {
+            full_poll_interval: Duration::from_hours(24),
+            ..plan(2.0, 80.0)
+        };
+        assert!(stretch(Some(100), None, large) > 2.3);
     }
 
     #[test]

@@ -50,16 +50,28 @@ fn limits(kind: &Kind) -> String {
         QuotaScope::Account => "Each account has its own quota.",
         QuotaScope::Client => "All accounts with the same `client_id` share a quota.",
     };
-    let limit = |number: String, period: &str| format!("{number} requests per {period}");
     let limits = [
-        kind.limits
-            .per_second
-            .map(|number| limit(number.to_string(), "second")),
-        kind.limits
-            .per_day
-            .map(|number| limit(number.to_string(), "day")),
+        (
+            kind.limits.per_second.map(|number| number.to_string()),
+            "second",
+        ),
+        (
+            kind.limits.per_minute.map(|number| number.to_string()),
+            "minute",
+        ),
+        (
+            kind.limits.per_hour.map(|number| number.to_string()),
+            "hour",
+        ),
+        (kind.limits.per_day.map(|number| number.to_string()), "day"),
     ];
-    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    let limit = |(number, period)| {
+        Some(format!(
+            "{} requests per {period}",
+            Option::<String>::as_ref(&number)?
+        ))
+    };
+    let limits: Vec<String> = limits.into_iter().filter_map(limit).collect();
     if limits.is_empty() {
         format!("The provider publishes no limits. {shared}")
     } else {
