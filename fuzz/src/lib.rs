@@ -49,7 +49,9 @@ pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     let cases = kinds.iter().flat_map(|kind| cases(&kinds, kind));
     let cases: Vec<_> = cases.collect();
     for kind in kinds.iter() {
-        let has_case = cases.iter().any(|case| case.account.provider.name() == &kind.name);
+        let has_case = cases
+            .iter()
+            .any(|case| case.account.provider.name() == &kind.name);
         assert!(has_case, "no account of {} is valid", kind.name);
     }
     cases
@@ -209,7 +211,11 @@ fn check_campaign(campaign: &Campaign) {
     }
     let ratios = Ratio::ALL.iter().map(|ratio| ratio.of([campaign]));
     let figures = campaign.figures.iter().map(|(_, value)| Some(value));
-    for number in ratios.chain([campaign.cost_credits]).chain(figures).flatten() {
+    for number in ratios
+        .chain([campaign.cost_credits])
+        .chain(figures)
+        .flatten()
+    {
         assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
     }
 }
