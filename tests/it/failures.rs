@@ -8,7 +8,9 @@ use campaign_simulator::{Campaign, Fault, FaultPlan};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::support::apis::{any_api, apis, count_of, kinds, reports_credits, with_small_pages};
+use crate::support::apis::{
+    any_api, apis, count_of, kinds, reports_credits, sms_rates, with_small_pages,
+};
 use crate::support::daemon::{
     Daemon, Setup, account, config, count, poll_once, sample, samples, simulate,
 };
@@ -433,7 +435,7 @@ async fn mismatched_percentages_are_counted_per_page() {
             let own = account("one", &simulator, &[]);
             let (status, metrics, log) = poll_once(&Setup::new(&config(&[own])), &[]).await;
             assert!(status.success(), "{log}");
-            for rate in &kind.rates {
+            for rate in sms_rates(kind) {
                 let label = format!(r#"rate="{rate}""#);
                 let name = "campaign_exporter_aggregate_mismatches_total";
                 assert_eq!(sample(&metrics, name, &[&label]), Some(expected), "{rate}");

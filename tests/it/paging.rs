@@ -8,7 +8,7 @@ use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::support::apis::{
-    apis, count_of, has_whatsapp, kind, kinds, renewed, reports, with_statuses,
+    apis, count_of, has_whatsapp, kind, kinds, renewed, reports, sms_rates, with_statuses,
 };
 use crate::support::daemon::{
     Daemon, Setup, TOKEN, account, config, poll_once, sample, samples, simulate,
@@ -323,9 +323,7 @@ async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
             let simulator = simulate(kind.simulated.unwrap(), same(count)).await;
             let metrics = polled(&simulator, &[]).await;
             let reported = samples(&metrics, "campaign_account_reported_ratio", &[]);
-            // those of other channels have its name in front
-            let of_sms = kind.rates.iter().filter(|rate| !rate.contains('_'));
-            let expected = if covers_all { of_sms.count() } else { 0 };
+            let expected = if covers_all { sms_rates(kind).len() } else { 0 };
             assert_eq!(reported.len(), expected, "{kind:?} {count}");
             let own = own_ratios.map(|name| format!("campaign_account_{name}_ratio"));
             let own: Vec<_> = own

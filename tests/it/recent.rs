@@ -3,7 +3,7 @@
 use campaign_simulator::{Campaign, Counts, FaultPlan, Simulator};
 use chrono::{TimeDelta, Utc};
 
-use crate::support::apis::{Api, apis, kinds, with_small_pages};
+use crate::support::apis::{Api, apis, kinds, sms_rates, with_small_pages};
 use crate::support::daemon::{
     Daemon, Setup, account, config, poll_once, sample, samples, simulate,
 };
@@ -239,7 +239,7 @@ async fn every_poll_is_full_if_it_needs_no_more_requests() {
             .scrape_until(|metrics| exported(metrics).1 == Some(1.0))
             .await;
         let reported = samples(&metrics, "campaign_account_reported_ratio", &[]);
-        assert_eq!(reported.len(), kind.rates.len(), "{kind:?}");
+        assert_eq!(reported.len(), sms_rates(kind).len(), "{kind:?}");
         assert_eq!(reported.is_empty(), !reported.contains(&0.8), "{kind:?}");
     }
 }

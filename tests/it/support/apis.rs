@@ -113,3 +113,10 @@ pub(crate) fn fixture(api: Api, what: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     root.join(format!("tests/fixtures/{}{what}.json", api.provider()))
 }
+
+/// Returns the rates that a provider reports for text messages. Those of other channels have its name in
+/// front.
+pub(crate) fn sms_rates(kind: &Kind) -> Vec<&str> {
+    let rates = kind.rates.iter().map(|rate| &**rate);
+    rates.filter(|rate| !rate.contains('_')).collect()
+}
