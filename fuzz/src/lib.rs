@@ -72,7 +72,9 @@ pub fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
         .iter()
         .map(|base_url| case(base_url, ""))
         .collect();
-    for key in &kind.keys {
+    // the others are there already
+    let optional = kind.keys.iter();
+    for key in optional.filter(|key| key.default != Default::Required) {
         if let Takes::Words(words) = &key.takes {
             let each = words.iter().map(|word| format!(", {}: [{word}]", key.name));
             cases.extend(each.map(|key| case(BASE_URLS[0], &key)));
