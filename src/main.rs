@@ -102,7 +102,9 @@ async fn run(
             let printed = io::stdout().lock().write_all(script.as_bytes());
             printed.map_err(fail)
         }
-        Some(Command::Definition { command }) => define(command).await,
+        Some(Command::Definition { command }) => {
+            unless_stopped(&mut signals, ExitCode::from, define(command)).await
+        }
         Some(Command::Init { providers }) => init::init(&loaded, &providers).map_err(fail),
         _ if options.config_check => {
             finish_or_stop(

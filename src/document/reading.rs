@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout_at};
 /// a configuration can have, and plenty for everything else.
 pub const MAX_BLOCKING_THREADS: usize = 100_000;
 
+/// Pause before a file that had nothing to read is read again.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// The reads in progress. A file has one at a time, which all its readers share, so a file that hangs
 /// holds one thread.
 static READS: Mutex<BTreeMap<PathBuf, Reading>> = Mutex::new(BTreeMap::new());
@@ -91,7 +94,9 @@ fn reads() -> MutexGuard<'static, BTreeMap<PathBuf, Reading>> {
     READS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn read_now(path: &Path, max_bytes: u64, patience: Duration) -> io::Result<Vec<u8>> {
+/// Reads a file up to one byte beyond `max_bytes` on this thread. A pipe or a device that has nothing to
+/// read in time is an error; only a file system can hold the thread longer.
+pub fn read_now(path: &Path, max_bytes: u64, patience: Duration) -> io::Result<Vec<u8>> {
     // without NONBLOCK, opening a pipe waits for a writer, for ever if the pipe is removed meanwhile
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut file = File::from(open(path, flags, Mode::empty())?).take(max_bytes + 1);
@@ -110,7 +115,13 @@ fn read_now(path: &Path, max_bytes: u64, patience: Duration) -> io::Result<Vec<u
             }
         }
         match file.read_to_end(&mut bytes) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if std::time::Instant::now() >= deadline {
+                    return Err(ErrorKind::TimedOut.into());
+                }
+                // some files of /proc have nothing to read, but do not say so
+                std::thread::sleep(PAUSE);
+            }
             read => return read.map(|_| bytes),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -158,7 +159,7 @@ async fn a_hung_lock_or_configuration_fails_the_start() {
     let starts = [
         (&good, None, 1, "lock: not a regular file"),
         (&pipe, None, 2, "pipe: cannot be read within 10 s"),
-        (&good, Some(&pipe), 2, "cannot be read within 10 s"),
+        (&good, Some(&pipe), 2, "pipe: timed out"),
     ];
     let starts = starts.map(async |(config, web_config, code, said)| {
         let mut command = program();
@@ -225,5 +226,37 @@ async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
             let is_stored = |token: &String| keeps(&setup.storage(), "one", provider, token);
             assert!(granted.iter().all(is_stored), "{arguments:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_a_command_on_a_definition_that_hangs() {
+    /// Without a reader, opening a pipe for writing fails instead of waiting.
+    const NONBLOCK: i32 = 0o4000;
+
+    let setup = Setup::new("");
+    let pipe = setup.folder().join("pipe.yml");
+    make_pipe(&pipe);
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let mut child = program()
+            .args(["definition", "check"])
+            .arg(&pipe)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let read = async {
+            let mut options = File::options();
+            options.write(true).custom_flags(NONBLOCK);
+            loop {
+                if let Ok(writer) = options.open(&pipe) {
+                    break writer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // without a writer, the pipe would end
+        let _writer = tokio::time::timeout(LIMIT, read).await.unwrap();
+        kill(&child, signal).await;
+        assert_eq!(end(&mut child).await.code(), Some(code));
     }
 }

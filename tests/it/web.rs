@@ -654,22 +654,20 @@ async fn existing_connections_do_not_use_new_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hanging_file_suspends_service_until_it_is_read() {
+async fn a_hanging_file_suspends_service_until_it_is_replaced() {
     let mut protected = Protected::start(&users()).await;
     let url = protected.daemon.url("/metrics");
     let path = protected.folder().join("web.yml");
-    // opening the named pipe blocks until it has a writer
+    // nobody ever writes to the pipe
     let pipe: PathBuf = protected.folder().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status().await.unwrap();
     assert!(made.success());
     fs::hard_link(&pipe, protected.folder().join("link")).unwrap();
     fs::rename(protected.folder().join("link"), &path).unwrap();
-    protected.daemon.wait_for_log("takes too long").await;
+    protected.daemon.wait_for_log("cannot read").await;
     let suspended = Some(StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(protected.status(&url).await, suspended);
-    // finally returns the same contents
     protected.configure(&users());
-    tokio::fs::write(&pipe, users()).await.unwrap();
     protected.wait_for_status(&url, Some(StatusCode::OK)).await;
 }
 

@@ -1,10 +1,9 @@
 //! The web configuration file, parsed and checked section by section.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::time::Duration;
 
 use bcrypt::HashParts;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
@@ -12,13 +11,16 @@ use secrecy::SecretString;
 use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
-use crate::document::{Node, Problem, Section};
+use crate::document::{Node, Problem, Section, reading};
 use crate::web::protection::configuration::WebConfigError;
 use crate::web::protection::rate_limit::RateLimit;
 use crate::web::protection::tls::{self, ClientAuth, TlsSettings};
 
 /// Maximum file size in bytes. A long certificate chain has a few thousand.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Time limit for a pipe in place of a file: it must not keep a later, good file from being read.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The valid cost factors of bcrypt.
 const COSTS: RangeInclusive<u32> = 4..=31;
@@ -297,9 +299,7 @@ fn optional_text(section: &mut Section<'_>, key: &str) -> Option<String> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let shown = path.display();
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes))
+    let bytes = reading::read_now(path, MAX_FILE_BYTES, PATIENCE)
         .map_err(|error| format!("cannot read {shown}: {error}"))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("{shown} is larger than {MAX_FILE_BYTES} bytes"));
