@@ -104,14 +104,16 @@ impl LastPage {
                 return fail(MOVES);
             }
             self.steps_back += 1;
+            if overlap == 0 {
+                // the page before is read again, and may begin as it did
+                self.ids = Vec::new();
+                return Ok(Some(ask.clone().at(ask.offset.saturating_sub(paging.size))));
+            }
             self.ids = last;
             // half a page, so that the pages have to have another item in common
-            let back = if overlap == 0 {
-                paging.size
-            } else {
-                paging.size / 2
-            };
-            return Ok(Some(ask.clone().at(ask.offset.saturating_sub(back))));
+            return Ok(Some(
+                ask.clone().at(ask.offset.saturating_sub(paging.size / 2)),
+            ));
         }
         let first = self.ids.first().filter(|id| id.is_some());
         if first.is_some() && first == last.first() {
@@ -194,6 +196,38 @@ mod tests {
             (&["----", "----", "-"], &[0, 3, 6]),
         ] {
             assert_eq!(offsets(pages).unwrap(), expected, "{pages:?}");
+        }
+    }
+
+    #[test]
+    fn a_total_that_shrinks_between_numbered_pages_is_a_page_back() {
+        let paging = Paging {
+            parameter: "page".into(),
+            place: Place::Query,
+            size: SIZE,
+            first_page: Some(1),
+        };
+        for (pages, expected) in [
+            (&[("abcd", 6), ("ef", 6)][..], &[1, 2, 3][..]),
+            // one of the first two pages is deleted; an addition hides nothing
+            (
+                &[("abcd", 12), ("efgh", 12), ("jkl", 11), ("eghi", 11)],
+                &[1, 2, 3, 2, 3],
+            ),
+            (&[("abcd", 8), ("efg", 7), ("abcd", 7)], &[1, 2, 1, 2]),
+            (&[("abcd", 8), ("defg", 9)], &[1, 2, 3]),
+        ] {
+            let mut last = LastPage::default();
+            let mut ask = Ask::path("/").paged_by(paging.clone());
+            let mut numbers = vec![1];
+            for (ids, total) in pages {
+                let mut page = page(ids);
+                page.total = Some(*total);
+                let again = last.step_back(&ask, &mut page).unwrap();
+                ask = again.unwrap_or_else(|| ask.after(&page).remove(0));
+                numbers.push(ask.query[0].1.parse::<usize>().unwrap());
+            }
+            assert_eq!(numbers, expected, "{pages:?}");
         }
     }
 
