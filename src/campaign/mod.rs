@@ -116,6 +116,16 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 6] = [
+        Self::Sent,
+        Self::Waiting,
+        Self::InProgress,
+        Self::InModeration,
+        Self::Denied,
+        Self::Other,
+    ];
+
     /// The value of the `status` label.
     pub const fn as_str(self) -> &'static str {
         match self {

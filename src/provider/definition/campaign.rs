@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::field::{Field, TimeField, Times};
 use super::money::Money;
 use super::path::Path;
-use super::reader::{Mapping, Part, may};
+use super::reader::{Mapping, Part, may, named, parse_name};
 use super::template::Variables;
 use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::figures::{Figure, Figures};
@@ -179,15 +179,6 @@ const RESERVED_LABELS: [&str; 8] = [
     "instance",
 ];
 
-const STATUSES: [Status; 6] = [
-    Status::Sent,
-    Status::Waiting,
-    Status::InProgress,
-    Status::InModeration,
-    Status::Denied,
-    Status::Other,
-];
-
 impl Mapped {
     /// Reads the mapping of a campaign.
     pub(super) fn read(
@@ -205,13 +196,7 @@ impl Mapped {
         let has_one_date = shown(&last_sent) == shown(&scheduled);
         let channel = read_channel(mapping, channels);
         let status = read_words(mapping, "status", |word| {
-            let mut statuses = STATUSES.into_iter();
-            statuses
-                .find(|status| status.as_str() == word)
-                .ok_or_else(|| {
-                    let known = STATUSES.map(Status::as_str).join(", ");
-                    format!("unknown status {word:?}; expected one of: {known}")
-                })
+            named("status", &Status::ALL, Status::as_str, word)
         });
         let failures = read_failures(mapping);
         let counts = read_counts(mapping, &failures);
@@ -401,7 +386,7 @@ impl Mapped {
             }
             Some(Words::When(conditions)) => conditions.iter().map(|(_, status)| *status).collect(),
         };
-        let statuses = STATUSES.into_iter();
+        let statuses = Status::ALL.into_iter();
         statuses.filter(|status| meant.contains(status)).collect()
     }
 
@@ -527,25 +512,13 @@ fn read_words<T>(
         let field = node.and_then(|node| Field::read(mapping.reader(), &path, node));
         let mut words = Vec::new();
         for (word, path, node) in mapping.entries("words") {
-            let meant = match &node.value {
-                Node::Text(meant) => meaning(meant),
-                _ => Err("expected a word".to_owned()),
-            };
-            match meant {
-                Ok(meant) => words.push((word.trim().to_lowercase(), meant)),
-                Err(message) => mapping.reader().problem(&path, node, message),
-            }
+            let meant = mapping.reader().text(&path, node, "a word", &meaning);
+            words.extend(meant.map(|meant| (word.trim().to_lowercase(), meant)));
         }
         let mut conditions = Vec::new();
         for (word, path, node) in mapping.entries("when") {
-            let condition = match &node.value {
-                Node::Text(condition) => Path::parse_condition(condition),
-                _ => Err("expected a condition".to_owned()),
-            };
-            match condition.and_then(|condition| Ok((condition, meaning(&word)?))) {
-                Ok(condition) => conditions.push(condition),
-                Err(message) => mapping.reader().problem(&path, node, message),
-            }
+            let read = |text: &str| Ok((Path::parse_condition(text)?, meaning(&word)?));
+            conditions.extend(mapping.reader().text(&path, node, "a condition", read));
         }
         if node.is_some() != mapping.node("when").is_none() {
             mapping.problem("", "needs either path or when");
@@ -560,13 +533,7 @@ fn read_failures(mapping: &mut Mapping<'_, '_>) -> Vec<(Arc<str>, Field)> {
     let mut failures = Vec::new();
     for (reason, path, node) in mapping.entries("failures") {
         let reader = mapping.reader();
-        if !is_name(&reason) {
-            reader.problem(
-                &path,
-                node,
-                "a reason has lower-case letters, digits and _ only",
-            );
-        }
+        reader.noted(&path, node, parse_name(&reason));
         if let Some(field) = Field::read(reader, &path, node) {
             failures.push((reason.into(), field));
         }
@@ -581,14 +548,8 @@ fn read_counts(
     let mut counts: Vec<(Count, Counted)> = Vec::new();
     for (name, path, node) in mapping.entries("counts") {
         let reader = mapping.reader();
-        let Some(count) = Count::ALL.iter().find(|count| count.name() == name) else {
-            let known: Vec<_> = Count::ALL.iter().map(|count| count.name()).collect();
-            let known = known.join(", ");
-            reader.problem(
-                &path,
-                node,
-                format!("unknown count; expected one of: {known}"),
-            );
+        let count = named("count", Count::ALL, Count::name, &name);
+        let Some(count) = reader.noted(&path, node, count) else {
             continue;
         };
         match &node.value {
@@ -596,11 +557,11 @@ fn read_counts(
                 if failures.is_empty() {
                     reader.problem(&path, node, "there are no failures to add");
                 }
-                counts.push((*count, Counted::Failures));
+                counts.push((count, Counted::Failures));
             }
             _ => {
                 let field = Field::read(reader, &path, node);
-                counts.extend(field.map(|field| (*count, Counted::Field(field))));
+                counts.extend(field.map(|field| (count, Counted::Field(field))));
             }
         }
     }
@@ -612,18 +573,9 @@ fn read_ratios(mapping: &mut Mapping<'_, '_>) -> Vec<(Ratio, Field)> {
     let mut ratios = Vec::new();
     for (name, path, node) in mapping.entries("reported_ratios") {
         let reader = mapping.reader();
-        let Some(ratio) = Ratio::ALL.iter().find(|ratio| ratio.name() == name) else {
-            let known: Vec<_> = Ratio::ALL.iter().map(|ratio| ratio.name()).collect();
-            let known = known.join(", ");
-            reader.problem(
-                &path,
-                node,
-                format!("unknown ratio; expected one of: {known}"),
-            );
-            continue;
-        };
-        let field = Field::read(reader, &path, node);
-        ratios.extend(field.map(|field| (*ratio, field)));
+        let ratio = named("ratio", Ratio::ALL, Ratio::name, &name);
+        let ratio = reader.noted(&path, node, ratio);
+        ratios.extend(ratio.zip(Field::read(reader, &path, node)));
     }
     ratios
 }
@@ -653,13 +605,8 @@ fn read_info(mapping: &mut Mapping<'_, '_>) -> Vec<(Arc<str>, Field)> {
     let mut info = Vec::new();
     for (label, path, node) in mapping.entries("info") {
         let reader = mapping.reader();
-        if !is_name(&label) {
-            reader.problem(
-                &path,
-                node,
-                "a label has lower-case letters, digits and _ only",
-            );
-        } else if RESERVED_LABELS.contains(&label.as_str()) {
+        reader.noted(&path, node, parse_name(&label));
+        if RESERVED_LABELS.contains(&label.as_str()) {
             reader.problem(&path, node, "every campaign has this label already");
         }
         if let Some(field) = Field::read(reader, &path, node) {
@@ -667,13 +614,4 @@ fn read_info(mapping: &mut Mapping<'_, '_>) -> Vec<(Arc<str>, Field)> {
         }
     }
     info
-}
-
-/// Whether a text is fit for labels and their values: it begins with a letter.
-pub(super) fn is_name(text: &str) -> bool {
-    let begins = text.starts_with(|char: char| char.is_ascii_lowercase());
-    begins
-        && text
-            .chars()
-            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
 }

@@ -107,10 +107,9 @@ impl Field {
             source.first = first;
         }
         for (path, node) in mapping.one_or_more("channels") {
-            match &node.value {
-                Node::Text(word) => self.channels.push(word.to_lowercase()),
-                _ => mapping.reader().problem(&path, node, "expected a channel"),
-            }
+            let word = |word: &str| Ok(word.to_lowercase());
+            self.channels
+                .extend(mapping.reader().text(&path, node, "a channel", word));
         }
     }
 
@@ -233,14 +232,8 @@ impl Field {
 fn sources(reader: &mut Reader, nodes: &[(String, &Spanned<Node>)]) -> Vec<Source> {
     let mut sources = Vec::new();
     for (path, node) in nodes {
-        let parsed = match &node.value {
-            Node::Text(text) => Path::parse(text),
-            _ => Err("expected a path such as $.name".to_owned()),
-        };
-        match parsed {
-            Ok(path) => sources.push(Source { path, first: None }),
-            Err(message) => reader.problem(path, node, message),
-        }
+        let path = reader.text(path, node, "a path such as $.name", Path::parse);
+        sources.extend(path.map(|path| Source { path, first: None }));
     }
     sources
 }

@@ -27,11 +27,11 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 use sha2::{Digest, Sha256};
 
-use self::campaign::{CAMPAIGN, Mapped, WORDS, is_name};
+use self::campaign::{CAMPAIGN, Mapped, WORDS};
 use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
 use self::money::{MONEY, Money};
 use self::path::Path;
-use self::reader::{Entry, Mapping, Reader, may, must};
+use self::reader::{Entry, Mapping, Reader, may, must, parse_name};
 use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
 use self::template::{REQUEST_TIME, RequestTime, Template};
 use self::verdict::{ERRORS, SUCCESS, Verdict};
@@ -415,12 +415,7 @@ impl Definition {
 }
 
 fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
-    let name = mapping.parsed("name", |name| {
-        if is_name(name) {
-            return Ok(name.to_owned());
-        }
-        Err("has lower-case letters, digits and _ only".to_owned())
-    });
+    let name = mapping.parsed("name", parse_name);
     let title = mapping.text("title");
     let documentation = mapping.text("documentation");
     let notes = mapping.text("notes").unwrap_or_default();
@@ -521,17 +516,12 @@ fn read_base_url(mapping: &mut Mapping<'_, '_>) -> Option<String> {
 fn read_channels(mapping: &mut Mapping<'_, '_>) -> Vec<Channel> {
     let mut channels = Vec::new();
     for (path, node) in mapping.one_or_more("channels") {
-        match &node.value {
-            Node::Text(word) if is_name(word) => channels.push(Channel::from_word(word)),
-            _ => {
-                let reader = mapping.reader();
-                reader.problem(
-                    &path,
-                    node,
-                    "expected a word in lower-case letters, such as sms",
-                );
-            }
-        }
+        let channel = |word: &str| parse_name(word).map(|word| Channel::from_word(&word));
+        channels.extend(
+            mapping
+                .reader()
+                .text(&path, node, "a word such as sms", channel),
+        );
     }
     channels
 }
@@ -540,13 +530,7 @@ fn read_settings(mapping: &mut Mapping<'_, '_>) -> Vec<Key> {
     let mut keys = Vec::new();
     for (name, path, node) in mapping.entries("settings") {
         let reader = mapping.reader();
-        if !is_name(&name) {
-            reader.problem(
-                &path,
-                node,
-                "a setting has lower-case letters, digits and _ only",
-            );
-        }
+        reader.noted(&path, node, parse_name(&name));
         if ["name", "provider", "base_url", "token", IDS].contains(&name.as_str()) {
             reader.problem(&path, node, "this name has another meaning");
         }
@@ -584,13 +568,7 @@ fn read_settings(mapping: &mut Mapping<'_, '_>) -> Vec<Key> {
 
 fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authentication> {
     let secret = mapping.parsed("secret", |name| {
-        if is_name(name) {
-            return Ok(name.to_owned());
-        }
-        Err(
-            "has lower-case letters, digits and _ only: the secret itself never stands here"
-                .to_owned(),
-        )
+        parse_name(name).map_err(|message| message + ": never put the secret itself here")
     });
     let name = mapping.text("name");
     let prefix = mapping.text("prefix");

@@ -95,6 +95,37 @@ impl Reader {
         Some(value)
     }
 
+    /// Notes the problem of a value that cannot be read.
+    pub(super) fn noted<T>(
+        &mut self,
+        path: &str,
+        node: &Spanned<Node>,
+        read: Result<T, String>,
+    ) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(message) => {
+                self.problem(path, node, message);
+                None
+            }
+        }
+    }
+
+    /// Text as `parse` reads it. `expected` describes it, if there is no text.
+    pub(super) fn text<T>(
+        &mut self,
+        path: &str,
+        node: &Spanned<Node>,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let read = match &node.value {
+            Node::Text(text) => parse(text),
+            _ => Err(format!("expected {expected}")),
+        };
+        self.noted(path, node, read)
+    }
+
     /// Notes a problem with a value.
     pub(super) fn problem<T>(&mut self, path: &str, node: &Spanned<T>, message: impl Into<String>) {
         self.problems.push(Problem {
@@ -241,9 +272,45 @@ impl<'doc> Mapping<'_, 'doc> {
             .collect()
     }
 
-    /// Who collects the problems.
+    /// The reader, which collects the problems.
     pub(super) fn reader(&mut self) -> &mut Reader {
         self.reader
+    }
+}
+
+/// A name, fit for labels and their values: it begins with a letter.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    let is_part = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
+    if text.starts_with(|char: char| char.is_ascii_lowercase()) && text.chars().all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("must begin with a letter and have lower-case letters, digits and _ only".to_owned())
+}
+
+/// The one of `all` with this name.
+pub(super) fn named<T: Copy>(
+    what: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+    word: &str,
+) -> Result<T, String> {
+    let found = all.iter().copied().find(|one| name(*one) == word);
+    found.ok_or_else(|| {
+        let known: Vec<_> = all.iter().map(|one| name(*one)).collect();
+        let known = known.join(", ");
+        format!("unknown {what} {word:?}; expected one of: {known}")
+    })
+}
+
+/// A scalar as it is written.
+pub(super) fn scalar_text(node: &Node) -> Result<String, String> {
+    match node {
+        Node::Text(text) => Ok(text.clone()),
+        Node::Integer(number) => Ok(number.to_string()),
+        Node::Float(number) => Ok(number.to_string()),
+        Node::Bool(value) => Ok(value.to_string()),
+        Node::Null => Ok(String::new()),
+        Node::List(_) | Node::Map(_) => Err("expected text, a number, true or false".to_owned()),
     }
 }
 

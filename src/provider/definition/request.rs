@@ -7,7 +7,7 @@ use serde_saphyr::Spanned;
 
 use super::field::scalar;
 use super::path::Path;
-use super::reader::{Entry, Mapping, Part, Reader, may, must};
+use super::reader::{Entry, Mapping, Part, Reader, may, must, scalar_text};
 use super::template::{Template, Variables};
 use crate::document::node::Node;
 use crate::provider::lenient::Problems;
@@ -249,18 +249,10 @@ pub(super) fn texts(
 ) -> Vec<(String, Template)> {
     let mut texts = Vec::new();
     for (name, path, node) in mapping.entries(key) {
-        let text = match &node.value {
-            Node::Text(text) => Ok(text.clone()),
-            Node::Integer(number) => Ok(number.to_string()),
-            Node::Float(number) => Ok(number.to_string()),
-            Node::Bool(value) => Ok(value.to_string()),
-            Node::Null => Ok(String::new()),
-            Node::List(_) | Node::Map(_) => Err("expected text".to_owned()),
-        };
-        match text.and_then(|text| Template::parse(&text, known)) {
-            Ok(template) => texts.push((name, template)),
-            Err(message) => mapping.reader().problem(&path, node, message),
-        }
+        let text = scalar_text(&node.value);
+        let template = text.and_then(|text| Template::parse(&text, known));
+        let template = mapping.reader().noted(&path, node, template);
+        texts.extend(template.map(|template| (name, template)));
     }
     texts
 }

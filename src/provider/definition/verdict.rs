@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::field::scalar;
 use super::path::Path;
-use super::reader::{Mapping, Part, may, must};
+use super::reader::{Mapping, Part, may, must, named, scalar_text};
 use super::request::read_paths;
 use crate::document::node::Node;
 use crate::provider::lenient::Problems;
@@ -80,12 +80,13 @@ impl Verdict {
         let path = mapping.parsed("path", Path::parse_plain);
         let mut values = Vec::new();
         for (path, node) in mapping.one_or_more("is") {
-            if let Some(word) = word(&node.value) {
-                values.push(word);
-            } else {
-                let reader = mapping.reader();
-                reader.problem(&path, node, "expected text, a number, true or false");
-            }
+            let value = match &node.value {
+                Node::Null | Node::Float(_) => {
+                    Err("expected text, a whole number, true or false".to_owned())
+                }
+                other => scalar_text(other),
+            };
+            values.extend(mapping.reader().noted(&path, node, value));
         }
         self.success = path.map(|path| (path, values));
     }
@@ -95,9 +96,7 @@ impl Verdict {
         self.code = mapping.parsed("code", Path::parse_plain);
         self.message = read_paths(mapping, "message");
         self.codes = reasons(mapping, "codes");
-        self.otherwise = mapping.parsed("otherwise", |label| {
-            Reason::from_label(label).ok_or_else(expected_reason)
-        });
+        self.otherwise = mapping.parsed("otherwise", reason);
         self.statuses = reasons(mapping, "statuses");
         if self.code.is_none() && !(self.codes.is_empty() && self.otherwise.is_none()) {
             mapping.problem("code", "is missing: codes and otherwise need it");
@@ -188,32 +187,15 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn word(node: &Node) -> Option<String> {
-    match node {
-        Node::Text(text) => Some(text.clone()),
-        Node::Integer(number) => Some(number.to_string()),
-        Node::Bool(value) => Some(value.to_string()),
-        _ => None,
-    }
-}
-
 fn reasons(mapping: &mut Mapping<'_, '_>, key: &str) -> Vec<(String, Reason)> {
     let mut reasons = Vec::new();
     for (name, path, node) in mapping.entries(key) {
-        let reason = match &node.value {
-            Node::Text(label) => Reason::from_label(label),
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            reasons.push((name, reason));
-        } else {
-            mapping.reader().problem(&path, node, expected_reason());
-        }
+        let reason = mapping.reader().text(&path, node, "a reason", reason);
+        reasons.extend(reason.map(|reason| (name, reason)));
     }
     reasons
 }
 
-fn expected_reason() -> String {
-    let known = Reason::ALL.map(Reason::as_str).join(", ");
-    format!("expected one of: {known}")
+fn reason(label: &str) -> Result<Reason, String> {
+    named("reason", &Reason::ALL, Reason::as_str, label)
 }
