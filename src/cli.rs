@@ -10,6 +10,7 @@ use reqwest::Url;
 use crate::config::sharding::Shard;
 use crate::logging::{LogFormat, LogLevel};
 use crate::provider;
+use crate::provider::definition::built_in::BUILT_IN;
 use crate::web::endpoints;
 use crate::web::listeners::Listen;
 use crate::web::routes::{self, Routes};
@@ -262,6 +263,7 @@ pub enum DefinitionCommand {
     /// Print a built-in definition.
     Show {
         /// The name of the provider.
+        #[arg(value_parser = definitions())]
         name: String,
     },
 }
@@ -320,6 +322,11 @@ fn providers() -> PossibleValuesParser {
 fn setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn definitions() -> PossibleValuesParser {
+    let names = BUILT_IN.iter().map(|definition| definition.name);
+    names.collect::<Vec<_>>().into()
 }
 
 fn listen_address(text: &str) -> Result<String, String> {

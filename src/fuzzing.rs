@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::document::Problem;
-use crate::provider::native;
+use crate::provider::built_in;
 use crate::redaction;
 use crate::storage::record::{DataRecord, PollRecord};
 use crate::storage::store::{Kind, decode, header};
@@ -23,7 +23,7 @@ use crate::upstream::{PollError, answer};
 /// Parses a configuration, as if tokens could be stored.
 pub fn configuration(text: &str) -> Result<Config, Vec<Problem>> {
     let storage = Path::new("/var/lib/campaign_exporter");
-    Config::parse(text, &native(), Some(storage))
+    Config::parse(text, &built_in(), Some(storage))
 }
 
 /// An error as a poll returns it while `token` is in use.

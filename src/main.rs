@@ -328,7 +328,6 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
     ExitCode::from(BAD_CONFIGURATION)
 }
 
-/// Logs why the program failed at run time.
 /// Runs a command on definitions. Problems go to standard error as they are: they are what was asked for.
 async fn define(command: DefinitionCommand) -> Result<(), ExitCode> {
     let done = match command {
@@ -353,6 +352,7 @@ fn complain(message: &str) -> ExitCode {
     ExitCode::from(FAILED)
 }
 
+/// Logs why the program failed at run time.
 fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
     let error = error.into();
     error!(error = format!("{error:#}"), "stopped");

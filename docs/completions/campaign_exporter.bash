@@ -377,7 +377,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__show)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

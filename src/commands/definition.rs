@@ -18,7 +18,7 @@ use crate::document::reading;
 use crate::exposition::families;
 use crate::exposition::format::Format;
 use crate::provider::definition::Definition;
-use crate::provider::definition::built_in::{BUILT_IN, BuiltIn};
+use crate::provider::definition::built_in::BUILT_IN;
 use crate::provider::{Kind, Kinds};
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
 use crate::upstream::answer::Answer;
@@ -58,17 +58,9 @@ pub fn list() -> anyhow::Result<()> {
 
 /// Prints a built-in definition.
 pub fn show(name: &str) -> anyhow::Result<()> {
-    print(built_in(name)?.text)
-}
-
-fn built_in(name: &str) -> anyhow::Result<&'static BuiltIn> {
-    let known = BUILT_IN.iter().map(|definition| definition.name);
-    let mut all = BUILT_IN.iter();
-    all.find(|definition| definition.name == name)
-        .ok_or_else(|| {
-            let known = known.collect::<Vec<_>>().join(", ");
-            anyhow!("no definition is called {name:?}; expected one of: {known}")
-        })
+    let found = BUILT_IN.iter().find(|definition| definition.name == name);
+    let found = found.with_context(|| format!("no definition is called {name:?}"))?;
+    print(found.text)
 }
 
 /// Reads saved answers by a definition, a file or the name of a built-in one.

@@ -25,12 +25,7 @@ pub(crate) fn text(mut command: Command) -> String {
         ),
         arguments(&command, |_| true),
     ];
-    for sub in command.get_subcommands() {
-        let about = sub.get_about().unwrap_or_default();
-        parts.push(format!("## `{} {}`", command.get_name(), sub.get_name()));
-        parts.push(about.to_string());
-        parts.push(arguments(sub, |argument| !argument.is_global_set()));
-    }
+    commands(&command, command.get_name(), &mut parts);
     parts.push("## See also".to_owned());
     parts.push(
         "[configuration.md](configuration.md) describes the configuration file, \
@@ -38,6 +33,23 @@ pub(crate) fn text(mut command: Command) -> String {
             .to_owned(),
     );
     parts.join("\n\n").replace("\n\n\n", "\n\n") + "\n"
+}
+
+/// Adds a section for each command below this one.
+fn commands(command: &Command, name: &str, parts: &mut Vec<String>) {
+    for sub in command.get_subcommands() {
+        let name = format!("{name} {}", sub.get_name());
+        parts.push(format!("## `{name}`"));
+        parts.push(sub.get_about().unwrap_or_default().to_string());
+        let own = |argument: &Arg| !argument.is_global_set();
+        if sub
+            .get_arguments()
+            .any(|argument| own(argument) && argument.get_id() != "help")
+        {
+            parts.push(arguments(sub, own));
+        }
+        commands(sub, &name, parts);
+    }
 }
 
 fn arguments(command: &Command, wanted: impl Fn(&Arg) -> bool) -> String {

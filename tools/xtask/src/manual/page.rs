@@ -18,14 +18,21 @@ const SEE_ALSO: &str = ".SH \"SEE ALSO\"\n.BR campaign_exporter (1),\n\
 pub(crate) fn files(mut command: Command) -> anyhow::Result<Vec<(String, String)>> {
     command.build();
     let mut files = vec![file(command.clone(), SECTIONS)?];
+    commands(&command, &mut files)?;
+    Ok(files)
+}
+
+/// Adds a page for each command below this one.
+fn commands(command: &Command, files: &mut Vec<(String, String)>) -> anyhow::Result<()> {
     for sub in command.get_subcommands() {
-        let sub = sub.clone().mut_args(|argument| {
+        let page = sub.clone().mut_args(|argument| {
             let shared = argument.is_global_set();
             argument.hide(shared)
         });
-        files.push(file(sub, SEE_ALSO)?);
+        files.push(file(page, SEE_ALSO)?);
+        commands(sub, files)?;
     }
-    Ok(files)
+    Ok(())
 }
 
 fn file(command: Command, sections: &str) -> anyhow::Result<(String, String)> {
