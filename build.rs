@@ -7,9 +7,7 @@ fn main() {
     // a build without a checkout, such as a container's, names its commit in the environment
     println!("cargo::rerun-if-env-changed=REVISION");
     println!("cargo::rerun-if-changed=build.rs");
-    let mut revision = std::env::var("REVISION")
-        .ok()
-        .filter(|text| !text.is_empty());
+    let mut revision = std::env::var("REVISION").ok().filter(|text| !text.is_empty());
     // only of a repository that is this one: sources may lie unpacked within another
     if revision.is_none() && Path::new(".git").exists() {
         revision = first_line("git", &["rev-parse", "--short=12", "HEAD"]);

@@ -97,10 +97,7 @@ impl Versions {
 }
 
 /// The times that a read covers; no decoder looks at them.
-const WINDOW: Window = Window {
-    start: DateTime::UNIX_EPOCH,
-    now: DateTime::UNIX_EPOCH,
-};
+const WINDOW: Window = Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX_EPOCH };
 
 /// Decodes a page of each provider, of the size that the exporter requests.
 fn decode(criterion: &mut Criterion) -> Result<()> {
@@ -210,11 +207,7 @@ fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     let mut versions = [&after, &before].into_iter().cycle();
     group.bench_function("publish one", |bencher| {
         bencher.iter(|| {
-            polled(
-                &mut snapshot,
-                polled_one,
-                versions.next().unwrap_or(&before),
-            );
+            polled(&mut snapshot, polled_one, versions.next().unwrap_or(&before));
             renderer.render(&snapshot)
         });
     });
@@ -277,16 +270,11 @@ fn accounts_of(
     let accounts: Vec<_> = accounts.collect();
     // JSON is YAML
     let yaml = json!({ "accounts": accounts }).to_string();
-    Ok(Config::parse(&yaml, kinds, None)
-        .map_err(|problems| anyhow!("{problems:?}"))?
-        .accounts)
+    Ok(Config::parse(&yaml, kinds, None).map_err(|problems| anyhow!("{problems:?}"))?.accounts)
 }
 
 fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>]) {
-    let data = Data {
-        campaigns: campaigns.to_vec(),
-        ..Data::default()
-    };
+    let data = Data { campaigns: campaigns.to_vec(), ..Data::default() };
     let update = Update::new(account, Ok(data));
     snapshot.apply(Change::Polled(Box::new(update)));
 }

@@ -55,11 +55,7 @@ fn check(
                 Purpose::Client => extended.client_auth,
             }
     });
-    if may_sign_handshakes && has_purpose {
-        Ok(())
-    } else {
-        Err(CertificateError::InvalidPurpose)
-    }
+    if may_sign_handshakes && has_purpose { Ok(()) } else { Err(CertificateError::InvalidPurpose) }
 }
 
 #[cfg(test)]

@@ -298,25 +298,18 @@ impl Options {
     /// Returns the directory for tokens and data.
     pub fn storage(&self) -> Option<PathBuf> {
         let given = self.storage_path.clone();
-        given
-            .filter(|path| !path.as_os_str().is_empty())
-            .or_else(|| {
-                // systemd separates several directories by colons
-                let directories = std::env::var("STATE_DIRECTORY").ok()?;
-                let first = directories.split(':').next()?;
-                (!first.is_empty()).then(|| PathBuf::from(first))
-            })
+        given.filter(|path| !path.as_os_str().is_empty()).or_else(|| {
+            // systemd separates several directories by colons
+            let directories = std::env::var("STATE_DIRECTORY").ok()?;
+            let first = directories.split(':').next()?;
+            (!first.is_empty()).then(|| PathBuf::from(first))
+        })
     }
 }
 
 fn providers() -> PossibleValuesParser {
     let kinds = provider::built_in();
-    kinds
-        .names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect::<Vec<_>>()
-        .into()
+    kinds.names().into_iter().map(str::to_owned).collect::<Vec<_>>().into()
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -330,9 +323,7 @@ fn definitions() -> PossibleValuesParser {
 }
 
 fn listen_address(text: &str) -> Result<String, String> {
-    let valid = text
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let valid = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     if valid {
         Ok(text.to_owned())
     } else {
@@ -358,10 +349,7 @@ fn path(text: &str) -> Result<String, String> {
         return Err("must start with a slash".to_owned());
     }
     // clients escape all other characters, so such a path would never match
-    if !text
-        .chars()
-        .all(|char| char.is_ascii_alphanumeric() || "/-._~".contains(char))
-    {
+    if !text.chars().all(|char| char.is_ascii_alphanumeric() || "/-._~".contains(char)) {
         return Err("may only contain letters, digits and / - . _ ~".to_owned());
     }
     Ok(text.to_owned())

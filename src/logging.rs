@@ -66,9 +66,7 @@ pub fn init(level: LogLevel, format: LogFormat, dropped: IntCounter) -> anyhow::
     let log = Log::start(io::stderr(), dropped).context("cannot start the log's thread")?;
     let lines = log.clone();
     let layer = formatted(format, move || RedactingWriter(lines.clone()));
-    tracing_subscriber::registry()
-        .with(layer.with_filter(own_events(level)))
-        .try_init()?;
+    tracing_subscriber::registry().with(layer.with_filter(own_events(level))).try_init()?;
     let lines = log.clone();
     panic::set_hook(Box::new(move |panic| log_panic(panic, &lines)));
     Ok(log)
@@ -95,12 +93,8 @@ impl Shared {
     }
 
     fn next(&self) -> Option<Arc<[u8]>> {
-        let wait = self
-            .changed
-            .wait_while(self.lines(), |lines| lines.is_empty());
-        wait.unwrap_or_else(PoisonError::into_inner)
-            .front()
-            .cloned()
+        let wait = self.changed.wait_while(self.lines(), |lines| lines.is_empty());
+        wait.unwrap_or_else(PoisonError::into_inner).front().cloned()
     }
 
     fn written(&self) {
@@ -112,20 +106,15 @@ impl Shared {
 impl Log {
     fn start(mut out: impl Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
-        let log = Self {
-            shared: Arc::clone(&shared),
-            dropped: dropped.clone(),
-        };
-        thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || {
-                while let Some(line) = shared.next() {
-                    if out.write_all(&line).is_err() {
-                        dropped.inc();
-                    }
-                    shared.written();
+        let log = Self { shared: Arc::clone(&shared), dropped: dropped.clone() };
+        thread::Builder::new().name("log".to_owned()).spawn(move || {
+            while let Some(line) = shared.next() {
+                if out.write_all(&line).is_err() {
+                    dropped.inc();
                 }
-            })?;
+                shared.written();
+            }
+        })?;
         Ok(log)
     }
 
@@ -175,11 +164,9 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     match format {
-        LogFormat::Logfmt => layer()
-            .fmt_fields(Logfmt)
-            .event_format(Logfmt)
-            .with_writer(writer)
-            .boxed(),
+        LogFormat::Logfmt => {
+            layer().fmt_fields(Logfmt).event_format(Logfmt).with_writer(writer).boxed()
+        }
         LogFormat::Json => layer()
             .json()
             .flatten_event(true)
@@ -266,8 +253,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::new();
-        self.0
-            .format_event(context, Writer::new(&mut line), event)?;
+        self.0.format_event(context, Writer::new(&mut line), event)?;
         let object = line.trim_end();
         writer.write_str(object.strip_suffix('}').unwrap_or(object))?;
         for span in context.event_scope().into_iter().flatten() {
@@ -359,10 +345,7 @@ pub(crate) mod tests {
         let line = std::fs::read_to_string(file.path()).unwrap();
         let fields = " level=error message=panic location=src/logging.rs:";
         assert!(line.contains(fields), "{line}");
-        assert!(
-            line.ends_with(" error=\"at the \\\"disco\\\"\"\n"),
-            "{line}"
-        );
+        assert!(line.ends_with(" error=\"at the \\\"disco\\\"\"\n"), "{line}");
     }
 
     #[test]

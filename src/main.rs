@@ -80,21 +80,12 @@ async fn run(
     let renewals = Renewals::new(daemon_options.flags());
     match command {
         #[cfg(feature = "demo")]
-        Some(Command::Demo {
-            seed,
-            poll_interval,
-        }) => {
+        Some(Command::Demo { seed, poll_interval }) => {
             check_demo(&loaded, options.config_check)?;
             let load = async move { load_web_config(&loaded).await };
             let web_config = unless_stopped(&mut signals, stopped_in_order, load).await?;
-            let demo = demo::run(
-                daemon_options,
-                web_config,
-                telemetry,
-                signals,
-                seed,
-                poll_interval,
-            );
+            let demo =
+                demo::run(daemon_options, web_config, telemetry, signals, seed, poll_interval);
             demo.await.map_err(fail)
         }
         Some(Command::Completions { shell }) => {
@@ -133,14 +124,8 @@ async fn run(
             };
             let (config, web_config, client) =
                 unless_stopped(&mut signals, stopped_in_order, load).await?;
-            let daemon = daemon::run(
-                daemon_options,
-                config,
-                web_config,
-                client,
-                telemetry,
-                signals,
-            );
+            let daemon =
+                daemon::run(daemon_options, config, web_config, client, telemetry, signals);
             daemon.await.map_err(fail)
         }
     }
@@ -190,10 +175,7 @@ async fn check(
     if let Some(storage) = &options.storage {
         check::storage(storage).await;
     }
-    info!(
-        accounts = config.accounts.len(),
-        "the configuration is valid"
-    );
+    info!(accounts = config.accounts.len(), "the configuration is valid");
     if !probe {
         return Ok(());
     }
@@ -217,9 +199,7 @@ fn check_demo(options: &daemon::Options, config_check: bool) -> Result<(), ExitC
         ));
     }
     if options.shard.is_some() {
-        return Err(refuse(
-            "--shard cannot be used with the demo: each demo has its own accounts",
-        ));
+        return Err(refuse("--shard cannot be used with the demo: each demo has its own accounts"));
     }
     Ok(())
 }
@@ -261,9 +241,7 @@ async fn authorize(options: daemon::Options, name: String) -> Result<(), ExitCod
         return Err(refuse_account(&config, &name));
     };
     let Some(storage) = options.storage else {
-        return Err(refuse(
-            "authorize needs --storage.path, set to that of the running exporter",
-        ));
+        return Err(refuse("authorize needs --storage.path, set to that of the running exporter"));
     };
     let store = share(storage).await?;
     let authorized = authorize::authorize(account, client()?, &store);
@@ -332,21 +310,16 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
 async fn define(command: DefinitionCommand) -> Result<(), ExitCode> {
     let done = match command {
         DefinitionCommand::Check { files } => definition::check(&files).await,
-        DefinitionCommand::Try {
-            definition,
-            answers,
-            settings,
-        } => definition::try_answers(&definition, &answers, &settings).await,
+        DefinitionCommand::Try { definition, answers, settings } => {
+            definition::try_answers(&definition, &answers, &settings).await
+        }
         DefinitionCommand::List => definition::list(),
         DefinitionCommand::Show { name } => definition::show(&name),
     };
     done.map_err(|error| complain(&format!("{error:#}")))
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "the answer of a command, not a log line"
-)]
+#[expect(clippy::print_stderr, reason = "the answer of a command, not a log line")]
 fn complain(message: &str) -> ExitCode {
     eprintln!("{message}");
     ExitCode::from(FAILED)

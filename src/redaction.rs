@@ -185,9 +185,7 @@ impl std::fmt::Debug for Redactor {
 
 /// A secret, and what a form makes of its spaces.
 fn forms(secret: &str) -> impl Iterator<Item = Arc<str>> {
-    let form = secret
-        .contains(' ')
-        .then(|| secret.replace(' ', "+").into());
+    let form = secret.contains(' ').then(|| secret.replace(' ', "+").into());
     [secret.into()].into_iter().chain(form)
 }
 
@@ -352,10 +350,7 @@ mod tests {
 
     fn redacted(redactor: &Redactor, text: &str, what: Text) -> String {
         let clean = redactor.redact(text.as_bytes(), what);
-        clean.map_or_else(
-            || text.to_owned(),
-            |clean| String::from_utf8(clean).unwrap(),
-        )
+        clean.map_or_else(|| text.to_owned(), |clean| String::from_utf8(clean).unwrap())
     }
 
     #[test]
@@ -400,9 +395,7 @@ mod tests {
     #[test]
     fn text_without_secrets_is_not_copied() {
         let redactor = redactor(&["0123456789ab"]);
-        for text in [
-            "", "%", "%4", "%zz", "\\", "\\u", "\\u{", "\\u{zz}", "\\x", "\\ud83d",
-        ] {
+        for text in ["", "%", "%4", "%zz", "\\", "\\u", "\\u{", "\\u{zz}", "\\x", "\\ud83d"] {
             assert_eq!(redactor.redact(text.as_bytes(), Text::Message), None);
         }
     }
@@ -442,17 +435,12 @@ mod tests {
         register(&SecretString::from("a/secret/of-the-log-test"));
         let mut log = Vec::new();
         let mut writer = RedactingWriter(&mut log);
-        writer
-            .write_all(b"level=info token=a/secret%2fof-the-log-test\n")
-            .unwrap();
+        writer.write_all(b"level=info token=a/secret%2fof-the-log-test\n").unwrap();
         assert_eq!(log, b"level=info token=[redacted]\n");
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        assert_eq!(
-            format!("{:?}", redactor(&["0123456789"])),
-            "Redactor(1 secrets)"
-        );
+        assert_eq!(format!("{:?}", redactor(&["0123456789"])), "Redactor(1 secrets)");
     }
 }

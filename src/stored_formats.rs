@@ -76,9 +76,8 @@ fn decoded(kind: Kind, file: &[u8]) -> Result<Value, String> {
 #[test]
 fn a_changed_type_has_a_new_version() {
     for kind in [Kind::Tokens, Kind::Poll, Kind::Campaigns, Kind::Requests] {
-        let current = FORMATS
-            .iter()
-            .find(|(known, version, _)| *known == kind && *version == kind.version());
+        let current =
+            FORMATS.iter().find(|(known, version, _)| *known == kind && *version == kind.version());
         let (.., file) = current.unwrap_or_else(|| panic!("{kind:?}: no row for its version"));
         let found = encoded(kind, value(file));
         if !path(file).exists() && env::var_os("WRITE_STORED_FORMATS").is_some() {

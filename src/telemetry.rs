@@ -147,9 +147,7 @@ impl AccountTelemetry {
 
     /// Counts values that could not be decoded.
     pub fn decode_problems(&self, field: &str, count: u64) {
-        self.decode_problems
-            .with_label_values(&[field])
-            .inc_by(count);
+        self.decode_problems.with_label_values(&[field]).inc_by(count);
     }
 
     /// Counts a page whose rate does not match its campaigns.
@@ -224,8 +222,7 @@ impl Telemetry {
     #[cfg(target_os = "linux")]
     pub fn observe_process(&self) -> prometheus::Result<()> {
         use prometheus::process_collector::ProcessCollector;
-        self.registry
-            .register(Box::new(ProcessCollector::for_self()))
+        self.registry.register(Box::new(ProcessCollector::for_self()))
     }
 
     /// Does nothing: there are no `process_*` metrics on this system.
@@ -248,29 +245,21 @@ impl Telemetry {
     pub fn reload_succeeded(&self) {
         self.reload_successful.set(1.0);
         self.rejected.send_replace(None);
-        self.reload_time
-            .set(Utc::now().timestamp_millis() as f64 / 1000.0);
+        self.reload_time.set(Utc::now().timestamp_millis() as f64 / 1000.0);
     }
 
     /// Records that a configuration was rejected.
     pub fn reload_failed(&self, problems: &str) {
         self.reload_successful.set(0.0);
         let mut lines = problems.lines();
-        let mut shown: Vec<_> = lines
-            .by_ref()
-            .take(MAX_PROBLEMS)
-            .map(str::to_owned)
-            .collect();
+        let mut shown: Vec<_> = lines.by_ref().take(MAX_PROBLEMS).map(str::to_owned).collect();
         let more = lines.count();
         if more > 0 {
             shown.push(format!("and {more} more"));
         }
         self.rejected.send_modify(|rejected| {
             let since = rejected.as_ref().map_or_else(Utc::now, |it| it.since);
-            *rejected = Some(RejectedReload {
-                since,
-                problems: shown,
-            });
+            *rejected = Some(RejectedReload { since, problems: shown });
         });
     }
 

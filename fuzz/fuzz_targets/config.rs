@@ -21,10 +21,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             assert!(!problems.is_empty(), "rejected without a reason");
             for problem in problems {
                 let shown = problem.to_string();
-                assert!(
-                    !shown.is_empty() && !shown.contains(char::is_control),
-                    "{shown:?}"
-                );
+                assert!(!shown.is_empty() && !shown.contains(char::is_control), "{shown:?}");
             }
         }
         Ok(config) => {
@@ -46,16 +43,8 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 fn effective(polling: &Polling) -> impl PartialEq + Debug {
     (
         polling.stale_after(polling.poll_interval),
-        (
-            polling.poll_interval,
-            polling.lookback,
-            polling.request_timeout,
-        ),
-        (
-            polling.recent,
-            polling.full_poll_interval,
-            polling.max_campaigns,
-        ),
+        (polling.poll_interval, polling.lookback, polling.request_timeout),
+        (polling.recent, polling.full_poll_interval, polling.max_campaigns),
         (polling.requests_per_second, polling.requests_per_day),
         polling.info_labels.clone(),
     )

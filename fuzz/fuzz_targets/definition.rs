@@ -30,6 +30,5 @@ fuzz_target!(|data: &[u8]| {
     for answer in &answers {
         read(case, answer.as_bytes());
     }
-    case.into_iter()
-        .for_each(|case| read_in_order(case, &answers));
+    case.into_iter().for_each(|case| read_in_order(case, &answers));
 });

@@ -29,10 +29,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         assert!(bases.any(is_below), "{url}");
         let dots = ["..", "%2e%2e", ".%2e", "%2e."];
         let mut segments = url.path().split(['/', '\\']);
-        assert!(
-            !segments.any(|segment| dots.contains(&segment.to_lowercase().as_str())),
-            "{url}"
-        );
+        assert!(!segments.any(|segment| dots.contains(&segment.to_lowercase().as_str())), "{url}");
         assert_eq!((url.username(), url.password()), ("", None), "{url}");
     }
     Corpus::Keep

@@ -6,9 +6,5 @@ use campaign_exporter_fuzz::{CASES, read};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
-    if read(CASES.iter(), data) {
-        Corpus::Keep
-    } else {
-        Corpus::Reject
-    }
+    if read(CASES.iter(), data) { Corpus::Keep } else { Corpus::Reject }
 });

@@ -30,10 +30,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
 
     if let Some(address) = discovery::address(host) {
         assert_eq!(address.as_str(), host, "address differs");
-        assert!(
-            !host.contains(['@', '/', '?', '#', ' ']),
-            "not just an address"
-        );
+        assert!(!host.contains(['@', '/', '?', '#', ' ']), "not just an address");
     }
     Corpus::Keep
 });

@@ -29,9 +29,6 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let date = |time: DateTime<Utc>| time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let asked = retry_after(&date(now), DateTime::UNIX_EPOCH);
     assert_eq!(asked, Some(Duration::from_secs(seconds.into())), "{now}");
-    assert_eq!(
-        retry_after(&date(DateTime::UNIX_EPOCH), now),
-        Some(Duration::ZERO)
-    );
+    assert_eq!(retry_after(&date(DateTime::UNIX_EPOCH), now), Some(Duration::ZERO));
     Corpus::Keep
 });

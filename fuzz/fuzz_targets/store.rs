@@ -14,16 +14,9 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     let kind = [Kind::Tokens, Kind::Poll, Kind::Campaigns, Kind::Requests][usize::from(choice % 4)];
-    let file = if choice & 128 == 0 {
-        sealed(kind, rest)
-    } else {
-        rest.to_vec()
-    };
+    let file = if choice & 128 == 0 { sealed(kind, rest) } else { rest.to_vec() };
     match stored(kind, &file) {
         Ok(again) => assert_eq!(stored(kind, &again), Ok(again.clone())),
-        Err(why) => assert!(
-            !why.is_empty() && !why.contains(char::is_control),
-            "{why:?}"
-        ),
+        Err(why) => assert!(!why.is_empty() && !why.contains(char::is_control), "{why:?}"),
     }
 });

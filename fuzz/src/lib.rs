@@ -25,11 +25,8 @@ pub const TOKEN: &str = "hun\\ter2-hun\\ter2";
 const MAX_MESSAGE_CHARS: usize = 201;
 
 /// Addresses that every provider is read at.
-const BASE_URLS: [&str; 3] = [
-    "https://api.example",
-    "https://gateway.example/api",
-    "http://[::1]:8080/a%2Fb/v3",
-];
+const BASE_URLS: [&str; 3] =
+    ["https://api.example", "https://gateway.example/api", "http://[::1]:8080/a%2Fb/v3"];
 
 /// Values of text keys that change how a page is read. The time zone is far ahead of UTC and once
 /// skipped a whole day.
@@ -49,9 +46,7 @@ pub static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
     let cases = kinds.iter().flat_map(|kind| cases(&kinds, kind));
     let cases: Vec<_> = cases.collect();
     for kind in kinds.iter() {
-        let has_case = cases
-            .iter()
-            .any(|case| case.account.provider.name() == &kind.name);
+        let has_case = cases.iter().any(|case| case.account.provider.name() == &kind.name);
         assert!(has_case, "no account of {} is valid", kind.name);
     }
     cases
@@ -68,10 +63,7 @@ pub fn cases(kinds: &Kinds, kind: &Kind) -> Vec<Case> {
         let account = account.unwrap_or_else(|| panic!("{}: {keys}", kind.name));
         Case { account, base_url }
     };
-    let mut cases: Vec<Case> = BASE_URLS
-        .iter()
-        .map(|base_url| case(base_url, ""))
-        .collect();
+    let mut cases: Vec<Case> = BASE_URLS.iter().map(|base_url| case(base_url, "")).collect();
     // the others are there already
     let optional = kind.keys.iter();
     for key in optional.filter(|key| key.default != Default::Required) {
@@ -124,9 +116,7 @@ pub fn read<'a>(cases: impl IntoIterator<Item = &'a Case>, data: &[u8]) -> bool 
     let Some((status, body)) = data.split_at_checked(3) else {
         return false;
     };
-    let status = str::from_utf8(status)
-        .ok()
-        .and_then(|status| status.parse().ok());
+    let status = str::from_utf8(status).ok().and_then(|status| status.parse().ok());
     let Some(status @ 100..=999) = status else {
         return false;
     };
@@ -161,10 +151,7 @@ pub fn read_in_order(case: &Case, answers: &[&str]) {
 
 /// The window of every read.
 fn window() -> Window {
-    Window {
-        start: DateTime::UNIX_EPOCH,
-        now: DateTime::UNIX_EPOCH,
-    }
+    Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX_EPOCH }
 }
 
 /// Checks the invariants of an error.
@@ -213,11 +200,7 @@ fn check_campaign(campaign: &Campaign) {
     }
     let ratios = Ratio::ALL.iter().map(|ratio| ratio.of([campaign]));
     let figures = campaign.figures.iter().map(|(_, value)| Some(value));
-    for number in ratios
-        .chain([campaign.cost_credits])
-        .chain(figures)
-        .flatten()
-    {
+    for number in ratios.chain([campaign.cost_credits]).chain(figures).flatten() {
         assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
     }
 }
@@ -242,9 +225,7 @@ fn check_exposition(account: &Account, data: Data) {
             Format::OpenMetrics => exposition::Format::OpenMetrics,
         };
         let families = exposition::read(&format!("{text}{}", format.end()), read_as);
-        let info = families
-            .iter()
-            .find(|family| family.name == "campaign_info");
+        let info = families.iter().find(|family| family.name == "campaign_info");
         let mut found: Vec<(String, String)> = info
             .into_iter()
             .flat_map(|family| &family.samples)
@@ -255,9 +236,6 @@ fn check_exposition(account: &Account, data: Data) {
             })
             .collect();
         found.sort();
-        assert_eq!(
-            found, expected,
-            "the exposition differs from the decoded page"
-        );
+        assert_eq!(found, expected, "the exposition differs from the decoded page");
     }
 }

@@ -179,19 +179,15 @@ mod tests {
     fn every_count_has_its_own_index_and_name() {
         for (index, count) in Count::ALL.iter().enumerate() {
             assert_eq!(*count as usize, index);
-            let same = Count::ALL
-                .iter()
-                .filter(|other| other.name() == count.name());
+            let same = Count::ALL.iter().filter(|other| other.name() == count.name());
             assert_eq!(same.count(), 1, "{count:?}");
         }
     }
 
     #[test]
     fn counts_survive_storage() {
-        let counts = Counts::from([
-            (Count::Recipients, Some(0)),
-            (Count::Pending, Some(MAX_COUNT)),
-        ]);
+        let counts =
+            Counts::from([(Count::Recipients, Some(0)), (Count::Pending, Some(MAX_COUNT))]);
         let bytes = postcard::to_stdvec(&counts).unwrap();
         assert_eq!(postcard::from_bytes::<Counts>(&bytes), Ok(counts));
         let unknown = postcard::to_stdvec(&vec![(200_u8, 1_u64)]).unwrap();
@@ -200,9 +196,7 @@ mod tests {
 
     fn failures<const N: usize>(failures: [(&str, u64); N]) -> Failures {
         let failures = failures.into_iter();
-        failures
-            .map(|(reason, count)| (reason.into(), count))
-            .collect()
+        failures.map(|(reason, count)| (reason.into(), count)).collect()
     }
 
     #[test]
@@ -211,10 +205,7 @@ mod tests {
         assert_eq!(failures([]).total(), None);
         let most = [("error", MAX_COUNT - 1), ("expired", 1)];
         assert_eq!(failures(most).total(), Some(MAX_COUNT));
-        assert_eq!(
-            failures([("error", MAX_COUNT), ("expired", 1)]).total(),
-            None
-        );
+        assert_eq!(failures([("error", MAX_COUNT), ("expired", 1)]).total(), None);
         assert_eq!(failures([("a", u64::MAX), ("b", u64::MAX)]).total(), None);
     }
 }

@@ -65,8 +65,7 @@ impl Figures {
     /// The number of this kind, if the provider reports it.
     pub fn get(&self, figure: Figure) -> Option<f64> {
         let mut all = self.iter();
-        all.find(|(known, _)| *known == figure)
-            .map(|(_, value)| value)
+        all.find(|(known, _)| *known == figure).map(|(_, value)| value)
     }
 
     /// All numbers.
@@ -82,9 +81,7 @@ impl Figures {
     /// Adds amounts of the same currency. Ratios of parts say nothing about the whole.
     pub fn add(&mut self, others: &Self) {
         self.merge(others, |own, value| (own + value).min(f64::MAX));
-        let amounts = self
-            .iter()
-            .filter(|(figure, _)| !matches!(figure, Figure::Ratio(_)));
+        let amounts = self.iter().filter(|(figure, _)| !matches!(figure, Figure::Ratio(_)));
         self.0 = amounts.collect();
     }
 
@@ -149,10 +146,7 @@ mod tests {
         sum.add(&sum.clone());
         assert_eq!(sum.get(Figure::Revenue(euro)), Some(f64::MAX));
 
-        sum.replace(&Figures::from_iter([
-            (Figure::Cost(euro), 9.0),
-            (ratio, 1.0),
-        ]));
+        sum.replace(&Figures::from_iter([(Figure::Cost(euro), 9.0), (ratio, 1.0)]));
         assert_eq!(sum.get(Figure::Cost(euro)), Some(9.0));
         assert_eq!(sum.get(Figure::Cost(dollar)), Some(2.0));
         assert_eq!(sum.get(ratio), Some(1.0));

@@ -26,10 +26,7 @@ pub struct History {
 impl History {
     /// The result of a full read of `window`.
     pub fn of_full_read(read: Campaigns, window: Window) -> Self {
-        Self {
-            campaigns: newest_first(read.into_vec()),
-            full: window,
-        }
+        Self { campaigns: newest_first(read.into_vec()), full: window }
     }
 
     /// The history after a read of all campaigns since `complete_since`, which may include slightly
@@ -57,10 +54,7 @@ impl History {
             .filter(|campaign| read.get(&campaign.id).is_none() && stays(campaign));
         let mut campaigns: Vec<Arc<Campaign>> = kept.cloned().collect();
         campaigns.extend(read.into_vec());
-        Self {
-            campaigns: newest_first(campaigns),
-            full: self.full,
-        }
+        Self { campaigns: newest_first(campaigns), full: self.full }
     }
 
     /// The window of the last full read.
@@ -71,8 +65,7 @@ impl History {
     /// Applies the bounds of campaigns to those of a stored file. Returns how many are lost.
     pub fn bound(&mut self) -> usize {
         let before = self.campaigns.len();
-        self.campaigns
-            .retain_mut(|campaign| Arc::make_mut(campaign).bound());
+        self.campaigns.retain_mut(|campaign| Arc::make_mut(campaign).bound());
         before - self.campaigns.len()
     }
 
@@ -143,9 +136,7 @@ fn bounded<'de, D: Deserializer<'de>>(stored: D) -> Result<Vec<Arc<Campaign>>, D
 
 fn newest_first(mut campaigns: Vec<Arc<Campaign>>) -> Vec<Arc<Campaign>> {
     campaigns.sort_unstable_by(|one, other| {
-        Reverse(one.date())
-            .cmp(&Reverse(other.date()))
-            .then_with(|| one.id.cmp(&other.id))
+        Reverse(one.date()).cmp(&Reverse(other.date())).then_with(|| one.id.cmp(&other.id))
     });
     campaigns.shrink_to_fit();
     campaigns
@@ -200,10 +191,7 @@ mod tests {
                 campaign("old", Some(1), ""),
                 campaign("undated", None, ""),
                 campaign("new", Some(3), ""),
-                Campaign {
-                    scheduled: Some(at(9)),
-                    ..campaign("planned", None, "")
-                },
+                Campaign { scheduled: Some(at(9)), ..campaign("planned", None, "") },
                 campaign("b", Some(2), ""),
                 campaign("a", Some(2), ""),
             ],
@@ -253,10 +241,7 @@ mod tests {
     fn an_equal_read_changes_nothing() {
         let campaigns = || [campaign("a", Some(95), ""), campaign("b", Some(5), "")];
         let before = full(campaigns(), 0, 100);
-        let window = Window {
-            start: at(1),
-            now: at(101),
-        };
+        let window = Window { start: at(1), now: at(101) };
         let again = History::of_full_read(read_after(&before, campaigns()), window);
         assert!(before.is_same(&again));
         let recent =

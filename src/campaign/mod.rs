@@ -67,14 +67,8 @@ pub enum Channel {
 
 impl Channel {
     /// The channels of the model.
-    const KNOWN: [Self; 6] = [
-        Self::Sms,
-        Self::Whatsapp,
-        Self::Email,
-        Self::Viber,
-        Self::Rcs,
-        Self::Push,
-    ];
+    const KNOWN: [Self; 6] =
+        [Self::Sms, Self::Whatsapp, Self::Email, Self::Viber, Self::Rcs, Self::Push];
 
     /// The channel that a provider names. Case is ignored.
     pub fn from_word(word: &str) -> Self {
@@ -152,8 +146,7 @@ impl Info {
     /// The value of a label, if the provider reports it.
     pub fn get(&self, label: &str) -> Option<&str> {
         let mut all = self.0.iter();
-        all.find(|(name, _)| **name == *label)
-            .map(|(_, value)| value.as_str())
+        all.find(|(name, _)| **name == *label).map(|(_, value)| value.as_str())
     }
 }
 
@@ -206,8 +199,7 @@ impl Campaign {
     pub fn add(&mut self, row: &Self) {
         for (count, value) in row.counts.iter() {
             let own = self.counts.get(count).unwrap_or_default();
-            self.counts
-                .set(count, Some(own.saturating_add(value).min(MAX_COUNT)));
+            self.counts.set(count, Some(own.saturating_add(value).min(MAX_COUNT)));
         }
         self.failures.add(&row.failures);
         if let Some(cost) = row.cost_credits {
@@ -357,10 +349,7 @@ mod tests {
             (Count::Sends, sends),
             (Count::Deliveries, deliveries),
         ]);
-        Campaign {
-            counts,
-            ..Campaign::default()
-        }
+        Campaign { counts, ..Campaign::default() }
     }
 
     #[test]
@@ -388,14 +377,8 @@ mod tests {
 
     #[test]
     fn a_ratio_requires_both_counts_and_a_positive_denominator() {
-        assert_eq!(
-            Ratio::Delivery.of([&campaign(Some(4), None, Some(3))]),
-            Some(0.75)
-        );
-        assert_eq!(
-            Ratio::Delivery.of([&campaign(Some(0), None, Some(0))]),
-            None
-        );
+        assert_eq!(Ratio::Delivery.of([&campaign(Some(4), None, Some(3))]), Some(0.75));
+        assert_eq!(Ratio::Delivery.of([&campaign(Some(0), None, Some(0))]), None);
         assert_eq!(Ratio::Delivery.of([&campaign(Some(4), None, None)]), None);
         assert_eq!(Ratio::Delivery.of([&campaign(None, None, Some(3))]), None);
         assert_eq!(Ratio::Delivery.of([]), None);
@@ -403,10 +386,7 @@ mod tests {
 
     #[test]
     fn a_ratio_is_not_clamped() {
-        assert_eq!(
-            Ratio::Delivery.of([&campaign(Some(2), None, Some(5))]),
-            Some(2.5)
-        );
+        assert_eq!(Ratio::Delivery.of([&campaign(Some(2), None, Some(5))]), Some(2.5));
     }
 
     #[test]
@@ -428,9 +408,6 @@ mod tests {
         for channel in Channel::KNOWN {
             assert_eq!(Channel::from_word(channel.as_str()), channel);
         }
-        assert_eq!(
-            Channel::from_word("Pigeon"),
-            Channel::Other("pigeon".to_owned())
-        );
+        assert_eq!(Channel::from_word("Pigeon"), Channel::Other("pigeon".to_owned()));
     }
 }

@@ -81,10 +81,7 @@ impl Pool {
     pub fn of(campaigns: Arc<Campaigns>) -> Self {
         let known = campaigns.0.iter().map(|ById(campaign)| campaign);
         Self {
-            names: known
-                .clone()
-                .map(|campaign| Arc::clone(&campaign.name))
-                .collect(),
+            names: known.clone().map(|campaign| Arc::clone(&campaign.name)).collect(),
             infos: known.map(|campaign| Arc::clone(&campaign.info)).collect(),
             campaigns,
         }

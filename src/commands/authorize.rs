@@ -26,13 +26,9 @@ pub async fn authorize(
     let mut shown = Ok(());
     let renewable = account
         .provider
-        .authorize(
-            name,
-            client,
-            account.polling.request_timeout,
-            store,
-            |code| shown = show(name, code),
-        )
+        .authorize(name, client, account.polling.request_timeout, store, |code| {
+            shown = show(name, code)
+        })
         .await?;
     shown.context("cannot write to standard output")?;
     let rest = if renewable {

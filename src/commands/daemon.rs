@@ -120,18 +120,10 @@ pub async fn run(
         reloads: reload_sender,
     };
     log_listeners(&listeners, &options, &web_config)?;
-    start_server(
-        listeners, endpoints, web_config, &options, &stop, &mut tasks,
-    );
-    let result = main_loop(
-        &mut signals,
-        &mut hang_up,
-        &mut accounts,
-        &mut reloads,
-        &options,
-        &mut tasks,
-    )
-    .await;
+    start_server(listeners, endpoints, web_config, &options, &stop, &mut tasks);
+    let result =
+        main_loop(&mut signals, &mut hang_up, &mut accounts, &mut reloads, &options, &mut tasks)
+            .await;
 
     info!("stopping");
     stop.cancel();
@@ -192,9 +184,7 @@ fn log_listeners(
     let tls = web_config.tls.is_some();
     let path = format!("{}{}", options.routes.prefix, options.routes.telemetry_path);
     for listener in listeners {
-        let address = listener
-            .local_addr()
-            .context("cannot determine the listen address")?;
+        let address = listener.local_addr().context("cannot determine the listen address")?;
         info!(%address, %path, tls, "listening");
     }
     Ok(())
@@ -209,10 +199,8 @@ fn start_server(
     stop: &CancellationToken,
     tasks: &mut JoinSet<Ended>,
 ) {
-    let (sender, active) = watch::channel(ActiveWebConfig {
-        config: Arc::new(web_config),
-        suspended: false,
-    });
+    let (sender, active) =
+        watch::channel(ActiveWebConfig { config: Arc::new(web_config), suspended: false });
     if let Some(path) = options.web_config_file.clone() {
         let following = gate::follow(path, sender, stop.clone());
         tasks.spawn(async move {
@@ -323,10 +311,7 @@ mod tests {
             let (_, rest) = text.split_once(before).unwrap();
             let seconds = rest.split_whitespace().next().unwrap().parse().unwrap();
             let granted = Duration::from_secs(seconds);
-            assert!(
-                granted > RENEWAL_TIMEOUT + STOP_TIMEOUT,
-                "{before}{seconds}"
-            );
+            assert!(granted > RENEWAL_TIMEOUT + STOP_TIMEOUT, "{before}{seconds}");
         }
     }
 
@@ -345,14 +330,7 @@ mod tests {
 
         let endpoints = endpoints(String::new(), watch::Sender::default().subscribe());
         let (web_config, stop) = (WebConfig::default(), CancellationToken::new());
-        start_server(
-            Vec::new(),
-            endpoints,
-            web_config,
-            &options(),
-            &stop,
-            &mut tasks,
-        );
+        start_server(Vec::new(), endpoints, web_config, &options(), &stop, &mut tasks);
         let ended = ended_early(tasks.join_next().await.unwrap()).unwrap();
         assert_eq!(ended.to_string(), "the server ended unexpectedly");
     }
@@ -360,9 +338,7 @@ mod tests {
     async fn accounts(changes: Changes) -> RunningAccounts {
         let (client, telemetry) = (Client::local().unwrap(), Telemetry::new().unwrap());
         let stop = CancellationToken::new();
-        RunningAccounts::new(&options(), client, telemetry, changes, stop)
-            .await
-            .unwrap()
+        RunningAccounts::new(&options(), client, telemetry, changes, stop).await.unwrap()
     }
 
     #[tokio::test]
@@ -373,10 +349,9 @@ mod tests {
         let account = |name, more| {
             format!("- {{name: {name}, provider: smsup, token_env: NO_SUCH_VARIABLE_{more}}}\n")
         };
-        for (yaml, ended, running) in [
-            (account("a", "") + &account("b", ""), 0, 2),
-            (account("a", ", lookback: 1d"), 2, 1),
-        ] {
+        for (yaml, ended, running) in
+            [(account("a", "") + &account("b", ""), 0, 2), (account("a", ", lookback: 1d"), 2, 1)]
+        {
             let yaml = format!("accounts:\n{yaml}");
             let config = Config::parse(&yaml, &options().kinds, None).unwrap();
             accounts.apply(config, &mut tasks).await.unwrap();

@@ -103,11 +103,7 @@ pub fn trial(
             Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
             Some(Body::Form(fields)) => {
                 let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
-                writeln!(
-                    text,
-                    "POST {url}\n  {}",
-                    fields.collect::<Vec<_>>().join("&")
-                )?;
+                writeln!(text, "POST {url}\n  {}", fields.collect::<Vec<_>>().join("&"))?;
             }
         }
         match names.next() {
@@ -167,11 +163,7 @@ fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account>
     keys.insert("provider".to_owned(), json!(&*kind.name));
     let labels: Vec<_> = kind.info_label_names().map(ToString::to_string).collect();
     keys.insert("info_labels".to_owned(), json!(labels));
-    for key in kind
-        .keys
-        .iter()
-        .filter(|key| key.default == Default::Required)
-    {
+    for key in kind.keys.iter().filter(|key| key.default == Default::Required) {
         let (name, value) = match key.takes {
             Takes::Secret => (format!("{}_env", key.name), json!("TOKEN")),
             Takes::Url => (key.name.to_string(), json!("https://api.example.com")),
@@ -186,10 +178,7 @@ fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account>
             let mut known = kind.keys.iter();
             known.any(|key| key.name == *name && matches!(key.takes, Takes::Integer(..)))
         });
-        keys.insert(
-            name.clone(),
-            number.map_or_else(|| json!(value), Value::from),
-        );
+        keys.insert(name.clone(), number.map_or_else(|| json!(value), Value::from));
     }
     let kinds: Kinds = [Arc::new(kind)].into_iter().collect();
     let yaml = json!({ "accounts": [keys] }).to_string();
@@ -203,10 +192,7 @@ fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account>
 /// The campaigns as a table.
 fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
     let time = |time: Option<DateTime<Utc>>| {
-        time.map_or_else(
-            || "-".to_owned(),
-            |time| time.to_rfc3339_opts(SecondsFormat::Secs, true),
-        )
+        time.map_or_else(|| "-".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
     };
     let head = ["ID", "CHANNEL", "STATUS", "DATE", "NAME", "COUNTS"].map(str::to_owned);
     let rows = campaigns.iter().map(|campaign| {
@@ -215,10 +201,7 @@ fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
         [
             campaign.id.clone(),
             campaign.channel.as_str().to_owned(),
-            campaign
-                .status
-                .map_or("-", crate::campaign::Status::as_str)
-                .to_owned(),
+            campaign.status.map_or("-", crate::campaign::Status::as_str).to_owned(),
             time(campaign.date()),
             campaign.name.to_string(),
             counts.collect::<Vec<_>>().join(" "),
@@ -227,10 +210,7 @@ fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
     let rows: Vec<_> = [head].into_iter().chain(rows).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
-        cells
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
     };
     let mut text = format!("\n{} campaigns\n", campaigns.len());
     for row in &rows {
@@ -263,9 +243,7 @@ async fn read_text(file: &Path) -> anyhow::Result<String> {
 
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     written.context("cannot write to standard output")
 }
 

@@ -51,9 +51,7 @@ impl Providers {
         std::fs::write(&token_file, TOKEN).context("cannot write the demo's token")?;
         let mut simulators = Vec::new();
         let mut accounts = Vec::new();
-        let simulated = kinds
-            .iter()
-            .filter_map(|kind| Some((kind, kind.simulated?)));
+        let simulated = kinds.iter().filter_map(|kind| Some((kind, kind.simulated?)));
         for (kind, api) in simulated {
             let state = State::new(TOKEN, World::new(api, seed, started));
             let simulator = Simulator::start(api, state).await;

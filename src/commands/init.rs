@@ -63,9 +63,7 @@ fn parse(accounts: &str, kinds: &Kinds) -> Option<Config> {
 
 /// An account with its required keys and the first `optional` ones of those without a default.
 fn account(kind: &Kind, optional: usize) -> String {
-    let Kind {
-        name, title, keys, ..
-    } = kind;
+    let Kind { name, title, keys, .. } = kind;
     let is_optional = |key: &&Key| matches!(key.default, Default::Absent(_));
     let set: Vec<_> = keys.iter().filter(is_optional).take(optional).collect();
     let mut text = format!(
@@ -81,12 +79,7 @@ fn account(kind: &Kind, optional: usize) -> String {
 
 /// A key with its meaning; behind a # unless it is set.
 fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
-    let Key {
-        name,
-        meaning,
-        default,
-        takes,
-    } = key;
+    let Key { name, meaning, default, takes } = key;
     let value = match (default, takes) {
         (Default::Value(value), _) => format!(" {}", value.to_text()),
         (_, Takes::Secret) => format!(" secrets/{owner}-{name}"),
@@ -104,9 +97,7 @@ fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
         _ => String::new(),
     };
     let comment = format!("{indent}# ");
-    let comment = Options::new(WIDTH)
-        .initial_indent(&comment)
-        .subsequent_indent(&comment);
+    let comment = Options::new(WIDTH).initial_indent(&comment).subsequent_indent(&comment);
     let comment = fill(&format!("{meaning}{default}"), comment);
     let behind = if is_set { "" } else { "#" };
     let form = if *takes == Takes::Secret { "_file" } else { "" };
@@ -133,13 +124,9 @@ fn next_steps(options: &daemon::Options, text: &str) -> Vec<String> {
     }
     for account in accounts.filter(|account| account.provider.needs_consent()) {
         let name = &account.name;
-        steps.push(format!(
-            "Grant access: campaign_exporter authorize {name}{flags}"
-        ));
+        steps.push(format!("Grant access: campaign_exporter authorize {name}{flags}"));
     }
-    steps.push(format!(
-        "Check: campaign_exporter --config.check --probe{flags}"
-    ));
+    steps.push(format!("Check: campaign_exporter --config.check --probe{flags}"));
     steps.push(format!("Start: campaign_exporter{flags}"));
     steps
 }
@@ -159,15 +146,9 @@ mod tests {
             let accounts = config.accounts.iter().map(|account| &account.name);
             assert!(accounts.eq(chosen), "{text}");
             assert_eq!(config.warnings, [""; 0]);
-            let of_kinds = chosen
-                .iter()
-                .flat_map(|name| &kinds.get(name).unwrap().keys);
+            let of_kinds = chosen.iter().flat_map(|name| &kinds.get(name).unwrap().keys);
             for key in of_kinds.chain(&polling_keys(&kinds)) {
-                let form = if key.takes == Takes::Secret {
-                    "_file"
-                } else {
-                    ""
-                };
+                let form = if key.takes == Takes::Secret { "_file" } else { "" };
                 let line = format!("{}{form}:", key.name);
                 let is_required = key.default == Default::Required;
                 let mut lines = text.lines().map(str::trim);

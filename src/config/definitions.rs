@@ -24,15 +24,9 @@ pub async fn load(text: &str, folder: &Path, kinds: &Kinds) -> Result<Kinds, Vec
         return Ok(kinds.clone());
     };
     let place = Some(Place::of(node));
-    let fail = |message: String| Problem {
-        place,
-        path: "definitions".to_owned(),
-        message,
-    };
+    let fail = |message: String| Problem { place, path: "definitions".to_owned(), message };
     let Some(paths) = section.texts("definitions") else {
-        return Err(vec![fail(
-            "expected a list of files and folders".to_owned(),
-        )]);
+        return Err(vec![fail("expected a list of files and folders".to_owned())]);
     };
     let mut problems = Vec::new();
     let mut further: Vec<Arc<Kind>> = Vec::new();
@@ -91,9 +85,7 @@ async fn read(path: &Path, kinds: &Kinds, further: &[Arc<Kind>]) -> Result<Kind,
     let text = text.map_err(|message| vec![format!("{shown}: {message}")])?;
     let definition = Definition::parse(&text).map_err(|problems| {
         let problems = problems.iter();
-        problems
-            .map(|problem| format!("{shown}:{problem}"))
-            .collect::<Vec<_>>()
+        problems.map(|problem| format!("{shown}:{problem}")).collect::<Vec<_>>()
     })?;
     let name = &definition.name;
     if further.iter().any(|kind| *kind.name == **name) {
@@ -157,10 +149,7 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
                 "more.yml:7:14: lists.get: must begin with /",
             ),
             (DEFINITION.to_owned(), "another file defines parakeet too"),
-            (
-                DEFINITION.replace("parakeet", "brevo_sms"),
-                "brevo_sms is built in",
-            ),
+            (DEFINITION.replace("parakeet", "brevo_sms"), "brevo_sms is built in"),
             ("- no".to_owned(), "more.yml:1:1: expected a mapping"),
         ] {
             write("more.yml", &text);
@@ -174,9 +163,6 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
         assert!(load(&folder).await.is_ok());
         fs::remove_file(folder.path().join("more.yml")).unwrap();
         let error = load(&folder).await.unwrap_err();
-        assert!(
-            error.contains("more.yml: cannot be read: No such file"),
-            "{error}"
-        );
+        assert!(error.contains("more.yml: cannot be read: No such file"), "{error}");
     }
 }

@@ -199,10 +199,7 @@ pub fn account_keys(kinds: &Kinds) -> Vec<Key> {
             Takes::Text,
             "The value of the `account` label, unique among all accounts.",
         ),
-        Key {
-            meaning: meaning.into(),
-            ..Key::required("provider", Takes::Text, "")
-        },
+        Key { meaning: meaning.into(), ..Key::required("provider", Takes::Text, "") },
     ]
 }
 
@@ -340,16 +337,11 @@ impl Config {
         kinds: &Kinds,
         storage: Option<&Path>,
     ) -> Result<Self, ConfigError> {
-        let fail = |problems| ConfigError {
-            path: path.to_path_buf(),
-            problems,
-        };
+        let fail = |problems| ConfigError { path: path.to_path_buf(), problems };
         let text = read_text(path).await;
         let text = text.map_err(|message| fail(vec![Problem::of_document(message)]))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let kinds = definitions::load(&text, folder, kinds)
-            .await
-            .map_err(fail)?;
+        let kinds = definitions::load(&text, folder, kinds).await.map_err(fail)?;
         Self::parse_in(folder, &text, &kinds, storage).map_err(fail)
     }
 
@@ -375,12 +367,8 @@ impl Config {
         }
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
-        let keys = Keys {
-            folder,
-            kinds,
-            account: account_keys(kinds),
-            polling: polling_keys(kinds),
-        };
+        let keys =
+            Keys { folder, kinds, account: account_keys(kinds), polling: polling_keys(kinds) };
         // their files are read before, since they decide which providers there are
         let definitions = section.texts("definitions").unwrap_or_default();
         let mut global = Values::default();
@@ -401,22 +389,14 @@ impl Config {
             return Err(problems);
         }
         let warnings = warnings(&accounts);
-        Ok(Self {
-            accounts,
-            warnings,
-            elsewhere: BTreeMap::new(),
-            definitions,
-            secrets,
-        })
+        Ok(Self { accounts, warnings, elsewhere: BTreeMap::new(), definitions, secrets })
     }
 
     /// Reads the secrets of the accounts. Returns the problems.
     pub async fn secret_problems(&self) -> Vec<Problem> {
         let here = |name: &str| self.accounts.iter().any(|account| account.name == name);
         let secrets = self.secrets.iter().filter(|(account, _)| here(account));
-        let problems = secrets
-            .flat_map(|(_, secrets)| secrets)
-            .map(Secret::problem);
+        let problems = secrets.flat_map(|(_, secrets)| secrets).map(Secret::problem);
         join_all(problems).await.into_iter().flatten().collect()
     }
 
@@ -490,12 +470,7 @@ fn read_accounts(
         problems.extend(found);
         if let Some((name, polling, provider)) = account {
             secrets.push((name.clone(), of_account));
-            accounts.push(Account {
-                name,
-                polling,
-                provider,
-                effective,
-            });
+            accounts.push(Account { name, polling, provider, effective });
         }
     }
     (accounts, secrets)
@@ -514,11 +489,7 @@ fn warnings(accounts: &[Account]) -> Vec<String> {
         }
     }
     let about = |(warning, names): (String, Vec<&str>)| {
-        let accounts = if names.len() == 1 {
-            "account"
-        } else {
-            "accounts"
-        };
+        let accounts = if names.len() == 1 { "account" } else { "accounts" };
         format!("{accounts} {}: {warning}", names.join(", "))
     };
     warnings.into_iter().map(about).collect()
@@ -543,10 +514,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// A problem of the whole file.
     pub fn new(path: &Path, message: String) -> Self {
-        Self {
-            path: path.to_path_buf(),
-            problems: vec![Problem::of_document(message)],
-        }
+        Self { path: path.to_path_buf(), problems: vec![Problem::of_document(message)] }
     }
 }
 
@@ -587,9 +555,7 @@ mod tests {
 
     fn only(yaml: &str) -> Account {
         let config = Config::parse(yaml, &native(), None).unwrap();
-        let [account] = config.accounts.as_slice() else {
-            panic!("{:?}", config.accounts)
-        };
+        let [account] = config.accounts.as_slice() else { panic!("{:?}", config.accounts) };
         account.clone()
     }
 
@@ -608,9 +574,7 @@ mod tests {
     #[test]
     fn the_configuration_in_the_readme_is_valid() {
         let readme = include_str!("../../README.md");
-        let (_, rest) = readme
-            .split_once("```yaml\n# campaign_exporter.yml\n")
-            .unwrap();
+        let (_, rest) = readme.split_once("```yaml\n# campaign_exporter.yml\n").unwrap();
         let (yaml, _) = rest.split_once("```").unwrap();
         let config = Config::parse(yaml, &native(), Some(Path::new("/var/lib"))).unwrap();
         assert_eq!(config.accounts.len(), native().iter().count());
@@ -631,9 +595,8 @@ mod tests {
                 format!("accounts: [{{name: a, provider: p, token_env: T, money: {money}}}]\n");
             let problems = Config::parse(&yaml, &kinds, None).err().unwrap_or_default();
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            let concern_it = problems
-                .iter()
-                .all(|problem| problem.contains("money: expected a currency"));
+            let concern_it =
+                problems.iter().all(|problem| problem.contains("money: expected a currency"));
             assert!(problems.is_empty() == is_good && concern_it, "{problems:?}");
         }
     }
@@ -775,11 +738,7 @@ template, channel_name
         ] {
             let [one, other] = ["https://api.example", base_url]
                 .map(|url| only(&account(&format!("  base_url: {url}\n"))).provider);
-            assert_eq!(
-                one.application("a") == other.application("a"),
-                is_same,
-                "{base_url}"
-            );
+            assert_eq!(one.application("a") == other.application("a"), is_same, "{base_url}");
             assert_eq!(one.same_account(&other), is_same, "{base_url}");
         }
     }
@@ -797,9 +756,7 @@ template, channel_name
     #[test]
     fn invalid_yaml_is_located_without_showing_its_content() {
         let found = problems("accounts:\n- name: [\n  token: hunter2\n");
-        let [problem] = found.as_slice() else {
-            panic!("{found:?}")
-        };
+        let [problem] = found.as_slice() else { panic!("{found:?}") };
         assert!(
             problem.contains("not valid YAML") && problem.starts_with(char::is_numeric),
             "{problem}"
@@ -821,11 +778,7 @@ template, channel_name
             ("accounts:\n- name: a\n\tprovider: b\n", "3:1", tab),
             ("accounts:\n- name: a\n\n  \tprovider: b\n", "4:3", tab),
             ("accounts:\n\t- name: a\n", "2:1", tab),
-            (
-                "accounts:\n- name: a: b\n",
-                "2:10",
-                &quotes("contains a colon and a space"),
-            ),
+            ("accounts:\n- name: a: b\n", "2:10", &quotes("contains a colon and a space")),
             ("accounts:\n- name: @a\n", "2:9", &quotes("begins with @")),
             ("accounts:\n- name: *a\n", "2:9", &quotes("begins with *")),
             (
@@ -833,11 +786,7 @@ template, channel_name
                 "3:3",
                 "a key needs a colon and a space after it",
             ),
-            (
-                "accounts:\n- name: 'a\n",
-                "3:1",
-                "a quote before this place is not closed",
-            ),
+            ("accounts:\n- name: 'a\n", "3:1", "a quote before this place is not closed"),
             ("accounts: [\n", "1:11", "unclosed bracket '['"),
             (
                 r#"accounts: "\q""#,
@@ -858,11 +807,7 @@ template, channel_name
                 "a second document begins here: remove the line of dashes before it",
             ),
         ] {
-            assert_eq!(
-                problems(yaml),
-                [format!("{place}: not valid YAML: {message}")],
-                "{yaml}"
-            );
+            assert_eq!(problems(yaml), [format!("{place}: not valid YAML: {message}")], "{yaml}");
         }
     }
 
@@ -902,9 +847,7 @@ template, channel_name
             assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
         }
         let found = problems("accounts:\n- {name: a, provider: smsup, token_env: hunter2.x}\n");
-        let [problem] = found.as_slice() else {
-            panic!("{found:?}")
-        };
+        let [problem] = found.as_slice() else { panic!("{found:?}") };
         assert!(problem.ends_with("is not the name of an environment variable"));
     }
 
@@ -913,9 +856,7 @@ template, channel_name
         let file = tempfile::NamedTempFile::new().unwrap();
         let comment = "#".repeat(usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1);
         std::fs::write(file.path(), comment).unwrap();
-        let error = Config::load(file.path(), &native(), None)
-            .await
-            .unwrap_err();
+        let error = Config::load(file.path(), &native(), None).await.unwrap_err();
         assert!(error.to_string().contains("is larger than"), "{error}");
     }
 
@@ -924,10 +865,7 @@ template, channel_name
         let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
                     refresh_token_env: R\n";
         let [problem] = problems(yaml).try_into().unwrap();
-        assert!(
-            problem.starts_with("5:22: accounts[0].refresh_token_env: "),
-            "{problem}"
-        );
+        assert!(problem.starts_with("5:22: accounts[0].refresh_token_env: "), "{problem}");
         assert!(problem.contains("--storage.path"), "{problem}");
         assert!(Config::parse(yaml, &native(), Some(Path::new("/s"))).is_ok());
     }
@@ -964,15 +902,8 @@ template, channel_name
     fn a_warning_about_several_accounts_is_reported_once() {
         let yaml = "global: {poll_interval: 1s}\n".to_owned()
             + &account("- {name: b, provider: smsup, token_env: T}\n");
-        let [warning] = Config::parse(&yaml, &native(), None)
-            .unwrap()
-            .warnings
-            .try_into()
-            .unwrap();
-        assert!(
-            warning.starts_with("accounts a, b: poll_interval 1s"),
-            "{warning}"
-        );
+        let [warning] = Config::parse(&yaml, &native(), None).unwrap().warnings.try_into().unwrap();
+        assert!(warning.starts_with("accounts a, b: poll_interval 1s"), "{warning}");
     }
 
     #[test]
@@ -980,10 +911,7 @@ template, channel_name
         for (more, warning) in [
             ("", None),
             ("  poll_interval: 30s\n", Some("use at least 1m")),
-            (
-                "  stale_after: 1m\n",
-                Some("stale_after 1m is shorter than poll_interval 5m"),
-            ),
+            ("  stale_after: 1m\n", Some("stale_after 1m is shorter than poll_interval 5m")),
             ("  base_url: http://api.example\n", Some("base_url is http")),
             ("  base_url: http://127.0.0.1:8080\n", None),
         ] {
@@ -992,11 +920,7 @@ template, channel_name
                 None => assert_eq!(config.warnings, [""; 0], "{more}"),
                 Some(text) => {
                     assert!(config.warnings[0].starts_with("account a: "), "{more}");
-                    assert!(
-                        config.warnings[0].contains(text),
-                        "{more}: {:?}",
-                        config.warnings
-                    );
+                    assert!(config.warnings[0].contains(text), "{more}: {:?}", config.warnings);
                 }
             }
         }

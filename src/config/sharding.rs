@@ -47,9 +47,7 @@ impl Shard {
             number(index)?
         };
         if index >= count {
-            return Err(format!(
-                "the shards are counted from 0: {index} is none of {count}"
-            ));
+            return Err(format!("the shards are counted from 0: {index} is none of {count}"));
         }
         Ok(Self { index, count })
     }
@@ -106,12 +104,9 @@ mod tests {
     #[test]
     fn shards_are_written_as_index_and_count() {
         let parse = |text| Shard::parse(text, "sms-exporter-7.pods.example");
-        for (text, shown) in [
-            ("0/1", "0/1"),
-            ("2/3", "2/3"),
-            ("999/1000", "999/1000"),
-            ("auto/8", "7/8"),
-        ] {
+        for (text, shown) in
+            [("0/1", "0/1"), ("2/3", "2/3"), ("999/1000", "999/1000"), ("auto/8", "7/8")]
+        {
             assert_eq!(parse(text).unwrap().to_string(), shown);
         }
         for (text, problem) in [
@@ -156,10 +151,7 @@ mod tests {
             }
             let even = 4_000 / count;
             assert_eq!(sizes.len(), count as usize);
-            assert!(
-                sizes.values().all(|size| size.abs_diff(even) < even / 5),
-                "{sizes:?}"
-            );
+            assert!(sizes.values().all(|size| size.abs_diff(even) < even / 5), "{sizes:?}");
         }
     }
 

@@ -3,13 +3,8 @@
 use std::time::Duration;
 
 /// The units of a duration in milliseconds, the largest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 24 * 3_600_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const UNITS: [(&str, u64); 5] =
+    [("d", 24 * 3_600_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Parses whole numbers with units, the largest unit first, such as `5m` or `1h30m`. Existing crates
 /// read `5M` as five months, or panic on large numbers.
@@ -19,11 +14,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut milliseconds: u64 = 0;
     while !rest.is_empty() {
         let (number, after) = rest.split_at(rest.find(|char: char| !char.is_ascii_digit())?);
-        let (unit, after) = after.split_at(
-            after
-                .find(|char: char| char.is_ascii_digit())
-                .unwrap_or(after.len()),
-        );
+        let (unit, after) =
+            after.split_at(after.find(|char: char| char.is_ascii_digit()).unwrap_or(after.len()));
         // the iterator goes on, so a unit that repeats or comes too late is refused
         let (_, factor) = units.find(|(name, _)| *name == unit)?;
         let part = number.parse::<u64>().ok()?.checked_mul(*factor)?;

@@ -87,10 +87,7 @@ impl Key {
 
     /// A key that is required.
     pub fn required(name: &'static str, takes: Takes, meaning: &'static str) -> Self {
-        Self {
-            default: Default::Required,
-            ..Self::optional(name, takes, meaning)
-        }
+        Self { default: Default::Required, ..Self::optional(name, takes, meaning) }
     }
 
     /// The key with a default.

@@ -128,10 +128,7 @@ pub struct Place {
 
 impl From<serde_saphyr::Location> for Place {
     fn from(location: serde_saphyr::Location) -> Self {
-        Self {
-            line: location.line(),
-            column: location.column(),
-        }
+        Self { line: location.line(), column: location.column() }
     }
 }
 
@@ -156,20 +153,12 @@ pub struct Problem {
 impl Problem {
     /// A problem with the document as a whole.
     pub fn of_document(message: String) -> Self {
-        Self {
-            place: None,
-            path: String::new(),
-            message,
-        }
+        Self { place: None, path: String::new(), message }
     }
 
     /// A problem with the value of a key.
     pub fn at(key: &Spanned<String>, path: &str, message: &str) -> Self {
-        Self {
-            place: Some(Place::of(key)),
-            path: path.to_owned(),
-            message: message.to_owned(),
-        }
+        Self { place: Some(Place::of(key)), path: path.to_owned(), message: message.to_owned() }
     }
 }
 

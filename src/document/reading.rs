@@ -106,11 +106,7 @@ pub fn read_now(path: &Path, max_bytes: u64, patience: Duration) -> io::Result<V
         if !file.get_ref().metadata()?.is_file() {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             let left = Timespec::try_from(left).map_err(io::Error::other)?;
-            if poll(
-                &mut [PollFd::new(file.get_ref(), PollFlags::IN)],
-                Some(&left),
-            )? == 0
-            {
+            if poll(&mut [PollFd::new(file.get_ref(), PollFlags::IN)], Some(&left))? == 0 {
                 return Err(ErrorKind::TimedOut.into());
             }
         }
@@ -191,13 +187,7 @@ mod tests {
         }
         let writer = std::thread::spawn({
             let path = path.clone();
-            move || {
-                File::options()
-                    .write(true)
-                    .open(path)
-                    .unwrap()
-                    .write_all(b"token")
-            }
+            move || File::options().write(true).open(path).unwrap().write_all(b"token")
         });
         assert_eq!(read(&path, 100, PATIENCE).await.unwrap(), b"token");
         writer.join().unwrap().unwrap();

@@ -66,10 +66,9 @@ impl SecretSource {
     fn may_be_in_replacement(&self, error: &SecretError) -> bool {
         match error {
             SecretError::Empty(_) => matches!(self, Self::File(_)),
-            SecretError::File {
-                source: ReadError::Io(error),
-                ..
-            } => error.kind() == ErrorKind::NotFound,
+            SecretError::File { source: ReadError::Io(error), .. } => {
+                error.kind() == ErrorKind::NotFound
+            }
             _ => false,
         }
     }
@@ -80,10 +79,8 @@ impl SecretSource {
             Self::File(path) => {
                 let place = path.display().to_string();
                 let bytes = reading::read(path, MAX_SECRET_BYTES, READ_TIMEOUT).await;
-                let bytes = bytes.map_err(|source| SecretError::File {
-                    path: path.clone(),
-                    source,
-                })?;
+                let bytes =
+                    bytes.map_err(|source| SecretError::File { path: path.clone(), source })?;
                 if bytes.len() as u64 > MAX_SECRET_BYTES {
                     return Err(SecretError::TooLarge(place));
                 }
@@ -119,9 +116,7 @@ pub fn is_printable(text: &str) -> bool {
 /// Looks at a file that is being replaced: a second in all, which is long for a writer and short for a
 /// poll.
 fn looks() -> ConstantBuilder {
-    ConstantBuilder::new()
-        .with_delay(Duration::from_millis(100))
-        .with_max_times(10)
+    ConstantBuilder::new().with_delay(Duration::from_millis(100)).with_max_times(10)
 }
 
 #[cfg(test)]
@@ -141,9 +136,7 @@ mod tests {
                 assert!(!format!("{secret:?}").contains(secret.expose_secret()));
                 Ok(secret.expose_secret().to_owned())
             }
-            Err(error) => Err(error
-                .to_string()
-                .replace(&file.path().display().to_string(), "F")),
+            Err(error) => Err(error.to_string().replace(&file.path().display().to_string(), "F")),
         }
     }
 
@@ -207,14 +200,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_file_or_variable_is_named() {
         let missing = SecretSource::File("/nonexistent/token".into());
-        assert!(
-            missing
-                .read()
-                .await
-                .unwrap_err()
-                .to_string()
-                .contains("/nonexistent/token")
-        );
+        assert!(missing.read().await.unwrap_err().to_string().contains("/nonexistent/token"));
         let missing = SecretSource::Env("CAMPAIGN_EXPORTER_NO_SUCH_VARIABLE".to_owned());
         let error = missing.read().await.unwrap_err().to_string();
         assert!(error.contains("NO_SUCH_VARIABLE is not set"), "{error}");

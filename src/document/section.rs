@@ -106,8 +106,7 @@ impl<'doc> Section<'doc> {
 
     /// Accepts any key, if it is unknown which ones are valid.
     pub fn accept_any(&mut self) {
-        self.known
-            .extend(self.entries.iter().map(|(key, _)| key.value.clone()));
+        self.known.extend(self.entries.iter().map(|(key, _)| key.value.clone()));
     }
 
     /// Ends the section. Unknown and repeated keys become problems.
@@ -128,18 +127,9 @@ impl<'doc> Section<'doc> {
                 )
             } else {
                 // a colon without a space makes a key of a secret, and most secrets have digits
-                let plain = name
-                    .chars()
-                    .all(|char| char.is_ascii_lowercase() || char == '_');
-                let shown = if plain {
-                    format!(" {name:?}")
-                } else {
-                    String::new()
-                };
-                format!(
-                    "unknown key{shown}; expected one of: {}",
-                    self.known.join(", ")
-                )
+                let plain = name.chars().all(|char| char.is_ascii_lowercase() || char == '_');
+                let shown = if plain { format!(" {name:?}") } else { String::new() };
+                format!("unknown key{shown}; expected one of: {}", self.known.join(", "))
             };
             self.problems.push(Problem {
                 place: Some(Place::of(key)),
@@ -167,18 +157,11 @@ impl<'doc> Section<'doc> {
 
     fn problem_at(&mut self, place: Place, key: &str, message: impl Into<String>) {
         let path = self.path_of(key);
-        self.problems.push(Problem {
-            place: Some(place),
-            path,
-            message: message.into(),
-        });
+        self.problems.push(Problem { place: Some(place), path, message: message.into() });
     }
 
     fn entry(&self, key: &str) -> Option<&'doc Spanned<Node>> {
-        self.entries
-            .iter()
-            .find(|(name, _)| name.value == key)
-            .map(|(_, node)| node)
+        self.entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| node)
     }
 
     /// The value of `key`. A key without a value counts as missing.
@@ -186,8 +169,7 @@ impl<'doc> Section<'doc> {
         if !self.known.iter().any(|known| known == key) {
             self.known.push(key.to_owned());
         }
-        self.entry(key)
-            .filter(|node| !matches!(node.value, Node::Null))
+        self.entry(key).filter(|node| !matches!(node.value, Node::Null))
     }
 
     fn expected<T>(&mut self, key: &str, what: &str, found: &Node) -> Option<T> {
@@ -262,8 +244,7 @@ impl<'doc> Section<'doc> {
             (Takes::Url, other) => self.expected(name, "an address", other),
             (Takes::Duration(least, most), node) => {
                 let range = *least..=*most;
-                self.checked_duration(name, node, &range)
-                    .map(Value::Duration)
+                self.checked_duration(name, node, &range).map(Value::Duration)
             }
             (Takes::Integer(least, most), Node::Integer(number)) => {
                 let valid = u64::try_from(*number).ok();
@@ -350,10 +331,9 @@ impl<'doc> Section<'doc> {
                     chosen.push(word.clone());
                     continue;
                 }
-                Node::Text(word) => format!(
-                    "unknown word {word:?}; expected one of: {}",
-                    words.join(", ")
-                ),
+                Node::Text(word) => {
+                    format!("unknown word {word:?}; expected one of: {}", words.join(", "))
+                }
                 _ => format!("expected one of: {}", words.join(", ")),
             };
             self.problem_at(Place::of(item), key, message);
@@ -403,9 +383,7 @@ impl<'doc> Section<'doc> {
         match self.take(key).map(|node| &node.value) {
             None => default,
             Some(Node::Bool(value)) => *value,
-            Some(other) => self
-                .expected(key, "true or false", other)
-                .unwrap_or(default),
+            Some(other) => self.expected(key, "true or false", other).unwrap_or(default),
         }
     }
 

@@ -33,11 +33,7 @@ pub(super) fn problem(text: &str, error: &Error) -> Problem {
             (place, message.unwrap_or_else(|| unexplained(error)))
         }
     };
-    Problem {
-        place,
-        path: String::new(),
-        message: format!("not valid YAML: {message}"),
-    }
+    Problem { place, path: String::new(), message: format!("not valid YAML: {message}") }
 }
 
 /// What a common mistake is called. `follows_key` tells whether a key is before its place in the line.
@@ -74,9 +70,7 @@ fn explained(kind: &ErrorKind, follows_key: bool) -> Option<String> {
             "a comma is missing, or a bracket before this place is not closed"
         }
         ErrorKind::UnexpectedCharacter { character } if !character.is_control() => {
-            return Some(format!(
-                "put a value that begins with {character} in quotes"
-            ));
+            return Some(format!("put a value that begins with {character} in quotes"));
         }
         _ => return None,
     };
@@ -108,10 +102,7 @@ fn tab_after(text: &str, place: Place) -> Option<Place> {
 fn follows_key(text: &str, place: Place) -> bool {
     let mut numbered = (1..).zip(text.lines());
     let line = numbered.find(|(line, _)| *line == place.line);
-    let before = |(_, line): (_, &str)| {
-        (1..place.column)
-            .zip(line.chars())
-            .any(|(_, char)| char == ':')
-    };
+    let before =
+        |(_, line): (_, &str)| (1..place.column).zip(line.chars()).any(|(_, char)| char == ':');
     line.is_some_and(before)
 }

@@ -100,13 +100,7 @@ impl<T> Family<T> {
             Samples::Count(count, get) => get(of, count).map(|count| count as f64),
             Samples::Ratio(ratio, get) => get(of, ratio),
             Samples::Labeled(write) => {
-                let mut rows = Rows {
-                    out,
-                    name: self.name,
-                    labels,
-                    account,
-                    written: 0,
-                };
+                let mut rows = Rows { out, name: self.name, labels, account, written: 0 };
                 write(&mut rows, of);
                 return rows.written;
             }
@@ -409,18 +403,13 @@ impl<'a> CampaignRows<'a> {
             ]);
             (format!("{of_account},{own}"), campaign.as_ref())
         });
-        Self {
-            account,
-            campaigns: campaigns.collect(),
-        }
+        Self { account, campaigns: campaigns.collect() }
     }
 
     /// Writes the samples in one of the [`CAMPAIGN_FAMILIES`]. Returns their number.
     pub fn write(&self, out: &mut String, family: &Family<Campaign>) -> usize {
         let campaigns = self.campaigns.iter();
-        campaigns
-            .map(|(labels, campaign)| family.write(out, labels, self.account, campaign))
-            .sum()
+        campaigns.map(|(labels, campaign)| family.write(out, labels, self.account, campaign)).sum()
     }
 }
 

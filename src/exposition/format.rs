@@ -47,10 +47,7 @@ pub struct Writer {
 impl Writer {
     /// Returns a writer of an empty exposition.
     pub const fn new(format: Format) -> Self {
-        Self {
-            out: String::new(),
-            format,
-        }
+        Self { out: String::new(), format }
     }
 
     /// Returns the text written so far.
@@ -144,18 +141,10 @@ impl Writer {
                 le.push_str(".0");
             }
             let separator = if labels.is_empty() { "" } else { "," };
-            self.sample(
-                &bucket_name,
-                &format!("{labels}{separator}le=\"{le}\""),
-                count as f64,
-            );
+            self.sample(&bucket_name, &format!("{labels}{separator}le=\"{le}\""), count as f64);
         }
         self.sample(&format!("{name}_sum"), &labels, histogram.get_sample_sum());
-        self.sample(
-            &format!("{name}_count"),
-            &labels,
-            histogram.get_sample_count() as f64,
-        );
+        self.sample(&format!("{name}_count"), &labels, histogram.get_sample_count() as f64);
     }
 }
 

@@ -58,10 +58,7 @@ impl Compressor {
         }
         // a sync flush ends at a byte boundary, and more can follow
         self.deflate(&[], FlushCompress::Sync)?;
-        Ok(Deflated {
-            bytes: Bytes::copy_from_slice(&self.out),
-            checksum,
-        })
+        Ok(Deflated { bytes: Bytes::copy_from_slice(&self.out), checksum })
     }
 
     /// Returns the end of a stream, after pieces with the given checksum.

@@ -22,13 +22,7 @@ impl Pieces {
     /// Returns a body of shared pieces with a total of `length` bytes and a last piece.
     pub fn new(shared: Arc<[Bytes]>, length: usize, last: Bytes) -> Self {
         debug_assert_eq!(length, shared.iter().map(Bytes::len).sum::<usize>());
-        Self {
-            remaining: length + last.len(),
-            shared,
-            last,
-            index: 0,
-            offset: 0,
-        }
+        Self { remaining: length + last.len(), shared, last, index: 0, offset: 0 }
     }
 
     fn rest(&self) -> impl Iterator<Item = &[u8]> {

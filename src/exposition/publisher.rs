@@ -36,12 +36,8 @@ impl Published {
 
 /// Returns a channel whose first value has no accounts.
 pub fn empty() -> io::Result<watch::Sender<Arc<Published>>> {
-    let empty = publish(
-        &mut Renderer::new()?,
-        &mut StatusCache::default(),
-        &Snapshot::default(),
-        false,
-    )?;
+    let empty =
+        publish(&mut Renderer::new()?, &mut StatusCache::default(), &Snapshot::default(), false)?;
     Ok(watch::Sender::new(empty))
 }
 
@@ -90,12 +86,7 @@ fn publish(
     ready: bool,
 ) -> io::Result<Arc<Published>> {
     let (text, open_metrics) = renderer.render(snapshot)?;
-    Ok(Arc::new(Published {
-        text,
-        open_metrics,
-        status: cache.status(snapshot),
-        ready,
-    }))
+    Ok(Arc::new(Published { text, open_metrics, status: cache.status(snapshot), ready }))
 }
 
 async fn wait_until(time: Option<Instant>) {

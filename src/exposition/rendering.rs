@@ -85,19 +85,15 @@ impl Exposition {
 
     /// Returns the exposition without accounts: only the number of series.
     pub fn own(&self) -> SharedBody {
-        SharedBody::new(
-            &[Arc::clone(&self.series)],
-            [&self.series.deflated].into_iter(),
-        )
+        SharedBody::new(&[Arc::clone(&self.series)], [&self.series.deflated].into_iter())
     }
 
     /// Returns the exposition of the accounts that `wanted` selects by name and provider. Renders
     /// and compresses nothing.
     pub fn some(&self, wanted: impl Fn(&str, &str) -> bool) -> SharedBody {
         let accounts = self.accounts.iter();
-        let accounts: Vec<_> = accounts
-            .filter(|account| wanted(&account.name, &account.provider))
-            .collect();
+        let accounts: Vec<_> =
+            accounts.filter(|account| wanted(&account.name, &account.provider)).collect();
         let families = families(&self.headers, accounts.iter().copied());
         let parts: Vec<_> = families.cloned().collect();
         SharedBody::new(&parts, parts.iter().map(|part| &part.deflated))
@@ -180,9 +176,7 @@ fn families<'a>(
 ) -> impl Iterator<Item = &'a Arc<Part>> {
     headers.iter().enumerate().flat_map(move |(index, header)| {
         let accounts = accounts.clone();
-        let mut samples = accounts
-            .flat_map(move |account| account.family(index))
-            .peekable();
+        let mut samples = accounts.flat_map(move |account| account.family(index)).peekable();
         // a family without samples is legal, but only noise
         let header = samples.peek().is_some().then_some(header);
         header.into_iter().chain(samples)
@@ -227,9 +221,8 @@ mod tests {
 
     /// Configures accounts with these names.
     fn configure(snapshot: &mut Snapshot, names: &[&str], info_labels: &str) {
-        let accounts = names
-            .iter()
-            .map(|name| format!("- {{name: {name}, provider: smsup, token_env: T}}\n"));
+        let accounts =
+            names.iter().map(|name| format!("- {{name: {name}, provider: smsup, token_env: T}}\n"));
         let accounts: String = accounts.collect();
         let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
         snapshot.apply(configured(&yaml, iter::repeat(0)));
@@ -259,19 +252,16 @@ mod tests {
 
     fn decompressed(pieces: Pieces) -> String {
         let mut text = String::new();
-        GzDecoder::new(pieces.reader())
-            .read_to_string(&mut text)
-            .unwrap();
+        GzDecoder::new(pieces.reader()).read_to_string(&mut text).unwrap();
         text
     }
 
     /// Renders a snapshot and compares all four variants with a single-pass rendering.
     fn rendered(renderer: &mut Renderer, snapshot: &Snapshot) -> [SharedBody; 2] {
         let (text_format, open_metrics) = renderer.render(snapshot).unwrap();
-        for (exposition, format) in [
-            (&text_format, Format::Text),
-            (&open_metrics, Format::OpenMetrics),
-        ] {
+        for (exposition, format) in
+            [(&text_format, Format::Text), (&open_metrics, Format::OpenMetrics)]
+        {
             let whole = families::render(snapshot, format);
             let expected = whole.clone() + "own 1\n";
             let all = &exposition.whole;
@@ -297,10 +287,7 @@ mod tests {
                     header.clear();
                 }
                 header.push_str(line);
-            } else if accounts
-                .iter()
-                .any(|name| line.contains(&format!("account=\"{name}\"")))
-            {
+            } else if accounts.iter().any(|name| line.contains(&format!("account=\"{name}\""))) {
                 lines.push_str(&std::mem::take(&mut header));
                 lines.push_str(line);
             }
@@ -315,10 +302,7 @@ mod tests {
             let now = now.iter().filter(|piece| !before.contains(&piece.as_ptr()));
             now.count()
         };
-        (
-            new(&now.identity, &before.identity),
-            new(&now.gzip, &before.gzip),
-        )
+        (new(&now.identity, &before.identity), new(&now.gzip, &before.gzip))
     }
 
     #[test]
@@ -336,10 +320,7 @@ mod tests {
             pieces.filter(|piece| piece.starts_with(b"# ")).count()
         };
         assert_eq!(new_pieces(&other_format, &first).0, headers(&first));
-        assert!(
-            first.identity.len() > 5 * headers(&first),
-            "several chunks each"
-        );
+        assert!(first.identity.len() > 5 * headers(&first), "several chunks each");
 
         // always new: the number of series
         let [again, _] = rendered(&mut renderer, &snapshot);
@@ -421,11 +402,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         configure(&mut snapshot, &NAMES, "");
         let mut one = Campaign::clone(&campaign(1, 90));
-        one.info = Arc::new(
-            [("sender".into(), "Shoes".to_owned())]
-                .into_iter()
-                .collect(),
-        );
+        one.info = Arc::new([("sender".into(), "Shoes".to_owned())].into_iter().collect());
         poll(&mut snapshot, "a", vec![Arc::new(one)]);
         let [without, _] = rendered(&mut renderer, &snapshot);
         assert!(!text(without.identity(String::new())).contains("Shoes"));
@@ -437,16 +414,8 @@ mod tests {
     /// What happens to an account.
     #[derive(Clone, Debug)]
     enum Step {
-        Poll {
-            account: usize,
-            remove: usize,
-            add: usize,
-            change: usize,
-        },
-        Configure {
-            accounts: usize,
-            sender: bool,
-        },
+        Poll { account: usize, remove: usize, add: usize, change: usize },
+        Configure { accounts: usize, sender: bool },
     }
 
     fn step() -> impl Strategy<Value = Step> {

@@ -28,10 +28,7 @@ struct Beat {
 
 /// Creates a heartbeat, due now, and its pulse.
 pub fn heartbeat() -> (Heartbeat, Pulse) {
-    let (sender, receiver) = watch::channel(Beat {
-        by: Instant::now(),
-        polling: false,
-    });
+    let (sender, receiver) = watch::channel(Beat { by: Instant::now(), polling: false });
     (Heartbeat(sender), Pulse(receiver))
 }
 
@@ -51,9 +48,7 @@ impl Pulse {
     /// Returns whether the last announced heartbeat is not overdue.
     pub fn is_alive(&self) -> bool {
         let announced = self.0.borrow().by;
-        announced
-            .checked_add(SLACK)
-            .is_none_or(|latest| Instant::now() <= latest)
+        announced.checked_add(SLACK).is_none_or(|latest| Instant::now() <= latest)
     }
 
     /// Returns whether a poll is running.

@@ -164,10 +164,7 @@ mod tests {
             log.succeeded(&Data::default(), scope, "1s");
         }
         let log = std::fs::read_to_string(file.path()).unwrap();
-        assert!(
-            log.contains("read=full") && log.contains("read=recent"),
-            "{log}"
-        );
+        assert!(log.contains("read=full") && log.contains("read=recent"), "{log}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -139,10 +139,7 @@ impl Poller {
             next = begin + interval;
             let failure = outcome.failure();
             let stored = saved.map(|saved| saved.map_err(|error| error.to_string()));
-            let update = Update {
-                stored,
-                ..self.update(outcome, ended, interval)
-            };
+            let update = Update { stored, ..self.update(outcome, ended, interval) };
             let change = Change::Polled(Box::new(update));
             if changes.make(change).await.is_err() {
                 // the publisher has ended: the exporter is stopping
@@ -182,29 +179,19 @@ impl Poller {
         if result.is_ok() {
             self.progress.last_success = Some(ended);
         }
-        Outcome {
-            result,
-            scope,
-            took: begin.elapsed(),
-            changed,
-        }
+        Outcome { result, scope, took: begin.elapsed(), changed }
     }
 
     fn window(&self, scope: Scope, now: DateTime<Utc>) -> Window {
         match scope {
             Scope::Full => Window::ending(now, self.account.polling.lookback),
-            Scope::Recent => Window {
-                start: self.recent_start(now),
-                now,
-            },
+            Scope::Recent => Window { start: self.recent_start(now), now },
         }
     }
 
     fn session(&self, begin: Instant) -> Session {
         let polling = &self.account.polling;
-        let retry_time = polling
-            .poll_interval
-            .clamp(MIN_RETRY_TIME, MAX_POLL_DURATION);
+        let retry_time = polling.poll_interval.clamp(MIN_RETRY_TIME, MAX_POLL_DURATION);
         Session::new(
             self.client.clone(),
             polling.request_timeout,
@@ -444,9 +431,7 @@ pub(super) mod tests {
         let mut polls = 0;
         while begin.elapsed() < HOUR {
             let PendingChange { change, shown } = inbox.receive().await.remove(0);
-            let Change::Polled(update) = change else {
-                panic!("no poll")
-            };
+            let Change::Polled(update) = change else { panic!("no poll") };
             assert!(update.result.is_err());
             shown.send(()).unwrap();
             assert!(pulse.is_alive());
@@ -465,9 +450,7 @@ pub(super) mod tests {
             let mut families = families.iter();
             let polls = families.find(|family| family.name() == "campaign_exporter_polls_total");
             let polls = polls.unwrap().get_metric().iter();
-            polls
-                .map(|metric| metric.get_counter().get_value())
-                .sum::<f64>()
+            polls.map(|metric| metric.get_counter().get_value()).sum::<f64>()
         };
         let (_tasks, _pulse, mut inbox) = running(poller, Duration::ZERO).await;
         let PendingChange { shown, .. } = inbox.receive().await.remove(0);

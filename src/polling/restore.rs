@@ -45,10 +45,7 @@ pub fn connect(
         .with_context(|| format!("account {name} has no application"))?;
     let quota = QuotaMetrics::new(Arc::clone(&application), provider.name(), name)?;
     telemetry.observe(Box::new(quota))?;
-    Ok((
-        telemetry,
-        Access::new(name, application, applications.renewals().clone(), store),
-    ))
+    Ok((telemetry, Access::new(name, application, applications.renewals().clone(), store)))
 }
 
 impl Progress {
@@ -136,10 +133,7 @@ fn fresh_data(
     }
     let data = exported(account, record);
     let (campaigns, age_seconds) = (data.campaigns.len(), age.as_secs());
-    info!(
-        account = name,
-        campaigns, age_seconds, "serving stored campaigns"
-    );
+    info!(account = name, campaigns, age_seconds, "serving stored campaigns");
     Some((age, data))
 }
 
@@ -189,10 +183,7 @@ mod tests {
         // the last case: the clock went back
         for (minutes_ago, left) in [(0, 5.0), (2, 3.0), (5, 0.0), (500, 0.0), (-1, 0.0)] {
             record.ended = now - TimeDelta::minutes(minutes_ago);
-            let stored = StoredAccount {
-                poll: Some(record.clone()),
-                data: None,
-            };
+            let stored = StoredAccount { poll: Some(record.clone()), data: None };
             poller.progress = Progress::of(stored.clone());
             let (_, delay) = poller.resume(&stored);
             let minutes = delay.as_secs_f64() / 60.0;
@@ -200,10 +191,7 @@ mod tests {
         }
         // lost data is read again immediately
         record.data_saved = Some(now);
-        let stored = StoredAccount {
-            poll: Some(record),
-            data: None,
-        };
+        let stored = StoredAccount { poll: Some(record), data: None };
         assert!(poller.resume(&stored).1.is_zero());
     }
 }

@@ -27,10 +27,7 @@ pub struct Turn {
 impl Turn {
     /// The right to request recent campaigns, which every account has.
     pub const fn recent() -> Self {
-        Self {
-            scope: Scope::Recent,
-            _full_read: None,
-        }
+        Self { scope: Scope::Recent, _full_read: None }
     }
 }
 
@@ -60,10 +57,7 @@ impl Poller {
         if let Some(turn) = self.try_turn(Utc::now()) {
             return turn;
         }
-        Turn {
-            scope: Scope::Full,
-            _full_read: self.access.application().full_read().await,
-        }
+        Turn { scope: Scope::Full, _full_read: self.access.application().full_read().await }
     }
 
     /// Waits for the turn, with a heartbeat.
@@ -86,12 +80,7 @@ impl Poller {
         if self.all_are_recent(now) {
             return None;
         }
-        let turn = |scope, full_read| {
-            Some(Turn {
-                scope,
-                _full_read: full_read,
-            })
-        };
+        let turn = |scope, full_read| Some(Turn { scope, _full_read: full_read });
         let (full, recent) = (self.progress.full_requests, self.progress.recent_requests);
         if full.is_some_and(|full| recent.is_some_and(|recent| full <= recent)) {
             return turn(Scope::Full, None);

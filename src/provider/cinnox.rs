@@ -61,9 +61,7 @@ pub(super) fn kind() -> Kind {
             .into(),
         statuses: Vec::new(),
         failures: Vec::new(),
-        info_labels: INFO_LABELS
-            .map(|(label, field)| (label.into(), field.into()))
-            .into(),
+        info_labels: INFO_LABELS.map(|(label, field)| (label.into(), field.into())).into(),
         rates: Vec::new(),
         fields: [
             "result",
@@ -158,14 +156,7 @@ struct Cinnox {
 
 impl Source for Cinnox {
     fn begin(&self, window: Window) -> Vec<Ask> {
-        let path = path([
-            "v1",
-            "api",
-            "apps",
-            &self.app_id,
-            "data",
-            "sent-campaigns-summary",
-        ]);
+        let path = path(["v1", "api", "apps", &self.app_id, "data", "sent-campaigns-summary"]);
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         // both times or neither, the same for all pages; there is no total, and no promised order
         let mut ask = Ask::path(path)
@@ -181,9 +172,8 @@ impl Source for Cinnox {
     fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         check_success(answer)?;
         let list: List<'_> = answer.json()?;
-        let mut page = Page::of(ask, list.result, "result", |item, problems| {
-            self.campaign(item, problems)
-        })?;
+        let mut page =
+            Page::of(ask, list.result, "result", |item, problems| self.campaign(item, problems))?;
         page.more = page.items >= LIMIT;
         page.found.retain(|found| match found {
             Found::Campaign(campaign) => self.wants(&campaign.channel),
@@ -226,14 +216,8 @@ impl Cinnox {
             (None, None) => Channel::Other("unknown".to_owned()),
         };
         let mut counts = Counts::from([
-            (
-                Count::Recipients,
-                item.total_recipients.count("totalRecipients", problems),
-            ),
-            (
-                Count::Deliveries,
-                item.delivered.count("delivered", problems),
-            ),
+            (Count::Recipients, item.total_recipients.count("totalRecipients", problems)),
+            (Count::Deliveries, item.delivered.count("delivered", problems)),
         ]);
         // the API counts these for WhatsApp only, so in an SMS campaign they mean nothing
         if channel != Channel::Sms {
@@ -243,9 +227,8 @@ impl Cinnox {
             counts.set(Count::Bounces, item.failed.count("failed", problems));
         }
         let sender = item.sender;
-        let sender: Sender = sender
-            .and_then(|json| lenient::item(json, "sender", problems))
-            .unwrap_or_default();
+        let sender: Sender =
+            sender.and_then(|json| lenient::item(json, "sender", problems)).unwrap_or_default();
         let name = item.campaign_name.text("campaignName", problems);
         Some(Campaign {
             id,
@@ -266,9 +249,7 @@ impl Cinnox {
     /// The values of the labels, in their order.
     fn info(&self, values: [Option<String>; INFO_LABELS.len()]) -> Info {
         let labels = self.labels.iter().zip(values);
-        labels
-            .filter_map(|(label, value)| Some((Arc::clone(label), value?)))
-            .collect()
+        labels.filter_map(|(label, value)| Some((Arc::clone(label), value?))).collect()
     }
 }
 
@@ -474,14 +455,8 @@ mod simulated {
 
     const MAX_LIMIT: i64 = 200;
 
-    const COUNTS: [&str; 6] = [
-        "totalRecipients",
-        "delivered",
-        "read",
-        "replied",
-        "pending",
-        "failed",
-    ];
+    const COUNTS: [&str; 6] =
+        ["totalRecipients", "delivered", "read", "replied", "pending", "failed"];
 
     fn failure(status: u16, code: u32, message: &str) -> Answer {
         Answer::json(status, json!({ "code": code, "message": message }))
@@ -542,20 +517,15 @@ mod simulated {
         }
 
         fn includes(&self, campaign: &Campaign) -> bool {
-            self.channel
-                .is_none_or(|channel| channel == campaign.channel)
-                && self
-                    .window
-                    .is_none_or(|(start, end)| (start..=end).contains(&campaign.sent_at))
+            self.channel.is_none_or(|channel| channel == campaign.channel)
+                && self.window.is_none_or(|(start, end)| (start..=end).contains(&campaign.sent_at))
         }
     }
 
     /// Returns an item; each channel has members that the other lacks.
     fn item(campaign: &Campaign, now: DateTime<Utc>) -> Value {
         let counts = campaign.counts_at(now);
-        let date = campaign
-            .sent_at
-            .to_rfc3339_opts(SecondsFormat::Millis, true);
+        let date = campaign.sent_at.to_rfc3339_opts(SecondsFormat::Millis, true);
         match campaign.channel {
             Channel::Sms => json!({
                 "id": campaign.id,
@@ -621,17 +591,8 @@ mod simulated {
 
         /// Returns a campaign: WhatsApp for odd numbers, SMS for even ones.
         fn campaign(number: u32) -> Campaign {
-            let new = if number % 2 == 1 {
-                Campaign::whatsapp
-            } else {
-                Campaign::sms
-            };
-            new(
-                format!("id-{number}"),
-                "Spring".to_owned(),
-                day(number),
-                COUNTS,
-            )
+            let new = if number % 2 == 1 { Campaign::whatsapp } else { Campaign::sms };
+            new(format!("id-{number}"), "Spring".to_owned(), day(number), COUNTS)
         }
 
         async fn simulator() -> Simulator {
@@ -642,9 +603,7 @@ mod simulated {
             let (status, body) = get(simulator, PATH, query).await;
             assert_eq!((status, &body["code"]), (200, &json!(200)));
             let rows = body["result"].as_array().unwrap();
-            rows.iter()
-                .map(|row| row["id"].as_str().unwrap().to_owned())
-                .collect()
+            rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
         }
 
         #[tokio::test]
@@ -652,10 +611,7 @@ mod simulated {
             let simulator = simulator().await;
             let (start, end) = (day(3).to_rfc3339(), day(6).to_rfc3339());
             let window = [("startAt", start.as_str()), ("endAt", end.as_str())];
-            assert_eq!(
-                ids(&simulator, &window).await,
-                ["id-6", "id-5", "id-4", "id-3"]
-            );
+            assert_eq!(ids(&simulator, &window).await, ["id-6", "id-5", "id-4", "id-3"]);
             let sms = [window[0], window[1], ("channel", "sms")];
             assert_eq!(ids(&simulator, &sms).await, ["id-6", "id-4"]);
             let whatsapp = [window[0], window[1], ("channel", "whatsApp")];
@@ -692,10 +648,7 @@ mod simulated {
             for (query, message) in [
                 (&[("startAt", one)][..], "missing one of startAt, endAt"),
                 (&[("endAt", one)], "missing one of startAt, endAt"),
-                (
-                    &[("startAt", two), ("endAt", one)],
-                    "endAt is prior to startAt",
-                ),
+                (&[("startAt", two), ("endAt", one)], "endAt is prior to startAt"),
                 (&[("startAt", "today"), ("endAt", one)], "Bad query"),
                 (&[("channel", "SMS")], "Bad query"),
                 (&[("limit", "ten")], "Bad query"),
@@ -704,11 +657,7 @@ mod simulated {
                 (&[("limit", "201")], "exceed maximum limit 200"),
             ] {
                 let expected = json!({ "code": 6_451_000, "message": message });
-                assert_eq!(
-                    get(&simulator, PATH, query).await,
-                    (400, expected),
-                    "{query:?}"
-                );
+                assert_eq!(get(&simulator, PATH, query).await, (400, expected), "{query:?}");
             }
             let unauthorized = (401, json!({ "code": 401, "message": "Unauthorized" }));
             let other = "/v1/api/apps/other/data/sent-campaigns-summary";
@@ -763,9 +712,7 @@ mod tests {
         let filter = |channels: &[Channel]| {
             let ask = begin(&source("1", channels));
             let mut query = ask.query.into_iter();
-            query
-                .find(|(name, _)| *name == "channel")
-                .map(|(_, value)| value)
+            query.find(|(name, _)| *name == "channel").map(|(_, value)| value)
         };
         assert_eq!(filter(&[Channel::Sms]).as_deref(), Some("sms"));
         assert_eq!(filter(&[Channel::Whatsapp]).as_deref(), Some("whatsApp"));
@@ -856,15 +803,8 @@ mod tests {
         let page = take(&source("1", &[Channel::Sms]), 200, page).unwrap();
         let campaigns: Vec<_> = page.campaigns().collect();
         assert_eq!(campaigns.len(), 2);
-        assert!(
-            campaigns
-                .iter()
-                .all(|campaign| campaign.channel == Channel::Sms)
-        );
-        assert_eq!(
-            page.problems.to_string(),
-            "channel (2 times), sender (1 times)"
-        );
+        assert!(campaigns.iter().all(|campaign| campaign.channel == Channel::Sms));
+        assert_eq!(page.problems.to_string(), "channel (2 times), sender (1 times)");
         let (campaign, problems) = translate(r#"{"id":"c4","channel":"Viber"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "viber");
         assert_eq!(problems, "");
@@ -884,10 +824,7 @@ mod tests {
             r#"{"code":0,"result":[]}"#,
             r#"{"code":"200","result":[],"cid":"x"}"#,
         ] {
-            assert!(
-                take(&source("1", &[Channel::Sms]), 200, body).is_ok(),
-                "{body}"
-            );
+            assert!(take(&source("1", &[Channel::Sms]), 200, body).is_ok(), "{body}");
         }
         let rows = r#"
             200 throttled {"code":6451010,"message":"Reach request limit"}
@@ -908,20 +845,13 @@ mod tests {
             200 decode [200,[]]
             200 decode
         "#;
-        assert_reasons(rows, |status, body| {
-            take(&source("1", &[Channel::Sms]), status, body)
-        });
+        assert_reasons(rows, |status, body| take(&source("1", &[Channel::Sms]), status, body));
     }
 
     #[test]
     fn an_error_includes_the_providers_message() {
         let body = r#"{"code":6451000,"message":"missing one of startAt, endAt"}"#;
-        let error = take(&source("1", &[Channel::Sms]), 400, body)
-            .err()
-            .unwrap();
-        assert_eq!(
-            error.message,
-            "HTTP 400, code 6451000: missing one of startAt, endAt"
-        );
+        let error = take(&source("1", &[Channel::Sms]), 400, body).err().unwrap();
+        assert_eq!(error.message, "HTTP 400, code 6451000: missing one of startAt, endAt");
     }
 }

@@ -77,13 +77,8 @@ const API_ROOT: &str = "/v3/";
 const PERCENT_TOLERANCE: f64 = 1.0;
 
 /// The members under which the API and its gateway explain errors.
-const ERROR_MEMBERS: [&str; 5] = [
-    "error_key",
-    "error",
-    "error_message",
-    "message",
-    "error_description",
-];
+const ERROR_MEMBERS: [&str; 5] =
+    ["error_key", "error", "error_message", "message", "error_description"];
 
 /// <https://developer.constantcontact.com/api_guide/auth_overview.html>
 const OAUTH: OAuth = OAuth {
@@ -98,24 +93,15 @@ pub(super) fn kind() -> Kind {
     Kind {
         name: "constant_contact".into(),
         title: "Constant Contact".into(),
-        channels: REPORTS
-            .iter()
-            .map(|report| report.channel.clone())
-            .collect(),
+        channels: REPORTS.iter().map(|report| report.channel.clone()).collect(),
         counts: vec![
             (Count::Sends, "`unique_counts.sends`".into()),
-            (
-                Count::Deliveries,
-                "`unique_counts.delivers` of SMS campaigns".into(),
-            ),
+            (Count::Deliveries, "`unique_counts.delivers` of SMS campaigns".into()),
             (Count::Opens, "`unique_counts.opens`, if present".into()),
             (Count::Clicks, "`unique_counts.clicks`".into()),
             (Count::Bounces, "`unique_counts.bounces`, if present".into()),
             (Count::OptOuts, "`unique_counts.optouts`".into()),
-            (
-                Count::Complaints,
-                "`unique_counts.abuse` of email campaigns".into(),
-            ),
+            (Count::Complaints, "`unique_counts.abuse` of email campaigns".into()),
         ],
         missing_counts: vec![
             (Channel::Sms, Count::Complaints),
@@ -150,10 +136,7 @@ pub(super) fn kind() -> Kind {
         .into(),
         extras: vec![
             ("campaign_info", "`campaign_name`".into()),
-            (
-                "campaign_last_sent_timestamp_seconds",
-                "`last_sent_date`".into(),
-            ),
+            ("campaign_last_sent_timestamp_seconds", "`last_sent_date`".into()),
             (
                 "campaign_account_reported_ratio",
                 "`aggregate_percents` / 100, if all campaigns of the channel are on one page"
@@ -161,24 +144,14 @@ pub(super) fn kind() -> Kind {
             ),
         ],
         // of the provider's guide, for all accounts of an application together
-        limits: Limits {
-            per_second: Some(4.0),
-            per_day: Some(10_000),
-            ..Limits::default()
-        },
+        limits: Limits { per_second: Some(4.0), per_day: Some(10_000), ..Limits::default() },
         quota: QuotaScope::Client,
         keys: keys(),
         open: Box::new(open),
         docs: "https://developer.constantcontact.com/api_guide/".into(),
         requests: vec![
-            (
-                "base_url",
-                "GET /v3/reports/summary_reports/sms_campaign_summaries".into(),
-            ),
-            (
-                "base_url",
-                "GET /v3/reports/summary_reports/email_campaign_summaries".into(),
-            ),
+            ("base_url", "GET /v3/reports/summary_reports/sms_campaign_summaries".into()),
+            ("base_url", "GET /v3/reports/summary_reports/email_campaign_summaries".into()),
             ("auth_url", "POST /v1/token".into()),
             ("auth_url", "POST /v1/device/authorize".into()),
         ],
@@ -290,10 +263,7 @@ fn open(values: &Values, section: &mut Section<'_>, storage: bool) -> Option<Con
         channels: channels.clone(),
         identity: client_id,
         variant: String::new(),
-        source: Arc::new(ConstantContact {
-            channels,
-            campaign_type: "campaign_type".into(),
-        }),
+        source: Arc::new(ConstantContact { channels, campaign_type: "campaign_type".into() }),
     })
 }
 
@@ -393,9 +363,7 @@ fn compare(report: &Report, mut percents: Percents, page: &mut Page) -> AccountF
         let Some(percent) = percent.number("aggregate_percents", &mut page.problems) else {
             continue;
         };
-        facts
-            .reported_ratios
-            .push(((*rate).into(), percent / 100.0));
+        facts.reported_ratios.push(((*rate).into(), percent / 100.0));
         let Some(ratio) = ratio.filter(|_| is_whole) else {
             continue;
         };
@@ -432,10 +400,7 @@ impl ConstantContact {
             last_sent: last_sent.time("last_sent_date", problems, lenient::rfc3339),
             counts: Counts::from([
                 (Count::Sends, counts.sends.count("sends", problems)),
-                (
-                    Count::Deliveries,
-                    counts.delivers.count("delivers", problems),
-                ),
+                (Count::Deliveries, counts.delivers.count("delivers", problems)),
                 (Count::Opens, counts.opens.count("opens", problems)),
                 (Count::Clicks, counts.clicks.count("clicks", problems)),
                 (Count::Bounces, counts.bounces.count("bounces", problems)),
@@ -505,9 +470,7 @@ fn read_error(answer: &Answer) -> PollError {
         error_key: String,
     }
     let quota = answer.status == 429
-        && answer
-            .json::<ErrorKey>()
-            .is_ok_and(|error| error.error_key == "quota_exceeded");
+        && answer.json::<ErrorKey>().is_ok_and(|error| error.error_key == "quota_exceeded");
     if quota {
         answer.error(Reason::Quota, None, &ERROR_MEMBERS)
     } else {
@@ -611,18 +574,12 @@ mod simulated {
             let (key, message) = match status {
                 400 => return bad_request("Bad request"),
                 401 => ("unauthorized", "Unauthorized"),
-                403 => (
-                    "access_denied",
-                    "Request forbidden due to insufficient user privileges.",
-                ),
+                403 => ("access_denied", "Request forbidden due to insufficient user privileges."),
                 404 => ("reportingsvc.not_found", "Not found"),
                 429 => ("throttled", "Too Many Requests"),
                 _ => ("server_error", "Internal server error"),
             };
-            Answer::json(
-                status,
-                json!({ "error_key": key, "error_message": message }),
-            )
+            Answer::json(status, json!({ "error_key": key, "error_message": message }))
         }
 
         fn counts(&self) -> &'static [&'static str] {
@@ -730,10 +687,7 @@ mod simulated {
 
     /// Returns the body for a bad request; unlike other errors, it is an array.
     fn bad_request(message: &str) -> Answer {
-        Answer::json(
-            400,
-            json!([{ "error_key": "query.param.invalid", "error_message": message }]),
-        )
+        Answer::json(400, json!([{ "error_key": "query.param.invalid", "error_message": message }]))
     }
 
     /// The campaigns selected by a request.
@@ -762,17 +716,10 @@ mod simulated {
                 end_at: date("end_at")
                     .map_err(|_| "end_at must be ISO 8601")?
                     .unwrap_or(DateTime::<Utc>::MAX_UTC),
-                limit: request
-                    .parse("limit")
-                    .map_err(|_| "limit must be a number")?
-                    .unwrap_or(50),
+                limit: request.parse("limit").map_err(|_| "limit must be a number")?.unwrap_or(50),
                 offset: 0,
             };
-            if (1..=most).contains(&page.limit) {
-                Ok(page)
-            } else {
-                Err("limit is out of range")
-            }
+            if (1..=most).contains(&page.limit) { Ok(page) } else { Err("limit is out of range") }
         }
 
         /// Returns a cursor that is opaque to clients: fixed fields of hexadecimal digits.
@@ -812,10 +759,7 @@ mod simulated {
                 self.report.member: rows,
             });
             if let (Some(_), Some(page)) = (rest.next(), page.as_object_mut()) {
-                let next = Self {
-                    offset: self.offset + self.limit,
-                    ..self
-                };
+                let next = Self { offset: self.offset + self.limit, ..self };
                 let href = format!("{}?next={}", self.report.path, next.cursor());
                 page.insert("_links".to_owned(), json!({ "next": { "href": href } }));
             }
@@ -825,9 +769,7 @@ mod simulated {
         /// Returns the percentages of a page relative to sends, rounded to whole percents.
         fn aggregate_percents(&self, rows: &[Value], off_by: f64) -> Value {
             let sum = |count: &str| -> f64 {
-                rows.iter()
-                    .filter_map(|row| row.get("unique_counts")?.get(count)?.as_f64())
-                    .sum()
+                rows.iter().filter_map(|row| row.get("unique_counts")?.get(count)?.as_f64()).sum()
             };
             let sends = sum("sends");
             let percents = self.report.percents.iter().map(|(member, ..)| {
@@ -839,11 +781,7 @@ mod simulated {
                     "open" => "opens",
                     other => other,
                 };
-                let percent = if sends > 0.0 {
-                    (100.0 * sum(count) / sends).round()
-                } else {
-                    0.0
-                };
+                let percent = if sends > 0.0 { (100.0 * sum(count) / sends).round() } else { 0.0 };
                 // converted through text, so that 83.0 becomes 83, as in the documentation
                 let percent = (percent + off_by).to_string().parse::<Value>();
                 ((*member).to_owned(), percent.unwrap_or_default())
@@ -968,10 +906,8 @@ mod simulated {
 
         #[tokio::test]
         async fn emails_have_pages_and_no_dates() {
-            let emails = (0..3).map(|number| Campaign {
-                channel: Channel::Email,
-                ..campaign(number)
-            });
+            let emails =
+                (0..3).map(|number| Campaign { channel: Channel::Email, ..campaign(number) });
             let campaigns = emails.chain([campaign(9)]).collect();
             let simulator = start(&Simulated, campaigns).await;
             let path = REPORTS[1].path;
@@ -982,9 +918,7 @@ mod simulated {
             let next = page["_links"]["next"]["href"].as_str().unwrap();
             let (_, page) = get(&simulator, next).await;
             let rows = rows(&page).unwrap();
-            let [row] = rows.as_slice() else {
-                panic!("{page}")
-            };
+            let [row] = rows.as_slice() else { panic!("{page}") };
             assert_eq!(row["campaign_id"], "id-0");
             assert_eq!(row["unique_counts"]["sends"], 60);
             assert_eq!(get(&simulator, &format!("{path}?limit=501")).await.0, 400);
@@ -1065,9 +999,7 @@ mod tests {
         let body = include_str!("../../tests/fixtures/constant_contact.json");
         let page = read(body);
         let found: Vec<_> = page.campaigns().collect();
-        let [good, malformed] = found.as_slice() else {
-            panic!("{page:?}")
-        };
+        let [good, malformed] = found.as_slice() else { panic!("{page:?}") };
         assert_eq!(good.id, "9d30c391-2b85-4d6a-84ad-00fa2d31cd03");
         assert_eq!(good.last_sent.unwrap().timestamp(), 1_712_092_393);
         assert_eq!(malformed.id, "g90ea686-239f-43d8-9770-c76f7afefd6d");
@@ -1106,10 +1038,7 @@ mod tests {
         emails.part = 1;
         assert_eq!(asks(Window { start, now }), [sms, emails]);
         for (channel, ask) in [Channel::Sms, Channel::Email].into_iter().zip(0..) {
-            let source = ConstantContact {
-                channels: vec![channel],
-                ..source()
-            };
+            let source = ConstantContact { channels: vec![channel], ..source() };
             let window = Window { start, now };
             assert_eq!(source.begin(window), [asks(window)[ask].clone()]);
         }
@@ -1125,9 +1054,7 @@ mod tests {
         let body = include_str!("../../tests/fixtures/constant_contact_email.json");
         let page = emails(Window::default(), body);
         let found: Vec<_> = page.campaigns().collect();
-        let [campaign] = found.as_slice() else {
-            panic!("{page:?}")
-        };
+        let [campaign] = found.as_slice() else { panic!("{page:?}") };
         assert_eq!(campaign.channel, Channel::Email);
         assert_eq!(campaign.last_sent.unwrap().timestamp(), 1_650_884_880);
         assert_eq!(campaign.info.get("campaign_type"), Some("Newsletter"));
@@ -1141,10 +1068,7 @@ mod tests {
         ]);
         assert_eq!(campaign.counts, expected);
         let rates: Vec<_> = page.account.reported_ratios.iter().collect();
-        let rates: Vec<_> = rates
-            .iter()
-            .map(|(rate, ratio)| (&**rate, *ratio))
-            .collect();
+        let rates: Vec<_> = rates.iter().map(|(rate, ratio)| (&**rate, *ratio)).collect();
         let expected = [
             ("email_click", 0.43),
             ("email_open", 0.12),
@@ -1196,24 +1120,15 @@ mod tests {
     fn opens_are_read_from_their_documented_place() {
         let item = r#"{"campaign_id":"a","unique_counts":{"sends":2,"delivers":2,"opens":1}}"#;
         let page = read(&body(item, "{}"));
-        assert_eq!(
-            page.campaigns().next().unwrap().counts.get(Count::Opens),
-            Some(1)
-        );
-        assert_eq!(
-            page.campaigns().next().unwrap().counts.get(Count::Bounces),
-            None
-        );
+        assert_eq!(page.campaigns().next().unwrap().counts.get(Count::Opens), Some(1));
+        assert_eq!(page.campaigns().next().unwrap().counts.get(Count::Bounces), None);
         assert!(page.problems.is_empty());
     }
 
     #[test]
     fn percents_off_by_more_than_a_point_are_a_mismatch() {
         for (percents, mismatches) in [
-            (
-                r#"{"deliver":100,"click":83.33,"bounce":1.0,"unsubscribe":0}"#,
-                vec![],
-            ),
+            (r#"{"deliver":100,"click":83.33,"bounce":1.0,"unsubscribe":0}"#, vec![]),
             (
                 r#"{"deliver":98.9,"click":85,"bounce":1.1,"unsubscribe":0}"#,
                 vec!["deliver", "click", "bounce"],
@@ -1229,18 +1144,12 @@ mod tests {
     #[test]
     fn percents_are_not_checked_on_a_page_with_unreadable_values() {
         for (item, problem) in [
-            (
-                r#"{"campaign_name":"without an id"}"#,
-                "campaign_id (1 times)",
-            ),
+            (r#"{"campaign_name":"without an id"}"#, "campaign_id (1 times)"),
             (
                 r#"{"campaign_id":"b","unique_counts":{"sends":9,"delivers":-1}}"#,
                 "delivers (1 times)",
             ),
-            (
-                r#"{"campaign_id":"b","unique_counts":[]}"#,
-                "unique_counts (1 times)",
-            ),
+            (r#"{"campaign_id":"b","unique_counts":[]}"#, "unique_counts (1 times)"),
         ] {
             let page = read(&body(&format!("{ITEM},{item}"), r#"{"deliver":50}"#));
             assert!(page.account.mismatches.is_empty(), "{item}");

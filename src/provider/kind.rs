@@ -152,10 +152,7 @@ impl Kinds {
     #[must_use]
     pub fn with(&self, further: &[Arc<Kind>]) -> Self {
         let is_replaced = |kind: &&Arc<Kind>| further.iter().any(|new| new.name == kind.name);
-        let kept = self
-            .iter()
-            .filter(|kind| !is_replaced(kind))
-            .map(Arc::clone);
+        let kept = self.iter().filter(|kind| !is_replaced(kind)).map(Arc::clone);
         kept.chain(further.iter().map(Arc::clone)).collect()
     }
 

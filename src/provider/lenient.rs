@@ -80,10 +80,7 @@ impl Scalar {
             Self::Number(number) => whole(number),
             Self::Text(text) => match text.trim() {
                 "" => return None,
-                text => text
-                    .parse()
-                    .ok()
-                    .or_else(|| text.parse().ok().and_then(whole)),
+                text => text.parse().ok().or_else(|| text.parse().ok().and_then(whole)),
             },
             Self::Bool(_) | Self::Other => None,
         };
@@ -94,11 +91,7 @@ impl Scalar {
     /// A finite number, not negative.
     pub fn number(self, field: &str, problems: &mut Problems) -> Option<f64> {
         let number = self.signed_number(field, problems)?;
-        noted(
-            Some(number).filter(|number| *number >= 0.0),
-            field,
-            problems,
-        )
+        noted(Some(number).filter(|number| *number >= 0.0), field, problems)
     }
 
     /// A finite number.
@@ -113,11 +106,7 @@ impl Scalar {
             },
             Self::Bool(_) | Self::Other => None,
         };
-        noted(
-            number.filter(|number: &f64| number.is_finite()),
-            field,
-            problems,
-        )
+        noted(number.filter(|number: &f64| number.is_finite()), field, problems)
     }
 
     /// Text, or a whole number as text.
@@ -150,8 +139,7 @@ impl Scalar {
 
     /// Text that is not empty.
     pub fn word(self, field: &str, problems: &mut Problems) -> Option<String> {
-        self.text(field, problems)
-            .filter(|text| !text.trim().is_empty())
+        self.text(field, problems).filter(|text| !text.trim().is_empty())
     }
 
     /// Whether the value is `true` or 1, or either as text.
@@ -185,9 +173,7 @@ impl Scalar {
 
 /// A time with its offset, as in RFC 3339.
 pub fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text)
-        .ok()
-        .map(|time| time.to_utc())
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
 }
 
 /// The items of a list. A list that is `null` or left out is empty.
@@ -402,11 +388,8 @@ mod tests {
         assert_eq!(number(r#""98.5""#), (Some(98.5), true));
         assert_eq!(number("7"), (Some(7.0), true));
         assert_eq!(number(r#""""#), (None, true));
-        let signed = |json| {
-            read(json, |scalar, problems| {
-                scalar.signed_number("credits", problems)
-            })
-        };
+        let signed =
+            |json| read(json, |scalar, problems| scalar.signed_number("credits", problems));
         assert_eq!(signed(r#""-12.5""#), (Some(-12.5), true));
         assert_eq!(signed(r#""-inf""#), (None, false));
         for json in ["-0.5", r#""NaN""#, r#""infinity""#, "true", r#""1e999""#] {
@@ -456,9 +439,7 @@ mod tests {
         ] {
             let answer = serde_json::from_str::<Answer<'_>>(json).ok();
             assert_eq!(
-                answer
-                    .as_ref()
-                    .is_some_and(|answer| answer.list.is_left_out()),
+                answer.as_ref().is_some_and(|answer| answer.list.is_left_out()),
                 json == "{}"
             );
             let found = answer.map(|answer| answer.list.items());
@@ -469,11 +450,7 @@ mod tests {
 
     #[test]
     fn a_time_is_converted_to_utc() {
-        let time = |json| {
-            read(json, |scalar, problems| {
-                scalar.time("date", problems, rfc3339)
-            })
-        };
+        let time = |json| read(json, |scalar, problems| scalar.time("date", problems, rfc3339));
         let (value, good) = time(r#""2024-04-02T17:13:13.000-04:00""#);
         assert_eq!(value.map(|time| time.timestamp()), Some(1_712_092_393));
         assert!(good);

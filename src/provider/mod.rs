@@ -39,10 +39,7 @@ pub use read::Reading;
 
 /// The providers that are built in.
 pub fn native() -> Kinds {
-    [constant_contact::kind(), cinnox::kind(), smsup::kind()]
-        .into_iter()
-        .map(Arc::new)
-        .collect()
+    [constant_contact::kind(), cinnox::kind(), smsup::kind()].into_iter().map(Arc::new).collect()
 }
 
 /// The providers that come with the program: those in code, then those by definition.
@@ -75,11 +72,7 @@ impl Provider {
         let values = Values::read(section, &kind.keys, &Values::default());
         let mut connection = (kind.open)(&values, section, storage)?;
         connection.base_url = connection.root();
-        Some(Self {
-            kind: Arc::clone(kind),
-            values,
-            connection,
-        })
+        Some(Self { kind: Arc::clone(kind), values, connection })
     }
 
     /// What the provider is.
@@ -106,14 +99,8 @@ impl Provider {
     /// another account.
     pub fn same_account(&self, other: &Self) -> bool {
         let identity = |provider: &Self| {
-            let Connection {
-                base_url, identity, ..
-            } = &provider.connection;
-            (
-                Arc::clone(provider.name()),
-                base_url.clone(),
-                identity.clone(),
-            )
+            let Connection { base_url, identity, .. } = &provider.connection;
+            (Arc::clone(provider.name()), base_url.clone(), identity.clone())
         };
         identity(self) == identity(other)
     }
@@ -130,9 +117,7 @@ impl Provider {
 
     /// What shares a quota with the account called `account`.
     pub fn application(&self, account: &str) -> String {
-        let Connection {
-            base_url, identity, ..
-        } = &self.connection;
+        let Connection { base_url, identity, .. } = &self.connection;
         let client = match self.kind.quota {
             QuotaScope::Client => identity.as_deref().unwrap_or(account),
             QuotaScope::Account => account,
@@ -155,13 +140,7 @@ impl Provider {
     /// What decides which campaigns are read, and how, in one line. Campaigns that were stored under
     /// another line are not this account's.
     pub fn source(&self) -> String {
-        let Connection {
-            base_url,
-            identity,
-            channels,
-            variant,
-            ..
-        } = &self.connection;
+        let Connection { base_url, identity, channels, variant, .. } = &self.connection;
         let identity = identity.as_deref().unwrap_or_default();
         let channels = channels.iter().map(Channel::as_str).collect::<Vec<_>>();
         let channels = channels.join(",");

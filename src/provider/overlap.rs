@@ -41,11 +41,7 @@ pub struct Paging {
 impl Paging {
     /// The items that a page has in common with the one before.
     pub const fn overlap(&self) -> usize {
-        if self.first_page.is_some() {
-            0
-        } else {
-            OVERLAP
-        }
+        if self.first_page.is_some() { 0 } else { OVERLAP }
     }
 }
 
@@ -111,9 +107,7 @@ impl LastPage {
             }
             self.ids = last;
             // half a page, so that the pages have to have another item in common
-            return Ok(Some(
-                ask.clone().at(ask.offset.saturating_sub(paging.size / 2)),
-            ));
+            return Ok(Some(ask.clone().at(ask.offset.saturating_sub(paging.size / 2))));
         }
         let first = self.ids.first().filter(|id| id.is_some());
         if first.is_some() && first == last.first() {
@@ -139,12 +133,7 @@ mod tests {
     fn page(ids: &str) -> Page {
         let ids = ids.chars().map(|id| (id != '-').then(|| id.to_string()));
         let ids: Vec<_> = ids.collect();
-        Page {
-            items: ids.len(),
-            more: true,
-            ids,
-            ..Page::default()
-        }
+        Page { items: ids.len(), more: true, ids, ..Page::default() }
     }
 
     /// The offsets that a list is read at whose first pages are these, or the reason of the failure.
@@ -173,20 +162,14 @@ mod tests {
             // one deleted, which nothing tells from two
             (&["abcd", "efgh", "cdef", "fgh"], &[0, 3, 1, 4, 6]),
             // more than half a page
-            (
-                &["abcd", "defg", "mn", "klmn", "ghij", "jklm", "mn"],
-                &[0, 3, 6, 4, 2, 5, 8, 9],
-            ),
+            (&["abcd", "defg", "mn", "klmn", "ghij", "jklm", "mn"], &[0, 3, 6, 4, 2, 5, 8, 9]),
             (&["abcd", "", "cd"], &[0, 3, 1, 2]),
             // only a total promises more
             (&["abcd", "defg", "g"], &[0, 3, 6]),
             // a first page without overlap, read again: it is the same, or another is in its place
             (&["a", "", "a"], &[0, 1, 0]),
             (&["a", "b", "", "a"], &[0, 1, 2, 0]),
-            (
-                &["a", "cd", "d", "b", "cd", "d", "b"],
-                &[0, 1, 2, 0, 1, 2, 0],
-            ),
+            (&["a", "cd", "d", "b", "cd", "d", "b"], &[0, 1, 2, 0, 1, 2, 0]),
             (&["a", "cd", "d", "bcd", "d"], &[0, 1, 2, 0, 2]),
             // added, or in another order
             (&["abcd", "bcde", "efg"], &[0, 3, 6, 8]),
@@ -210,10 +193,7 @@ mod tests {
         for (pages, expected) in [
             (&[("abcd", 6), ("ef", 6)][..], &[1, 2, 3][..]),
             // one of the first two pages is deleted; an addition hides nothing
-            (
-                &[("abcd", 12), ("efgh", 12), ("jkl", 11), ("eghi", 11)],
-                &[1, 2, 3, 2, 3],
-            ),
+            (&[("abcd", 12), ("efgh", 12), ("jkl", 11), ("eghi", 11)], &[1, 2, 3, 2, 3]),
             (&[("abcd", 8), ("efg", 7), ("abcd", 7)], &[1, 2, 1, 2]),
             (&[("abcd", 8), ("defg", 9)], &[1, 2, 3]),
         ] {

@@ -50,10 +50,7 @@ pub struct Reading {
 impl Reading {
     /// An empty reading. Campaigns equal to known ones share their memory.
     fn after(known: &Arc<Campaigns>) -> Self {
-        Self {
-            pool: Pool::of(Arc::clone(known)),
-            ..Self::default()
-        }
+        Self { pool: Pool::of(Arc::clone(known)), ..Self::default() }
     }
 
     /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
@@ -115,10 +112,7 @@ impl Reading {
         let mut campaigns = self.campaigns.clone().into_vec();
         campaigns.retain(|campaign| !campaign.status.is_some_and(Status::nothing_sent_yet));
         campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
-        campaigns
-            .iter()
-            .map(|campaign| campaign.id.clone())
-            .collect()
+        campaigns.iter().map(|campaign| campaign.id.clone()).collect()
     }
 
     /// Joins details with their campaigns, whichever came first.
@@ -153,10 +147,10 @@ fn take(
     answer: &Answer,
 ) -> Result<Page, PollError> {
     let redacted = redacted(answer);
-    redacted.as_ref().unwrap_or(answer).interpreted(
-        |answer| source.take(window, ask, answer),
-        |page| page.problems.is_empty(),
-    )
+    redacted
+        .as_ref()
+        .unwrap_or(answer)
+        .interpreted(|answer| source.take(window, ask, answer), |page| page.problems.is_empty())
 }
 
 /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
@@ -264,10 +258,7 @@ impl Progress {
     fn add(&mut self, ask: &Ask, mut page: Page) -> Result<(), PollError> {
         let last = self.last.entry(ask.part).or_default();
         if let Some(again) = last.step_back(ask, &mut page)? {
-            debug!(
-                offset = ask.offset,
-                "the list moved; reading it again from {}", again.offset
-            );
+            debug!(offset = ask.offset, "the list moved; reading it again from {}", again.offset);
             self.asks.push_front(again);
             return Ok(());
         }
@@ -400,21 +391,14 @@ mod tests {
     use crate::provider::lenient::Scalar;
 
     fn campaign(id: &str, name: &str) -> Campaign {
-        Campaign {
-            id: id.to_owned(),
-            name: name.into(),
-            ..Campaign::default()
-        }
+        Campaign { id: id.to_owned(), name: name.into(), ..Campaign::default() }
     }
 
     #[test]
     fn the_last_campaign_with_the_same_id_is_kept() {
         let mut reading = Reading::default();
         let found = ["first", "second"].map(|name| Found::Campaign(campaign("x", name)));
-        let page = Page {
-            found: found.into(),
-            ..Page::default()
-        };
+        let page = Page { found: found.into(), ..Page::default() };
         reading.add(page);
         let campaigns = reading.take_campaigns();
         assert_eq!(campaigns.len(), 1);
@@ -439,11 +423,7 @@ mod tests {
             reading.check_size().is_ok()
         };
         let fitted = (0..MAX_ACCOUNT_BYTES).take_while(fits).count();
-        let bytes = reading
-            .campaigns
-            .get(&"0".repeat(256))
-            .unwrap()
-            .kept_bytes();
+        let bytes = reading.campaigns.get(&"0".repeat(256)).unwrap().kept_bytes();
         assert_eq!(fitted, MAX_ACCOUNT_BYTES / bytes);
         let error = reading.check_size().unwrap_err();
         assert_eq!(error.reason, Reason::TooLarge);
@@ -455,10 +435,7 @@ mod tests {
             counts: Counts::from([(Count::Opens, Some(opens))]),
             ..campaign(id, "")
         };
-        let page = |found| Page {
-            found,
-            ..Page::default()
-        };
+        let page = |found| Page { found, ..Page::default() };
         let mut reading = Reading::default();
         reading.add(page(vec![Found::Details(details("x", 3))]));
         reading.add(page(vec![Found::Details(details("y", 4))]));
@@ -496,11 +473,7 @@ mod tests {
 
             fn take(&self, _: Window, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
                 let mut page = Page::default();
-                for id in answer
-                    .json::<HashMap<String, Vec<Scalar>>>()?
-                    .remove("ids")
-                    .unwrap()
-                {
+                for id in answer.json::<HashMap<String, Vec<Scalar>>>()?.remove("ids").unwrap() {
                     let id = id.id("id", &mut page.problems);
                     let found = id.map(|id| Found::Campaign(campaign(&id, "x")));
                     page.found.extend(found);
@@ -511,9 +484,7 @@ mod tests {
         redaction::register(&"a-token-in-ids".into());
         let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
         let answer = redacted(&Answer::of(200, ids)).unwrap();
-        let page = Ids
-            .take(Window::default(), &Ask::path("/"), &answer)
-            .unwrap();
+        let page = Ids.take(Window::default(), &Ask::path("/"), &answer).unwrap();
         assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
         assert_eq!(page.problems.to_string(), "id (3 times)");

@@ -56,10 +56,7 @@ pub(super) fn kind() -> Kind {
             (Count::Recipients, "`total`".into()),
             (Count::Sends, "`sent`, if present".into()),
             (Count::Deliveries, "`delivered`".into()),
-            (
-                Count::Bounces,
-                "sum of the failures that are present".into(),
-            ),
+            (Count::Bounces, "sum of the failures that are present".into()),
             (Count::OptOuts, "`stop`".into()),
         ],
         missing_counts: Vec::new(),
@@ -100,23 +97,14 @@ pub(super) fn kind() -> Kind {
         .into(),
         extras: vec![
             ("campaign_info", "first 40 characters of `text`".into()),
-            (
-                "campaign_last_sent_timestamp_seconds",
-                "`date`, unless nothing was sent yet".into(),
-            ),
-            (
-                "campaign_scheduled_timestamp_seconds",
-                "`date`, while nothing was sent yet".into(),
-            ),
+            ("campaign_last_sent_timestamp_seconds", "`date`, unless nothing was sent yet".into()),
+            ("campaign_scheduled_timestamp_seconds", "`date`, while nothing was sent yet".into()),
             (
                 "campaign_created_timestamp_seconds",
                 "`creation_date`, while nothing was sent yet".into(),
             ),
             ("campaign_cost_credits", "`cost`".into()),
-            (
-                "campaign_reported_delivery_ratio",
-                "`delivery_rate` / 100".into(),
-            ),
+            ("campaign_reported_delivery_ratio", "`delivery_rate` / 100".into()),
             ("campaign_account_credits", "`credits` of `/credits`".into()),
         ],
         // none is published
@@ -140,10 +128,7 @@ pub(super) fn kind() -> Kind {
         ],
         open: Box::new(open),
         docs: "https://doc.smsup.ch/en/api/sms/".into(),
-        requests: vec![
-            ("base_url", "GET /campaigns".into()),
-            ("base_url", "GET /credits".into()),
-        ],
+        requests: vec![("base_url", "GET /campaigns".into()), ("base_url", "GET /credits".into())],
         notes: NOTES.into(),
         demo_account: "shoes-ch".into(),
         #[cfg(feature = "demo")]
@@ -190,11 +175,7 @@ impl Source for Smsup {
     }
 
     fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
-        if ask.optional.is_some() {
-            read_credits(answer)
-        } else {
-            self.read_campaigns(ask, answer)
-        }
+        if ask.optional.is_some() { read_credits(answer) } else { self.read_campaigns(ask, answer) }
     }
 }
 
@@ -246,10 +227,7 @@ impl Smsup {
             counts: Counts::from([
                 (Count::Recipients, item.total.count("total", problems)),
                 (Count::Sends, item.sent.count("sent", problems)),
-                (
-                    Count::Deliveries,
-                    item.delivered.count("delivered", problems),
-                ),
+                (Count::Deliveries, item.delivered.count("delivered", problems)),
                 (Count::Bounces, failures.total()),
                 (Count::OptOuts, item.stop.count("stop", problems)),
             ]),
@@ -260,10 +238,7 @@ impl Smsup {
                 .into_iter()
                 .collect(),
             info: Arc::new(
-                sender
-                    .map(|sender| (Arc::clone(&self.sender), sender))
-                    .into_iter()
-                    .collect(),
+                sender.map(|sender| (Arc::clone(&self.sender), sender)).into_iter().collect(),
             ),
         })
     }
@@ -542,16 +517,8 @@ mod simulated {
 
     const DATE: &str = "%Y-%m-%d %H:%M:%S";
 
-    const COUNTS: [&str; 8] = [
-        "cost",
-        "delivered",
-        "error",
-        "expired",
-        "network_error",
-        "stop",
-        "npai",
-        "total",
-    ];
+    const COUNTS: [&str; 8] =
+        ["cost", "delivered", "error", "expired", "network_error", "stop", "npai", "total"];
 
     fn body(state: &State, now: DateTime<Utc>, request: &Request) -> Value {
         if !request.bears(&state.token) {
@@ -593,9 +560,7 @@ mod simulated {
         fn asked(request: &Request) -> Option<Self> {
             let date = |name| {
                 let value = request.parameter(name);
-                value
-                    .map(|value| NaiveDateTime::parse_from_str(&value, DATE))
-                    .transpose()
+                value.map(|value| NaiveDateTime::parse_from_str(&value, DATE)).transpose()
             };
             let length = request.parse("length").ok()?.unwrap_or(100);
             if length > 1_000 {
@@ -615,20 +580,13 @@ mod simulated {
 
         fn campaigns(&self, state: &State, now: DateTime<Utc>) -> Value {
             let all = state.campaigns.at(now);
-            let mut shown: Vec<_> = all
-                .iter()
-                .filter(|campaign| self.includes(campaign))
-                .collect();
+            let mut shown: Vec<_> = all.iter().filter(|campaign| self.includes(campaign)).collect();
             // as numbers: the longer ID is the greater
             shown.sort_by_key(|campaign| (campaign.id.len(), &campaign.id));
             let items = shown.iter().map(|campaign| item(campaign, state, now));
             let listed = state.listed(items);
             let displayed = listed.len();
-            let rows: Vec<_> = listed
-                .into_iter()
-                .skip(self.start)
-                .take(self.length)
-                .collect();
+            let rows: Vec<_> = listed.into_iter().skip(self.start).take(self.length).collect();
             json!({
                 "status": 1,
                 "message": "OK",
@@ -653,11 +611,8 @@ mod simulated {
             let date = date.with_timezone(&Paris);
             date.format(DATE).to_string()
         };
-        let per_myriad = counts
-            .deliveries
-            .saturating_mul(10_000)
-            .checked_div(counts.recipients)
-            .unwrap_or(0);
+        let per_myriad =
+            counts.deliveries.saturating_mul(10_000).checked_div(counts.recipients).unwrap_or(0);
         json!({
             "id": campaign.id,
             "sender": "SAMPLE",
@@ -699,14 +654,12 @@ mod simulated {
             Value::Array(values) => {
                 return values.iter().map(|value| element(name, value)).collect();
             }
-            Value::Object(members) => members
-                .iter()
-                .map(|(name, value)| element(name, value))
-                .collect(),
-            Value::String(text) => text
-                .replace('&', "&amp;")
-                .replace('<', "&lt;")
-                .replace('>', "&gt;"),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| element(name, value)).collect()
+            }
+            Value::String(text) => {
+                text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+            }
             other => other.to_string(),
         };
         format!("<{name}>{inner}</{name}>")
@@ -773,10 +726,8 @@ mod simulated {
         async fn the_window_uses_local_time() {
             let simulator = simulator().await;
             // the first two were sent at the same local time
-            let window = [
-                ("date_start", "2025-10-26 02:30:00"),
-                ("date_end", "2025-10-26 03:30:00"),
-            ];
+            let window =
+                [("date_start", "2025-10-26 02:30:00"), ("date_end", "2025-10-26 03:30:00")];
             assert_eq!(ids(&simulator, &window).await, "98 99 100");
             let body = get(&simulator, "/campaigns", &window).await;
             assert_eq!(body["totalRecords"], 5);
@@ -826,10 +777,7 @@ mod simulated {
             assert_eq!(body, serde_json::from_str::<Value>(documented).unwrap());
             simulator.update(|state| state.credits = None);
             let body = get(&simulator, "/credits", &[]).await;
-            assert_eq!(
-                (&body["credits"], &body["unlimited"]),
-                (&json!("0"), &json!(true))
-            );
+            assert_eq!((&body["credits"], &body["unlimited"]), (&json!("0"), &json!(true)));
         }
 
         #[tokio::test]
@@ -860,21 +808,12 @@ mod simulated {
                 .send()
                 .await
                 .unwrap();
-            assert_eq!(
-                response.headers()["content-type"],
-                "text/xml; charset=utf-8"
-            );
+            assert_eq!(response.headers()["content-type"], "text/xml; charset=utf-8");
             let text = response.text().await.unwrap();
             assert!(text.starts_with("<?xml"), "{text}");
             assert!(text.contains("<cost>790</cost>"), "{text}");
-            assert!(
-                text.contains("<lists><id>5a0331bffc5886074551ce97</id></lists>"),
-                "{text}"
-            );
-            assert!(
-                text.contains("<text>Shoes &amp; &lt;more&gt;</text>"),
-                "{text}"
-            );
+            assert!(text.contains("<lists><id>5a0331bffc5886074551ce97</id></lists>"), "{text}");
+            assert!(text.contains("<text>Shoes &amp; &lt;more&gt;</text>"), "{text}");
             assert_eq!(text.matches("<status>").count(), 1, "{text}");
         }
     }
@@ -886,11 +825,7 @@ mod tests {
     use crate::provider::source::tests::assert_reasons;
 
     fn source(time_zone: Tz) -> Smsup {
-        Smsup {
-            time_zone,
-            failures: FAILURES.map(Arc::from),
-            sender: "sender".into(),
-        }
+        Smsup { time_zone, failures: FAILURES.map(Arc::from), sender: "sender".into() }
     }
 
     fn translate(json: &str) -> (Campaign, String) {
@@ -903,9 +838,7 @@ mod tests {
     fn first_ask() -> Ask {
         let now = "2024-11-20T12:00:00Z".parse().unwrap();
         let start = "2024-10-27T00:30:00Z".parse().unwrap();
-        source(Tz::Europe__Paris)
-            .begin(Window { start, now })
-            .remove(0)
+        source(Tz::Europe__Paris).begin(Window { start, now }).remove(0)
     }
 
     fn read_page(status: u16, body: impl AsRef<[u8]>) -> Result<Page, PollError> {
@@ -923,21 +856,13 @@ mod tests {
         assert_eq!((page.items, page.more), (2, false));
         assert_eq!(page.problems.to_string(), "");
         let campaigns: Vec<_> = page.campaigns().collect();
-        let [shoe, _] = campaigns.as_slice() else {
-            panic!("{campaigns:?}")
-        };
+        let [shoe, _] = campaigns.as_slice() else { panic!("{campaigns:?}") };
         let count = |count| shoe.counts.get(count);
         assert_eq!(shoe.id, "18969398");
-        assert_eq!(
-            shoe.name.as_ref(),
-            "Special offer : Buy one shoe and get the…"
-        );
+        assert_eq!(shoe.name.as_ref(), "Special offer : Buy one shoe and get the…");
         assert_eq!(shoe.status, Some(Status::Sent));
         // 10:16:58 in Paris in summer
-        assert_eq!(
-            shoe.last_sent.unwrap().to_rfc3339(),
-            "2024-10-21T08:16:58+00:00"
-        );
+        assert_eq!(shoe.last_sent.unwrap().to_rfc3339(), "2024-10-21T08:16:58+00:00");
         assert_eq!((shoe.scheduled, shoe.created), (None, None));
         assert_eq!(count(Count::Recipients), Some(1958));
         assert_eq!(count(Count::Sends), None);
@@ -976,11 +901,7 @@ mod tests {
             ));
             assert_eq!(campaign.last_sent, None, "{word}");
             let scheduled = campaign.scheduled.map(|time| time.to_rfc3339());
-            assert_eq!(
-                scheduled.as_deref(),
-                Some("2024-11-11T09:00:00+00:00"),
-                "{word}"
-            );
+            assert_eq!(scheduled.as_deref(), Some("2024-11-11T09:00:00+00:00"), "{word}");
             assert!(campaign.created.is_some(), "{word}");
             assert_eq!(campaign.attempted(), None, "{word}");
             assert_eq!(campaign.counts.get(Count::Recipients), Some(9), "{word}");
@@ -1006,38 +927,20 @@ mod tests {
     #[test]
     fn a_name_is_truncated_between_characters() {
         assert_eq!(first_characters(&"é".repeat(40)), "é".repeat(40));
-        assert_eq!(
-            first_characters(&"é".repeat(41)),
-            format!("{}…", "é".repeat(40))
-        );
+        assert_eq!(first_characters(&"é".repeat(41)), format!("{}…", "é".repeat(40)));
         assert_eq!(first_characters(""), "");
     }
 
     #[test]
     fn clock_changes_do_not_panic() {
-        assert_eq!(
-            paris("2024-07-01 12:00:00").as_deref(),
-            Some("2024-07-01T10:00:00+00:00")
-        );
+        assert_eq!(paris("2024-07-01 12:00:00").as_deref(), Some("2024-07-01T10:00:00+00:00"));
         // 02:30 came twice, first in summer time
-        assert_eq!(
-            paris("2024-10-27 02:30:00").as_deref(),
-            Some("2024-10-27T00:30:00+00:00")
-        );
+        assert_eq!(paris("2024-10-27 02:30:00").as_deref(), Some("2024-10-27T00:30:00+00:00"));
         // 02:30 never came
-        assert_eq!(
-            paris("2024-03-31 02:30:00").as_deref(),
-            Some("2024-03-31T01:30:00+00:00")
-        );
+        assert_eq!(paris("2024-03-31 02:30:00").as_deref(), Some("2024-03-31T01:30:00+00:00"));
         // Samoa skipped a whole day
         assert_eq!(local_time("2011-12-30 12:00:00", Tz::Pacific__Apia), None);
-        for text in [
-            "",
-            "2024-02-30 10:00:00",
-            "2024-10-21T10:16:58",
-            "0000-00-00 00:00:00",
-            "x",
-        ] {
+        for text in ["", "2024-02-30 10:00:00", "2024-10-21T10:16:58", "0000-00-00 00:00:00", "x"] {
             assert_eq!(paris(text), None, "{text}");
         }
     }
@@ -1096,23 +999,13 @@ mod tests {
     fn meaningless_credits_are_absent() {
         let ask = Ask::path(CREDITS).or_problem("credits");
         let credits = |body: &str| {
-            let page = source(Tz::UTC)
-                .take(Window::default(), &ask, &Answer::of(200, body))
-                .unwrap();
+            let page =
+                source(Tz::UTC).take(Window::default(), &ask, &Answer::of(200, body)).unwrap();
             (page.account.credits, page.problems.to_string())
         };
-        assert_eq!(
-            credits(r#"{"credits":"-2.5"}"#),
-            (Some(-2.5), String::new())
-        );
-        assert_eq!(
-            credits(r#"{"status":1,"credits":7,"unlimited":true}"#).0,
-            None
-        );
-        assert_eq!(
-            credits(r#"{"status":1,"credits":7,"postpaid":"1"}"#).0,
-            None
-        );
+        assert_eq!(credits(r#"{"credits":"-2.5"}"#), (Some(-2.5), String::new()));
+        assert_eq!(credits(r#"{"status":1,"credits":7,"unlimited":true}"#).0, None);
+        assert_eq!(credits(r#"{"status":1,"credits":7,"postpaid":"1"}"#).0, None);
         assert_eq!(credits(r#"{"credits":"n/a"}"#).1, "credits (1 times)");
     }
 

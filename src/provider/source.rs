@@ -248,25 +248,17 @@ impl Page {
             let message = format!("a page of {items} items, more than {MAX_PAGE_ITEMS}");
             return Err(PollError::new(Reason::TooLarge, message));
         }
-        let mut page = Self {
-            items,
-            ..Self::default()
-        };
+        let mut page = Self { items, ..Self::default() };
         // the page before counted theirs
         let mut problems_again = Problems::default();
         let overlap = ask.paging.as_ref().map_or(0, Paging::overlap);
         let again = if ask.offset > 0 { overlap } else { 0 };
         for (index, json) in list.into_iter().enumerate() {
-            let problems = if index < again {
-                &mut problems_again
-            } else {
-                &mut page.problems
-            };
+            let problems = if index < again { &mut problems_again } else { &mut page.problems };
             let item = lenient::item(json, field, problems);
             let campaign = item.and_then(|item| campaign(item, problems));
             if ask.paging.is_some() {
-                page.ids
-                    .push(campaign.as_ref().map(|found| found.id.clone()));
+                page.ids.push(campaign.as_ref().map(|found| found.id.clone()));
             }
             page.found.extend(campaign.map(Found::Campaign));
         }
@@ -340,10 +332,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_segment_cannot_change_the_path() {
-        assert_eq!(
-            path(["v1", "../../admin?x=#y", "data"]),
-            "/v1/..%2F..%2Fadmin%3Fx=%23y/data"
-        );
+        assert_eq!(path(["v1", "../../admin?x=#y", "data"]), "/v1/..%2F..%2Fadmin%3Fx=%23y/data");
         assert_eq!(path(["v1", "4711", "data"]), "/v1/4711/data");
     }
 }

@@ -189,11 +189,7 @@ impl AccountState {
 
     fn restore(&mut self, known: LastKnown, now: Instant) {
         self.polls = known.polls;
-        self.data = known.data.map(|(age, data)| DatedData {
-            data,
-            age,
-            since: now,
-        });
+        self.data = known.data.map(|(age, data)| DatedData { data, age, since: now });
     }
 
     /// Returns what the last successful poll found, unless it is stale.
@@ -228,10 +224,7 @@ impl AccountState {
         for campaign in self.campaigns() {
             match by_channel.get_mut(&campaign.channel) {
                 Some(totals) => totals.add(campaign),
-                None => by_channel
-                    .entry(campaign.channel.clone())
-                    .or_default()
-                    .add(campaign),
+                None => by_channel.entry(campaign.channel.clone()).or_default().add(campaign),
             }
         }
         self.revision = revision;
@@ -289,12 +282,7 @@ impl Snapshot {
         let revision = self.next_revision();
         let mut previous = std::mem::take(&mut self.accounts);
         for configured in accounts {
-            let ConfiguredAccount {
-                generation,
-                account,
-                poll_interval,
-                restored,
-            } = configured;
+            let ConfiguredAccount { generation, account, poll_interval, restored } = configured;
             let name = account.name.clone();
             let mut state = match previous.remove(&name) {
                 // unchanged: keeps its revision, so that it is not rendered again
@@ -303,12 +291,7 @@ impl Snapshot {
                     continue;
                 }
                 Some(state) if state.account.provider.same_account(&account.provider) => {
-                    AccountState {
-                        account,
-                        generation,
-                        poll_interval,
-                        ..state
-                    }
+                    AccountState { account, generation, poll_interval, ..state }
                 }
                 _ => {
                     let mut state = AccountState::new(generation, account, poll_interval);
@@ -349,11 +332,7 @@ impl Snapshot {
         match update.result {
             Ok(data) => {
                 state.polls.last_success = Some(update.at);
-                state.data = Some(DatedData {
-                    data,
-                    age: Duration::ZERO,
-                    since: update.ended,
-                });
+                state.data = Some(DatedData { data, age: Duration::ZERO, since: update.ended });
             }
             Err(error) => state.polls.failure = Some(error),
         }
@@ -377,17 +356,12 @@ impl Snapshot {
 
     /// Returns when data next becomes stale.
     pub fn next_expiry(&self) -> Option<Instant> {
-        self.accounts
-            .values()
-            .filter_map(AccountState::expiry)
-            .min()
+        self.accounts.values().filter_map(AccountState::expiry).min()
     }
 
     /// Whether every account has been polled, successfully or not.
     pub fn all_polled(&self) -> bool {
-        self.accounts
-            .values()
-            .all(|state| state.polls.last_poll.is_some())
+        self.accounts.values().all(|state| state.polls.last_poll.is_some())
     }
 
     fn next_revision(&mut self) -> Revision {
@@ -431,20 +405,14 @@ pub(crate) mod tests {
             requests_remaining: None,
             stored: None,
             result: match campaigns {
-                Some(campaigns) => Ok(Data {
-                    campaigns,
-                    ..Data::default()
-                }),
+                Some(campaigns) => Ok(Data { campaigns, ..Data::default() }),
                 None => Err(PollError::new(Reason::Server, "down")),
             },
         }
     }
 
     fn polled(account: &str, generation: u64, ended: Instant, ids: Option<&[&str]>) -> Change {
-        let campaign = |id: &&str| Campaign {
-            id: (*id).to_owned(),
-            ..Campaign::default()
-        };
+        let campaign = |id: &&str| Campaign { id: (*id).to_owned(), ..Campaign::default() };
         let campaigns = ids.map(|ids| ids.iter().map(campaign).map(Arc::new).collect());
         Change::Polled(Box::new(Update {
             generation: Generation(generation),

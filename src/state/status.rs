@@ -191,10 +191,8 @@ impl AccountStatus {
 impl WorstCampaign {
     /// Orders by ratio, the lowest first, then by size, the largest first.
     fn order(&self, other: &Self) -> Ordering {
-        let (one, other) = (
-            (self.delivery_ratio, self.attempted),
-            (other.delivery_ratio, other.attempted),
-        );
+        let (one, other) =
+            ((self.delivery_ratio, self.attempted), (other.delivery_ratio, other.attempted));
         order(one, other)
     }
 }
@@ -233,25 +231,21 @@ fn worst(
         .collect();
     // one pass over all of them, so that only a few have to be sorted
     if large.len() > WORST {
-        large.select_nth_unstable_by(WORST, |one, other| {
-            order((one.0, one.1), (other.0, other.1))
-        });
+        large.select_nth_unstable_by(WORST, |one, other| order((one.0, one.1), (other.0, other.1)));
         large.truncate(WORST);
     }
     let mut worst: Vec<_> = large
         .into_iter()
-        .map(
-            |(delivery_ratio, attempted, deliveries, campaign)| WorstCampaign {
-                account: account.to_owned(),
-                campaign_id: campaign.id.clone(),
-                campaign_name: campaign.name.to_string(),
-                channel: campaign.channel.as_str().to_owned(),
-                attempted,
-                deliveries,
-                delivery_ratio,
-                last_sent: campaign.last_sent,
-            },
-        )
+        .map(|(delivery_ratio, attempted, deliveries, campaign)| WorstCampaign {
+            account: account.to_owned(),
+            campaign_id: campaign.id.clone(),
+            campaign_name: campaign.name.to_string(),
+            channel: campaign.channel.as_str().to_owned(),
+            attempted,
+            deliveries,
+            delivery_ratio,
+            last_sent: campaign.last_sent,
+        })
         .collect();
     worst.sort_by(WorstCampaign::order);
     worst
@@ -277,10 +271,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         snapshot.apply(configured(yaml, iter::repeat(0)));
         for succeeds in polls {
-            let update = Update {
-                ended: now,
-                ..update("a", succeeds.then(Vec::new))
-            };
+            let update = Update { ended: now, ..update("a", succeeds.then(Vec::new)) };
             snapshot.apply(Change::Polled(Box::new(update)));
         }
         if is_stale {
@@ -337,9 +328,8 @@ mod tests {
 
     #[test]
     fn the_worst_campaigns_are_those_that_the_alerts_judge_in_order() {
-        let mut campaigns: Vec<_> = (0..40)
-            .map(|id| campaign(id, 1_000, 500 + id * 7 % 41))
-            .collect();
+        let mut campaigns: Vec<_> =
+            (0..40).map(|id| campaign(id, 1_000, 500 + id * 7 % 41)).collect();
         campaigns.push(campaign(100, MIN_VOLUME - 1, 0));
         campaigns.push(campaign(101, MIN_VOLUME, 0));
         campaigns.push(campaign(102, 2 * MIN_VOLUME, 0));
@@ -363,9 +353,7 @@ mod tests {
         });
         add(109, 3, |campaign| campaign.last_sent = None);
         add(110, 3, |campaign| {
-            campaign
-                .counts
-                .set(Count::Pending, Some(2 * MIN_VOLUME + 1));
+            campaign.counts.set(Count::Pending, Some(2 * MIN_VOLUME + 1));
         });
         let worst = worst("a", &campaigns, Some(now()));
         let ids: Vec<_> = worst.iter().map(|worst| &*worst.campaign_id).collect();
@@ -414,9 +402,7 @@ mod tests {
                 ("{title}", "the provider"),
             ]
             .iter()
-            .fold(reason.advice().to_owned(), |text, (name, words)| {
-                text.replace(name, words)
-            })
+            .fold(reason.advice().to_owned(), |text, (name, words)| text.replace(name, words))
         };
         for reason in Reason::ALL {
             let row = format!("| `{}` | ", reason.as_str());

@@ -44,10 +44,7 @@ pub(super) struct Unfinished<'a> {
 impl Folder {
     /// Creates the folder unless it exists.
     pub(super) fn make(path: &Path) -> io::Result<Self> {
-        let folder = Self {
-            path: path.to_path_buf(),
-            warned: Mutex::default(),
-        };
+        let folder = Self { path: path.to_path_buf(), warned: Mutex::default() };
         if !path.try_exists()? {
             DirBuilder::new().recursive(true).mode(0o700).create(path)?;
             let parent = path.parent().filter(|path| !path.as_os_str().is_empty());
@@ -92,12 +89,7 @@ impl Folder {
         let directory = self.open()?;
         let name = format!("{TEMPORARY_PREFIX}{:016x}", fastrand::u64(..));
         let file = self.create_new(&directory, &name, OFlags::WRONLY)?;
-        Ok(Unfinished {
-            folder: self,
-            directory,
-            name,
-            file,
-        })
+        Ok(Unfinished { folder: self, directory, name, file })
     }
 
     /// Takes a lock unless another process holds it. Creates the lock file if needed.
@@ -213,11 +205,7 @@ fn open_plain(directory: &File, name: &str, access: OFlags) -> io::Result<File> 
     // led to another's file
     let may_link = !geteuid().is_root();
     let is_plain = |metadata: &Metadata| metadata.is_file() && (metadata.nlink() == 1 || may_link);
-    if is_plain(&file.metadata()?) {
-        Ok(file)
-    } else {
-        Err(not_plain())
-    }
+    if is_plain(&file.metadata()?) { Ok(file) } else { Err(not_plain()) }
 }
 
 /// Returns whether a file system, or a user without rights there, cannot do something, as opposed to a

@@ -96,10 +96,7 @@ pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAcco
     let mut data = log_unusable(account, data).filter(|data| {
         let is_same = data.source == source;
         if !is_same {
-            info!(
-                account,
-                "the stored campaigns were read with other settings and are ignored"
-            );
+            info!(account, "the stored campaigns were read with other settings and are ignored");
         }
         is_same
     });

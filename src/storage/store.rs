@@ -302,9 +302,7 @@ impl Store {
         let _turn = (size > LARGE_FILE_BYTES)
             .then(|| LARGE_FILE.lock().unwrap_or_else(PoisonError::into_inner));
         let mut bytes = Vec::new();
-        file.take(MAX_FILE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(io_error("read", path))?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
         match decode(kind, name, &bytes) {
             Ok(value) => Ok(Some(value)),
             Err(why) => {
@@ -333,10 +331,8 @@ impl Store {
             return;
         };
         for entry in entries.flatten() {
-            let is_temporary = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+            let is_temporary =
+                entry.file_name().to_str().is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
             let age = entry
                 .metadata()
                 .and_then(|metadata| metadata.modified())
@@ -384,14 +380,9 @@ pub(crate) fn decode<T: DeserializeOwned>(
     let version = words.next().unwrap_or_default();
     if version != kind.version().to_string() {
         let known = kind.version();
-        return Err(format!(
-            "format version {version:?}; this exporter reads version {known}"
-        ));
+        return Err(format!("format version {version:?}; this exporter reads version {known}"));
     }
-    if words
-        .next()
-        .is_none_or(|owner| owner != short_fingerprint(name))
-    {
+    if words.next().is_none_or(|owner| owner != short_fingerprint(name)) {
         return Err("belongs to another account or application".to_owned());
     }
     if line != header(kind, name, payload) {
@@ -413,13 +404,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 fn file_name(kind: Kind, name: &str) -> String {
     let legible: String = name
         .chars()
-        .map(|char| {
-            if char.is_ascii_alphanumeric() {
-                char
-            } else {
-                '-'
-            }
-        })
+        .map(|char| if char.is_ascii_alphanumeric() { char } else { '-' })
         .take(LEGIBLE_CHARS)
         .collect();
     let (fingerprint, kind) = (short_fingerprint(name), kind.as_str());
@@ -438,11 +423,7 @@ pub fn fingerprint(text: &str) -> String {
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
-    move |error| StoreError::Io {
-        action,
-        path,
-        error,
-    }
+    move |error| StoreError::Io { action, path, error }
 }
 
 /// Runs file operations on a blocking thread, with a time limit.
@@ -543,10 +524,7 @@ mod tests {
             ([good.as_slice(), b"x"].concat(), "damaged"),
             (Vec::new(), "not a campaign_exporter file"),
             (vec![0; 4096], "not a campaign_exporter file"),
-            (
-                b"{\"refresh_token\":1}\n".to_vec(),
-                "not a campaign_exporter file",
-            ),
+            (b"{\"refresh_token\":1}\n".to_vec(), "not a campaign_exporter file"),
             (replaced("tokens 1", "tokens 2"), "version \"2\""),
             (replaced("tokens", "campaigns"), "holds \"campaigns\""),
         ] {
@@ -597,10 +575,7 @@ mod tests {
         fs::remove_dir_all(&store.folder.path).unwrap();
         let saved = store.save(Kind::Poll, "a", 1_u8).await;
         let error = saved.unwrap_err().to_string();
-        assert!(
-            error.contains(&store.folder.path.display().to_string()),
-            "{error}"
-        );
+        assert!(error.contains(&store.folder.path.display().to_string()), "{error}");
         let file = NamedTempFile::new().unwrap();
         assert!(Store::open(file.path()).is_err());
     }
@@ -621,10 +596,7 @@ mod tests {
             } => None,
         };
         drop(release);
-        assert!(
-            matches!(result, Some(Err(StoreError::TimedOut(_)))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Some(Err(StoreError::TimedOut(_)))), "{result:?}");
     }
 
     #[test]
@@ -692,8 +664,7 @@ mod tests {
         let path = store.folder.path.clone();
         drop(store);
         let old = File::create(path.join(format!("{TEMPORARY_PREFIX}old"))).unwrap();
-        old.set_modified(std::time::SystemTime::now() - Duration::from_hours(1))
-            .unwrap();
+        old.set_modified(std::time::SystemTime::now() - Duration::from_hours(1)).unwrap();
         File::create(path.join(format!("{TEMPORARY_PREFIX}new"))).unwrap();
         File::create(path.join("unrelated")).unwrap();
         let _store = Store::open(&path).unwrap();

@@ -97,11 +97,7 @@ impl Answer {
         if !detail.is_empty() {
             message = format!("{message}: {detail}");
         }
-        PollError {
-            reason,
-            message,
-            retry_after: self.retry_after,
-        }
+        PollError { reason, message, retry_after: self.retry_after }
     }
 
     /// The error that an answer reports whose provider explains errors in its own way.
@@ -116,10 +112,7 @@ impl Answer {
         if !detail.is_empty() {
             message = format!("{message}: {detail}");
         }
-        PollError {
-            retry_after: self.retry_after,
-            ..PollError::new(reason, message)
-        }
+        PollError { retry_after: self.retry_after, ..PollError::new(reason, message) }
     }
 
     /// The error of an answer that is not JSON although its status is good.
@@ -191,10 +184,7 @@ mod tests {
         let wait = |value| retry_after(value, now);
         assert_eq!(wait("120"), Some(Duration::from_mins(2)));
         assert_eq!(wait(" 0 "), Some(Duration::ZERO));
-        assert_eq!(
-            wait("Sun, 01 Mar 2026 12:01:00 GMT"),
-            Some(Duration::from_mins(1))
-        );
+        assert_eq!(wait("Sun, 01 Mar 2026 12:01:00 GMT"), Some(Duration::from_mins(1)));
         assert_eq!(wait("Sun, 01 Mar 2026 11:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("-5"), None);
         assert_eq!(wait("soon"), None);
@@ -205,16 +195,10 @@ mod tests {
     fn an_error_contains_the_named_members() {
         for (body, explanation) in [
             (r#"[{"key":"k","text":"m"}]"#, "k: m"),
-            (
-                r#"{"key":"throttled","text":"Too Many"}"#,
-                "throttled: Too Many",
-            ),
+            (r#"{"key":"throttled","text":"Too Many"}"#, "throttled: Too Many"),
             (r#"{"text":"Forbidden"}"#, "Forbidden"),
             (r#"{"key":7,"text":"m"}"#, "m"),
-            (
-                r#"{"key":{"code":"k"},"text":["m"]}"#,
-                r#"{"code":"k"}: ["m"]"#,
-            ),
+            (r#"{"key":{"code":"k"},"text":["m"]}"#, r#"{"code":"k"}: ["m"]"#),
             (r#"{"key":"","text":null}"#, ""),
             (r#"{"other":"x"}"#, ""),
             ("<html>no</html>", ""),

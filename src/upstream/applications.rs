@@ -19,11 +19,7 @@ pub struct Applications {
 impl Applications {
     /// No applications yet. Their request counts are stored in `store`.
     pub fn new(store: Option<Arc<Store>>, renewals: Renewals) -> Self {
-        Self {
-            store,
-            by_key: BTreeMap::new(),
-            renewals,
-        }
+        Self { store, by_key: BTreeMap::new(), renewals }
     }
 
     /// Replaces the accounts: their names, the keys of their applications, and the limits that they
@@ -77,10 +73,7 @@ mod tests {
 
     #[tokio::test]
     async fn accounts_of_one_client_share_an_application() {
-        let limits = |per_day| Limits {
-            per_day: Some(per_day),
-            ..Limits::default()
-        };
+        let limits = |per_day| Limits { per_day: Some(per_day), ..Limits::default() };
         let mut applications = Applications::new(None, Renewals::new(String::new()));
         let accounts = [
             ("a", "client".to_owned(), limits(100)),

@@ -83,25 +83,15 @@ impl Client {
         trust: fn() -> Result<ClientConfig, String>,
         proxies: Proxies,
     ) -> Result<Self, String> {
-        let active = Mutex::new(Active {
-            tls: trust()?,
-            pools: HashMap::new(),
-        });
-        Ok(Self(Arc::new(Shared {
-            proxies,
-            trust,
-            active,
-        })))
+        let active = Mutex::new(Active { tls: trust()?, pools: HashMap::new() });
+        Ok(Self(Arc::new(Shared { proxies, trust, active })))
     }
 
     /// Reads the certificates of trusted authorities again, for all later requests. Blocks.
     pub fn reload(&self) -> Result<(), String> {
         let tls = (self.0.trust)()?;
         self.with(|active| {
-            *active = Active {
-                tls,
-                pools: HashMap::new(),
-            };
+            *active = Active { tls, pools: HashMap::new() };
         });
         Ok(())
     }
@@ -133,11 +123,7 @@ impl Client {
     pub(super) fn abandon(&self, pool: &Arc<Pool>, url: &Url) {
         self.with(|active| {
             let origin = origin(url);
-            if active
-                .pools
-                .get(&origin)
-                .is_some_and(|it| Arc::ptr_eq(it, pool))
-            {
+            if active.pools.get(&origin).is_some_and(|it| Arc::ptr_eq(it, pool)) {
                 active.pools.remove(&origin);
             }
         });

@@ -71,9 +71,7 @@ reasons! {
 impl Reason {
     /// The reason with this value of the `reason` label.
     pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == label)
+        Self::ALL.into_iter().find(|reason| reason.as_str() == label)
     }
 
     /// The reason of an HTTP status other than 200, unless the body gives a better one.
@@ -93,10 +91,7 @@ impl Reason {
 
     /// Whether the same request may succeed soon.
     pub const fn is_transient(self) -> bool {
-        matches!(
-            self,
-            Self::Network | Self::Timeout | Self::Server | Self::Throttled
-        )
+        matches!(self, Self::Network | Self::Timeout | Self::Server | Self::Throttled)
     }
 }
 
@@ -115,11 +110,7 @@ pub struct PollError {
 impl PollError {
     /// An error with a message, from which secrets in use are removed: pages show it, and it is stored.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: redaction::redact(&message.into()).into_owned(),
-            retry_after: None,
-        }
+        Self { reason, message: redaction::redact(&message.into()).into_owned(), retry_after: None }
     }
 
     /// The error with a short message of one line, without any secret in use.
@@ -151,21 +142,14 @@ mod tests {
     #[test]
     fn a_message_is_one_short_line_without_secrets() {
         redaction::register(&SecretString::from("hun\\ter2"));
-        let present = |message: &str| {
-            PollError::new(Reason::Server, message)
-                .presentable()
-                .message
-        };
+        let present = |message: &str| PollError::new(Reason::Server, message).presentable().message;
         assert_eq!(present("a\nb\u{1b}[31mc"), "a b [31mc");
         let x = "x".repeat(MAX_MESSAGE_CHARS);
         assert_eq!(present(&x), x);
         assert_eq!(present(&format!("{x}x")), format!("{x}…"));
         assert_eq!(present("bad token hun\\ter2!"), "bad token [redacted]!");
         // as serde escapes it
-        assert_eq!(
-            present("invalid type: \"hun\\\\ter2\""),
-            "invalid type: \"[redacted]\""
-        );
+        assert_eq!(present("invalid type: \"hun\\\\ter2\""), "invalid type: \"[redacted]\"");
         // where the message is cut
         let cut = present(&format!("{}hun\\ter2", "x".repeat(MAX_MESSAGE_CHARS - 3)));
         assert!(cut.ends_with("x[re…"), "{cut}");

@@ -34,11 +34,8 @@ pub fn repaired(body: &[u8]) -> Option<String> {
     let mut in_string = false;
     while let Some(first) = rest.chars().next() {
         in_string ^= first == '"';
-        let (length, replacement) = if in_string {
-            in_text(rest, first)
-        } else {
-            between(rest, first)
-        };
+        let (length, replacement) =
+            if in_string { in_text(rest, first) } else { between(rest, first) };
         let (token, after) = rest.split_at_checked(length)?;
         json.push_str(replacement.unwrap_or(token));
         rest = after;
@@ -107,25 +104,15 @@ mod tests {
             (b"{\"a\":\"caf\xe9\"}", json!({"a": "caf\u{fffd}"})),
             (b"{\"a\":\"x\ny\tz\r\x07\"}", json!({"a": "x\ny\tz\r "})),
             (br#"{"a":"x\ud83d"}"#, json!({"a": "x\u{fffd}"})),
-            (
-                br#"{"a":"\ude00\ud83d\ude00\ud83d\n"}"#,
-                json!({"a": "\u{fffd}😀\u{fffd}\n"}),
-            ),
+            (br#"{"a":"\ude00\ud83d\ude00\ud83d\n"}"#, json!({"a": "\u{fffd}😀\u{fffd}\n"})),
             (
                 br#"{"a":"\\ud83d \" NaN 1e400","b":NaN}"#,
                 json!({"a": "\\ud83d \" NaN 1e400", "b": false}),
             ),
-            (
-                b"[NaN,-Infinity,Infinity,1e400,-1e400]",
-                json!([false, false, false, false, false]),
-            ),
+            (b"[NaN,-Infinity,Infinity,1e400,-1e400]", json!([false, false, false, false, false])),
         ] {
             let json = repaired(body).unwrap();
-            assert_eq!(
-                serde_json::from_str::<Value>(&json).unwrap(),
-                meaning,
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), meaning, "{json}");
         }
         let digits = "9".repeat(400);
         assert_eq!(repaired(digits.as_bytes()).as_deref(), Some("false"));
@@ -162,13 +149,7 @@ mod tests {
         let members = read(r#" {"number":1,"raw":[1],"number":2,"raw":[2]}"#).unwrap();
         assert_eq!((members.number, members.raw.get()), (2, "[2]"));
         assert!(object::<HashMap<String, u8>>(b"{\"a\":1").is_err());
-        for json in [
-            "[1,2]",
-            "7",
-            "",
-            r#"{"number":1,"number":2}"#,
-            r#"{"number":1,"number":2"#,
-        ] {
+        for json in ["[1,2]", "7", "", r#"{"number":1,"number":2}"#, r#"{"number":1,"number":2"#] {
             assert!(read(json).is_err(), "{json}");
         }
     }

@@ -27,26 +27,18 @@ impl Proxies {
         let text = |name: &'static str| {
             let lower = name.to_ascii_lowercase();
             let both = [name, lower.as_str()];
-            let set = both
-                .into_iter()
-                .find_map(|name| Some((name.to_owned(), variable(name)?)));
+            let set = both.into_iter().find_map(|name| Some((name.to_owned(), variable(name)?)));
             let Some((name, value)) = set else {
                 return Ok(None);
             };
-            let value = value
-                .into_string()
-                .map_err(|_| format!("{name} is not UTF-8"))?;
+            let value = value.into_string().map_err(|_| format!("{name} is not UTF-8"))?;
             let value = value.trim();
             if value.starts_with(['"', '\'']) || value.ends_with(['"', '\'']) {
                 return Err(format!("{name} is in quotes: remove them"));
             }
             Ok((!value.is_empty()).then(|| (name, value.to_owned())))
         };
-        let proxy = |name| {
-            text(name)?
-                .map(|(name, value)| address(&name, &value))
-                .transpose()
-        };
+        let proxy = |name| text(name)?.map(|(name, value)| address(&name, &value)).transpose();
         let all = proxy("ALL_PROXY")?;
         let direct = text("NO_PROXY")?;
         Ok(Self {
@@ -105,18 +97,12 @@ fn address(name: &str, value: &str) -> Result<Url, String> {
     if value.contains(|char: char| char.is_whitespace() || char.is_control()) {
         return Err(refused());
     }
-    let with_scheme = if value.contains("://") {
-        value.to_owned()
-    } else {
-        format!("http://{value}")
-    };
+    let with_scheme =
+        if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     let url = Url::parse(&with_scheme).map_err(|_| refused())?;
     // the HTTP library ignores a proxy whose address it cannot parse
     let is_usable = matches!(url.scheme(), "http" | "https")
-        && url
-            .as_str()
-            .parse::<Uri>()
-            .is_ok_and(|uri| uri.host().is_some());
+        && url.as_str().parse::<Uri>().is_ok_and(|uri| uri.host().is_some());
     if is_usable { Ok(url) } else { Err(refused()) }
 }
 
@@ -154,18 +140,11 @@ mod tests {
         ] {
             for name in ["HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
                 let error = read(&[(name, value)]).err().unwrap();
-                assert!(
-                    error.starts_with(name) && !error.contains("hunter2"),
-                    "{error}"
-                );
+                assert!(error.starts_with(name) && !error.contains("hunter2"), "{error}");
             }
         }
         assert!(read(&[("NO_PROXY", "\"localhost\"")]).is_err());
-        let proxies = read(&[
-            ("HTTPS_PROXY", " "),
-            ("ALL_PROXY", "all"),
-            ("http_proxy", "http"),
-        ]);
+        let proxies = read(&[("HTTPS_PROXY", " "), ("ALL_PROXY", "all"), ("http_proxy", "http")]);
         let proxies = proxies.unwrap();
         assert_eq!(proxies.https.unwrap().as_str(), "http://all/");
         assert_eq!(proxies.http.unwrap().as_str(), "http://http/");

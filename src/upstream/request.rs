@@ -27,11 +27,7 @@ pub enum Body {
 impl Request {
     /// A GET request.
     pub fn get(url: Url) -> Self {
-        Self {
-            url,
-            headers: HeaderMap::new(),
-            body: None,
-        }
+        Self { url, headers: HeaderMap::new(), body: None }
     }
 
     /// The request as the HTTP client takes it.
@@ -43,9 +39,8 @@ impl Request {
             None => (client.get(url), JSON),
             Some(Body::Json(json)) => (client.post(url).body(json.to_string()), JSON),
             Some(Body::Form(pairs)) => {
-                let form = form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(pairs)
-                    .finish();
+                let form =
+                    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
                 (client.post(url).body(form), FORM)
             }
         };

@@ -147,10 +147,7 @@ impl Session {
     ) -> Result<T, PollError> {
         self.application.admit().await?;
         let begin = Instant::now();
-        let (code, answer) = self
-            .transport
-            .fetch(request, credential, &self.received)
-            .await;
+        let (code, answer) = self.transport.fetch(request, credential, &self.received).await;
         self.telemetry.request(&code, begin.elapsed());
         // here, so that no log line of a retry contains a secret
         let result = answer
@@ -191,10 +188,7 @@ mod tests {
 
     /// The number of requests to a server that does not exist.
     async fn attempts(time_for_retries: Duration) -> u64 {
-        let limits = Limits {
-            per_day: Some(100),
-            ..Limits::default()
-        };
+        let limits = Limits { per_day: Some(100), ..Limits::default() };
         let application = Application::new(String::new(), limits, None).await;
         let application = Arc::new(application);
         let session = Session::new(
@@ -217,10 +211,7 @@ mod tests {
         assert_eq!(attempts(Duration::ZERO).await, 1);
         let mut error = PollError::new(Reason::Server, "");
         error.retry_after = Some(MAX_WAIT);
-        assert_eq!(
-            wait(&error, FIRST_RETRY_DELAY),
-            Some(MAX_WAIT + FIRST_RETRY_DELAY)
-        );
+        assert_eq!(wait(&error, FIRST_RETRY_DELAY), Some(MAX_WAIT + FIRST_RETRY_DELAY));
         error.retry_after = Some(MAX_WAIT + FIRST_RETRY_DELAY);
         assert_eq!(wait(&error, FIRST_RETRY_DELAY), None);
     }

@@ -81,10 +81,7 @@ pub fn is_private(url: &Url) -> bool {
 impl Transport {
     /// Makes requests with `client`, each within `request_timeout`.
     pub const fn new(client: Client, request_timeout: Duration) -> Self {
-        Self {
-            client,
-            request_timeout,
-        }
+        Self { client, request_timeout }
     }
 
     /// Sends a request to `url`. `received` counts the bytes of all answers of a poll, whose sum is
@@ -96,10 +93,7 @@ impl Transport {
         timeout: Duration,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
-        let prepared = self
-            .client
-            .pool(url)
-            .and_then(|pool| Ok((request(&pool.client)?, pool)));
+        let prepared = self.client.pool(url).and_then(|pool| Ok((request(&pool.client)?, pool)));
         let (request, pool) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return (NO_ANSWER.to_owned(), Err(error)),
@@ -112,10 +106,7 @@ impl Transport {
             }
             Err(error) => (NO_ANSWER.to_owned(), Err(transport_error(error, &pool))),
         };
-        if answer
-            .as_ref()
-            .is_err_and(|error| error.reason == Reason::Timeout)
-        {
+        if answer.as_ref().is_err_and(|error| error.reason == Reason::Timeout) {
             self.client.abandon(&pool, url);
         }
         (code, answer)
@@ -131,9 +122,7 @@ impl Transport {
         let request =
             |client: &reqwest::Client| Ok(client.post(url.clone()).headers(headers).body(form));
         let timeout = self.request_timeout.clamp(MIN_TOKEN_TIMEOUT, TOKEN_TIMEOUT);
-        self.send(&url, request, timeout, &AtomicUsize::new(0))
-            .await
-            .1
+        self.send(&url, request, timeout, &AtomicUsize::new(0)).await.1
     }
 
     /// Gets an answer from a provider. Returns also the code that the request is counted under.
@@ -144,8 +133,7 @@ impl Transport {
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
         let prepare = |client: &reqwest::Client| credential.add(client, request);
-        self.send(&request.url, prepare, self.request_timeout, received)
-            .await
+        self.send(&request.url, prepare, self.request_timeout, received).await
     }
 }
 
@@ -154,12 +142,7 @@ async fn read(
     pool: &Pool,
     received: &AtomicUsize,
 ) -> Result<Answer, PollError> {
-    let header = |name| {
-        response
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
     let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
     let encodings = encodings(response.headers())?;
@@ -229,10 +212,7 @@ fn decompress(compressed: &[u8]) -> Result<Bytes, PollError> {
     let decoder = MultiGzDecoder::new(compressed);
     let most = MAX_BODY_BYTES as u64 + 1;
     decoder.take(most).read_to_end(&mut body).map_err(|error| {
-        PollError::new(
-            Reason::Decode,
-            format!("the answer is not valid gzip: {error}"),
-        )
+        PollError::new(Reason::Decode, format!("the answer is not valid gzip: {error}"))
     })?;
     check_size(body.len())?;
     Ok(body.into())
@@ -270,10 +250,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
         if let Some(found) = inner.downcast_ref() {
             return Some(found);
         }
-        cause = match inner
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-        {
+        cause = match inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
             Some(held) => Some(held),
             None => inner.source(),
         };
@@ -313,15 +290,9 @@ mod tests {
             answer.map_err(|error| error.reason)
         };
         assert!(read(MAX_BODY_BYTES, 0).await.is_ok());
-        assert_eq!(
-            read(MAX_BODY_BYTES + 1, 0).await.unwrap_err(),
-            Reason::TooLarge
-        );
+        assert_eq!(read(MAX_BODY_BYTES + 1, 0).await.unwrap_err(), Reason::TooLarge);
         assert!(read(9, MAX_POLL_BYTES - 9).await.is_ok());
-        assert_eq!(
-            read(9, MAX_POLL_BYTES - 8).await.unwrap_err(),
-            Reason::TooLarge
-        );
+        assert_eq!(read(9, MAX_POLL_BYTES - 8).await.unwrap_err(), Reason::TooLarge);
     }
 
     #[tokio::test]
@@ -329,9 +300,8 @@ mod tests {
         let transport = Transport::new(Client::local().unwrap(), Duration::from_secs(9));
         let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
         let credential = Credential::bearer("x".into(), None);
-        let (code, answer) = transport
-            .fetch(&Request::get(url), &credential, &AtomicUsize::new(0))
-            .await;
+        let (code, answer) =
+            transport.fetch(&Request::get(url), &credential, &AtomicUsize::new(0)).await;
         let error = answer.unwrap_err();
         assert_eq!((code.as_str(), error.reason), (NO_ANSWER, Reason::Network));
         assert!(error.message.starts_with("127.0.0.1:1: "), "{error}");

@@ -131,10 +131,7 @@ impl Table {
 impl Connections {
     /// Returns an empty table that counts the connections closed to make room.
     pub fn new(dropped: IntCounter) -> Arc<Self> {
-        Arc::new(Self {
-            table: Mutex::default(),
-            dropped,
-        })
+        Arc::new(Self { table: Mutex::default(), dropped })
     }
 
     /// Adds a connection. If there are too many, closes others whose grace has ended.
@@ -154,12 +151,7 @@ impl Connections {
             close: close.clone(),
         };
         table.open.insert(id, entry);
-        Connection {
-            id,
-            peer,
-            close,
-            connections: Arc::clone(self),
-        }
+        Connection { id, peer, close, connections: Arc::clone(self) }
     }
 
     /// Closes connections if there are too many. Returns when to try again if all that can be closed are
@@ -323,10 +315,7 @@ mod tests {
 
     fn closed(connections: &[Arc<Connection>]) -> Vec<usize> {
         let closed = connections.iter().map(|one| one.close.is_cancelled());
-        (0..)
-            .zip(closed)
-            .filter_map(|(index, closed)| closed.then_some(index))
-            .collect()
+        (0..).zip(closed).filter_map(|(index, closed)| closed.then_some(index)).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -342,10 +331,7 @@ mod tests {
         assert_eq!(closed(&flood), [1, 3]);
         let probe = open(&table, "::1", 1).await;
         assert_eq!(closed(&flood), [1, 3, 4]);
-        assert_eq!(
-            (closed(&scraper), closed(&more), closed(&probe)),
-            (vec![], vec![], vec![])
-        );
+        assert_eq!((closed(&scraper), closed(&more), closed(&probe)), (vec![], vec![], vec![]));
         assert_eq!(table.dropped.get(), 3);
     }
 

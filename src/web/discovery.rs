@@ -46,10 +46,7 @@ pub fn targets<'a>(
             account: name,
             provider: account.map(|(_, provider)| provider),
         };
-        Group {
-            targets: [address],
-            labels,
-        }
+        Group { targets: [address], labels }
     };
     let targets = [None].into_iter().chain(accounts.map(Some));
     serde_json::to_string(&targets.map(group).collect::<Vec<_>>())

@@ -160,10 +160,7 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
         None => discovery::address(&header(request, HOST)),
     };
     let Some(address) = address else {
-        return plain(
-            StatusCode::BAD_REQUEST,
-            "The Host header is not a valid target address.\n",
-        );
+        return plain(StatusCode::BAD_REQUEST, "The Host header is not a valid target address.\n");
     };
     let (scheme, path) = endpoints.routes.metrics(&address);
     let published = Arc::clone(&endpoints.published.borrow());
@@ -177,10 +174,7 @@ fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
 /// Returns the values of a header, joined by commas if it is repeated.
 fn header(request: &Request<Incoming>, name: HeaderName) -> String {
     let values = request.headers().get_all(name).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .collect::<Vec<_>>()
-        .join(",")
+    values.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join(",")
 }
 
 /// Reports whether the poll loops are alive. Provider failures do not count: a restart would not fix
@@ -285,10 +279,7 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces
         Some("format=json") => match serde_json::to_string(&StatusJson {
             accounts: status
                 .accounts()
-                .map(|status| AccountJson {
-                    status,
-                    polling: is_polling(status),
-                })
+                .map(|status| AccountJson { status, polling: is_polling(status) })
                 .collect(),
             worst_campaigns: status.worst(),
             config_reload_successful: rejected.is_none(),
@@ -297,19 +288,13 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces
             Ok(json) => respond(StatusCode::OK, "application/json", json),
             Err(error) => failed(error),
         },
-        Some(_) => plain(
-            StatusCode::BAD_REQUEST,
-            "The only supported parameter is format=json.\n",
-        ),
+        Some(_) => plain(StatusCode::BAD_REQUEST, "The only supported parameter is format=json.\n"),
     }
 }
 
 /// Redirects to a path, relative to that of the request.
 fn redirect(location: &str) -> Response<Pieces> {
-    let mut response = plain(
-        StatusCode::FOUND,
-        format!("The exporter is at {location}.\n"),
-    );
+    let mut response = plain(StatusCode::FOUND, format!("The exporter is at {location}.\n"));
     match HeaderValue::from_str(location) {
         Ok(location) => response.headers_mut().insert(LOCATION, location),
         Err(error) => return failed(error),
@@ -339,9 +324,7 @@ fn failed(error: impl Display) -> Response<Pieces> {
 
 fn not_allowed(allowed: &'static str) -> Response<Pieces> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 

@@ -62,10 +62,8 @@ pub async fn follow(
                     valid = Arc::new(new);
                 }
                 problem = None;
-                active.send_replace(ActiveWebConfig {
-                    config: Arc::clone(&valid),
-                    suspended: false,
-                });
+                active
+                    .send_replace(ActiveWebConfig { config: Arc::clone(&valid), suspended: false });
                 // logged once it is in effect
                 info!("web configuration reloaded");
             }
@@ -94,9 +92,7 @@ fn keeping_protections(
         return Ok(new);
     };
     let path = path.display();
-    Err(format!(
-        "{path}: {lost} was removed; removing a protection requires a restart"
-    ))
+    Err(format!("{path}: {lost} was removed; removing a protection requires a restart"))
 }
 
 /// Reads the files if they have changed. If reading takes too long, requests are refused meanwhile.

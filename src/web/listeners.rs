@@ -69,16 +69,10 @@ mod tests {
     #[tokio::test]
     async fn an_address_without_a_host_means_all_addresses() {
         let address = bind(":0").await.unwrap().local_addr().unwrap();
-        assert!(
-            address.ip().is_unspecified() && address.port() > 0,
-            "{address}"
-        );
+        assert!(address.ip().is_unspecified() && address.port() > 0, "{address}");
         let listener = bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert!(address.ip().is_loopback(), "{address}");
-        assert!(
-            bind(&address.to_string()).await.is_err(),
-            "{address} is in use"
-        );
+        assert!(bind(&address.to_string()).await.is_err(), "{address} is in use");
     }
 }

@@ -24,11 +24,7 @@ pub fn format(accept: &str) -> Format {
             text = (specific, range.quality());
         }
     }
-    if open_metrics > 0.0 && open_metrics >= text.1 {
-        Format::OpenMetrics
-    } else {
-        Format::Text
-    }
+    if open_metrics > 0.0 && open_metrics >= text.1 { Format::OpenMetrics } else { Format::Text }
 }
 
 /// Returns whether an `Accept-Encoding` header accepts gzip.
@@ -77,10 +73,7 @@ fn ranges(header: &str) -> impl Iterator<Item = Range> {
             let value = value.trim().trim_matches('"');
             Some((key.trim().to_owned(), value.to_owned()))
         });
-        Some(Range {
-            parameters: parameters.collect(),
-            name,
-        })
+        Some(Range { parameters: parameters.collect(), name })
     })
 }
 

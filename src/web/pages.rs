@@ -183,12 +183,7 @@ fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) ->
 }
 
 fn summary(status: &AccountStatuses) -> Markup {
-    let count = |wanted| {
-        status
-            .accounts()
-            .filter(|account| account.state == wanted)
-            .count()
-    };
+    let count = |wanted| status.accounts().filter(|account| account.state == wanted).count();
     let counts = ORDER.map(|state| (state, count(state)));
     let campaigns: usize = status.accounts().map(|account| account.campaigns).sum();
     html! {
@@ -329,11 +324,7 @@ fn distance(away: TimeDelta) -> String {
         7_200..172_800 => plural_u64(seconds / 3_600, "hour"),
         _ => plural_u64(seconds / 86_400, "day"),
     };
-    if away < TimeDelta::zero() {
-        format!("{far} ago")
-    } else {
-        format!("in {far}")
-    }
+    if away < TimeDelta::zero() { format!("{far} ago") } else { format!("in {far}") }
 }
 
 /// Formats a number with thousands separators.
@@ -406,12 +397,9 @@ mod tests {
         ] {
             assert_eq!(distance(TimeDelta::seconds(seconds)), expected);
         }
-        for (value, expected) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
+        for (value, expected) in
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(number(value), expected);
         }
     }
@@ -456,13 +444,7 @@ mod tests {
     fn the_policy_permits_the_style() {
         let status = AccountStatuses::default();
         let page = landing("/metrics", &status, None, DateTime::UNIX_EPOCH);
-        let style = page
-            .split("<style>")
-            .nth(1)
-            .unwrap()
-            .split("</style>")
-            .next()
-            .unwrap();
+        let style = page.split("<style>").nth(1).unwrap().split("</style>").next().unwrap();
         let digest = BASE64_STANDARD.encode(Sha256::digest(style));
         assert!(CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{digest}'")));
     }

@@ -17,11 +17,7 @@ pub struct Routes {
 
 impl Default for Routes {
     fn default() -> Self {
-        Self {
-            telemetry_path: "/metrics".to_owned(),
-            prefix: String::new(),
-            external_url: None,
-        }
+        Self { telemetry_path: "/metrics".to_owned(), prefix: String::new(), external_url: None }
     }
 }
 
@@ -72,11 +68,7 @@ fn is_at(url: &Url, address: &Authority) -> bool {
 /// Returns a path as a prefix: without a slash at its end.
 pub fn prefix(path: &str) -> String {
     let path = path.trim_matches('/');
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("/{path}")
-    }
+    if path.is_empty() { String::new() } else { format!("/{path}") }
 }
 
 /// Parses an external URL.
@@ -140,22 +132,12 @@ mod tests {
 
     #[test]
     fn external_urls_have_a_host_and_no_secret() {
-        for good in [
-            "http://localhost:9090",
-            "https://example.com/a/",
-            "http://[::1]/a",
-        ] {
+        for good in ["http://localhost:9090", "https://example.com/a/", "http://[::1]/a"] {
             assert!(external_url(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            "/a",
-            "example.com",
-            "ftp://a/",
-            "http://u:p@a/",
-            "http://a/?b",
-            "http://a/#b",
-        ] {
+        for bad in
+            ["", "/a", "example.com", "ftp://a/", "http://u:p@a/", "http://a/?b", "http://a/#b"]
+        {
             assert!(external_url(bad).is_err(), "{bad}");
         }
     }

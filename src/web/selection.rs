@@ -98,10 +98,7 @@ mod tests {
             ("account=a&account=b%20%26", [true, true, false]),
             ("provider=smsup", [true, false, true]),
             ("provider=smsup&provider=cinnox", [true, true, true]),
-            (
-                "account=a&account=b+%26&provider=cinnox",
-                [false, true, false],
-            ),
+            ("account=a&account=b+%26&provider=cinnox", [false, true, false]),
             ("account=a&provider=cinnox", [false, false, false]),
         ] {
             let accounts = some(query);
@@ -133,10 +130,7 @@ mod tests {
         let kinds = crate::provider::native();
         let unknown =
             |query| some(query).unknown(&kinds, &[("a", "own"), ("b", "own")].into_iter());
-        assert_eq!(
-            unknown("account=a&account=b&provider=cinnox&provider=own"),
-            None
-        );
+        assert_eq!(unknown("account=a&account=b&provider=cinnox&provider=own"), None);
         let problem = "Unknown account \"c\".";
         assert_eq!(unknown("account=a&account=c").as_deref(), Some(problem));
         let problem = "Unknown provider \"sms\".";

@@ -103,11 +103,7 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
             }
             Some(Ok((stream, address))) => {
                 let connection = service.connections.add(Peer::from(address.ip())).await;
-                connections.spawn(serve_client(
-                    stream,
-                    Arc::new(connection),
-                    Arc::clone(&service),
-                ));
+                connections.spawn(serve_client(stream, Arc::new(connection), Arc::clone(&service)));
             }
         }
         while let Some(ended) = connections.try_join_next() {
@@ -211,12 +207,7 @@ async fn answer(
     if response.status().is_success() {
         running.is_served();
     }
-    Ok(response.map(|pieces| {
-        Full::new(Sending {
-            pieces,
-            _request: running,
-        })
-    }))
+    Ok(response.map(|pieces| Full::new(Sending { pieces, _request: running })))
 }
 
 /// A response body that keeps its request running until hyper has written it.
@@ -310,15 +301,9 @@ pub(crate) mod tests {
 
     /// Connects a client to a server with a long `/config`. The task ends with the connection.
     async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
-        let endpoints = endpoints(
-            "x".repeat(100_000_000),
-            watch::Sender::default().subscribe(),
-        );
+        let endpoints = endpoints("x".repeat(100_000_000), watch::Sender::default().subscribe());
         let connections = Connections::new(endpoints.telemetry.dropped_connections());
-        let active = ActiveWebConfig {
-            config: Arc::new(web_config),
-            suspended: false,
-        };
+        let active = ActiveWebConfig { config: Arc::new(web_config), suspended: false };
         let service = Service {
             endpoints,
             active: watch::Sender::new(active).subscribe(),
@@ -330,11 +315,7 @@ pub(crate) mod tests {
         let (stream, address) = listener.accept().await.unwrap();
         let connection = connections.add(Peer::from(address.ip())).await;
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_client(
-            stream,
-            Arc::new(connection),
-            Arc::new(service),
-        ));
+        tasks.spawn(serve_client(stream, Arc::new(connection), Arc::new(service)));
         (client.unwrap(), tasks)
     }
 
@@ -387,10 +368,7 @@ pub(crate) mod tests {
         let long = "x".repeat(MAX_HEADER_BYTES as usize);
         for (request, status) in [
             (format!("GET / HTTP/1.1\r\nx: {long}"), "431"),
-            (
-                "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".to_owned(),
-                "408",
-            ),
+            ("POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n".to_owned(), "408"),
         ] {
             let (mut client, _tasks) = connect(WebConfig::default()).await;
             client.write_all(request.as_bytes()).await.unwrap();

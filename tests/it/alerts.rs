@@ -30,10 +30,7 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 7] = [
     ("CampaignCreditsRunningOut", "the credits of seven days"),
     ("CampaignDecodeProblems", "ends an hour later"),
     ("CampaignThresholdsMissing", "needs a part of the rules"),
-    (
-        "CampaignStorageFailing",
-        "a storage that is full for 15 minutes",
-    ),
+    ("CampaignStorageFailing", "a storage that is full for 15 minutes"),
 ];
 
 /// Expected notification of a firing alert.
@@ -156,15 +153,13 @@ type Number<'a> = ((&'a str, &'a str), &'a str, f64);
 
 /// A rule file with overrides.
 fn overrides(numbers: &[Number<'_>]) -> String {
-    let rules = numbers
-        .iter()
-        .map(|((provider, account), threshold, number)| {
-            json!({
-                "record": "campaign_threshold",
-                "expr": format!("vector({number})"),
-                "labels": { "threshold": threshold, "provider": provider, "account": account },
-            })
-        });
+    let rules = numbers.iter().map(|((provider, account), threshold, number)| {
+        json!({
+            "record": "campaign_threshold",
+            "expr": format!("vector({number})"),
+            "labels": { "threshold": threshold, "provider": provider, "account": account },
+        })
+    });
     let rules: Vec<_> = rules.collect();
     json!({ "groups": [{ "name": "own", "rules": rules }] }).to_string()
 }
@@ -197,12 +192,7 @@ fn sms(id: &str, counts: Counts) -> Campaign {
 
 /// Healthy campaigns of last week and this morning.
 fn past() -> Vec<Campaign> {
-    let mut campaigns = vec![
-        sms("1", GOOD),
-        sms("2", GOOD),
-        sms("3", GOOD),
-        sms("4", GOOD),
-    ];
+    let mut campaigns = vec![sms("1", GOOD), sms("2", GOOD), sms("3", GOOD), sms("4", GOOD)];
     for (campaign, days) in campaigns.iter_mut().zip([5, 4, 3]) {
         campaign.sent_at -= TimeDelta::days(days);
     }
@@ -211,10 +201,7 @@ fn past() -> Vec<Campaign> {
 
 /// A campaign with 7 % opt-outs.
 fn with_opt_outs() -> Campaign {
-    let counts = Counts {
-        opt_outs: 70,
-        ..GOOD
-    };
+    let counts = Counts { opt_outs: 70, ..GOOD };
     sms("301", counts)
 }
 
@@ -238,15 +225,8 @@ impl Watch {
     async fn scraping(targets: &[&str], how: &[String], rules: &[String]) -> Self {
         let webhook = Webhook::start().await;
         let alertmanager = Alertmanager::start(webhook.url()).await;
-        let job = Job {
-            how,
-            ..job(targets, rules, &alertmanager)
-        };
-        Self {
-            prometheus: Prometheus::running(job).await,
-            alertmanager,
-            webhook,
-        }
+        let job = Job { how, ..job(targets, rules, &alertmanager) };
+        Self { prometheus: Prometheus::running(job).await, alertmanager, webhook }
     }
 
     /// Changes targets and rules.
@@ -311,9 +291,7 @@ impl Watch {
             .filter_map(|(name, fate)| Some((fate.receiver()?.to_owned(), name.to_owned())))
             .collect();
         let all_notified = |messages: &[Message]| told.is_subset(&alerts_in(messages, "firing"));
-        self.webhook
-            .wait_for("missing notifications", all_notified)
-            .await;
+        self.webhook.wait_for("missing notifications", all_notified).await;
     }
 
     /// Waits until the receivers were notified that all alerts of these sets are resolved, and checks the
@@ -330,9 +308,7 @@ impl Watch {
         });
         let all_resolved =
             |messages: &[Message]| visible.is_subset(&alerts_in(messages, "resolved"));
-        self.webhook
-            .wait_for("not all are resolved", all_resolved)
-            .await;
+        self.webhook.wait_for("not all are resolved", all_resolved).await;
 
         let messages = self.webhook.messages();
         let all = told(Outcome::receiver);
@@ -342,13 +318,7 @@ impl Watch {
 }
 
 fn job<'a>(targets: &'a [&'a str], rules: &'a [String], alertmanager: &'a Alertmanager) -> Job<'a> {
-    Job {
-        targets,
-        scrape_interval: 1,
-        rules,
-        how: &[],
-        alertmanager: Some(alertmanager.address()),
-    }
+    Job { targets, scrape_interval: 1, rules, how: &[], alertmanager: Some(alertmanager.address()) }
 }
 
 /// Returns the expected states, all firing.
@@ -400,15 +370,7 @@ fn check(messages: &[Message]) {
 
 #[test]
 fn every_alert_is_tested_here_or_with_promtool() {
-    let sets = [
-        FIGURES,
-        ACCOUNTS,
-        REFUSED_CONFIG,
-        KILLED,
-        FORGOTTEN,
-        PART,
-        WHOLE,
-    ];
+    let sets = [FIGURES, ACCOUNTS, REFUSED_CONFIG, KILLED, FORGOTTEN, PART, WHOLE];
     let tried = sets.iter().flat_map(|set| rows(set));
     let tried = tried.map(|(name, _)| name.split(' ').next().unwrap());
     let left = LEFT_TO_PROMTOOL.iter().map(|(name, _)| *name);
@@ -432,19 +394,12 @@ async fn campaign_problems_notify_marketing() {
     let mut accounts = Vec::new();
     for (name, api) in names {
         let simulator = simulate(api, past()).await;
-        let more: &[&str] = if name == "hats-it" {
-            &["max_campaigns: 4"]
-        } else {
-            &[]
-        };
+        let more: &[&str] = if name == "hats-it" { &["max_campaigns: 4"] } else { &[] };
         accounts.push(account(name, &simulator, more));
         simulators.push(simulator);
     }
     let [spring, desk, shoes, bags, caps, hats] = simulators.try_into().unwrap();
-    let whatsapp = |id: &str, counts| Campaign {
-        channel: Channel::Whatsapp,
-        ..sms(id, counts)
-    };
+    let whatsapp = |id: &str, counts| Campaign { channel: Channel::Whatsapp, ..sms(id, counts) };
     let by_whatsapp = past().into_iter().map(|campaign| Campaign {
         id: format!("w{}", campaign.id),
         channel: Channel::Whatsapp,
@@ -460,20 +415,11 @@ async fn campaign_problems_notify_marketing() {
     let rules = [shortened(600.0), vec![overrides(&numbers)]].concat();
     let watch = Watch::start(&[daemon.address()], &rules).await;
     let all_read = |found: &[Found]| matches!(found, [(_, value)] if *value == 28.0);
-    watch
-        .prometheus
-        .wait_for("count(campaign:age:seconds)", all_read)
-        .await;
+    watch.prometheus.wait_for("count(campaign:age:seconds)", all_read).await;
     watch.expect("").await;
 
-    let undelivered = Counts {
-        deliveries: 500,
-        ..GOOD
-    };
-    let young = Campaign {
-        sent_at: ago(15),
-        ..sms("young", undelivered)
-    };
+    let undelivered = Counts { deliveries: 500, ..GOOD };
+    let young = Campaign { sent_at: ago(15), ..sms("young", undelivered) };
     let unclicked = sms("unclicked", Counts { clicks: 0, ..GOOD });
     let more = [sms("low", undelivered), unclicked, young.clone()];
     set(&spring, [past(), more.to_vec()].concat());
@@ -487,29 +433,15 @@ async fn campaign_problems_notify_marketing() {
     };
     let more = [
         with_opt_outs(),
-        sms(
-            "302",
-            Counts {
-                deliveries: 690,
-                error: 300,
-                ..GOOD
-            },
-        ),
+        sms("302", Counts { deliveries: 690, error: 300, ..GOOD }),
         unsent("303", "In moderation", 300, -60),
         unsent("304", "Waiting", 120, 60),
         unsent("305", "Denied", 120, 60),
     ];
     set(&shoes, [past(), more.to_vec()].concat());
     shoes.update(|state| state.credits = Some(500));
-    let worse = Counts {
-        deliveries: 800,
-        error: 190,
-        ..GOOD
-    };
-    set(
-        &bags,
-        [past(), vec![sms("401", worse), sms("402", worse)]].concat(),
-    );
+    let worse = Counts { deliveries: 800, error: 190, ..GOOD };
+    set(&bags, [past(), vec![sms("401", worse), sms("402", worse)]].concat());
     caps.update(|state| state.percents_off_by = -10.0);
     set(&hats, [past(), vec![sms("5", GOOD)]].concat());
     watch.expect(FIGURES).await;
@@ -558,18 +490,11 @@ async fn unreadable_accounts_notify_sre() {
     };
     // a test is too short for many failed polls
     let mut more = part_of_polls(0.1).to_vec();
-    more.push((
-        (shoes.api().provider(), "nobody"),
-        "delivery_ratio_warning",
-        0.5,
-    ));
+    more.push(((shoes.api().provider(), "nobody"), "delivery_ratio_warning", 0.5));
     let rules_in_force = rules(&more);
     let targets = [daemon.address()];
     let watch = Watch::start(&targets, &rules_in_force).await;
-    let spike = (
-        "marketing-ops".to_owned(),
-        rows(SPIKE).next().unwrap().0.to_owned(),
-    );
+    let spike = ("marketing-ops".to_owned(), rows(SPIKE).next().unwrap().0.to_owned());
     let spike_told = |messages: &[Message]| alerts_in(messages, "firing").contains(&spike);
     watch.webhook.wait_for("no spike", spike_told).await;
 
@@ -590,9 +515,7 @@ async fn unreadable_accounts_notify_sre() {
     watch.expect_notified(READ_AGAIN).await;
 
     // neither does the hour of the failed polls
-    watch
-        .reconfigure(&targets, &rules(&part_of_polls(1.0)))
-        .await;
+    watch.reconfigure(&targets, &rules(&part_of_polls(1.0))).await;
     watch.expect("").await;
     watch.expect_resolved(&[ACCOUNTS, READ_AGAIN]).await;
 }
@@ -631,9 +554,7 @@ async fn a_missing_exporter_notifies_sre() {
     let _daemon = start(setup).await;
     watch.reconfigure(&[&address], &rules).await;
     watch.expect("").await;
-    watch
-        .expect_resolved(&[REFUSED_CONFIG, KILLED, FORGOTTEN])
-        .await;
+    watch.expect_resolved(&[REFUSED_CONFIG, KILLED, FORGOTTEN]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -642,15 +563,10 @@ async fn an_account_target_that_cannot_be_scraped_notifies_sre() {
     const SAMPLES: usize = 1_000;
     let shoes = simulate(with_statuses(), [past(), vec![with_opt_outs()]].concat()).await;
     let desk = simulate(with_channels(), past()).await;
-    let accounts = [
-        account("shoes-ch", &shoes, &[]),
-        account("desk-hk", &desk, &[]),
-    ];
+    let accounts = [account("shoes-ch", &shoes, &[]), account("desk-hk", &desk, &[])];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    let numbers = never_stale(&[
-        (shoes.api().provider(), "shoes-ch"),
-        (desk.api().provider(), "desk-hk"),
-    ]);
+    let numbers =
+        never_stale(&[(shoes.api().provider(), "shoes-ch"), (desk.api().provider(), "desk-hk")]);
     // slow enough that keep_firing_for does not end before the target is found to be down
     let rules = [shortened(50.0), vec![overrides(&numbers)]].concat();
     let how = [

@@ -38,12 +38,7 @@ fn setup(accounts: &[String]) -> Setup {
 }
 
 fn campaign(id: &str, age: TimeDelta) -> Campaign {
-    let counts = Counts {
-        recipients: 1_000,
-        sends: 1_000,
-        deliveries: 950,
-        ..Counts::default()
-    };
+    let counts = Counts { recipients: 1_000, sends: 1_000, deliveries: 950, ..Counts::default() };
     Campaign::sms(id, "Spring", Utc::now() - age, counts)
 }
 
@@ -119,26 +114,13 @@ async fn clock_jumps_do_not_affect_polls_data_or_tokens() {
             .await;
         // the first poll may have been due immediately, the others are an interval apart
         assert!(begin.elapsed() >= Duration::from_millis(1_900), "{what}");
-        assert_eq!(
-            daemon.get("/-/healthy").await,
-            "Campaign exporter is healthy.\n"
-        );
+        assert_eq!(daemon.get("/-/healthy").await, "Campaign exporter is healthy.\n");
         for name in &names {
             let own = Exported::of(&metrics, name);
-            assert_eq!(
-                (own.all_errors(), own.retries()),
-                (0.0, 0.0),
-                "{what} {name}"
-            );
-            assert_eq!(
-                own.value("campaign_account_poll_interval_seconds"),
-                Some(1.0),
-                "{what}"
-            );
+            assert_eq!((own.all_errors(), own.retries()), (0.0, 0.0), "{what} {name}");
+            assert_eq!(own.value("campaign_account_poll_interval_seconds"), Some(1.0), "{what}");
             // the clock has jumped to this time
-            let time = own
-                .value("campaign_account_last_success_timestamp_seconds")
-                .unwrap();
+            let time = own.value("campaign_account_last_success_timestamp_seconds").unwrap();
             let off = time - clock.now().timestamp_millis() as f64 / 1_000.0;
             assert!(off.abs() < 30.0, "{what} {name}: {off}");
         }

@@ -67,18 +67,8 @@ async fn a_request_after_a_timeout_uses_another_connection() {
 async fn a_timeout_leaves_requests_of_other_accounts_running() {
     let (simulator, _front, url) = behind(Peer::Slow).await;
     let daemon = start_daemon(&[
-        account_behind(
-            "slow",
-            &format!("{url}/slow"),
-            &simulator,
-            &["poll_interval: 1h"],
-        ),
-        account_behind(
-            "hasty",
-            &format!("{url}/hasty"),
-            &simulator,
-            &["request_timeout: 1s"],
-        ),
+        account_behind("slow", &format!("{url}/slow"), &simulator, &["poll_interval: 1h"]),
+        account_behind("hasty", &format!("{url}/hasty"), &simulator, &["request_timeout: 1s"]),
     ])
     .await;
     let metrics =
@@ -126,10 +116,7 @@ async fn a_base_url_may_repeat_the_start_of_the_documented_path() {
     assert!(accounts.len() > 4);
     let problems = samples(&metrics, "campaign_exporter_decode_problems_total", &[]);
     assert_eq!(problems.iter().sum::<f64>(), 0.0, "{metrics}");
-    assert_eq!(
-        samples(&metrics, "campaign_account_up", &[]),
-        vec![1.0; accounts.len()]
-    );
+    assert_eq!(samples(&metrics, "campaign_account_up", &[]), vec![1.0; accounts.len()]);
 }
 
 fn gzip(body: &[u8]) -> Vec<u8> {
@@ -171,11 +158,7 @@ async fn encodings_and_many_headers_are_read_or_named() {
         ("brotli", Some("decode"), r#"Content-Encoding \"br\""#),
         ("thrice", Some("decode"), r#"Content-Encoding \"gzip\""#),
         ("broken", Some("decode"), "not valid gzip"),
-        (
-            "more-headers",
-            Some("too_large"),
-            "message head is too large",
-        ),
+        ("more-headers", Some("too_large"), "message head is too large"),
     ];
     let accounts = cases.map(|(case, ..)| {
         let url = format!("http://127.0.0.1:{}/case-{case}", front.port());
@@ -227,18 +210,11 @@ async fn a_proxy_is_used_or_refused_but_never_bypassed() {
     assert_eq!(code, Some(1), "{log}");
     let at_proxy = format!("proxy 127.0.0.1:1, for {destination}: ");
     assert!(log.contains(&at_proxy) && !log.contains("hunter2"), "{log}");
-    for value in [
-        "\"http://u:hunter2@x\"",
-        "::::",
-        "socks5://u:hunter2@x",
-        "http://u:hunter2@x y",
-    ] {
+    for value in ["\"http://u:hunter2@x\"", "::::", "socks5://u:hunter2@x", "http://u:hunter2@x y"]
+    {
         let (code, _, arrived, log) = poll(&[("HTTP_PROXY", value)]).await;
         assert_eq!((code, arrived), (Some(2), 0), "{value}: {log}");
-        assert!(
-            log.contains("HTTP_PROXY") && !log.contains("hunter2"),
-            "{log}"
-        );
+        assert!(log.contains("HTTP_PROXY") && !log.contains("hunter2"), "{log}");
     }
 }
 
@@ -255,22 +231,12 @@ async fn network_errors_and_their_advice_name_the_host() {
             ("tls", &simulator.base_url().replace("http:", "https:"), ""),
         ];
         for (reason, url, host) in cases {
-            let host = if host.is_empty() {
-                url.trim_start_matches("https://")
-            } else {
-                host
-            };
+            let host = if host.is_empty() { url.trim_start_matches("https://") } else { host };
             let url = format!("{url}/hidden-path");
             let own = account_behind("one", &url, &simulator, &["request_timeout: 1s"]);
             let (_, _, log) = poll_with(&Setup::new(&config(&[own])), &[]).await;
-            let line = log
-                .lines()
-                .find(|line| line.contains("poll failed"))
-                .unwrap();
-            assert!(
-                line.contains(&format!("reason={reason} error=\"{host}: ")),
-                "{line}"
-            );
+            let line = log.lines().find(|line| line.contains("poll failed")).unwrap();
+            assert!(line.contains(&format!("reason={reason} error=\"{host}: ")), "{line}");
             let (_, advice) = line.split_once("advice=").unwrap();
             assert!(advice.contains(&format!("`{host}`")), "{line}");
             assert!(!line.contains("hidden-path"), "{line}");

@@ -82,11 +82,7 @@ impl Stack {
             channel: Channel::Whatsapp,
             ..campaign
         });
-        let desk = simulate(
-            with_channels(),
-            past().into_iter().chain(whatsapp).collect(),
-        )
-        .await;
+        let desk = simulate(with_channels(), past().into_iter().chain(whatsapp).collect()).await;
         let unsent = |id: &str, status, hours| Campaign {
             status,
             created_at: Utc::now() - TimeDelta::hours(30),
@@ -125,16 +121,10 @@ impl Stack {
             fs::write(setup.token_file(), &token).unwrap();
             setup
         });
-        let daemons = [
-            Daemon::start(often, &[]).await,
-            Daemon::start(once, &[]).await,
-        ];
+        let daemons = [Daemon::start(often, &[]).await, Daemon::start(once, &[]).await];
         for daemon in &daemons {
             let polled = |metrics: &str| {
-                metrics
-                    .matches("\ncampaign_account_last_poll_timestamp_seconds{")
-                    .count()
-                    == 4
+                metrics.matches("\ncampaign_account_last_poll_timestamp_seconds{").count() == 4
             };
             daemon.scrape_until(polled).await;
         }
@@ -146,14 +136,9 @@ impl Stack {
             alertmanager: None,
         })
         .await;
-        let stack = Self {
-            prometheus,
-            _daemons: daemons,
-            simulators: vec![spring, desk, shoes, bags],
-        };
-        stack
-            .wait_for("count(campaign_info{campaign_id=\"1\"}) == 6")
-            .await;
+        let stack =
+            Self { prometheus, _daemons: daemons, simulators: vec![spring, desk, shoes, bags] };
+        stack.wait_for("count(campaign_info{campaign_id=\"1\"}) == 6").await;
         // Prometheus has both names from one exporter, and only the old one from the other
         stack.simulators[0].update(|state| {
             let mut campaigns = state.campaigns.at(Utc::now()).into_owned();
@@ -220,11 +205,7 @@ impl Choices {
                 assert!(!values.is_empty(), "{}: {choice:?}", variable.name);
             }
         }
-        Self {
-            all,
-            single,
-            others,
-        }
+        Self { all, single, others }
     }
 }
 
@@ -268,11 +249,7 @@ async fn check(
     let name = query.name(dashboard);
     if let Some((_, why)) = MAY_BE_EMPTY.iter().find(|(query, _)| *query == name) {
         let finds = finds(&choices.all).await?;
-        return if finds {
-            Err(format!("not empty, although {why}"))
-        } else {
-            Ok(())
-        };
+        return if finds { Err(format!("not empty, although {why}")) } else { Ok(()) };
     }
     if !finds(&choices.all).await? {
         return Err("empty".to_owned());

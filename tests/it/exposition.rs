@@ -100,12 +100,7 @@ fn hostile_text() -> impl Strategy<Value = String> {
 }
 
 fn count() -> impl Strategy<Value = Option<u64>> {
-    prop::option::of(prop_oneof![
-        Just(0),
-        Just(MAX_COUNT),
-        0..100_u64,
-        0..=MAX_COUNT
-    ])
+    prop::option::of(prop_oneof![Just(0), Just(MAX_COUNT), 0..100_u64, 0..=MAX_COUNT])
 }
 
 fn number() -> impl Strategy<Value = Option<f64>> {
@@ -143,9 +138,7 @@ fn info() -> impl Strategy<Value = Info> {
     let values = prop::collection::vec(prop::option::of(hostile_text()), labels.len());
     values.prop_map(move |values| {
         let labels = labels.iter().zip(values);
-        labels
-            .filter_map(|(label, value)| Some((Arc::clone(label), value?)))
-            .collect()
+        labels.filter_map(|(label, value)| Some((Arc::clone(label), value?))).collect()
     })
 }
 
@@ -153,9 +146,7 @@ fn failures() -> impl Strategy<Value = Failures> {
     let reasons = failure_reasons();
     prop::collection::vec(count(), reasons.len()).prop_map(move |counts| {
         let counts = reasons.iter().zip(counts);
-        counts
-            .filter_map(|(reason, count)| Some((Arc::clone(reason), count?)))
-            .collect()
+        counts.filter_map(|(reason, count)| Some((Arc::clone(reason), count?))).collect()
     })
 }
 
@@ -171,9 +162,7 @@ fn figures() -> impl Strategy<Value = Figures> {
     let kinds = kinds_of_figures();
     prop::collection::vec(number(), kinds.len()).prop_map(move |numbers| {
         let figures = kinds.iter().zip(numbers);
-        figures
-            .filter_map(|(kind, number)| Some((*kind, number?)))
-            .collect()
+        figures.filter_map(|(kind, number)| Some((*kind, number?))).collect()
     })
 }
 
@@ -188,13 +177,7 @@ fn campaign() -> impl Strategy<Value = Campaign> {
     ]));
     let failures = failures();
     let texts = (hostile_text(), hostile_text(), channel(), status, info());
-    let numbers = (
-        counts(),
-        failures,
-        prop::array::uniform3(time()),
-        number(),
-        figures(),
-    );
+    let numbers = (counts(), failures, prop::array::uniform3(time()), number(), figures());
     (texts, numbers).prop_map(
         |((id, name, channel, status, info), (counts, failures, times, cost_credits, figures))| {
             Campaign {
@@ -249,10 +232,8 @@ fn snapshot(accounts: &[Account], campaigns: [&[Campaign]; 2]) -> Snapshot {
             credits: Some(12.5),
             ..Data::default()
         };
-        let update = Update {
-            took: Duration::from_millis(1_500),
-            ..Update::new(account, Ok(data))
-        };
+        let update =
+            Update { took: Duration::from_millis(1_500), ..Update::new(account, Ok(data)) };
         assert!(snapshot.apply(Change::Polled(Box::new(update))));
     }
     snapshot
@@ -264,9 +245,7 @@ fn render(snapshot: &Snapshot, format: Format) -> String {
 
 fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
     let pairs = pairs.into_iter();
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Returns the expected series of a campaign, derived from the contract only.
@@ -296,27 +275,13 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
     }
     let seconds =
         |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis() as f64 / 1e3);
-    add(
-        "campaign_last_sent_timestamp_seconds",
-        &[],
-        seconds(campaign.last_sent),
-    );
-    add(
-        "campaign_scheduled_timestamp_seconds",
-        &[],
-        seconds(campaign.scheduled),
-    );
-    add(
-        "campaign_created_timestamp_seconds",
-        &[],
-        seconds(campaign.created),
-    );
+    add("campaign_last_sent_timestamp_seconds", &[], seconds(campaign.last_sent));
+    add("campaign_scheduled_timestamp_seconds", &[], seconds(campaign.scheduled));
+    add("campaign_created_timestamp_seconds", &[], seconds(campaign.created));
 
     let counts = &campaign.counts;
-    let nothing_sent_yet = matches!(
-        campaign.status,
-        Some(Status::Waiting | Status::InModeration | Status::Denied)
-    );
+    let nothing_sent_yet =
+        matches!(campaign.status, Some(Status::Waiting | Status::InModeration | Status::Denied));
     let attempted = counts.get(Count::Sends).or(counts.get(Count::Recipients));
     let attempted = attempted.filter(|_| !nothing_sent_yet);
     let counted = BTreeMap::from([
@@ -338,11 +303,7 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         add(name, &[], count.map(|count| count as f64));
     }
     for (reason, count) in campaign.failures.iter() {
-        add(
-            "campaign_failures",
-            &[("reason", reason)],
-            Some(count as f64),
-        );
+        add("campaign_failures", &[("reason", reason)], Some(count as f64));
     }
     add("campaign_cost_credits", &[], campaign.cost_credits);
     for [name, numerator, denominator] in &ratios() {
@@ -357,10 +318,7 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
             Figure::Revenue(currency) => ("campaign_revenue", Some(currency.as_str())),
             Figure::Ratio(ratio) => (ratio.reported_metric(), None),
         };
-        let labels: Vec<_> = currency
-            .map(|code| ("currency", code))
-            .into_iter()
-            .collect();
+        let labels: Vec<_> = currency.map(|code| ("currency", code)).into_iter().collect();
         add(name, &labels, Some(value));
     }
     series
@@ -384,12 +342,7 @@ fn as_proto(families: &[Family]) -> Vec<MetricFamily> {
             metric.set_label(label_pairs(labels));
             metric
         });
-        proto_family(
-            &family.name,
-            &family.help,
-            MetricType::GAUGE,
-            metrics.collect(),
-        )
+        proto_family(&family.name, &family.help, MetricType::GAUGE, metrics.collect())
     });
     families.collect()
 }
@@ -561,10 +514,7 @@ async fn promtool_accepts_hostile_campaigns() {
     let text = render(&snapshot, Format::Text);
     // contains every family of the contract
     let families = strict::read(&text, Format::Text);
-    assert_eq!(
-        of_campaigns(&families).len(),
-        campaigns.len() * 2 * (37 + failure_reasons().len())
-    );
+    assert_eq!(of_campaigns(&families).len(), campaigns.len() * 2 * (37 + failure_reasons().len()));
     check_metrics(&text).await;
 }
 
@@ -585,19 +535,9 @@ fn help_explains_background_polling_and_ratios() {
         let mut found = 0;
         for family in about_campaigns {
             found += 1;
-            assert!(
-                family.help.contains("in the background"),
-                "{}: {}",
-                family.name,
-                family.help
-            );
+            assert!(family.help.contains("in the background"), "{}: {}", family.name, family.help);
             let told_by = "campaign_account_last_success_timestamp_seconds";
-            assert!(
-                family.help.contains(told_by),
-                "{}: {}",
-                family.name,
-                family.help
-            );
+            assert!(family.help.contains(told_by), "{}: {}", family.name, family.help);
         }
         assert_eq!(found, 36);
         for [name, numerator, denominator] in &ratios() {
@@ -650,11 +590,7 @@ async fn all_providers() -> (Daemon, Vec<Simulator>) {
 #[tokio::test]
 async fn content_is_identical_in_both_formats_and_encodings() {
     let (daemon, simulators) = all_providers().await;
-    let plain = reqwest::Client::builder()
-        .no_proxy()
-        .no_gzip()
-        .build()
-        .unwrap();
+    let plain = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
     let mut pages = Vec::new();
     for format in Format::ALL {
         for encoding in ["identity", "gzip"] {
@@ -668,16 +604,10 @@ async fn content_is_identical_in_both_formats_and_encodings() {
                 let value = response.headers().get(name);
                 value.map(|value| value.to_str().unwrap().to_owned())
             };
-            assert_eq!(
-                header("content-type").as_deref(),
-                Some(format.content_type())
-            );
+            assert_eq!(header("content-type").as_deref(), Some(format.content_type()));
             assert_eq!(header("vary").as_deref(), Some("Accept, Accept-Encoding"));
             let compressed = header("content-encoding");
-            assert_eq!(
-                compressed.as_deref(),
-                (encoding == "gzip").then_some("gzip")
-            );
+            assert_eq!(compressed.as_deref(), (encoding == "gzip").then_some("gzip"));
             let length: usize = header("content-length").unwrap().parse().unwrap();
             let body = response.bytes().await.unwrap();
             assert_eq!(body.len(), length);
@@ -697,10 +627,7 @@ async fn content_is_identical_in_both_formats_and_encodings() {
     for (_, series) in &pages {
         assert_eq!(*series, pages[0].1);
     }
-    let names = pages[0]
-        .1
-        .keys()
-        .filter(|(name, _)| name == "campaign_info");
+    let names = pages[0].1.keys().filter(|(name, _)| name == "campaign_info");
     let of_whatsapp = apis().iter().filter(|(api, _)| has_whatsapp(*api)).count();
     assert_eq!(names.count(), simulators.len() + of_whatsapp);
     check_metrics(&pages[0].0).await;
@@ -773,11 +700,7 @@ impl Table {
             for (how, value) in [("without", None), ("null", Some(Value::Null))] {
                 let mut item = self.full.clone();
                 set(&mut item, pointer, value);
-                cases.push(case(
-                    &format!("{how} {pointer}"),
-                    &item,
-                    &self.families - lost,
-                ));
+                cases.push(case(&format!("{how} {pointer}"), &item, &self.families - lost));
             }
         }
         for change in &self.changes {
@@ -819,9 +742,7 @@ async fn check(api: Api, cases: Vec<Case>) {
             "campaign_failures" => &["reason"],
             _ => &[],
         };
-        let expected = ["provider", "account", "channel", "campaign_id"]
-            .iter()
-            .chain(extra);
+        let expected = ["provider", "account", "channel", "campaign_id"].iter().chain(extra);
         let expected: BTreeSet<&str> = expected.copied().collect();
         let names: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
         assert_eq!(names, expected, "{name}");
@@ -884,9 +805,7 @@ async fn a_long_id_costs_its_campaign_and_long_texts_are_cut() {
         items.reverse();
         let mut state = State::new(TOKEN, Vec::new());
         state.items = items.into();
-        let simulator = Simulator::start(kind.simulated.unwrap(), state)
-            .await
-            .unwrap();
+        let simulator = Simulator::start(kind.simulated.unwrap(), state).await.unwrap();
         let labels: Vec<_> = kind.info_label_names().collect();
         let more = format!("info_labels: {}", json!(labels));
         let more = ["lookback: 3650d", &more];
@@ -936,16 +855,8 @@ async fn campaign_info_has_exactly_the_configured_labels() {
                 family == "campaign_info" && labels["account"] == *kind.name
             });
             let (_, labels) = infos.next().unwrap();
-            let own = [
-                "provider",
-                "account",
-                "channel",
-                "campaign_id",
-                "campaign_name",
-            ];
-            let known = kind
-                .info_label_names()
-                .filter(|label| wanted.contains(label));
+            let own = ["provider", "account", "channel", "campaign_id", "campaign_name"];
+            let known = kind.info_label_names().filter(|label| wanted.contains(label));
             let expected: BTreeSet<&str> = known.map(AsRef::as_ref).chain(own).collect();
             let found: BTreeSet<&str> = labels.keys().map(String::as_str).collect();
             assert_eq!(found, expected, "{kind:?} {line}");

@@ -23,12 +23,7 @@ use crate::support::peers::Front;
 async fn a_failed_credits_request_does_not_fail_the_poll() {
     let kinds = kinds().filter(|kind| reports_credits(kind));
     let cases = kinds.flat_map(|kind| {
-        let without_credits = kind
-            .simulated
-            .unwrap()
-            .listing()
-            .page(json!([]))
-            .to_string();
+        let without_credits = kind.simulated.unwrap().listing().page(json!([])).to_string();
         [
             status(500, None),
             status(403, None),
@@ -46,11 +41,7 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
         assert!(status.success());
         assert!(sample(&metrics, credits, &[]).is_some());
         // the first request lists the campaigns
-        let plan = FaultPlan {
-            fault,
-            skip: 1,
-            times: None,
-        };
+        let plan = FaultPlan { fault, skip: 1, times: None };
         simulator.update(|state| state.fault = Some(plan.clone()));
         let (status, metrics, log) = poll_once(&setup, &[]).await;
         assert!(status.success(), "{plan:?}: {log}");
@@ -63,10 +54,7 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
 #[tokio::test]
 async fn invalid_utf8_costs_one_campaign_at_most() {
     for (api, provider) in apis() {
-        let others = Campaign {
-            id: "8".to_owned(),
-            ..campaign()
-        };
+        let others = Campaign { id: "8".to_owned(), ..campaign() };
         let simulator = simulate(api, vec![campaign(), others]).await;
         break_down(&simulator, Fault::InvalidUtf8);
         let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
@@ -103,10 +91,7 @@ async fn an_unreachable_account_has_no_campaigns_and_a_failure_reason() {
             assert_eq!(account.retries(), 0.0, "{name}");
             assert!(!account.is_up() && !account.has_data(), "{name}");
             assert_eq!(account.last_reason().as_deref(), Some(reason), "{name}");
-            for metric in [
-                "campaign_account_campaigns",
-                "campaign_account_campaigns_dropped",
-            ] {
+            for metric in ["campaign_account_campaigns", "campaign_account_campaigns_dropped"] {
                 assert!(samples(&metrics, metric, &[&account.account]).is_empty());
             }
         }
@@ -132,11 +117,7 @@ async fn temporary_failures_are_retried_within_the_poll() {
             let simulator = provider(api).await;
             simulator.update(|state| state.fault = Some(FaultPlan::once(fault)));
             let name = format!("{provider_name}-{why}");
-            let more: &[&str] = if why == "stall" {
-                &["request_timeout: 2s"]
-            } else {
-                &[]
-            };
+            let more: &[&str] = if why == "stall" { &["request_timeout: 2s"] } else { &[] };
             accounts.push(account(&name, &simulator, more));
             simulators.push((api, name, simulator));
         }
@@ -146,11 +127,7 @@ async fn temporary_failures_are_retried_within_the_poll() {
     for (api, name, simulator) in simulators {
         let account = Exported::of(&metrics, &name);
         assert!(account.is_up() && account.has_data(), "{name}");
-        assert_eq!(
-            (account.retries(), account.all_errors()),
-            (1.0, 0.0),
-            "{name}"
-        );
+        assert_eq!((account.retries(), account.all_errors()), (1.0, 0.0), "{name}");
         let needed = api.listing().requests(1);
         assert_eq!(simulator.requests().len(), needed + 1, "{name}");
         if name.ends_with("500") {
@@ -169,9 +146,7 @@ async fn polls_of_an_account_never_overlap() {
     let yaml = config(&[account("slow", &slow, &[]), account("quick", &quick, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
     // four intervals of both accounts
-    daemon
-        .scrape_until(|metrics| Exported::of(metrics, "quick").polls("success") >= 4.0)
-        .await;
+    daemon.scrape_until(|metrics| Exported::of(metrics, "quick").polls("success") >= 4.0).await;
     assert_eq!(slow.requests().len(), 1);
 }
 
@@ -219,10 +194,9 @@ async fn endless_bodies_are_rejected_with_little_memory() {
     let mut simulators = Vec::new();
     let mut accounts = Vec::new();
     for (api, name) in apis() {
-        for (why, fault) in [
-            ("huge", Fault::Huge { bytes: BYTES }),
-            ("bomb", Fault::GzipBomb { bytes: BYTES }),
-        ] {
+        for (why, fault) in
+            [("huge", Fault::Huge { bytes: BYTES }), ("bomb", Fault::GzipBomb { bytes: BYTES })]
+        {
             let simulator = provider(api).await;
             let name = format!("{name}-{why}");
             accounts.push(account(&name, &simulator, &["stale_after: 1h"]));
@@ -230,9 +204,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
         }
     }
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
-    daemon
-        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == simulators.len())
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, "campaign_deliveries") == simulators.len()).await;
     // the limit applies to each body, so test one provider at a time
     for pair in simulators.chunks(2) {
         let names: Vec<_> = pair.iter().map(|(name, ..)| name.clone()).collect();
@@ -244,9 +216,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
             .scrape_until(|metrics| {
                 let memory = sample(metrics, "process_resident_memory_bytes", &[]);
                 most.set(most.get().max(memory.unwrap()));
-                each(metrics, &names, |account| {
-                    account.errors("too_large") >= 2.0
-                })
+                each(metrics, &names, |account| account.errors("too_large") >= 2.0)
             })
             .await;
         assert!(most.get() < 150_000_000.0, "{names:?}: {}", most.get());
@@ -261,9 +231,7 @@ async fn endless_bodies_are_rejected_with_little_memory() {
         }
         daemon
             .scrape_until(|metrics| {
-                each(metrics, &names, |account| {
-                    account.is_up() && account.has_data()
-                })
+                each(metrics, &names, |account| account.is_up() && account.has_data())
             })
             .await;
     }
@@ -296,10 +264,7 @@ fn swollen(_: &str, body: Vec<u8>) -> (String, Vec<u8>) {
 async fn the_campaigns_of_one_account_take_limited_memory() {
     let small = provider(with_small_pages()).await;
     let page = small.api().listing().page_size;
-    let campaigns = (0..20 * page).map(|index| Campaign {
-        id: index.to_string(),
-        ..campaign()
-    });
+    let campaigns = (0..20 * page).map(|index| Campaign { id: index.to_string(), ..campaign() });
     let large = simulate(small.api(), campaigns.collect()).await;
     let front = Front::http1(&large, swollen).await;
     let url = format!("http://127.0.0.1:{}", front.port());
@@ -341,10 +306,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
         let listing = api.listing();
         simulator.update(|state| {
             let item = |id: &str, deliveries: Value| {
-                let campaign = Campaign {
-                    id: id.to_owned(),
-                    ..campaign()
-                };
+                let campaign = Campaign { id: id.to_owned(), ..campaign() };
                 let mut item = api.item(state, Utc::now(), &campaign);
                 *count_of(&mut item, &listing, listing.deliveries) = deliveries;
                 item
@@ -411,10 +373,7 @@ async fn bad_values_and_items_are_dropped_individually_and_counted() {
             .filter(|line| line.contains(&format!("account={name} ")))
             .collect();
         assert_eq!(said.len(), 1, "{said:?}");
-        assert!(
-            fields.iter().all(|field| said[0].contains(field)),
-            "{said:?}"
-        );
+        assert!(fields.iter().all(|field| said[0].contains(field)), "{said:?}");
     }
 }
 
@@ -450,30 +409,14 @@ async fn mismatched_percentages_are_counted_per_page() {
 #[tokio::test]
 async fn unexpected_content_is_described_and_advice_fits_the_account() {
     for (fault, reason, parts) in [
-        (
-            json_body(r#"{"foo":1}"#),
-            "decode",
-            ["HTTP 200 without ", "it has `foo`", "`https://"],
-        ),
-        (
-            status(204, None),
-            "decode",
-            ["HTTP 204 instead of 200", "", "`https://"],
-        ),
+        (json_body(r#"{"foo":1}"#), "decode", ["HTTP 200 without ", "it has `foo`", "`https://"]),
+        (status(204, None), "decode", ["HTTP 204 instead of 200", "", "`https://"]),
         (
             status(401, None),
             "auth",
-            [
-                "HTTP ",
-                "write a valid ",
-                "_file`), which the next poll reads",
-            ],
+            ["HTTP ", "write a valid ", "_file`), which the next poll reads"],
         ),
-        (
-            status(404, None),
-            "client",
-            ["HTTP ", "Compare `base_url`", "`https://"],
-        ),
+        (status(404, None), "client", ["HTTP ", "Compare `base_url`", "`https://"]),
     ] {
         for (api, provider) in apis() {
             let simulator = simulate(api, Vec::new()).await;
@@ -482,10 +425,7 @@ async fn unexpected_content_is_described_and_advice_fits_the_account() {
             let (_, _, log) = poll_once(&setup, &[]).await;
             let line = log.lines().find(|line| line.contains("poll failed"));
             let line = line.unwrap();
-            assert!(
-                line.contains(&format!("reason={reason} ")),
-                "{provider}: {line}"
-            );
+            assert!(line.contains(&format!("reason={reason} ")), "{provider}: {line}");
             for part in parts {
                 assert!(line.contains(part), "{provider} {part}: {line}");
             }

@@ -75,10 +75,7 @@ async fn idle_connections_keep_no_scrape_and_no_probe_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_keep_nobody_out_with_tls_certificates_and_users() {
-    let verify = [
-        "client_auth_type: RequireAndVerifyClientCert",
-        "client_ca_file: clients.crt",
-    ];
+    let verify = ["client_auth_type: RequireAndVerifyClientCert", "client_ca_file: clients.crt"];
     let protected = Protected::start(&format!("{}{}", with_tls(&verify), users())).await;
     let (certificate, key) = protected.authority.client();
     let identity = identity(&certificate, &key);
@@ -103,11 +100,7 @@ async fn guessers_keep_no_scraper_out() {
         let client = Client::builder().no_proxy().local_address(address);
         let client = client.build().unwrap();
         guessers.spawn(async move {
-            let user = if guesser % 2 == 0 {
-                "prometheus"
-            } else {
-                "root"
-            };
+            let user = if guesser % 2 == 0 { "prometheus" } else { "root" };
             for guess in 0.. {
                 let password = format!("{guesser}-{guess}");
                 let request = client.get(&url).basic_auth(user, Some(password));

@@ -20,10 +20,7 @@ const PROBLEMS: &str = "campaign_exporter_decode_problems";
 
 /// Starts an exporter that polls one account once, from a provider that first responds with `body`.
 async fn polled(api: Api, body: &str) -> (Daemon, Simulator) {
-    let fault = Fault::Body {
-        content_type: "application/json",
-        body: body.to_owned(),
-    };
+    let fault = Fault::Body { content_type: "application/json", body: body.to_owned() };
     let mut state = State::new(TOKEN, Vec::new());
     state.fault = Some(FaultPlan::once(fault));
     let simulator = Simulator::start(api, state).await.unwrap();
@@ -40,9 +37,7 @@ async fn polled(api: Api, body: &str) -> (Daemon, Simulator) {
 /// Returns the lines on campaigns and accounts that do not depend on the run.
 fn golden(text: &str) -> String {
     let kept = text.split_inclusive('\n').filter(|line| {
-        let name = line
-            .strip_prefix("# HELP ")
-            .or(line.strip_prefix("# TYPE "));
+        let name = line.strip_prefix("# HELP ").or(line.strip_prefix("# TYPE "));
         let name = name.or(line.strip_prefix("# UNIT ")).unwrap_or(line);
         let name = name.split(['{', ' ']).next().unwrap();
         let kept = strict::is_about_campaigns(name) || name.starts_with(PROBLEMS);
@@ -92,9 +87,7 @@ async fn documented_examples_have_the_expected_metrics() {
 
 #[tokio::test]
 async fn links_of_examples_are_followed_and_pages_count_together() {
-    let linked = apis()
-        .into_iter()
-        .filter(|(api, _)| fixture(*api, "_last_page").exists());
+    let linked = apis().into_iter().filter(|(api, _)| fixture(*api, "_last_page").exists());
     for (api, name) in linked {
         // the next page is missing, so the poll must fail without publishing anything
         let page = std::fs::read_to_string(fixture(api, "")).unwrap();

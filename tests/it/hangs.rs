@@ -34,10 +34,7 @@ fn stall(simulator: &Simulator) {
 }
 
 async fn end(child: &mut Child) -> ExitStatus {
-    tokio::time::timeout(SOON, child.wait())
-        .await
-        .unwrap()
-        .unwrap()
+    tokio::time::timeout(SOON, child.wait()).await.unwrap().unwrap()
 }
 
 async fn kill(child: &Child, signal: &str) {
@@ -66,11 +63,7 @@ async fn hung_token_files_fail_their_own_polls_and_recover() {
     };
     let before = polls(&daemon.scrape().await, r#"result="success""#);
     let enough = |metrics: &str| {
-        let failed = samples(
-            metrics,
-            "campaign_exporter_poll_errors_total",
-            &[r#"reason="auth""#],
-        );
+        let failed = samples(metrics, "campaign_exporter_poll_errors_total", &[r#"reason="auth""#]);
         failed.iter().filter(|polls| **polls > 0.0).count() == HUNG_FILES
             && polls(metrics, r#"result="success""#) > before + 2.0
     };
@@ -96,12 +89,7 @@ async fn start_with(stderr: Stdio) -> (Setup, Child, String) {
     command.args(["--web.listen-address", &address, "--log.level", "debug"]);
     let child = command.stderr(stderr).spawn().unwrap();
     let listens = async {
-        while client()
-            .get(format!("http://{address}/-/healthy"))
-            .send()
-            .await
-            .is_err()
-        {
+        while client().get(format!("http://{address}/-/healthy")).send().await.is_err() {
             // pause between attempts
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -180,9 +168,7 @@ async fn a_hung_lock_or_configuration_fails_the_start() {
 
 #[tokio::test]
 async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
-    let slow = Fault::Delay {
-        by: Duration::from_secs(2),
-    };
+    let slow = Fault::Delay { by: Duration::from_secs(2) };
     let providers = [
         simulate(with_statuses(), Vec::new()).await,
         simulator_with_authorization(|_| {}).await,

@@ -53,9 +53,7 @@ fn violations(modules: &[String], module: &str, code: &str) -> Vec<String> {
     let place = |name: &str| modules.iter().position(|known| known == name);
     let own = place(module);
     let against = imports(code).into_iter().filter(|name| place(name) > own);
-    against
-        .map(|name| format!("{module} uses {name}"))
-        .collect()
+    against.map(|name| format!("{module} uses {name}")).collect()
 }
 
 #[test]
@@ -85,10 +83,7 @@ fn imports_run_in_the_direction_of_the_list() {
 fn an_import_against_the_direction_is_found() {
     let modules = ["low", "high"].map(str::to_owned);
     let against = "use crate::{low, high::x};\nfn f() { crate::high::y() }\n";
-    assert_eq!(
-        violations(&modules, "low", against),
-        ["low uses high", "low uses high"]
-    );
+    assert_eq!(violations(&modules, "low", against), ["low uses high", "low uses high"]);
     assert_eq!(violations(&modules, "high", against), [""; 0]);
     let test = "use crate::low;\n#[cfg(test)]\nmod tests { use crate::high; }\n";
     assert_eq!(violations(&modules, "low", test), [""; 0]);

@@ -94,11 +94,7 @@ async fn scrapes_succeed_before_there_is_any_data() {
     let metrics = daemon.scrape().await;
     let two = [r#"account="two""#];
     assert_eq!(sample(&metrics, "campaign_account_up", &two), Some(0.0));
-    let polled = sample(
-        &metrics,
-        "campaign_account_last_poll_timestamp_seconds",
-        &two,
-    );
+    let polled = sample(&metrics, "campaign_account_last_poll_timestamp_seconds", &two);
     assert_eq!(polled, None);
     assert_eq!(daemon.status("/-/ready").await, 200);
 }
@@ -108,33 +104,19 @@ async fn endpoints_accept_only_get_and_head() {
     let simulator = provider(1).await;
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     let daemon = Daemon::start(setup, &[]).await;
-    daemon
-        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 1)
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, "campaign_deliveries") == 1).await;
     for (path, content_type, text) in [
-        (
-            "/metrics",
-            "text/plain; version=0.0.4",
-            "campaign_deliveries{",
-        ),
+        ("/metrics", "text/plain; version=0.0.4", "campaign_deliveries{"),
         ("/", "text/html", r#"<a href="./metrics">"#),
         ("/status", "text/html", "Lowest delivery ratios"),
         ("/status?", "text/html", "Lowest delivery ratios"),
-        (
-            "/status?format=json",
-            "application/json",
-            "\"account\":\"one\"",
-        ),
+        ("/status?format=json", "application/json", "\"account\":\"one\""),
         ("/-/healthy", "text/plain", "healthy"),
         ("/-/ready", "text/plain", "ready"),
         ("/config", "text/plain", "name: one"),
         // the query is not part of the path
         ("/config?a=b", "text/plain", "name: one"),
-        (
-            "/metrics?account=one",
-            "text/plain; version=0.0.4",
-            "campaign_deliveries{",
-        ),
+        ("/metrics?account=one", "text/plain; version=0.0.4", "campaign_deliveries{"),
         ("/sd", "application/json", r#""__param_account":"one""#),
     ] {
         let ask = async |method| {
@@ -162,14 +144,7 @@ async fn endpoints_accept_only_get_and_head() {
             assert_eq!(refused.headers()["allow"], "GET, HEAD", "{method} {path}");
         }
     }
-    for path in [
-        "/metrics/",
-        "/favicon.ico",
-        "/-/",
-        "/-/quit",
-        "/Metrics",
-        "//metrics",
-    ] {
+    for path in ["/metrics/", "/favicon.ico", "/-/", "/-/quit", "/Metrics", "//metrics"] {
         assert_eq!(daemon.status(path).await, 404, "{path}");
     }
 }
@@ -201,9 +176,7 @@ async fn large() -> (Simulator, Daemon) {
     let simulator = provider(5_000).await;
     let yaml = config(&[account("one", &simulator, &["poll_interval: 1h"])]);
     let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-    daemon
-        .scrape_until(|metrics| count(metrics, "campaign_deliveries") == 5_000)
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, "campaign_deliveries") == 5_000).await;
     (simulator, daemon)
 }
 
@@ -211,10 +184,7 @@ async fn large() -> (Simulator, Daemon) {
 async fn slow_scrape(daemon: &Daemon) -> (TcpStream, Vec<u8>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
-    let mut stream = socket
-        .connect(daemon.address().parse().unwrap())
-        .await
-        .unwrap();
+    let mut stream = socket.connect(daemon.address().parse().unwrap()).await.unwrap();
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut begin = vec![0; 1_000];
@@ -255,12 +225,9 @@ async fn shutdown_waits_for_scrapes_in_progress() {
     read.unwrap().unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let length = head.lines().find_map(|line| {
-        line.to_lowercase()
-            .strip_prefix("content-length: ")?
-            .parse()
-            .ok()
-    });
+    let length = head
+        .lines()
+        .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
     assert_eq!(length, Some(body.len()));
     assert_eq!(count(body, "campaign_deliveries"), 5_000);
     assert!(body.contains("\nprocess_start_time_seconds "));
@@ -305,18 +272,9 @@ async fn invalid_command_lines_exit_with_2() {
         (&["--web.listen-address", "nowhere"], "nowhere"),
         (&["--web.telemetry-path", "metrics"], "slash"),
         (&["--web.telemetry-path", "/-/ready"], "another endpoint"),
-        (
-            &["--config.file", "/nonexistent/c.yml"],
-            "/nonexistent/c.yml",
-        ),
-        (
-            &["--config.check", "--config.file", "/nonexistent/c.yml"],
-            "/nonexistent/c.yml",
-        ),
-        (
-            &["poll", "--config.file", "/nonexistent/c.yml"],
-            "/nonexistent/c.yml",
-        ),
+        (&["--config.file", "/nonexistent/c.yml"], "/nonexistent/c.yml"),
+        (&["--config.check", "--config.file", "/nonexistent/c.yml"], "/nonexistent/c.yml"),
+        (&["poll", "--config.file", "/nonexistent/c.yml"], "/nonexistent/c.yml"),
     ] {
         let (code, text) = run(arguments).await;
         assert_eq!(code, Some(2), "{arguments:?}: {text}");
@@ -331,10 +289,7 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
          token: inline\n  - name: a\n    provider: cinnox\n    token_file: TOKEN_FILE\n",
     );
     let file = setup.config_file().display().to_string();
-    for arguments in [
-        &["--config.file", &file][..],
-        &["--config.file", &file, "--config.check"],
-    ] {
+    for arguments in [&["--config.file", &file][..], &["--config.file", &file, "--config.check"]] {
         let (code, text) = run(arguments).await;
         assert_eq!(code, Some(2), "{text}");
         for (place, what) in [
@@ -346,10 +301,7 @@ async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_lo
         ] {
             let place = format!("{file}:{place}: ");
             let mut lines = text.lines().filter(|line| line.contains(&place));
-            assert!(
-                lines.any(|line| line.contains(what)),
-                "{place}{what}: {text}"
-            );
+            assert!(lines.any(|line| line.contains(what)), "{place}{what}: {text}");
         }
     }
 }
@@ -366,18 +318,10 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     let places = [
         ("token_file", "token", None),
         ("token_file", "empty", Some("empty is empty")),
-        (
-            "token_file",
-            "none",
-            Some("none cannot be read: No such file"),
-        ),
+        ("token_file", "none", Some("none cannot be read: No such file")),
         ("token_file", ".", Some("Is a directory")),
         ("token_file", PASTED, Some("looks like the secret itself")),
-        (
-            "token_env",
-            "NO_SUCH_VARIABLE",
-            Some("NO_SUCH_VARIABLE is not set"),
-        ),
+        ("token_env", "NO_SUCH_VARIABLE", Some("NO_SUCH_VARIABLE is not set")),
     ];
     // relative to the configuration file, wherever the program runs
     let accounts = places.iter().enumerate().map(|(number, (key, place, _))| {
@@ -394,9 +338,8 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     for (number, (key, _, problem)) in places.iter().enumerate() {
         let key = format!("accounts[{number}].{key}: ");
         let lines = text.lines();
-        let line = lines
-            .filter(|line| line.contains("level=warn"))
-            .find(|line| line.contains(&key));
+        let line =
+            lines.filter(|line| line.contains("level=warn")).find(|line| line.contains(&key));
         let is_right = problem.map(|problem| line.is_some_and(|line| line.contains(problem)));
         assert!(is_right.unwrap_or(line.is_none()), "{key} {text}");
     }
@@ -423,8 +366,7 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     assert_eq!(code, Some(1), "{text}");
     let said = |level: &str, account: &str| {
         let found = [format!("level={level}"), format!("account={account}")];
-        text.lines()
-            .any(|line| found.iter().all(|found| line.contains(found)))
+        text.lines().any(|line| found.iter().all(|found| line.contains(found)))
     };
     assert!(said("info", "good") && said("warn", "bad"), "{text}");
     setup.write_config(&config(&accounts[..1]));
@@ -458,13 +400,7 @@ async fn config_check_warns_of_storage_that_cannot_be_written() {
         let path = setup.folder().join(below);
         let existed = path.exists();
         let storage = path.display().to_string();
-        let arguments = [
-            "--config.check",
-            "--config.file",
-            &file,
-            "--storage.path",
-            &storage,
-        ];
+        let arguments = ["--config.check", "--config.file", &file, "--storage.path", &storage];
         let (code, text) = run(&arguments).await;
         assert_eq!(code, Some(0), "{text}");
         let warning = format!("--storage.path: cannot write to {storage}: ");
@@ -478,9 +414,7 @@ async fn config_check_warns_of_storage_that_cannot_be_written() {
 async fn refresh_tokens_require_storage() {
     let simulator = simulate(with_authorization(), Vec::new()).await;
     let yaml = account("one", &simulator, &["client_id: \"1\""]);
-    let setup = Setup::new(&config(&[
-        yaml.replace("access_token_file", "refresh_token_file")
-    ]));
+    let setup = Setup::new(&config(&[yaml.replace("access_token_file", "refresh_token_file")]));
     let check = || {
         let mut command = setup.command();
         command.arg("--config.check");
@@ -488,10 +422,7 @@ async fn refresh_tokens_require_storage() {
     };
     let (code, text) = end(&mut check()).await;
     assert_eq!(code, Some(2), "{text}");
-    assert!(
-        text.contains("--storage.path") && text.contains("refresh_token_file"),
-        "{text}"
-    );
+    assert!(text.contains("--storage.path") && text.contains("refresh_token_file"), "{text}");
     let folder = setup.folder();
     for command in [
         check().arg("--storage.path").arg(folder),
@@ -514,20 +445,14 @@ async fn an_occupied_port_exits_with_1() {
     let (code, text) = run(&arguments).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains(&address), "{text}");
-    assert!(
-        simulator.requests().is_empty(),
-        "it has to fail before it polls"
-    );
+    assert!(simulator.requests().is_empty(), "it has to fail before it polls");
 }
 
 #[tokio::test]
 async fn poll_prints_metrics_and_fails_if_an_account_fails() {
     let (good, bad) = (provider(3).await, provider(3).await);
     fail(&bad);
-    let setup = Setup::new(&config(&[
-        account("good", &good, &[]),
-        account("bad", &bad, &[]),
-    ]));
+    let setup = Setup::new(&config(&[account("good", &good, &[]), account("bad", &bad, &[])]));
 
     let (status, metrics, log) = poll_once(&setup, &["--account", "good"]).await;
     assert_eq!(status.code(), Some(0), "{log}");
@@ -535,20 +460,12 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
     assert!(!metrics.contains(r#"account="bad""#));
     assert!(bad.requests().is_empty());
     // only the exposition
-    let text = metrics
-        .lines()
-        .find(|line| !line.starts_with('#') && !line.starts_with("campaign"));
+    let text = metrics.lines().find(|line| !line.starts_with('#') && !line.starts_with("campaign"));
     assert_eq!(text, None);
 
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert_eq!(status.code(), Some(1), "{log}");
-    assert_eq!(
-        count(
-            &metrics,
-            r#"campaign_deliveries{provider="cinnox",account="good""#
-        ),
-        3
-    );
+    assert_eq!(count(&metrics, r#"campaign_deliveries{provider="cinnox",account="good""#), 3);
     let up = |account| sample(&metrics, "campaign_account_up", &[account]);
     assert_eq!(up(r#"account="good""#), Some(1.0));
     assert_eq!(up(r#"account="bad""#), Some(0.0));
@@ -556,10 +473,7 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
 
     let (status, metrics, log) = poll_once(&setup, &["--account", "nobody"]).await;
     assert_eq!(status.code(), Some(2), "{log}");
-    assert!(
-        log.contains("account=nobody accounts=\"good, bad\""),
-        "{log}"
-    );
+    assert!(log.contains("account=nobody accounts=\"good, bad\""), "{log}");
     assert_eq!(metrics, "");
 }
 
@@ -576,18 +490,10 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
         .env("CAMPAIGN_EXPORTER_WEB_LISTEN_ADDRESS", "192.0.2.1:1")
         .env("CAMPAIGN_EXPORTER_LOG_LEVEL", "error");
     let daemon = Daemon::start_command(command, setup, &[]).await;
-    assert!(
-        daemon
-            .get("/campaigns")
-            .await
-            .contains("campaign_account_up")
-    );
+    assert!(daemon.get("/campaigns").await.contains("campaign_account_up"));
     assert_eq!(daemon.status("/metrics").await, 404);
     let landing_page = daemon.get("/").await;
-    assert!(
-        landing_page.contains(r#"<a href="./campaigns">"#),
-        "{landing_page}"
-    );
+    assert!(landing_page.contains(r#"<a href="./campaigns">"#), "{landing_page}");
     let reload = client().post(daemon.url("/-/reload")).send().await.unwrap();
     assert_eq!(reload.status(), 200);
 
@@ -632,27 +538,15 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
         }
         let steps = String::from_utf8(output.stderr).unwrap();
         for name in chosen {
-            assert!(
-                steps.contains(&format!("docs/providers/{name}.md")),
-                "{steps}"
-            );
+            assert!(steps.contains(&format!("docs/providers/{name}.md")), "{steps}");
         }
         let file = setup.config_file().display().to_string();
         let storage = setup.storage().display().to_string();
-        let arguments = [
-            "--config.check",
-            "--config.file",
-            &file,
-            "--storage.path",
-            &storage,
-        ];
+        let arguments = ["--config.check", "--config.file", &file, "--storage.path", &storage];
         let (code, text) = run(&arguments).await;
         assert_eq!(code, Some(0), "{text}\n{yaml}");
         assert!(!text.contains("level=warn"), "{text}\n{yaml}");
-        assert!(
-            steps.contains("--config.check --probe --config.file"),
-            "{steps}"
-        );
+        assert!(steps.contains("--config.check --probe --config.file"), "{steps}");
     }
     let (code, text) = run(&["init", "nobody"]).await;
     assert_eq!(code, Some(2), "{text}");
@@ -678,13 +572,7 @@ async fn version_and_help_are_printed() {
     assert!(text.starts_with(&version), "{text}");
     let (code, text) = run(&["--help"]).await;
     assert_eq!(code, Some(0), "{text}");
-    for word in [
-        "--config.file",
-        "--web.listen-address",
-        "CAMPAIGN_EXPORTER_",
-        "demo",
-        "poll",
-    ] {
+    for word in ["--config.file", "--web.listen-address", "CAMPAIGN_EXPORTER_", "demo", "poll"] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -694,9 +582,7 @@ async fn demo(seed: &str) -> (Daemon, String) {
     let mut command = program();
     let setup = Setup::new("");
     // a killed demo leaves its directory behind
-    command
-        .args(["demo", "--seed", seed])
-        .env("TMPDIR", setup.folder());
+    command.args(["demo", "--seed", seed]).env("TMPDIR", setup.folder());
     let daemon = Daemon::start_command(command, setup, &[]).await;
     let metrics = daemon.until_up(kinds().count()).await;
     (daemon, metrics)
@@ -722,12 +608,9 @@ async fn the_demo_shows_all_providers_with_changing_numbers() {
 #[tokio::test]
 async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
     let ids = |metrics: &str| -> HashSet<String> {
-        let lines = metrics
-            .lines()
-            .filter(|line| line.starts_with("campaign_deliveries{"));
+        let lines = metrics.lines().filter(|line| line.starts_with("campaign_deliveries{"));
         let ids = lines.map(|line| line.split("campaign_id=").nth(1).unwrap().to_owned());
-        ids.map(|rest| rest.split('}').next().unwrap().to_owned())
-            .collect()
+        ids.map(|rest| rest.split('}').next().unwrap().to_owned()).collect()
     };
     let (_first, first) = demo("7").await;
     let (_second, second) = demo("7").await;
@@ -735,11 +618,7 @@ async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
     let (first, second, other) = (ids(&first), ids(&second), ids(&other));
     // they start at different times, so only one may have the newest campaign
     let common = first.intersection(&second).count();
-    assert!(
-        common > 20 && common + 10 > first.len(),
-        "{common} of {}",
-        first.len()
-    );
+    assert!(common > 20 && common + 10 > first.len(), "{common} of {}", first.len());
     assert!(first.intersection(&other).count() < common / 2);
 }
 
@@ -785,8 +664,5 @@ async fn definitions_are_checked_tried_listed_and_shown() {
     let other = file("other.json", r#"{"message":"no"}"#);
     let (code, text) = run(&["definition", "try", "brevo_sms", &other]).await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(
-        text.contains("without a list at `$.campaigns[*]`"),
-        "{text}"
-    );
+    assert!(text.contains("without a list at `$.campaigns[*]`"), "{text}");
 }

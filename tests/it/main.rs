@@ -1,15 +1,8 @@
 //! Integration tests: the exporter as a process, simulated providers over HTTP, and Prometheus. A single
 //! binary, so that it is linked only once.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
-#![expect(
-    clippy::float_cmp,
-    reason = "a value comes out of the exporter exactly as it went in"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::float_cmp, reason = "a value comes out of the exporter exactly as it went in")]
 #![expect(clippy::too_many_lines, reason = "tables are best read in one piece")]
 
 mod support;

@@ -56,11 +56,7 @@ struct Case {
 
 impl Case {
     fn new(api: Api, name: &str, fault: Fault, effect: Effect) -> Self {
-        Self {
-            name: format!("{}-{name}", api.provider()),
-            fault,
-            effect,
-        }
+        Self { name: format!("{}-{name}", api.provider()), fault, effect }
     }
 
     fn failing(api: Api, name: &str, fault: Fault, reason: &str) -> Self {
@@ -288,9 +284,8 @@ fn failures(api: Api, elsewhere: &str) -> Vec<Case> {
         ("redirect", redirect, "client"),
         ("echo", Fault::EchoToken, "auth"),
     ];
-    let cases = cases
-        .into_iter()
-        .map(|(name, fault, reason)| Case::failing(api, name, fault, reason));
+    let cases =
+        cases.into_iter().map(|(name, fault, reason)| Case::failing(api, name, fault, reason));
     let statuses = STATUSES
         .into_iter()
         .map(|(code, reason)| Case::failing(api, &code.to_string(), status(code, None), reason));
@@ -311,9 +306,7 @@ fn losses(api: Api) -> Vec<Case> {
     let with_cost = || api.counts().to_vec();
     let mut counts = with_cost();
     counts.retain(|count| listing.cost != Some(*count));
-    let lost = |cost: Option<f64>| Loss::Counts {
-        cost: cost.filter(|_| listing.cost.is_some()),
-    };
+    let lost = |cost: Option<f64>| Loss::Counts { cost: cost.filter(|_| listing.cost.is_some()) };
     let values = [
         ("null-count", "null", (lost(None), Vec::new())),
         ("blank-count", "\" \"", (lost(None), Vec::new())),
@@ -321,11 +314,7 @@ fn losses(api: Api) -> Vec<Case> {
         // credits may be fractional
         ("fractional", "1.5", (lost(Some(1.5)), counts.clone())),
         // or large
-        (
-            "huge-count",
-            "99999999999999999999",
-            (lost(Some(1e20)), counts.clone()),
-        ),
+        ("huge-count", "99999999999999999999", (lost(Some(1e20)), counts.clone())),
         ("infinite", "1e400", (lost(None), with_cost())),
         ("nan", "NaN", (lost(None), with_cost())),
         ("control", "\"x\u{1}\"", (lost(None), with_cost())),
@@ -342,11 +331,7 @@ fn losses(api: Api) -> Vec<Case> {
     };
     for (name, json, (what, problems)) in values {
         let json = json.to_owned();
-        add(
-            name,
-            Fault::Counts { json },
-            Effect::Loss { what, problems },
-        );
+        add(name, Fault::Counts { json }, Effect::Loss { what, problems });
     }
     let what = Loss::Everything;
     let problems = Vec::new();
@@ -355,11 +340,7 @@ fn losses(api: Api) -> Vec<Case> {
     let problems = Vec::new();
     add("null-list", null, Effect::Loss { what, problems });
     let problems = vec![items];
-    add(
-        "no-objects",
-        Fault::ItemsNotObjects,
-        Effect::Loss { what, problems },
-    );
+    add("no-objects", Fault::ItemsNotObjects, Effect::Loss { what, problems });
     add("twice", Fault::Duplicated, Effect::Nothing);
     add("shuffled", Fault::Shuffled { seed: 1 }, Effect::Nothing);
     let by = Duration::from_millis(300);
@@ -377,10 +358,9 @@ fn own_failures(api: Api, elsewhere: &str) -> Vec<Case> {
         .map(|failure| {
             let fault = match (failure.next, failure.body) {
                 (Some(href), _) => Fault::Next { href },
-                (None, Value::String(body)) => Fault::Body {
-                    content_type: "text/xml; charset=utf-8",
-                    body,
-                },
+                (None, Value::String(body)) => {
+                    Fault::Body { content_type: "text/xml; charset=utf-8", body }
+                }
                 (None, body) => json_body(&body.to_string()),
             };
             Case::new(api, &failure.name, fault, Effect::Failure(failure.reason))
@@ -413,14 +393,10 @@ struct Failure {
 
 /// A fault of a provider.
 fn cases(api: Api, elsewhere: &str) -> Vec<Case> {
-    [
-        failures(api, elsewhere),
-        losses(api),
-        own_failures(api, elsewhere),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [failures(api, elsewhere), losses(api), own_failures(api, elsewhere)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Accounts without faults.
@@ -471,9 +447,8 @@ async fn faults_of(api: Api) {
     let others: Vec<_> = healthy.iter().map(|(name, ..)| name.clone()).collect();
     let yaml = |stale_after: &str| {
         let healthy = healthy.iter();
-        let mut accounts: Vec<_> = healthy
-            .map(|(name, _, simulator)| account(name, simulator, &[]))
-            .collect();
+        let mut accounts: Vec<_> =
+            healthy.map(|(name, _, simulator)| account(name, simulator, &[])).collect();
         let cases = cases.iter().zip(&simulators);
         accounts.extend(cases.map(|(case, simulator)| case.yaml(simulator, stale_after)));
         config(&accounts)
@@ -514,10 +489,7 @@ async fn faults_of(api: Api) {
                 let found = now.get(name).unwrap_or(&none);
                 let expected = case.expected(before);
                 // either state at any time, but nothing in between
-                assert!(
-                    *found == expected || found == before,
-                    "{name}: {found:#?} {expected:#?}"
-                );
+                assert!(*found == expected || found == before, "{name}: {found:#?} {expected:#?}");
                 all &= if let Some(reason) = case.reason() {
                     // retries take a while where each waits for its end, and without a quota there
                     // is no second poll before tomorrow
@@ -553,10 +525,7 @@ async fn faults_of(api: Api) {
     // nothing else changed, but the data is now stale
     daemon.setup.write_config(&yaml("stale_after: 1s"));
     daemon.signal("HUP").await;
-    let failing: Vec<_> = cases
-        .iter()
-        .filter(|case| case.reason().is_some())
-        .collect();
+    let failing: Vec<_> = cases.iter().filter(|case| case.reason().is_some()).collect();
     let metrics = daemon
         .scrape_until(|metrics| {
             let now = campaigns(metrics);
@@ -566,10 +535,7 @@ async fn faults_of(api: Api) {
     for Case { name, .. } in &failing {
         let own = Exported::of(&metrics, name);
         assert_eq!(own.value("campaign_account_up"), Some(0.0), "{name}");
-        for metric in [
-            "campaign_account_campaigns",
-            "campaign_account_campaigns_dropped",
-        ] {
+        for metric in ["campaign_account_campaigns", "campaign_account_campaigns_dropped"] {
             assert_eq!(own.value(metric), None, "{name} {metric}");
         }
         let last_success = "campaign_account_last_success_timestamp_seconds";
@@ -667,11 +633,7 @@ async fn disordered_pages_of(api: Api) {
         .await;
     let before = written(&metrics);
     are_sound(&metrics);
-    for fault in [
-        Fault::Moving { by: 3 },
-        Fault::Duplicated,
-        Fault::Shuffled { seed: 7 },
-    ] {
+    for fault in [Fault::Moving { by: 3 }, Fault::Duplicated, Fault::Shuffled { seed: 7 }] {
         for (name, simulator) in &simulators {
             // if totals count older campaigns, too, recent ones are read until a page comes empty: none
             // does while the list moves at every request
@@ -733,10 +695,7 @@ struct Door {
 impl Door {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self {
-            address: listener.local_addr().unwrap().to_string(),
-            open: JoinSet::new(),
-        }
+        Self { address: listener.local_addr().unwrap().to_string(), open: JoinSet::new() }
     }
 
     async fn open(&mut self, simulator: &Simulator) {

@@ -19,12 +19,7 @@ const HOSTILE: [&str; 5] = [
 ];
 
 fn campaign(id: usize, name: &str, deliveries: u64) -> Campaign {
-    let counts = Counts {
-        recipients: 1_000,
-        sends: 1_000,
-        deliveries,
-        ..Counts::default()
-    };
+    let counts = Counts { recipients: 1_000, sends: 1_000, deliveries, ..Counts::default() };
     let sent_at = Utc::now() - TimeDelta::hours(12);
     Campaign::sms(format!("c-{id}"), name, sent_at, counts)
 }
@@ -37,12 +32,7 @@ async fn hostile() -> Simulator {
     let mut campaigns: Vec<_> = campaigns.collect();
     campaigns.push(campaign(90, "perfect", 1_000));
     // too few to be significant
-    let few = Counts {
-        recipients: 10,
-        sends: 10,
-        deliveries: 1,
-        ..Counts::default()
-    };
+    let few = Counts { recipients: 10, sends: 10, deliveries: 1, ..Counts::default() };
     let sent_at = Utc::now() - TimeDelta::days(1);
     campaigns.push(Campaign::sms("c-91", "tiny", sent_at, few));
     simulate(any_api(), campaigns).await
@@ -65,10 +55,7 @@ async fn exporter() -> (Daemon, [Simulator; 3]) {
     let daemon = Daemon::start(setup, &[]).await;
     let polled = |metrics: &str| {
         let polls = |result: &str, account: &str| {
-            let labels = [
-                format!("result=\"{result}\""),
-                format!("account=\"{account}\""),
-            ];
+            let labels = [format!("result=\"{result}\""), format!("account=\"{account}\"")];
             let labels = labels.each_ref().map(String::as_str);
             sample(metrics, "campaign_exporter_polls_total", &labels).unwrap_or_default()
         };
@@ -109,13 +96,9 @@ async fn pages_show_everything_as_text_on_any_screen() {
                 for hostile in HOSTILE {
                     assert!(text.contains(hostile), "{hostile}: {at}");
                 }
-                for shown in [
-                    "<b>bold</b>",
-                    "shoes-ch",
-                    "auth",
-                    "which the next poll reads",
-                    "50.0 %",
-                ] {
+                for shown in
+                    ["<b>bold</b>", "shoes-ch", "auth", "which the next poll reads", "50.0 %"]
+                {
                     assert!(text.contains(shown), "{shown}: {at}");
                 }
                 assert!(!text.contains("tiny"), "{at}");
@@ -145,13 +128,7 @@ async fn the_status_is_available_as_json() {
     assert_eq!(good["state"], "good");
     assert_eq!(good["campaigns"], 8);
     assert_eq!(good["error"], Value::Null);
-    let time = |value: &Value| {
-        value
-            .as_str()
-            .unwrap()
-            .parse::<chrono::DateTime<Utc>>()
-            .unwrap()
-    };
+    let time = |value: &Value| value.as_str().unwrap().parse::<chrono::DateTime<Utc>>().unwrap();
     assert!(time(&good["next_poll"]) > time(&good["last_success"]));
     assert!(time(&good["last_poll"]) <= Utc::now());
     let refused = of("refused");
@@ -160,29 +137,18 @@ async fn the_status_is_available_as_json() {
     assert_eq!(refused["last_success"], Value::Null);
     assert!(!text.contains("wr0ng-token"), "{text}");
     let worst = status["worst_campaigns"].as_array().unwrap();
-    let ratios: Vec<_> = worst
-        .iter()
-        .map(|worst| worst["delivery_ratio"].as_f64().unwrap())
-        .collect();
+    let ratios: Vec<_> =
+        worst.iter().map(|worst| worst["delivery_ratio"].as_f64().unwrap()).collect();
     assert_eq!(worst.len(), 10);
     assert!(ratios.is_sorted(), "{ratios:?}");
     assert_eq!(worst[0]["campaign_name"], HOSTILE[0]);
     assert_eq!(worst[0]["attempted"], 1_000);
 
     let response = client().get(daemon.url("/status")).send().await.unwrap();
-    let policy = response.headers()["content-security-policy"]
-        .to_str()
-        .unwrap();
-    assert!(
-        policy.starts_with("default-src 'none'; style-src 'sha256-"),
-        "{policy}"
-    );
+    let policy = response.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     assert!(!policy.contains("unsafe"), "{policy}");
-    let response = client()
-        .get(daemon.url("/status?format=xml"))
-        .send()
-        .await
-        .unwrap();
+    let response = client().get(daemon.url("/status?format=xml")).send().await.unwrap();
     assert_eq!(response.status(), 400);
 }
 

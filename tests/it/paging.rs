@@ -34,9 +34,7 @@ fn campaign(number: u64, minutes: i64) -> Campaign {
 /// Campaigns sent one minute apart.
 fn campaigns(count: u64) -> Vec<Campaign> {
     let numbers = (1..=count).zip(1..);
-    numbers
-        .map(|(number, minutes)| campaign(number, minutes))
-        .collect()
+    numbers.map(|(number, minutes)| campaign(number, minutes)).collect()
 }
 
 /// Polls one account once and returns the metrics.
@@ -48,9 +46,7 @@ async fn polled(simulator: &Simulator, more: &[&str]) -> String {
 }
 
 fn ids(metrics: &str) -> Vec<&str> {
-    let infos = metrics
-        .lines()
-        .filter(|line| line.starts_with("campaign_info{"));
+    let infos = metrics.lines().filter(|line| line.starts_with("campaign_info{"));
     let mut ids: Vec<_> = infos
         .map(|line| line.split("campaign_id=\"").nth(1).unwrap())
         .map(|rest| rest.split('"').next().unwrap())
@@ -89,11 +85,7 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
         assert_eq!(total, *count as f64, "{name}");
         let series = samples(&metrics, "campaign_deliveries", &[&own]).len();
         assert_eq!(series as u64, *count, "{name}");
-        let named = samples(
-            &metrics,
-            "campaign_info",
-            &[&own, r#"campaign_name="Spring""#],
-        );
+        let named = samples(&metrics, "campaign_info", &[&own, r#"campaign_name="Spring""#]);
         assert_eq!(named.len(), series, "{name}");
         for number in 1..=*count {
             let value = |metric| {
@@ -108,11 +100,7 @@ async fn any_number_of_campaigns_is_exported_with_their_counts() {
             let deliveries = counts.deliveries as f64;
             assert_eq!(value("campaign_deliveries"), Some(deliveries), "{name}");
             assert_eq!(value("campaign_attempted"), Some(attempted), "{name}");
-            assert_eq!(
-                value("campaign_delivery_ratio"),
-                Some(deliveries / attempted),
-                "{name}"
-            );
+            assert_eq!(value("campaign_delivery_ratio"), Some(deliveries / attempted), "{name}");
             let clicks = reports(kind(*api), Count::Clicks).then_some(number as f64);
             assert_eq!(value("campaign_clicks"), clicks, "{name}");
         }
@@ -129,9 +117,7 @@ async fn requests_cover_the_lookback() {
         let before = Utc::now();
         polled(&simulator, &[]).await;
         let request = &simulator.requests()[0];
-        let start = simulator
-            .read(|state| api.window_start(state, request))
-            .unwrap();
+        let start = simulator.read(|state| api.window_start(state, request)).unwrap();
         let (lookback, margin) = (TimeDelta::days(30), TimeDelta::seconds(1));
         let expected = before - lookback - margin..=Utc::now() - lookback;
         assert!(expected.contains(&start), "{provider}: {start}");
@@ -142,11 +128,8 @@ async fn requests_cover_the_lookback() {
 async fn only_the_configured_channels_are_exported() {
     let sent_at = Utc::now() - TimeDelta::hours(1);
     for (api, provider) in apis() {
-        let words: Vec<_> = kind(api)
-            .channels
-            .iter()
-            .map(campaign_exporter::campaign::Channel::as_str)
-            .collect();
+        let words: Vec<_> =
+            kind(api).channels.iter().map(campaign_exporter::campaign::Channel::as_str).collect();
         if words.len() == 1 {
             continue;
         }
@@ -220,10 +203,7 @@ async fn campaigns_deleted_between_two_pages_hide_no_others() {
             let exported = ids(&metrics);
             for number in deleted + 1..=all {
                 let id = number.to_string();
-                assert!(
-                    exported.contains(&id.as_str()),
-                    "{provider} {deleted}: {id}"
-                );
+                assert!(exported.contains(&id.as_str()), "{provider} {deleted}: {id}");
             }
             // half a page again for each half that was deleted
             let again = 2 * deleted / listing.page_size + 1;
@@ -265,11 +245,7 @@ async fn account_ratios_are_sum_over_sum_by_channel() {
         // a campaign that lacks a count is excluded from ratios that use it
         simulator.update(|state| {
             let mut partial = api.item(state, Utc::now(), &sms("partial", of(500, 0, 0)));
-            for name in api
-                .counts()
-                .iter()
-                .filter(|name| **name != listing.attempted)
-            {
+            for name in api.counts().iter().filter(|name| **name != listing.attempted) {
                 *count_of(&mut partial, &listing, name) = Value::Null;
             }
             state.items = vec![partial];
@@ -326,14 +302,8 @@ async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
             let expected = if covers_all { sms_rates(kind).len() } else { 0 };
             assert_eq!(reported.len(), expected, "{kind:?} {count}");
             let own = own_ratios.map(|name| format!("campaign_account_{name}_ratio"));
-            let own: Vec<_> = own
-                .iter()
-                .filter_map(|name| sample(&metrics, name, &[]))
-                .collect();
-            assert!(
-                reported.iter().all(|ratio| own.contains(ratio)),
-                "{reported:?} {own:?}"
-            );
+            let own: Vec<_> = own.iter().filter_map(|name| sample(&metrics, name, &[])).collect();
+            assert!(reported.iter().all(|ratio| own.contains(ratio)), "{reported:?} {own:?}");
         }
     }
 }
@@ -341,12 +311,7 @@ async fn reported_ratios_are_exported_only_if_they_cover_all_campaigns() {
 #[tokio::test]
 async fn campaigns_sent_before_the_lookback_are_not_exported() {
     const DAY: i64 = 24 * 60;
-    let listed = [
-        (1, DAY),
-        (2, 2 * DAY - 10),
-        (3, 2 * DAY + 10),
-        (4, 30 * DAY - 10),
-    ];
+    let listed = [(1, DAY), (2, 2 * DAY - 10), (3, 2 * DAY + 10), (4, 30 * DAY - 10)];
     let listed = listed.map(|(number, minutes)| campaign(number, minutes));
     for (api, provider) in apis() {
         let simulator = simulate(api, listed.to_vec()).await;
@@ -368,15 +333,9 @@ async fn scheduled_campaigns_are_exported_without_ratios() {
     let metrics = polled(&simulator, &[]).await;
     let id = r#"campaign_id="1""#;
     let value = |name| sample(&metrics, name, &[id]);
-    assert_eq!(
-        value("campaign_scheduled_timestamp_seconds"),
-        Some(scheduled as f64)
-    );
+    assert_eq!(value("campaign_scheduled_timestamp_seconds"), Some(scheduled as f64));
     assert_eq!(value("campaign_recipients"), Some(20_001.0));
-    assert_eq!(
-        sample(&metrics, "campaign_status", &[id, r#"status="waiting""#]),
-        Some(1.0)
-    );
+    assert_eq!(sample(&metrics, "campaign_status", &[id, r#"status="waiting""#]), Some(1.0));
     for absent in [
         "campaign_last_sent_timestamp_seconds",
         "campaign_attempted",

@@ -57,37 +57,25 @@ impl Stack {
         ];
         let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
         let prometheus = Prometheus::scraping(daemon.address()).await;
-        prometheus
-            .wait_for("up", |found| matches!(found, [(_, value)] if *value == 1.0))
-            .await;
+        prometheus.wait_for("up", |found| matches!(found, [(_, value)] if *value == 1.0)).await;
         prometheus
             .wait_for(
                 "sum(campaign_account_up)",
                 |found| matches!(found, [(_, value)] if *value == 3.0),
             )
             .await;
-        Self {
-            daemon,
-            prometheus,
-            spring,
-            _others: [desk, shoes],
-        }
+        Self { daemon, prometheus, spring, _others: [desk, shoes] }
     }
 }
 
 #[tokio::test]
 async fn joins_with_campaign_info_return_exact_names() {
     let Stack { prometheus, .. } = &Stack::start().await;
-    let found = prometheus
-        .query(&format!("campaign_delivery_ratio * {JOIN}"))
-        .await;
+    let found = prometheus.query(&format!("campaign_delivery_ratio * {JOIN}")).await;
     let names: BTreeMap<String, Option<String>> = found
         .into_iter()
         .map(|(mut labels, _)| {
-            (
-                labels.remove("campaign_id").unwrap(),
-                labels.remove("campaign_name"),
-            )
+            (labels.remove("campaign_id").unwrap(), labels.remove("campaign_name"))
         })
         .collect();
     let expected = [
@@ -104,9 +92,7 @@ async fn joins_with_campaign_info_return_exact_names() {
 
 #[tokio::test]
 async fn prometheus_accepts_every_sample_without_errors() {
-    let Stack {
-        daemon, prometheus, ..
-    } = &Stack::start().await;
+    let Stack { daemon, prometheus, .. } = &Stack::start().await;
     // retries until both agree, since new series may appear in between
     let agree = tokio::time::timeout(LIMIT, async {
         loop {
@@ -122,11 +108,7 @@ async fn prometheus_accepts_every_sample_without_errors() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     });
-    assert!(
-        agree.await.is_ok(),
-        "{:?}",
-        prometheus.query("scrape_samples_scraped").await
-    );
+    assert!(agree.await.is_ok(), "{:?}", prometheus.query("scrape_samples_scraped").await);
 
     let targets = prometheus.api("targets", &[]).await;
     let target = &targets["activeTargets"][0];
@@ -138,17 +120,12 @@ async fn prometheus_accepts_every_sample_without_errors() {
     assert_eq!(metadata[0]["unit"], "seconds");
     assert_eq!(metadata[0]["type"], "gauge");
     let help = metadata[0]["help"].as_str().unwrap();
-    assert!(
-        help.starts_with("Unix time when the campaign was last sent"),
-        "{help}"
-    );
+    assert!(help.starts_with("Unix time when the campaign was last sent"), "{help}");
 }
 
 #[tokio::test]
 async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
-    let Stack {
-        prometheus, spring, ..
-    } = &Stack::start().await;
+    let Stack { prometheus, spring, .. } = &Stack::start().await;
     let gone = "{__name__=~\"campaign_.+\", campaign_id=\"cc-2\"}";
     assert!(!prometheus.query(gone).await.is_empty());
     spring.update(|state| {
@@ -159,9 +136,7 @@ async fn a_removed_campaign_becomes_stale_immediately_and_alone() {
     // far less than the five minutes after which Prometheus drops series anyway
     prometheus.wait_for(gone, <[_]>::is_empty).await;
     for id in ["cc-1", "cx-1", "cx-2", "18969398"] {
-        let found = prometheus
-            .value(&format!("campaign_info{{campaign_id={id:?}}}"))
-            .await;
+        let found = prometheus.value(&format!("campaign_info{{campaign_id={id:?}}}")).await;
         assert_eq!(found, Ok(1.0), "{id}");
     }
     assert_eq!(prometheus.value("sum(campaign_account_up)").await, Ok(3.0));

@@ -12,11 +12,7 @@ use crate::support::daemon::{
 use crate::support::faults::{Exported, status};
 
 fn campaigns(count: i64) -> Vec<Campaign> {
-    let counts = Counts {
-        sends: 10,
-        deliveries: 9,
-        ..Counts::default()
-    };
+    let counts = Counts { sends: 10, deliveries: 9, ..Counts::default() };
     let numbers = 1..=count;
     numbers
         .map(|number| {
@@ -49,9 +45,7 @@ fn budget(metrics: &str, account: &str) -> Option<[f64; 2]> {
 
 fn failures(metrics: &str, reason: &str) -> f64 {
     let label = format!(r#"reason="{reason}""#);
-    samples(metrics, "campaign_exporter_poll_errors_total", &[&label])
-        .iter()
-        .sum()
+    samples(metrics, "campaign_exporter_poll_errors_total", &[&label]).iter().sum()
 }
 
 fn all_up(metrics: &str) -> bool {
@@ -76,10 +70,7 @@ async fn accounts_of_a_client_share_its_published_limits() {
     assert_eq!(simulator.read(|state| state.answered), asked as u64);
     let most = simulator.read(|state| state.most_requests_within(Duration::from_secs(1), |_| true));
     // tolerates one more, since latency varies
-    assert!(
-        most as f64 <= per_second + 1.0,
-        "{most} requests within a second"
-    );
+    assert!(most as f64 <= per_second + 1.0, "{most} requests within a second");
     let expected = Some([per_day, per_day - asked as f64]);
     assert_eq!(budget(&metrics, "a"), expected);
     assert_eq!(budget(&metrics, "b"), expected);
@@ -88,10 +79,7 @@ async fn accounts_of_a_client_share_its_published_limits() {
 #[tokio::test]
 async fn configured_limits_apply_to_providers_without_published_ones() {
     for kind in kinds().filter(|kind| kind.limits.per_day.is_none()) {
-        for more in [
-            &[][..],
-            &["requests_per_day: 100", "requests_per_second: 2"],
-        ] {
+        for more in [&[][..], &["requests_per_day: 100", "requests_per_second: 2"]] {
             let simulator = simulate(kind.simulated.unwrap(), campaigns(450)).await;
             let setup = Setup::new(&limited(&[account("a", &simulator, more)], ""));
             let (status, metrics, log) = poll_once(&setup, &[]).await;
@@ -113,21 +101,13 @@ async fn polls_beyond_the_budget_are_stretched_with_a_warning() {
     let one = account("a", &simulator, &[]);
     let limits = "  requests_per_second: 1000\n  requests_per_day: 20000\n";
     let mut daemon = Daemon::start(Setup::new(&limited(&[one], limits)), &[]).await;
-    daemon
-        .wait_for_log("more requests are planned than the limits allow")
-        .await;
+    daemon.wait_for_log("more requests are planned than the limits allow").await;
     let log = daemon.log();
-    let warning = log
-        .lines()
-        .find(|line| line.contains("are planned"))
-        .unwrap();
+    let warning = log.lines().find(|line| line.contains("are planned")).unwrap();
     // 3 pages per second for a whole day exceed the budget
-    for part in [
-        "planned_requests_a_day=259200",
-        "requests_per_day=20000",
-        "accounts=a",
-        "stretched=14.4",
-    ] {
+    for part in
+        ["planned_requests_a_day=259200", "requests_per_day=20000", "accounts=a", "stretched=14.4"]
+    {
         assert!(warning.contains(part), "{part}: {warning}");
     }
     let interval =
@@ -149,9 +129,7 @@ async fn an_exhausted_budget_stops_requests() {
         let one = account("a", &simulator, &[]);
         let limits = format!("  requests_per_second: 1000\n  requests_per_{limit}: 2\n");
         let daemon = Daemon::start(Setup::new(&limited(&[one], &limits)), &[]).await;
-        let metrics = daemon
-            .scrape_until(|metrics| failures(metrics, reason) >= 1.0)
-            .await;
+        let metrics = daemon.scrape_until(|metrics| failures(metrics, reason) >= 1.0).await;
         assert_eq!(simulator.read(|state| state.answered), 2);
         if limit == "day" {
             assert_eq!(budget(&metrics, "a"), Some([2.0, 0.0]));
@@ -173,23 +151,16 @@ async fn a_quota_error_applies_to_all_accounts_of_the_client() {
         state.fault = Some(FaultPlan::once(Fault::QuotaExceeded));
     });
     // no matter which account got the error, the client has no requests left
-    let metrics = daemon
-        .scrape_until(|metrics| failures(metrics, "quota") >= 3.0)
-        .await;
+    let metrics = daemon.scrape_until(|metrics| failures(metrics, "quota") >= 3.0).await;
     let spent: Vec<_> = ["a", "b", "c"]
         .into_iter()
         .filter(|name| budget(&metrics, name) == Some([1e9, 0.0]))
         .collect();
     assert!(spent == ["a", "b"] || spent == ["c"], "{spent:?}");
     for name in spent {
-        daemon
-            .scrape_until(|metrics| !Exported::of(metrics, name).is_up())
-            .await;
+        daemon.scrape_until(|metrics| !Exported::of(metrics, name).is_up()).await;
     }
-    assert!(
-        daemon.scrape().await.contains("campaign_deliveries{"),
-        "the data stays"
-    );
+    assert!(daemon.scrape().await.contains("campaign_deliveries{"), "the data stays");
 }
 
 #[tokio::test]
@@ -199,9 +170,7 @@ async fn a_long_retry_after_delays_the_next_poll() {
     let fault = FaultPlan::once(status(429, Some(&date)));
     simulator.update(|state| state.fault = Some(fault));
     let daemon = Daemon::start(Setup::new(&config(&[account("a", &simulator, &[])])), &[]).await;
-    let metrics = daemon
-        .scrape_until(|metrics| failures(metrics, "throttled") >= 3.0)
-        .await;
+    let metrics = daemon.scrape_until(|metrics| failures(metrics, "throttled") >= 3.0).await;
     let asked = simulator.read(|state| state.answered);
     assert_eq!(asked, 1, "it is not asked again");
     let retries = sample(&metrics, "campaign_exporter_api_retries_total", &[]);

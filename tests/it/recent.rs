@@ -11,12 +11,7 @@ use crate::support::faults::status;
 
 /// A campaign sent the given number of hours ago.
 fn campaign(id: &str, hours: i64, deliveries: u64) -> Campaign {
-    let counts = Counts {
-        recipients: 1_000,
-        sends: 1_000,
-        deliveries,
-        ..Counts::default()
-    };
+    let counts = Counts { recipients: 1_000, sends: 1_000, deliveries, ..Counts::default() };
     Campaign::sms(id, "Spring", Utc::now() - TimeDelta::hours(hours), counts)
 }
 
@@ -53,9 +48,7 @@ fn reads(simulator: &Simulator) -> Vec<i64> {
         let starts = requests.filter_map(|request| simulator.api().window_start(state, request));
         starts.collect::<Vec<_>>()
     });
-    let hours = starts
-        .into_iter()
-        .map(|start| ((Utc::now() - start).num_minutes() + 30) / 60);
+    let hours = starts.into_iter().map(|start| ((Utc::now() - start).num_minutes() + 30) / 60);
     hours.collect()
 }
 
@@ -63,36 +56,22 @@ fn reads(simulator: &Simulator) -> Vec<i64> {
 fn exported(metrics: &str) -> (Vec<(String, f64)>, Option<f64>, Option<f64>) {
     let deliveries = ["1", "2", "3", "4", "5"].into_iter().filter_map(|id| {
         let label = format!(r#"campaign_id="{id}""#);
-        Some((
-            id.to_owned(),
-            sample(metrics, "campaign_deliveries", &[&label])?,
-        ))
+        Some((id.to_owned(), sample(metrics, "campaign_deliveries", &[&label])?))
     });
     (
         deliveries.collect(),
         sample(metrics, "campaign_account_campaigns", &[r#"channel="sms""#]),
-        sample(
-            metrics,
-            "campaign_account_delivery_ratio",
-            &[r#"channel="sms""#],
-        ),
+        sample(metrics, "campaign_account_delivery_ratio", &[r#"channel="sms""#]),
     )
 }
 
 fn polls(metrics: &str) -> f64 {
-    sample(
-        metrics,
-        "campaign_exporter_polls_total",
-        &[r#"result="success""#],
-    )
-    .unwrap()
+    sample(metrics, "campaign_exporter_polls_total", &[r#"result="success""#]).unwrap()
 }
 
 async fn two_more_polls(daemon: &Daemon) -> String {
     let before = polls(&daemon.scrape().await);
-    daemon
-        .scrape_until(|metrics| polls(metrics) >= before + 2.0)
-        .await
+    daemon.scrape_until(|metrics| polls(metrics) >= before + 2.0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,32 +81,19 @@ async fn recent_polls_export_the_same_as_full_polls() {
         let many = old(api).len() as f64;
         let yaml = config(&[account("one", &simulator, &[])]);
         let daemon = Daemon::start(Setup::new(&yaml), &[]).await;
-        let first = daemon
-            .scrape_until(|metrics| exported(metrics).0.len() == 4)
-            .await;
+        let first = daemon.scrape_until(|metrics| exported(metrics).0.len() == 4).await;
         let later = two_more_polls(&daemon).await;
         assert_eq!(exported(&first), exported(&later), "{provider}");
         let (deliveries, campaigns, _) = exported(&later);
-        assert_eq!(
-            (deliveries.len(), campaigns),
-            (4, Some(4.0 + many)),
-            "{provider}"
-        );
+        assert_eq!((deliveries.len(), campaigns), (4, Some(4.0 + many)), "{provider}");
         // thirty days once, then three days plus a margin
         let reads = reads(&simulator);
         assert_eq!(reads[0], 30 * 24, "{provider}");
-        assert!(
-            reads[1..].iter().all(|hours| *hours == 3 * 24 + 3),
-            "{provider} {reads:?}"
-        );
+        assert!(reads[1..].iter().all(|hours| *hours == 3 * 24 + 3), "{provider} {reads:?}");
 
         // one of each age is deleted, the others change, one is added
         simulator.update(|state| {
-            let now = vec![
-                campaign("5", 0, 10),
-                campaign("2", 48, 850),
-                campaign("4", 600, 650),
-            ];
+            let now = vec![campaign("5", 0, 10), campaign("2", 48, 850), campaign("4", 600, 650)];
             state.campaigns = with_old(api, now).into();
         });
         let recent = |metrics: &str| exported(metrics).0.iter().any(|(id, _)| id == "5");
@@ -138,11 +104,7 @@ async fn recent_polls_export_the_same_as_full_polls() {
         assert_eq!(deliveries, expected, "{provider}");
         // the totals cover exactly these campaigns
         let expected = (2_160.0 + 500.0 * many) / (1_000.0 * (4.0 + many));
-        assert_eq!(
-            (campaigns, ratio),
-            (Some(4.0 + many), Some(expected)),
-            "{provider}"
-        );
+        assert_eq!((campaigns, ratio), (Some(4.0 + many), Some(expected)), "{provider}");
         // old ones follow with the next full poll, such as `poll`
         let (status, metrics, log) = poll_once(&daemon.setup, &[]).await;
         assert!(status.success(), "{log}");
@@ -168,20 +130,14 @@ async fn a_failed_recent_poll_changes_nothing() {
     daemon.scrape_until(|metrics| polls(metrics) >= 2.0).await;
     simulator.update(|state| {
         state.campaigns = many(2).into();
-        state.fault = Some(FaultPlan {
-            skip: 1,
-            ..FaultPlan::always(status(403, None))
-        });
+        state.fault = Some(FaultPlan { skip: 1, ..FaultPlan::always(status(403, None)) });
     });
     let failed = |metrics: &str| sample(metrics, "campaign_account_up", &[]) == Some(0.0);
     let metrics = daemon.scrape_until(failed).await;
     let deliveries = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="r-"#]);
     // the previous poll may have met the fault too; then nothing has changed
     assert_eq!(deliveries.len(), recent);
-    assert!(
-        deliveries.iter().all(|value| *value == deliveries[0]),
-        "{deliveries:?}"
-    );
+    assert!(deliveries.iter().all(|value| *value == deliveries[0]), "{deliveries:?}");
     simulator.update(|state| state.fault = None);
     daemon
         .scrape_until(|metrics| {
@@ -206,20 +162,14 @@ async fn max_campaigns_applies_to_known_not_polled_campaigns() {
     // deleting a recent campaign restores a dropped one without a full poll
     let kept = with_old(api, usual().split_off(1));
     simulator.update(|state| state.campaigns = kept.into());
-    let metrics = daemon
-        .scrape_until(|metrics| dropped(metrics) == Some(old))
-        .await;
+    let metrics = daemon.scrape_until(|metrics| dropped(metrics) == Some(old)).await;
     let (deliveries, ..) = exported(&metrics);
     let ids: Vec<_> = deliveries.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["2", "3"]);
     let first = samples(&metrics, "campaign_deliveries", &[r#"campaign_id="old-0""#]);
     assert_eq!(first.len(), 1, "the newest of those of long ago");
     let reads = reads(&simulator);
-    assert_eq!(
-        reads.iter().filter(|hours| **hours == 30 * 24).count(),
-        1,
-        "{reads:?}"
-    );
+    assert_eq!(reads.iter().filter(|hours| **hours == 30 * 24).count(), 1, "{reads:?}");
 }
 
 #[tokio::test]
@@ -235,9 +185,7 @@ async fn every_poll_is_full_if_it_needs_no_more_requests() {
         assert_eq!(whole, reads.len() - 1, "{kind:?} {reads:?}");
         // a deleted old campaign disappears immediately, and the reported ratios are current
         simulator.update(|state| state.campaigns = vec![campaign("4", 600, 800)].into());
-        let metrics = daemon
-            .scrape_until(|metrics| exported(metrics).1 == Some(1.0))
-            .await;
+        let metrics = daemon.scrape_until(|metrics| exported(metrics).1 == Some(1.0)).await;
         let reported = samples(&metrics, "campaign_account_reported_ratio", &[]);
         assert_eq!(reported.len(), sms_rates(kind).len(), "{kind:?}");
         assert_eq!(reported.is_empty(), !reported.contains(&0.8), "{kind:?}");

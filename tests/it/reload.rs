@@ -16,17 +16,9 @@ const SUCCESS_TIME: &str = "campaign_exporter_config_last_reload_success_timesta
 
 /// Starts a simulated provider with one campaign.
 async fn provider(id: &str) -> Simulator {
-    let counts = Counts {
-        recipients: 10,
-        deliveries: 9,
-        ..Counts::default()
-    };
+    let counts = Counts { recipients: 10, deliveries: 9, ..Counts::default() };
     let sent_at = Utc::now() - TimeDelta::hours(1);
-    simulate(
-        with_channels(),
-        vec![Campaign::sms(id, id, sent_at, counts)],
-    )
-    .await
+    simulate(with_channels(), vec![Campaign::sms(id, id, sent_at, counts)]).await
 }
 
 fn is_up(metrics: &str, account: &str) -> bool {
@@ -103,10 +95,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
     assert!(!after.contains(r#"account="goes""#));
     let lookback = |name| Exported::of(&after, name).value("campaign_account_lookback_seconds");
     let days = |days: u32| Some(f64::from(days * 24 * 3600));
-    assert_eq!(
-        (lookback("stays"), lookback("changes")),
-        (days(30), days(7))
-    );
+    assert_eq!((lookback("stays"), lookback("changes")), (days(30), days(7)));
     // with another address it is a different account, even with the same name
     let ids = |id| {
         let id = format!(r#"campaign_id="{id}""#);
@@ -117,9 +106,7 @@ async fn reload_adds_changes_and_removes_only_affected_accounts() {
 
     // polls continue
     let polls = good_polls(&after, "stays");
-    daemon
-        .scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0)
-        .await;
+    daemon.scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0).await;
 }
 
 #[tokio::test]
@@ -138,17 +125,10 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     let (status, text) = post_reload(&daemon).await;
     assert_eq!(status, 500);
     let file = daemon.setup.config_file().display().to_string();
-    for (place, what) in [
-        ("2:18", "poll_interval"),
-        ("3:3", "colour"),
-        ("6:15", "nobody"),
-    ] {
+    for (place, what) in [("2:18", "poll_interval"), ("3:3", "colour"), ("6:15", "nobody")] {
         let place = format!("{file}:{place}: ");
         let line = text.lines().find(|line| line.starts_with(&place));
-        assert!(
-            line.is_some_and(|line| line.contains(what)),
-            "{place} {what}: {text}"
-        );
+        assert!(line.is_some_and(|line| line.contains(what)), "{place} {what}: {text}");
     }
     let bad = daemon.scrape().await;
     assert_eq!(value(&bad, SUCCESSFUL), Some(0.0));
@@ -170,9 +150,7 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     assert!(is_up(&bad, "stays"));
     assert_eq!(daemon.get("/config").await, config_before);
     let polls = good_polls(&bad, "stays");
-    daemon
-        .scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0)
-        .await;
+    daemon.scrape_until(|metrics| good_polls(metrics, "stays") > polls + 1.0).await;
 
     daemon.setup.write_config(&good);
     assert_eq!(post_reload(&daemon).await.0, 200);
@@ -180,10 +158,7 @@ async fn an_invalid_file_changes_nothing_and_reports_every_problem() {
     assert_eq!(value(&metrics, SUCCESSFUL), Some(1.0));
     assert_eq!(rejected(&daemon).await, [false; 3]);
     assert!(value(&metrics, SUCCESS_TIME).unwrap() > loaded);
-    assert!(
-        good_polls(&metrics, "stays") > polls,
-        "it went on all the time"
-    );
+    assert!(good_polls(&metrics, "stays") > polls, "it went on all the time");
 
     std::fs::remove_file(daemon.setup.config_file()).unwrap();
     let (status, text) = post_reload(&daemon).await;
@@ -199,17 +174,13 @@ async fn an_invalid_file_after_sighup_is_logged_and_counted() {
     daemon.scrape_until(|metrics| is_up(metrics, "stays")).await;
     daemon.setup.write_config("accounts: nobody\n");
     daemon.signal("HUP").await;
-    let metrics = daemon
-        .scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(0.0))
-        .await;
+    let metrics = daemon.scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(0.0)).await;
     assert!(is_up(&metrics, "stays"));
     let place = format!("{}:1:11", daemon.setup.config_file().display());
     daemon.wait_for_log(&place).await;
     daemon.setup.write_config(&good);
     daemon.signal("HUP").await;
-    let metrics = daemon
-        .scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(1.0))
-        .await;
+    let metrics = daemon.scrape_until(|metrics| value(metrics, SUCCESSFUL) == Some(1.0)).await;
     assert_eq!(count(&metrics, "campaign_deliveries"), 1);
 }
 
@@ -243,9 +214,7 @@ async fn concurrent_reloads_are_all_answered() {
     let simulator = provider("one").await;
     let yaml = config(&[account("stays", &simulator, &[])]);
     let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
-    let before = daemon
-        .scrape_until(|metrics| good_polls(metrics, "stays") >= 2.0)
-        .await;
+    let before = daemon.scrape_until(|metrics| good_polls(metrics, "stays") >= 2.0).await;
     let mut reloads = JoinSet::new();
     for _ in 0..50 {
         let request = client().post(daemon.url("/-/reload"));

@@ -140,11 +140,7 @@ impl Kept {
         let mut poll = self.poll(account).await;
         poll.ended -= by;
         let ended = poll.ended;
-        for time in [
-            &mut poll.last_success,
-            &mut poll.last_full,
-            &mut poll.data_saved,
-        ] {
+        for time in [&mut poll.last_success, &mut poll.last_full, &mut poll.data_saved] {
             *time = time.map(|time| time - by);
         }
         let data = self.0.load::<DataRecord>(Kind::Campaigns, account).await;
@@ -230,13 +226,9 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
     let daemon = start(Setup::new(&config(&accounts))).await;
     let shoes = own("shoes");
     let up = |metrics: &str| sample(metrics, UP, &[&shoes]);
-    daemon
-        .scrape_until(|metrics| up(metrics) == Some(1.0))
-        .await;
+    daemon.scrape_until(|metrics| up(metrics) == Some(1.0)).await;
     break_down(&simulator);
-    daemon
-        .scrape_until(|metrics| up(metrics) == Some(0.0))
-        .await;
+    daemon.scrape_until(|metrics| up(metrics) == Some(0.0)).await;
     let setup = daemon.end_by("KILL").await;
     let poll = Kept::of(&setup).poll("shoes").await;
     let asked = answered(&simulator);
@@ -258,15 +250,9 @@ async fn after_a_restart_a_failed_account_has_its_data_and_is_not_polled_early()
 
 #[tokio::test]
 async fn data_age_counts_from_the_poll_not_the_restart() {
-    let simulators = [
-        provider(with_statuses()).await,
-        provider(with_channels()).await,
-    ];
+    let simulators = [provider(with_statuses()).await, provider(with_channels()).await];
     let more = ["poll_interval: 5h", "stale_after: 1h"];
-    let accounts = [
-        account("young", &simulators[0], &more),
-        account("old", &simulators[1], &more),
-    ];
+    let accounts = [account("young", &simulators[0], &more), account("old", &simulators[1], &more)];
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     daemon.scrape_until(|metrics| polled(metrics) == 2).await;
     let setup = daemon.end_by("KILL").await;
@@ -287,18 +273,12 @@ async fn data_age_counts_from_the_poll_not_the_restart() {
     assert_eq!(deliveries(&metrics, "young"), 3);
     assert_eq!(deliveries(&metrics, "old"), 0);
     assert_eq!(daemon.status("/-/ready").await, 200);
-    let metrics = daemon
-        .scrape_until(|metrics| deliveries(metrics, "young") == 0)
-        .await;
+    let metrics = daemon.scrape_until(|metrics| deliveries(metrics, "young") == 0).await;
     assert!(Utc::now() >= times[0] + TimeDelta::hours(1), "too early");
     for (name, time) in ["young", "old"].into_iter().zip(times) {
         let value = |metric| sample(&metrics, metric, &[&own(name)]);
         // the old data was never served
-        assert_eq!(
-            value(UP),
-            Some(f64::from(u8::from(name == "young"))),
-            "{name}"
-        );
+        assert_eq!(value(UP), Some(f64::from(u8::from(name == "young"))), "{name}");
         assert!(near(value(LAST_SUCCESS), time), "{name}");
         assert_eq!(value("campaign_account_credits"), None, "{name}");
     }
@@ -432,9 +412,7 @@ async fn damage_files(damages: &[&str]) {
     let all = accounts.len();
     let daemon = start(Setup::new(&hourly(&accounts))).await;
     let ups = |metrics: &str| samples(metrics, UP, &[]).iter().sum::<f64>();
-    daemon
-        .scrape_until(|metrics| ups(metrics) == all as f64)
-        .await;
+    daemon.scrape_until(|metrics| ups(metrics) == all as f64).await;
     let setup = daemon.end_by("KILL").await;
 
     let storage = setup.storage();
@@ -518,10 +496,7 @@ async fn damage_files(damages: &[&str]) {
         let named = complaints(&log, &path.display().to_string());
         assert!(named.is_empty(), "{named:?}");
     }
-    let (_, _, _, often) = victims
-        .iter()
-        .find(|(kind, ..)| *kind == Kind::Requests)
-        .unwrap();
+    let (_, _, _, often) = victims.iter().find(|(kind, ..)| *kind == Kind::Requests).unwrap();
     wait_for_clock(often).await;
     for ((kind, _, name, simulator), asked) in victims.iter().zip(&asked) {
         if matches!(kind, Kind::Poll | Kind::Campaigns) {
@@ -544,9 +519,7 @@ async fn restored_data_has_its_own_timestamp() {
 
     grow(&simulator);
     let daemon = start(setup).await;
-    daemon
-        .scrape_until(|metrics| count(metrics, DELIVERIES) == 9)
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == 9).await;
     let setup = daemon.end_by("KILL").await;
     let poll = kept.poll("shoes").await;
     // like after restoring a backup, or on a nearly full disk
@@ -563,10 +536,7 @@ async fn restored_data_has_its_own_timestamp() {
 async fn data_polled_with_other_settings_is_ignored() {
     let elsewhere = simulate(with_statuses(), Vec::new()).await;
     let unchanged = provider(with_statuses()).await;
-    let statuses = [
-        provider(with_statuses()).await,
-        provider(with_statuses()).await,
-    ];
+    let statuses = [provider(with_statuses()).await, provider(with_statuses()).await];
     let channels = [
         provider(with_channels()).await,
         provider(with_channels()).await,
@@ -581,17 +551,11 @@ async fn data_polled_with_other_settings_is_ignored() {
         account("same", &unchanged, &[]),
     ];
     let daemon = start(Setup::new(&hourly(&before))).await;
-    daemon
-        .scrape_until(|metrics| count(metrics, DELIVERIES) == 18)
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == 18).await;
     let setup = daemon.end_by("KILL").await;
 
     // the accounts have failed since then, so the data must come from storage
-    for simulator in statuses
-        .iter()
-        .chain(&channels)
-        .chain([&elsewhere, &unchanged])
-    {
+    for simulator in statuses.iter().chain(&channels).chain([&elsewhere, &unchanged]) {
         break_down(simulator);
     }
     let other_app = account("app", &channels[0], &[]);
@@ -660,9 +624,7 @@ async fn display_settings_apply_to_restored_data() {
         let daemon = start(setup).await;
         assert!(count(&daemon.scrape().await, DELIVERIES) > 0);
         wait_until_answered(&simulator, asked + 1).await;
-        daemon
-            .scrape_until(|metrics| count(metrics, DELIVERIES) == campaigns)
-            .await;
+        daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == campaigns).await;
         setup = daemon.end_by("KILL").await;
     }
 }
@@ -678,11 +640,7 @@ async fn stored_campaigns_pass_the_bounds_of_polled_ones() {
     let mut data = kept.data("one").await;
     // the escaped ids of two take more than two campaigns may
     let id = |index: usize| {
-        if index == 0 {
-            "x".repeat(100_000)
-        } else {
-            format!("{index}{}", "\"".repeat(250))
-        }
+        if index == 0 { "x".repeat(100_000) } else { format!("{index}{}", "\"".repeat(250)) }
     };
     let campaigns = data.history.by_id().into_vec().into_iter().cycle();
     let campaigns = campaigns.take(4).enumerate().map(|(index, campaign)| {
@@ -701,10 +659,7 @@ async fn stored_campaigns_pass_the_bounds_of_polled_ones() {
     assert_eq!(count(&metrics, DELIVERIES), 1);
     let dropped = sample(&metrics, "campaign_account_campaigns_dropped", &[]);
     assert_eq!(dropped, Some(2.0), "of the three that were read");
-    let name = format!(
-        "campaign_name=\"{}…\"",
-        "x".repeat(MAX_TEXT_BYTES - '…'.len_utf8())
-    );
+    let name = format!("campaign_name=\"{}…\"", "x".repeat(MAX_TEXT_BYTES - '…'.len_utf8()));
     assert_eq!(samples(&metrics, "campaign_info", &[&name]), [1.0]);
     assert_eq!(answered(&simulator), asked);
     assert_eq!(complaints(&daemon.log(), "lost=1").len(), 1);
@@ -721,10 +676,7 @@ async fn stored_campaigns_that_take_too_much_memory_are_set_aside() {
     let mut data = kept.data("one").await;
     // some megabytes on disk
     let campaigns = (0..MAX_ACCOUNT_BYTES / 500).map(|index| {
-        Arc::new(campaign::Campaign {
-            id: index.to_string(),
-            ..campaign::Campaign::default()
-        })
+        Arc::new(campaign::Campaign { id: index.to_string(), ..campaign::Campaign::default() })
     });
     data.history = History::of_full_read(campaigns.collect(), data.history.full());
     kept.0.save(Kind::Campaigns, "one", data).await.unwrap();
@@ -764,10 +716,7 @@ async fn polls_are_stretched_like_before_the_restart() {
         let lines = text.lines().filter(|line| !line.contains("_timestamp_"));
         lines.map(str::to_owned).collect()
     };
-    assert_eq!(
-        without_times(&of_accounts(&metrics)),
-        without_times(&served)
-    );
+    assert_eq!(without_times(&of_accounts(&metrics)), without_times(&served));
     let (clock, clock_yaml) = clock().await;
     let setup = daemon.end_by("KILL").await;
     setup.write_config(&(yaml + &clock_yaml));
@@ -859,12 +808,7 @@ async fn unusable_storage_is_reported_at_startup() {
     fs::write(&file, "").unwrap();
     let occupied = setup.folder().join("occupied");
     fs::create_dir_all(occupied.join("lock")).unwrap();
-    for path in [
-        file.clone(),
-        file.join("below"),
-        occupied,
-        PathBuf::from("/proc"),
-    ] {
+    for path in [file.clone(), file.join("below"), occupied, PathBuf::from("/proc")] {
         let (code, log) = end_of_start(&setup, &path).await;
         let path = path.display().to_string();
         assert_eq!(code, Some(1), "{path}: {log}");
@@ -909,16 +853,12 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let aside = daemon.setup.folder().join("aside");
     fs::rename(&storage, &aside).unwrap();
     grow(&simulator);
-    daemon
-        .scrape_until(|metrics| count(metrics, DELIVERIES) == 9)
-        .await;
+    daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == 9).await;
     // several polls, some of which find changes
     for number in [8, 9, 8] {
         simulator.update(|state| state.campaigns = campaigns(number).into());
         let number = usize::try_from(number).unwrap();
-        daemon
-            .scrape_until(|metrics| count(metrics, DELIVERIES) == number)
-            .await;
+        daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == number).await;
     }
     wait_for_clock(&simulator).await;
     assert_eq!(daemon.status("/-/healthy").await, 200);
@@ -929,11 +869,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("a restart would lose"), "{told:?}");
     let noise = log.lines().filter(|line| !line.contains("level=debug"));
-    assert!(
-        noise.clone().count() < 10,
-        "{:?}",
-        noise.collect::<Vec<_>>()
-    );
+    assert!(noise.clone().count() < 10, "{:?}", noise.collect::<Vec<_>>());
 
     // nothing changes anymore, but earlier changes are stored
     fs::rename(&aside, &storage).unwrap();
@@ -1000,11 +936,7 @@ async fn the_request_budget_survives_restarts() {
     let accounts = [account("one", &simulator, &[])];
     let yaml = hourly(&accounts).replace("1000000000", "1000");
     let stall = |after: u64| {
-        let plan = FaultPlan {
-            fault: Fault::Stall,
-            skip: after,
-            times: None,
-        };
+        let plan = FaultPlan { fault: Fault::Stall, skip: after, times: None };
         simulator.update(|state| state.fault = Some(plan));
     };
     let mut setup = Setup::new(&yaml);

@@ -37,10 +37,7 @@ async fn routes_match_the_expected_receivers() {
         (&["team=sre", "severity=critical"][..], "sre-pager"),
         (&["team=sre", "severity=warning"], "sre"),
         (&["team=sre", "severity=info"], "sre"),
-        (
-            &["team=marketing-ops", "severity=critical"],
-            "marketing-ops-pager",
-        ),
+        (&["team=marketing-ops", "severity=critical"], "marketing-ops-pager"),
         (&["team=marketing-ops", "severity=warning"], "marketing-ops"),
         (&["team=marketing-ops", "severity=info"], "marketing-ops"),
         // unmatched alerts have a receiver
@@ -90,10 +87,7 @@ fn routes_use_only_team_and_severity() {
     }
     let mut names = BTreeSet::new();
     look(&shipped()["route"], &mut names);
-    assert_eq!(
-        names,
-        BTreeSet::from(["severity", "team"].map(str::to_owned))
-    );
+    assert_eq!(names, BTreeSet::from(["severity", "team"].map(str::to_owned)));
 }
 
 #[test]
@@ -109,9 +103,8 @@ fn alerts_inhibit_only_the_same_exporter_and_account() {
         let of_the_exporter = matchers(rule, "source_matchers")
             .iter()
             .any(|matcher| matcher.contains("CampaignExporterDown"));
-        let of_an_account = ["provider", "account"]
-            .iter()
-            .all(|label| equal.iter().any(|equal| equal == label));
+        let of_an_account =
+            ["provider", "account"].iter().all(|label| equal.iter().any(|equal| equal == label));
         assert!(of_the_exporter || of_an_account, "{rule}");
     }
 }
@@ -137,10 +130,8 @@ fn unreadable_accounts_inhibit_alerts_on_their_data() {
 #[test]
 fn every_referenced_alert_exists() {
     let alerts = alerts();
-    let existing: BTreeSet<_> = alerts
-        .iter()
-        .map(|alert| alert["alert"].as_str().unwrap())
-        .collect();
+    let existing: BTreeSet<_> =
+        alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
     let config = shipped();
     for rule in config["inhibit_rules"].as_array().unwrap() {
         for side in ["source_matchers", "target_matchers"] {

@@ -33,10 +33,7 @@ fn secret(place: &str) -> String {
 /// Checks that a text contains neither a secret nor a recognizable part of it.
 fn is_not_in(secret: &str, text: &str, what: &str) {
     for part in [secret, &secret[..16], &secret[secret.len() - 16..]] {
-        assert!(
-            !text.contains(part),
-            "{what} shows {part} of {secret}:\n{text}"
-        );
+        assert!(!text.contains(part), "{what} shows {part} of {secret}:\n{text}");
     }
 }
 
@@ -50,13 +47,7 @@ fn said(output: &Output) -> String {
 async fn run(config_file: &Path, arguments: &[&str], format: &str) -> Output {
     let mut command = program();
     command.arg("--config.file").arg(config_file);
-    command.args([
-        "--log.level",
-        "debug",
-        "--log.format",
-        format,
-        "--web.listen-address",
-    ]);
+    command.args(["--log.level", "debug", "--log.format", format, "--web.listen-address"]);
     command.arg("127.0.0.1:0").args(arguments);
     let output = tokio::time::timeout(LIMIT, command.output()).await;
     output.unwrap().unwrap()
@@ -64,10 +55,7 @@ async fn run(config_file: &Path, arguments: &[&str], format: &str) -> Output {
 
 /// An account of a provider without the keys that begin with `key`, and with other lines instead.
 fn without(kind: &Kind, key: &str, lines: &str) -> String {
-    let keys = kind
-        .simulated
-        .unwrap()
-        .account("https://localhost", Path::new("/x"));
+    let keys = kind.simulated.unwrap().account("https://localhost", Path::new("/x"));
     let keys = keys.as_object().unwrap().iter();
     let keys = keys.filter(|(own, _)| !own.starts_with(key));
     let keys = keys.map(|(key, value)| format!("    {key}: {value}\n"));
@@ -99,10 +87,7 @@ fn bad_configurations() -> Vec<(String, String)> {
         }
     }
     let kind = kinds().next().unwrap();
-    let secret = kind
-        .keys
-        .iter()
-        .find(|key| matches!(key.takes, Takes::Secret));
+    let secret = kind.keys.iter().find(|key| matches!(key.takes, Takes::Secret));
     let secret = &secret.unwrap().name;
     for lines in [
         "TOKEN: 'SECRET'\n    TOKEN_file: /x",
@@ -157,9 +142,7 @@ async fn configuration_errors_show_no_secrets() {
             assert!(said.contains("campaign_exporter.yml"), "{what}: {said}");
             is_not_in(&secret, &said, &what);
         }
-        let error = Config::load(&setup.config_file(), &native(), None)
-            .await
-            .unwrap_err();
+        let error = Config::load(&setup.config_file(), &native(), None).await.unwrap_err();
         is_not_in(&secret, &format!("{error} {error:?}"), &what);
     }
 }
@@ -207,10 +190,7 @@ fn echoes(api: Api, token: &str) -> Vec<(String, Fault)> {
     let failures = fs::read_to_string(fixture(api, "_failures")).unwrap();
     let failures: Vec<Value> = serde_json::from_str(&failures).unwrap();
     let messages = [token.to_owned(), format!("{}{token}", "x".repeat(170))];
-    for mut body in failures
-        .into_iter()
-        .map(|mut failure| failure["body"].take())
-    {
+    for mut body in failures.into_iter().map(|mut failure| failure["body"].take()) {
         if body.get("message").is_some() {
             bodies.extend(messages.iter().map(|message| {
                 body["message"] = json!(message);
@@ -221,14 +201,10 @@ fn echoes(api: Api, token: &str) -> Vec<(String, Fault)> {
     let mut texts: Vec<_> = bodies.iter().map(Value::to_string).collect();
     let cut = listing.page(json!(token)).to_string();
     texts.push(cut[..cut.len() - 2].to_owned());
-    let mut faults: Vec<_> = texts
-        .into_iter()
-        .map(|body| (body.clone(), json_body(&body)))
-        .collect();
-    let not_json = Fault::Body {
-        content_type: "text/html",
-        body: format!("<html>Bearer {token}</html>"),
-    };
+    let mut faults: Vec<_> =
+        texts.into_iter().map(|body| (body.clone(), json_body(&body))).collect();
+    let not_json =
+        Fault::Body { content_type: "text/html", body: format!("<html>Bearer {token}</html>") };
     let href = format!("https://{token}.example/v3/{token}");
     let location = format!("/{token}");
     faults.extend([
@@ -249,20 +225,16 @@ struct Echoing {
 
 impl Echoing {
     async fn start() -> Self {
-        let mut echoing = Self {
-            setup: Setup::new(""),
-            tokens: Vec::new(),
-            simulators: Vec::new(),
-        };
+        let mut echoing =
+            Self { setup: Setup::new(""), tokens: Vec::new(), simulators: Vec::new() };
         let mut accounts = Vec::new();
         for (number, (api, provider)) in apis().into_iter().enumerate() {
             for index in 0..echoes(api, "").len() {
                 let name = format!("{provider}-{index}");
                 // short, long, or escaped in JSON
                 let (parts, separator) = [(1, ""), (30, ""), (2, "\"\\")][(index + number) % 3];
-                let parts: Vec<String> = (0..parts)
-                    .map(|part| secret(&format!("{name}-{part}")))
-                    .collect();
+                let parts: Vec<String> =
+                    (0..parts).map(|part| secret(&format!("{name}-{part}"))).collect();
                 let token = parts.join(separator);
                 let (what, fault) = echoes(api, &token).swap_remove(index);
                 let mut state = State::new(&token, Vec::new());
@@ -283,19 +255,12 @@ impl Echoing {
 
 #[tokio::test]
 async fn poll_hides_tokens_repeated_by_the_provider() {
-    let Echoing {
-        setup,
-        tokens,
-        simulators,
-    } = &Echoing::start().await;
+    let Echoing { setup, tokens, simulators } = &Echoing::start().await;
     for format in FORMATS {
         let output = run(&setup.config_file(), &["poll"], format).await;
         let said = said(&output);
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(
-            said.contains("[redacted]"),
-            "some token was repeated: {said}"
-        );
+        assert!(said.contains("[redacted]"), "some token was repeated: {said}");
         for (what, token) in tokens {
             is_not_in(token, &said, what);
         }
@@ -306,11 +271,7 @@ async fn poll_hides_tokens_repeated_by_the_provider() {
 }
 
 async fn pages_and_logs_hide_repeated_tokens(format: &str) {
-    let Echoing {
-        setup,
-        tokens,
-        simulators: _simulators,
-    } = Echoing::start().await;
+    let Echoing { setup, tokens, simulators: _simulators } = Echoing::start().await;
     let command = setup.command();
     let daemon = Daemon::start_command(command, setup, &["--log.format", format]).await;
     let last_poll = "campaign_account_last_poll_timestamp_seconds{";
@@ -325,10 +286,7 @@ async fn pages_and_logs_hide_repeated_tokens(format: &str) {
         said.push(request.send().await.unwrap().text().await.unwrap());
     }
     let log = daemon.stop().await;
-    assert!(
-        log.contains("poll failed") && log.contains("retrying"),
-        "{log}"
-    );
+    assert!(log.contains("poll failed") && log.contains("retrying"), "{log}");
     assert!(log.contains("[redacted]"), "some token was repeated: {log}");
     said.push(log);
     for (what, token) in &tokens {
@@ -358,9 +316,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
         let mut command = program();
         for (number, (api, provider)) in apis().into_iter().enumerate() {
             let token = secret(&format!("{provider} {format}"));
-            let simulator = Simulator::start(api, State::new(&token, Vec::new()))
-                .await
-                .unwrap();
+            let simulator = Simulator::start(api, State::new(&token, Vec::new())).await.unwrap();
             let yaml = account(provider, &simulator, &[]);
             let name = format!("TOKEN_OF_{number}");
             let yaml = if (number + index).is_multiple_of(2) {
@@ -380,14 +336,7 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
         let daemon = Daemon::start_command(command, setup, &["--log.format", format]).await;
         daemon.until_up(secrets.len()).await;
         let mut pages = Vec::new();
-        for page in [
-            "/",
-            "/config",
-            "/metrics",
-            "/-/ready",
-            "/-/healthy",
-            "/status",
-        ] {
+        for page in ["/", "/config", "/metrics", "/-/ready", "/-/healthy", "/status"] {
             pages.push(daemon.get(page).await);
         }
         assert!(pages[1].contains("TOKEN_OF_1"), "{}", pages[1]);
@@ -451,11 +400,7 @@ async fn debug_output_shows_no_secrets() {
 #[test]
 fn the_check_detects_exposed_secrets() {
     let secret = secret("anything");
-    for text in [
-        format!("x{secret}y"),
-        secret[..20].to_owned(),
-        secret[10..].to_owned(),
-    ] {
+    for text in [format!("x{secret}y"), secret[..20].to_owned(), secret[10..].to_owned()] {
         let found = std::panic::catch_unwind(|| is_not_in(&secret, &text, "a text"));
         assert!(found.is_err(), "{text}");
     }

@@ -22,27 +22,15 @@ const ACCOUNTS: usize = 12;
 
 async fn provider(api: Api) -> Simulator {
     let sent_at = Utc::now() - TimeDelta::days(1);
-    let counts = Counts {
-        recipients: 100,
-        sends: 100,
-        deliveries: 90,
-        clicks: 30,
-        ..Counts::default()
-    };
+    let counts =
+        Counts { recipients: 100, sends: 100, deliveries: 90, clicks: 30, ..Counts::default() };
     simulate(api, vec![Campaign::sms("1", "Spring", sent_at, counts)]).await
 }
 
 /// Two accounts of SMSUp and one of CINNOX, polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
-    let (smsup, cinnox) = (
-        provider(with_statuses()).await,
-        provider(with_channels()).await,
-    );
-    let once = [
-        "poll_interval: 1h",
-        "full_poll_interval: 1h",
-        "stale_after: 2h",
-    ];
+    let (smsup, cinnox) = (provider(with_statuses()).await, provider(with_channels()).await);
+    let once = ["poll_interval: 1h", "full_poll_interval: 1h", "stale_after: 2h"];
     let accounts = [
         account("shoes & socks", &smsup, &once),
         account("shirts", &smsup, &once),
@@ -109,18 +97,11 @@ async fn a_selection_has_the_same_bytes_as_the_full_page() {
             ("provider=constant_contact", &[]),
         ] {
             let expected = part_of(&whole, accounts, format.end());
-            assert_eq!(
-                expected.contains("campaign_deliveries{"),
-                !accounts.is_empty()
-            );
+            assert_eq!(expected.contains("campaign_deliveries{"), !accounts.is_empty());
             for encoding in ["identity", "gzip"] {
                 let path = format!("/metrics?{query}");
                 let part = ask(&daemon, &path, format, encoding).await;
-                assert_eq!(
-                    part,
-                    (200, expected.clone()),
-                    "{query} {format:?} {encoding}"
-                );
+                assert_eq!(part, (200, expected.clone()), "{query} {format:?} {encoding}");
             }
         }
     }
@@ -183,9 +164,7 @@ async fn each_account_is_a_target_until_a_reload_drops_it() {
         let request = client().get(daemon.url("/sd")).header("host", host);
         assert_eq!(request.send().await.unwrap().status(), 400, "{host}");
     }
-    let request = client()
-        .get(daemon.url("/sd"))
-        .header("host", "sms.example");
+    let request = client().get(daemon.url("/sd")).header("host", "sms.example");
     let text = request.send().await.unwrap().text().await.unwrap();
     assert!(text.contains(r#"{"targets":["sms.example"]"#), "{text}");
 
@@ -216,11 +195,7 @@ async fn shards(yaml: &str, count: usize) -> Vec<Daemon> {
 
 /// The configuration of the README, for these exporters and with shorter intervals.
 fn scraping(daemons: &[Daemon]) -> String {
-    let yaml = block(
-        "docs/scale.md",
-        "yaml",
-        "# prometheus.yml: a target for each account\n",
-    );
+    let yaml = block("docs/scale.md", "yaml", "# prometheus.yml: a target for each account\n");
     let (mut config, mut urls) = (String::new(), 0);
     for line in yaml.lines() {
         if line.contains("url:") {
@@ -249,10 +224,7 @@ async fn expect_all_scraped(prometheus: &Prometheus, daemons: &[Daemon]) {
         ("count by (account) (campaign_account_up)", ACCOUNTS),
         ("campaign_account_up", ACCOUNTS),
         ("count by (account) (campaign_info)", ACCOUNTS),
-        (
-            "count by (instance) (campaign_exporter_build_info)",
-            daemons.len(),
-        ),
+        ("count by (instance) (campaign_exporter_build_info)", daemons.len()),
     ] {
         let one =
             |found: &[Found]| found.len() == wanted && found.iter().all(|(_, value)| *value == 1.0);
@@ -309,22 +281,13 @@ async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
             }
         });
         assert!(ready.await.is_ok(), "{}", daemon.log());
-        assert!(
-            daemon
-                .scrape()
-                .await
-                .contains("campaign_exporter_build_info")
-        );
+        assert!(daemon.scrape().await.contains("campaign_exporter_build_info"));
         let shown = daemon.get("/config").await.contains("name: one");
         let targets = targets(daemon).await.as_array().unwrap().len();
         assert_eq!(targets, 1 + usize::from(shown));
         sizes.push(targets);
     }
-    let (with, without) = if sizes == [2, 1] {
-        ("0/2", "1/2")
-    } else {
-        ("1/2", "0/2")
-    };
+    let (with, without) = if sizes == [2, 1] { ("0/2", "1/2") } else { ("1/2", "0/2") };
     assert_eq!(sizes.iter().sum::<usize>(), 3);
     stop(two).await;
 
@@ -356,10 +319,7 @@ async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
 
     // commands also respect the shard, and report where the account is
     let (status, metrics, log) = poll_once(&setup, &["--shard", with]).await;
-    assert!(
-        status.success() && count(&metrics, "campaign_deliveries{") == 1,
-        "{log}"
-    );
+    assert!(status.success() && count(&metrics, "campaign_deliveries{") == 1, "{log}");
     let (status, metrics, log) = poll_once(&setup, &["--shard", without]).await;
     assert!(
         status.success() && count(&metrics, "campaign_") == count(&metrics, "campaign_exporter_")
@@ -370,10 +330,7 @@ async fn an_empty_shard_is_ready_and_keeps_the_data_of_others() {
         command.args(arguments);
         let (code, log) = end(command.args(["--storage.path", &storage, "--shard", without])).await;
         assert_eq!(code, Some(2), "{log}");
-        assert!(
-            log.contains("another shard") && log.contains(&format!("owner={with}")),
-            "{log}"
-        );
+        assert!(log.contains("another shard") && log.contains(&format!("owner={with}")), "{log}");
     }
 }
 

@@ -72,19 +72,14 @@ fn first_campaigns(now: DateTime<Utc>) -> Vec<Campaign> {
     numbers
         .map(|(number, minutes)| {
             let days = if number > 30 { 10 } else { 1 };
-            campaign(
-                number,
-                now - TimeDelta::days(days) - TimeDelta::minutes(minutes),
-            )
+            campaign(number, now - TimeDelta::days(days) - TimeDelta::minutes(minutes))
         })
         .collect()
 }
 
 /// A fault that lasts for a limited number of requests.
 fn fault(rng: &mut Rng) -> Fault {
-    let counts = |json: &str| Fault::Counts {
-        json: json.to_owned(),
-    };
+    let counts = |json: &str| Fault::Counts { json: json.to_owned() };
     let faults = [
         status(401, None),
         status(403, None),
@@ -102,9 +97,7 @@ fn fault(rng: &mut Rng) -> Fault {
         Fault::Unheard,
         Fault::Truncated,
         Fault::Reset,
-        Fault::Delay {
-            by: Duration::from_millis(rng.u64(..500)),
-        },
+        Fault::Delay { by: Duration::from_millis(rng.u64(..500)) },
         Fault::Silence,
         Fault::HalfJson,
         Fault::Stall,
@@ -204,10 +197,7 @@ impl Soak {
         let clients = [
             client(reqwest::Client::builder()).build().unwrap(),
             // a client with short-lived connections
-            client(reqwest::Client::builder())
-                .pool_max_idle_per_host(0)
-                .build()
-                .unwrap(),
+            client(reqwest::Client::builder()).pool_max_idle_per_host(0).build().unwrap(),
         ];
         let mut soak = Self {
             rng: Rng::with_seed(seed),
@@ -376,9 +366,7 @@ impl Soak {
     }
 
     async fn reload(&mut self) {
-        let without: Vec<_> = (0..all_accounts().len())
-            .filter(|_| self.rng.u8(..6) == 0)
-            .collect();
+        let without: Vec<_> = (0..all_accounts().len()).filter(|_| self.rng.u8(..6) == 0).collect();
         let lookback = self.rng.choice(["30d", "20d", "2d"]).unwrap();
         let everything_goes = without.len() == all_accounts().len();
         let without = if everything_goes { &[][..] } else { &without };
@@ -474,12 +462,8 @@ impl Soak {
 
 /// Returns whether all campaigns of all accounts are exported.
 fn is_whole(world: &World) -> bool {
-    let campaigns = world
-        .keys()
-        .filter(|(name, _)| name == "campaign_deliveries");
-    let accounts = world
-        .keys()
-        .filter(|(name, _)| name == "campaign_account_up");
+    let campaigns = world.keys().filter(|(name, _)| name == "campaign_deliveries");
+    let accounts = world.keys().filter(|(name, _)| name == "campaign_account_up");
     campaigns.count() == 40 * all_accounts().len() && accounts.count() == all_accounts().len()
 }
 

@@ -36,14 +36,9 @@ async fn root_neither_gives_away_nor_creates_what_a_planted_file_links_to() {
             _ => fs::hard_link(&victim, &lock),
         }
         .unwrap();
-        let (status, _, log) = home
-            .poll(&config(&[renewed("one", &simulator, &[&secret])]))
-            .await;
+        let (status, _, log) = home.poll(&config(&[renewed("one", &simulator, &[&secret])])).await;
         assert_eq!(status.code(), Some(1), "{plant}: {log}");
-        assert!(
-            log.contains("lock: not a regular file with a single link"),
-            "{plant}: {log}"
-        );
+        assert!(log.contains("lock: not a regular file with a single link"), "{plant}: {log}");
         let metadata = fs::metadata(&victim).unwrap();
         assert_eq!(metadata.uid() == 0, is_root, "{plant}");
         assert_eq!(metadata.mode() & 0o777, 0o600, "{plant}");
@@ -92,9 +87,7 @@ async fn a_folder_whose_owner_has_no_id_here_is_used_with_one_warning() {
     let log = daemon.log();
     let about = "the storage folder does not support everything";
     let warnings: Vec<_> = log.lines().filter(|line| line.contains(about)).collect();
-    let [warning] = warnings.as_slice() else {
-        panic!("{log}")
-    };
+    let [warning] = warnings.as_slice() else { panic!("{log}") };
     assert!(warning.contains("files keep root as owner"), "{warning}");
     assert!(fs::read_dir(daemon.setup.storage()).unwrap().count() > 1);
 }

@@ -9,12 +9,7 @@ use crate::support::faults::Exported;
 use crate::support::tls::{Authority, Certificate, TlsProxy, authority_file};
 
 async fn provider(api: Api) -> Simulator {
-    let counts = Counts {
-        recipients: 100,
-        sends: 100,
-        deliveries: 90,
-        ..Counts::default()
-    };
+    let counts = Counts { recipients: 100, sends: 100, deliveries: 90, ..Counts::default() };
     let sent_at = Utc::now() - TimeDelta::days(1);
     simulate(api, vec![Campaign::sms("7", "Spring", sent_at, counts)]).await
 }
@@ -92,10 +87,7 @@ async fn a_certificate_authority_is_trusted_only_if_configured() {
 async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself() {
     let mut servers = Vec::new();
     let mut accounts = Vec::new();
-    for (name, certificate) in [
-        ("good", Certificate::Good),
-        ("own", Certificate::OwnAuthority),
-    ] {
+    for (name, certificate) in [("good", Certificate::Good), ("own", Certificate::OwnAuthority)] {
         let simulator = provider(with_statuses()).await;
         let proxy = TlsProxy::start(&simulator, certificate).await;
         accounts.push(account_over(name, &proxy, &simulator));
@@ -109,9 +101,7 @@ async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself()
     command.env("SSL_CERT_FILE", &file);
     let mut daemon = Daemon::start_command(command, setup, &[]).await;
     let failed = |metrics: &str| {
-        let mut accounts = ["good", "own"]
-            .map(|name| Exported::of(metrics, name))
-            .into_iter();
+        let mut accounts = ["good", "own"].map(|name| Exported::of(metrics, name)).into_iter();
         accounts.all(|account| account.polls("failure") > 0.0)
     };
     daemon.scrape_until(failed).await;

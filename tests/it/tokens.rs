@@ -61,16 +61,10 @@ async fn renew_before_expiry(secret: Option<&str>, rotating: bool, expires_in: E
     let mut more = vec![home.secret("refresh_token", "one", FIRST)];
     more.extend(secret.map(|secret| home.secret("client_secret", "one", secret)));
     let more: Vec<_> = more.iter().map(String::as_str).collect();
-    let daemon = home
-        .start(&config(&[renewed("one", &simulator, &more)]))
-        .await;
-    until(&simulator, "renewed twice", |state| {
-        state.authorization.refreshes >= 3
-    })
-    .await;
-    let metrics = daemon
-        .scrape_until(|metrics| Exported::of(metrics, "one").polls("success") >= 4.0)
-        .await;
+    let daemon = home.start(&config(&[renewed("one", &simulator, &more)])).await;
+    until(&simulator, "renewed twice", |state| state.authorization.refreshes >= 3).await;
+    let metrics =
+        daemon.scrape_until(|metrics| Exported::of(metrics, "one").polls("success") >= 4.0).await;
     let account = Exported::of(&metrics, "one");
     assert!(account.is_up() && account.has_data(), "{metrics}");
     assert_eq!(account.polls("failure"), 0.0, "{}", daemon.log());
@@ -118,37 +112,34 @@ async fn a_rejected_access_token_is_renewed_within_the_poll() {
     let accounts = [("silent", &silent), ("nonsense", &nonsense)]
         .map(|(name, simulator)| first(&home, name, simulator));
     let daemon = home.start(&config(&accounts)).await;
-    join_all(
-        [("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
-            let metrics = polled(&daemon, name, 1.0).await;
-            let day = Utc::now().timestamp() as f64 + 86_400.0;
-            let expiry = Exported::of(&metrics, name).token_expiry().unwrap();
-            assert!((expiry - day).abs() < LIMIT.as_secs_f64(), "{expiry}");
-            // every time, not only the first
-            for times in 1..=2_u32 {
-                let polls = Exported::of(&daemon.scrape().await, name).polls("success");
-                simulator.update(|state| state.authorization.revoke_access_tokens());
-                let metrics = daemon
-                    .scrape_until(|metrics| {
-                        let account = Exported::of(metrics, name);
-                        account.answers("401") >= f64::from(times)
-                            && account.polls("success") + account.polls("failure") >= polls + 2.0
-                    })
-                    .await;
-                let account = Exported::of(&metrics, name);
-                assert_eq!(account.polls("failure"), 0.0, "{}", daemon.log());
-                assert_eq!(account.answers("401"), f64::from(times));
-                assert_eq!(refreshes(simulator), u64::from(times) + 1);
-            }
-        }),
-    )
+    join_all([("silent", &silent), ("nonsense", &nonsense)].map(async |(name, simulator)| {
+        let metrics = polled(&daemon, name, 1.0).await;
+        let day = Utc::now().timestamp() as f64 + 86_400.0;
+        let expiry = Exported::of(&metrics, name).token_expiry().unwrap();
+        assert!((expiry - day).abs() < LIMIT.as_secs_f64(), "{expiry}");
+        // every time, not only the first
+        for times in 1..=2_u32 {
+            let polls = Exported::of(&daemon.scrape().await, name).polls("success");
+            simulator.update(|state| state.authorization.revoke_access_tokens());
+            let metrics = daemon
+                .scrape_until(|metrics| {
+                    let account = Exported::of(metrics, name);
+                    account.answers("401") >= f64::from(times)
+                        && account.polls("success") + account.polls("failure") >= polls + 2.0
+                })
+                .await;
+            let account = Exported::of(&metrics, name);
+            assert_eq!(account.polls("failure"), 0.0, "{}", daemon.log());
+            assert_eq!(account.answers("401"), f64::from(times));
+            assert_eq!(refreshes(simulator), u64::from(times) + 1);
+        }
+    }))
     .await;
     // an API that rejects every token does not cause endless renewals
     let before = refreshes(&silent);
     silent.update(|state| state.fault = Some(FaultPlan::always(status(401, None))));
-    let metrics = daemon
-        .scrape_until(|metrics| Exported::of(metrics, "silent").errors("auth") >= 3.0)
-        .await;
+    let metrics =
+        daemon.scrape_until(|metrics| Exported::of(metrics, "silent").errors("auth") >= 3.0).await;
     assert!(!Exported::of(&metrics, "silent").is_up());
     assert_eq!(refreshes(&silent), before + 1);
     silent.update(|state| state.fault = None);
@@ -166,10 +157,7 @@ async fn a_new_refresh_token_is_stored_before_its_access_token_is_used() {
     simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Silence)));
     let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
-    until(&simulator, "asked", |state| {
-        state.requests.iter().any(is_api)
-    })
-    .await;
+    until(&simulator, "asked", |state| state.requests.iter().any(is_api)).await;
     let kept = home.keeps("one", &simulator, &newest(&simulator));
     daemon.end_by("KILL").await;
     assert!(kept);
@@ -193,9 +181,7 @@ async fn kill_repeatedly(begin: Duration) {
         server.lifetime = Duration::from_secs(2);
         // lost responses can be requested again
         server.grace = true;
-        server.fault = Some(FaultPlan::always(Fault::Delay {
-            by: Duration::from_millis(40),
-        }));
+        server.fault = Some(FaultPlan::always(Fault::Delay { by: Duration::from_millis(40) }));
     })
     .await;
     let yaml = config(&[first(&home, "one", &simulator)]);
@@ -206,10 +192,7 @@ async fn kill_repeatedly(begin: Duration) {
         // varies from before a renewal to well after it
         until(&simulator, "renewed", |state| {
             let requests = state.requests.iter();
-            requests
-                .filter(|request| Authorization::is_token_request(request))
-                .count()
-                > before
+            requests.filter(|request| Authorization::is_token_request(request)).count() > before
         })
         .await;
         tokio::time::sleep(begin + Duration::from_millis(17) * round).await;
@@ -245,9 +228,8 @@ async fn lost_token_responses_are_retried_or_require_authorization() {
     let metrics = polled(&daemon, "kind", 1.0).await;
     assert_eq!(Exported::of(&metrics, "kind").polls("failure"), 0.0);
     assert_eq!(presented(&kind), [FIRST, FIRST]);
-    let metrics = daemon
-        .scrape_until(|metrics| Exported::of(metrics, "strict").errors("auth") >= 2.0)
-        .await;
+    let metrics =
+        daemon.scrape_until(|metrics| Exported::of(metrics, "strict").errors("auth") >= 2.0).await;
     assert!(!Exported::of(&metrics, "strict").is_up());
     let log = daemon.log();
     let said = complaints(&log, "campaign_exporter authorize strict");
@@ -270,22 +252,13 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
     .await;
     let two = [("one", FIRST.to_owned()), ("two", format!("{FIRST}-too"))];
     let mut accounts = two.map(|(name, token)| {
-        renewed(
-            name,
-            &simulator,
-            &[&home.secret("refresh_token", name, &token)],
-        )
+        renewed(name, &simulator, &[&home.secret("refresh_token", name, &token)])
     });
     // a different client, which is rejected and retries at each poll
     let first = home.secret("refresh_token", "stranger", "of-a-stranger");
     let stranger = renewed_at("stranger", &simulator.base_url(), "stranger", &[&first]);
-    let daemon = home
-        .start(&config(&[&mut accounts[..], &mut [stranger]].concat()))
-        .await;
-    until(&simulator, "renewed", |state| {
-        state.authorization.refreshes >= 4
-    })
-    .await;
+    let daemon = home.start(&config(&[&mut accounts[..], &mut [stranger]].concat())).await;
+    until(&simulator, "renewed", |state| state.authorization.refreshes >= 4).await;
     for name in ["one", "two"] {
         let metrics = polled(&daemon, name, 2.0).await;
         assert_eq!(Exported::of(&metrics, name).polls("failure"), 0.0, "{name}");
@@ -302,17 +275,11 @@ async fn token_renewals_do_not_overlap_and_are_a_second_apart() {
         moments.windows(2).map(|pair| pair[1] - pair[0]).collect()
     };
     let own = gaps(&|client| client != "stranger");
-    assert!(
-        own.len() >= 3 && own.iter().all(|gap| *gap >= DELAY),
-        "{own:?}"
-    );
+    assert!(own.len() >= 3 && own.iter().all(|gap| *gap >= DELAY), "{own:?}");
     // a slow machine shifts requests by a part of the second
     let all = gaps(&|_| true);
     assert!(all.len() > own.len() + 1, "the other client asks, too");
-    assert!(
-        all.iter().all(|gap| *gap >= Duration::from_millis(600)),
-        "{all:?}"
-    );
+    assert!(all.iter().all(|gap| *gap >= Duration::from_millis(600)), "{all:?}");
 }
 
 #[tokio::test]
@@ -349,18 +316,12 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     polled(&daemon, "one", 1.0).await;
     grant("second-one");
     std::fs::write(&file, "second-one").unwrap();
-    until(&simulator, "given the new token", |state| {
-        state.authorization.refreshes >= 4
-    })
-    .await;
+    until(&simulator, "given the new token", |state| state.authorization.refreshes >= 4).await;
     assert_eq!(one_after_the_other(4).last().unwrap(), "second-one");
 
     // a rejected token only costs one request, even after a restart
     std::fs::write(&file, "refused-one").unwrap();
-    until(&simulator, "back to the kept one", |state| {
-        state.authorization.refreshes >= 5
-    })
-    .await;
+    until(&simulator, "back to the kept one", |state| state.authorization.refreshes >= 5).await;
     let metrics = daemon.scrape().await;
     let polls = Exported::of(&metrics, "one").polls("success");
     let metrics = polled(&daemon, "one", polls + 1.0).await;
@@ -395,9 +356,7 @@ async fn stored_tokens_take_precedence_unless_the_configured_one_changes() {
     assert_eq!(refreshes(&simulator), 7);
     assert_eq!(reused(&simulator), ["third-one"]);
     let asked = simulator.requests();
-    let asked = asked
-        .iter()
-        .filter(|request| request.field("client_id") == Some("another-client"));
+    let asked = asked.iter().filter(|request| request.field("client_id") == Some("another-client"));
     assert_eq!(asked.count(), 1);
 }
 
@@ -444,9 +403,8 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
     let log = daemon.log();
     let setup = Setup::new(&yaml);
     for (name, simulator) in names.iter().zip(&simulators) {
-        let lines = log
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let lines =
+            log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let said: Vec<_> = lines
             .filter(|line| line["account"] == *name && line["level"] != "DEBUG")
             .filter_map(|line| Some(line["error"].as_str()?.to_owned()))
@@ -454,10 +412,7 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         assert_eq!(said.len(), 1, "{log}");
         // pasted into a shell
         let command = said[0].split('`').nth(1).unwrap();
-        assert!(
-            command.starts_with("campaign_exporter authorize "),
-            "{command}"
-        );
+        assert!(command.starts_with("campaign_exporter authorize "), "{command}");
         let output = run(&mut pasted(command, &setup, &home)).await;
         assert_eq!(output.status.code(), Some(0), "{command}: {output:?}");
         let polls = Exported::of(&metrics, name).polls("success");
@@ -465,17 +420,9 @@ async fn a_rejected_refresh_token_is_logged_once_and_authorize_needs_no_restart(
         assert_eq!(refreshes(simulator), 1);
         // these are renewed like any others
         simulator.update(|state| state.authorization.revoke_access_tokens());
-        until(simulator, "renewed", |state| {
-            state.authorization.refreshes == 2
-        })
-        .await;
+        until(simulator, "renewed", |state| state.authorization.refreshes == 2).await;
         let metrics = daemon.scrape().await;
-        polled(
-            &daemon,
-            name,
-            Exported::of(&metrics, name).polls("success") + 1.0,
-        )
-        .await;
+        polled(&daemon, name, Exported::of(&metrics, name).polls("success") + 1.0).await;
     }
 }
 
@@ -493,10 +440,7 @@ fn pasted(line: &str, setup: &Setup, home: &Home) -> Command {
 
 #[tokio::test]
 async fn polls_continue_with_old_tokens_while_renewal_fails() {
-    let html = Fault::Body {
-        content_type: "text/html",
-        body: "<html>soon</html>".to_owned(),
-    };
+    let html = Fault::Body { content_type: "text/html", body: "<html>soon</html>".to_owned() };
     let cases = [
         ("server", status(500, None)),
         ("throttled", status(429, None)),
@@ -505,11 +449,7 @@ async fn polls_continue_with_old_tokens_while_renewal_fails() {
     ];
     let failing =
         cases.map(|(reason, fault)| old_tokens_are_used_while_the_server_fails(reason, fault));
-    join(
-        join_all(failing),
-        tokens_that_cannot_be_renewed_are_used_until_they_expire(),
-    )
-    .await;
+    join(join_all(failing), tokens_that_cannot_be_renewed_are_used_until_they_expire()).await;
 }
 
 async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) {
@@ -518,17 +458,13 @@ async fn old_tokens_are_used_while_the_server_fails(reason: &str, fault: Fault) 
         server.rotating = false;
         // the error in the body decides
         server.expires_in = ExpiresIn::Other(8.into());
-        server.fault = Some(FaultPlan {
-            skip: 1,
-            ..FaultPlan::always(fault)
-        });
+        server.fault = Some(FaultPlan { skip: 1, ..FaultPlan::always(fault) });
     })
     .await;
     let yaml = config(&[first(&home, "one", &simulator)]);
     let daemon = home.start(&yaml).await;
-    let metrics = daemon
-        .scrape_until(|metrics| Exported::of(metrics, "one").errors(reason) >= 1.0)
-        .await;
+    let metrics =
+        daemon.scrape_until(|metrics| Exported::of(metrics, "one").errors(reason) >= 1.0).await;
     let log = daemon.log();
     let [first, second] = complaints(&log, "account=one ")[..] else {
         panic!("{reason}: {log}");
@@ -554,9 +490,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
     std::fs::write(&aside, "").unwrap();
     let yaml = config(&[renewed("one", &simulator, &[&first])]);
     let daemon = home.start(&yaml).await;
-    daemon
-        .scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 2.0)
-        .await;
+    daemon.scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 2.0).await;
     let log = daemon.log();
     let said = complaints(&log, "cannot store tokens");
     assert_eq!(said.len(), 1, "{log}");
@@ -570,11 +504,7 @@ async fn tokens_are_not_renewed_without_usable_storage() {
 /// Sets the file size limit of a process.
 async fn let_write(daemon: &Daemon, limit: &str) {
     let mut command = Command::new("prlimit");
-    command.args([
-        "--pid",
-        &daemon.id().to_string(),
-        &format!("--fsize={limit}:"),
-    ]);
+    command.args(["--pid", &daemon.id().to_string(), &format!("--fsize={limit}:")]);
     assert!(run(&mut command).await.status.success());
 }
 
@@ -599,9 +529,8 @@ async fn a_full_disk_never_loses_a_token() {
 
     // full before one server is asked, and while the other is responding
     late.update(|state| {
-        state.authorization.fault = Some(FaultPlan::always(Fault::Delay {
-            by: Duration::from_secs(2),
-        }));
+        state.authorization.fault =
+            Some(FaultPlan::always(Fault::Delay { by: Duration::from_secs(2) }));
         state.authorization.revoke_access_tokens();
     });
     until(&late, "asked", |state| state.authorization.refreshes == 2).await;
@@ -609,18 +538,14 @@ async fn a_full_disk_never_loses_a_token() {
     early.update(|state| state.authorization.revoke_access_tokens());
     let metrics = daemon
         .scrape_until(|metrics| {
-            let mut all = ["early", "late"]
-                .iter()
-                .map(|name| Exported::of(metrics, name));
+            let mut all = ["early", "late"].iter().map(|name| Exported::of(metrics, name));
             all.all(|account| account.errors("auth") >= 2.0)
         })
         .await;
     let log = daemon.log();
     for name in ["early", "late"] {
         let said = complaints(&log, "cannot store tokens");
-        let said = said
-            .iter()
-            .filter(|line| line.contains(&format!("account={name} ")));
+        let said = said.iter().filter(|line| line.contains(&format!("account={name} ")));
         assert_eq!(said.count(), 1, "{log}");
         assert!(Exported::of(&metrics, name).has_data());
     }
@@ -666,19 +591,14 @@ async fn poll_shares_tokens_with_the_running_daemon() {
 
 #[tokio::test]
 async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
-    let slow = Fault::Delay {
-        by: Duration::from_secs(2),
-    };
+    let slow = Fault::Delay { by: Duration::from_secs(2) };
     let home = Home::new();
     let simulator = consented(|server| server.fault = Some(FaultPlan::always(slow))).await;
     let other = simulate(with_authorization(), Vec::new()).await;
     let first = home.secret("refresh_token", "one", FIRST);
     let yaml = |more: &str| config(&[renewed("one", &simulator, &[&first, more])]);
     let asked = async |times: u64| {
-        until(&simulator, "asked", |state| {
-            state.authorization.refreshes == times
-        })
-        .await;
+        until(&simulator, "asked", |state| state.authorization.refreshes == times).await;
     };
     let daemon = home.start(&yaml("lookback: 10d")).await;
     asked(1).await;
@@ -703,9 +623,7 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
     daemon.signal("HUP").await;
     daemon
         .scrape_until(|metrics| {
-            Exported::of(metrics, "other")
-                .value("campaign_account_up")
-                .is_some()
+            Exported::of(metrics, "other").value("campaign_account_up").is_some()
         })
         .await;
     daemon.setup.write_config(&yaml("lookback: 12d"));
@@ -728,19 +646,12 @@ async fn shutdown_starts_no_renewals() {
         .map(|number| {
             let name = format!("a{number}");
             let token = format!("{FIRST}-{number}");
-            renewed(
-                &name,
-                &simulator,
-                &[&home.secret("refresh_token", &name, &token)],
-            )
+            renewed(&name, &simulator, &[&home.secret("refresh_token", &name, &token)])
         })
         .collect();
     let daemon = home.start(&config(&accounts)).await;
     // by then, all of them are queued
-    until(&simulator, "asked twice", |state| {
-        state.authorization.refreshes >= 2
-    })
-    .await;
+    until(&simulator, "asked twice", |state| state.authorization.refreshes >= 2).await;
     let begin = Instant::now();
     daemon.stop().await;
     let took = begin.elapsed();
@@ -782,9 +693,7 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     ]);
     let daemon = home.start(&yaml).await;
     for name in ["public", "confidential"] {
-        daemon
-            .scrape_until(|metrics| Exported::of(metrics, name).errors("auth") >= 1.0)
-            .await;
+        daemon.scrape_until(|metrics| Exported::of(metrics, name).errors("auth") >= 1.0).await;
         let log = daemon.log();
         let hint = format!("run `campaign_exporter authorize {name} --config.file /");
         assert_eq!(complaints(&log, &hint).len(), 1, "{log}");
@@ -792,49 +701,29 @@ async fn authorize_prints_the_address_waits_and_stores_the_tokens() {
     let authorized = async |name: &str, simulator: &Simulator| {
         let setup = Setup::new(&yaml);
         let mut running = Running::start(home.authorize(&setup, name));
-        until(simulator, "asked", |state| {
-            !state.authorization.user_codes().is_empty()
-        })
-        .await;
-        let code = simulator
-            .read(|state| state.authorization.user_codes())
-            .remove(0);
+        until(simulator, "asked", |state| !state.authorization.user_codes().is_empty()).await;
+        let code = simulator.read(|state| state.authorization.user_codes()).remove(0);
         // before authorization
         running.says(&code).await;
-        running
-            .says(&format!("{}/activate", simulator.base_url()))
-            .await;
+        running.says(&format!("{}/activate", simulator.base_url())).await;
         running.says("Waiting").await;
         until(simulator, "asked twice", |state| {
             let requests = state.requests.iter();
-            requests
-                .filter(|request| Authorization::is_token_request(request))
-                .count()
-                >= 2
+            requests.filter(|request| Authorization::is_token_request(request)).count() >= 2
         })
         .await;
         simulator.update(|state| assert!(state.authorization.approve(&code)));
         let (exit, said, log) = running.end().await;
         assert_eq!(exit, Some(0), "{said}{log}");
-        assert!(
-            said.contains(&format!("Tokens for {name} are stored")),
-            "{said}"
-        );
+        assert!(said.contains(&format!("Tokens for {name} are stored")), "{said}");
         assert!(home.keeps(name, simulator, &newest(simulator)));
         assert_eq!(mode(&home.kept(name, simulator)), 0o600);
         polled(&daemon, name, 1.0).await;
         assert_eq!(refreshes(simulator), 0);
         simulator.update(|state| state.authorization.revoke_access_tokens());
-        until(simulator, "renewed", |state| {
-            state.authorization.refreshes == 1
-        })
-        .await;
+        until(simulator, "renewed", |state| state.authorization.refreshes == 1).await;
     };
-    join(
-        authorized("public", &public),
-        authorized("confidential", &confidential),
-    )
-    .await;
+    join(authorized("public", &public), authorized("confidential", &confidential)).await;
 }
 
 #[tokio::test]
@@ -860,10 +749,7 @@ async fn authorize_reports_why_it_failed() {
         account("given", &given, &[]),
     ]);
     let deny = async {
-        until(&denied, "asked", |state| {
-            !state.authorization.user_codes().is_empty()
-        })
-        .await;
+        until(&denied, "asked", |state| !state.authorization.user_codes().is_empty()).await;
         denied.update(|state| {
             let codes = state.authorization.user_codes();
             assert!(state.authorization.deny(&codes[0]));
@@ -875,11 +761,7 @@ async fn authorize_reports_why_it_failed() {
         ("stranger", 1, "check client_id and client_secret"),
         ("other", 1, "there is nothing to authorize"),
         ("given", 1, "there is nothing to authorize"),
-        (
-            "unknown",
-            2,
-            "accounts=\"denied, expired, stranger, other, given\"",
-        ),
+        ("unknown", 2, "accounts=\"denied, expired, stranger, other, given\""),
     ];
     let outputs = join_all(all.map(|(name, ..)| home.authorized(&yaml, name)));
     let (outputs, ()) = join(outputs, deny).await;
@@ -888,11 +770,7 @@ async fn authorize_reports_why_it_failed() {
         assert_eq!(output.status.code(), Some(*code), "{name}: {log}");
         assert!(log.contains(message), "{name}: {log}");
     }
-    for (name, simulator) in [
-        ("denied", &denied),
-        ("expired", &expired),
-        ("stranger", &stranger),
-    ] {
+    for (name, simulator) in [("denied", &denied), ("expired", &expired), ("stranger", &stranger)] {
         assert!(!home.kept(name, simulator).exists(), "{name}");
     }
     // without storage
@@ -928,22 +806,10 @@ async fn authorize_respects_the_polling_interval() {
     let slow_down = || oauth_error("slow_down", "slower");
     let cases = [
         ("absent", 5, server("", pending).await),
-        (
-            "slower",
-            6,
-            server(r#","interval":1,"expires_in":60"#, slow_down).await,
-        ),
+        ("slower", 6, server(r#","interval":1,"expires_in":60"#, slow_down).await),
         ("nothing", 1, server(r#","interval":0"#, pending).await),
-        (
-            "text",
-            2,
-            server(r#","interval":"2","expires_in":"60""#, pending).await,
-        ),
-        (
-            "down",
-            2,
-            server(r#","interval":1"#, || (503, String::new())).await,
-        ),
+        ("text", 2, server(r#","interval":"2","expires_in":"60""#, pending).await),
+        ("down", 2, server(r#","interval":1"#, || (503, String::new())).await),
         (
             // the device code is granted, the first answer about its tokens is lost
             "lost",
@@ -993,9 +859,7 @@ async fn tokens_that_cannot_be_renewed_are_used_until_they_expire() {
     let output = home.authorized(&yaml, "one").await;
     assert!(output.status.success(), "{output:?}");
     let daemon = home.start(&yaml).await;
-    daemon
-        .scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 1.0)
-        .await;
+    daemon.scrape_until(|metrics| Exported::of(metrics, "one").errors("auth") >= 1.0).await;
     let log = daemon.log();
     let lines = complaints(&log, "run `campaign_exporter authorize one ");
     let [first, second] = lines[..] else {
@@ -1024,10 +888,7 @@ async fn an_access_token_that_no_request_can_carry_is_refused_without_losing_the
     let daemon = home.start(&yaml).await;
     let metrics = polled(&daemon, "one", 1.0).await;
     let account = Exported::of(&metrics, "one");
-    assert_eq!(
-        (account.errors("decode"), account.polls("failure")),
-        (1.0, 1.0)
-    );
+    assert_eq!((account.errors("decode"), account.polls("failure")), (1.0, 1.0));
     let asked = token_requests(&server);
     assert_eq!(asked[1].field("refresh_token"), Some("successor-0"));
 }
@@ -1091,13 +952,7 @@ async fn outputs(home: &Home, accounts: &[(String, String)], format: &str) -> Ve
         said.push(daemon.get(page).await);
     }
     let setup = Setup::new(&yaml);
-    let authorized = [
-        "good",
-        "echo",
-        "invalid_grant-2",
-        "expired_token-1",
-        "other-2",
-    ];
+    let authorized = ["good", "echo", "invalid_grant-2", "expired_token-1", "other-2"];
     let names = accounts.iter().map(|(name, _)| name.as_str());
     let names: Vec<_> = names.filter(|name| authorized.contains(name)).collect();
     let outputs = join_all(names.iter().map(|name| {
@@ -1137,22 +992,14 @@ async fn nothing_shows_a_secret(format: &str) {
     // a refresh token that truncation of the message would cut
     let token = format!("{FIRST}{}", "-x1y2".repeat(30));
     let secret = home.secret("client_secret", "all", CLIENT_SECRET);
-    let simulators = [
-        ("good", &good),
-        ("echo", &echo),
-        ("public_echo", &public_echo),
-        ("api_echo", &api_echo),
-    ];
+    let simulators =
+        [("good", &good), ("echo", &echo), ("public_echo", &public_echo), ("api_echo", &api_echo)];
     let mut accounts: Vec<_> = simulators
         .iter()
         .map(|(name, simulator)| {
             let first = home.secret("refresh_token", name, FIRST);
             let is_public = simulator.read(|state| state.authorization.client_secret.is_none());
-            let more: &[&str] = if is_public {
-                &[&first]
-            } else {
-                &[&first, &secret]
-            };
+            let more: &[&str] = if is_public { &[&first] } else { &[&first, &secret] };
             ((*name).to_owned(), renewed(name, simulator, more))
         })
         .collect();
@@ -1191,9 +1038,5 @@ fn urlencoded(text: &str) -> String {
 
 #[tokio::test]
 async fn oauth_secrets_are_never_shown() {
-    join(
-        nothing_shows_a_secret("logfmt"),
-        nothing_shows_a_secret("json"),
-    )
-    .await;
+    join(nothing_shows_a_secret("logfmt"), nothing_shows_a_secret("json")).await;
 }

@@ -94,11 +94,7 @@ impl Protected {
         fs::write(&path, web_config).unwrap();
         let arguments = ["--web.config.file", path.to_str().unwrap()];
         let daemon = Daemon::start(setup, &arguments).await;
-        Self {
-            authority,
-            daemon,
-            _simulator: simulator,
-        }
+        Self { authority, daemon, _simulator: simulator }
     }
 
     fn folder(&self) -> &Path {
@@ -121,10 +117,7 @@ impl Protected {
     }
 
     async fn wait_for_status(&self, url: &str, wanted: Option<StatusCode>) {
-        wait_for(&format!("{url}: {wanted:?}"), async || {
-            self.status(url).await == wanted
-        })
-        .await;
+        wait_for(&format!("{url}: {wanted:?}"), async || self.status(url).await == wanted).await;
     }
 
     /// Returns the certificate that the server presents.
@@ -132,9 +125,7 @@ impl Protected {
         let mut roots = RootCertStore::empty();
         let root = CertificateDer::from_pem_slice(self.authority.pem.as_bytes()).unwrap();
         roots.add(root).unwrap();
-        let config = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         let stream = TcpStream::connect(self.daemon.address()).await.ok()?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let connector = TlsConnector::from(Arc::new(config));
@@ -166,23 +157,14 @@ async fn wait_for(what: &str, so: impl AsyncFn() -> bool) {
 
 /// Validates a file with the exporter and with promtool.
 async fn verdicts(path: &Path, yaml: &str) -> (Result<(), String>, Result<(), String>) {
-    const PROMTOOL: Program = Program {
-        name: "promtool",
-        package: "prometheus",
-    };
+    const PROMTOOL: Program = Program { name: "promtool", package: "prometheus" };
     fs::write(path, yaml).unwrap();
     let here = WebConfig::load(path);
     let mut command = PROMTOOL.command();
     let output = command.args(["check", "web-config"]).arg(path).output();
-    let output = output
-        .await
-        .unwrap_or_else(|error| PROMTOOL.is_needed(&error));
+    let output = output.await.unwrap_or_else(|error| PROMTOOL.is_needed(&error));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let there = if output.status.success() {
-        Ok(())
-    } else {
-        Err(said)
-    };
+    let there = if output.status.success() { Ok(()) } else { Err(said) };
     (here.map(drop).map_err(|error| error.to_string()), there)
 }
 
@@ -364,10 +346,7 @@ async fn deviations_from_promtool_are_intended() {
     ];
     let public = "it would accept certificates of any public authority";
     let hash = users().replace(HASH.as_str(), &format!("{}!", &HASH[..59]));
-    let others = [
-        (false, with_tls(&[verify]), public),
-        (false, hash, "no password could match"),
-    ];
+    let others = [(false, with_tls(&[verify]), public), (false, hash, "no password could match")];
     let cases = accepted.map(|yaml| (true, yaml, newer)).into_iter();
     let cases = cases.chain(refused.map(|yaml| (false, yaml, "no client could connect")));
     let cases = cases.chain(others);
@@ -375,9 +354,7 @@ async fn deviations_from_promtool_are_intended() {
     for (is_good, yaml, reason) in cases {
         let (here, there) = verdicts(&path, &yaml).await;
         if here.is_ok() != is_good || (there.is_ok() == is_good && reason != newer) {
-            wrong.push(format!(
-                "{reason}:\n{yaml}\nhere: {here:?}\npromtool: {there:?}"
-            ));
+            wrong.push(format!("{reason}:\n{yaml}\nhere: {here:?}\npromtool: {there:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -475,19 +452,13 @@ async fn a_prometheus_scrapes_over_tls_with_a_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prometheus_scrapes_with_a_client_certificate() {
-    let verify = [
-        "client_auth_type: RequireAndVerifyClientCert",
-        "client_ca_file: clients.crt",
-    ];
+    let verify = ["client_auth_type: RequireAndVerifyClientCert", "client_ca_file: clients.crt"];
     let protected = Protected::start(&with_tls(&verify)).await;
     let (certificate, key) = protected.authority.client();
     let folder = protected.folder();
     fs::write(folder.join("scraper.crt"), &certificate).unwrap();
     fs::write(folder.join("scraper.key"), &key).unwrap();
-    let own = format!(
-        ", cert_file: {0}/scraper.crt, key_file: {0}/scraper.key",
-        folder.display()
-    );
+    let own = format!(", cert_file: {0}/scraper.crt, key_file: {0}/scraper.key", folder.display());
     scrapes_well(&protected, &how(&protected, &own)).await;
 
     let url = protected.https();
@@ -505,10 +476,7 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
     assert_eq!(status(None).await, None);
     assert_eq!(status(Some(stranger.clone())).await, None);
 
-    for (name, wanted) in [
-        ("other.example", None),
-        ("spiffe://example/scraper", Some(200)),
-    ] {
+    for (name, wanted) in [("other.example", None), ("spiffe://example/scraper", Some(200))] {
         let names = format!("client_allowed_sans: [{name}]");
         protected.configure(&with_tls(&[verify[0], verify[1], &names]));
         wait_for(name, async || status(own.clone()).await == wanted).await;
@@ -524,13 +492,7 @@ async fn a_prometheus_scrapes_with_a_client_certificate() {
     let client = any.authority.trusting();
     let (certificate, key) = stranger;
     let identity = identity(&certificate, &key);
-    let response = client
-        .identity(identity)
-        .build()
-        .unwrap()
-        .get(&url)
-        .send()
-        .await;
+    let response = client.identity(identity).build().unwrap().get(&url).send().await;
     assert_eq!(response.unwrap().status(), 200);
     assert_eq!(any.status(&url).await, None);
 }
@@ -619,38 +581,26 @@ async fn without_tls_an_invalid_file_only_returns_an_error() {
     }
     let other = bcrypt::hash("other", 4).unwrap();
     protected.configure(&users().replace(HASH.as_str(), &other));
-    protected
-        .wait_for_status(&url, Some(StatusCode::UNAUTHORIZED))
-        .await;
+    protected.wait_for_status(&url, Some(StatusCode::UNAUTHORIZED)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn existing_connections_do_not_use_new_settings() {
     let mut protected = Protected::start("").await;
-    let mut early = TcpStream::connect(protected.daemon.address())
-        .await
-        .unwrap();
+    let mut early = TcpStream::connect(protected.daemon.address()).await.unwrap();
     // ensures that the first connection has been accepted
     let url = protected.daemon.url("/metrics");
     assert_eq!(protected.status(&url).await, Some(StatusCode::OK));
     protected.configure(TLS);
-    protected
-        .daemon
-        .wait_for_log("web configuration reloaded")
-        .await;
+    protected.daemon.wait_for_log("web configuration reloaded").await;
     // it may already be closed
-    early
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
-        .await
-        .ok();
+    early.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.ok();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(LIMIT, early.read_to_end(&mut answer)).await;
     read.unwrap().ok();
     let answer = String::from_utf8(answer).unwrap();
     assert!(!answer.contains("200 OK"), "{answer}");
-    protected
-        .wait_for_status(&protected.https(), Some(StatusCode::OK))
-        .await;
+    protected.wait_for_status(&protected.https(), Some(StatusCode::OK)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -689,10 +639,7 @@ async fn http2_is_available_over_tls_unless_disabled() {
     };
     assert_eq!(version().await, Some(Version::HTTP_2));
     protected.configure(&format!("{TLS}http_server_config:\n  http2: false\n"));
-    wait_for("HTTP/1.1", async || {
-        version().await == Some(Version::HTTP_11)
-    })
-    .await;
+    wait_for("HTTP/1.1", async || version().await == Some(Version::HTTP_11)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -724,17 +671,9 @@ async fn custom_headers_are_added_and_requests_are_counted() {
         users()
     );
     let protected = Protected::start(&yaml).await;
-    for (password, status) in [
-        (PASSWORD, 200),
-        ("wrong", 401),
-        (PASSWORD, 200),
-        (PASSWORD, 200),
-    ] {
+    for (password, status) in [(PASSWORD, 200), ("wrong", 401), (PASSWORD, 200), (PASSWORD, 200)] {
         let request = client().get(protected.daemon.url("/"));
-        let response = request
-            .basic_auth("prometheus", Some(password))
-            .send()
-            .await;
+        let response = request.basic_auth("prometheus", Some(password)).send().await;
         let response = response.unwrap();
         assert_eq!(response.status(), status);
         assert_eq!(response.headers()["x-frame-options"], "deny");
@@ -757,12 +696,7 @@ fn minimal() -> Setup {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_exporter_listens_on_every_address() {
-    let more = [
-        "--web.listen-address",
-        "127.0.0.1:0",
-        "--web.listen-address",
-        "[::1]:0",
-    ];
+    let more = ["--web.listen-address", "127.0.0.1:0", "--web.listen-address", "[::1]:0"];
     let mut daemon = Daemon::start(minimal(), &more).await;
     daemon.wait_for_log("address=[::1]:").await;
     let log = daemon.log();
@@ -773,10 +707,7 @@ async fn the_exporter_listens_on_every_address() {
         .collect();
     assert_eq!(addresses.len(), 3, "{log}");
     for address in addresses {
-        let response = client()
-            .get(format!("http://{address}/-/healthy"))
-            .send()
-            .await;
+        let response = client().get(format!("http://{address}/-/healthy")).send().await;
         assert_eq!(response.unwrap().status(), 200, "{address}");
     }
 }
@@ -789,17 +720,10 @@ async fn systemd_sockets_replace_listen_addresses() {
     let mut command = Command::new("sh");
     // like systemd: sockets start at file descriptor 3 and are for this process only
     let hand_over = "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"";
-    command.args([
-        "-c",
-        hand_over,
-        "sh",
-        env!("CARGO_BIN_EXE_campaign_exporter"),
-    ]);
+    command.args(["-c", hand_over, "sh", env!("CARGO_BIN_EXE_campaign_exporter")]);
     command.env_clear().env("PATH", "/usr/bin:/bin");
     command.env("CAMPAIGN_EXPORTER_WEB_SYSTEMD_SOCKET", "true");
-    command
-        .stdin(Stdio::from(OwnedFd::from(sockets)))
-        .kill_on_drop(true);
+    command.stdin(Stdio::from(OwnedFd::from(sockets))).kill_on_drop(true);
     command.arg("--config.file").arg(setup.config_file());
     let daemon = Daemon::start_command(command, setup, &[]).await;
     assert_eq!(daemon.address(), address);

@@ -64,11 +64,7 @@ pub(crate) enum Reply {
 impl Answer {
     /// Returns a JSON answer.
     pub fn json(status: u16, value: Value) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            content: Content::Json(value),
-        }
+        Self { status, headers: Vec::new(), content: Content::Json(value) }
     }
 
     /// Returns a text answer.
@@ -76,10 +72,7 @@ impl Answer {
         Self {
             status,
             headers: Vec::new(),
-            content: Content::Other {
-                content_type,
-                body: text.into(),
-            },
+            content: Content::Other { content_type, body: text.into() },
         }
     }
 
@@ -125,9 +118,7 @@ impl Answer {
             Content::Json(value) => ("application/json", value.to_string().into()),
             Content::Other { content_type, body } => (content_type, body),
         };
-        let mut head = Response::builder()
-            .status(self.status)
-            .header(CONTENT_TYPE, content_type);
+        let mut head = Response::builder().status(self.status).header(CONTENT_TYPE, content_type);
         for (name, value) in self.headers {
             head = head.header(name, value);
         }
@@ -137,9 +128,7 @@ impl Answer {
 
 /// Returns a complete body of known length.
 pub(crate) fn full(bytes: Bytes) -> Body {
-    Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Returns a body sent in chunks.

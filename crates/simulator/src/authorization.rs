@@ -62,11 +62,7 @@ impl AuthorizationApi {
         match status {
             401 => unauthenticated(),
             429 => (self.throttled)(),
-            503 => refusal(
-                status,
-                "temporarily_unavailable",
-                "The server is overloaded.",
-            ),
+            503 => refusal(status, "temporarily_unavailable", "The server is overloaded."),
             500.. => refusal(status, "server_error", "Internal server error."),
             _ => refusal(status, "invalid_request", "Request refused."),
         }
@@ -75,10 +71,7 @@ impl AuthorizationApi {
 
 /// An authorization server with a single client and the tokens issued to it.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches that tests set one by one"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that tests set one by one")]
 pub struct Authorization {
     /// The client's ID.
     pub client_id: String,
@@ -232,17 +225,13 @@ impl Authorization {
 
     /// Returns whether a refresh token would be accepted.
     pub fn is_usable(&self, refresh_token: &str) -> bool {
-        self.consents
-            .iter()
-            .any(|consent| consent.accepts(refresh_token))
+        self.consents.iter().any(|consent| consent.accepts(refresh_token))
     }
 
     /// Returns the latest refresh token of each consent, oldest consent first.
     pub fn refresh_tokens(&self) -> Vec<String> {
         let newest = self.consents.iter();
-        newest
-            .filter_map(|consent| consent.newest.clone())
-            .collect()
+        newest.filter_map(|consent| consent.newest.clone()).collect()
     }
 
     /// Returns the refresh tokens presented more than once, whether or not they were accepted.
@@ -253,10 +242,7 @@ impl Authorization {
 
     /// Returns the user codes awaiting a decision.
     pub fn user_codes(&self) -> Vec<String> {
-        let waiting = self
-            .devices
-            .iter()
-            .filter(|device| device.decision.is_none());
+        let waiting = self.devices.iter().filter(|device| device.decision.is_none());
         waiting.map(|device| device.user_code.clone()).collect()
     }
 
@@ -320,9 +306,7 @@ impl Authorization {
 
     fn token(&mut self, api: &AuthorizationApi, request: &Request) -> Result<Answer, Answer> {
         if self.rate_limited {
-            let since = self
-                .let_through
-                .map(|last| request.at.saturating_duration_since(last));
+            let since = self.let_through.map(|last| request.at.saturating_duration_since(last));
             if since.is_some_and(|since| since < SPACING) {
                 return Err((api.throttled)());
             }
@@ -333,11 +317,7 @@ impl Authorization {
         match required(request, "grant_type")? {
             "refresh_token" => self.refresh(api, request),
             DEVICE_GRANT => self.poll(request),
-            _ => Err(refusal(
-                400,
-                "unsupported_grant_type",
-                "The grant type is not supported.",
-            )),
+            _ => Err(refusal(400, "unsupported_grant_type", "The grant type is not supported.")),
         }
     }
 
@@ -356,11 +336,7 @@ impl Authorization {
             }
             None => id_is_right && !header && !secret_in_body,
         };
-        if authentic {
-            Ok(())
-        } else {
-            Err(unauthenticated())
-        }
+        if authentic { Ok(()) } else { Err(unauthenticated()) }
     }
 
     fn refresh(&mut self, api: &AuthorizationApi, request: &Request) -> Result<Answer, Answer> {
@@ -412,10 +388,7 @@ impl Authorization {
             decision: None,
             polls: 0,
         };
-        let host = request
-            .headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok());
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
         let uri = format!("http://{}/activate", host.unwrap_or("localhost"));
         let mut body = json!({
             "device_code": device.code,
@@ -439,27 +412,17 @@ impl Authorization {
         let index = found.ok_or_else(unknown)?;
         let device = self.devices.get_mut(index).ok_or_else(unknown)?;
         if device.expires_at <= request.at {
-            return Err(refusal(
-                400,
-                "expired_token",
-                "The device code has expired.",
-            ));
+            return Err(refusal(400, "expired_token", "The device code has expired."));
         }
-        let approves = self
-            .pending_polls
-            .is_some_and(|polls| device.polls >= polls);
+        let approves = self.pending_polls.is_some_and(|polls| device.polls >= polls);
         device.polls += 1;
         match device.decision {
-            Some(Decision::Denied) => Err(refusal(
-                400,
-                "access_denied",
-                "The user denied the request.",
-            )),
-            None if !approves => Err(refusal(
-                400,
-                "authorization_pending",
-                "The user has not decided yet.",
-            )),
+            Some(Decision::Denied) => {
+                Err(refusal(400, "access_denied", "The user denied the request."))
+            }
+            None if !approves => {
+                Err(refusal(400, "authorization_pending", "The user has not decided yet."))
+            }
             Some(Decision::Approved) | None => {
                 let scope = self.devices.remove(index).scope;
                 Ok(self.consent(request.at, scope))
@@ -472,11 +435,7 @@ impl Authorization {
         let offline = scope.split(' ').any(|one| one == OFFLINE);
         let refresh_token = offline.then(|| random(REFRESH_TOKEN_CHARS));
         let answer = self.issue(now, None, refresh_token.clone(), &scope);
-        self.consents.push(Consent {
-            scope: Some(scope),
-            newest: refresh_token,
-            previous: None,
-        });
+        self.consents.push(Consent { scope: Some(scope), newest: refresh_token, previous: None });
         answer
     }
 
@@ -496,14 +455,11 @@ impl Authorization {
             ExpiresIn::Other(value) => Some(value.clone()),
         };
         let mut body = json!({ "token_type": "Bearer", "access_token": token, "scope": scope });
-        let optional = [
-            ("expires_in", expires_in),
-            ("refresh_token", refresh_token.map(Value::from)),
-        ];
+        let optional =
+            [("expires_in", expires_in), ("refresh_token", refresh_token.map(Value::from))];
         if let Some(body) = body.as_object_mut() {
-            let present = optional
-                .into_iter()
-                .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+            let present =
+                optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
             body.extend(present);
         }
         // drop expired tokens, or a long-running server would accumulate them
@@ -525,10 +481,7 @@ fn unauthenticated() -> Answer {
 }
 
 fn refusal(status: u16, error: &str, description: &str) -> Answer {
-    Answer::json(
-        status,
-        json!({ "error": error, "error_description": description }),
-    )
+    Answer::json(status, json!({ "error": error, "error_description": description }))
 }
 
 fn invalid_request(description: &str) -> Answer {
@@ -550,9 +503,7 @@ fn well_formed(request: &Request) -> Result<(), Answer> {
         return Err(invalid_request("The method must be POST."));
     }
     if !request.is_form() {
-        return Err(invalid_request(
-            "The body must be application/x-www-form-urlencoded.",
-        ));
+        return Err(invalid_request("The body must be application/x-www-form-urlencoded."));
     }
     // URLs are often logged, and the query may contain secrets
     if request.path() != request.path_and_query {
@@ -569,9 +520,7 @@ fn well_formed(request: &Request) -> Result<(), Answer> {
 }
 
 fn required<'a>(request: &'a Request, name: &str) -> Result<&'a str, Answer> {
-    request
-        .field(name)
-        .ok_or_else(|| invalid_request(&format!("The parameter {name} is missing.")))
+    request.field(name).ok_or_else(|| invalid_request(&format!("The parameter {name} is missing.")))
 }
 
 /// Returns the client's ID and secret from the `Authorization` header. Both are form-encoded, so
@@ -602,9 +551,7 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn random(chars: usize) -> String {
-    iter::repeat_with(fastrand::alphanumeric)
-        .take(chars)
-        .collect()
+    iter::repeat_with(fastrand::alphanumeric).take(chars).collect()
 }
 
 /// Returns a code of consonants only: it spells no words and is not confused with digits.
@@ -643,10 +590,7 @@ mod tests {
         fn new() -> Self {
             let mut server = Authorization::default();
             server.grant("first");
-            Self {
-                server,
-                now: Instant::now(),
-            }
+            Self { server, now: Instant::now() }
         }
 
         fn pass(&mut self, seconds: f64) {
@@ -732,10 +676,7 @@ mod tests {
     #[tokio::test]
     async fn each_server_has_its_own_faults() {
         let mut state = State::new("static", Vec::new());
-        let status = |code| Fault::Status {
-            code,
-            retry_after: None,
-        };
+        let status = |code| Fault::Status { code, retry_after: None };
         state.fault = Some(FaultPlan::once(status(500)));
         state.authorization.fault = Some(FaultPlan::once(status(503)));
         state.authorization.grant("first");
@@ -935,14 +876,9 @@ mod tests {
         let mut send = |pair: &str, scheme: &str, more: &[(&str, &str)]| {
             let mut request = asker.request(TOKEN, &[&grant, more].concat());
             let value = format!("{scheme} {}", BASE64_STANDARD.encode(pair));
-            request
-                .headers
-                .insert(AUTHORIZATION, value.parse().unwrap());
+            request.headers.insert(AUTHORIZATION, value.parse().unwrap());
             let (status, body) = asker.send(&request);
-            (
-                status,
-                body["error"].as_str().unwrap_or_default().to_owned(),
-            )
+            (status, body["error"].as_str().unwrap_or_default().to_owned())
         };
         let right = "an+id%3A%C3%A9:50+%25%3A%2B%26%3D";
         let id = ("client_id", "an id:é");
@@ -971,12 +907,7 @@ mod tests {
         let request = asker.request(TOKEN, &in_body);
         let answer = asker.server.answer(&SERVER, &request);
         assert_eq!(answer.status, 401);
-        assert!(
-            answer
-                .headers
-                .iter()
-                .any(|(name, _)| name == WWW_AUTHENTICATE)
-        );
+        assert!(answer.headers.iter().any(|(name, _)| name == WWW_AUTHENTICATE));
     }
 
     #[test]

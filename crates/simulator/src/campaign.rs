@@ -64,10 +64,7 @@ impl Campaign {
         sent_at: DateTime<Utc>,
         counts: Counts,
     ) -> Self {
-        Self {
-            channel: Channel::Whatsapp,
-            ..Self::sms(id, name, sent_at, counts)
-        }
+        Self { channel: Channel::Whatsapp, ..Self::sms(id, name, sent_at, counts) }
     }
 
     /// Returns the counts at a given time.
@@ -191,9 +188,7 @@ mod tests {
 
     #[test]
     fn counts_grow_to_their_final_values() {
-        let steps: Vec<_> = (0..=500)
-            .map(|step| COUNTS.at(f64::from(step) / 500.0))
-            .collect();
+        let steps: Vec<_> = (0..=500).map(|step| COUNTS.at(f64::from(step) / 500.0)).collect();
         for (before, after) in steps.iter().zip(steps.iter().skip(1)) {
             let pairs = [
                 (before.sends, after.sends),
@@ -209,10 +204,7 @@ mod tests {
                 (before.npai, after.npai),
                 (after.pending, before.pending),
             ];
-            assert!(
-                pairs.iter().all(|(less, more)| less <= more),
-                "{before:?} {after:?}"
-            );
+            assert!(pairs.iter().all(|(less, more)| less <= more), "{before:?} {after:?}");
             assert!(after.deliveries + after.bounces <= after.sends, "{after:?}");
             assert!(after.reads <= after.deliveries, "{after:?}");
         }
@@ -220,10 +212,7 @@ mod tests {
         assert_eq!(steps[0].pending, 937 + 53 + 3);
         assert_eq!(steps[500], COUNTS);
         assert_eq!(COUNTS.at(7.0), COUNTS);
-        let most = Counts {
-            sends: u64::MAX,
-            ..COUNTS
-        };
+        let most = Counts { sends: u64::MAX, ..COUNTS };
         assert_eq!(most.at(1.0), most);
     }
 
@@ -252,14 +241,8 @@ mod tests {
         assert_eq!(campaign.counts_at(sent_at - TimeDelta::seconds(1)).sends, 0);
         campaign.spread = Duration::from_secs(100);
         assert_eq!(campaign.counts_at(sent_at).sends, 0);
-        assert_eq!(
-            campaign.counts_at(sent_at + TimeDelta::seconds(50)),
-            COUNTS.at(0.5)
-        );
-        assert_eq!(
-            campaign.counts_at(sent_at + TimeDelta::seconds(100)),
-            COUNTS
-        );
+        assert_eq!(campaign.counts_at(sent_at + TimeDelta::seconds(50)), COUNTS.at(0.5));
+        assert_eq!(campaign.counts_at(sent_at + TimeDelta::seconds(100)), COUNTS);
     }
 
     #[test]

@@ -37,19 +37,12 @@ pub struct FaultPlan {
 impl FaultPlan {
     /// Applies the fault to every request from now on.
     pub fn always(fault: Fault) -> Self {
-        Self {
-            fault,
-            skip: 0,
-            times: None,
-        }
+        Self { fault, skip: 0, times: None }
     }
 
     /// Applies the fault to the next request only.
     pub fn once(fault: Fault) -> Self {
-        Self {
-            times: Some(1),
-            ..Self::always(fault)
-        }
+        Self { times: Some(1), ..Self::always(fault) }
     }
 
     /// Returns the fault for the current request and advances the plan.
@@ -201,10 +194,7 @@ impl Fault {
                 Answer::text(200, content_type, body).respond(request)
             }
             Self::EchoToken => {
-                let token = request
-                    .headers
-                    .get(AUTHORIZATION)
-                    .map(HeaderValue::as_bytes);
+                let token = request.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
                 let token = String::from_utf8_lossy(token.unwrap_or_default());
                 let fields = request.form.iter().map(|(_, value)| format!(" {value}"));
                 let message = format!("not accepted: {token}{}", fields.collect::<String>());
@@ -218,9 +208,8 @@ impl Fault {
             }
             Self::Stall => {
                 let (head, body) = answer().encode(request);
-                head.header(CONTENT_LENGTH, body.len()).body(streamed(
-                    stream::iter([Ok(half(&body))]).chain(stream::pending()),
-                ))
+                head.header(CONTENT_LENGTH, body.len())
+                    .body(streamed(stream::iter([Ok(half(&body))]).chain(stream::pending())))
             }
             Self::Huge { bytes } => {
                 let (head, body) = answer().render();
@@ -228,8 +217,7 @@ impl Fault {
             }
             Self::GzipBomb { bytes } => {
                 let (head, body) = answer().render();
-                head.header(CONTENT_ENCODING, "gzip")
-                    .body(gradual(compressed(padded(body, bytes))))
+                head.header(CONTENT_ENCODING, "gzip").body(gradual(compressed(padded(body, bytes))))
             }
             Self::BadGzip => {
                 let (head, body) = answer().render();
@@ -248,10 +236,7 @@ impl Fault {
             Self::Empty => with_items(answer(), Vec::clear).respond(request),
             Self::ItemsNotObjects => with_items(answer(), |items| {
                 let others = [Value::Null, json!(7), json!("text")].into_iter().cycle();
-                items
-                    .iter_mut()
-                    .zip(others)
-                    .for_each(|(item, other)| *item = other);
+                items.iter_mut().zip(others).for_each(|(item, other)| *item = other);
             })
             .respond(request),
             // the state changes
@@ -306,9 +291,7 @@ const MARK: &str = "\u{e000}";
 fn with_invalid_utf8(mut answer: Answer) -> Answer {
     let has_items = answer.items().is_some_and(|items| !items.is_empty());
     let text = if has_items {
-        answer
-            .items()
-            .and_then(|items| items.iter_mut().find_map(first_string))
+        answer.items().and_then(|items| items.iter_mut().find_map(first_string))
     } else if let Content::Json(body) = &mut answer.content {
         first_string(body)
     } else {
@@ -354,10 +337,8 @@ fn with_marked(mut answer: Answer, mark: &str, other: &[u8]) -> Answer {
     if let Content::Json(value) = answer.content {
         let text = value.to_string();
         let pieces: Vec<_> = text.split(mark).map(str::as_bytes).collect();
-        answer.content = Content::Other {
-            content_type: "application/json",
-            body: pieces.join(other).into(),
-        };
+        answer.content =
+            Content::Other { content_type: "application/json", body: pieces.join(other).into() };
     }
     answer
 }

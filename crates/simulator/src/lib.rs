@@ -128,9 +128,7 @@ impl Listing {
     pub fn page(&self, items: Value) -> Value {
         let success = self.success.map(|(name, value)| (name, value.into()));
         let members = success.into_iter().chain([(self.items, items)]);
-        members
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+        members.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Returns the number of requests in a poll that reads this many campaigns.
@@ -221,12 +219,7 @@ impl Simulator {
         let state = watch::Sender::new(state);
         let mut server = JoinSet::new();
         server.spawn(serve(listener, api, state.clone()));
-        Ok(Self {
-            address,
-            api,
-            state,
-            _server: server,
-        })
+        Ok(Self { address, api, state, _server: server })
     }
 
     /// Returns the base URL for a client configuration, without a path or trailing slash.

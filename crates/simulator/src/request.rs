@@ -31,9 +31,7 @@ pub struct Request {
 impl Request {
     /// Returns the path without the query.
     pub fn path(&self) -> &str {
-        self.path_and_query
-            .split_once('?')
-            .map_or(&self.path_and_query, |(path, _)| path)
+        self.path_and_query.split_once('?').map_or(&self.path_and_query, |(path, _)| path)
     }
 
     /// Returns the decoded value of a query parameter.
@@ -54,13 +52,9 @@ impl Request {
     /// Returns whether the `Content-Type` declares a form.
     pub fn is_form(&self) -> bool {
         let content_type = self.headers.get(CONTENT_TYPE);
-        content_type
-            .and_then(|value| value.to_str().ok()?.split(';').next())
-            .is_some_and(|essence| {
-                essence
-                    .trim()
-                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            })
+        content_type.and_then(|value| value.to_str().ok()?.split(';').next()).is_some_and(
+            |essence| essence.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"),
+        )
     }
 
     /// Parses an optional query parameter.

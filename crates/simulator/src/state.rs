@@ -70,11 +70,7 @@ impl State {
         let starts = moments.iter().enumerate();
         let counts = starts.map(|(before, start)| {
             let in_time = |moment: &Instant| *moment - *start < time;
-            moments
-                .iter()
-                .skip(before)
-                .take_while(|m| in_time(m))
-                .count()
+            moments.iter().skip(before).take_while(|m| in_time(m)).count()
         });
         counts.max().unwrap_or(0)
     }

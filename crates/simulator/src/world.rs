@@ -110,11 +110,7 @@ impl World {
     /// Returns the account started at the given time.
     pub fn new(api: &dyn Api, seed: u64, started: DateTime<Utc>) -> Self {
         let habits = api.habits();
-        Self {
-            habits,
-            seed,
-            started,
-        }
+        Self { habits, seed, started }
     }
 
     /// Returns the campaigns of the last 30 days in no particular order, including those before the
@@ -191,17 +187,10 @@ impl World {
             Some(slot) => slot % 3 == 0,
             None => rng.u8(..3) == 0,
         };
-        let channel = if self.habits.whatsapp && one_in_three {
-            Channel::Whatsapp
-        } else {
-            Channel::Sms
-        };
+        let channel =
+            if self.habits.whatsapp && one_in_three { Channel::Whatsapp } else { Channel::Sms };
         let luck = Luck::of(self.habits, index);
-        let name = if self.habits.texts {
-            message(&mut rng)
-        } else {
-            name(&mut rng)
-        };
+        let name = if self.habits.texts { message(&mut rng) } else { name(&mut rng) };
         let mut campaign = Campaign {
             id: (self.habits.id)(index, &mut rng),
             name,
@@ -224,10 +213,7 @@ impl World {
                 status,
                 created_at: sent_at,
                 sent_at,
-                counts: Counts {
-                    recipients: campaign.counts.recipients,
-                    ..Counts::default()
-                },
+                counts: Counts { recipients: campaign.counts.recipients, ..Counts::default() },
                 ..campaign
             }
         };
@@ -310,22 +296,14 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
         Channel::Whatsapp => (0, part(recipients, between(0.0, 0.003))),
     };
     let sends = recipients - npai;
-    let delivery = if luck.arrives_badly {
-        between(0.52, 0.58)
-    } else {
-        between(0.94, 0.99)
-    };
+    let delivery = if luck.arrives_badly { between(0.52, 0.58) } else { between(0.94, 0.99) };
     let deliveries = part(sends, delivery);
     let bounces = sends - deliveries - pending;
     let expired = part(bounces, between(0.2, 0.4));
     let network_error = part(bounces, between(0.0, 0.2));
     let interest = if luck.is_ignored { 0.1 } else { 1.0 };
     let clicks = part(sends, interest * between(0.02, 0.12));
-    let opt_out = if luck.annoys {
-        between(0.06, 0.09)
-    } else {
-        between(0.002, 0.01)
-    };
+    let opt_out = if luck.annoys { between(0.06, 0.09) } else { between(0.002, 0.01) };
     let (reads, replies) = match channel {
         Channel::Sms | Channel::Email => (0, 0),
         Channel::Whatsapp => (

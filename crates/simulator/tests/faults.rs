@@ -46,9 +46,8 @@ async fn get(simulator: &Simulator) -> reqwest::Response {
 }
 
 async fn get_with(client: &Client, simulator: &Simulator) -> reqwest::Response {
-    let request = client
-        .get(simulator.base_url() + simulator.api().listing().path)
-        .bearer_auth("secret");
+    let request =
+        client.get(simulator.base_url() + simulator.api().listing().path).bearer_auth("secret");
     request.send().await.unwrap()
 }
 
@@ -66,27 +65,9 @@ async fn json(response: reqwest::Response) -> Value {
 #[tokio::test]
 async fn each_api_has_its_own_errors() {
     for (api, code, status, pointer, expected) in [
-        (
-            api("constant_contact"),
-            400,
-            400,
-            "/0/error_message",
-            json!("Bad request"),
-        ),
-        (
-            api("constant_contact"),
-            403,
-            403,
-            "/error_key",
-            json!("access_denied"),
-        ),
-        (
-            api("constant_contact"),
-            429,
-            429,
-            "/error_key",
-            json!("throttled"),
-        ),
+        (api("constant_contact"), 400, 400, "/0/error_message", json!("Bad request")),
+        (api("constant_contact"), 403, 403, "/error_key", json!("access_denied")),
+        (api("constant_contact"), 429, 429, "/error_key", json!("throttled")),
         (api("cinnox"), 429, 429, "/code", json!(6_451_010)),
         (api("cinnox"), 503, 503, "/code", json!(6_451_001)),
         (api("smsup"), 401, 200, "/status", json!(-1)),
@@ -97,11 +78,7 @@ async fn each_api_has_its_own_errors() {
         let response = get(&simulator).await;
         assert_eq!(response.status(), status, "{api:?} {code}");
         assert_eq!(response.headers()["retry-after"], "7");
-        assert_eq!(
-            json(response).await.pointer(pointer),
-            Some(&expected),
-            "{api:?} {code}"
-        );
+        assert_eq!(json(response).await.pointer(pointer), Some(&expected), "{api:?} {code}");
     }
 }
 
@@ -138,11 +115,7 @@ async fn a_plan_selects_the_requests_that_fail() {
     let fault = Fault::EchoToken;
     let simulator = simulator(api("constant_contact"), fault.clone()).await;
     simulator.update(|state| {
-        state.fault = Some(FaultPlan {
-            fault,
-            skip: 2,
-            times: Some(1),
-        });
+        state.fault = Some(FaultPlan { fault, skip: 2, times: Some(1) });
     });
     let mut statuses = Vec::new();
     for _ in 0..4 {
@@ -153,11 +126,7 @@ async fn a_plan_selects_the_requests_that_fail() {
 
 #[tokio::test]
 async fn an_impossible_plan_is_reported() {
-    let (_simulator, response) = meet(Fault::Status {
-        code: 7,
-        retry_after: None,
-    })
-    .await;
+    let (_simulator, response) = meet(Fault::Status { code: 7, retry_after: None }).await;
     assert_eq!(response.status(), 500);
     assert!(response.text().await.unwrap().contains("status"));
 }
@@ -165,11 +134,7 @@ async fn an_impossible_plan_is_reported() {
 /// Starts a simulator with seven distinct campaigns and an optional fault.
 async fn listing(api: &'static dyn Api, fault: Option<Fault>) -> Simulator {
     let campaign = |number: u64| {
-        let counts = Counts {
-            recipients: 100 + number,
-            sends: 90 + number,
-            ..Counts::default()
-        };
+        let counts = Counts { recipients: 100 + number, sends: 90 + number, ..Counts::default() };
         let sent_at = DateTime::UNIX_EPOCH + Duration::from_secs(number);
         Campaign::sms(number.to_string(), "name", sent_at, counts)
     };
@@ -231,9 +196,7 @@ async fn a_late_answer_is_correct_and_takes_effect_first() {
 
 /// Refreshes the token `first`.
 async fn refresh(simulator: &Simulator) -> reqwest::Result<reqwest::Response> {
-    let AuthorizationApi {
-        base, token_path, ..
-    } = simulator.api().authorization().unwrap();
+    let AuthorizationApi { base, token_path, .. } = simulator.api().authorization().unwrap();
     let request = Client::new()
         .post(format!("{}{base}{token_path}", simulator.base_url()))
         .header("content-type", "application/x-www-form-urlencoded")
@@ -249,9 +212,7 @@ async fn unanswered(simulator: &Simulator, request: impl Future<Output: fmt::Deb
         answer = &mut request => panic!("{answer:?}"),
         () = simulator.wait_for(|state| state.answered > before) => {}
     }
-    timeout(Duration::from_millis(200), request)
-        .await
-        .unwrap_err();
+    timeout(Duration::from_millis(200), request).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -276,12 +237,9 @@ async fn a_reset_differs_from_an_orderly_close() {
         assert_eq!(half.len() as u64, length / 2);
         let error = response.chunk().await.unwrap_err();
         let causes = iter::successors(Some(&error as &dyn Error), |error| (*error).source());
-        let kinds = causes
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .map(io::Error::kind);
-        let is_reset = kinds
-            .into_iter()
-            .any(|kind| kind == io::ErrorKind::ConnectionReset);
+        let kinds =
+            causes.filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let is_reset = kinds.into_iter().any(|kind| kind == io::ErrorKind::ConnectionReset);
         assert_eq!(is_reset, reset, "{fault:?} {error:?}");
     }
 }
@@ -306,9 +264,7 @@ async fn one_byte_is_invalid_utf_8() {
 async fn items_are_repeated_shuffled_removed_or_replaced() {
     for api in apis() {
         let (bad, good) = first_pages(api, Fault::Duplicated).await;
-        let twice = items(&good)
-            .iter()
-            .flat_map(|item| [item.clone(), item.clone()]);
+        let twice = items(&good).iter().flat_map(|item| [item.clone(), item.clone()]);
         assert_eq!(items_of(&bad), twice.collect::<Vec<_>>());
 
         let mut orders = Vec::new();
@@ -347,8 +303,7 @@ async fn a_list_moves_while_it_is_read() {
     let ids = |page: &Bytes| -> Vec<u64> {
         let items = items_of(page);
         let ids = items.iter().map(|item| &item["id"]);
-        ids.map(|id| id.as_str().unwrap().parse().unwrap())
-            .collect()
+        ids.map(|id| id.as_str().unwrap().parse().unwrap()).collect()
     };
     let read = async |simulator: &Simulator| {
         let mut all = Vec::new();
@@ -369,13 +324,7 @@ async fn a_list_moves_while_it_is_read() {
     // not a list
     page(&simulator, "/credits").await;
     // new items are at the front from the start, and more arrive
-    let later = [
-        vec![5, 6, 7],
-        vec![7, 1, 2],
-        vec![2, 3, 4],
-        vec![4, 5, 6],
-        vec![6, 7],
-    ];
+    let later = [vec![5, 6, 7], vec![7, 1, 2], vec![2, 3, 4], vec![4, 5, 6], vec![6, 7]];
     assert_eq!(read(&simulator).await, later);
     simulator.update(|state| state.fault = None);
     let still = [vec![1, 2, 3], vec![4, 5, 6], vec![7]];

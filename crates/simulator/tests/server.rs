@@ -29,9 +29,7 @@ async fn simulator(campaigns: usize) -> Simulator {
 }
 
 async fn get(client: &reqwest::Client, simulator: &Simulator) -> reqwest::Response {
-    let request = client
-        .get(simulator.base_url() + PATH)
-        .bearer_auth("secret");
+    let request = client.get(simulator.base_url() + PATH).bearer_auth("secret");
     request.send().await.unwrap()
 }
 
@@ -40,10 +38,7 @@ async fn long_answers_are_compressed_if_the_client_accepts_it() {
     let simulator = simulator(100).await;
     let encoding = async |client: reqwest::ClientBuilder, accepts: &'static str| {
         let headers = [(hyper::header::ACCEPT_ENCODING, accepts.parse().unwrap())];
-        let client = client
-            .default_headers(headers.into_iter().collect())
-            .build()
-            .unwrap();
+        let client = client.default_headers(headers.into_iter().collect()).build().unwrap();
         let response = get(&client, &simulator).await;
         response.headers().get("content-encoding").cloned()
     };
@@ -54,11 +49,7 @@ async fn long_answers_are_compressed_if_the_client_accepts_it() {
     assert_eq!(encoding(raw(), "gzip").await, None);
 
     simulator.update(|state| state.items = vec!["x".repeat(5_000).into()]);
-    let text = get(&reqwest::Client::new(), &simulator)
-        .await
-        .text()
-        .await
-        .unwrap();
+    let text = get(&reqwest::Client::new(), &simulator).await.text().await.unwrap();
     assert!(text.contains(&"x".repeat(5_000)));
 }
 
@@ -77,10 +68,7 @@ async fn the_last_requests_are_kept() {
     simulator.update(|state| {
         let one = state.requests[0].clone();
         for number in 0..KEPT_REQUESTS {
-            state.count(Request {
-                path_and_query: format!("/{number}"),
-                ..one.clone()
-            });
+            state.count(Request { path_and_query: format!("/{number}"), ..one.clone() });
         }
     });
     let requests = simulator.requests();
@@ -103,10 +91,7 @@ async fn waiting_for_requests_works() {
 #[tokio::test]
 async fn dropping_the_simulator_closes_the_port() {
     let simulator = simulator(0).await;
-    let address = simulator
-        .base_url()
-        .trim_start_matches("http://")
-        .to_owned();
+    let address = simulator.base_url().trim_start_matches("http://").to_owned();
     let open = TcpStream::connect(&address).await.unwrap();
     drop(simulator);
     let closed = async {
@@ -120,12 +105,8 @@ async fn dropping_the_simulator_closes_the_port() {
 
 #[tokio::test]
 async fn an_api_without_an_authorization_server_answers_itself() {
-    let other = NATIVE
-        .iter()
-        .find_map(|kind| kind.simulated.unwrap().authorization());
-    let AuthorizationApi {
-        base, token_path, ..
-    } = other.unwrap();
+    let other = NATIVE.iter().find_map(|kind| kind.simulated.unwrap().authorization());
+    let AuthorizationApi { base, token_path, .. } = other.unwrap();
     let state = State::new("static", Vec::new());
     let simulator = Simulator::start(api("smsup"), state).await.unwrap();
     let token = format!("{}{base}{token_path}", simulator.base_url());

@@ -101,9 +101,8 @@ fn the_day_before_the_start_matches_a_simulated_day() {
             let campaigns = world.campaigns(now);
             campaigns.iter().map(|c| c.counts_at(now).sends).sum()
         };
-        let hours: Vec<_> = (0..=24)
-            .map(|hour| sends(day_before + TimeDelta::hours(hour)))
-            .collect();
+        let hours: Vec<_> =
+            (0..=24).map(|hour| sends(day_before + TimeDelta::hours(hour))).collect();
         assert!(hours[0] > 0 && hours[24] > hours[0]);
         let known = world.campaigns(day_before);
         assert!(known.iter().all(|c| c.created_at <= day_before));
@@ -132,10 +131,8 @@ fn each_recent_day_has_problems_and_older_days_have_none() {
         let mut campaigns = World::new(api, 1, started).campaigns(started);
         campaigns.retain(|campaign| campaign.counts.sends > 0);
         let day_before = started - TimeDelta::days(1);
-        let day: Vec<_> = campaigns
-            .iter()
-            .filter(|campaign| campaign.sent_at >= day_before)
-            .collect();
+        let day: Vec<_> =
+            campaigns.iter().filter(|campaign| campaign.sent_at >= day_before).collect();
         assert!(day.iter().any(|campaign| delivery(campaign) < 0.6));
         assert!(day.iter().any(|c| share(c.counts.opt_outs, c) > 0.05));
         assert!(day.iter().any(|c| share(c.counts.clicks, c) < 0.015));
@@ -156,10 +153,7 @@ fn new_campaigns_keep_arriving() {
         assert!(campaigns[0].sent_at < after(10), "{api:?} {seed}");
         for (before, next) in campaigns.iter().zip(campaigns.iter().skip(1)) {
             let apart = (next.sent_at - before.sent_at).num_milliseconds();
-            assert!(
-                (20_000..=45_000).contains(&apart),
-                "{api:?} {seed}: {apart}"
-            );
+            assert!((20_000..=45_000).contains(&apart), "{api:?} {seed}: {apart}");
         }
         let minute = TimeDelta::minutes(1);
         let first = &campaigns[0];
@@ -181,15 +175,9 @@ fn some_campaigns_have_problems() {
             |campaign: &Campaign| campaign.counts.opt_outs as f64 / campaign.counts.sends as f64;
         assert!(delivery(&campaigns[0]) > 0.93);
         assert!(delivery(&campaigns[1]) < 0.6);
-        let bad = campaigns
-            .iter()
-            .filter(|campaign| delivery(campaign) < 0.6)
-            .count();
+        let bad = campaigns.iter().filter(|campaign| delivery(campaign) < 0.6).count();
         assert_eq!(bad, (campaigns.len() - 1).div_ceil(6));
-        let spikes = campaigns
-            .iter()
-            .filter(|campaign| opt_out(campaign) > 0.05)
-            .count();
+        let spikes = campaigns.iter().filter(|campaign| opt_out(campaign) > 0.05).count();
         assert_eq!(spikes, (campaigns.len() - 5).div_ceil(9));
     }
 }
@@ -200,14 +188,8 @@ fn counts_agree_with_each_other() {
         let counts = campaign.counts;
         assert!((800..=60_000).contains(&counts.recipients));
         assert_eq!(counts.sends + counts.npai, counts.recipients);
-        assert_eq!(
-            counts.deliveries + counts.bounces + counts.pending,
-            counts.sends
-        );
-        assert_eq!(
-            counts.error + counts.expired + counts.network_error,
-            counts.bounces
-        );
+        assert_eq!(counts.deliveries + counts.bounces + counts.pending, counts.sends);
+        assert_eq!(counts.error + counts.expired + counts.network_error, counts.bounces);
         assert!(counts.reads <= counts.deliveries);
         assert_eq!(campaign.channel == Channel::Whatsapp, counts.reads > 0);
     }
@@ -230,16 +212,10 @@ fn ids_are_unique_and_in_the_format_of_each_provider() {
 fn channels_match_the_provider() {
     let share = |api| {
         let campaigns = new(&World::new(api, 1, start()));
-        let whatsapp = campaigns
-            .iter()
-            .filter(|campaign| campaign.channel == Channel::Whatsapp);
+        let whatsapp = campaigns.iter().filter(|campaign| campaign.channel == Channel::Whatsapp);
         whatsapp.count() as f64 / campaigns.len() as f64
     };
-    assert!(
-        (0.2..0.5).contains(&share(api("cinnox"))),
-        "{}",
-        share(api("cinnox"))
-    );
+    assert!((0.2..0.5).contains(&share(api("cinnox"))), "{}", share(api("cinnox")));
     assert!(share(api("constant_contact")) + share(api("smsup")) < 0.01);
 }
 
@@ -248,10 +224,7 @@ fn smsup_shows_every_status() {
     let world = World::new(api("smsup"), 1, start());
     let count = |status, now| {
         let campaigns = world.campaigns(now);
-        campaigns
-            .iter()
-            .filter(|campaign| campaign.status == status)
-            .count()
+        campaigns.iter().filter(|campaign| campaign.status == status).count()
     };
     for now in [start(), after(3_600)] {
         assert_eq!(count("In moderation", now), 1);
@@ -266,19 +239,10 @@ fn smsup_shows_every_status() {
 #[test]
 fn credits_fall_until_a_top_up() {
     let world = World::new(api("smsup"), 1, start());
-    let credits: Vec<_> = (0..360)
-        .map(|step| world.credits(after(step * 10)))
-        .collect();
-    assert!(
-        credits
-            .iter()
-            .all(|credits| (LOW + 1..=FULL).contains(credits))
-    );
+    let credits: Vec<_> = (0..360).map(|step| world.credits(after(step * 10))).collect();
+    assert!(credits.iter().all(|credits| (LOW + 1..=FULL).contains(credits)));
     assert!(credits[30] < credits[0]);
-    let ups = credits
-        .iter()
-        .zip(&credits[1..])
-        .filter(|(before, after)| after > before);
+    let ups = credits.iter().zip(&credits[1..]).filter(|(before, after)| after > before);
     assert!((1..10).contains(&ups.count()));
 }
 

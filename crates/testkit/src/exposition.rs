@@ -65,9 +65,7 @@ pub fn read(text: &str, format: Format) -> Vec<Family> {
 /// Returns all samples of the families.
 pub fn series(families: &[Family]) -> Series {
     let samples = families.iter().flat_map(|family| &family.samples);
-    samples
-        .map(|sample| ((sample.name.clone(), sample.labels()), sample.value))
-        .collect()
+    samples.map(|sample| ((sample.name.clone(), sample.labels()), sample.value)).collect()
 }
 
 /// Returns the samples on campaigns and accounts, without those on the exporter.
@@ -91,12 +89,8 @@ pub fn parse(text: &str, format: Format) -> Result<Vec<Family>, String> {
     if format == Format::OpenMetrics && lines.pop() != Some("# EOF") {
         return Err("no # EOF at the end".to_owned());
     }
-    let mut parser = Parser {
-        format,
-        families: Vec::new(),
-        names: BTreeSet::new(),
-        series: BTreeSet::new(),
-    };
+    let mut parser =
+        Parser { format, families: Vec::new(), names: BTreeSet::new(), series: BTreeSet::new() };
     for line in lines {
         let read = parser.line(line);
         read.map_err(|problem| format!("{problem}: {line:?}"))?;
@@ -161,10 +155,7 @@ impl Parser {
             if !self.names.insert(name.to_owned()) {
                 return Err("duplicate family".to_owned());
             }
-            self.families.push(Family {
-                name: name.to_owned(),
-                ..Family::default()
-            });
+            self.families.push(Family { name: name.to_owned(), ..Family::default() });
         }
         self.families.last_mut().ok_or_else(String::new)
     }
@@ -198,11 +189,7 @@ impl Parser {
         if !suffix.is_some_and(|suffix| suffixes.contains(&suffix)) {
             return Err(format!("no sample of {} {}", family.kind, family.name));
         }
-        family.samples.push(Sample {
-            name: name.to_owned(),
-            labels,
-            value,
-        });
+        family.samples.push(Sample { name: name.to_owned(), labels, value });
         Ok(())
     }
 
@@ -321,11 +308,7 @@ fn read_number(text: &str) -> Result<f64, String> {
     }
     let number: Result<f64, _> = text.parse();
     let number = number.map_err(|_| "not a number".to_owned())?;
-    if number.is_finite() {
-        Ok(number)
-    } else {
-        Err("too large a number".to_owned())
-    }
+    if number.is_finite() { Ok(number) } else { Err("too large a number".to_owned()) }
 }
 
 /// Checks the name of a metric, or of a label, which must not contain colons.
@@ -333,9 +316,7 @@ fn is_name(text: &str, colons: bool) -> bool {
     let first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || (colons && byte == b':');
     text.bytes().next().is_some_and(first)
         && !text.starts_with("__")
-        && text
-            .bytes()
-            .all(|byte| first(byte) || byte.is_ascii_digit())
+        && text.bytes().all(|byte| first(byte) || byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -423,15 +404,9 @@ mod tests {
         is_refused("g 1\n", "a sample of no family");
         is_refused(&format!("{GAUGE}g 1\nother 1\n"), "no sample of gauge g");
         let other = GAUGE.replace(" g ", " o ");
-        is_refused(
-            &format!("{GAUGE}g 1\n{other}o 1\ng{{a=\"b\"}} 1\n"),
-            "no sample of gauge o",
-        );
+        is_refused(&format!("{GAUGE}g 1\n{other}o 1\ng{{a=\"b\"}} 1\n"), "no sample of gauge o");
         is_refused(&format!("{HISTOGRAM}h 1\n"), "no sample of histogram h");
-        is_refused(
-            &format!("{GAUGE}g 1\n{other}o 1\n{GAUGE}g{{a=\"b\"}} 1\n"),
-            "duplicate",
-        );
+        is_refused(&format!("{GAUGE}g 1\n{other}o 1\n{GAUGE}g{{a=\"b\"}} 1\n"), "duplicate");
     }
 
     #[test]
@@ -440,22 +415,10 @@ mod tests {
         is_refused("# TYPE g gauge\ng 1\n", "lacks TYPE or HELP");
         is_refused("# HELP g \n# TYPE g gauge\ng 1\n", "HELP has no place");
         is_refused(GAUGE, "has no sample");
-        is_refused(
-            "# HELP g Help.\ng 1\n# TYPE g gauge\n",
-            "TYPE after samples",
-        );
-        is_refused(
-            "# TYPE g gauge\ng 1\n# HELP g Help.\n",
-            "HELP after samples",
-        );
-        is_refused(
-            &format!("{GAUGE}# TYPE g gauge\ng 1\n"),
-            "TYPE has no place",
-        );
-        is_refused(
-            &format!("{GAUGE}# HELP g Again.\ng 1\n"),
-            "HELP has no place",
-        );
+        is_refused("# HELP g Help.\ng 1\n# TYPE g gauge\n", "TYPE after samples");
+        is_refused("# TYPE g gauge\ng 1\n# HELP g Help.\n", "HELP after samples");
+        is_refused(&format!("{GAUGE}# TYPE g gauge\ng 1\n"), "TYPE has no place");
+        is_refused(&format!("{GAUGE}# HELP g Again.\ng 1\n"), "HELP has no place");
         is_refused("# HELP g Help.\n# TYPE g number\ng 1\n", "unknown type");
         is_refused("# HELP g-h Help.\n", "a name that is none");
         is_refused("# HELP g A \\x.\n# TYPE g gauge\ng 1\n", "a bad escape");
@@ -471,10 +434,7 @@ mod tests {
             &format!("{GAUGE}g{{a=\"1\",b=\"2\"}} 1\ng{{b=\"2\",a=\"1\"}} 2\n"),
             "duplicate series",
         );
-        is_refused(
-            &format!("{GAUGE}g{{a=\"1\",a=\"2\"}} 1\n"),
-            "duplicate label",
-        );
+        is_refused(&format!("{GAUGE}g{{a=\"1\",a=\"2\"}} 1\n"), "duplicate label");
     }
 
     #[test]
@@ -523,22 +483,10 @@ mod tests {
     #[test]
     fn open_metrics_rules_are_checked() {
         for (text, problem) in [
-            (
-                "# HELP c C.\n# TYPE c counter\nc 1\n",
-                "no sample of counter c",
-            ),
-            (
-                "# HELP c_total C.\n# TYPE c_total counter\nc_total 1\n",
-                "without _total",
-            ),
-            (
-                "# HELP g A \"b\".\n# TYPE g gauge\ng 1\n",
-                "a quote that is not escaped",
-            ),
-            (
-                "# HELP g G.\n# TYPE g gauge\n# UNIT g seconds\ng 1\n",
-                "not a suffix",
-            ),
+            ("# HELP c C.\n# TYPE c counter\nc 1\n", "no sample of counter c"),
+            ("# HELP c_total C.\n# TYPE c_total counter\nc_total 1\n", "without _total"),
+            ("# HELP g A \"b\".\n# TYPE g gauge\ng 1\n", "a quote that is not escaped"),
+            ("# HELP g G.\n# TYPE g gauge\n# UNIT g seconds\ng 1\n", "not a suffix"),
             (
                 "# HELP gseconds G.\n# TYPE gseconds gauge\n# UNIT gseconds seconds\ngseconds 1\n",
                 "not a suffix",
@@ -559,10 +507,7 @@ mod tests {
             ("h_bucket{le=\"0.5\"} 1\nh_sum 1\nh_count 1\n", "no +Inf"),
             ("h_sum 1\nh_count 1\n", "no +Inf"),
             ("h_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 2\n", "no +Inf"),
-            (
-                "h_bucket{le=\"0.5\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n",
-                "falling",
-            ),
+            ("h_bucket{le=\"0.5\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1\n", "falling"),
             (
                 "h_bucket{le=\"0.5\"} 1\nh_bucket{le=\"0.2\"} 1\nh_bucket{le=\"+Inf\"} 1\n\
                  h_sum 1\nh_count 1\n",

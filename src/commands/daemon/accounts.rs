@@ -109,9 +109,7 @@ impl RunningAccounts {
             let reload = tokio::task::spawn_blocking(move || client.reload());
             let trusted = match tokio::time::timeout(RELOAD_TIMEOUT, reload).await {
                 Ok(trusted) => trusted.context("cannot read the CA certificates")?,
-                Err(_) => Err(format!(
-                    "cannot read the CA certificates within {RELOAD_TIMEOUT:?}"
-                )),
+                Err(_) => Err(format!("cannot read the CA certificates within {RELOAD_TIMEOUT:?}")),
             };
             if let Err(message) = trusted {
                 loaded = Err(ConfigError::new(&options.config_file, message));
@@ -130,10 +128,7 @@ impl RunningAccounts {
                 let text = problems.to_string();
                 self.telemetry.reload_failed(&redaction::redact(&text));
                 for problem in text.lines() {
-                    error!(
-                        problem,
-                        "configuration not reloaded; keeping the previous one"
-                    );
+                    error!(problem, "configuration not reloaded; keeping the previous one");
                 }
                 Ok(Err(problems))
             }
@@ -163,13 +158,7 @@ impl RunningAccounts {
         for poll_loop in poll_loops.into_values() {
             let changes = self.changes.clone();
             tasks.spawn(async move {
-                let PollLoop {
-                    poller,
-                    delay,
-                    heartbeat,
-                    stop,
-                    ..
-                } = poll_loop;
+                let PollLoop { poller, delay, heartbeat, stop, .. } = poll_loop;
                 poller.run(delay, changes, heartbeat, stop).await;
                 Ended::Stopped
             });
@@ -233,14 +222,8 @@ impl RunningAccounts {
             heartbeat,
             stop: stop.clone(),
         };
-        let running = RunningAccount {
-            account,
-            generation: self.generation,
-            telemetry,
-            access,
-            pulse,
-            stop,
-        };
+        let running =
+            RunningAccount { account, generation: self.generation, telemetry, access, pulse, stop };
         Ok((running, poll_loop))
     }
 
@@ -266,9 +249,8 @@ impl RunningAccounts {
         shown.await.context("the publisher ended")?;
         let telemetries = running.iter().map(|running| running.telemetry.clone());
         self.telemetry.set_accounts(telemetries.collect());
-        let pulses = running
-            .iter()
-            .map(|running| (running.account.name.clone(), running.pulse.clone()));
+        let pulses =
+            running.iter().map(|running| (running.account.name.clone(), running.pulse.clone()));
         self.pulses.send_replace(pulses.collect());
         Ok(())
     }

@@ -50,11 +50,7 @@ struct Run {
 impl PartMaker {
     /// Returns a maker without runs.
     pub(super) fn new() -> Self {
-        Self {
-            compressor: Compressor::new(),
-            next_id: 0,
-            runs: HashMap::new(),
-        }
+        Self { compressor: Compressor::new(), next_id: 0, runs: HashMap::new() }
     }
 
     /// Makes a part. `ends_run` asks for a new run after it; large parts are runs of their own

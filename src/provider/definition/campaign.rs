@@ -109,43 +109,23 @@ pub(crate) const CAMPAIGN: Part = Part {
             "The `path` of a word, and `words`: what each means. A word that is not listed becomes `other`. Or `when`.",
         ),
         may("last_sent", "time", "When it was last sent."),
-        may(
-            "scheduled",
-            "time",
-            "When it will be sent, if it was not sent yet.",
-        ),
-        may(
-            "created",
-            "time",
-            "When it was created, if it was not sent yet.",
-        ),
+        may("scheduled", "time", "When it will be sent, if it was not sent yet."),
+        may("created", "time", "When it was created, if it was not sent yet."),
         may(
             "counts",
             "mapping of counts to values",
             "The counts. `sum_of_failures` stands for the sum of `failures`.",
         ),
-        may(
-            "failures",
-            "mapping of reasons to values",
-            "Failed messages by reason.",
-        ),
+        may("failures", "mapping of reasons to values", "Failed messages by reason."),
         may("cost_credits", "value", "The cost in credits."),
         may("cost", "mapping", "The cost in money."),
-        may(
-            "revenue",
-            "mapping",
-            "What the recipients spent, as the provider attributes it.",
-        ),
+        may("revenue", "mapping", "What the recipients spent, as the provider attributes it."),
         may(
             "reported_ratios",
             "mapping of ratios to values",
             "The provider's own rates, as ratios: any of `delivery`, `click`, `bounce`, `opt_out`, `open`, `read`, `reply`.",
         ),
-        may(
-            "info",
-            "mapping of labels to values",
-            "Further labels of `campaign_info`.",
-        ),
+        may("info", "mapping of labels to values", "Further labels of `campaign_info`."),
     ],
 };
 
@@ -246,11 +226,7 @@ impl Mapped {
         let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
         let is_sent = matches!(status, Some(Status::Sent | Status::InProgress));
         let sent = time(&self.last_sent);
-        let scheduled = if self.has_one_date {
-            sent
-        } else {
-            time(&self.scheduled)
-        };
+        let scheduled = if self.has_one_date { sent } else { time(&self.scheduled) };
         let created = time(&self.created);
         let last_sent = sent.filter(|_| !nothing_sent_yet);
         let not_sent =
@@ -275,10 +251,7 @@ impl Mapped {
         let info = info
             .filter_map(|(label, field)| Some((Arc::clone(label), field.text(item, problems)?)))
             .collect();
-        let name = self
-            .name
-            .as_ref()
-            .and_then(|name| name.text(item, problems));
+        let name = self.name.as_ref().and_then(|name| name.text(item, problems));
         let cost_credits = self.cost_credits.as_ref();
         let cost_credits = cost_credits.and_then(|field| field.number(item, problems));
         let figures = self.figures(item, usual, problems);
@@ -300,10 +273,9 @@ impl Mapped {
 
     fn figures(&self, item: &Value, usual: &Usual<'_>, problems: &mut Problems) -> Figures {
         let mut figures = Vec::new();
-        for (money, figure) in [
-            (&self.cost, Figure::Cost as fn(_) -> _),
-            (&self.revenue, Figure::Revenue),
-        ] {
+        for (money, figure) in
+            [(&self.cost, Figure::Cost as fn(_) -> _), (&self.revenue, Figure::Revenue)]
+        {
             let money = money.as_ref();
             let amount = money
                 .and_then(|money| money.amount(item, usual.variables, problems, Field::number));
@@ -354,21 +326,16 @@ impl Mapped {
         counts
             .map(|(count, counted)| match counted {
                 Counted::Field(field) => (*count, field.shown(), field.channels.as_slice()),
-                Counted::Failures => (
-                    *count,
-                    "sum of the failures that are present".to_owned(),
-                    &[][..],
-                ),
+                Counted::Failures => {
+                    (*count, "sum of the failures that are present".to_owned(), &[][..])
+                }
             })
             .collect()
     }
 
     /// The settings that have to be currencies.
     pub(super) fn currencies(&self) -> impl Iterator<Item = &str> {
-        self.cost
-            .iter()
-            .chain(&self.revenue)
-            .filter_map(Money::setting)
+        self.cost.iter().chain(&self.revenue).filter_map(Money::setting)
     }
 
     /// The reasons of failures.
@@ -392,9 +359,7 @@ impl Mapped {
 
     /// The labels of `campaign_info`, with the fields that they come from.
     pub(super) fn shown_info(&self) -> impl Iterator<Item = (&Arc<str>, String)> {
-        self.info
-            .iter()
-            .map(|(label, field)| (label, field.shown()))
+        self.info.iter().map(|(label, field)| (label, field.shown()))
     }
 
     /// Further metrics, with the fields that they come from.
@@ -406,19 +371,10 @@ impl Mapped {
         let ratios = ratios.map(|(ratio, field)| (ratio.reported_metric(), Some(field.shown())));
         [
             ("campaign_info", name),
-            (
-                "campaign_last_sent_timestamp_seconds",
-                time(&self.last_sent),
-            ),
-            (
-                "campaign_scheduled_timestamp_seconds",
-                time(&self.scheduled),
-            ),
+            ("campaign_last_sent_timestamp_seconds", time(&self.last_sent)),
+            ("campaign_scheduled_timestamp_seconds", time(&self.scheduled)),
             ("campaign_created_timestamp_seconds", time(&self.created)),
-            (
-                "campaign_cost_credits",
-                self.cost_credits.as_ref().map(Field::shown),
-            ),
+            ("campaign_cost_credits", self.cost_credits.as_ref().map(Field::shown)),
             ("campaign_cost", money(&self.cost)),
             ("campaign_revenue", money(&self.revenue)),
         ]
@@ -451,11 +407,7 @@ impl Mapped {
             .chain(self.reported_ratios.iter().map(|(_, field)| field))
             .chain(self.info.iter().map(|(_, field)| field));
         names.extend(fields.flat_map(Field::names));
-        let times = self
-            .last_sent
-            .iter()
-            .chain(&self.scheduled)
-            .chain(&self.created);
+        let times = self.last_sent.iter().chain(&self.scheduled).chain(&self.created);
         names.extend(times.flat_map(TimeField::names));
         let mut once: Vec<String> = Vec::new();
         for name in names {
@@ -483,10 +435,7 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
             return Ok(channel);
         }
         let known: Vec<_> = channels.iter().map(Channel::as_str).collect();
-        Err(format!(
-            "{word:?} is not among the channels: {}",
-            known.join(", ")
-        ))
+        Err(format!("{word:?} is not among the channels: {}", known.join(", ")))
     };
     match mapping.node("channel").map(|node| &node.value) {
         None => {
@@ -592,10 +541,8 @@ fn check_twice(mapping: &mut Mapping<'_, '_>, counts: &[(Count, Counted)]) {
         });
         if let Some((other, _)) = earlier {
             let (count, other) = (count.name(), other.name());
-            let message = format!(
-                "{count} and {other} are read from the same field {}",
-                field.shown()
-            );
+            let message =
+                format!("{count} and {other} are read from the same field {}", field.shown());
             mapping.problem("counts", message);
         }
     }

@@ -74,12 +74,8 @@ const MAX_FIRST: u64 = 200;
 impl Field {
     /// Reads a path, a list of alternatives, or a mapping.
     pub(super) fn read(reader: &mut Reader, path: &str, node: &Spanned<Node>) -> Option<Self> {
-        let mut field = Self {
-            sources: Vec::new(),
-            is_sum: false,
-            is_percent: false,
-            channels: Vec::new(),
-        };
+        let mut field =
+            Self { sources: Vec::new(), is_sum: false, is_percent: false, channels: Vec::new() };
         if let Node::Map(_) = &node.value {
             reader.mapping(&FIELD, path, node, |mapping| field.read_mapping(mapping))?;
         } else {
@@ -90,10 +86,7 @@ impl Field {
 
     fn read_mapping(&mut self, mapping: &mut Mapping<'_, '_>) {
         let ways = ["path", "sum", "percent"];
-        let given: Vec<_> = ways
-            .into_iter()
-            .filter(|way| mapping.node(way).is_some())
-            .collect();
+        let given: Vec<_> = ways.into_iter().filter(|way| mapping.node(way).is_some()).collect();
         let [way] = given.as_slice() else {
             mapping.problem("", "needs one of: path, sum, percent");
             return;
@@ -108,18 +101,14 @@ impl Field {
         }
         for (path, node) in mapping.one_or_more("channels") {
             let word = |word: &str| Ok(word.to_lowercase());
-            self.channels
-                .extend(mapping.reader().text(&path, node, "a channel", word));
+            self.channels.extend(mapping.reader().text(&path, node, "a channel", word));
         }
     }
 
     /// The paths as the manual shows them.
     pub(super) fn shown(&self) -> String {
-        let paths: Vec<_> = self
-            .sources
-            .iter()
-            .map(|source| format!("`{}`", source.path.field()))
-            .collect();
+        let paths: Vec<_> =
+            self.sources.iter().map(|source| format!("`{}`", source.path.field())).collect();
         let joined = paths.join(if self.is_sum { " + " } else { ", or " });
         match self.sources.first().and_then(|source| source.first) {
             Some(first) => format!("first {first} characters of {joined}"),
@@ -279,11 +268,7 @@ pub(crate) const TIME: Part = Part {
             "path, or list of paths",
             "Where the time is; of several, the first with a value counts.",
         ),
-        may(
-            "format",
-            "format",
-            "How it is written; `time_format` of the definition by default.",
-        ),
+        may("format", "format", "How it is written; `time_format` of the definition by default."),
         may(
             "zone",
             "zone",
@@ -364,10 +349,7 @@ impl TimeFormat {
 }
 
 fn milliseconds(number: f64) -> Option<DateTime<Utc>> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "saturates, and out of range is no time"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and out of range is no time")]
     DateTime::from_timestamp_millis(number as i64)
 }
 
@@ -389,10 +371,7 @@ fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
 impl Zone {
     /// Reads the name of a zone, a setting in braces, or a path to a name.
     pub(super) fn parse(text: &str, settings: &[String]) -> Result<Self, String> {
-        if let Some(name) = text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'))
-        {
+        if let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
             if settings.iter().any(|known| known == name) {
                 return Ok(Self::Setting(name.to_owned()));
             }
@@ -502,49 +481,19 @@ mod tests {
         let zurich = Some(Tz::Europe__Zurich);
         for (format, text, zone, seconds) in [
             ("rfc3339", "2026-03-01T12:00:00Z", None, Some(1_772_366_400)),
-            (
-                "rfc3339",
-                "2026-03-01T12:00:00.5+0100",
-                None,
-                Some(1_772_362_800),
-            ),
+            ("rfc3339", "2026-03-01T12:00:00.5+0100", None, Some(1_772_362_800)),
             ("rfc3339", "2026-03-01", None, None),
             ("unix", "1772366400", None, Some(1_772_366_400)),
             ("unix", "1772366400.9", None, Some(1_772_366_400)),
             ("unix_ms", "1772366400000", None, Some(1_772_366_400)),
             ("unix", "1e300", None, None),
-            (
-                "%Y-%m-%d %H:%M:%S",
-                "2026-03-01 13:00:00",
-                zurich,
-                Some(1_772_366_400),
-            ),
-            (
-                "%Y-%m-%d %H:%M:%S",
-                "2026-03-01 12:00:00",
-                None,
-                Some(1_772_366_400),
-            ),
+            ("%Y-%m-%d %H:%M:%S", "2026-03-01 13:00:00", zurich, Some(1_772_366_400)),
+            ("%Y-%m-%d %H:%M:%S", "2026-03-01 12:00:00", None, Some(1_772_366_400)),
             ("%Y-%m-%d", "2026-03-01", None, Some(1_772_323_200)),
-            (
-                "%d/%m/%Y %H:%M %z",
-                "01/03/2026 12:00 +0000",
-                zurich,
-                Some(1_772_366_400),
-            ),
+            ("%d/%m/%Y %H:%M %z", "01/03/2026 12:00 +0000", zurich, Some(1_772_366_400)),
             // twice, and never
-            (
-                "%Y-%m-%d %H:%M:%S",
-                "2024-10-27 02:30:00",
-                zurich,
-                Some(1_729_989_000),
-            ),
-            (
-                "%Y-%m-%d %H:%M:%S",
-                "2024-03-31 02:30:00",
-                zurich,
-                Some(1_711_848_600),
-            ),
+            ("%Y-%m-%d %H:%M:%S", "2024-10-27 02:30:00", zurich, Some(1_729_989_000)),
+            ("%Y-%m-%d %H:%M:%S", "2024-03-31 02:30:00", zurich, Some(1_711_848_600)),
         ] {
             let zone = zone.or(Some(Tz::UTC));
             let time = TimeFormat::parse(format).unwrap().time(text, zone);
@@ -562,15 +511,9 @@ mod tests {
         let mut reader = Reader::default();
         let node = Node::parse(yaml).unwrap();
         let field = TimeField::read(&mut reader, "x", &node, &[]).unwrap();
-        let usual = Times {
-            format: TimeFormat::Rfc3339,
-            zone: None,
-        };
+        let usual = Times { format: TimeFormat::Rfc3339, zone: None };
         for (zone, expected) in [
-            (
-                json!({"name": "America/New_York"}),
-                Some("2026-03-01T17:00:00+00:00"),
-            ),
+            (json!({"name": "America/New_York"}), Some("2026-03-01T17:00:00+00:00")),
             (json!({"name": "New York"}), None),
             (json!(null), None),
         ] {

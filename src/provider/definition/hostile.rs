@@ -38,10 +38,7 @@ fn provider(paging: &str) -> Provider {
 
 fn read(paging: &str, bodies: &[impl AsRef<[u8]>]) -> Result<Reading, PollError> {
     let answers: Vec<_> = bodies.iter().map(|body| Answer::of(200, body)).collect();
-    let window = Window {
-        start: DateTime::UNIX_EPOCH,
-        now: DateTime::UNIX_EPOCH,
-    };
+    let window = Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX_EPOCH };
     let begin = Instant::now();
     let (_, read) = provider(paging).read_saved(window, &answers);
     assert!(begin.elapsed() < LONGEST, "{:?}", begin.elapsed());
@@ -64,10 +61,7 @@ fn shown(read: Result<Reading, PollError>) -> String {
             ("n", count(Count::Sends)),
             ("ok", count(Count::Deliveries)),
             ("cost", campaign.cost_credits.map(|cost| cost.to_string())),
-            (
-                "at",
-                campaign.last_sent.map(|time| time.timestamp().to_string()),
-            ),
+            ("at", campaign.last_sent.map(|time| time.timestamp().to_string())),
         ] {
             if let Some(value) = value {
                 write!(text, " {name}={value}").unwrap();
@@ -139,10 +133,7 @@ fn a_bad_value_costs_that_value_only() {
 #[test]
 fn an_answer_is_the_documented_one_or_an_error() {
     let many = |items: usize| json!({"data": vec![json!({"id": 7}); items]}).to_string();
-    let deep = format!(
-        r#"{{"data":[{{"id":1,"x":{}}},{{"id":2}}]}}"#,
-        nested(100_000)
-    );
+    let deep = format!(r#"{{"data":[{{"id":1,"x":{}}},{{"id":2}}]}}"#, nested(100_000));
     for (body, expected) in [
         ("", "decode"),
         ("<html>", "decode"),
@@ -159,21 +150,12 @@ fn an_answer_is_the_documented_one_or_an_error() {
         (r#"{"data":null}"#, ""),
         (r#"{"data":[]}"#, ""),
         (r#"{"data":{"0":{"id":1}}}"#, "1; "),
-        (
-            r#"{"data":[7,null,"x",[],{"id":1}]}"#,
-            "1; data[*] (4 times)",
-        ),
-        (
-            r#"{"data":[{"id":1,"cost":1},{"id":1,"cost":2}]}"#,
-            "1 cost=2; ",
-        ),
+        (r#"{"data":[7,null,"x",[],{"id":1}]}"#, "1; data[*] (4 times)"),
+        (r#"{"data":[{"id":1,"cost":1},{"id":1,"cost":2}]}"#, "1 cost=2; "),
         (r#"{"data":[{"id":1,"cost":1,"cost":2}]}"#, "1 cost=2; "),
         (r#"{"data":[{"id":1}],"data":[{"id":2}]}"#, "2; "),
         (&nested(100_000), "decode"),
-        (
-            &format!(r#"{{"data":{}}}"#, nested(100_000)),
-            "data[*] (1 times)",
-        ),
+        (&format!(r#"{{"data":{}}}"#, nested(100_000)), "data[*] (1 times)"),
         (&deep, "2; data[*] (1 times)"),
         (&many(10_000), "7; "),
         (&many(10_001), "too_large"),
@@ -203,54 +185,22 @@ fn paging_ends_whatever_answers_say() {
         (offset("{total: $.t}"), same(r#","t":-1"#), "pagination"),
         (offset("{total: $.t}"), same(r#","t":0"#), "1; 2; "),
         (offset("{total: $.t}"), vec![empty(r#","t":99"#)], ""),
-        (
-            offset("{total: [$.t, $.u]}"),
-            same(r#","t":1,"u":2"#),
-            "1; 2; ",
-        ),
+        (offset("{total: [$.t, $.u]}"), same(r#","t":1,"u":2"#), "1; 2; "),
         (offset("{more: $.m}"), same(r#","m":true"#), "pagination"),
         (page("empty_page"), same(""), "pagination"),
-        (
-            page("{pages: $.n}"),
-            same(r#","n":9007199254740992"#),
-            "pagination",
-        ),
+        (page("{pages: $.n}"), same(r#","n":9007199254740992"#), "pagination"),
         (page("{pages: $.n}"), same(r#","n":1"#), "1; 2; "),
         (cursor.into(), same(r#","next":"x""#), "pagination"),
         (cursor.into(), same(r#","next":null"#), "1; 2; "),
-        (
-            cursor.into(),
-            same(r#","next":[1]"#),
-            "1; 2; next (1 times)",
-        ),
+        (cursor.into(), same(r#","next":[1]"#), "1; 2; next (1 times)"),
         (cursor.into(), numbered("[]"), "pagination"),
         (cursor.into(), numbered(r#"[{"id":1}]"#), "pagination"),
         (link.into(), same(r#","next":"/v1/c?x=1""#), "pagination"),
-        (
-            link.into(),
-            same(r#","next":"https://evil.example/v1/c""#),
-            "pagination",
-        ),
-        (
-            link.into(),
-            same(r#","next":"http://api.x.example/v1/c""#),
-            "pagination",
-        ),
-        (
-            link.into(),
-            same(r#","next":"//evil.example/""#),
-            "pagination",
-        ),
-        (
-            link.into(),
-            same(r#","next":"javascript:alert(1)""#),
-            "pagination",
-        ),
-        (
-            link.into(),
-            same(r#","next":"https://api.x.example@evil.example/""#),
-            "pagination",
-        ),
+        (link.into(), same(r#","next":"https://evil.example/v1/c""#), "pagination"),
+        (link.into(), same(r#","next":"http://api.x.example/v1/c""#), "pagination"),
+        (link.into(), same(r#","next":"//evil.example/""#), "pagination"),
+        (link.into(), same(r#","next":"javascript:alert(1)""#), "pagination"),
+        (link.into(), same(r#","next":"https://api.x.example@evil.example/""#), "pagination"),
         (link.into(), same(r#","next":"http://[""#), "pagination"),
     ] {
         let read = read(&paging, &bodies);
@@ -289,9 +239,7 @@ lists:
 ";
     let report = problems(text);
     for line in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16] {
-        let found = report
-            .lines()
-            .any(|problem| problem.starts_with(&format!("{line}:")));
+        let found = report.lines().any(|problem| problem.starts_with(&format!("{line}:")));
         assert!(found, "line {line}:\n{report}");
     }
     assert!(report.contains("documentation: is missing"), "{report}");
@@ -305,9 +253,7 @@ fn a_definition_is_bounded() {
     let with = |rest: String| format!("{HEAD}{rest}\n");
     let lists = |number: usize| format!("lists: [{}]", vec![list; number].join(", "));
     let counts = "sends: $.a, ".repeat(5_000);
-    let settings: Vec<_> = (0..5_000)
-        .map(|n| format!("s{n}: {{meaning: m}}"))
-        .collect();
+    let settings: Vec<_> = (0..5_000).map(|n| format!("s{n}: {{meaning: m}}")).collect();
     let settings = settings.join(", ");
     let aliases = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
         format!("{text}a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)
@@ -322,38 +268,17 @@ fn a_definition_is_bounded() {
             )),
             "duplicate key",
         ),
+        (with(format!("{}\nsettings: {{{settings}}}", lists(1))), "settings: has 5000 entries"),
         (
-            with(format!("{}\nsettings: {{{settings}}}", lists(1))),
-            "settings: has 5000 entries",
-        ),
-        (
-            with(format!(
-                "lists: {{get: /c, items: '$.{}[*]'}}",
-                "x".repeat(1_000_000)
-            )),
+            with(format!("lists: {{get: /c, items: '$.{}[*]'}}", "x".repeat(1_000_000))),
             "longer than 200 bytes",
         ),
         (
-            with(format!(
-                "lists: {{get: /c, items: '$.d[*]', where: '{}'}}",
-                "(".repeat(100_000)
-            )),
+            with(format!("lists: {{get: /c, items: '$.d[*]', where: '{}'}}", "(".repeat(100_000))),
             "where",
         ),
-        (
-            with(format!(
-                "lists: {{get: '/{}', items: '$.d[*]'}}",
-                "{x".repeat(100_000)
-            )),
-            "get",
-        ),
-        (
-            with(format!(
-                "lists: {{post: /c, json: {}, items: '$.d[*]'}}",
-                nested(100_000)
-            )),
-            ":",
-        ),
+        (with(format!("lists: {{get: '/{}', items: '$.d[*]'}}", "{x".repeat(100_000))), "get"),
+        (with(format!("lists: {{post: /c, json: {}, items: '$.d[*]'}}", nested(100_000))), ":"),
         (nested(1_000_000), ":"),
         ("{a: ".repeat(100_000), ":"),
         (aliases, ":"),
@@ -365,17 +290,9 @@ fn a_definition_is_bounded() {
         ("\0".to_owned(), ":"),
     ] {
         let report = problems(&text);
-        let fits = if expected.is_empty() {
-            report.is_empty()
-        } else {
-            report.contains(expected)
-        };
+        let fits = if expected.is_empty() { report.is_empty() } else { report.contains(expected) };
         assert!(fits, "{text:.60}: {expected}: {report:.500}");
-        assert!(
-            report.len() < 10 * text.len() + 100_000,
-            "{text:.60}: {}",
-            report.len()
-        );
+        assert!(report.len() < 10 * text.len() + 100_000, "{text:.60}: {}", report.len());
     }
 }
 
@@ -388,41 +305,18 @@ fn a_pattern_that_cannot_be_written_is_refused() {
         );
         Definition::parse(&text)
     };
-    for pattern in [
-        "%#z",
-        "%Q",
-        "%",
-        "%Y-%m-%d %",
-        "%H:%M%#z",
-        "%:",
-        "%.",
-        "%4f",
-        "now",
-    ] {
+    for pattern in ["%#z", "%Q", "%", "%Y-%m-%d %", "%H:%M%#z", "%:", "%.", "%4f", "now"] {
         assert!(parse(pattern).is_err(), "{pattern}");
     }
-    for pattern in [
-        "%Y-%m-%d %H:%M:%S",
-        "%s",
-        "%+",
-        "%c",
-        "%Z",
-        "%:::z",
-        "%.3f",
-        "%3f",
-        "%%",
-        "%n%t",
-    ] {
+    for pattern in
+        ["%Y-%m-%d %H:%M:%S", "%s", "%+", "%c", "%Z", "%:::z", "%.3f", "%3f", "%%", "%n%t"]
+    {
         assert!(parse(pattern).is_ok(), "{pattern}");
     }
     // what is accepted can be written and read
-    let window = Window {
-        start: DateTime::<chrono::Utc>::MIN_UTC,
-        now: DateTime::<chrono::Utc>::MAX_UTC,
-    };
-    for flag in [
-        "", "-", "_", "0", "#", ":", "::", ":::", ".", ".3", "3", ".9", "9", "E", "O",
-    ] {
+    let window =
+        Window { start: DateTime::<chrono::Utc>::MIN_UTC, now: DateTime::<chrono::Utc>::MAX_UTC };
+    for flag in ["", "-", "_", "0", "#", ":", "::", ":::", ".", ".3", "3", ".9", "9", "E", "O"] {
         for letter in ' '..='~' {
             let Ok(definition) = parse(&format!("%{flag}{letter}")) else {
                 continue;

@@ -63,13 +63,10 @@ impl Definition {
         if let Some(account) = &self.account {
             let credits = account.credits.as_ref().map(Field::shown);
             let balance = account.balance.as_ref().map(Money::shown);
-            let facts = [
-                ("campaign_account_credits", credits),
-                ("campaign_account_balance", balance),
-            ];
+            let facts =
+                [("campaign_account_credits", credits), ("campaign_account_balance", balance)];
             let facts = facts.into_iter();
-            kind.extras
-                .extend(facts.filter_map(|(metric, shown)| Some((metric, shown?.into()))));
+            kind.extras.extend(facts.filter_map(|(metric, shown)| Some((metric, shown?.into()))));
         }
         let definition = Arc::new(self);
         kind.open = Box::new(move |values, section, _| open(&definition, values, section));
@@ -108,14 +105,9 @@ impl Definition {
         let mut fields: Vec<Cow<'static, str>> = Vec::new();
         let items = self.lists.iter().map(|list| list.items.field().to_owned());
         let mapped = self.mapped().flat_map(Mapped::fields);
-        let account = self
-            .account
-            .iter()
-            .flat_map(super::Account::fields)
-            .flat_map(Field::names);
-        let account = account
-            .map(str::to_owned)
-            .chain(self.account.iter().map(|_| "account".to_owned()));
+        let account = self.account.iter().flat_map(super::Account::fields).flat_map(Field::names);
+        let account =
+            account.map(str::to_owned).chain(self.account.iter().map(|_| "account".to_owned()));
         for field in items.chain(mapped).chain(account) {
             add(&mut fields, field.into());
         }
@@ -150,10 +142,7 @@ impl Definition {
         };
         let mut secret = Key::required("", Takes::Secret, "The secret that requests carry.");
         secret.name = self.auth.secret.clone().into();
-        [address, secret]
-            .into_iter()
-            .chain(self.settings.iter().cloned())
-            .collect()
+        [address, secret].into_iter().chain(self.settings.iter().cloned()).collect()
     }
 }
 
@@ -181,10 +170,7 @@ fn open(
             settings.0.insert(key.name.to_string(), text);
         }
     }
-    let balance = definition
-        .account
-        .iter()
-        .flat_map(|account| &account.balance);
+    let balance = definition.account.iter().flat_map(|account| &account.balance);
     let currencies = definition.mapped().flat_map(Mapped::currencies);
     for name in currencies.chain(balance.filter_map(Money::setting)) {
         let text = settings.0.get(name);
@@ -221,23 +207,12 @@ fn auth(auth: &Authentication, values: &Values, settings: &Variables) -> Option<
     let secret = values.secret(&auth.secret)?.clone();
     Some(match &auth.way {
         Way::Bearer => Auth::Bearer(secret),
-        Way::Basic(user) => Auth::Basic {
-            user: user.render(settings)?,
-            password: secret,
-        },
-        Way::Header(name, prefix) => Auth::Header {
-            name: name.clone(),
-            prefix: prefix.clone().into(),
-            value: secret,
-        },
-        Way::Query(name) => Auth::Query {
-            name: Arc::clone(name),
-            value: secret,
-        },
-        Way::Form(name) => Auth::Form {
-            name: Arc::clone(name),
-            value: secret,
-        },
+        Way::Basic(user) => Auth::Basic { user: user.render(settings)?, password: secret },
+        Way::Header(name, prefix) => {
+            Auth::Header { name: name.clone(), prefix: prefix.clone().into(), value: secret }
+        }
+        Way::Query(name) => Auth::Query { name: Arc::clone(name), value: secret },
+        Way::Form(name) => Auth::Form { name: Arc::clone(name), value: secret },
         Way::Path => Auth::Path(secret),
     })
 }

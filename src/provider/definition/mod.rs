@@ -127,17 +127,9 @@ struct Account {
 const DEFINITION: Part = Part {
     title: "Definition",
     keys: &[
-        must(
-            "name",
-            "name",
-            "The value of `provider`, in lower-case letters, digits and `_`.",
-        ),
+        must("name", "name", "The value of `provider`, in lower-case letters, digits and `_`."),
         must("title", "text", "The name for people."),
-        must(
-            "documentation",
-            "address",
-            "The provider's documentation of the API.",
-        ),
+        must("documentation", "address", "The provider's documentation of the API."),
         must(
             "channels",
             "list of channels",
@@ -166,11 +158,7 @@ const DEFINITION: Part = Part {
         ),
         may("headers", "mapping of texts", "Headers of every request."),
         may("limits", "mapping", "The published limits of requests."),
-        may(
-            "success",
-            "mapping",
-            "What tells a good answer, besides a status of 200 to 299.",
-        ),
+        may("success", "mapping", "What tells a good answer, besides a status of 200 to 299."),
         may("errors", "mapping", "What errors look like."),
         may(
             "time_format",
@@ -182,21 +170,13 @@ const DEFINITION: Part = Part {
             "zone",
             "The time zone of times without one: a name such as `Europe/Zurich`, a setting in braces, or a path to a name. UTC by default.",
         ),
-        may(
-            "times",
-            "mapping of names to mappings",
-            "Times that requests can have.",
-        ),
+        may("times", "mapping of names to mappings", "Times that requests can have."),
         may(
             "campaign",
             "mapping",
             "What an item says of a campaign, for all lists without a mapping of their own.",
         ),
-        must(
-            "lists",
-            "mapping, or list of mappings",
-            "The requests for campaigns, in order.",
-        ),
+        must("lists", "mapping, or list of mappings", "The requests for campaigns, in order."),
         may(
             "details",
             "mapping, or list of mappings",
@@ -220,37 +200,21 @@ const AUTH: Part = Part {
         ),
         may("name", "text", "The header, parameter or field."),
         may("prefix", "text", "What the header's value begins with."),
-        may(
-            "user",
-            "text",
-            "The user name of `basic`, with settings in braces.",
-        ),
-        may(
-            "secret",
-            "name",
-            "The account's key, without `_file` or `_env`; `token` by default.",
-        ),
+        may("user", "text", "The user name of `basic`, with settings in braces."),
+        may("secret", "name", "The account's key, without `_file` or `_env`; `token` by default."),
     ],
 };
 
 const SETTING: Part = Part {
     title: "Setting",
     keys: &[
-        may(
-            "type",
-            "`text`, `number` or `time_zone`",
-            "What it takes; `text` by default.",
-        ),
+        may("type", "`text`, `number` or `time_zone`", "What it takes; `text` by default."),
         may(
             "default",
             "text or number",
             "What holds without it. Without a default it is required, unless it is `optional`.",
         ),
-        may(
-            "optional",
-            "true or false",
-            "Whether it can be left out without a default.",
-        ),
+        may("optional", "true or false", "Whether it can be left out without a default."),
         must("meaning", "text", "A sentence for the manual."),
     ],
 };
@@ -275,11 +239,8 @@ const LIMITS: Part = Part {
     ],
 };
 
-const ITEMS: Entry = may(
-    "items",
-    "path",
-    "The items, for example `$.data[*]`, or `$[*]` if the answer is a list.",
-);
+const ITEMS: Entry =
+    may("items", "path", "The items, for example `$.data[*]`, or `$[*]` if the answer is a list.");
 const SUM_ROWS: Entry = may(
     "sum_rows",
     "true or false",
@@ -302,11 +263,7 @@ const LIST: Part = Part {
         JSON,
         ITEMS,
         WHERE,
-        may(
-            "paging",
-            "mapping",
-            "How the list is divided into pages. Without it, there is one.",
-        ),
+        may("paging", "mapping", "How the list is divided into pages. Without it, there is one."),
         may(
             "newest_first",
             "time",
@@ -387,9 +344,7 @@ pub const PARTS: [Part; 16] = [
 impl Account {
     /// What is read.
     fn fields(&self) -> impl Iterator<Item = &Field> {
-        self.credits
-            .iter()
-            .chain(self.balance.iter().flat_map(Money::fields))
+        self.credits.iter().chain(self.balance.iter().flat_map(Money::fields))
     }
 }
 
@@ -401,10 +356,9 @@ impl Definition {
         let definition = reader.mapping(&DEFINITION, "", &root, read);
         let mut problems = reader.problems;
         match definition.flatten() {
-            Some(definition) if problems.is_empty() => Ok(Self {
-                digest: format!("{:x}", Sha256::digest(text)),
-                ..definition
-            }),
+            Some(definition) if problems.is_empty() => {
+                Ok(Self { digest: format!("{:x}", Sha256::digest(text)), ..definition })
+            }
             _ => {
                 problems.sort_by_key(|problem| problem.place);
                 problems.dedup();
@@ -444,12 +398,8 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
         Mapped::read(mapping, &scope.settings, &scope.channels)
     });
     let scope = Scope { campaign, ..scope };
-    let lists = read_each(mapping, "lists", &LIST, |mapping| {
-        read_list(mapping, &scope)
-    });
-    let details = read_each(mapping, "details", &DETAILS, |mapping| {
-        read_details(mapping, &scope)
-    });
+    let lists = read_each(mapping, "lists", &LIST, |mapping| read_list(mapping, &scope));
+    let details = read_each(mapping, "details", &DETAILS, |mapping| read_details(mapping, &scope));
     let account = mapping.mapping("account", &ACCOUNT, |mapping| read_account(mapping, &scope));
     if !lists.is_empty() && lists.iter().all(|list| list.completes) {
         mapping.problem("lists", "no list has campaigns of its own");
@@ -468,10 +418,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
         headers,
         limits: limits.unwrap_or_default(),
         verdict,
-        times: Times {
-            format: format.unwrap_or(TimeFormat::Rfc3339),
-            zone,
-        },
+        times: Times { format: format.unwrap_or(TimeFormat::Rfc3339), zone },
         request_times,
         lists,
         details,
@@ -517,11 +464,7 @@ fn read_channels(mapping: &mut Mapping<'_, '_>) -> Vec<Channel> {
     let mut channels = Vec::new();
     for (path, node) in mapping.one_or_more("channels") {
         let channel = |word: &str| parse_name(word).map(|word| Channel::from_word(&word));
-        channels.extend(
-            mapping
-                .reader()
-                .text(&path, node, "a word such as sms", channel),
-        );
+        channels.extend(mapping.reader().text(&path, node, "a word such as sms", channel));
     }
     channels
 }
@@ -539,9 +482,7 @@ fn read_settings(mapping: &mut Mapping<'_, '_>) -> Vec<Key> {
                 "text" => Ok(Takes::Text),
                 "number" => Ok(Takes::Integer(0, u64::from(u32::MAX))),
                 "time_zone" => Ok(Takes::TimeZone),
-                other => Err(format!(
-                    "unknown type {other:?}; expected text, number or time_zone"
-                )),
+                other => Err(format!("unknown type {other:?}; expected text, number or time_zone")),
             });
             let takes = takes.unwrap_or(Takes::Text);
             let optional = mapping.flag("optional");
@@ -607,10 +548,7 @@ fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authe
             None
         }
     };
-    Some(Authentication {
-        way: way?,
-        secret: secret.unwrap_or_else(|| "token".to_owned()),
-    })
+    Some(Authentication { way: way?, secret: secret.unwrap_or_else(|| "token".to_owned()) })
 }
 
 fn check_auth(
@@ -623,24 +561,16 @@ fn check_auth(
     let mut requests = requests.chain(details.iter().map(|details| &details.request));
     match auth.way {
         Way::Form(_) if !requests.all(Request::has_form) => {
-            mapping.problem(
-                "auth",
-                "the secret goes into a form, but not all requests post one",
-            );
+            mapping.problem("auth", "the secret goes into a form, but not all requests post one");
         }
         Way::Path if !requests.all(Request::has_token) => {
-            mapping.problem(
-                "auth",
-                "the secret goes into the path, but not all paths have {token}",
-            );
+            mapping
+                .problem("auth", "the secret goes into the path, but not all paths have {token}");
         }
         Way::Bearer | Way::Basic(_) | Way::Header(..) | Way::Query(_)
             if requests.any(Request::has_token) =>
         {
-            mapping.problem(
-                "auth",
-                "a path has {token}, but the secret does not go there",
-            );
+            mapping.problem("auth", "a path has {token}, but the secret does not go there");
         }
         _ => {}
     }
@@ -666,11 +596,7 @@ fn read_limits(mapping: &mut Mapping<'_, '_>) -> Limits {
         (Some(remaining), Some(reset)) => Some(AllowanceHeaders { remaining, reset }),
         (None, None) => None,
         (one, _) => {
-            let missing = if one.is_some() {
-                "reset_header"
-            } else {
-                "remaining_header"
-            };
+            let missing = if one.is_some() { "reset_header" } else { "remaining_header" };
             mapping.problem(missing, "is missing");
             None
         }
@@ -691,9 +617,8 @@ fn read_times(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Vec<(String
         if settings.contains(&name) || name == IDS {
             reader.problem(&path, node, "this name has another meaning");
         }
-        let time = reader.mapping(&REQUEST_TIME, &path, node, |mapping| {
-            RequestTime::read(mapping, settings)
-        });
+        let time = reader
+            .mapping(&REQUEST_TIME, &path, node, |mapping| RequestTime::read(mapping, settings));
         times.extend(time.flatten().map(|time| (name, time)));
     }
     times
@@ -705,9 +630,7 @@ fn read_items(mapping: &mut Mapping<'_, '_>) -> Option<Path> {
         if path.is_list() {
             return Ok(path);
         }
-        Err(format!(
-            "must end with [*]: {text}[*] has the items of the list"
-        ))
+        Err(format!("must end with [*]: {text}[*] has the items of the list"))
     })
 }
 
@@ -769,10 +692,7 @@ fn read_details(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Details>
     let ids = mapping.number("ids", 1, MAX_IDS).unwrap_or(1);
     let items = read_items(mapping);
     if items.is_none() && ids > 1 {
-        mapping.problem(
-            "items",
-            "is missing: an answer about several campaigns needs it",
-        );
+        mapping.problem("items", "is missing: an answer about several campaigns needs it");
     }
     let sums_rows = mapping.flag("sum_rows");
     let optional = mapping.flag("optional");
@@ -814,12 +734,7 @@ fn read_account(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<Account>
     let condition = mapping.parsed("where", Path::parse_condition);
     let credits = mapping.field("credits");
     let balance = Money::read(mapping, "balance", &scope.settings);
-    Some(Account {
-        request: request?,
-        condition,
-        credits,
-        balance,
-    })
+    Some(Account { request: request?, condition, credits, balance })
 }
 
 #[cfg(test)]
@@ -846,10 +761,7 @@ mod tests {
             ("per_hour: 2000000", "limits.per_hour: expected a whole"),
             ("reset_header: X", "limits.remaining_header: is missing"),
             ("remaining_header: X", "limits.reset_header: is missing"),
-            (
-                "remaining_header: X, reset_header: 'a b'",
-                "limits.reset_header: is not the name",
-            ),
+            ("remaining_header: X, reset_header: 'a b'", "limits.reset_header: is not the name"),
         ] {
             let problems = parse(limits).unwrap_err();
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();

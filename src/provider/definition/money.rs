@@ -46,10 +46,7 @@ impl Money {
         let read = mapping.mapping(key, &MONEY, |mapping| {
             let value = mapping.field("value");
             let currency = CurrencySource::read(mapping, settings);
-            Some(Self {
-                value: value?,
-                currency: currency?,
-            })
+            Some(Self { value: value?, currency: currency? })
         });
         read.flatten()
     }
@@ -114,9 +111,7 @@ impl CurrencySource {
         let Some(text) = text.filter(|text| !text.starts_with('$')) else {
             return mapping.field("currency").map(Self::Read);
         };
-        let setting = text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'));
+        let setting = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         match setting {
             Some(name) if settings.iter().any(|known| known == name) => {
                 Some(Self::Setting(name.to_owned()))
@@ -181,50 +176,17 @@ mod tests {
     fn an_amount_has_a_currency_or_is_absent() {
         let item = r#"{"id":1,"n":-1.5,"c":"2.5","in":"usd","odd":"points"}"#;
         for (money, cost, balance, problems) in [
-            (
-                "{value: $.c, currency: eur}",
-                Some(("EUR", 2.5)),
-                Some(("EUR", 2.5)),
-                ["", ""],
-            ),
-            (
-                "{value: $.c, currency: '{money}'}",
-                Some(("CHF", 2.5)),
-                Some(("CHF", 2.5)),
-                ["", ""],
-            ),
-            (
-                "{value: $.c, currency: $.in}",
-                Some(("USD", 2.5)),
-                Some(("USD", 2.5)),
-                ["", ""],
-            ),
+            ("{value: $.c, currency: eur}", Some(("EUR", 2.5)), Some(("EUR", 2.5)), ["", ""]),
+            ("{value: $.c, currency: '{money}'}", Some(("CHF", 2.5)), Some(("CHF", 2.5)), ["", ""]),
+            ("{value: $.c, currency: $.in}", Some(("USD", 2.5)), Some(("USD", 2.5)), ["", ""]),
             // only a balance can be negative
-            (
-                "{value: $.n, currency: EUR}",
-                None,
-                Some(("EUR", -1.5)),
-                ["n (1 times)", ""],
-            ),
+            ("{value: $.n, currency: EUR}", None, Some(("EUR", -1.5)), ["n (1 times)", ""]),
             ("{value: $.none, currency: $.none}", None, None, ["", ""]),
-            (
-                "{value: $.c, currency: $.none}",
-                None,
-                None,
-                ["none (1 times)"; 2],
-            ),
-            (
-                "{value: $.c, currency: $.odd}",
-                None,
-                None,
-                ["odd (1 times)"; 2],
-            ),
+            ("{value: $.c, currency: $.none}", None, None, ["none (1 times)"; 2]),
+            ("{value: $.c, currency: $.odd}", None, None, ["odd (1 times)"; 2]),
         ] {
-            let [list, account] = read(
-                &format!("cost: {money}"),
-                &format!("balance: {money}"),
-                item,
-            );
+            let [list, account] =
+                read(&format!("cost: {money}"), &format!("balance: {money}"), item);
             let shown = |amount: Option<(Currency, f64)>| {
                 amount.map(|(currency, amount)| (currency.as_str().to_owned(), amount))
             };
@@ -247,11 +209,8 @@ mod tests {
     fn ratios_and_revenue_are_figures() {
         let campaign = "revenue: {value: $.r, currency: EUR}, \
                         reported_ratios: {open: {percent: $.o}, opt_out: $.x, click: $.none}";
-        let [list, account] = read(
-            campaign,
-            "credits: $.r",
-            r#"{"id":1,"r":9,"o":"12.5%","x":0.25}"#,
-        );
+        let [list, account] =
+            read(campaign, "credits: $.r", r#"{"id":1,"r":9,"o":"12.5%","x":0.25}"#);
         let figures = &list.campaigns().next().unwrap().figures;
         let euro = Currency::from_code("EUR").unwrap();
         let expected = [
@@ -263,11 +222,9 @@ mod tests {
         let facts = account.account;
         assert_eq!((facts.credits, facts.balance), (Some(9.0), None));
         let kind = parse(campaign, "credits: $.r").unwrap().kind();
-        for metric in [
-            "campaign_revenue",
-            "campaign_reported_open_ratio",
-            "campaign_account_credits",
-        ] {
+        for metric in
+            ["campaign_revenue", "campaign_reported_open_ratio", "campaign_account_credits"]
+        {
             assert!(kind.fills(metric), "{metric}");
         }
         for field in ["r", "o", "x", "none"] {
@@ -278,12 +235,7 @@ mod tests {
     #[test]
     fn mistakes_are_reported() {
         for (campaign, account, path, message) in [
-            (
-                "cost: {value: $.c}",
-                "credits: $.c",
-                "lists.campaign.cost.currency",
-                "is missing",
-            ),
+            ("cost: {value: $.c}", "credits: $.c", "lists.campaign.cost.currency", "is missing"),
             (
                 "cost: {value: $.c, currency: EURO}",
                 "credits: $.c",
@@ -305,9 +257,7 @@ mod tests {
             ("name: $.n", "", "account", "needs credits or balance"),
         ] {
             let problems = parse(campaign, account).unwrap_err();
-            let [problem] = problems.as_slice() else {
-                panic!("{problems:?}")
-            };
+            let [problem] = problems.as_slice() else { panic!("{problems:?}") };
             assert_eq!(problem.path, path);
             assert!(problem.message.contains(message), "{problem:?}");
         }

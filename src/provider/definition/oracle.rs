@@ -111,17 +111,12 @@ fn outcome((requests, result): (Vec<Request>, Result<Reading, PollError>)) -> Ou
         let mut problems = BTreeMap::new();
         for (field, count) in reading.problems.iter() {
             // a member of something that is no object is a problem of each field below it
-            let (field, is_below) = field
-                .split_once('.')
-                .map_or((field, false), |(field, _)| (field, true));
+            let (field, is_below) =
+                field.split_once('.').map_or((field, false), |(field, _)| (field, true));
             let field = field.trim_end_matches("[*]");
             let field = if field == "account" { "credits" } else { field };
             let sum = problems.entry(field.to_owned()).or_insert(0);
-            *sum = if is_below {
-                count.max(*sum)
-            } else {
-                *sum + count
-            };
+            *sum = if is_below { count.max(*sum) } else { *sum + count };
         }
         Read {
             campaigns: campaigns.iter().map(|campaign| trimmed(campaign)).collect(),
@@ -134,10 +129,7 @@ fn outcome((requests, result): (Vec<Request>, Result<Reading, PollError>)) -> Ou
 
 /// White space alone is a name to one and none to the other.
 fn trimmed(campaign: &Campaign) -> Campaign {
-    Campaign {
-        name: campaign.name.trim().into(),
-        ..campaign.clone()
-    }
+    Campaign { name: campaign.name.trim().into(), ..campaign.clone() }
 }
 
 /// The address with its parameters in order.
@@ -148,10 +140,7 @@ fn address(request: &Request) -> String {
 }
 
 fn window() -> Window {
-    Window {
-        start: DateTime::UNIX_EPOCH,
-        now: "2026-03-01T12:00:00Z".parse().unwrap(),
-    }
+    Window { start: DateTime::UNIX_EPOCH, now: "2026-03-01T12:00:00Z".parse().unwrap() }
 }
 
 /// Differences by the answer that shows them. Those that are meant are listed beside the definition,
@@ -163,8 +152,7 @@ impl Differences {
     fn compare(&mut self, pair: &Pair, what: &str, window: Window, answers: &[Answer]) {
         let difference = pair.difference(window, answers);
         if let Some(found) = difference.filter(|_| !pair.meant.contains_key(what)) {
-            self.0
-                .push(format!("{}: {what}\n{found:.3000}", pair.kind.name));
+            self.0.push(format!("{}: {what}\n{found:.3000}", pair.kind.name));
         }
     }
 
@@ -182,19 +170,11 @@ fn fixtures_and_hostile_values_mean_the_same() {
     };
     for pair in Pair::all("https://api.example") {
         let sample = Answer::of(200, pair.file("").unwrap());
-        let mut second = pair
-            .file("_credits")
-            .map(|body| vec![body])
-            .unwrap_or_default();
+        let mut second = pair.file("_credits").map(|body| vec![body]).unwrap_or_default();
         if !second.is_empty() {
-            for (field, value) in
-                ["credits", "unlimited", "postpaid"]
-                    .into_iter()
-                    .flat_map(|field| {
-                        hostile_values()
-                            .into_iter()
-                            .map(move |value| (field, value))
-                    })
+            for (field, value) in ["credits", "unlimited", "postpaid"]
+                .into_iter()
+                .flat_map(|field| hostile_values().into_iter().map(move |value| (field, value)))
             {
                 let mut body: Value = serde_json::from_str(&second[0]).unwrap();
                 body[field] = value;
@@ -216,11 +196,7 @@ fn fixtures_and_hostile_values_mean_the_same() {
                 body => body.to_string(),
             };
             for status in [200, 400, 401, 403, 404, 429, 500, 503] {
-                compare(
-                    &pair,
-                    format!("{status} {body}"),
-                    &[Answer::of(status, &body)],
-                );
+                compare(&pair, format!("{status} {body}"), &[Answer::of(status, &body)]);
             }
         }
         for file in std::fs::read_dir(root().join("fuzz/corpus/page")).unwrap() {
@@ -228,16 +204,9 @@ fn fixtures_and_hostile_values_mean_the_same() {
             let text = std::fs::read(file.path()).unwrap();
             if let Some((status, body)) = text.split_at_checked(3)
                 && let Ok(status) = String::from_utf8_lossy(status).parse()
-                && file
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with(&*pair.kind.name)
+                && file.file_name().to_string_lossy().starts_with(&*pair.kind.name)
             {
-                compare(
-                    &pair,
-                    format!("{:?}", file.file_name()),
-                    &[Answer::of(status, body)],
-                );
+                compare(&pair, format!("{:?}", file.file_name()), &[Answer::of(status, body)]);
             }
         }
         let items: Value = serde_json::from_str(&pair.file("_items").unwrap()).unwrap();
@@ -247,11 +216,7 @@ fn fixtures_and_hostile_values_mean_the_same() {
                 let mut item = full.clone();
                 *item.pointer_mut(&pointer).unwrap() = value.clone();
                 let shown = value.to_string().chars().take(40).collect::<String>();
-                compare(
-                    &pair,
-                    format!("{pointer}: {shown}"),
-                    &[pair.page(json!([item]))],
-                );
+                compare(&pair, format!("{pointer}: {shown}"), &[pair.page(json!([item]))]);
             }
         }
         for change in items["changes"].as_array().unwrap() {
@@ -276,9 +241,7 @@ fn pointers(item: &Value) -> Vec<String> {
     let members = item.as_object().into_iter().flatten();
     members
         .flat_map(|(name, value)| {
-            let below = pointers(value)
-                .into_iter()
-                .map(move |below| format!("/{name}{below}"));
+            let below = pointers(value).into_iter().map(move |below| format!("/{name}{below}"));
             std::iter::once(format!("/{name}")).chain(below)
         })
         .collect()
@@ -287,21 +250,10 @@ fn pointers(item: &Value) -> Vec<String> {
 #[tokio::test]
 async fn simulated_accounts_and_faults_mean_the_same() {
     let now = Utc::now();
-    let window = Window {
-        start: now - TimeDelta::days(400),
-        now,
-    };
-    let body = |body: &str| Fault::Body {
-        content_type: "text/plain",
-        body: body.to_owned(),
-    };
-    let status = |code| Fault::Status {
-        code,
-        retry_after: Some("7".to_owned()),
-    };
-    let counts = |json: &str| Fault::Counts {
-        json: json.to_owned(),
-    };
+    let window = Window { start: now - TimeDelta::days(400), now };
+    let body = |body: &str| Fault::Body { content_type: "text/plain", body: body.to_owned() };
+    let status = |code| Fault::Status { code, retry_after: Some("7".to_owned()) };
+    let counts = |json: &str| Fault::Counts { json: json.to_owned() };
     let mut faults: Vec<_> = [400, 401, 404, 408, 429, 500, 502, 503].map(status).into();
     faults.extend(["", "{}", "[]", "null", "<html>", "{\"a\":"].map(body));
     faults.extend(["null", "-1", "1.5", "\"7\"", "1e400", "[]", "{}", "true"].map(counts));
@@ -318,19 +270,11 @@ async fn simulated_accounts_and_faults_mean_the_same() {
         Fault::Deletion { items: 2 },
     ]);
     let plans = faults.into_iter().flat_map(|fault| {
-        [0, 1].map(|skip| {
-            Some(FaultPlan {
-                skip,
-                ..FaultPlan::always(fault.clone())
-            })
-        })
+        [0, 1].map(|skip| Some(FaultPlan { skip, ..FaultPlan::always(fault.clone()) }))
     });
     let mut differences = Differences::default();
     for plan in std::iter::once(None).chain(plans) {
-        for kind in Pair::all("https://api.example")
-            .into_iter()
-            .map(|pair| pair.kind)
-        {
+        for kind in Pair::all("https://api.example").into_iter().map(|pair| pair.kind) {
             let api = kind.simulated.unwrap();
             let mut state = State::new("secret", World::new(api, 7, now));
             state.present = Some(now);
@@ -348,9 +292,7 @@ async fn simulated_accounts_and_faults_mean_the_same() {
                 }
                 answers.push(fetched(requests.last().unwrap()).await);
             }
-            let what = plan
-                .as_ref()
-                .map(|plan| format!("{:?} {}", plan.fault, plan.skip));
+            let what = plan.as_ref().map(|plan| format!("{:?} {}", plan.fault, plan.skip));
             differences.compare(&pair, &what.unwrap_or_default(), window, &answers);
         }
     }
@@ -359,9 +301,7 @@ async fn simulated_accounts_and_faults_mean_the_same() {
 
 async fn fetched(request: &Request) -> Answer {
     let client = reqwest::Client::new().get(request.url.clone());
-    let client = client
-        .bearer_auth("secret")
-        .header("accept", "application/json");
+    let client = client.bearer_auth("secret").header("accept", "application/json");
     let response = client.send().await.unwrap();
     let status = response.status().as_u16();
     Answer::of(status, response.bytes().await.unwrap())

@@ -50,10 +50,7 @@ impl Path {
                 .map(Steps::Filtered)
                 .map_err(|error| format!("{text:?} is not a JSONPath: {error}"))?,
         };
-        Ok(Self {
-            text: text.to_owned(),
-            steps,
-        })
+        Ok(Self { text: text.to_owned(), steps })
     }
 
     /// Reads a path that only names members, numbers elements, and takes all elements.
@@ -118,9 +115,9 @@ impl Path {
     /// The first of the values.
     pub(super) fn first<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         match &self.steps {
-            Steps::Plain(steps) if !steps.contains(&Step::All) => steps
-                .iter()
-                .try_fold(value, |value, step| member(value, step)),
+            Steps::Plain(steps) if !steps.contains(&Step::All) => {
+                steps.iter().try_fold(value, |value, step| member(value, step))
+            }
             _ => self.all(value).into_iter().next(),
         }
     }
@@ -256,9 +253,7 @@ fn check(text: &str) -> Result<(), String> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(format!(
-                "{text:?} has more than {MAX_DEPTH} brackets in each other"
-            ));
+            return Err(format!("{text:?} has more than {MAX_DEPTH} brackets in each other"));
         }
         last = if last == '\\' { ' ' } else { char };
     }
@@ -286,10 +281,7 @@ fn plain(text: &str) -> Option<Vec<Step>> {
             let end = dot.find(['.', '[']).unwrap_or(dot.len());
             let (name, rest) = dot.split_at_checked(end)?;
             let is_name = |char: char| char.is_alphanumeric() || char == '_';
-            let begins = name
-                .chars()
-                .next()
-                .is_some_and(|char| !char.is_ascii_digit());
+            let begins = name.chars().next().is_some_and(|char| !char.is_ascii_digit());
             let step = match name {
                 "*" => Step::All,
                 name if begins && name.chars().all(is_name) => Step::Name(name.to_owned()),
@@ -309,12 +301,7 @@ mod tests {
     use super::*;
 
     fn found(path: &str, value: &Value) -> Vec<Value> {
-        Path::parse(path)
-            .unwrap()
-            .all(value)
-            .into_iter()
-            .cloned()
-            .collect()
+        Path::parse(path).unwrap().all(value).into_iter().cloned().collect()
     }
 
     #[test]
@@ -340,26 +327,16 @@ mod tests {
     #[test]
     fn an_empty_list_is_no_missing_one() {
         for (json, expected) in [
-            (
-                r#"{"data": [{"rows": [1]}, {"rows": [2, 3]}]}"#,
-                Ok(Some(3)),
-            ),
+            (r#"{"data": [{"rows": [1]}, {"rows": [2, 3]}]}"#, Ok(Some(3))),
             (r#"{"data": [{"rows": []}]}"#, Ok(Some(0))),
             (r#"{"data": []}"#, Ok(Some(0))),
             (r#"{"data": [{}]}"#, Ok(None)),
             (r"{}", Ok(None)),
-            (
-                r#"{"data": 7}"#,
-                Err("no list at $.data[*].rows[*]".to_owned()),
-            ),
+            (r#"{"data": 7}"#, Err("no list at $.data[*].rows[*]".to_owned())),
         ] {
             let raw: &RawValue = serde_json::from_str(json).unwrap();
             let found = Path::parse("$.data[*].rows[*]").unwrap().raw(raw);
-            assert_eq!(
-                found.map(|found| found.map(|found| found.len())),
-                expected,
-                "{json}"
-            );
+            assert_eq!(found.map(|found| found.map(|found| found.len())), expected, "{json}");
         }
     }
 
@@ -374,10 +351,7 @@ mod tests {
             ("$.a[", "not a JSONPath"),
             ("$.a]", "not open"),
             ("$.a)", "not open"),
-            (
-                &format!("$[?{}1 == 1{}]", "(".repeat(9), ")".repeat(9)),
-                "brackets",
-            ),
+            (&format!("$[?{}1 == 1{}]", "(".repeat(9), ")".repeat(9)), "brackets"),
             (&format!("$.{}", "x".repeat(200)), "longer than"),
         ] {
             let error = Path::parse(path).unwrap_err();

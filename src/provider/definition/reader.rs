@@ -33,20 +33,12 @@ pub struct Entry {
 
 /// A key that may be left out.
 pub(super) const fn may(name: &'static str, takes: &'static str, meaning: &'static str) -> Entry {
-    Entry {
-        name,
-        takes,
-        is_required: false,
-        meaning,
-    }
+    Entry { name, takes, is_required: false, meaning }
 }
 
 /// A key that is required.
 pub(super) const fn must(name: &'static str, takes: &'static str, meaning: &'static str) -> Entry {
-    Entry {
-        is_required: true,
-        ..may(name, takes, meaning)
-    }
+    Entry { is_required: true, ..may(name, takes, meaning) }
 }
 
 /// Collects the problems of a definition.
@@ -84,11 +76,7 @@ impl Reader {
                 section.problem(entry.name, "is missing");
             }
         }
-        let mut mapping = Mapping {
-            reader: self,
-            section,
-            path: path.to_owned(),
-        };
+        let mut mapping = Mapping { reader: self, section, path: path.to_owned() };
         let value = read(&mut mapping);
         let (_, problems) = mapping.section.finish();
         self.problems.extend(problems);
@@ -144,11 +132,7 @@ impl<'doc> Mapping<'_, 'doc> {
 
     /// The path of a key.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
     /// Notes a problem with a key.
@@ -219,11 +203,7 @@ impl<'doc> Mapping<'_, 'doc> {
             None => Vec::new(),
             Some(node) => {
                 let nodes = one_or_more(&path, node);
-                if self.is_bounded(key, nodes.len()) {
-                    nodes
-                } else {
-                    Vec::new()
-                }
+                if self.is_bounded(key, nodes.len()) { nodes } else { Vec::new() }
             }
         }
     }
@@ -322,9 +302,7 @@ pub(super) fn one_or_more<'doc>(
     match &node.value {
         Node::List(items) => {
             let items = items.iter().enumerate();
-            items
-                .map(|(index, item)| (format!("{path}[{index}]"), item))
-                .collect()
+            items.map(|(index, item)| (format!("{path}[{index}]"), item)).collect()
         }
         _ => vec![(path.to_owned(), node)],
     }

@@ -27,22 +27,15 @@ pub(super) const TOKEN: &str = "token";
 const MAX_PAGE: u64 = 10_000;
 
 /// Keys of a request, which lists, details and the account have in common.
-pub(crate) const GET: Entry = may(
-    "get",
-    "text",
-    "The path of a GET request, below `base_url`, with variables in braces.",
-);
+pub(crate) const GET: Entry =
+    may("get", "text", "The path of a GET request, below `base_url`, with variables in braces.");
 pub(crate) const POST: Entry = may("post", "text", "The path of a POST request instead.");
 pub(crate) const QUERY: Entry = may(
     "query",
     "mapping of texts",
     "Parameters of the address. One whose variable has no value is left out.",
 );
-pub(crate) const FORM: Entry = may(
-    "form",
-    "mapping of texts",
-    "Fields of a form that is posted.",
-);
+pub(crate) const FORM: Entry = may("form", "mapping of texts", "Fields of a form that is posted.");
 pub(crate) const JSON: Entry = may(
     "json",
     "any value",
@@ -120,11 +113,7 @@ impl Request {
             mapping.problem("get", "a GET request has no body: use post");
         }
         let body = body.or_else(|| post.map(|_| BodyTemplate::Form(Vec::new())));
-        Some(Self {
-            segments,
-            query,
-            body,
-        })
+        Some(Self { segments, query, body })
     }
 
     /// Whether the request has a body.
@@ -161,10 +150,7 @@ impl Request {
         for segment in &self.segments {
             names.0.extend(segment.variables().map(braces));
         }
-        let segments = self
-            .segments
-            .iter()
-            .filter_map(|segment| segment.render(&names));
+        let segments = self.segments.iter().filter_map(|segment| segment.render(&names));
         let method = if self.body.is_some() { "POST" } else { "GET" };
         format!("{method} /{}", segments.collect::<Vec<_>>().join("/"))
     }
@@ -173,9 +159,7 @@ impl Request {
     pub(super) fn ask(&self, variables: &Variables, ids: &[String]) -> Ask {
         let mut variables = variables.clone();
         variables.0.insert(IDS.to_owned(), ids.join(","));
-        variables
-            .0
-            .insert(TOKEN.to_owned(), PATH_PLACEHOLDER.to_owned());
+        variables.0.insert(TOKEN.to_owned(), PATH_PLACEHOLDER.to_owned());
         let rendered = |texts: &[(String, Template)]| -> Vec<(String, String)> {
             let texts = texts.iter();
             texts
@@ -227,9 +211,7 @@ impl JsonTemplate {
             Self::Text(text) => text.render(variables)?.into(),
             Self::List(items) => {
                 let items = items.iter();
-                items
-                    .filter_map(|item| item.render(variables, ids))
-                    .collect()
+                items.filter_map(|item| item.render(variables, ids)).collect()
             }
             Self::Map(members) => {
                 let members = members.iter();
@@ -286,10 +268,7 @@ fn json_template(
         Node::Map(members) => {
             let members = members.iter().filter_map(|(name, item)| {
                 let path = format!("{path}.{}", name.value);
-                Some((
-                    name.value.clone(),
-                    json_template(reader, &path, item, known)?,
-                ))
+                Some((name.value.clone(), json_template(reader, &path, item, known)?))
             });
             JsonTemplate::Map(members.collect())
         }
@@ -342,27 +321,15 @@ pub(crate) const PAGING: Part = Part {
             "text",
             "The parameter that has the offset, the number of the page, or the cursor.",
         ),
-        may(
-            "in",
-            "`query` or `body`",
-            "Where the parameters go; `query` by default.",
-        ),
-        may(
-            "first",
-            "0 or 1",
-            "The number of the first page; 1 by default.",
-        ),
+        may("in", "`query` or `body`", "Where the parameters go; `query` by default."),
+        may("first", "0 or 1", "The number of the first page; 1 by default."),
         may(
             "size",
             "whole number",
             "The largest number of items on a page, which the request asks for.",
         ),
         may("size_parameter", "text", "The parameter that has the size."),
-        may(
-            "answered_size",
-            "path",
-            "Where the answer tells the size that it used instead.",
-        ),
+        may("answered_size", "path", "Where the answer tells the size that it used instead."),
         may(
             "next",
             "path",
@@ -409,9 +376,7 @@ impl Paging {
             other => Err(format!("unknown place {other:?}; expected query or body")),
         });
         let place = place.unwrap_or(Place::Query);
-        let first = mapping
-            .number("first", 0, 1)
-            .and_then(|first| usize::try_from(first).ok());
+        let first = mapping.number("first", 0, 1).and_then(|first| usize::try_from(first).ok());
         let size = mapping.number("size", 1, MAX_PAGE);
         let size = size.and_then(|size| usize::try_from(size).ok());
         let size_parameter = mapping.text("size_parameter");
@@ -425,32 +390,19 @@ impl Paging {
             }
         };
         if size_parameter.is_some() {
-            need(
-                "size",
-                size.is_some(),
-                "is missing: the size_parameter needs it",
-            );
+            need("size", size.is_some(), "is missing: the size_parameter needs it");
         }
         let by = mapping.text("by")?;
         let by_place = |first_page| {
             let (parameter, size) = (parameter.clone()?, size?);
             let parameter = parameter.into();
-            Some(By::Place(overlap::Paging {
-                parameter,
-                place,
-                size,
-                first_page,
-            }))
+            Some(By::Place(overlap::Paging { parameter, place, size, first_page }))
         };
         let by = match by.as_str() {
             "offset" | "page" => {
                 let problems = [
                     ("parameter", parameter.is_some(), "is missing"),
-                    (
-                        "size",
-                        size.is_some(),
-                        "is missing: nothing else tells where a page ends",
-                    ),
+                    ("size", size.is_some(), "is missing: nothing else tells where a page ends"),
                     ("stop", has_stop, "is missing: nothing else ends the pages"),
                     ("next", next.is_none(), "is for cursors and links"),
                 ];
@@ -468,8 +420,7 @@ impl Paging {
                 if next.is_none() {
                     mapping.problem("next", "is missing: where the cursor is");
                 }
-                next.zip(parameter)
-                    .map(|(next, name)| By::Cursor(next, name, place))
+                next.zip(parameter).map(|(next, name)| By::Cursor(next, name, place))
             }
             "link" => {
                 if next.is_none() {
@@ -486,13 +437,7 @@ impl Paging {
                 None
             }
         };
-        Some(Self {
-            by: by?,
-            size,
-            size_parameter,
-            stop,
-            answered_size,
-        })
+        Some(Self { by: by?, size, size_parameter, stop, answered_size })
     }
 
     /// Whether pages can have items of others: the first item of an offset is the last of the page
@@ -628,9 +573,9 @@ impl Paging {
             Stop::Pages(path) => {
                 number(path).map_or(!is_short, |pages| ((page + 1) as u64) < pages)
             }
-            Stop::More(path) => path
-                .raw_value(root)
-                .map_or(!is_short, |value| scalar(&value).is_true()),
+            Stop::More(path) => {
+                path.raw_value(root).map_or(!is_short, |value| scalar(&value).is_true())
+            }
         }
     }
 }

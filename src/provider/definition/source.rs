@@ -140,10 +140,7 @@ impl Defined {
                 // only the id counts, as the item has a place on the page
                 let id = list.campaign.id(&item, &usual, &mut Problems::default())?;
                 meets.borrow_mut().push(false);
-                let campaign = Campaign {
-                    id,
-                    ..Campaign::default()
-                };
+                let campaign = Campaign { id, ..Campaign::default() };
                 return Some(campaign);
             }
             let campaign = list.campaign.campaign(&item, &usual, problems)?;
@@ -256,9 +253,7 @@ impl Defined {
         let problems = &mut page.problems;
         let (credits, balance) = (&account.credits, &account.balance);
         page.account = AccountFacts {
-            credits: credits
-                .as_ref()
-                .and_then(|field| field.signed_number(&value, problems)),
+            credits: credits.as_ref().and_then(|field| field.signed_number(&value, problems)),
             balance: balance.as_ref().and_then(|money| {
                 money.amount(&value, &self.settings, problems, Field::signed_number)
             }),
@@ -331,15 +326,10 @@ lists:
         );
         let body = r#"{"x":[{"id":1,"to":{"sms":{}},"end":7},{"id":2,"to":{"email":0},"end":7,"off":true},{"id":3,"end":null}]}"#;
         let page = read(&defined, 0, body);
-        let read: Vec<_> = page
-            .campaigns()
-            .map(|campaign| (campaign.channel.as_str(), campaign.status))
-            .collect();
-        let expected = [
-            ("sms", Some(Status::Sent)),
-            ("email", Some(Status::Denied)),
-            ("unknown", None),
-        ];
+        let read: Vec<_> =
+            page.campaigns().map(|campaign| (campaign.channel.as_str(), campaign.status)).collect();
+        let expected =
+            [("sms", Some(Status::Sent)), ("email", Some(Status::Denied)), ("unknown", None)];
         assert_eq!(read, expected);
     }
 
@@ -347,10 +337,7 @@ lists:
     fn a_word_has_a_path_or_conditions() {
         for (status, expected) in [
             ("{words: {a: sent}}", "needs either path or when"),
-            (
-                "{path: $.a, when: {sent: '@.a'}}",
-                "needs either path or when",
-            ),
+            ("{path: $.a, when: {sent: '@.a'}}", "needs either path or when"),
             ("{when: {gone: '@.a'}}", "unknown status \"gone\""),
             ("{when: {sent: '@.a ='}}", "is not a JSONPath"),
         ] {
@@ -361,9 +348,7 @@ lists: {{get: /x, items: '$[*]', campaign: {{id: $.id, status: {status}}}}}
 "
             ));
             let problems = problems.unwrap_err();
-            let [problem] = problems.as_slice() else {
-                panic!("{status}: {problems:?}")
-            };
+            let [problem] = problems.as_slice() else { panic!("{status}: {problems:?}") };
             assert!(problem.message.contains(expected), "{problem:?}");
         }
     }
@@ -397,10 +382,9 @@ lists: {get: /x, items: '$[*]', campaign: {id: $.id}}
 account: {get: /y, where: '@.unlimited != true', credits: $.left}
 ",
         );
-        for (body, credits) in [
-            (r#"{"left":7}"#, Some(7.0)),
-            (r#"{"left":7,"unlimited":true}"#, None),
-        ] {
+        for (body, credits) in
+            [(r#"{"left":7}"#, Some(7.0)), (r#"{"left":7,"unlimited":true}"#, None)]
+        {
             assert_eq!(read(&defined, 1, body).account.credits, credits, "{body}");
         }
     }
@@ -447,10 +431,7 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
                 format!("{campaigns}; {}", reading.problems)
             }
         });
-        (
-            requests.collect(),
-            shown.map_err(|error| error.reason.as_str().to_owned()),
-        )
+        (requests.collect(), shown.map_err(|error| error.reason.as_str().to_owned()))
     }
 
     #[test]
@@ -524,11 +505,7 @@ lists:
             (&optional, 200, Ok("a sends=1, b sends=2")),
         ] {
             let (_, result) = read_all(yaml, &one(status));
-            assert_eq!(
-                result.as_deref().map_err(String::as_str),
-                expected,
-                "{status}"
-            );
+            assert_eq!(result.as_deref().map_err(String::as_str), expected, "{status}");
         }
     }
 
@@ -585,12 +562,7 @@ account: {get: /me, credits: $.credits}
         let more: Vec<_> = (9_999..20_001).map(|id| json!({"id": id})).collect();
         for (last, reason) in [(10_000, None), (10_001, Some("pagination"))] {
             let more: Vec<_> = more.iter().take(last - 9_999).collect();
-            let answers = [
-                one.clone(),
-                json!({"items": more}),
-                json!({"items": []}),
-                json!({}),
-            ];
+            let answers = [one.clone(), json!({"items": more}), json!({"items": []}), json!({})];
             let single = DETAILS.replace("  ids: 2\n", "");
             let (requests, result) = read_all(&single, &answers.map(|body| (200, body)));
             assert_eq!(result.err().as_deref(), reason);

@@ -49,14 +49,11 @@ impl Template {
                 plain.push_str(first);
                 rest = rest.get(1..).unwrap_or_default();
             } else if first == "{" {
-                let (name, after) = rest
-                    .split_once('}')
-                    .ok_or_else(|| format!("{text:?} has a {{ without }}"))?;
+                let (name, after) =
+                    rest.split_once('}').ok_or_else(|| format!("{text:?} has a {{ without }}"))?;
                 if !known.iter().any(|known| known == name) {
                     let known = known.join(", ");
-                    return Err(format!(
-                        "unknown variable {{{name}}}; expected one of: {known}"
-                    ));
+                    return Err(format!("unknown variable {{{name}}}; expected one of: {known}"));
                 }
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 pieces.push(Piece::Variable(name.to_owned()));
@@ -98,9 +95,8 @@ impl Template {
     /// Whether the text is this variable and nothing else.
     pub(super) fn is_only(&self, name: &str) -> bool {
         let mut pieces = self.0.iter();
-        let mut texts = pieces
-            .clone()
-            .filter(|piece| matches!(piece, Piece::Text(text) if !text.is_empty()));
+        let mut texts =
+            pieces.clone().filter(|piece| matches!(piece, Piece::Text(text) if !text.is_empty()));
         texts.next().is_none()
             && pieces.any(|piece| matches!(piece, Piece::Variable(known) if known == name))
     }
@@ -141,16 +137,8 @@ pub(crate) const REQUEST_TIME: Part = Part {
             "`window_start` or `now`",
             "The start of the period that a poll reads, or the time of the poll.",
         ),
-        may(
-            "add",
-            "duration",
-            "Added to the time, for example to end after the provider's clock.",
-        ),
-        may(
-            "subtract",
-            "duration",
-            "Subtracted from it, for example to stay below it.",
-        ),
+        may("add", "duration", "Added to the time, for example to end after the provider's clock."),
+        may("subtract", "duration", "Subtracted from it, for example to stay below it."),
         may(
             "longest_ago",
             "duration",
@@ -161,11 +149,7 @@ pub(crate) const REQUEST_TIME: Part = Part {
             "format",
             "`rfc3339`, `rfc3339_ms`, `unix`, `unix_ms`, or a strftime pattern.",
         ),
-        may(
-            "zone",
-            "zone",
-            "The time zone of a pattern, or a setting in braces; UTC by default.",
-        ),
+        may("zone", "zone", "The time zone of a pattern, or a setting in braces; UTC by default."),
     ],
 };
 
@@ -175,9 +159,7 @@ impl RequestTime {
         let of = mapping.parsed("of", |text| match text {
             "window_start" => Ok(Of::WindowStart),
             "now" => Ok(Of::Now),
-            other => Err(format!(
-                "unknown time {other:?}; expected window_start or now"
-            )),
+            other => Err(format!("unknown time {other:?}; expected window_start or now")),
         });
         let mut duration = |key| {
             mapping.parsed(key, |text| {
@@ -208,9 +190,7 @@ impl RequestTime {
             })
         });
         let zone = mapping.parsed("zone", |text| {
-            let setting = text
-                .strip_prefix('{')
-                .and_then(|text| text.strip_suffix('}'));
+            let setting = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
             match setting {
                 Some(name) if settings.iter().any(|known| known == name) => Ok(text.to_owned()),
                 Some(name) => Err(format!("no setting is called {name:?}")),
@@ -218,13 +198,7 @@ impl RequestTime {
                 None => Err(format!("unknown time zone {text:?}")),
             }
         });
-        Some(Self {
-            of: of?,
-            shift: add.saturating_sub(subtract),
-            longest,
-            format: format?,
-            zone,
-        })
+        Some(Self { of: of?, shift: add.saturating_sub(subtract), longest, format: format?, zone })
     }
 
     /// The time as a request has it.
@@ -249,9 +223,7 @@ impl RequestTime {
             OutFormat::UnixMilliseconds => time.timestamp_millis().to_string(),
             OutFormat::Pattern(pattern) => {
                 let name = self.zone.as_deref().unwrap_or("UTC");
-                let setting = name
-                    .strip_prefix('{')
-                    .and_then(|name| name.strip_suffix('}'));
+                let setting = name.strip_prefix('{').and_then(|name| name.strip_suffix('}'));
                 let zone = match setting {
                     Some(setting) => settings.zone(setting),
                     None => Tz::from_str(name).ok(),
@@ -265,12 +237,7 @@ impl RequestTime {
 
 /// Whether times can be written in a pattern: some can only be read, which `Display` tells too late.
 fn is_writable(pattern: &[Item<'static>]) -> bool {
-    write!(
-        String::new(),
-        "{}",
-        DateTime::UNIX_EPOCH.format_with_items(pattern.iter())
-    )
-    .is_ok()
+    write!(String::new(), "{}", DateTime::UNIX_EPOCH.format_with_items(pattern.iter())).is_ok()
 }
 
 #[cfg(test)]
@@ -286,10 +253,7 @@ mod tests {
             ("/v1/{id}/x", Ok(Some("/v1/7/x"))),
             ("{{{id}}}", Ok(Some("{7}"))),
             ("a{none}", Ok(None)),
-            (
-                "{other}",
-                Err("unknown variable {other}; expected one of: id, none"),
-            ),
+            ("{other}", Err("unknown variable {other}; expected one of: id, none")),
             ("{id", Err("has a { without }")),
             ("id}", Err("has a } without {")),
         ] {

@@ -33,16 +33,8 @@ pub(super) struct Verdict {
 pub(crate) const SUCCESS: Part = Part {
     title: "Success",
     keys: &[
-        must(
-            "path",
-            "path",
-            "A value that tells success, besides a good HTTP status.",
-        ),
-        must(
-            "is",
-            "value, or list of values",
-            "The values that mean success.",
-        ),
+        must("path", "path", "A value that tells success, besides a good HTTP status."),
+        must("is", "value, or list of values", "The values that mean success."),
     ],
 };
 
@@ -51,11 +43,7 @@ pub(crate) const ERRORS: Part = Part {
     title: "Errors",
     keys: &[
         may("code", "path", "Where the provider's own code is."),
-        may(
-            "message",
-            "path, or list of paths",
-            "Where it explains errors.",
-        ),
+        may("message", "path, or list of paths", "Where it explains errors."),
         may(
             "codes",
             "mapping of codes to reasons",
@@ -145,9 +133,7 @@ impl Verdict {
         let status = answer.status.to_string();
         let of = |reasons: &[(String, Reason)], key: &str| {
             let mut reasons = reasons.iter();
-            reasons
-                .find(|(known, _)| known == key)
-                .map(|(_, reason)| *reason)
+            reasons.find(|(known, _)| known == key).map(|(_, reason)| *reason)
         };
         let usual = Reason::of_status(answer.status);
         if let Some(reason) = of(&self.statuses, &status) {
@@ -167,10 +153,7 @@ impl Verdict {
             let value = path.raw_value(root)?;
             text(&value).or_else(|| Some(value.to_string()))
         });
-        texts
-            .filter(|text| !text.is_empty() && text != "null")
-            .collect::<Vec<_>>()
-            .join(": ")
+        texts.filter(|text| !text.is_empty() && text != "null").collect::<Vec<_>>().join(": ")
     }
 }
 

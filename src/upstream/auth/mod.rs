@@ -78,11 +78,9 @@ impl Auth {
         let (place, source, name) = match self {
             Self::Bearer(source) => (Place::Bearer, source, "token"),
             Self::Basic { user, password } => (Place::Basic(user.clone()), password, "password"),
-            Self::Header {
-                name,
-                prefix,
-                value,
-            } => (Place::Header(name.clone(), prefix.clone()), value, "token"),
+            Self::Header { name, prefix, value } => {
+                (Place::Header(name.clone(), prefix.clone()), value, "token")
+            }
             Self::Query { name, value } => (Place::Query(Arc::clone(name)), value, "token"),
             Self::Form { name, value } => (Place::Form(Arc::clone(name)), value, "token"),
             Self::Path(value) => (Place::Path, value, "token"),
@@ -95,20 +93,14 @@ impl Auth {
         let secret =
             secret.map_err(|error| PollError::new(Reason::Auth, format!("{name}: {error}")))?;
         let expiry = jwt_expiry(secret.expose_secret());
-        Ok(Credential {
-            place,
-            secret,
-            expiry,
-        })
+        Ok(Credential { place, secret, expiry })
     }
 
     /// Where the fixed secret is, if there is one.
     pub const fn secret(&self) -> Option<&SecretSource> {
         match self {
             Self::Bearer(secret)
-            | Self::Basic {
-                password: secret, ..
-            }
+            | Self::Basic { password: secret, .. }
             | Self::Header { value: secret, .. }
             | Self::Query { value: secret, .. }
             | Self::Form { value: secret, .. }
@@ -146,11 +138,7 @@ enum Place {
 impl Credential {
     /// An access token.
     pub(super) const fn bearer(secret: SecretString, expiry: Option<DateTime<Utc>>) -> Self {
-        Self {
-            place: Place::Bearer,
-            secret,
-            expiry,
-        }
+        Self { place: Place::Bearer, secret, expiry }
     }
 
     /// A request that carries the credential.
@@ -169,11 +157,9 @@ impl Credential {
                 with(url, &AUTHORIZATION, value)
             }
             Place::Basic(user) => with(url, &AUTHORIZATION, basic(user, secret, "password")?),
-            Place::Header(name, prefix) => with(
-                url,
-                name,
-                header_value(&format!("{prefix}{secret}"), "token")?,
-            ),
+            Place::Header(name, prefix) => {
+                with(url, name, header_value(&format!("{prefix}{secret}"), "token")?)
+            }
             Place::Query(name) => {
                 url.query_pairs_mut().append_pair(name, secret);
                 Ok(plain(url))
@@ -191,11 +177,7 @@ impl Credential {
                     .into_iter()
                     .map(|segment| {
                         let is_place = segment == PATH_PLACEHOLDER;
-                        if is_place {
-                            secret.to_owned()
-                        } else {
-                            segment.to_owned()
-                        }
+                        if is_place { secret.to_owned() } else { segment.to_owned() }
                     })
                     .collect();
                 if let Ok(mut path) = url.path_segments_mut() {
@@ -250,10 +232,7 @@ mod tests {
     fn a_jwt_has_an_expiry() {
         let jwt = |claims: &str| format!("e30.{}.sig", BASE64_URL_SAFE_NO_PAD.encode(claims));
         let expiry = |token: &str| jwt_expiry(token).map(|time| time.timestamp());
-        assert_eq!(
-            expiry(&jwt(r#"{"sub":"x","exp":1800000000}"#)),
-            Some(1_800_000_000)
-        );
+        assert_eq!(expiry(&jwt(r#"{"sub":"x","exp":1800000000}"#)), Some(1_800_000_000));
         for token in [
             &jwt(r#"{"sub":"x","iat":1}"#),
             &jwt(r#"{"exp":"soon"}"#),
@@ -275,11 +254,7 @@ mod tests {
         let url = Url::parse("https://api.example.com/x/~token~?a=1").unwrap();
         let request = |place| {
             let secret = SecretString::from("hunter2 &");
-            let credential = Credential {
-                place,
-                secret,
-                expiry: None,
-            };
+            let credential = Credential { place, secret, expiry: None };
             let mut request = Request::get(url.clone());
             if matches!(credential.place, Place::Form(_)) {
                 request.body = Some(Body::Form(vec![("a".to_owned(), "1".to_owned())]));
@@ -289,10 +264,7 @@ mod tests {
         let header = |request: &reqwest::Request, name: &str| {
             request.headers()[name].to_str().unwrap().to_owned()
         };
-        assert_eq!(
-            header(&request(Place::Bearer), "authorization"),
-            "Bearer hunter2 &"
-        );
+        assert_eq!(header(&request(Place::Bearer), "authorization"), "Bearer hunter2 &");
         assert_eq!(
             header(&request(Place::Basic("ann".to_owned())), "authorization"),
             "Basic YW5uOmh1bnRlcjIgJg=="

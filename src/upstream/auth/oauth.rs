@@ -35,13 +35,8 @@ const MAX_DEVICE_SECONDS: u64 = 24 * 60 * 60;
 const MAX_DEVICE_BACKOFF: Duration = Duration::from_secs(10);
 
 /// The members under which an authorization server explains errors.
-const ERROR_MEMBERS: [&str; 5] = [
-    "error",
-    "error_message",
-    "message",
-    "details",
-    "error_description",
-];
+const ERROR_MEMBERS: [&str; 5] =
+    ["error", "error_message", "message", "details", "error_description"];
 
 /// A provider's OAuth 2.0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,16 +139,12 @@ impl Registration {
     ) -> Result<Grant, RefreshError> {
         let client = Client::of(self, transport).await;
         let client = client.map_err(RefreshError::Other)?;
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh_token.expose_secret()),
-        ];
+        let form =
+            [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
         let (asked_at, asked) = (Utc::now(), Instant::now());
         let answer = client.post(self.oauth.token_path, &form, false).await;
         match answer.map_err(RefreshError::Other)? {
-            Ok(answer) => self
-                .grant(&answer, asked_at, asked)
-                .map_err(RefreshError::Other),
+            Ok(answer) => self.grant(&answer, asked_at, asked).map_err(RefreshError::Other),
             Err(error) if error.error == "invalid_grant" => {
                 Err(RefreshError::Revoked(presentable(&error.to_string())))
             }
@@ -293,11 +284,7 @@ impl<'a> Client<'a> {
                 PollError::new(Reason::Auth, format!("client secret: {error}"))
             })?);
         }
-        Ok(Self {
-            registration,
-            transport,
-            secret,
-        })
+        Ok(Self { registration, transport, secret })
     }
 
     /// Posts a form. A public client puts its id into the form; `with_id` asks for that even if the
@@ -308,12 +295,7 @@ impl<'a> Client<'a> {
         form: &[(&str, &str)],
         with_id: bool,
     ) -> Result<Result<Value, OAuthError>, PollError> {
-        let Registration {
-            oauth,
-            auth_url,
-            client_id,
-            ..
-        } = self.registration;
+        let Registration { oauth, auth_url, client_id, .. } = self.registration;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -332,12 +314,10 @@ impl<'a> Client<'a> {
             .finish();
         let url = endpoint(&root(auth_url, [oauth.token_path, oauth.device_path]), path);
         let answer = self.transport.post(url, headers, body).await;
-        answer
-            .and_then(|answer| answer.interpreted(read, |_| true))
-            .map_err(|mut error| {
-                error.message = format!("authorization server: {error}");
-                error.presentable()
-            })
+        answer.and_then(|answer| answer.interpreted(read, |_| true)).map_err(|mut error| {
+            error.message = format!("authorization server: {error}");
+            error.presentable()
+        })
     }
 }
 
@@ -350,10 +330,7 @@ fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
         return Ok(Err(OAuthError {
             error: error.to_owned(),
             description: value.get("error_description").and_then(words),
-            uri: value
-                .get("error_uri")
-                .and_then(words)
-                .filter(|uri| is_safe_to_open(uri)),
+            uri: value.get("error_uri").and_then(words).filter(|uri| is_safe_to_open(uri)),
         }));
     }
     if answer.status != 200 {
@@ -439,23 +416,13 @@ pub(super) mod tests {
     #[test]
     fn tokens_that_no_request_can_carry_are_refused() {
         let grant = |answer| registration().grant(&answer, Utc::now(), Instant::now());
-        for token in [
-            json!(""),
-            json!(" "),
-            json!("a\nb"),
-            json!("é"),
-            json!(7),
-            json!(null),
-        ] {
+        for token in [json!(""), json!(" "), json!("a\nb"), json!("é"), json!(7), json!(null)] {
             let refused = grant(json!({"access_token": token})).unwrap_err();
             assert_eq!(refused.reason, Reason::Decode, "{token}");
             // what came with it is kept
             let kept = grant(json!({"access_token": token, "refresh_token": "successor"}));
             let kept = kept.unwrap();
-            assert!(
-                kept.access_token.is_none() && kept.refresh_token.is_some(),
-                "{token}"
-            );
+            assert!(kept.access_token.is_none() && kept.refresh_token.is_some(), "{token}");
         }
         let refused = grant(json!({"access_token": "a", "refresh_token": "b\u{fffd}"}));
         assert_eq!(refused.unwrap_err().reason, Reason::Decode);
@@ -498,15 +465,9 @@ pub(super) mod tests {
                 r#""error_description":"old","error_uri":"https://e.example/u""#,
                 ": old (see https://e.example/u)",
             ),
-            (
-                r#""error_description":"old","error_uri":"javascript:u""#,
-                ": old",
-            ),
+            (r#""error_description":"old","error_uri":"javascript:u""#, ": old"),
             (r#""error_description":{"en":"old"}"#, r#": {"en":"old"}"#),
-            (
-                r#""error_description":["old"],"error_uri":["u"]"#,
-                r#": ["old"]"#,
-            ),
+            (r#""error_description":["old"],"error_uri":["u"]"#, r#": ["old"]"#),
             (r#""error_description":7,"error_uri":false"#, ""),
             (r#""error_description":null,"error_uri":"""#, ""),
         ] {

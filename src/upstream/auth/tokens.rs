@@ -58,13 +58,7 @@ impl Access {
         renewals: Renewals,
         store: Option<Arc<Store>>,
     ) -> Self {
-        Self {
-            account: account.to_owned(),
-            application,
-            renewals,
-            store,
-            memory: Arc::default(),
-        }
+        Self { account: account.to_owned(), application, renewals, store, memory: Arc::default() }
     }
 
     /// The application whose quota the account uses.
@@ -157,10 +151,7 @@ impl Memory {
     }
 
     fn revoke(&mut self, token: &SecretString, said: &str) {
-        let revocation = Revocation {
-            said: said.to_owned(),
-            at: Utc::now(),
-        };
+        let revocation = Revocation { said: said.to_owned(), at: Utc::now() };
         let mark = fingerprint(token.expose_secret());
         self.revoked.insert(mark, revocation);
     }
@@ -184,10 +175,7 @@ fn expose_optional<S: Serializer>(
     secret: &Option<SecretString>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    secret
-        .as_ref()
-        .map(ExposeSecret::expose_secret)
-        .serialize(serializer)
+    secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
 impl StoredTokens {
@@ -213,11 +201,7 @@ impl StoredTokens {
 /// Name of the stored tokens: of one account at one application of one server. Tokens of an earlier
 /// configuration are stored, and used again if the configuration is reverted.
 fn file(account: &str, registration: &Registration) -> String {
-    let Registration {
-        auth_url,
-        client_id,
-        ..
-    } = registration;
+    let Registration { auth_url, client_id, .. } = registration;
     format!("{account} {auth_url} {client_id}")
 }
 
@@ -256,10 +240,9 @@ pub(super) async fn access_token(
     let renewal = async move { renewal.token().await };
     match tasks.spawn(renewal.in_current_span()).await {
         Ok(result) => result,
-        Err(error) => Err(PollError::new(
-            Reason::Auth,
-            format!("the renewal of the tokens failed: {error}"),
-        )),
+        Err(error) => {
+            Err(PollError::new(Reason::Auth, format!("the renewal of the tokens failed: {error}")))
+        }
     }
 }
 
@@ -313,8 +296,7 @@ impl Renewal {
         match self.state(&memory, &configured).await? {
             TokenState::Valid(token) => Ok(token),
             TokenState::Due(stored, spare) => {
-                self.renew(&mut memory, configured, stored, spare, lock)
-                    .await
+                self.renew(&mut memory, configured, stored, spare, lock).await
             }
         }
     }
@@ -351,9 +333,7 @@ impl Renewal {
             ));
         }
         let freshness = memory.freshness(&stored);
-        let spare = stored
-            .token()
-            .filter(|_| !is_refused && freshness != Freshness::Expired);
+        let spare = stored.token().filter(|_| !is_refused && freshness != Freshness::Expired);
         let is_good = freshness == Freshness::Fresh && !is_new(configured, Some(&stored), memory);
         Ok(match spare {
             Some(token) if is_good || memory.pause().is_some() => TokenState::Valid(token),
@@ -397,17 +377,9 @@ impl Renewal {
                 Err(error) => Err(RefreshError::Other(error)),
             };
             match granted {
-                Ok(Grant {
-                    access_token: None,
-                    refresh_token,
-                    ..
-                }) => {
+                Ok(Grant { access_token: None, refresh_token, .. }) => {
                     // the refresh token is already the only valid one
-                    let tokens = StoredTokens {
-                        refresh_token,
-                        configured,
-                        ..proof
-                    };
+                    let tokens = StoredTokens { refresh_token, configured, ..proof };
                     let unsaved = UnsavedTokens { tokens, instead_of };
                     self.save_granted(memory, unsaved, &lock).await?;
                     return put_off(memory, spare, missing("access_token"));
@@ -486,9 +458,7 @@ impl Renewal {
 
     async fn save(&self, tokens: StoredTokens, lock: &Arc<File>) -> Result<(), PollError> {
         let lock = Some(Arc::clone(lock));
-        let saved = self
-            .store
-            .save_holding(Kind::Tokens, &self.file, tokens, lock);
+        let saved = self.store.save_holding(Kind::Tokens, &self.file, tokens, lock);
         saved.await.map_err(not_stored)
     }
 
@@ -613,14 +583,8 @@ async fn read_configured(registration: &Registration, patiently: bool) -> Config
     let Some(source) = &registration.refresh_token else {
         return Ok(None);
     };
-    let token = if patiently {
-        source.read().await
-    } else {
-        source.read_now().await
-    };
-    token
-        .map(Some)
-        .map_err(|error| PollError::new(Reason::Auth, format!("refresh token: {error}")))
+    let token = if patiently { source.read().await } else { source.read_now().await };
+    token.map(Some).map_err(|error| PollError::new(Reason::Auth, format!("refresh token: {error}")))
 }
 
 /// Runs the device flow: a person consents elsewhere, and the tokens are stored. `show` is called with
@@ -634,9 +598,7 @@ pub async fn authorize(
 ) -> Result<bool, PollError> {
     let file = file(account, registration);
     let before = store.load::<StoredTokens>(Kind::Tokens, &file).await;
-    let before = before
-        .map_err(not_stored)?
-        .and_then(|stored| stored.configured);
+    let before = before.map_err(not_stored)?.and_then(|stored| stored.configured);
     // read before the consent, since the granted tokens take precedence over it
     let configured = match read_configured(registration, before.is_none()).await {
         Ok(configured) => mark(configured.as_ref()),
@@ -743,16 +705,10 @@ mod tests {
             assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
             let body = r#"{"access_token":"","refresh_token":"successor"}"#;
             let length = body.len();
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"
-            )
-            .unwrap();
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
         });
-        let stored = Stored::new(Registration {
-            auth_url: auth_url.parse().unwrap(),
-            ..registration()
-        });
+        let stored =
+            Stored::new(Registration { auth_url: auth_url.parse().unwrap(), ..registration() });
         let stored = stored.await;
         assert_eq!(stored.token(50, 60).await.unwrap(), "stored-access");
         answers.join().unwrap();

@@ -40,10 +40,7 @@ impl AllowanceHeaders {
             seconds => seconds,
         };
         let reset = Duration::try_from_secs_f64(seconds.max(0.0));
-        Some((
-            number(&self.remaining)? as u64,
-            reset.unwrap_or(Duration::MAX),
-        ))
+        Some((number(&self.remaining)? as u64, reset.unwrap_or(Duration::MAX)))
     }
 }
 

@@ -311,25 +311,15 @@ impl Application {
         let remaining = self.remaining_at(now);
         let mut state = self.state();
         let in_hour = state.hour.remaining(Instant::now());
-        let requests = state
-            .plans
-            .reserve(account, overdue, remaining, in_hour, now)?;
-        Some(FullRead {
-            application: Arc::clone(self),
-            requests,
-            _permit: permit,
-        })
+        let requests = state.plans.reserve(account, overdue, remaining, in_hour, now)?;
+        Some(FullRead { application: Arc::clone(self), requests, _permit: permit })
     }
 
     /// Waits for permission for the full read of an account without data. Nothing is reserved: its
     /// number of requests is unknown.
     pub async fn full_read(self: &Arc<Self>) -> Option<FullRead> {
         let permit = Arc::clone(&self.full_reads).acquire_owned().await.ok()?;
-        Some(FullRead {
-            application: Arc::clone(self),
-            requests: 0.0,
-            _permit: permit,
-        })
+        Some(FullRead { application: Arc::clone(self), requests: 0.0, _permit: permit })
     }
 
     /// The interval in effect instead of a configured one: longer if a limit would otherwise be used
@@ -441,11 +431,7 @@ mod tests {
 
     /// An application with 4 requests per second and this many per day.
     async fn application(per_day: u64) -> Arc<Application> {
-        let limits = Limits {
-            per_second: Some(4.0),
-            per_day: Some(per_day),
-            ..Limits::default()
-        };
+        let limits = Limits { per_second: Some(4.0), per_day: Some(per_day), ..Limits::default() };
         limited(limits).await
     }
 
@@ -454,10 +440,7 @@ mod tests {
     }
 
     fn refusal(reason: Reason, retry_after: Option<Duration>) -> PollError {
-        PollError {
-            retry_after,
-            ..PollError::new(reason, "no")
-        }
+        PollError { retry_after, ..PollError::new(reason, "no") }
     }
 
     #[tokio::test(start_paused = true)]
@@ -481,11 +464,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_minute_has_more_requests_than_its_limit() {
-        let application = limited(Limits {
-            per_minute: Some(2),
-            ..Limits::default()
-        })
-        .await;
+        let application = limited(Limits { per_minute: Some(2), ..Limits::default() }).await;
         let mut times = Vec::new();
         for pause in [0, 50, 0, 70, 0, 0, 0, 0] {
             tokio::time::advance(Duration::from_secs(pause)).await;
@@ -498,39 +477,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_beyond_an_hours_limit_fail_until_there_is_room() {
-        let application = limited(Limits {
-            per_hour: Some(3),
-            ..Limits::default()
-        })
-        .await;
+        let application = limited(Limits { per_hour: Some(3), ..Limits::default() }).await;
         application.admit().await.unwrap();
         tokio::time::advance(10 * MINUTE).await;
         application.admit().await.unwrap();
         application.admit().await.unwrap();
         let error = application.admit().await.unwrap_err();
         assert_eq!(error.reason, Reason::Throttled);
-        assert_eq!(
-            error.retry_after,
-            Some(50 * MINUTE + Duration::from_secs(1))
-        );
+        assert_eq!(error.retry_after, Some(50 * MINUTE + Duration::from_secs(1)));
         let text = error.message;
-        assert!(
-            text.starts_with("the limit of 3 requests per hour is used up until "),
-            "{text}"
-        );
+        assert!(text.starts_with("the limit of 3 requests per hour is used up until "), "{text}");
         assert!(text.ends_with(" UTC"), "{text}");
         // a short wait is worth it
         tokio::time::advance(49 * MINUTE).await;
         application.admit().await.unwrap();
         application.admit().await.unwrap_err();
         // a lower limit counts what was made
-        application.reconfigure(
-            Limits {
-                per_hour: Some(1),
-                ..Limits::default()
-            },
-            &[],
-        );
+        application.reconfigure(Limits { per_hour: Some(1), ..Limits::default() }, &[]);
         tokio::time::advance(11 * MINUTE).await;
         application.admit().await.unwrap_err();
         tokio::time::advance(48 * MINUTE).await;
@@ -539,11 +502,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn full_reads_wait_for_room_in_the_hour() {
-        let application = limited(Limits {
-            per_hour: Some(20),
-            ..Limits::default()
-        })
-        .await;
+        let application = limited(Limits { per_hour: Some(20), ..Limits::default() }).await;
         let now = Utc::now();
         let full = |overdue| application.try_full_read_at("a", overdue, now).is_some();
         application.plan("a", plan(1.0, 15.0));
@@ -566,11 +525,7 @@ mod tests {
             remaining: HeaderName::from_static("x-remaining"),
             reset: HeaderName::from_static("x-reset"),
         };
-        let application = limited(Limits {
-            headers: Some(names),
-            ..Limits::default()
-        })
-        .await;
+        let application = limited(Limits { headers: Some(names), ..Limits::default() }).await;
         let answer = |remaining: u64, reset: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("x-remaining", remaining.into());
@@ -659,27 +614,17 @@ mod tests {
             application.refused(&error).await;
             tokio::time::advance(held.saturating_sub(MINUTE)).await;
             let error = application.admit().await.unwrap_err();
-            assert_eq!(
-                (error.reason, error.retry_after),
-                (Reason::Server, Some(MINUTE))
-            );
+            assert_eq!((error.reason, error.retry_after), (Reason::Server, Some(MINUTE)));
             tokio::time::advance(MINUTE).await;
             assert_eq!(application.admit().await, Ok(()));
         }
-        assert_eq!(
-            application.remaining(),
-            Some(9_998),
-            "refused requests are not counted"
-        );
+        assert_eq!(application.remaining(), Some(9_998), "refused requests are not counted");
     }
 
     #[tokio::test]
     async fn the_count_survives_a_restart_but_not_the_day() {
         let folder = TempDir::new().unwrap();
-        let limits = Limits {
-            per_day: Some(100),
-            ..Limits::default()
-        };
+        let limits = Limits { per_day: Some(100), ..Limits::default() };
         let start = async |store: &Arc<Store>| {
             let store = Some(Arc::clone(store));
             Application::new("a/b".to_owned(), limits.clone(), store).await
@@ -696,10 +641,7 @@ mod tests {
         other.admit().await.unwrap();
         assert_eq!(other.remaining(), Some(96));
         assert_eq!(start(&store).await.remaining(), Some(97));
-        let yesterday = Requests {
-            day: Utc::now().date_naive().pred_opt().unwrap(),
-            spent: 50,
-        };
+        let yesterday = Requests { day: Utc::now().date_naive().pred_opt().unwrap(), spent: 50 };
         store.save(Kind::Requests, "a/b", yesterday).await.unwrap();
         assert_eq!(start(&store).await.remaining(), Some(100));
     }
@@ -716,14 +658,8 @@ mod tests {
             let full_interval = application.stretched_at(plan.full_poll_interval, now);
             let age = (now - last_full).to_std().unwrap();
             let full = age >= full_interval
-                && application
-                    .try_full_read_at("a", age > 24 * HOUR, now)
-                    .is_some();
-            let wanted = if full {
-                plan.full_requests
-            } else {
-                plan.recent_requests
-            };
+                && application.try_full_read_at("a", age > 24 * HOUR, now).is_some();
+            let wanted = if full { plan.full_requests } else { plan.recent_requests };
             let mut left = wanted;
             while left > 0.0 {
                 left -= 1.0;
@@ -765,10 +701,7 @@ mod tests {
             application.count(noon).unwrap().unwrap();
         }
         let (requests, pause) = day(&application, plan(1.0, 5.0), noon);
-        assert!(
-            requests <= 100 && pause < TimeDelta::minutes(45),
-            "{requests} {pause}"
-        );
+        assert!(requests <= 100 && pause < TimeDelta::minutes(45), "{requests} {pause}");
     }
 
     #[tokio::test]
@@ -783,10 +716,7 @@ mod tests {
             application.plan(&account.to_string(), plan);
         }
         let stretched = application.stretched_at(5 * MINUTE, morning).as_secs_f64() / 300.0;
-        assert!(
-            (stretched - 24.0 * 768.0 / 9_000.0).abs() < 0.01,
-            "{stretched}"
-        );
+        assert!((stretched - 24.0 * 768.0 / 9_000.0).abs() < 0.01, "{stretched}");
     }
 
     #[tokio::test]
@@ -816,10 +746,7 @@ mod tests {
     #[tokio::test]
     async fn any_configured_rate_is_possible() {
         for per_second in [1e-300, 1e-12, 0.001, 10_000.0] {
-            let limits = Limits {
-                per_second: Some(per_second),
-                ..Limits::default()
-            };
+            let limits = Limits { per_second: Some(per_second), ..Limits::default() };
             let application = Application::new("x".to_owned(), limits, None).await;
             application.admit().await.unwrap();
         }

@@ -48,10 +48,7 @@ impl Limits {
     fn a_day(&self) -> Option<u64> {
         let by_minute = self.per_minute.map(|limit| limit.saturating_mul(24 * 60));
         let by_hour = self.per_hour.map(|limit| limit.saturating_mul(24));
-        [by_minute, by_hour, self.per_day]
-            .into_iter()
-            .flatten()
-            .min()
+        [by_minute, by_hour, self.per_day].into_iter().flatten().min()
     }
 }
 
@@ -61,11 +58,8 @@ mod tests {
 
     #[test]
     fn the_stricter_limit_applies() {
-        let configured = Limits {
-            per_second: Some(10.0),
-            per_hour: Some(100),
-            ..Limits::default()
-        };
+        let configured =
+            Limits { per_second: Some(10.0), per_hour: Some(100), ..Limits::default() };
         let both = configured.stricter(Limits {
             per_second: Some(4.0),
             per_hour: Some(200),

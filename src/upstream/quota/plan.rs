@@ -85,8 +85,7 @@ impl Plans {
 
     /// Removes the plans of all other accounts.
     pub(super) fn retain(&mut self, accounts: &[&str]) {
-        self.by_account
-            .retain(|account, _| accounts.contains(&account.as_str()));
+        self.by_account.retain(|account, _| accounts.contains(&account.as_str()));
     }
 
     /// Reserves the requests of a full read, if that leaves enough for the rest of the day, and the hour
@@ -104,19 +103,14 @@ impl Plans {
         };
         let requests = plan.full_requests;
         // a read that no hour has room for fails and shows the limit, once it is overdue
-        let never_fits = self
-            .hourly_limit
-            .is_some_and(|limit| requests > limit as f64);
+        let never_fits = self.hourly_limit.is_some_and(|limit| requests > limit as f64);
         let fits = remaining_in_hour.is_none_or(|left| left as f64 - self.reserved >= requests);
         if !(fits || never_fits && overdue) {
             return None;
         }
         let rest_of_day = until_midnight(now).as_secs_f64() / SECONDS_A_DAY;
-        let recent = if overdue {
-            0.0
-        } else {
-            self.recent_requests_a_day() * rest_of_day / self.stretch()
-        };
+        let recent =
+            if overdue { 0.0 } else { self.recent_requests_a_day() * rest_of_day / self.stretch() };
         if remaining.is_some_and(|left| left as f64 - self.reserved < requests + recent) {
             return None;
         }
@@ -151,9 +145,7 @@ impl Plans {
     /// The factor by which intervals are longer than configured.
     pub(super) fn stretch(&self) -> f64 {
         let planned = |limit: u64| limit as f64 * PLANNED_SHARE;
-        let by_day = self
-            .daily_limit
-            .map_or(1.0, |limit| self.requests_a_day() / planned(limit));
+        let by_day = self.daily_limit.map_or(1.0, |limit| self.requests_a_day() / planned(limit));
         by_day.max(self.stretch_by_hour().unwrap_or(1.0)).max(1.0)
     }
 
@@ -200,10 +192,7 @@ impl Plans {
 
 /// The time until 00:00 UTC.
 pub(super) fn until_midnight(now: DateTime<Utc>) -> Duration {
-    let tomorrow = now
-        .date_naive()
-        .checked_add_days(Days::new(1))
-        .unwrap_or(NaiveDate::MAX);
+    let tomorrow = now.date_naive().checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
     let midnight = tomorrow.and_time(NaiveTime::MIN).and_utc();
     (midnight - now).to_std().unwrap_or_default()
 }
@@ -233,11 +222,7 @@ pub(super) mod tests {
         let stretch = |per_hour, per_day, plan| {
             let mut plans = Plans::new();
             plans.insert("a", plan);
-            plans.set_limits(&Limits {
-                per_hour,
-                per_day,
-                ..Limits::default()
-            });
+            plans.set_limits(&Limits { per_hour, per_day, ..Limits::default() });
             plans.stretch()
         };
         // 32 requests an hour, 768 a day
@@ -255,10 +240,7 @@ pub(super) mod tests {
             assert!((stretch - expected).abs() < 1e-6, "{per_hour:?} {stretch}");
         }
         // the day allows 2,160, but 22 recent requests leave an hour no room for a full read
-        let large = Plan {
-            full_poll_interval: Duration::from_hours(24),
-            ..plan(2.0, 80.0)
-        };
+        let large = Plan { full_poll_interval: Duration::from_hours(24), ..plan(2.0, 80.0) };
         assert!(stretch(Some(100), None, large) > 2.3);
     }
 
@@ -281,10 +263,8 @@ pub(super) mod tests {
                 let plan = plan(recent_requests, full_requests);
                 let sums = [plan.requests_a_day(), 288.0 * full_requests];
                 let cell = cells.next().unwrap().replace([',', '(', ')'], "");
-                let documented: Vec<f64> = cell
-                    .split_whitespace()
-                    .map(|sum| sum.parse().unwrap())
-                    .collect();
+                let documented: Vec<f64> =
+                    cell.split_whitespace().map(|sum| sum.parse().unwrap()).collect();
                 assert!(
                     documented
                         .iter()

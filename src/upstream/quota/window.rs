@@ -21,12 +21,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) const fn new(name: &'static str, length: Duration) -> Self {
-        Self {
-            name,
-            length,
-            limit: None,
-            made: VecDeque::new(),
-        }
+        Self { name, length, limit: None, made: VecDeque::new() }
     }
 
     /// The number of requests that can be made now, if there is a limit.

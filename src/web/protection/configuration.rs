@@ -140,10 +140,7 @@ mod tests {
         let places = ["2:13", "4:3", "6:3", "6:16", "7:14", "8:1"];
         assert_eq!(problems.lines().count(), places.len(), "{problems}");
         for (line, place) in problems.lines().zip(places) {
-            assert!(
-                line.contains(&format!(":{place}: ")),
-                "{place}:\n{problems}"
-            );
+            assert!(line.contains(&format!(":{place}: ")), "{place}:\n{problems}");
         }
         assert!(problems.contains("key_file"), "{problems}");
     }
@@ -183,19 +180,13 @@ mod tests {
              client_auth_type: RequireAndVerifyClientCert}}"
         ));
         let warnings = config.unwrap().warnings;
-        assert!(
-            warnings.concat().contains("presents a v1 certificate"),
-            "{warnings:?}"
-        );
+        assert!(warnings.concat().contains("presents a v1 certificate"), "{warnings:?}");
     }
 
     #[test]
     fn unchanged_users_keep_their_remembered_passwords() {
         let of = |password: &str| {
-            format!(
-                "basic_auth_users: {{anna: {}}}\n",
-                bcrypt::hash(password, 4).unwrap()
-            )
+            format!("basic_auth_users: {{anna: {}}}\n", bcrypt::hash(password, 4).unwrap())
         };
         let (users, others) = (of("secret"), of("other"));
         let directory = tempfile::TempDir::new().unwrap();
@@ -206,10 +197,7 @@ mod tests {
         };
         std::fs::write(&file, &users).unwrap();
         let first = WebConfig::load(&file).unwrap();
-        let limited = changed(
-            &first,
-            &format!("{users}rate_limit: {{interval: 1s, burst: 5}}\n"),
-        );
+        let limited = changed(&first, &format!("{users}rate_limit: {{interval: 1s, burst: 5}}\n"));
         let is_same = |one: &WebConfig, other: &WebConfig| {
             let [one, other] = [one, other].map(|it| it.authentication.as_ref().unwrap());
             Arc::ptr_eq(one, other)

@@ -137,12 +137,7 @@ impl Reader<'_> {
         let certificate = self.pem(section, "cert");
         let key = self.pem(section, "key");
         let client_ca = self.pem(section, "client_ca");
-        let client_auth = word(
-            section,
-            "client_auth_type",
-            &ClientAuth::WORDS,
-            ClientAuth::None,
-        );
+        let client_auth = word(section, "client_auth_type", &ClientAuth::WORDS, ClientAuth::None);
         // a file that exists but is empty is probably being written; it must not disable TLS
         let (has_certificate, has_key) = (certificate.is_some(), key.is_some());
         let settings = TlsSettings {
@@ -159,8 +154,7 @@ impl Reader<'_> {
         };
         check_names(section, &settings);
         if !has_certificate && !has_key && settings.client_ca.is_none() && client_auth.is_none() {
-            self.warnings
-                .push("tls_server_config has no certificate: TLS is disabled".to_owned());
+            self.warnings.push("tls_server_config has no certificate: TLS is disabled".to_owned());
             return None;
         }
         if !has_certificate {
@@ -285,14 +279,8 @@ fn is_hash(text: &str) -> bool {
 /// Reads text, or a number in its place, as Go does. Empty text counts as missing.
 fn optional_text(section: &mut Section<'_>, key: &str) -> Option<String> {
     match section.take(key) {
-        Some(Spanned {
-            value: Node::Text(text),
-            ..
-        }) if text.is_empty() => None,
-        Some(Spanned {
-            value: Node::Integer(number),
-            ..
-        }) => Some(number.to_string()),
+        Some(Spanned { value: Node::Text(text), .. }) if text.is_empty() => None,
+        Some(Spanned { value: Node::Integer(number), .. }) => Some(number.to_string()),
         _ => section.text(key),
     }
 }

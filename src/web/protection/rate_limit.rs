@@ -122,9 +122,8 @@ fn go_duration(text: &str) -> Option<f64> {
     while !rest.is_empty() {
         let digits = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
         let (number, tail) = rest.split_at_checked(digits)?;
-        let unit = tail
-            .find(|char: char| char.is_ascii_digit() || char == '.')
-            .unwrap_or(tail.len());
+        let unit =
+            tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at_checked(unit)?;
         let unit = match unit {
             "h" => 3600.0,
@@ -154,9 +153,7 @@ mod tests {
         let mut section = Section::new("", &root).map_err(|problem| problem.to_string())?;
         let limit = RateLimit::read(&mut section, &mut Vec::new());
         let (_, problems) = section.finish();
-        problems
-            .first()
-            .map_or(Ok(limit), |problem| Err(problem.to_string()))
+        problems.first().map_or(Ok(limit), |problem| Err(problem.to_string()))
     }
 
     fn peer(number: u32) -> Peer {

@@ -178,10 +178,10 @@ fn provider(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Crypto
         // as in Go, all those of TLS 1.3 come first
         let is_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
         let all = std::mem::take(&mut provider.cipher_suites);
-        let wanted = settings.cipher_suites.iter().filter_map(|name| {
-            all.iter()
-                .find(|suite| has_name(suite, name) && !is_13(suite))
-        });
+        let wanted = settings
+            .cipher_suites
+            .iter()
+            .filter_map(|name| all.iter().find(|suite| has_name(suite, name) && !is_13(suite)));
         let of_13 = all.iter().filter(|suite| is_13(suite));
         provider.cipher_suites = of_13.chain(wanted).copied().collect();
     }
@@ -197,9 +197,7 @@ fn provider(settings: &TlsSettings, warnings: &mut Vec<String>) -> Result<Crypto
                     continue;
                 }
             };
-            provider
-                .kx_groups
-                .extend(all.iter().find(|known| known.name() == group));
+            provider.kx_groups.extend(all.iter().find(|known| known.name() == group));
         }
         if provider.kx_groups.is_empty() {
             return Err("curve_preferences contains no supported curve".to_owned());

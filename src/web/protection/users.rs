@@ -61,10 +61,7 @@ struct User {
 
 impl User {
     fn new(hash: SecretString) -> Self {
-        Self {
-            hash,
-            turn: Semaphore::new(1),
-        }
+        Self { hash, turn: Semaphore::new(1) }
     }
 }
 
@@ -99,10 +96,7 @@ pub enum Verdict {
 impl fmt::Debug for Authentication {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users = self.users.keys().collect::<Vec<_>>();
-        formatter
-            .debug_struct("Authentication")
-            .field("users", &users)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Authentication").field("users", &users).finish_non_exhaustive()
     }
 }
 
@@ -114,9 +108,7 @@ impl Authentication {
         }
         let users = users.into_iter();
         Some(Arc::new(Self {
-            users: users
-                .map(|(name, hash)| (name.into(), User::new(hash)))
-                .collect(),
+            users: users.map(|(name, hash)| (name.into(), User::new(hash))).collect(),
             unknown: User::new(SecretString::from(DECOY)),
             right: Cache::new(REMEMBERED),
             wrong: Cache::new(REMEMBERED),
@@ -172,10 +164,10 @@ impl Authentication {
         if checks.outcomes.len() >= MAX_WAITING_TOTAL {
             return None;
         }
-        let line = checks.lines.entry(origin.clone()).or_insert_with(|| Line {
-            first: Arc::new(Semaphore::new(1)),
-            length: 0,
-        });
+        let line = checks
+            .lines
+            .entry(origin.clone())
+            .or_insert_with(|| Line { first: Arc::new(Semaphore::new(1)), length: 0 });
         if line.length >= MAX_WAITING {
             return None;
         }
@@ -286,9 +278,7 @@ mod tests {
     /// Creates users with hashes of this cost; 4 is the lowest.
     fn users(of: &[(&str, &str)], cost: u32) -> Arc<Authentication> {
         let hash = |password: &str| SecretString::from(bcrypt::hash(password, cost).unwrap());
-        let users = of
-            .iter()
-            .map(|(user, password)| ((*user).to_owned(), hash(password)));
+        let users = of.iter().map(|(user, password)| ((*user).to_owned(), hash(password)));
         Authentication::new(users.collect()).unwrap()
     }
 
@@ -311,9 +301,7 @@ mod tests {
         let authentication = users(&[("alice", "a:b"), ("bob", "")], 4);
         for _ in 0..2 {
             // the second time from the cache
-            let verdict = authentication
-                .verdict(peer(1), &header("alice", "a:b"))
-                .await;
+            let verdict = authentication.verdict(peer(1), &header("alice", "a:b")).await;
             assert_eq!(verdict, Verdict::Accepted("alice".into()));
             assert!(is_accepted(&authentication, &header("bob", "")).await);
             assert!(!is_accepted(&authentication, &header("alice", "")).await);
@@ -321,14 +309,7 @@ mod tests {
             assert!(!is_accepted(&authentication, &header("carol", "a:b")).await);
             assert!(!is_accepted(&authentication, &header("carol", "")).await);
         }
-        for bad in [
-            "",
-            "Basic",
-            "Basic ",
-            "Basic %%%",
-            "Bearer YWxpY2U6YTpi",
-            "Basic YWxpY2U=",
-        ] {
+        for bad in ["", "Basic", "Basic ", "Basic %%%", "Bearer YWxpY2U6YTpi", "Basic YWxpY2U="] {
             let header = HeaderValue::from_str(bad).unwrap();
             assert!(!is_accepted(&authentication, &header).await, "{bad:?}");
         }
@@ -391,9 +372,7 @@ mod tests {
         let authentication = users(&[("alice", "secret"), ("bob", "secret")], 4);
         let turn = authentication.users["alice"].turn.acquire().await;
         guess(&authentication, peer(2), "alice", MAX_WAITING);
-        let more = authentication
-            .verdict(peer(2), &header("alice", "more"))
-            .await;
+        let more = authentication.verdict(peer(2), &header("alice", "more")).await;
         assert_eq!(more, Verdict::Busy);
         // other users do not wait
         assert!(is_accepted(&authentication, &header("bob", "secret")).await);
@@ -438,19 +417,14 @@ mod tests {
                 assert_eq!(verdict, None, "it has to wait");
             }
         }
-        let verdict = authentication
-            .verdict(peer(200), &header("alice", "secret"))
-            .await;
+        let verdict = authentication.verdict(peer(200), &header("alice", "secret")).await;
         assert_eq!(verdict, Verdict::Busy);
     }
 
     #[test]
     fn debug_output_has_no_secrets() {
         let authentication = users(&[("alice", "secret")], 4);
-        assert_eq!(
-            format!("{authentication:?}"),
-            r#"Authentication { users: ["alice"], .. }"#
-        );
+        assert_eq!(format!("{authentication:?}"), r#"Authentication { users: ["alice"], .. }"#);
         assert!(Authentication::new(BTreeMap::new()).is_none());
     }
 }

@@ -11,16 +11,11 @@ use super::daemon::client;
 use super::rules::{self, yaml};
 use super::server::{Program, Server};
 
-const PROGRAM: Program = Program {
-    name: "prometheus-alertmanager",
-    package: "prometheus-alertmanager",
-};
+const PROGRAM: Program =
+    Program { name: "prometheus-alertmanager", package: "prometheus-alertmanager" };
 
 /// Alertmanager's command-line tool.
-pub(crate) const AMTOOL: Program = Program {
-    name: "amtool",
-    package: "prometheus-alertmanager",
-};
+pub(crate) const AMTOOL: Program = Program { name: "amtool", package: "prometheus-alertmanager" };
 
 /// Path of the shipped example.
 pub(crate) fn shipped_file() -> PathBuf {
@@ -59,9 +54,7 @@ impl Alertmanager {
                 "--cluster.listen-address=".to_owned(),
             ]
         });
-        Self {
-            server: server.await,
-        }
+        Self { server: server.await }
     }
 
     /// `HOST:PORT`

@@ -98,10 +98,7 @@ pub(crate) fn count_of<'a>(item: &'a mut Value, listing: &Listing, name: &str) -
 
 /// Returns the YAML of an account with a refresh token, with additional lines.
 pub(crate) fn renewed(name: &str, simulator: &Simulator, file: &Path, more: &[&str]) -> String {
-    let keys = simulator
-        .api()
-        .renewed_account(&simulator.base_url(), file)
-        .unwrap();
+    let keys = simulator.api().renewed_account(&simulator.base_url(), file).unwrap();
     let keys = keys.as_object().unwrap().iter();
     let keys = keys.map(|(key, value)| format!("    {key}: {}\n", value.as_str().unwrap()));
     let more = more.iter().map(|line| format!("    {line}\n"));

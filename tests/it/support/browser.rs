@@ -64,12 +64,7 @@ impl Browser {
     }
 
     async fn command(&self, path: &str, parameters: &Value) -> Value {
-        ask(
-            &self.client,
-            &format!("{}/{path}", self.session),
-            parameters,
-        )
-        .await
+        ask(&self.client, &format!("{}/{path}", self.session), parameters).await
     }
 
     /// Opens a page in a viewport of this width, with a light or dark color scheme.
@@ -104,9 +99,7 @@ impl Browser {
         let all = json!({"format": "png", "captureBeyondViewport": true});
         let command = json!({"cmd": "Page.captureScreenshot", "params": all});
         let shot = self.command("goog/cdp/execute", &command).await;
-        BASE64_STANDARD
-            .decode(shot["data"].as_str().unwrap())
-            .unwrap()
+        BASE64_STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
     }
 }
 

@@ -42,9 +42,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// `global` and `accounts` are YAML, in which `TOKEN_FILE` is replaced with the path of the token.
     pub(crate) fn new(yaml: &str) -> Self {
-        let setup = Self {
-            folder: TempDir::new().unwrap(),
-        };
+        let setup = Self { folder: TempDir::new().unwrap() };
         std::fs::write(setup.token_file(), TOKEN).unwrap();
         setup.write_config(yaml);
         setup
@@ -82,9 +80,7 @@ impl Setup {
 
 /// Returns the YAML of an account at a simulator, with additional lines such as `poll_interval: 1s`.
 pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    let keys = simulator
-        .api()
-        .account(&simulator.base_url(), Path::new("TOKEN_FILE"));
+    let keys = simulator.api().account(&simulator.base_url(), Path::new("TOKEN_FILE"));
     let mut yaml = format!("  - name: {name}\n");
     for (key, value) in keys.as_object().unwrap() {
         writeln!(yaml, "    {key}: {}", value.as_str().unwrap()).unwrap();
@@ -152,21 +148,12 @@ impl Daemon {
         let listens = waited.is_ok_and(|found| found.is_ok());
         let text = log.borrow().clone();
         assert!(listens, "it does not listen; log:\n{text}");
-        let line = text
-            .lines()
-            .find(|line| line.contains("listening"))
-            .unwrap();
+        let line = text.lines().find(|line| line.contains("listening")).unwrap();
         // in both log formats
         let line = line.replace("\"address\":\"", "address=");
         let address = line.split("address=").nth(1).unwrap();
         let address = address.split([' ', '"']).next().unwrap().to_owned();
-        Self {
-            child,
-            address,
-            log,
-            readers,
-            setup,
-        }
+        Self { child, address, log, readers, setup }
     }
 
     /// Returns the process id.
@@ -228,28 +215,20 @@ impl Daemon {
             }
         });
         let found = found.await;
-        assert!(
-            found.is_ok(),
-            "never as wanted; log:\n{}\nmetrics:\n{last}",
-            self.log()
-        );
+        assert!(found.is_ok(), "never as wanted; log:\n{}\nmetrics:\n{last}", self.log());
         last
     }
 
     /// Scrapes until this number of accounts exists, all of them up.
     pub(crate) async fn until_up(&self, accounts: usize) -> String {
         let up = |metrics: &str| samples(metrics, "campaign_account_up", &[]);
-        self.scrape_until(|metrics| up(metrics) == vec![1.0; accounts])
-            .await
+        self.scrape_until(|metrics| up(metrics) == vec![1.0; accounts]).await
     }
 
     /// Sends a signal, such as `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.id().to_string()])
-            .status()
-            .await
-            .unwrap();
+        let status =
+            Command::new("kill").args(["-s", name, &self.id().to_string()]).status().await.unwrap();
         assert!(status.success());
     }
 
@@ -279,10 +258,7 @@ impl Daemon {
     }
 
     async fn wait_and_leave(mut self) -> (ExitStatus, String, Setup) {
-        let status = tokio::time::timeout(LIMIT, self.child.wait())
-            .await
-            .unwrap()
-            .unwrap();
+        let status = tokio::time::timeout(LIMIT, self.child.wait()).await.unwrap().unwrap();
         // the log ends, too
         while self.readers.join_next().await.is_some() {}
         let log = self.log.borrow().clone();
@@ -305,10 +281,7 @@ pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
 
 /// Counts the samples that start with `series`.
 pub(crate) fn count(metrics: &str, series: &str) -> usize {
-    metrics
-        .lines()
-        .filter(|line| line.starts_with(series))
-        .count()
+    metrics.lines().filter(|line| line.starts_with(series)).count()
 }
 
 /// Returns the values of all samples of a metric with these labels, such as `account="a"`, in any order.
@@ -317,9 +290,7 @@ pub(crate) fn samples(metrics: &str, name: &str, labels: &[&str]) -> Vec<f64> {
         let (block, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
         let block = block.replacen('{', ",", 1);
         let matches = (block.is_empty() || block.starts_with(','))
-            && labels
-                .iter()
-                .all(|label| block.contains(&format!(",{label}")));
+            && labels.iter().all(|label| block.contains(&format!(",{label}")));
         matches.then(|| value.parse().unwrap())
     });
     samples.collect()

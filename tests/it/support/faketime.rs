@@ -16,10 +16,7 @@ pub(crate) struct FakeClock {
 impl FakeClock {
     /// Creates a correct clock, whose state is in a directory.
     pub(crate) fn new(folder: &Path) -> Self {
-        let mut clock = Self {
-            file: folder.join("clock"),
-            offset: TimeDelta::zero(),
-        };
+        let mut clock = Self { file: folder.join("clock"), offset: TimeDelta::zero() };
         clock.set(TimeDelta::zero());
         clock
     }

@@ -43,10 +43,7 @@ pub(crate) fn status(code: u16, retry_after: Option<&str>) -> Fault {
 }
 
 pub(crate) fn json_body(body: &str) -> Fault {
-    Fault::Body {
-        content_type: "application/json",
-        body: body.to_owned(),
-    }
+    Fault::Body { content_type: "application/json", body: body.to_owned() }
 }
 
 /// Metrics of one account.
@@ -59,11 +56,7 @@ pub(crate) struct Exported<'a> {
 
 impl<'a> Exported<'a> {
     pub(crate) fn of(metrics: &'a str, account: &str) -> Self {
-        Self {
-            metrics,
-            name: account.to_owned(),
-            account: format!("account={account:?}"),
-        }
+        Self { metrics, name: account.to_owned(), account: format!("account={account:?}") }
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
@@ -106,11 +99,7 @@ impl<'a> Exported<'a> {
 
     /// Returns the number of failed polls.
     pub(crate) fn all_errors(&self) -> f64 {
-        let errors = samples(
-            self.metrics,
-            "campaign_exporter_poll_errors_total",
-            &[&self.account],
-        );
+        let errors = samples(self.metrics, "campaign_exporter_poll_errors_total", &[&self.account]);
         assert_eq!(errors.len(), 12, "each reason is there from the first");
         errors.iter().sum()
     }
@@ -149,8 +138,7 @@ impl<'a> Exported<'a> {
 
     /// Returns the reason of the last poll's failure.
     pub(crate) fn last_reason(&self) -> Option<String> {
-        self.values("campaign_account_last_poll_reason", "reason")
-            .pop_first()
+        self.values("campaign_account_last_poll_reason", "reason").pop_first()
     }
 
     pub(crate) fn decode_problems(&self, field: &str) -> Option<f64> {

@@ -39,10 +39,7 @@ enum Kind {
     /// Values from a Prometheus query and a regex.
     Query { query: String, regex: Option<Regex> },
     /// Fixed values, and the default.
-    Custom {
-        values: Vec<String>,
-        current: String,
-    },
+    Custom { values: Vec<String>, current: String },
 }
 
 /// A query.
@@ -64,10 +61,7 @@ impl Dashboard {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
         let entries = fs::read_dir(folder).unwrap();
         let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|file| {
-            file.extension()
-                .is_some_and(|extension| extension == "json")
-        });
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
         files.sort();
         files.iter().map(|file| Self::read(file)).collect()
     }
@@ -157,9 +151,7 @@ impl Variable {
             "datasource" => return None,
             "query" => {
                 let regex = text(&json["regex"]);
-                let regex = regex
-                    .strip_prefix('/')
-                    .and_then(|regex| regex.strip_suffix('/'));
+                let regex = regex.strip_prefix('/').and_then(|regex| regex.strip_suffix('/'));
                 Kind::Query {
                     query: text(&json["query"]["query"]),
                     regex: regex.map(|regex| Regex::new(regex).unwrap()),
@@ -259,11 +251,7 @@ impl Query {
         prometheus: &Prometheus,
     ) -> Result<Vec<f64>, String> {
         let expr = dashboard.fill(&self.expr, choice);
-        let span = if self.is_instant {
-            Span::Now
-        } else {
-            Span::LastMinute
-        };
+        let span = if self.is_instant { Span::Now } else { Span::LastMinute };
         let asked = prometheus.values(&expr, span).await;
         asked.map_err(|error| format!("{error}: {expr}"))
     }

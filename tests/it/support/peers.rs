@@ -56,12 +56,7 @@ impl Front {
                 open.spawn(serve(stream, note.clone()));
             }
         });
-        Self {
-            port,
-            asked,
-            connections,
-            _server: server,
-        }
+        Self { port, asked, connections, _server: server }
     }
 
     /// Starts a server that speaks HTTP/2 over TLS.
@@ -100,22 +95,11 @@ impl Front {
 
 /// Gets an answer from the simulator, which knows only the part of the path behind `/hasty` and such.
 async fn fetch(upstream: &str, path: &str, authorization: Option<&str>) -> Vec<u8> {
-    let path = ["/hasty", "/slow"]
-        .iter()
-        .find_map(|prefix| path.strip_prefix(prefix))
-        .unwrap_or(path);
-    let request = client()
-        .get(format!("{upstream}{path}"))
-        .header("accept", "application/json");
+    let path =
+        ["/hasty", "/slow"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
+    let request = client().get(format!("{upstream}{path}")).header("accept", "application/json");
     let request = request.header("authorization", authorization.unwrap_or_default());
-    request
-        .send()
-        .await
-        .unwrap()
-        .bytes()
-        .await
-        .unwrap()
-        .to_vec()
+    request.send().await.unwrap().bytes().await.unwrap().to_vec()
 }
 
 async fn http2(
@@ -165,24 +149,15 @@ async fn answer(
 ) {
     if let Some(mut asked) = wait {
         let is_twice = |asked: &Vec<String>| {
-            asked
-                .iter()
-                .filter(|path| path.starts_with("/hasty"))
-                .count()
-                > 1
+            asked.iter().filter(|path| path.starts_with("/hasty")).count() > 1
         };
         asked.wait_for(is_twice).await.unwrap();
     }
-    let authorization = request
-        .headers()
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
+    let authorization =
+        request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let path = request.uri().path_and_query().unwrap().as_str();
     let body = fetch(&upstream, path, authorization).await;
-    let response = Response::builder()
-        .header("content-type", "application/json")
-        .body(())
-        .unwrap();
+    let response = Response::builder().header("content-type", "application/json").body(()).unwrap();
     // the exporter may have given up
     if let Ok(mut stream) = respond.send_response(response, false) {
         stream.send_data(body.into(), true).ok();
@@ -207,13 +182,9 @@ async fn http1(
     // a proxy gets a whole address
     let url = Url::parse("http://front").unwrap().join(target).unwrap();
     asked.send_modify(|asked| asked.push(url.path().to_owned()));
-    let authorization = head
-        .lines()
-        .find_map(|line| line.strip_prefix("authorization: "));
+    let authorization = head.lines().find_map(|line| line.strip_prefix("authorization: "));
     let (_, case) = url.path().split_once("/case-").unwrap_or_default();
-    let (case, path) = case
-        .split_once('/')
-        .unwrap_or(("", url.path().trim_start_matches('/')));
+    let (case, path) = case.split_once('/').unwrap_or(("", url.path().trim_start_matches('/')));
     let path = format!("/{path}?{}", url.query().unwrap_or_default());
     let (headers, body) = change(case, fetch(&upstream, &path, authorization).await);
     let length = body.len();
@@ -221,8 +192,5 @@ async fn http1(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
          connection: close\r\n{headers}\r\n"
     );
-    stream
-        .write_all(&[head.as_bytes(), &body].concat())
-        .await
-        .ok();
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.ok();
 }

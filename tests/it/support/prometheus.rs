@@ -15,10 +15,7 @@ use super::server::{PAUSE, Program, Server};
 /// Job name, which the shipped alerts match.
 pub(crate) const JOB: &str = "campaign_exporter";
 
-pub(crate) const PROGRAM: Program = Program {
-    name: "prometheus",
-    package: "prometheus",
-};
+pub(crate) const PROGRAM: Program = Program { name: "prometheus", package: "prometheus" };
 
 /// A Prometheus that scrapes exporters. Killed when dropped.
 pub(crate) struct Prometheus {
@@ -83,12 +80,7 @@ pub(crate) type Found = (BTreeMap<String, String>, f64);
 impl Prometheus {
     /// Starts a Prometheus that scrapes every two seconds.
     pub(crate) async fn scraping(target: &str) -> Self {
-        Self::running(Job {
-            targets: &[target],
-            scrape_interval: 2,
-            ..Job::default()
-        })
-        .await
+        Self::running(Job { targets: &[target], scrape_interval: 2, ..Job::default() }).await
     }
 
     /// Starts Prometheus and waits until it is ready.
@@ -96,12 +88,7 @@ impl Prometheus {
         let folder = TempDir::new().unwrap();
         job.write(folder.path());
         // instead of a minute, since alerts sent while the configuration is reloaded are lost
-        Self::start(
-            folder,
-            "--storage.tsdb.path",
-            &["--rules.alert.resend-delay=4s"],
-        )
-        .await
+        Self::start(folder, "--storage.tsdb.path", &["--rules.alert.resend-delay=4s"]).await
     }
 
     /// Starts Prometheus with a custom configuration.
@@ -128,10 +115,7 @@ impl Prometheus {
             let flags = flags.iter().map(|&flag| flag.to_owned());
             own.into_iter().chain(flags).collect()
         });
-        Self {
-            server: server.await,
-            client: client(),
-        }
+        Self { server: server.await, client: client() }
     }
 
     /// `HOST:PORT`
@@ -174,14 +158,10 @@ impl Prometheus {
                 self.try_api("query_range", &parameters).await?
             }
         };
-        let samples = data["result"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|series| {
-                let one = series.get("value").into_iter();
-                one.chain(series["values"].as_array().into_iter().flatten())
-            });
+        let samples = data["result"].as_array().unwrap().iter().flat_map(|series| {
+            let one = series.get("value").into_iter();
+            one.chain(series["values"].as_array().into_iter().flatten())
+        });
         let values = samples.map(|sample| sample[1].as_str().unwrap().parse().unwrap());
         Ok(values.collect())
     }
@@ -192,10 +172,7 @@ impl Prometheus {
         let results = data["result"].as_array().unwrap().iter();
         let found = results.map(|result| {
             let labels = serde_json::from_value(result["metric"].clone()).unwrap();
-            (
-                labels,
-                result["value"][1].as_str().unwrap().parse().unwrap(),
-            )
+            (labels, result["value"][1].as_str().unwrap().parse().unwrap())
         });
         found.collect()
     }

@@ -34,9 +34,7 @@ pub(crate) fn shortened(times: f64) -> Vec<String> {
 /// Returns the alerts of the shipped rule files.
 pub(crate) fn alerts() -> Vec<Value> {
     let files = shipped();
-    let groups = files
-        .iter()
-        .flat_map(|file| file["groups"].as_array().unwrap());
+    let groups = files.iter().flat_map(|file| file["groups"].as_array().unwrap());
     let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
     let alerts = rules.filter(|rule| rule.get("alert").is_some());
     alerts.cloned().collect()
@@ -60,9 +58,7 @@ pub(crate) fn yaml(file: &Path) -> Value {
 fn seconds(text: &str) -> f64 {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)];
     let number = text.trim_end_matches(char::is_alphabetic);
-    let unit = units
-        .iter()
-        .find(|(unit, _)| text[number.len()..] == **unit);
+    let unit = units.iter().find(|(unit, _)| text[number.len()..] == **unit);
     let (_, unit) = unit.unwrap_or_else(|| panic!("{text} is in no known unit"));
     number.parse::<f64>().unwrap() * unit
 }

@@ -68,11 +68,7 @@ impl TlsProxy {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self {
-            port,
-            pem: certificate.pem(),
-            _server: server,
-        }
+        Self { port, pem: certificate.pem(), _server: server }
     }
 
     /// Returns the address for the configuration of a client.
@@ -86,9 +82,7 @@ async fn forward(stream: TcpStream, acceptor: TlsAcceptor, upstream: String) {
     if let Ok(mut stream) = acceptor.accept(stream).await
         && let Ok(mut upstream) = TcpStream::connect(upstream).await
     {
-        tokio::io::copy_bidirectional(&mut stream, &mut upstream)
-            .await
-            .ok();
+        tokio::io::copy_bidirectional(&mut stream, &mut upstream).await.ok();
     }
 }
 
@@ -142,9 +136,6 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 }

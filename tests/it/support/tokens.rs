@@ -24,9 +24,7 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-        }
+        Self { folder: TempDir::new().unwrap() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -89,17 +87,13 @@ impl Home {
 /// Returns whether a token of an account is stored.
 pub(crate) fn keeps(store: &Path, account: &str, simulator: &Simulator, token: &str) -> bool {
     let bytes = std::fs::read(tokens_file(store, account, simulator)).unwrap_or_default();
-    bytes
-        .windows(token.len())
-        .any(|part| part == token.as_bytes())
+    bytes.windows(token.len()).any(|part| part == token.as_bytes())
 }
 
 /// Returns the path of the tokens of an account and a client of a simulator.
 pub(crate) fn tokens_file(store: &Path, account: &str, simulator: &Simulator) -> PathBuf {
-    let (address, client_id) = (
-        simulator.base_url(),
-        simulator.read(|state| state.authorization.client_id.clone()),
-    );
+    let (address, client_id) =
+        (simulator.base_url(), simulator.read(|state| state.authorization.client_id.clone()));
     let name = format!("{account} {address}/oauth2/default {client_id}");
     Store::share(store).unwrap().path(Kind::Tokens, &name)
 }
@@ -151,9 +145,7 @@ pub(crate) fn token_requests(simulator: &Simulator) -> Vec<Request> {
 /// Returns the refresh tokens in the order of use.
 pub(crate) fn presented(simulator: &Simulator) -> Vec<String> {
     let requests = token_requests(simulator);
-    let fields = requests
-        .iter()
-        .filter_map(|request| request.field("refresh_token"));
+    let fields = requests.iter().filter_map(|request| request.field("refresh_token"));
     fields.map(str::to_owned).collect()
 }
 
@@ -198,11 +190,7 @@ impl Running {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
-        Self {
-            child,
-            stdout,
-            said: String::new(),
-        }
+        Self { child, stdout, said: String::new() }
     }
 
     /// Reads until the output contains a text.
@@ -212,8 +200,7 @@ impl Running {
                 let mut bytes = [0; 1024];
                 let length = self.stdout.read(&mut bytes).await.unwrap();
                 assert!(length > 0, "no {text:?} in {}", self.said);
-                self.said
-                    .push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+                self.said.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
             }
         };
         let read = tokio::time::timeout(LIMIT, read).await;

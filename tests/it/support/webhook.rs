@@ -62,11 +62,7 @@ impl Webhook {
                 });
             }
         });
-        Self {
-            url,
-            messages,
-            _server: server,
-        }
+        Self { url, messages, _server: server }
     }
 
     pub(crate) fn url(&self) -> &str {

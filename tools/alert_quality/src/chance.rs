@@ -12,9 +12,7 @@ impl Chance {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Self(Rng::with_seed(
-            seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ hash,
-        ))
+        Self(Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ hash))
     }
 
     /// Draws from a uniform distribution.

@@ -65,10 +65,8 @@ impl Credits {
 
 /// Returns cumulative spending by minute. Each message costs a credit when its campaign starts.
 fn spending(month: &Month, place: usize) -> Vec<f64> {
-    let mut costs: Vec<(i64, u64)> = month
-        .of(place)
-        .filter_map(|sending| Some((sending.sent?, sending.recipients)))
-        .collect();
+    let mut costs: Vec<(i64, u64)> =
+        month.of(place).filter_map(|sending| Some((sending.sent?, sending.recipients))).collect();
     costs.sort_unstable();
     let mut costs = costs.into_iter().peekable();
     let mut sum = 0.0;

@@ -56,12 +56,7 @@ fn configuration() -> String {
     let global =
         format!("global: {{lookback: 16d, requests_per_day: {REQUESTS_A_DAY}}}\naccounts:\n");
     let accounts = ACCOUNTS.iter().map(|account| {
-        let Account {
-            name,
-            provider,
-            keys,
-            ..
-        } = account;
+        let Account { name, provider, keys, .. } = account;
         format!("- {{name: {name}, provider: {provider}, {keys}}}\n")
     });
     global + &accounts.collect::<String>()
@@ -100,13 +95,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         let mut configured = config.accounts.iter();
         let configured = configured.find(|configured| configured.name == account.name);
         let configured = configured.context("an account without configuration")?;
-        accounts.push(Polled::new(
-            month,
-            place,
-            account,
-            configured.clone(),
-            clock,
-        )?);
+        accounts.push(Polled::new(month, place, account, configured.clone(), clock)?);
     }
     let own = Telemetry::new()?;
     let mut timeline = Timeline::new(wanted, accounts.len() + 2);
@@ -133,11 +122,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         } else {
             own.reload_succeeded();
         }
-        let of_service = if scraped {
-            samples(&written(&own))?
-        } else {
-            Vec::new()
-        };
+        let of_service = if scraped { samples(&written(&own))? } else { Vec::new() };
         timeline.scrape(service, minute, &of_service);
         let mut others = Vec::new();
         if known {
@@ -147,10 +132,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
-                (
-                    "provider",
-                    ACCOUNTS.first().map_or("", |account| account.provider),
-                ),
+                ("provider", ACCOUNTS.first().map_or("", |account| account.provider)),
                 ("account", "shoes-hc"),
             ];
             others.push(sample("campaign_threshold", labels, 0.95));
@@ -179,11 +161,7 @@ fn samples(text: &str) -> Result<Vec<Sample>> {
 
 fn sample<const N: usize>(name: &str, labels: [(&str, &str); N], value: f64) -> Sample {
     let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Sample {
-        name: name.to_owned(),
-        labels: labels.into(),
-        value,
-    }
+    Sample { name: name.to_owned(), labels: labels.into(), value }
 }
 
 /// A polled account.
@@ -223,9 +201,7 @@ impl<'a> Polled<'a> {
         Ok(Self {
             place,
             account,
-            troubles: troubles
-                .filter(|trouble| trouble.account == Some(place))
-                .collect(),
+            troubles: troubles.filter(|trouble| trouble.account == Some(place)).collect(),
             sendings: month.of(place).collect(),
             credits: Credits::of(month, place),
             chance: Chance::named(month.seed, &format!("polls of {}", account.name)),
@@ -239,11 +215,7 @@ impl<'a> Polled<'a> {
             phase: 11 + 29 * i64::try_from(place)?,
             requests: 0.0,
             token_expiry: None,
-            known: Known {
-                polls: Vec::new(),
-                requests_left: Vec::new(),
-                token_expiry: Vec::new(),
-            },
+            known: Known { polls: Vec::new(), requests_left: Vec::new(), token_expiry: Vec::new() },
         })
     }
 
@@ -456,10 +428,8 @@ impl<'a> Polled<'a> {
         samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
         if self.has_quota() {
             // quota gauges belong to applications, which use the system clock
-            let labels = [
-                ("provider", &**self.configured.provider.name()),
-                ("account", self.account.name),
-            ];
+            let labels =
+                [("provider", &**self.configured.provider.name()), ("account", self.account.name)];
             let left = (REQUESTS_A_DAY - self.requests).max(0.0);
             for (metric, value) in [("remaining", left), ("limit", REQUESTS_A_DAY)] {
                 let metric = format!("campaign_account_api_requests_{metric}");

@@ -141,12 +141,7 @@ pub(crate) struct Planter<'a> {
 /// Plants all incidents.
 pub(crate) fn plant(month: &mut Month) -> Result<Vec<Incident>> {
     let chance = Chance::named(month.seed, "incidents");
-    let mut planter = Planter {
-        month,
-        chance,
-        planted: Vec::new(),
-        taken: Vec::new(),
-    };
+    let mut planter = Planter { month, chance, planted: Vec::new(), taken: Vec::new() };
     for (kind, judged, small) in PLANTED {
         for number in 0..judged + small {
             planter
@@ -217,12 +212,7 @@ impl Planter<'_> {
     }
 
     fn trouble(&mut self, account: Option<usize>, from: i64, until: i64, what: What) {
-        let trouble = Trouble {
-            account,
-            from,
-            until,
-            what,
-        };
+        let trouble = Trouble { account, from, until, what };
         self.month.troubles.push(trouble);
     }
 
@@ -321,10 +311,9 @@ impl Planter<'_> {
             let place = *planter.chance.one_of(&places)?;
             let mut from = planter.chance.minute((2 * DAY, MONTH - 5 * DAY));
             let what = match what {
-                What::Fails { reason, part } if part <= 0.0 => What::Fails {
-                    reason,
-                    part: planter.chance.between((0.7, 0.9)),
-                },
+                What::Fails { reason, part } if part <= 0.0 => {
+                    What::Fails { reason, part: planter.chance.between((0.7, 0.9)) }
+                }
                 // the 10,000 requests per day are used up by the afternoon, instead of only a tenth of them
                 What::Requests(_) => {
                     from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
@@ -353,10 +342,7 @@ impl Planter<'_> {
                 if kind == Kind::NeverRead {
                     planter.trouble(Some(*account), 0, from, What::Unconfigured);
                     planter.trouble(Some(*account), until, MONTH, What::Unconfigured);
-                    let client = What::Fails {
-                        reason: "client",
-                        part: 1.0,
-                    };
+                    let client = What::Fails { reason: "client", part: 1.0 };
                     planter.trouble(Some(*account), from, until, client);
                 } else {
                     planter.trouble(Some(*account), from, until, what);
@@ -377,9 +363,7 @@ impl Planter<'_> {
             let (from, until) = (day + 6 * HOUR, day + planter.chance.minute((30, 36)) * HOUR);
             let first_sends = planter.month.first_sends.clone();
             let during = |sending: &Sending| {
-                let sent = sending
-                    .sent
-                    .is_some_and(|sent| (from..until).contains(&sent));
+                let sent = sending.sent.is_some_and(|sent| (from..until).contains(&sent));
                 sent && sending.account == place
                     && sending.channel == Channel::Sms
                     && !first_sends.contains(&sending.id)

@@ -74,11 +74,7 @@ async fn main() -> Result<ExitCode> {
     for missed in &missed {
         writeln!(out, "missed: {missed}")?;
     }
-    Ok(if missed.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
@@ -99,10 +95,7 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
     let rivals = rules::evaluate(&rivals, &prometheus, MONTH).await?;
     progress(began, "rules evaluated");
 
-    let oracle = Oracle {
-        month: &month,
-        known: &scraped.known,
-    };
+    let oracle = Oracle { month: &month, known: &scraped.known };
     let judge = |incident: &Incident| {
         let bad_since = oracle.bad_since(incident);
         score::judge(incident.clone(), bad_since, &firings, &shipped)
@@ -118,10 +111,7 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
         verdicts: &verdicts,
         firings: &firings,
         rivals: &[
-            (
-                "`campaign_delivery_ratio < 0.9` for 15m",
-                of("RivalFixedLimit"),
-            ),
+            ("`campaign_delivery_ratio < 0.9` for 15m", of("RivalFixedLimit")),
             ("last hour 25 % below the 7-day mean", of("RivalLastHour")),
         ],
     };
@@ -131,7 +121,5 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
 fn progress(began: Instant, done: &str) {
     // progress goes to standard error, so that the report can be piped
     let line = format!("{:>4} s: {done}\n", began.elapsed().as_secs());
-    std::io::stderr()
-        .write_all(line.as_bytes())
-        .unwrap_or_default();
+    std::io::stderr().write_all(line.as_bytes()).unwrap_or_default();
 }

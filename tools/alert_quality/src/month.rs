@@ -168,12 +168,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         opt_out: 0.004,
         ..UNUSED
     },
-    Account {
-        name: "new-it",
-        provider: "smsup",
-        token: Token::Dated,
-        ..UNUSED
-    },
+    Account { name: "new-it", provider: "smsup", token: Token::Dated, ..UNUSED },
     Account {
         name: "pilot-sg",
         provider: "cinnox",
@@ -266,13 +261,8 @@ impl Month {
                 }
             }
         }
-        let mut month = Self {
-            seed,
-            kinds,
-            sendings,
-            troubles: Vec::new(),
-            first_sends: Vec::new(),
-        };
+        let mut month =
+            Self { seed, kinds, sendings, troubles: Vec::new(), first_sends: Vec::new() };
         month.first_sends();
         month.restarts();
         Ok(month)
@@ -321,10 +311,7 @@ impl Month {
                 account: Some(account),
                 from: 0,
                 until: MONTH,
-                what: What::Fails {
-                    reason: "timeout",
-                    part: 0.005,
-                },
+                what: What::Fails { reason: "timeout", part: 0.005 },
             });
         }
     }
@@ -360,17 +347,11 @@ impl Account {
         scheduled: i64,
         chance: &mut Chance,
     ) -> Sending {
-        let channel = if chance.happens(self.whatsapp) {
-            Channel::Whatsapp
-        } else {
-            Channel::Sms
-        };
+        let channel = if chance.happens(self.whatsapp) { Channel::Whatsapp } else { Channel::Sms };
         let recipients = whole(chance.log_between(self.volume));
         let created = scheduled - chance.minute((30, 36 * 60));
         // some are moderated, for much less than four hours
-        let moderated = chance
-            .happens(0.3)
-            .then(|| created + chance.minute((5, 180)));
+        let moderated = chance.happens(0.3).then(|| created + chance.minute((5, 180)));
         // queueing takes some time
         let sent = scheduled.max(moderated.unwrap_or(created)) + chance.minute((0, 20));
         let mut sending = Sending {

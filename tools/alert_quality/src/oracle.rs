@@ -252,15 +252,12 @@ impl Oracle<'_> {
     fn polls(&self, account: Option<usize>) -> impl DoubleEndedIterator<Item = (i64, bool)> {
         let known = account.and_then(|account| self.known.get(account));
         let polls = known.map_or(&[][..], |known| &known.polls);
-        polls
-            .iter()
-            .map(|poll| (poll.ended.div_euclid(60), poll.failed.is_some()))
+        polls.iter().map(|poll| (poll.ended.div_euclid(60), poll.failed.is_some()))
     }
 
     fn polls_fail(&self, account: Option<usize>, minute: i64) -> bool {
-        let hour = self
-            .polls(account)
-            .filter(|(ended, _)| (minute - HOUR..=minute).contains(ended));
+        let hour =
+            self.polls(account).filter(|(ended, _)| (minute - HOUR..=minute).contains(ended));
         let (mut all, mut failed) = (0, 0);
         for (_, poll_failed) in hour {
             all += 1;
@@ -272,10 +269,7 @@ impl Oracle<'_> {
     fn quota_ends(&self, account: Option<usize>, minute: i64) -> bool {
         let left = |minute: i64| {
             let known = self.known.get(account?)?;
-            known
-                .requests_left
-                .get(usize::try_from(minute).ok()?)
-                .copied()
+            known.requests_left.get(usize::try_from(minute).ok()?).copied()
         };
         let (Some(now), Some(before)) = (left(minute), left(minute - HOUR)) else {
             return false;
@@ -335,9 +329,7 @@ fn delivers_badly(sending: &Sending, minute: i64, depth: Depth) -> bool {
 /// Returns whether a campaign is in progress, with more than a tenth to go and no change for an hour.
 fn stands_still(sending: &Sending, minute: i64) -> bool {
     let (now, before) = (sending.counted(minute), sending.counted(minute - HOUR));
-    let left = sending
-        .recipients
-        .saturating_sub(now.deliveries + now.bounces);
+    let left = sending.recipients.saturating_sub(now.deliveries + now.bounces);
     now.status == campaign_exporter::campaign::Status::InProgress
         && left as f64 > 0.1 * sending.recipients as f64
         && (now.deliveries, now.bounces) == (before.deliveries, before.bounces)

@@ -107,10 +107,7 @@ impl Prometheus {
         let log = std::fs::File::create(folder.path().join("log"))?;
         let mut child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.path().join("data").display()
-            ))
+            .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
             .arg("--storage.tsdb.retention.time=100y")
@@ -140,12 +137,7 @@ impl Prometheus {
             }
             ready = tokio::time::timeout(LIMIT, ready) => ready.context("prometheus is not ready")?,
         }
-        Ok(Self {
-            _child: child,
-            _folder: folder,
-            address,
-            client,
-        })
+        Ok(Self { _child: child, _folder: folder, address, client })
     }
 
     /// Writes the scraped samples of every minute, hour by hour.
@@ -213,9 +205,8 @@ impl Prometheus {
             ("step", &format!("{interval}m")),
             ("timeout", "10m"),
         ];
-        let body: String = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(parameters)
-            .finish();
+        let body: String =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
         let request = self
             .client
             .post(format!("http://{}/api/v1/query_range", self.address))
@@ -232,20 +223,14 @@ impl Prometheus {
                 let minute = (second - start().timestamp()) / 60;
                 Ok((minute, value.parse()?))
             });
-            Ok(Points {
-                labels: row.metric,
-                values: values.collect::<Result<_>>()?,
-            })
+            Ok(Points { labels: row.metric, values: values.collect::<Result<_>>()? })
         })
         .collect()
     }
 }
 
 fn sample(minute: i64, second: i64, value: f64) -> Sample {
-    Sample {
-        value,
-        timestamp: start().timestamp_millis() + (minute * 60 + second) * 1_000,
-    }
+    Sample { value, timestamp: start().timestamp_millis() + (minute * 60 + second) * 1_000 }
 }
 
 /// A batch of samples.
@@ -266,14 +251,9 @@ impl Batch {
             return Ok(());
         }
         self.samples += samples.len();
-        let labels = labels.iter().map(|(name, value)| Label {
-            name: name.clone(),
-            value: value.clone(),
-        });
-        self.request.series.push(WrittenSeries {
-            labels: labels.collect(),
-            samples,
-        });
+        let labels =
+            labels.iter().map(|(name, value)| Label { name: name.clone(), value: value.clone() });
+        self.request.series.push(WrittenSeries { labels: labels.collect(), samples });
         if self.samples >= BATCH {
             self.send(prometheus).await?;
         }

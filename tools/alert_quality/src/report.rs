@@ -37,11 +37,7 @@ impl Report<'_> {
             "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} planted incidents, of \
              which {} must fire an alert.\n",
             self.month.seed,
-            self.month
-                .sendings
-                .iter()
-                .filter(|sending| sending.scheduled >= 0)
-                .count(),
+            self.month.sendings.iter().filter(|sending| sending.scheduled >= 0).count(),
             self.verdicts.len(),
             judged.count(),
         )?;
@@ -67,24 +63,16 @@ impl Report<'_> {
     fn write_kinds(&self, out: &mut String, missed: &mut Vec<String>) -> fmt::Result {
         let mut kinds: BTreeMap<Kind, Vec<&Verdict>> = BTreeMap::new();
         for verdict in self.verdicts {
-            kinds
-                .entry(verdict.incident.kind)
-                .or_default()
-                .push(verdict);
+            kinds.entry(verdict.incident.kind).or_default().push(verdict);
         }
         out.push_str(
             "| incident | alert | planted | should fire | fired | median | worst | floor | \
              worst / floor |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (kind, verdicts) in kinds {
-            let judged: Vec<_> = verdicts
-                .iter()
-                .filter(|verdict| verdict.is_judged())
-                .collect();
-            let mut times: Vec<_> = judged
-                .iter()
-                .filter_map(|verdict| verdict.fired_after)
-                .collect();
+            let judged: Vec<_> = verdicts.iter().filter(|verdict| verdict.is_judged()).collect();
+            let mut times: Vec<_> =
+                judged.iter().filter_map(|verdict| verdict.fired_after).collect();
             times.sort_unstable();
             let (alert, severity) = kind.alert();
             let floor = verdicts.first().map_or(0, |verdict| verdict.floor);
@@ -115,11 +103,7 @@ impl Report<'_> {
             "\nTimes in minutes since the provider's own counts crossed the thresholds of docs/alerts.md. \
              Floor: a poll (5), a scrape (1), an evaluation (1), and the rule's `for`.\n",
         );
-        let small: Vec<_> = self
-            .verdicts
-            .iter()
-            .filter(|verdict| verdict.incident.small)
-            .collect();
+        let small: Vec<_> = self.verdicts.iter().filter(|verdict| verdict.incident.small).collect();
         let fired = small.iter().filter(|verdict| {
             let mut firings = self.firings.iter();
             firings.any(|firing| score::is_alert_for(firing, &verdict.incident))
@@ -132,11 +116,7 @@ impl Report<'_> {
         )?;
         for verdict in self.verdicts {
             if !verdict.incident.small && verdict.bad_since.is_none() {
-                writeln!(
-                    out,
-                    "\nNever above the documented thresholds: {}.",
-                    verdict.name()
-                )?;
+                writeln!(out, "\nNever above the documented thresholds: {}.", verdict.name())?;
             }
         }
         Ok(())
@@ -201,9 +181,7 @@ impl Report<'_> {
             }));
         }
         let near = self.incidents.iter().filter(|incident| {
-            let account = incident
-                .account
-                .and_then(|place| crate::month::ACCOUNTS.get(place));
+            let account = incident.account.and_then(|place| crate::month::ACCOUNTS.get(place));
             let same = account.map(|account| account.name) == alert.account.as_deref();
             let in_time = incident.from - DAY < alert.from && alert.from < incident.until + 2 * DAY;
             in_time && (same || account.is_none())
@@ -240,15 +218,9 @@ impl Report<'_> {
             )
         };
         let own = about.iter().filter_map(|verdict| verdict.fired_after);
-        row(
-            "the shipped rules, with all their false alerts",
-            own.collect(),
-            wrong,
-        )?;
+        row("the shipped rules, with all their false alerts", own.collect(), wrong)?;
         for (name, firings) in self.rivals {
-            let times = about
-                .iter()
-                .filter_map(|verdict| score::rival_delay(firings, verdict));
+            let times = about.iter().filter_map(|verdict| score::rival_delay(firings, verdict));
             let wrong = score::false_rivals(firings, self.incidents);
             row(name, times.collect(), wrong.len())?;
         }
@@ -268,9 +240,7 @@ impl Verdict {
 
     fn name(&self) -> String {
         let incident = &self.incident;
-        let account = incident
-            .account
-            .and_then(|place| crate::month::ACCOUNTS.get(place));
+        let account = incident.account.and_then(|place| crate::month::ACCOUNTS.get(place));
         format!(
             "{:?} {} {} since {}",
             incident.kind,

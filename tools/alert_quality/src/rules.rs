@@ -92,9 +92,7 @@ pub(crate) fn needed(rules: Vec<Rule>) -> Vec<Rule> {
 /// Returns the identifiers in the expressions, which include the metrics.
 pub(crate) fn words(rules: &[Rule]) -> HashSet<String> {
     let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == ':';
-    let words = rules
-        .iter()
-        .flat_map(|rule| rule.expr.split(move |char| !is_word(char)));
+    let words = rules.iter().flat_map(|rule| rule.expr.split(move |char| !is_word(char)));
     words.map(str::to_owned).collect()
 }
 
@@ -119,9 +117,7 @@ impl Rule {
             series.entry(labels).or_default().extend(points.values);
         }
         let series = series.into_iter();
-        Ok(series
-            .map(|(labels, values)| Points { labels, values })
-            .collect())
+        Ok(series.map(|(labels, values)| Points { labels, values }).collect())
     }
 }
 

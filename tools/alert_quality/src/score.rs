@@ -92,11 +92,9 @@ impl Kind {
     const fn others(self) -> &'static [&'static str] {
         match self {
             Self::Delivery(_) => &["CampaignBounceSpike"],
-            Self::AccountDelivery(_) => &[
-                "CampaignAccountBounceRateHigh",
-                "CampaignDeliveryRateLow",
-                "CampaignBounceSpike",
-            ],
+            Self::AccountDelivery(_) => {
+                &["CampaignAccountBounceRateHigh", "CampaignDeliveryRateLow", "CampaignBounceSpike"]
+            }
             Self::Bounces(_) | Self::Backwards => &["CampaignDeliveryRateLow"],
             Self::AccountBounces(_) => &[
                 "CampaignAccountDeliveryBelowBaseline",
@@ -106,11 +104,9 @@ impl Kind {
             Self::Flapping => &["CampaignDataStale"],
             Self::Stale(_) | Self::NeverRead => &["CampaignPollsFailing"],
             Self::Auth | Self::Quota => &["CampaignDataStale", "CampaignPollsFailing"],
-            Self::TokenNotRenewed | Self::TokenRunsOut => &[
-                "CampaignAuthFailed",
-                "CampaignDataStale",
-                "CampaignPollsFailing",
-            ],
+            Self::TokenNotRenewed | Self::TokenRunsOut => {
+                &["CampaignAuthFailed", "CampaignDataStale", "CampaignPollsFailing"]
+            }
             Self::Credits | Self::CreditsScheduled => {
                 &["CampaignCreditsRunningOut", "CampaignCreditsBelowScheduled"]
             }
@@ -120,10 +116,7 @@ impl Kind {
 
     /// Returns whether detection requires a poll.
     const fn needs_poll(self) -> bool {
-        !matches!(
-            self,
-            Self::Down | Self::Absent | Self::Reload | Self::UnusedThreshold
-        )
+        !matches!(self, Self::Down | Self::Absent | Self::Reload | Self::UnusedThreshold)
     }
 
     /// Returns whether deliveries fail, which the rivals detect.
@@ -134,10 +127,7 @@ impl Kind {
     /// Returns whether the incident lowers a delivery ratio, so that a rival may fire.
     const fn lowers_delivery(self) -> bool {
         self.is_about_delivery()
-            || matches!(
-                self,
-                Self::Bounces(_) | Self::AccountBounces(_) | Self::Backwards
-            )
+            || matches!(self, Self::Bounces(_) | Self::AccountBounces(_) | Self::Backwards)
     }
 }
 
@@ -193,9 +183,7 @@ pub(crate) fn judge(
     });
     let poll = if incident.kind.needs_poll() { POLL } else { 0 };
     Verdict {
-        fired_after: fired
-            .zip(bad_since)
-            .map(|(fired, since)| (fired - since).max(0)),
+        fired_after: fired.zip(bad_since).map(|(fired, since)| (fired - since).max(0)),
         floor: poll + SCRAPE_AND_EVALUATION + rule.map_or(0, Rule::waits),
         incident,
         bad_since,
@@ -209,13 +197,8 @@ pub(crate) fn false_alerts(
     severities: &[&str],
 ) -> Vec<FalseAlert> {
     let unexplained = firings.iter().filter(|firing| {
-        let counts = firing
-            .severity()
-            .is_some_and(|severity| severities.contains(&severity));
-        counts
-            && !incidents
-                .iter()
-                .any(|incident| is_alert_for(firing, incident))
+        let counts = firing.severity().is_some_and(|severity| severities.contains(&severity));
+        counts && !incidents.iter().any(|incident| is_alert_for(firing, incident))
     });
     merged(unexplained)
 }
@@ -223,9 +206,7 @@ pub(crate) fn false_alerts(
 /// Returns the false alerts of a rival.
 pub(crate) fn false_rivals(firings: &[Firing], incidents: &[Incident]) -> Vec<FalseAlert> {
     let unexplained = firings.iter().filter(|firing| {
-        let mut bad = incidents
-            .iter()
-            .filter(|incident| incident.kind.lowers_delivery());
+        let mut bad = incidents.iter().filter(|incident| incident.kind.lowers_delivery());
         !bad.any(|incident| is_about(firing, incident))
     });
     merged(unexplained)

@@ -124,11 +124,7 @@ const READ: Delays = &[(0.55, 20.0), (0.45, 200.0)];
 impl Sending {
     /// Returns when the provider starts to list the campaign.
     pub(crate) const fn listed_from(&self, lists_planned: bool) -> Option<i64> {
-        if lists_planned {
-            Some(self.created)
-        } else {
-            self.sent
-        }
+        if lists_planned { Some(self.created) } else { self.sent }
     }
 
     /// Returns the time since sending started; `None` if nothing has been sent yet.
@@ -162,9 +158,7 @@ impl Sending {
             if since <= 0.0 {
                 return 0.0;
             }
-            let come = delays
-                .iter()
-                .map(|(share, mean)| share * (1.0 - (-since / mean).exp()));
+            let come = delays.iter().map(|(share, mean)| share * (1.0 - (-since / mean).exp()));
             come.sum::<f64>()
         });
         shares.sum::<f64>() / PARTS as f64
@@ -211,11 +205,7 @@ impl Sending {
             deliveries = whole(deliveries as f64 * recount.factor).min(attempted - bounces);
         }
         Counted {
-            status: if age < self.done() {
-                Status::InProgress
-            } else {
-                Status::Sent
-            },
+            status: if age < self.done() { Status::InProgress } else { Status::Sent },
             recipients: self.recipients,
             attempted,
             deliveries,

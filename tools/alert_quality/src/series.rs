@@ -73,10 +73,7 @@ impl<'a> Timeline<'a> {
         }
         let place = self.series.len();
         places.insert(sample.labels.clone(), place);
-        self.series.push(Series {
-            labels: labels(sample),
-            changes: Vec::new(),
-        });
+        self.series.push(Series { labels: labels(sample), changes: Vec::new() });
         place
     }
 
@@ -88,9 +85,7 @@ impl<'a> Timeline<'a> {
 
 /// Returns the labels of a sample and of its target.
 fn labels(sample: &Sample) -> Labels {
-    let target = TARGET
-        .into_iter()
-        .filter(|_| sample.name != "campaign_threshold");
+    let target = TARGET.into_iter().filter(|_| sample.name != "campaign_threshold");
     [(NAME, sample.name.as_str())]
         .into_iter()
         .chain(target)

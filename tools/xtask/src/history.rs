@@ -65,11 +65,7 @@ pub async fn write(options: Options) -> anyhow::Result<()> {
     let mut exporter = Exporter::new(&providers).await?;
 
     let file = File::create(&options.file).context("cannot create the file")?;
-    let mut past = Past {
-        file: BufWriter::new(file),
-        instance: options.instance,
-        begin,
-    };
+    let mut past = Past { file: BufWriter::new(file), instance: options.instance, begin };
     let mut moment = begin;
     while moment < end {
         tell_time(&providers, moment, end);
@@ -87,10 +83,7 @@ fn tell_time(providers: &Providers, moment: DateTime<Utc>, end: DateTime<Utc>) {
     let [from, to] = REFUSED.map(|before| end - before);
     let refused = (from..to).contains(&moment);
     for (index, simulator) in providers.simulators.iter().enumerate() {
-        let fault = Fault::Status {
-            code: 401,
-            retry_after: None,
-        };
+        let fault = Fault::Status { code: 401, retry_after: None };
         simulator.update(|state| {
             state.present = Some(moment);
             state.fault = (refused && index + 1 == providers.simulators.len())
@@ -127,12 +120,7 @@ impl Exporter {
             });
         }
         telemetry.set_accounts(pollers.iter().map(|p| p.telemetry.clone()).collect());
-        Ok(Self {
-            pollers,
-            snapshot: Snapshot::of(accounts),
-            telemetry,
-            began: Instant::now(),
-        })
+        Ok(Self { pollers, snapshot: Snapshot::of(accounts), telemetry, began: Instant::now() })
     }
 
     /// Polls all accounts at a time, this long after the first.
@@ -215,13 +203,8 @@ impl Past {
         own: &[(String, String)],
         value: &str,
     ) -> io::Result<()> {
-        let own = own
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        let target = [
-            ("job", "campaign_exporter"),
-            ("instance", self.instance.as_str()),
-        ];
+        let own = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let target = [("job", "campaign_exporter"), ("instance", self.instance.as_str())];
         let (labels, time) = (labels(target.into_iter().chain(own)), moment.timestamp());
         writeln!(self.file, "{name}{{{labels}}} {value} {time}")
     }

@@ -41,10 +41,7 @@ fn pigeon() -> Kind {
         name: "pigeon".into(),
         title: "Pigeon Post".into(),
         channels: vec![Channel::from_word("pigeon")],
-        counts: vec![
-            (Count::Recipients, "`lofts`".into()),
-            (Count::Deliveries, "`landed`".into()),
-        ],
+        counts: vec![(Count::Recipients, "`lofts`".into()), (Count::Deliveries, "`landed`".into())],
         missing_counts: Vec::new(),
         statuses: Vec::new(),
         failures: Vec::new(),
@@ -114,10 +111,7 @@ impl Source for Flights {
         }
         let flights = body["flights"].as_array();
         let flights = flights.ok_or_else(|| answer.without("`flights`", &["coo"]))?;
-        let mut page = Page {
-            items: flights.len(),
-            ..Page::default()
-        };
+        let mut page = Page { items: flights.len(), ..Page::default() };
         for id in flights.iter().filter_map(Value::as_str) {
             page.found.push(Found::Campaign(campaign::Campaign {
                 id: id.to_owned(),
@@ -185,10 +179,7 @@ fn kinds() -> Kinds {
 #[tokio::test]
 async fn a_new_provider_is_polled_exported_and_shown() {
     // a port that was free a moment ago
-    let address = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let options = daemon::Options {
         kinds: kinds(),
         config_file: "unused".into(),
@@ -269,18 +260,11 @@ async fn a_new_provider_is_documented() {
     let configuration = init::configuration(&kinds(), &["pigeon".to_owned()]);
     let config = Config::parse(&configuration, &kinds(), None).unwrap();
     assert_eq!(config.accounts[0].name, "pigeon");
-    assert!(
-        configuration.contains("\n    whistle_file: "),
-        "{configuration}"
-    );
+    assert!(configuration.contains("\n    whistle_file: "), "{configuration}");
     let schema: Value = serde_json::from_str(&text("docs/config.schema.json")).unwrap();
     let accounts = &schema["properties"]["accounts"]["items"]["oneOf"];
     let providers: Vec<_> = accounts.as_array().unwrap().iter().collect();
     // and any that a definition adds
     assert_eq!(providers.len(), kinds().iter().count() + 1);
-    assert!(
-        providers
-            .iter()
-            .any(|account| account["properties"]["provider"]["const"] == "pigeon")
-    );
+    assert!(providers.iter().any(|account| account["properties"]["provider"]["const"] == "pigeon"));
 }

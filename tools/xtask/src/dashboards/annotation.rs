@@ -28,10 +28,7 @@ pub(crate) fn of_exporters() -> Vec<Value> {
 pub(crate) fn of_campaigns() -> Vec<Value> {
     vec![
         own(),
-        starts(
-            &named_among(Scope::Campaign, &Scope::Campaign.of(SENT), &drawn()),
-            true,
-        ),
+        starts(&named_among(Scope::Campaign, &Scope::Campaign.of(SENT), &drawn()), true),
         alerts("Alerts", r#", campaign_id=~"$campaign|""#),
     ]
 }

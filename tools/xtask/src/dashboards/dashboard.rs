@@ -29,22 +29,12 @@ pub(crate) struct Row {
 
 /// Creates a titled row of panels.
 pub(crate) fn row(title: &'static str, panels: impl IntoIterator<Item = Panel>) -> Row {
-    Row {
-        title,
-        panels: panels.into_iter().collect(),
-    }
+    Row { title, panels: panels.into_iter().collect() }
 }
 
 /// Creates the row at the top that explains the dashboard, in Markdown.
 pub(crate) fn purpose(markdown: &str) -> Row {
-    row(
-        "Purpose",
-        [text(
-            "About this dashboard",
-            "Explains this dashboard.",
-            markdown,
-        )],
-    )
+    row("Purpose", [text("About this dashboard", "Explains this dashboard.", markdown)])
 }
 
 impl Dashboard {

@@ -87,10 +87,7 @@ fn state(thresholds: &Thresholds) -> Row {
             .levels(Levels::AtLeast(1.0)),
             stat("Up for", "Time since the most recent start of an exporter.")
                 .query(
-                    &format!(
-                        "time() - max({})",
-                        of_exporters("process_start_time_seconds")
-                    ),
+                    &format!("time() - max({})", of_exporters("process_start_time_seconds")),
                     "uptime",
                 )
                 .unit("s")
@@ -456,10 +453,7 @@ fn process() -> Row {
                 "Campaign series",
                 "Campaign series in the exposition, which determine the load on Prometheus.",
             )
-            .query(
-                &Scope::Exporter.of("campaign_exporter_series"),
-                "{{instance}}",
-            )
+            .query(&Scope::Exporter.of("campaign_exporter_series"), "{{instance}}")
             .unit("short")
             .above_zero()
             .third(),
@@ -481,23 +475,17 @@ fn process() -> Row {
                 .above_zero()
                 .third(),
             timeseries("Memory", "Resident memory.")
-                .query(
-                    &of_exporters("process_resident_memory_bytes"),
-                    "{{instance}}",
-                )
+                .query(&of_exporters("process_resident_memory_bytes"), "{{instance}}")
                 .unit("bytes")
                 .above_zero()
                 .third(),
-            timeseries(
-                "File descriptors",
-                "Open file descriptors, and their limit (dashed).",
-            )
-            .query(&of_exporters("process_open_fds"), "{{instance}}")
-            .query(&of_exporters("process_max_fds"), "{{instance}} limit")
-            .unit("short")
-            .above_zero()
-            .dashed("/ limit$/")
-            .third(),
+            timeseries("File descriptors", "Open file descriptors, and their limit (dashed).")
+                .query(&of_exporters("process_open_fds"), "{{instance}}")
+                .query(&of_exporters("process_max_fds"), "{{instance}} limit")
+                .unit("short")
+                .above_zero()
+                .dashed("/ limit$/")
+                .third(),
             timeseries(
                 "Time since the configuration was loaded",
                 "Reset by a reload or a restart.",

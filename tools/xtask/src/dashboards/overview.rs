@@ -279,9 +279,9 @@ fn messages() -> Panel {
         "Messages by outcome",
         "Messages of the campaigns sent in the time range. Not every provider reports every count, so these do not add up; see above for ratios.",
     );
-    let panel = stages.into_iter().fold(panel, |panel, (count, name)| {
-        panel.query(&sum_of_sent(SCOPE, "", count), name)
-    });
+    let panel = stages
+        .into_iter()
+        .fold(panel, |panel, (count, name)| panel.query(&sum_of_sent(SCOPE, "", count), name));
     panel
         .unit("short")
         .above_zero()
@@ -391,10 +391,7 @@ fn worst(
 
 fn status(thresholds: &Thresholds) -> Row {
     let statuses = SCOPE.of("campaign_status");
-    let unsent = SCOPE.with(
-        "campaign_status",
-        r#"status=~"waiting|in_moderation|denied""#,
-    );
+    let unsent = SCOPE.with("campaign_status", r#"status=~"waiting|in_moderation|denied""#);
     let of_unsent = |metric: &str| with_status(&among(&SCOPE.of(metric), &unsent));
     let waits = SCOPE.with("campaign_status", r#"status=~"waiting|in_moderation""#);
     let in_moderation = SCOPE.with("campaign_status", r#"status="in_moderation""#);

@@ -213,9 +213,7 @@ impl Panel {
 
     /// Adds a query, and returns its letter.
     pub(crate) fn target(&mut self, expression: &str, more: &Value) -> char {
-        let letter = (b'A'..=b'Z')
-            .nth(self.targets.len())
-            .map_or('Z', char::from);
+        let letter = (b'A'..=b'Z').nth(self.targets.len()).map_or('Z', char::from);
         let mut target = json!({
             "datasource": variable::source(),
             "editorMode": "code",
@@ -307,10 +305,8 @@ impl Panel {
         fields: &str,
         properties: &[(&str, Value)],
     ) -> Self {
-        let properties: Vec<Value> = properties
-            .iter()
-            .map(|(id, value)| json!({"id": id, "value": value}))
-            .collect();
+        let properties: Vec<Value> =
+            properties.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
         self.overrides.push(json!({
             "matcher": {"id": matcher, "options": fields},
             "properties": properties,
@@ -350,10 +346,7 @@ impl Panel {
             "fieldConfig": {"defaults": self.defaults, "overrides": self.overrides},
         });
         if !self.targets.is_empty() {
-            merge(
-                &mut json,
-                &json!({"datasource": variable::source(), "targets": self.targets}),
-            );
+            merge(&mut json, &json!({"datasource": variable::source(), "targets": self.targets}));
         }
         if !self.transformations.is_empty() {
             merge(&mut json, &json!({"transformations": self.transformations}));

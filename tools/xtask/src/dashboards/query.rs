@@ -80,10 +80,7 @@ pub(crate) fn named(scope: Scope, expression: &str) -> String {
 /// Restricts an expression to the campaigns of another one, and adds their names. It looks up only those
 /// names: looking up ten thousand for every point of a graph takes Prometheus many seconds.
 pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
-    with_names(
-        &among(expression, campaigns),
-        &among(&scope.of("campaign_info"), campaigns),
-    )
+    with_names(&among(expression, campaigns), &among(&scope.of("campaign_info"), campaigns))
 }
 
 /// Restricts an expression to the campaigns of another one.
@@ -93,10 +90,7 @@ pub(crate) fn among(expression: &str, campaigns: &str) -> String {
 
 /// Selects the twenty selected campaigns sent last, once for a whole graph.
 pub(crate) fn drawn() -> String {
-    format!(
-        "topk(20, {} @ end())",
-        Scope::Campaign.of("campaign_last_sent_timestamp_seconds")
-    )
+    format!("topk(20, {} @ end())", Scope::Campaign.of("campaign_last_sent_timestamp_seconds"))
 }
 
 /// Selects the campaigns sent in the time range of the dashboard.
@@ -143,10 +137,7 @@ const DECIDED: &str = "decided";
 
 impl Share {
     const fn new(numerator: &'static str, denominator: &'static str) -> Self {
-        Self {
-            numerator,
-            denominator,
-        }
+        Self { numerator, denominator }
     }
 
     fn count(scope: Scope, name: &str) -> String {
@@ -162,10 +153,7 @@ impl Share {
     /// Returns the ratio of each campaign.
     pub(crate) fn each(self, scope: Scope) -> String {
         let numerator = Self::count(scope, self.numerator);
-        format!(
-            "{numerator} / ({} > 0)",
-            Self::count(scope, self.denominator)
-        )
+        format!("{numerator} / ({} > 0)", Self::count(scope, self.denominator))
     }
 
     /// Returns sum / sum over the campaigns that report both counts.
@@ -192,10 +180,7 @@ const CRITICAL: &str = r#", severity="critical""#;
 
 /// Selects firing alerts.
 fn alerts(matcher: &str) -> String {
-    format!(
-        r#"ALERTS{{{}{matcher}, alertstate="firing"}}"#,
-        chosen_or_none()
-    )
+    format!(r#"ALERTS{{{}{matcher}, alertstate="firing"}}"#, chosen_or_none())
 }
 
 /// Counts firing critical alerts.

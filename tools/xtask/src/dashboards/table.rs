@@ -35,13 +35,7 @@ pub(crate) struct Figure {
 
 /// A column that shows a label.
 pub(crate) const fn label(name: &'static str, title: &'static str) -> Label {
-    Label {
-        name,
-        title,
-        links: Vec::new(),
-        wide: None,
-        hidden: false,
-    }
+    Label { name, title, links: Vec::new(), wide: None, hidden: false }
 }
 
 impl Label {
@@ -66,13 +60,7 @@ impl Label {
 
 /// A column that shows the result of a query.
 pub(crate) fn figure(title: &'static str, unit: &'static str, expression: &str) -> Figure {
-    Figure {
-        title,
-        expression: expression.to_owned(),
-        unit,
-        levels: None,
-        decimals: None,
-    }
+    Figure { title, expression: expression.to_owned(), unit, levels: None, decimals: None }
 }
 
 impl Figure {
@@ -164,13 +152,10 @@ pub(crate) fn table(
     }
     columns.extend(named);
     let places = (0..).zip(&columns);
-    let places: Map<String, Value> = places
-        .map(|(place, (field, _))| (field.clone(), json!(place)))
-        .collect();
-    let titles: Map<String, Value> = columns
-        .into_iter()
-        .map(|(field, title)| (field, json!(title)))
-        .collect();
+    let places: Map<String, Value> =
+        places.map(|(place, (field, _))| (field.clone(), json!(place))).collect();
+    let titles: Map<String, Value> =
+        columns.into_iter().map(|(field, title)| (field, json!(title))).collect();
     panel = panel.transformed(vec![
         json!({"id": "merge", "options": {}}),
         json!({"id": "organize", "options": {
@@ -234,10 +219,7 @@ fn uncolored() -> Value {
 /// Hides a column but keeps it for links, in the forms of Grafana 12 and of earlier versions.
 fn hide() -> [(&'static str, Value); 2] {
     [
-        (
-            "custom.hideFrom",
-            json!({"viz": true, "legend": false, "tooltip": false}),
-        ),
+        ("custom.hideFrom", json!({"viz": true, "legend": false, "tooltip": false})),
         ("custom.hidden", json!(true)),
     ]
 }

@@ -12,24 +12,9 @@ pub(crate) fn common() -> Vec<Value> {
     vec![
         datasource(),
         labels("job", "Job", "campaign_exporter_build_info", &[]),
-        labels(
-            "instance",
-            "Instance",
-            "campaign_exporter_build_info",
-            &["job"],
-        ),
-        labels(
-            "provider",
-            "Provider",
-            "campaign_account_up",
-            &["job", "instance"],
-        ),
-        labels(
-            "account",
-            "Account",
-            "campaign_account_up",
-            &["job", "instance", "provider"],
-        ),
+        labels("instance", "Instance", "campaign_exporter_build_info", &["job"]),
+        labels("provider", "Provider", "campaign_account_up", &["job", "instance"]),
+        labels("account", "Account", "campaign_account_up", &["job", "instance", "provider"]),
         labels(
             "channel",
             "Channel",
@@ -56,10 +41,7 @@ fn datasource() -> Value {
 }
 
 fn labels(name: &str, label: &str, metric: &str, chosen: &[&str]) -> Value {
-    let matchers: Vec<String> = chosen
-        .iter()
-        .map(|name| format!("{name}=~\"${name}\""))
-        .collect();
+    let matchers: Vec<String> = chosen.iter().map(|name| format!("{name}=~\"${name}\"")).collect();
     let series = if matchers.is_empty() {
         metric.to_owned()
     } else {

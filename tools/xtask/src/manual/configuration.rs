@@ -49,10 +49,7 @@ pub(crate) fn text(kinds: &Kinds) -> String {
 /// A table of keys. A secret is a row for each of its two forms.
 pub(crate) fn key_table(keys: &[Key]) -> String {
     let rows: Vec<_> = keys.iter().flat_map(rows).collect();
-    table(
-        ["key", "type", "default", "range or values", "meaning"],
-        &rows,
-    )
+    table(["key", "type", "default", "range or values", "meaning"], &rows)
 }
 
 fn rows(key: &Key) -> Vec<[String; 5]> {
@@ -69,21 +66,11 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
             let name = &key.name;
             let row = |form: &str, kind: &str, meaning: &str| {
                 let (key, kind) = (code(&format!("{name}_{form}")), kind.to_owned());
-                [
-                    key,
-                    kind,
-                    default.clone(),
-                    String::new(),
-                    meaning.to_owned(),
-                ]
+                [key, kind, default.clone(), String::new(), meaning.to_owned()]
             };
             return vec![
                 row("file", "path", &key.meaning),
-                row(
-                    "env",
-                    "name",
-                    "Name of an environment variable, instead of the file.",
-                ),
+                row("env", "name", "Name of an environment variable, instead of the file."),
             ];
         }
         Takes::Duration(least, most) => {
@@ -94,13 +81,7 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
         Takes::Number(most) => ("number", format!("above 0, at most {most}")),
         Takes::Words(words) => ("list", codes(words.iter().map(Cow::as_ref))),
     };
-    vec![[
-        code(&key.name),
-        kind.to_owned(),
-        default,
-        range,
-        key.meaning.clone().into_owned(),
-    ]]
+    vec![[code(&key.name), kind.to_owned(), default, range, key.meaning.clone().into_owned()]]
 }
 
 /// `docs/config.schema.json`, by JSON Schema's draft 7, which most editors know.

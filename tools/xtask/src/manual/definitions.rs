@@ -14,11 +14,7 @@ pub(crate) fn text() -> String {
                  beginning only. A *value* is a path, a list of alternative paths, or a mapping. \
                  *Texts* of requests can have settings and times in braces; `{{` and `}}` stand for \
                  braces.";
-    let parts = [
-        NOTICE.to_owned(),
-        "# Definitions".to_owned(),
-        intro.to_owned(),
-    ];
+    let parts = [NOTICE.to_owned(), "# Definitions".to_owned(), intro.to_owned()];
     let parts = parts.into_iter().chain(PARTS.iter().map(part));
     parts.collect::<Vec<_>>().join("\n\n") + "\n"
 }

@@ -46,10 +46,7 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
         telemetries.push(telemetry);
         snapshot.apply(Change::Polled(Box::new(polled(account))));
         // keeps the data
-        let failed = Update {
-            result: Err(PollError::new(reason, "")),
-            ..polled(account)
-        };
+        let failed = Update { result: Err(PollError::new(reason, "")), ..polled(account) };
         snapshot.apply(Change::Polled(Box::new(failed)));
     }
     let telemetry = Telemetry::new()?;
@@ -74,11 +71,7 @@ fn account(kind: &Kind, number: usize) -> Value {
         .clone()
         .find(needed)
         .or_else(|| secrets.clone().find(|key| key.name == "access_token"));
-    let others = kind
-        .keys
-        .iter()
-        .filter(needed)
-        .filter(|key| key.takes != Takes::Secret);
+    let others = kind.keys.iter().filter(needed).filter(|key| key.takes != Takes::Secret);
     for key in secret.into_iter().chain(others) {
         let (name, value) = match key.takes {
             Takes::Secret => (format!("{}_env", key.name), "TOKEN"),
@@ -106,11 +99,7 @@ fn polled(account: &Account) -> Update {
     for count in Count::ALL {
         counts.set(*count, Some(1));
     }
-    let failures: Failures = kind
-        .failures
-        .iter()
-        .map(|reason| (Arc::clone(reason), 1))
-        .collect();
+    let failures: Failures = kind.failures.iter().map(|reason| (Arc::clone(reason), 1)).collect();
     let euro = Currency::from_code("EUR");
     let amounts = euro.into_iter();
     let amounts = amounts.flat_map(|euro| [Figure::Cost(euro), Figure::Revenue(euro)]);
@@ -143,9 +132,5 @@ fn polled(account: &Account) -> Update {
         balance: euro.map(|euro| (euro, 1.0)),
         reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
     };
-    Update {
-        token_expiry: now,
-        stored: Some(Ok(())),
-        ..Update::new(account, Ok(data))
-    }
+    Update { token_expiry: now, stored: Some(Ok(())), ..Update::new(account, Ok(data)) }
 }

@@ -8,12 +8,8 @@ use super::table::{code, codes, table};
 /// The file.
 pub(crate) fn text(mut command: Command) -> String {
     command.build();
-    let first = command
-        .get_arguments()
-        .filter(|argument| !argument.is_global_set());
-    let first = first
-        .filter_map(Arg::get_long)
-        .filter(|long| *long != "help");
+    let first = command.get_arguments().filter(|argument| !argument.is_global_set());
+    let first = first.filter_map(Arg::get_long).filter(|long| *long != "help");
     let first: Vec<String> = first.map(|long| format!("--{long}")).collect();
     let mut parts = vec![
         NOTICE.to_owned(),
@@ -42,10 +38,7 @@ fn commands(command: &Command, name: &str, parts: &mut Vec<String>) {
         parts.push(format!("## `{name}`"));
         parts.push(sub.get_about().unwrap_or_default().to_string());
         let own = |argument: &Arg| !argument.is_global_set();
-        if sub
-            .get_arguments()
-            .any(|argument| own(argument) && argument.get_id() != "help")
-        {
+        if sub.get_arguments().any(|argument| own(argument) && argument.get_id() != "help") {
             parts.push(arguments(sub, own));
         }
         commands(sub, &name, parts);
@@ -70,11 +63,8 @@ fn row(argument: &Arg) -> [String; 4] {
     let environment = argument.get_env().unwrap_or_default().to_string_lossy();
     let defaults = argument.get_default_values().iter();
     let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
-    let defaults = if takes_value {
-        codes(defaults.iter().map(AsRef::as_ref))
-    } else {
-        String::new()
-    };
+    let defaults =
+        if takes_value { codes(defaults.iter().map(AsRef::as_ref)) } else { String::new() };
     let mut meaning = argument.get_help().unwrap_or_default().to_string();
     let values = argument.get_possible_values();
     if takes_value && !values.is_empty() {

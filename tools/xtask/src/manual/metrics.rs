@@ -32,10 +32,7 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
     }
     for name in names(&declared.into_string()) {
         let shown = families.iter().any(|family| family.name == name);
-        ensure!(
-            shown,
-            "tools/xtask/src/manual/exposition.rs has no sample of {name}"
-        );
+        ensure!(shown, "tools/xtask/src/manual/exposition.rs has no sample of {name}");
     }
 
     let campaigns = |family: &&Family| labels(family).contains("campaign_id");

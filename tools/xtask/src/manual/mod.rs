@@ -39,17 +39,12 @@ pub async fn files(kinds: &Kinds) -> anyhow::Result<Vec<(String, String)>> {
     }
     files.push(("flags.md".to_owned(), flags::text(command())));
     files.push(("configuration.md".to_owned(), configuration::text(kinds)));
-    files.push((
-        "config.schema.json".to_owned(),
-        configuration::schema(kinds)?,
-    ));
+    files.push(("config.schema.json".to_owned(), configuration::schema(kinds)?));
     files.push(("definitions.md".to_owned(), definitions::text()));
     files.push(("metrics.md".to_owned(), metrics::text(kinds).await?));
     files.extend(providers::files(kinds));
     let files = files.into_iter();
-    let mut files: Vec<_> = files
-        .map(|(path, text)| (format!("docs/{path}"), text))
-        .collect();
+    let mut files: Vec<_> = files.map(|(path, text)| (format!("docs/{path}"), text)).collect();
     files.push(("README.md".to_owned(), readme(kinds)?));
     Ok(files)
 }
@@ -58,19 +53,13 @@ pub async fn files(kinds: &Kinds) -> anyhow::Result<Vec<(String, String)>> {
 fn readme(kinds: &Kinds) -> anyhow::Result<String> {
     let readme = std::fs::read_to_string(crate::root().join("README.md"))?;
     let (begin, end) = ("<!-- providers -->\n", "<!-- end of providers -->\n");
-    let (before, rest) = readme
-        .split_once(begin)
-        .context("README.md has no providers")?;
-    let (_, after) = rest
-        .split_once(end)
-        .context("README.md has no end of providers")?;
+    let (before, rest) = readme.split_once(begin).context("README.md has no providers")?;
+    let (_, after) = rest.split_once(end).context("README.md has no end of providers")?;
     let table = providers::readme_table(kinds);
     Ok(format!("{before}{begin}\n{table}\n{end}{after}"))
 }
 
 /// Returns the command line, with a version that does not depend on the commit or the compiler.
 fn command() -> Command {
-    Cli::command()
-        .version(VERSION)
-        .disable_help_subcommand(true)
+    Cli::command().version(VERSION).disable_help_subcommand(true)
 }

@@ -12,9 +12,7 @@ use super::table::{code, codes, table};
 /// The pages, by their paths below `docs/`.
 pub(crate) fn files(kinds: &Kinds) -> Vec<(String, String)> {
     let kinds = kinds.iter();
-    kinds
-        .map(|kind| (format!("providers/{}.md", kind.name), page(kind)))
-        .collect()
+    kinds.map(|kind| (format!("providers/{}.md", kind.name), page(kind))).collect()
 }
 
 fn page(kind: &Kind) -> String {
@@ -40,9 +38,7 @@ fn page(kind: &Kind) -> String {
 
 fn requests(kind: &Kind) -> Vec<[String; 2]> {
     let requests = kind.requests.iter();
-    requests
-        .map(|(key, request)| [code(key), code(request)])
-        .collect()
+    requests.map(|(key, request)| [code(key), code(request)]).collect()
 }
 
 fn limits(kind: &Kind) -> String {
@@ -51,25 +47,13 @@ fn limits(kind: &Kind) -> String {
         QuotaScope::Client => "All accounts with the same `client_id` share a quota.",
     };
     let limits = [
-        (
-            kind.limits.per_second.map(|number| number.to_string()),
-            "second",
-        ),
-        (
-            kind.limits.per_minute.map(|number| number.to_string()),
-            "minute",
-        ),
-        (
-            kind.limits.per_hour.map(|number| number.to_string()),
-            "hour",
-        ),
+        (kind.limits.per_second.map(|number| number.to_string()), "second"),
+        (kind.limits.per_minute.map(|number| number.to_string()), "minute"),
+        (kind.limits.per_hour.map(|number| number.to_string()), "hour"),
         (kind.limits.per_day.map(|number| number.to_string()), "day"),
     ];
     let limit = |(number, period)| {
-        Some(format!(
-            "{} requests per {period}",
-            Option::<String>::as_ref(&number)?
-        ))
+        Some(format!("{} requests per {period}", Option::<String>::as_ref(&number)?))
     };
     let limits: Vec<String> = limits.into_iter().filter_map(limit).collect();
     if limits.is_empty() {
@@ -109,10 +93,7 @@ fn source(kind: &Kind, metric: &str) -> Option<String> {
             Denominator::Deliveries => ("deliveries", field(Count::Deliveries).is_some()),
         };
         field(numerator).filter(|_| known)?;
-        return Some(format!(
-            "`campaign_{}` / `campaign_{bottom}`",
-            numerator.name()
-        ));
+        return Some(format!("`campaign_{}` / `campaign_{bottom}`", numerator.name()));
     }
     if let Some((_, field)) = kind.counts.iter().find(|(count, _)| count.name() == stem) {
         return Some(field.clone().into_owned());
@@ -138,11 +119,7 @@ fn source(kind: &Kind, metric: &str) -> Option<String> {
         "attempted" => {
             let (count, _) = attempted?;
             let both = field(Count::Sends).is_some() && field(Count::Recipients).is_some();
-            let or_else = if both {
-                ", else `campaign_recipients`"
-            } else {
-                ""
-            };
+            let or_else = if both { ", else `campaign_recipients`" } else { "" };
             Some(format!("`campaign_{}`{or_else}", count.name()))
         }
         _ => None,
@@ -164,8 +141,5 @@ pub(crate) fn readme_table(kinds: &Kinds) -> String {
             quota.to_owned(),
         ]
     });
-    table(
-        ["provider", "channels", "quota shared by"],
-        &rows.collect::<Vec<_>>(),
-    )
+    table(["provider", "channels", "quota shared by"], &rows.collect::<Vec<_>>())
 }

@@ -14,11 +14,7 @@ fn line<const N: usize>(cells: [impl AsRef<str>; N]) -> String {
 
 /// What is written as it stands, unless there is nothing.
 pub(crate) fn code(text: &str) -> String {
-    if text.is_empty() {
-        String::new()
-    } else {
-        format!("`{text}`")
-    }
+    if text.is_empty() { String::new() } else { format!("`{text}`") }
 }
 
 /// Some words, each as it stands.

@@ -51,11 +51,7 @@ fn alerts_on_campaigns_contain_the_campaign_name() {
     for (name, rule) in alerts() {
         let link = &rule.annotations["dashboard_url"];
         let summary = &rule.annotations["summary"];
-        assert_eq!(
-            link.contains("/d/campaigns-campaign?"),
-            summary.contains(NAME),
-            "{name}"
-        );
+        assert_eq!(link.contains("/d/campaigns-campaign?"), summary.contains(NAME), "{name}");
         about_campaigns += u32::from(summary.contains(NAME));
     }
     assert!(about_campaigns > 10, "{about_campaigns}");
@@ -87,9 +83,7 @@ fn links_of_alerts_are_valid() {
 /// Returns the rows of the table with this first header.
 fn table<'a>(document: &'a str, first_header: &str) -> Vec<Vec<&'a str>> {
     let header = format!("| {first_header} |");
-    let rows = document
-        .lines()
-        .skip_while(|line| !line.starts_with(&header));
+    let rows = document.lines().skip_while(|line| !line.starts_with(&header));
     let rows = rows.skip(2).take_while(|line| line.starts_with('|'));
     rows.map(|row| {
         let cells = row.trim_matches('|').split(" | ");
@@ -128,15 +122,10 @@ fn documented_alerts_match_the_rules() {
             };
             let severities = rules.iter().map(|rule| rule.severity().to_owned());
             let teams = rules.iter().map(|rule| rule.labels["team"].clone());
-            let pending = rules
-                .iter()
-                .map(|rule| in_words(rule.pending.as_deref().unwrap()));
+            let pending = rules.iter().map(|rule| in_words(rule.pending.as_deref().unwrap()));
             let severities = unique(severities.collect(), ", ");
             let teams = unique(teams.collect(), ", ");
-            let cells = (
-                format!("{severities} ({teams})"),
-                unique(pending.collect(), "; "),
-            );
+            let cells = (format!("{severities} ({teams})"), unique(pending.collect(), "; "));
             (name, cells)
         })
         .collect();
@@ -147,10 +136,7 @@ fn documented_alerts_match_the_rules() {
 fn documented_number_of_alerts_is_correct() {
     for document in ["README.md", "CHANGELOG.md"] {
         let count = format!(" {} alerts", names().len());
-        assert!(
-            text(document).contains(&count),
-            "{document} does not contain{count}"
-        );
+        assert!(text(document).contains(&count), "{document} does not contain{count}");
     }
 }
 
@@ -174,9 +160,7 @@ fn documented_thresholds_match_the_rules() {
 fn every_threshold_is_defined_and_used() {
     let mut used = BTreeSet::new();
     for rule in rules() {
-        let parts = rule
-            .expr
-            .split("account:campaign_threshold:effective{threshold=\"");
+        let parts = rule.expr.split("account:campaign_threshold:effective{threshold=\"");
         used.extend(parts.skip(1).map(|part| {
             let (name, _) = part.split_once('"').unwrap();
             name.to_owned()
@@ -185,10 +169,8 @@ fn every_threshold_is_defined_and_used() {
     let there: BTreeSet<_> = thresholds().into_keys().collect();
     assert_eq!(used, there);
 
-    let (_, missing) = alerts()
-        .into_iter()
-        .find(|(name, _)| name == "CampaignThresholdsMissing")
-        .unwrap();
+    let (_, missing) =
+        alerts().into_iter().find(|(name, _)| name == "CampaignThresholdsMissing").unwrap();
     let all = format!(">= {}", there.len());
     assert!(missing.expr.trim_end().ends_with(&all), "{}", missing.expr);
 }
@@ -284,10 +266,8 @@ fn every_alert_is_tested_firing_and_silent() {
             }
         }
     }
-    let expected: BTreeSet<_> = alerts()
-        .into_iter()
-        .map(|(name, rule)| (name, rule.severity().to_owned()))
-        .collect();
+    let expected: BTreeSet<_> =
+        alerts().into_iter().map(|(name, rule)| (name, rule.severity().to_owned())).collect();
     assert_eq!(firing, expected);
     assert_eq!(silent, names());
 }

@@ -8,11 +8,8 @@ use crate::expression::{self, RATE_INTERVAL};
 use crate::rules;
 
 /// File names.
-pub(crate) const FILES: [&str; 3] = [
-    "campaigns-campaign.json",
-    "campaigns-exporter.json",
-    "campaigns-overview.json",
-];
+pub(crate) const FILES: [&str; 3] =
+    ["campaigns-campaign.json", "campaigns-exporter.json", "campaigns-overview.json"];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,10 +66,7 @@ pub(crate) struct Variable {
 impl Variable {
     /// Query of a variable, `label_values(…)` or `query_result(…)`.
     pub(crate) fn asks(&self) -> &str {
-        self.query["query"]
-            .as_str()
-            .or(self.query.as_str())
-            .unwrap_or_default()
+        self.query["query"].as_str().or(self.query.as_str()).unwrap_or_default()
     }
 }
 
@@ -175,9 +169,7 @@ impl Dashboard {
 
     /// Returns the panels with queries, without rows and texts.
     pub(crate) fn asking(&self) -> impl Iterator<Item = &Panel> {
-        self.panels
-            .iter()
-            .filter(|panel| !["row", "text"].contains(&panel.kind.as_str()))
+        self.panels.iter().filter(|panel| !["row", "text"].contains(&panel.kind.as_str()))
     }
 
     /// Returns every query with the title of its panel.

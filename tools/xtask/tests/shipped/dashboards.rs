@@ -37,12 +37,7 @@ fn dashboards_have_the_uid_of_their_file_and_a_purpose() {
 #[test]
 fn panels_have_unique_ids_and_do_not_overlap() {
     for dashboard in Dashboard::all() {
-        assert_eq!(
-            misplaced(&dashboard.panels),
-            [] as [String; 0],
-            "{}",
-            dashboard.uid
-        );
+        assert_eq!(misplaced(&dashboard.panels), [] as [String; 0], "{}", dashboard.uid);
     }
 }
 
@@ -177,16 +172,11 @@ fn linked(panel: &Panel) -> BTreeSet<String> {
 
 /// Returns the labels that are columns of a table.
 fn columns(panel: &Panel) -> Vec<String> {
-    let organize = panel
-        .transformations
-        .iter()
-        .filter(|transformation| transformation["id"] == "organize");
+    let organize =
+        panel.transformations.iter().filter(|transformation| transformation["id"] == "organize");
     let columns = organize.filter_map(|organize| organize["options"]["renameByName"].as_object());
     let names = columns.flat_map(|columns| columns.keys());
-    names
-        .filter(|name| !name.starts_with("Value"))
-        .cloned()
-        .collect()
+    names.filter(|name| !name.starts_with("Value")).cloned().collect()
 }
 
 #[tokio::test]
@@ -221,10 +211,7 @@ async fn unknown_metrics_and_labels_are_detected_everywhere() {
         assert!(overview.contains(there), "{there}");
         let broken = Dashboard::read(&overview.replace(there, not_there));
         let found = unknown(&broken, &metrics);
-        assert!(
-            found.iter().any(|line| line.contains(problem)),
-            "{not_there}: {found:#?}"
-        );
+        assert!(found.iter().any(|line| line.contains(problem)), "{not_there}: {found:#?}");
     }
 }
 

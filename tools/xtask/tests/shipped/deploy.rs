@@ -106,10 +106,7 @@ fn ports_are_detected_in_every_context() {
         ("| `:10059` |", &["10059"]),
         ("/dev/tcp/127.0.0.1/10099", &["10099"]),
         ("ports: [\"127.0.0.1:10057:10059\"]", &["10057", "10059"]),
-        (
-            "localhost:3000/d/campaigns, 10000 campaigns, 100589, a10058",
-            &[],
-        ),
+        ("localhost:3000/d/campaigns, 10000 campaigns, 100589, a10058", &[]),
     ] {
         assert_eq!(ports(text), wanted, "{text}");
     }
@@ -172,10 +169,7 @@ fn compose_mounts_exist() {
         }
         for port in service["ports"].as_array().unwrap() {
             let port = port.as_str().unwrap();
-            assert!(
-                port.starts_with("127.0.0.1:"),
-                "{name} is not restricted to loopback"
-            );
+            assert!(port.starts_with("127.0.0.1:"), "{name} is not restricted to loopback");
         }
     }
     assert!(mounted >= 7);

@@ -17,10 +17,7 @@ use crate::rules::{path, text};
 
 #[tokio::test]
 async fn generated_documentation_is_up_to_date() {
-    for (name, written) in manual::files(&campaign_exporter::provider::built_in())
-        .await
-        .unwrap()
-    {
+    for (name, written) in manual::files(&campaign_exporter::provider::built_in()).await.unwrap() {
         let there = std::fs::read_to_string(path(&name)).unwrap_or_default();
         assert!(there == written, "{name}: run cargo xtask manual");
     }
@@ -29,9 +26,7 @@ async fn generated_documentation_is_up_to_date() {
 /// Detects leftovers of removed commands.
 #[tokio::test]
 async fn there_are_no_extra_files() {
-    let files = manual::files(&campaign_exporter::provider::built_in())
-        .await
-        .unwrap();
+    let files = manual::files(&campaign_exporter::provider::built_in()).await.unwrap();
     let written: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
     for folder in ["manual", "completions", "providers"] {
         for entry in std::fs::read_dir(path("docs").join(folder)).unwrap() {
@@ -53,12 +48,7 @@ fn offered(words: &[&str]) -> Vec<String> {
         printf '%s\n' "${COMPREPLY[@]}"
     "#;
     let mut bash = Command::new("bash");
-    bash.args([
-        "-euc",
-        script,
-        "bash",
-        "docs/completions/campaign_exporter.bash",
-    ]);
+    bash.args(["-euc", script, "bash", "docs/completions/campaign_exporter.bash"]);
     let output = bash.args(words).current_dir(path(".")).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{words:?}: {error}");
@@ -113,9 +103,7 @@ fn anchors(document: &str) -> BTreeSet<String> {
     let prose = prose(document);
     let headings = prose.lines().filter(|line| line.starts_with('#'));
     let headings = headings.map(|line| line.trim_start_matches('#').trim().to_lowercase());
-    headings
-        .map(|heading| dropped.replace_all(&heading, "").replace(' ', "-"))
-        .collect()
+    headings.map(|heading| dropped.replace_all(&heading, "").replace(' ', "-")).collect()
 }
 
 #[test]

@@ -43,16 +43,10 @@ pub(crate) fn selectors(expr: &Expr) -> Vec<Selected<'_>> {
 
 fn select<'a>(expr: &'a Expr, function: Option<&'static str>, found: &mut Vec<Selected<'a>>) {
     match expr {
-        Expr::VectorSelector(selector) => found.push(Selected {
-            selector,
-            range: None,
-            function,
-        }),
-        Expr::MatrixSelector(matrix) => found.push(Selected {
-            selector: &matrix.vs,
-            range: Some(matrix.range),
-            function,
-        }),
+        Expr::VectorSelector(selector) => found.push(Selected { selector, range: None, function }),
+        Expr::MatrixSelector(matrix) => {
+            found.push(Selected { selector: &matrix.vs, range: Some(matrix.range), function })
+        }
         Expr::Call(call) => {
             for argument in &call.args.args {
                 select(argument, Some(call.func.name), found);

@@ -17,9 +17,8 @@ fn links(dashboard: &Dashboard) -> Vec<Link> {
     for panel in &dashboard.panels {
         let overrides = panel.field_config.overrides.iter();
         let properties = overrides.flat_map(|over| &over.properties);
-        let lists = properties
-            .filter(|property| property.id == "links")
-            .map(|property| &property.value);
+        let lists =
+            properties.filter(|property| property.id == "links").map(|property| &property.value);
         for list in lists.chain([&panel.field_config.defaults["links"]]) {
             for link in list.as_array().into_iter().flatten() {
                 found.push(Link {
@@ -35,10 +34,7 @@ fn links(dashboard: &Dashboard) -> Vec<Link> {
 /// Returns the problem of a link: its target, or a variable missing in the target or this dashboard.
 fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
     let (path, query) = link.url.split_once('?')?;
-    let Some(target) = all
-        .iter()
-        .find(|dashboard| path == format!("/d/{}", dashboard.uid))
-    else {
+    let Some(target) = all.iter().find(|dashboard| path == format!("/d/{}", dashboard.uid)) else {
         return Some(format!("{path} does not exist"));
     };
     let has = |dashboard: &Dashboard, name: &str| {
@@ -50,12 +46,8 @@ fn problem(link: &Link, from: &Dashboard, all: &[Dashboard]) -> Option<String> {
         return Some("the time range is lost".to_owned());
     }
     for part in parts {
-        let kept = part
-            .strip_prefix("${")
-            .and_then(|part| part.strip_suffix(":queryparam}"));
-        let set = part
-            .strip_prefix("var-")
-            .and_then(|part| Some(part.split_once('=')?.0));
+        let kept = part.strip_prefix("${").and_then(|part| part.strip_suffix(":queryparam}"));
+        let set = part.strip_prefix("var-").and_then(|part| Some(part.split_once('=')?.0));
         let Some(name) = kept.or(set) else {
             return Some(format!("{part} is not a variable"));
         };
@@ -85,31 +77,17 @@ fn broken_links_are_detected() {
     let kept = "${__url_time_range}&${datasource:queryparam}";
     for (url, wanted) in [
         (format!("/d/campaigns?{kept}"), "does not exist"),
-        (
-            format!("/d/campaigns-exporter?{kept}&var-campaign=1"),
-            "no variable campaign",
-        ),
+        (format!("/d/campaigns-exporter?{kept}&var-campaign=1"), "no variable campaign"),
         (
             format!("/d/campaigns-campaign?{kept}&${{campaign:queryparam}}"),
             "campaigns-overview has no variable campaign",
         ),
-        (
-            format!("/d/campaigns-exporter?{kept}&job=1"),
-            "job=1 is not a variable",
-        ),
-        (
-            "/d/campaigns-exporter?${datasource:queryparam}".to_owned(),
-            "time range is lost",
-        ),
-        (
-            "/d/campaigns-exporter?${__url_time_range}".to_owned(),
-            "data source is lost",
-        ),
+        (format!("/d/campaigns-exporter?{kept}&job=1"), "job=1 is not a variable"),
+        ("/d/campaigns-exporter?${datasource:queryparam}".to_owned(), "time range is lost"),
+        ("/d/campaigns-exporter?${__url_time_range}".to_owned(), "data source is lost"),
     ] {
         let place = String::new();
-        let overview = all
-            .iter()
-            .find(|dashboard| dashboard.uid == "campaigns-overview");
+        let overview = all.iter().find(|dashboard| dashboard.uid == "campaigns-overview");
         let found = problem(&Link { place, url }, overview.unwrap(), &all).unwrap();
         assert!(found.contains(wanted), "{found}");
     }
@@ -121,9 +99,7 @@ fn every_table_and_bar_gauge_has_a_link() {
         for panel in &dashboard.panels {
             if ["table", "bargauge", "state-timeline"].contains(&panel.kind.as_str()) {
                 let place = format!("{} / {}", dashboard.uid, panel.title);
-                let found = links(&dashboard)
-                    .into_iter()
-                    .any(|link| link.place == place);
+                let found = links(&dashboard).into_iter().any(|link| link.place == place);
                 assert!(found, "{place}");
             }
         }

@@ -23,65 +23,39 @@ type Rule = (&'static str, fn(&Dashboard) -> Vec<(String, String)>);
 
 const RULES: [Rule; 15] = [
     ("template-datasource-rule", template_datasource),
-    ("template-job-rule", |dashboard| {
-        template(dashboard, "job", "Job")
-    }),
-    ("template-instance-rule", |dashboard| {
-        template(dashboard, "instance", "Instance")
-    }),
+    ("template-job-rule", |dashboard| template(dashboard, "job", "Job")),
+    ("template-instance-rule", |dashboard| template(dashboard, "instance", "Instance")),
     ("template-label-promql-rule", template_label_promql),
-    (
-        "template-on-time-change-reload-rule",
-        template_on_time_change_reload,
-    ),
+    ("template-on-time-change-reload-rule", template_on_time_change_reload),
     ("panel-datasource-rule", panel_datasource),
     ("panel-title-description-rule", panel_title_description),
     ("panel-units-rule", panel_units),
     ("panel-no-targets-rule", panel_no_targets),
     ("target-promql-rule", target_promql),
     ("target-rate-interval-rule", target_rate_interval),
-    ("target-job-rule", |dashboard| {
-        target_matcher(dashboard, "job")
-    }),
-    ("target-instance-rule", |dashboard| {
-        target_matcher(dashboard, "instance")
-    }),
+    ("target-job-rule", |dashboard| target_matcher(dashboard, "job")),
+    ("target-instance-rule", |dashboard| target_matcher(dashboard, "instance")),
     ("target-counter-agg-rule", target_counter_agg),
     ("uneditable-dashboard", uneditable_dashboard),
 ];
 
 /// Units used by our panels, all of them known to the linter.
-const UNITS: [&str; 9] = [
-    "none",
-    "short",
-    "percentunit",
-    "bytes",
-    "s",
-    "d",
-    "reqps",
-    "bool_yes_no",
-    "dateTimeFromNow",
-];
+const UNITS: [&str; 9] =
+    ["none", "short", "percentunit", "bytes", "s", "d", "reqps", "bool_yes_no", "dateTimeFromNow"];
 
 const RANGED: [&str; 3] = ["rate", "irate", "increase"];
 
 fn lint(dashboard: &Dashboard) -> Vec<Finding> {
     let found = RULES.iter().flat_map(|(rule, find)| {
-        find(dashboard).into_iter().map(|(panel, message)| Finding {
-            rule,
-            panel,
-            message,
-        })
+        find(dashboard).into_iter().map(|(panel, message)| Finding { rule, panel, message })
     });
     found.collect()
 }
 
 fn template_datasource(dashboard: &Dashboard) -> Vec<(String, String)> {
     let mut sources = dashboard.templating.list.iter();
-    let sources: Vec<_> = sources
-        .by_ref()
-        .filter(|variable| variable.kind == "datasource")
-        .collect();
+    let sources: Vec<_> =
+        sources.by_ref().filter(|variable| variable.kind == "datasource").collect();
     let [source] = sources.as_slice() else {
         return whole("there is not one data source variable");
     };
@@ -108,20 +82,12 @@ fn template(dashboard: &Dashboard, name: &str, label: &str) -> Vec<(String, Stri
     let asked = [
         (variable.kind == "query", "is not a query"),
         (variable.label == label, "has another label"),
-        (
-            source.is_some_and(|source| is_templated(&source.uid)),
-            "asks a fixed data source",
-        ),
+        (source.is_some_and(|source| is_templated(&source.uid)), "asks a fixed data source"),
         (variable.multi, "has one value only"),
-        (
-            variable.all_value == ".+",
-            "has another value for All than .+",
-        ),
+        (variable.all_value == ".+", "has another value for All than .+"),
     ];
     let wrong = asked.into_iter().filter(|(right, _)| !right);
-    wrong
-        .flat_map(|(_, what)| whole(&format!("variable {name} {what}")))
-        .collect()
+    wrong.flat_map(|(_, what)| whole(&format!("variable {name} {what}"))).collect()
 }
 
 fn template_label_promql(dashboard: &Dashboard) -> Vec<(String, String)> {
@@ -138,14 +104,12 @@ fn template_label_promql(dashboard: &Dashboard) -> Vec<(String, String)> {
 pub(crate) fn parsed_variable(
     asks: &str,
 ) -> Result<(promql_parser::parser::Expr, Option<&str>), String> {
-    let inner = asks
-        .split_once('(')
-        .and_then(|(function, rest)| Some((function, rest.strip_suffix(')')?)));
+    let inner =
+        asks.split_once('(').and_then(|(function, rest)| Some((function, rest.strip_suffix(')')?)));
     match inner {
         Some(("label_values", inner)) => {
-            let (expr, label) = inner
-                .rsplit_once(", ")
-                .ok_or_else(|| format!("no label in {asks}"))?;
+            let (expr, label) =
+                inner.rsplit_once(", ").ok_or_else(|| format!("no label in {asks}"))?;
             Ok((expression::parse(expr)?, Some(label)))
         }
         Some(("query_result", inner)) => Ok((expression::parse(inner)?, None)),
@@ -195,9 +159,7 @@ fn panel_units(dashboard: &Dashboard) -> Vec<(String, String)> {
 }
 
 fn panel_no_targets(dashboard: &Dashboard) -> Vec<(String, String)> {
-    panels(dashboard, |panel| {
-        panel.targets.is_empty().then(|| "asks nothing".to_owned())
-    })
+    panels(dashboard, |panel| panel.targets.is_empty().then(|| "asks nothing".to_owned()))
 }
 
 fn target_promql(dashboard: &Dashboard) -> Vec<(String, String)> {
@@ -236,11 +198,7 @@ fn target_counter_agg(dashboard: &Dashboard) -> Vec<(String, String)> {
 }
 
 fn uneditable_dashboard(dashboard: &Dashboard) -> Vec<(String, String)> {
-    if dashboard.editable == Some(false) {
-        Vec::new()
-    } else {
-        whole("can be edited")
-    }
+    if dashboard.editable == Some(false) { Vec::new() } else { whole("can be edited") }
 }
 
 /// Creates a finding without a panel.
@@ -251,9 +209,7 @@ fn whole(message: &str) -> Vec<(String, String)> {
 /// Returns the problems of panels with queries.
 fn panels(dashboard: &Dashboard, find: impl Fn(&Panel) -> Option<String>) -> Vec<(String, String)> {
     let panels = dashboard.asking();
-    panels
-        .filter_map(|panel| Some((panel.title.clone(), find(panel)?)))
-        .collect()
+    panels.filter_map(|panel| Some((panel.title.clone(), find(panel)?))).collect()
 }
 
 /// Returns the problems of selectors; another rule covers expressions that do not parse.
@@ -310,10 +266,7 @@ fn the_linter_finds_exactly_the_exclusions() {
     let mut used = BTreeSet::new();
     for dashboard in Dashboard::all() {
         for finding in lint(&dashboard) {
-            let entry = Entry {
-                dashboard: dashboard.title.clone(),
-                panel: finding.panel.clone(),
-            };
+            let entry = Entry { dashboard: dashboard.title.clone(), panel: finding.panel.clone() };
             let key = (finding.rule.to_owned(), entry);
             let excused = excluded.contains(&key) && finding.message.starts_with("ALERTS");
             assert!(excused, "{}: {finding:?}", dashboard.uid);

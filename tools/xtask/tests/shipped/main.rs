@@ -1,11 +1,7 @@
 //! Tests of the shipped files: dashboards, rules, deployment files, and documentation are consistent with
 //! each other and with the metrics.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that panics fails"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics fails")]
 
 mod alerts;
 mod dashboard;

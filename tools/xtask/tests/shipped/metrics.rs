@@ -18,15 +18,8 @@ use crate::rules::{Rule, rules};
 pub(crate) type Labels = BTreeMap<String, BTreeSet<String>>;
 
 /// Labels whose values are all defined in this repository.
-const CLOSED: [&str; 7] = [
-    "alertname",
-    "alertstate",
-    "reason",
-    "result",
-    "severity",
-    "status",
-    "threshold",
-];
+const CLOSED: [&str; 7] =
+    ["alertname", "alertstate", "reason", "result", "severity", "status", "threshold"];
 
 /// Metrics that Prometheus adds to every scrape.
 pub(crate) const OF_A_SCRAPE: [&str; 3] =
@@ -245,10 +238,7 @@ impl Metrics {
 
 /// Returns the series of the exporter.
 pub(crate) async fn samples() -> Vec<Sample> {
-    let families = exposition(&campaign_exporter::provider::built_in())
-        .await
-        .unwrap()
-        .into_iter();
+    let families = exposition(&campaign_exporter::provider::built_in()).await.unwrap().into_iter();
     families.flat_map(|family| family.samples).collect()
 }
 
@@ -263,9 +253,7 @@ fn known(matcher: &Matcher, values: &BTreeSet<String>) -> Result<(), String> {
         return Ok(());
     }
     for word in words {
-        let is_a_word = word
-            .chars()
-            .all(|char| char.is_alphanumeric() || char == '_');
+        let is_a_word = word.chars().all(|char| char.is_alphanumeric() || char == '_');
         if is_a_word && !word.is_empty() && !values.contains(word) {
             return Err(format!("{} is never {word:?}", matcher.name));
         }
@@ -306,9 +294,7 @@ fn has(
     expr: &impl std::fmt::Display,
 ) -> Result<(), String> {
     let missing = names.find(|name| !labels.contains_key(name.as_ref()));
-    missing.map_or(Ok(()), |name| {
-        Err(format!("no label {} in {expr}", name.as_ref()))
-    })
+    missing.map_or(Ok(()), |name| Err(format!("no label {} in {expr}", name.as_ref())))
 }
 
 #[cfg(test)]

@@ -14,11 +14,7 @@ pub(crate) fn promtool(arguments: &[&str], files: &[String], folder: &Path) {
     });
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    assert!(
-        output.status.success(),
-        "promtool {}: {said}",
-        output.status
-    );
+    assert!(output.status.success(), "promtool {}: {said}", output.status);
 }
 
 #[test]

@@ -31,14 +31,7 @@ const HOSTILE: &str = "\"quoted\" back\\slash \n {a=\"b\",} $job ${account} [[x]
 /// Values of the variables: all, one each, or two each.
 const CHOICES: [[&str; 6]; 3] = [
     [".+", ".+", ".+", ".+", ".+", ".+"],
-    [
-        "campaign_exporter",
-        "one:10058",
-        "smsup",
-        "shoes-ch",
-        "sms",
-        "0",
-    ],
+    ["campaign_exporter", "one:10058", "smsup", "shoes-ch", "sms", "0"],
     [
         "campaign_exporter",
         "one:10058|other:10058",
@@ -49,14 +42,8 @@ const CHOICES: [[&str; 6]; 3] = [
     ],
 ];
 
-const VARIABLES: [&str; 6] = [
-    "$job",
-    "$instance",
-    "$provider",
-    "$account",
-    "$channel",
-    "$campaign",
-];
+const VARIABLES: [&str; 6] =
+    ["$job", "$instance", "$provider", "$account", "$channel", "$campaign"];
 
 /// Returns the samples as scraped from two exporters.
 fn series(samples: &[Sample]) -> Vec<Value> {
@@ -64,9 +51,7 @@ fn series(samples: &[Sample]) -> Vec<Value> {
     for instance in ["one:10058", "other:10058"] {
         let target = [("job", "campaign_exporter"), ("instance", instance)];
         let mut add = |name: &str, pairs: &[(String, String)], values: String| {
-            let own = pairs
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()));
+            let own = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let all = labels(own.chain(target));
             series.push(json!({"series": format!("{name}{{{all}}}"), "values": values}));
         };
@@ -168,9 +153,5 @@ async fn queries_succeed_on_any_data() {
     let folder = TempDir::new().unwrap();
     // JSON is valid YAML
     std::fs::write(folder.path().join("queries.yml"), test.to_string()).unwrap();
-    promtool(
-        &["test", "rules"],
-        &["queries.yml".to_owned()],
-        folder.path(),
-    );
+    promtool(&["test", "rules"], &["queries.yml".to_owned()], folder.path());
 }

@@ -71,10 +71,7 @@ pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
 /// Returns the rules of all files.
 pub(crate) fn rules() -> Vec<Rule> {
     let files = yaml_files("alerts").into_iter();
-    files
-        .flat_map(|file| yaml::<File>(&file).groups)
-        .flat_map(|group| group.rules)
-        .collect()
+    files.flat_map(|file| yaml::<File>(&file).groups).flat_map(|group| group.rules).collect()
 }
 
 /// Returns the alerts with their names.

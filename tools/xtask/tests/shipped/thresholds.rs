@@ -35,9 +35,7 @@ account:credits_left:days => credits_days
 /// Thresholds of `alerts/thresholds.yml`.
 fn numbers() -> BTreeMap<String, String> {
     let numbers = rules::thresholds().into_iter();
-    numbers
-        .map(|(name, number)| (name, number.to_string()))
-        .collect()
+    numbers.map(|(name, number)| (name, number.to_string())).collect()
 }
 
 /// Returns the values of threshold steps.
@@ -53,10 +51,7 @@ fn thresholds<'a>(panel: &'a Panel, target: &Target) -> Option<&'a Value> {
     if panel.kind != "table" {
         return panel.field_config.defaults.get("thresholds");
     }
-    let organize = panel
-        .transformations
-        .iter()
-        .find(|step| step["id"] == "organize")?;
+    let organize = panel.transformations.iter().find(|step| step["id"] == "organize")?;
     let column = &organize["options"]["renameByName"][format!("Value #{}", target.ref_id)];
     let mut overrides = panel.field_config.overrides.iter();
     let over = overrides.find(|over| over.matcher["options"] == *column)?;
@@ -112,15 +107,10 @@ fn colors_match_the_alert_thresholds() {
 #[test]
 fn mismatched_thresholds_are_detected() {
     let mut numbers = numbers();
-    for name in [
-        "delivery_ratio_warning",
-        "credits_days",
-        "failed_polls_ratio",
-    ] {
+    for name in ["delivery_ratio_warning", "credits_days", "failed_polls_ratio"] {
         let right = numbers.insert(name.to_owned(), "0.123".to_owned()).unwrap();
-        let found = Dashboard::all()
-            .iter()
-            .any(|dashboard| !compare(dashboard, &numbers).0.is_empty());
+        let found =
+            Dashboard::all().iter().any(|dashboard| !compare(dashboard, &numbers).0.is_empty());
         assert!(found, "{name}");
         numbers.insert(name.to_owned(), right);
     }
