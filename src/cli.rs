@@ -44,6 +44,7 @@ pub struct Cli {
 
 /// Options of all commands.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Options of all commands")]
 #[expect(clippy::struct_excessive_bools, reason = "flags")]
 pub struct Options {
     /// Configuration file.
@@ -225,8 +226,15 @@ pub enum Command {
     /// what to do next.
     Init {
         /// Providers of the accounts.
-        #[arg(value_name = "PROVIDER", required = true, value_parser = providers())]
+        #[arg(
+            value_name = "PROVIDER",
+            required_unless_present = "definitions",
+            value_parser = providers()
+        )]
         providers: Vec<String>,
+        /// File of a definition, for an account at a provider of your own. Can be repeated.
+        #[arg(long = "definition", value_name = "FILE")]
+        definitions: Vec<PathBuf>,
     },
     /// Poll every account once and print the metrics.
     Poll {

@@ -96,7 +96,13 @@ async fn run(
         Some(Command::Definition { command }) => {
             unless_stopped(&mut signals, ExitCode::from, define(command)).await
         }
-        Some(Command::Init { providers }) => init::init(&loaded, &providers).map_err(fail),
+        Some(Command::Init { providers, definitions }) => {
+            let init = async move {
+                let done = init::init(loaded, &providers, &definitions).await;
+                done.map_err(|error| complain(&format!("{error:#}")))
+            };
+            unless_stopped(&mut signals, ExitCode::from, init).await
+        }
         _ if options.config_check => {
             finish_or_stop(
                 &mut signals,

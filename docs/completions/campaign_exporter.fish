@@ -184,6 +184,7 @@ json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l definition -d 'File of a definition, for an account at a provider of your own. Can be repeated' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F

@@ -67,7 +67,7 @@ pub enum Channel {
 
 impl Channel {
     /// The channels of the model.
-    const KNOWN: [Self; 6] =
+    pub const KNOWN: [Self; 6] =
         [Self::Sms, Self::Whatsapp, Self::Email, Self::Viber, Self::Rcs, Self::Push];
 
     /// The channel that a provider names. Case is ignored.

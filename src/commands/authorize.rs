@@ -27,7 +27,7 @@ pub async fn authorize(
     let renewable = account
         .provider
         .authorize(name, client, account.polling.request_timeout, store, |code| {
-            shown = show(name, code)
+            shown = show(name, code);
         })
         .await?;
     shown.context("cannot write to standard output")?;

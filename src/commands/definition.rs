@@ -10,8 +10,8 @@ use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::campaign::Campaign;
 use crate::campaign::window::Window;
+use crate::campaign::{Campaign, Channel};
 use crate::config::{Account, Config};
 use crate::document::keys::{Default, Takes};
 use crate::document::reading;
@@ -34,9 +34,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for file in files {
-        let shown = file.display().to_string();
-        match parsed(&shown, &read_text(file).await?) {
-            Ok(definition) => print(&format!("{shown}: {} is valid\n", definition.name))?,
+        match load(file).await {
+            Ok(definition) => print(&described(file, &definition))?,
             Err(found) => problems.push(found.to_string()),
         }
     }
@@ -72,28 +71,29 @@ pub async fn try_answers(
     let name = definition.to_str().unwrap_or_default();
     let definition = match BUILT_IN.iter().find(|built_in| built_in.name == name) {
         Some(built_in) => parsed(name, built_in.text)?,
-        None => parsed(name, &read_text(definition).await?)?,
+        None => load(definition).await?,
     };
     let mut saved = Vec::new();
     for file in answers {
         let body = read(file).await?;
         saved.push((file.display().to_string(), Answer::of(200, body)));
     }
-    print(&trial(definition.kind(), saved, settings, Utc::now())?)
+    print(&trial(definition, saved, settings, Utc::now())?)
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
 /// read.
 pub fn trial(
-    kind: Kind,
+    definition: Definition,
     answers: Vec<(String, Answer)>,
     settings: &[(String, String)],
     now: DateTime<Utc>,
 ) -> anyhow::Result<String> {
-    let account = account(kind, settings)?;
+    let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let unused = definition.unused(&answers);
+    let account = account(definition.kind(), settings)?;
     // saved answers are old
     let start = DateTime::UNIX_EPOCH;
-    let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     let (requests, result) = account.provider.read_saved(Window { start, now }, &answers);
     let mut text = String::new();
     let mut names = names.iter();
@@ -143,6 +143,9 @@ pub fn trial(
     }
     if !reading.problems.is_empty() {
         writeln!(text, "\ncould not read {}", reading.problems)?;
+    }
+    if !unused.is_empty() {
+        writeln!(text, "\nThe definition finds nothing for:\n  {}", unused.join("\n  "))?;
     }
     Ok(text)
 }
@@ -236,9 +239,23 @@ async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     read.map_err(|error| anyhow!("{} {error}", file.display()))
 }
 
-async fn read_text(file: &Path) -> anyhow::Result<String> {
+/// Reads and checks a definition. The error has every problem with its place.
+pub(super) async fn load(file: &Path) -> anyhow::Result<Definition> {
     let text = String::from_utf8(read(file).await?);
-    text.with_context(|| format!("{} is not UTF-8", file.display()))
+    let text = text.with_context(|| format!("{} is not UTF-8", file.display()))?;
+    parsed(&file.display().to_string(), &text)
+}
+
+/// What to know of a valid definition.
+fn described(file: &Path, definition: &Definition) -> String {
+    let (file, name) = (file.display(), &definition.name);
+    let known = Channel::KNOWN.each_ref().map(Channel::as_str).join(", ");
+    let others = definition.channels().iter().filter(|channel| !Channel::KNOWN.contains(channel));
+    let notes = others.map(|channel| {
+        let word = channel.as_str();
+        format!("{file}: channel {word:?} is not among {known}; it is exported as it is\n")
+    });
+    [format!("{file}: {name} is valid\n")].into_iter().chain(notes).collect()
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -281,7 +298,7 @@ mod tests {
             });
             let definition = parsed(name, built_in.text).unwrap();
             assert_eq!(definition.name, name);
-            let read = trial(definition.kind(), answers.collect(), &[], now);
+            let read = trial(definition, answers.collect(), &[], now);
             let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
             let expected = samples.join("expected.txt");
             if is_update {

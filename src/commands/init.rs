@@ -1,15 +1,16 @@
 //! The `init` command: a commented configuration, from the tables that check configurations.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
+use std::sync::Arc;
 
 use textwrap::{Options, fill};
 
-use super::daemon;
+use super::{daemon, definition};
 use crate::config::{Config, polling_keys};
 use crate::document::duration_text;
 use crate::document::keys::{Default, Key, Takes};
-use crate::provider::{Kind, Kinds};
+use crate::provider::{Kind, Kinds, built_in};
 
 /// Maximum width of a comment in characters, as in the example configuration.
 const WIDTH: usize = 105;
@@ -23,14 +24,30 @@ const HEAD: &str = "\
 # default, it is shown. docs/configuration.md describes all keys.
 ";
 
-/// Prints a configuration with an account at each of the named providers, and to standard error what to
-/// do next.
-pub fn init(options: &daemon::Options, providers: &[String]) -> io::Result<()> {
-    let text = configuration(&options.kinds, providers);
+/// Prints a configuration with an account at each of the named providers and definitions, and to standard
+/// error what to do next.
+pub async fn init(
+    mut options: daemon::Options,
+    providers: &[String],
+    files: &[PathBuf],
+) -> anyhow::Result<()> {
+    let mut providers = providers.to_vec();
+    let mut own = Vec::new();
+    for file in files {
+        let kind = definition::load(file).await?.kind();
+        providers.push(kind.name.to_string());
+        own.push(Arc::new(kind));
+    }
+    options.kinds = options.kinds.with(&own);
+    let text = configuration(&options.kinds, &providers);
+    // a path is relative to the configuration file, wherever that will be
+    let paths = files.iter().filter_map(|file| path::absolute(file).ok());
+    let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+    let text = if paths.is_empty() { text } else { text + &format!("\ndefinitions: {paths:?}\n") };
     io::stdout().lock().write_all(text.as_bytes())?;
     let mut steps = io::stderr().lock();
     writeln!(steps, "Next:")?;
-    for (number, step) in (1..).zip(next_steps(options, &text)) {
+    for (number, step) in (1..).zip(next_steps(&options, &text)) {
         writeln!(steps, "{number}. {step}")?;
     }
     Ok(())
@@ -61,13 +78,22 @@ fn parse(accounts: &str, kinds: &Kinds) -> Option<Config> {
     Config::parse(&format!("accounts:\n{accounts}"), kinds, storage).ok()
 }
 
+/// The page that says how to get credentials.
+fn credentials_page(kind: &Kind) -> String {
+    if built_in().get(&kind.name).is_some() {
+        return format!("docs/providers/{}.md", kind.name);
+    }
+    kind.docs.to_string()
+}
+
 /// An account with its required keys and the first `optional` ones of those without a default.
 fn account(kind: &Kind, optional: usize) -> String {
     let Kind { name, title, keys, .. } = kind;
+    let page = credentials_page(kind);
     let is_optional = |key: &&Key| matches!(key.default, Default::Absent(_));
     let set: Vec<_> = keys.iter().filter(is_optional).take(optional).collect();
     let mut text = format!(
-        "  # {title}; docs/providers/{name}.md says how to get credentials\n  - name: {name}  # the \
+        "  # {title}; {page} says how to get credentials\n  - name: {name}  # the \
          value of the `account` label, unique among all accounts\n    provider: {name}\n"
     );
     for key in keys {
@@ -110,9 +136,8 @@ fn next_steps(options: &daemon::Options, text: &str) -> Vec<String> {
     let file = options.config_file.display();
     let config = Config::parse(text, &options.kinds, Some(Path::new("")));
     let accounts = config.iter().flat_map(|config| &config.accounts);
-    let providers = accounts.clone().map(|account| account.provider.name());
-    let pages = providers.map(|name| format!("docs/providers/{name}.md"));
-    let pages = pages.collect::<Vec<_>>().join(", ");
+    let kinds = accounts.clone().filter_map(|account| options.kinds.get(account.provider.name()));
+    let pages = kinds.map(|kind| credentials_page(kind)).collect::<Vec<_>>().join(", ");
     let mut steps = vec![
         format!("Get credentials: {pages}."),
         format!("Save the configuration as {file}, and replace each {CHANGE_ME}."),

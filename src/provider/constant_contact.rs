@@ -363,7 +363,7 @@ fn compare(report: &Report, mut percents: Percents, page: &mut Page) -> AccountF
         let Some(percent) = percent.number("aggregate_percents", &mut page.problems) else {
             continue;
         };
-        facts.reported_ratios.push(((*rate).into(), percent / 100.0));
+        facts.reported_ratios.push(((*rate).into(), lenient::ratio(percent)));
         let Some(ratio) = ratio.filter(|_| is_whole) else {
             continue;
         };

@@ -252,6 +252,11 @@ pub fn item<'a, T: Deserialize<'a>>(
     noted(json::object(json.get().as_bytes()).ok(), field, problems)
 }
 
+/// The ratio that a percentage means, with its decimals: 28.1 / 100 is 0.28100000000000003.
+pub fn ratio(percent: f64) -> f64 {
+    format!("{percent}e-2").parse().unwrap_or(percent / 100.0)
+}
+
 fn noted<T>(value: Option<T>, field: &str, problems: &mut Problems) -> Option<T> {
     if value.is_none() {
         problems.add(field.to_owned());
@@ -332,6 +337,13 @@ mod tests {
         let mut problems = Problems::default();
         let value = take(serde_json::from_str(json).unwrap(), &mut problems);
         (value, problems.is_empty())
+    }
+
+    #[test]
+    fn a_percentage_keeps_its_decimals() {
+        for (percent, expected) in [(28.1, "0.281"), (0.7, "0.007"), (100.0, "1"), (0.0, "0")] {
+            assert_eq!(ratio(percent).to_string(), expected);
+        }
     }
 
     #[test]

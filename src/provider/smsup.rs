@@ -234,7 +234,7 @@ impl Smsup {
             failures,
             cost_credits: item.cost.number("cost", problems),
             figures: delivery_rate
-                .map(|percent| (Figure::Ratio(Ratio::Delivery), percent / 100.0))
+                .map(|percent| (Figure::Ratio(Ratio::Delivery), lenient::ratio(percent)))
                 .into_iter()
                 .collect(),
             info: Arc::new(

@@ -132,6 +132,12 @@ impl Answer {
             let names = names.keys().take(MAX_NAMES).map(|name| format!("`{name}`"));
             detail = format!("it has {}", names.collect::<Vec<_>>().join(", "));
         }
+        self.lacking(expected, &detail)
+    }
+
+    /// The error of an answer with a good status that lacks something documented, and what is known of
+    /// it.
+    pub fn lacking(&self, expected: &str, detail: &str) -> PollError {
         let message = format!("HTTP {} without {expected}: {detail}", self.status);
         PollError::new(Reason::Decode, message)
     }

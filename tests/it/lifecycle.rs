@@ -521,6 +521,17 @@ async fn every_flag_has_an_environment_variable_and_flags_take_precedence() {
     assert!(text.contains("the configuration is valid"), "{text}");
 }
 
+/// A definition of the user's own.
+const OWN: &str = "\
+name: own
+title: Own
+documentation: https://own.example
+channels: [sms]
+base_url: https://own.example
+auth: {in: bearer}
+lists: {get: /x, items: \"$.x[*]\", campaign: {id: $.id}}
+";
+
 #[tokio::test]
 async fn init_writes_a_configuration_that_only_needs_its_secrets() {
     let names: Vec<_> = kinds().map(|kind| &*kind.name).collect();
@@ -548,6 +559,19 @@ async fn init_writes_a_configuration_that_only_needs_its_secrets() {
         assert!(!text.contains("level=warn"), "{text}\n{yaml}");
         assert!(steps.contains("--config.check --probe --config.file"), "{steps}");
     }
+    let own = Setup::new("");
+    let path = own.folder().join("own.yml");
+    std::fs::write(&path, OWN).unwrap();
+    let path = path.display().to_string();
+    let (code, yaml) = run(&["init", "--definition", &path]).await;
+    assert_eq!(code, Some(0), "{yaml}");
+    own.write_config(yaml.split("Next:").next().unwrap());
+    std::fs::create_dir(own.folder().join("secrets")).unwrap();
+    std::fs::write(own.folder().join("secrets/own-token"), "secret").unwrap();
+    let file = own.config_file().display().to_string();
+    let (code, text) = run(&["--config.check", "--config.file", &file]).await;
+    assert_eq!(code, Some(0), "{text}\n{yaml}");
+    assert!(yaml.contains("https://own.example says how to get credentials"), "{yaml}");
     let (code, text) = run(&["init", "nobody"]).await;
     assert_eq!(code, Some(2), "{text}");
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
@@ -637,6 +661,10 @@ async fn definitions_are_checked_tried_listed_and_shown() {
     assert!(listed.contains("brevo_sms"), "{listed}");
 
     let good = file("good.yml", &shown);
+    let fax = file("fax.yml", &shown.replace("channels: [sms]", "channels: [fax]"));
+    let (code, text) = run(&["definition", "check", &fax]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("channel \"fax\" is not among sms, "), "{text}");
     let bad = shown.replace("$.id", "id").replace("{from}", "{form}");
     let bad = file("bad.yml", &bad);
     let (code, text) = run(&["definition", "check", &good]).await;
@@ -658,6 +686,7 @@ async fn definitions_are_checked_tried_listed_and_shown() {
         r#"campaign_name="Spring"} 1"#,
         "campaign_delivery_ratio",
         "could not read statistics.answered (1 times)",
+        "no item at `$.campaigns[*]` has `createdAt`",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::field::{Field, TimeField, Times};
 use super::money::Money;
@@ -123,7 +124,7 @@ pub(crate) const CAMPAIGN: Part = Part {
         may(
             "reported_ratios",
             "mapping of ratios to values",
-            "The provider's own rates, as ratios: any of `delivery`, `click`, `bounce`, `opt_out`, `open`, `read`, `reply`.",
+            "The provider's own rates, as ratios.",
         ),
         may("info", "mapping of labels to values", "Further labels of `campaign_info`."),
     ],
@@ -301,6 +302,22 @@ impl Mapped {
         }
     }
 
+    /// The path of a list in an answer whose objects have the id of a campaign.
+    pub(super) fn elsewhere(&self, root: &RawValue) -> Option<String> {
+        fn list(field: &Field, value: &Value, path: &str) -> Option<String> {
+            match value {
+                Value::Array(items) if items.iter().any(|item| field.is_in(item)) => {
+                    Some(format!("{path}[*]"))
+                }
+                Value::Object(members) => members
+                    .iter()
+                    .find_map(|(name, value)| list(field, value, &format!("{path}.{name}"))),
+                _ => None,
+            }
+        }
+        list(self.id.as_ref()?, &serde_json::from_str(root.get()).ok()?, "$")
+    }
+
     fn channel(&self, item: &Value, channels: &[Channel], problems: &mut Problems) -> Channel {
         match (&self.channel, channels) {
             (Some(ChannelField::Fixed(channel)), _) | (None, [channel, ..]) => channel.clone(),
@@ -384,38 +401,34 @@ impl Mapped {
         .collect()
     }
 
-    /// The names of all fields, each once.
-    pub(super) fn fields(&self) -> Vec<String> {
-        let mut names: Vec<&str> = self.id.iter().flat_map(Field::names).collect();
+    /// All fields.
+    pub(super) fn fields(&self) -> Vec<&Field> {
         let counted = self.counts.iter().filter_map(|(_, counted)| match counted {
             Counted::Field(field) => Some(field),
             Counted::Failures => None,
         });
+        let times = self.last_sent.iter().chain(&self.scheduled).chain(&self.created);
         let channel = match &self.channel {
             Some(ChannelField::Read(words)) => words.field(),
             _ => None,
         };
-        let fields = self.name.iter();
+        let fields = self.id.iter().chain(&self.name).chain(channel);
         let fields = fields
-            .chain(channel)
             .chain(self.status.iter().filter_map(Words::field))
             .chain(counted)
             .chain(self.failures.iter().map(|(_, field)| field))
             .chain(&self.cost_credits)
-            .chain(self.cost.iter().flat_map(Money::fields))
-            .chain(self.revenue.iter().flat_map(Money::fields))
+            .chain(self.cost.iter().chain(&self.revenue).flat_map(Money::fields))
             .chain(self.reported_ratios.iter().map(|(_, field)| field))
-            .chain(self.info.iter().map(|(_, field)| field));
-        names.extend(fields.flat_map(Field::names));
-        let times = self.last_sent.iter().chain(&self.scheduled).chain(&self.created);
-        names.extend(times.flat_map(TimeField::names));
-        let mut once: Vec<String> = Vec::new();
-        for name in names {
-            if !once.iter().any(|known| known == name) {
-                once.push(name.to_owned());
-            }
-        }
-        once
+            .chain(self.info.iter().map(|(_, field)| field))
+            .chain(times.map(TimeField::field));
+        fields.collect()
+    }
+
+    /// The status of an item, if its word has no meaning.
+    pub(super) fn unknown_status(&self, item: &Value) -> Option<String> {
+        let status = self.status.as_ref()?;
+        status.of(item, |field| field.text(item, &mut Problems::default()))?.err()
     }
 }
 
@@ -462,7 +475,11 @@ fn read_words<T>(
         let mut words = Vec::new();
         for (word, path, node) in mapping.entries("words") {
             let meant = mapping.reader().text(&path, node, "a word", &meaning);
-            words.extend(meant.map(|meant| (word.trim().to_lowercase(), meant)));
+            let word = word.trim().to_lowercase();
+            if words.iter().any(|(known, _)| *known == word) {
+                mapping.reader().problem(&path, node, "the word is there twice: case is ignored");
+            }
+            words.extend(meant.map(|meant| (word, meant)));
         }
         let mut conditions = Vec::new();
         for (word, path, node) in mapping.entries("when") {

@@ -14,7 +14,7 @@ use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
 use crate::document::node::Node;
-use crate::provider::lenient::{Problems, Scalar};
+use crate::provider::lenient::{self, Problems, Scalar};
 
 /// Where a value is found, and how it is read.
 #[derive(Clone, Debug)]
@@ -140,6 +140,11 @@ impl Field {
         found
     }
 
+    /// Whether an item has a value there.
+    pub(super) fn is_in(&self, item: &Value) -> bool {
+        self.found(item, &mut Problems::default()).is_some()
+    }
+
     fn count_blocked(&self, item: &Value, problems: &mut Problems) {
         let mut sources = self.sources.iter();
         if let Some(source) = sources.find(|source| source.path.is_blocked(item)) {
@@ -178,7 +183,7 @@ impl Field {
             }
             other => other.number(field, problems),
         };
-        number.map(|percent| percent / 100.0)
+        number.map(lenient::ratio)
     }
 
     /// A number that can be negative.
@@ -432,9 +437,9 @@ impl TimeField {
         self.field.shown()
     }
 
-    /// The names under which its problems are counted.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.field.names()
+    /// What is read.
+    pub(super) const fn field(&self) -> &Field {
+        &self.field
     }
 
     /// The time.

@@ -104,11 +104,11 @@ impl Definition {
     fn fields(&self) -> Vec<Cow<'static, str>> {
         let mut fields: Vec<Cow<'static, str>> = Vec::new();
         let items = self.lists.iter().map(|list| list.items.field().to_owned());
-        let mapped = self.mapped().flat_map(Mapped::fields);
+        let mapped = self.mapped().flat_map(Mapped::fields).flat_map(Field::names);
         let account = self.account.iter().flat_map(super::Account::fields).flat_map(Field::names);
         let account =
             account.map(str::to_owned).chain(self.account.iter().map(|_| "account".to_owned()));
-        for field in items.chain(mapped).chain(account) {
+        for field in items.chain(mapped.map(str::to_owned)).chain(account) {
             add(&mut fields, field.into());
         }
         fields
@@ -146,7 +146,8 @@ impl Definition {
     }
 }
 
-fn add<T: PartialEq>(all: &mut Vec<T>, one: T) {
+/// Adds one that is not there yet.
+pub(super) fn add<T: PartialEq>(all: &mut Vec<T>, one: T) {
     if !all.contains(&one) {
         all.push(one);
     }

@@ -20,6 +20,7 @@ mod reader;
 mod request;
 mod source;
 mod template;
+mod unused;
 mod verdict;
 
 use std::sync::Arc;
@@ -133,7 +134,7 @@ const DEFINITION: Part = Part {
         must(
             "channels",
             "list of channels",
-            "The channels that campaigns can have: `sms`, `whatsapp`, `email`, `viber`, `rcs`, `push`.",
+            "The channels that campaigns can have, of [the exporter's words](#the-exporters-words).",
         ),
         may(
             "notes",
@@ -349,6 +350,11 @@ impl Account {
 }
 
 impl Definition {
+    /// The channels that campaigns can have.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
     /// Reads and checks a definition. Every problem is reported.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let root = Node::parse(text).map_err(|problem| vec![problem])?;
@@ -371,10 +377,10 @@ impl Definition {
 fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let name = mapping.parsed("name", parse_name);
     let title = mapping.text("title");
-    let documentation = mapping.text("documentation");
+    let documentation = mapping.parsed("documentation", |text| address(text, true));
     let notes = mapping.text("notes").unwrap_or_default();
     let replaces = mapping.flag("replaces_built_in");
-    let base_url = read_base_url(mapping);
+    let base_url = mapping.parsed("base_url", |text| address(text, false));
     let channels = read_channels(mapping);
     let settings = read_settings(mapping);
     let names: Vec<String> = settings.iter().map(|key| key.name.to_string()).collect();
@@ -451,13 +457,17 @@ fn read_each<T>(
     all
 }
 
-fn read_base_url(mapping: &mut Mapping<'_, '_>) -> Option<String> {
-    mapping.parsed("base_url", |text| match reqwest::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") && url.query().is_none() => {
+/// An address as it is written.
+fn address(text: &str, has_query: bool) -> Result<String, String> {
+    match reqwest::Url::parse(text) {
+        Ok(url)
+            if matches!(url.scheme(), "https" | "http") && (has_query || url.query().is_none()) =>
+        {
             Ok(text.to_owned())
         }
+        _ if has_query => Err("must be an address that begins with https://".to_owned()),
         _ => Err("must be an address that begins with https:// and has no query".to_owned()),
-    })
+    }
 }
 
 fn read_channels(mapping: &mut Mapping<'_, '_>) -> Vec<Channel> {
@@ -512,7 +522,12 @@ fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authe
         parse_name(name).map_err(|message| message + ": never put the secret itself here")
     });
     let name = mapping.text("name");
-    let prefix = mapping.text("prefix");
+    let prefix = mapping.parsed("prefix", |text| match text.chars().last() {
+        Some(last) if last.is_alphanumeric() => {
+            Err(format!("the secret follows at once: write \"{text} \" in quotes for a space"))
+        }
+        _ => Ok(text.to_owned()),
+    });
     let user = mapping.parsed("user", |text| Template::parse(text, settings));
     let place = mapping.text("in")?;
     let mut named = || {
@@ -766,6 +781,24 @@ mod tests {
             let problems = parse(limits).unwrap_err();
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
             assert!(problems.concat().contains(problem), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_easily_mistyped_is_refused() {
+        let yaml = "{name: x, title: X, documentation: 'https://example.com/?api', channels: [sms], \
+             base_url: 'https://example.com', auth: {in: header, name: X, prefix: 'Token '}, \
+             lists: {get: /x, items: '$.x[*]', campaign: {id: $.id, \
+             status: {path: $.s, words: {DONE: sent}}}}}";
+        assert!(Definition::parse(yaml).is_ok());
+        for (good, bad, problem) in [
+            ("'https://example.com/?api'", "the wiki", "documentation: must be an address"),
+            ("'Token '", "Token", "auth.prefix: the secret follows at once"),
+            ("DONE: sent", "DONE: sent, done: other", "words.done: the word is there twice"),
+        ] {
+            let problems = Definition::parse(&yaml.replace(good, bad)).unwrap_err();
+            let [found] = problems.as_slice() else { panic!("{bad}: {problems:?}") };
+            assert!(found.to_string().contains(problem), "{found}");
         }
     }
 }

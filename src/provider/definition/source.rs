@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::campaign::Usual;
+use super::campaign::{Mapped, Usual};
 use super::field::Field;
 use super::path::Path;
 use super::request::{Next, Paging};
@@ -122,7 +122,7 @@ impl Defined {
         answer: &Answer,
         root: &RawValue,
     ) -> Result<Page, PollError> {
-        let items = self.items(&list.items, list.paging.as_ref(), answer, root)?;
+        let items = self.items(&list.items, list.paging.as_ref(), &list.campaign, answer, root)?;
         let usual = self.usual();
         let field = list.items.field();
         let meets = RefCell::new(Vec::new());
@@ -183,28 +183,33 @@ impl Defined {
     }
 
     /// The items of a list. One that is left out is empty if anything else shows that the answer is the
-    /// documented one.
+    /// documented one, unless its items seem to be elsewhere.
     fn items<'a>(
         &self,
         items: &Path,
         paging: Option<&Paging>,
+        campaign: &Mapped,
         answer: &Answer,
         root: &'a RawValue,
     ) -> Result<lenient::List<'a>, PollError> {
-        let missing = || answer.without(&format!("a list at `{}`", items.text()), &[]);
-        match items.raw(root) {
-            Ok(Some(items)) => Ok(lenient::List::of(items)),
-            Ok(None) => {
-                let mut paths = paging.into_iter().flat_map(Paging::paths);
-                if self.definition.verdict.has_success()
-                    || paths.any(|path| path.raw_value(root).is_some())
-                {
-                    return Ok(lenient::List::default());
-                }
-                Err(missing())
+        let expected = format!("a list at `{}`", items.text());
+        if let Ok(found) = items.raw(root) {
+            let mut paths = paging.into_iter().flat_map(Paging::paths);
+            let is_documented = self.definition.verdict.has_success()
+                || paths.any(|path| path.raw_value(root).is_some());
+            match found {
+                Some(items) => return Ok(lenient::List::of(items)),
+                None if is_documented => match campaign.elsewhere(root) {
+                    None => return Ok(lenient::List::default()),
+                    Some(path) => {
+                        let detail = format!("`{path}` has objects with an id");
+                        return Err(answer.lacking(&expected, &detail));
+                    }
+                },
+                None => {}
             }
-            Err(_) => Err(missing()),
         }
+        Err(answer.without(&expected, &[]))
     }
 
     fn read_details(
@@ -224,15 +229,17 @@ impl Defined {
             let campaign = item.and_then(|item: Value| {
                 details.campaign.campaign(&item, &usual, &mut page.problems)
             });
+            let campaign = campaign.filter(|campaign| ask.about.contains(&campaign.id));
             page.found.extend(campaign.map(Found::Details));
             return Ok(page);
         };
-        let items = self.items(path, None, answer, root)?;
+        let items = self.items(path, None, &details.campaign, answer, root)?;
         let mut page = Page::of(ask, items, path.field(), |item: Value, problems| {
             details.campaign.campaign(&item, &usual, problems)
         })?;
         let mut by_id: HashMap<String, Campaign> = HashMap::new();
-        for campaign in page.campaigns() {
+        let is_asked_for = |campaign: &&Campaign| ask.about.contains(&campaign.id);
+        for campaign in page.campaigns().filter(is_asked_for) {
             match by_id.get_mut(&campaign.id) {
                 Some(sum) if details.sums_rows => sum.add(campaign),
                 _ => drop(by_id.insert(campaign.id.clone(), campaign.clone())),
@@ -371,6 +378,25 @@ lists:
             let page = read(&defined, 0, r#"{"x":[],"next":"a"}"#);
             assert_eq!(!page.then.is_empty(), follows, "{stop}");
         }
+    }
+
+    #[test]
+    fn a_list_that_is_left_out_is_empty_unless_its_items_are_elsewhere() {
+        let defined = defined(
+            "
+channels: [sms]
+success: {path: $.ok, is: true}
+lists: {get: /x, items: '$.x[*]', campaign: {id: $.key}}
+",
+        );
+        for body in [r#"{"ok":true}"#, r#"{"ok":true,"links":[{"rel":"self"}],"rows":[]}"#] {
+            assert_eq!(read(&defined, 0, body).items, 0, "{body}");
+        }
+        let answer = Answer::of(200, r#"{"ok":true,"data":{"y":[{"key":1}]}}"#);
+        let ask = defined.begin(Window::default()).remove(0);
+        let error = defined.take(Window::default(), &ask, &answer).unwrap_err();
+        let message = "HTTP 200 without a list at `$.x[*]`: `$.data.y[*]` has objects with an id";
+        assert_eq!(error.message, message);
     }
 
     #[test]
@@ -542,7 +568,8 @@ account: {get: /me, credits: $.credits}
             json!({"items": [item(json!("soon"), 9, "planned"), item(json!("c"), 8, "running")]}),
             json!({"credits": 1}),
             // an id can be a number in one answer and a text in the other
-            json!({"stats": [{"id": "10", "n": 1}, {"id": "007", "n": 2}, {"id": "other", "n": 9}]}),
+            // and only what was asked for counts
+            json!({"stats": [{"id": "10", "n": 1}, {"id": "007", "n": 2}, {"id": "c", "n": 9}]}),
             json!({"stats": [{"id": "c", "n": 3}]}),
         ];
         let answers = lists.map(|body| (200, body));

@@ -45,7 +45,7 @@ fn select<'a>(expr: &'a Expr, function: Option<&'static str>, found: &mut Vec<Se
     match expr {
         Expr::VectorSelector(selector) => found.push(Selected { selector, range: None, function }),
         Expr::MatrixSelector(matrix) => {
-            found.push(Selected { selector: &matrix.vs, range: Some(matrix.range), function })
+            found.push(Selected { selector: &matrix.vs, range: Some(matrix.range), function });
         }
         Expr::Call(call) => {
             for argument in &call.args.args {
