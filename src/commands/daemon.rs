@@ -149,7 +149,7 @@ async fn main_loop(
                     return Err(error);
                 }
             }
-            // a configuration error is in the log, and nobody waits for it
+            // a configuration error is in the log
             _ = hang_up.recv() => drop(accounts.reload(options, tasks).await?),
             Some(reply) = reloads.recv() => {
                 let outcome = accounts.reload(options, tasks).await?;

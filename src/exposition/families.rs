@@ -66,8 +66,7 @@ impl Family<Campaign> {
     const fn of_reported(ratio: Ratio) -> Self {
         Self {
             name: ratio.reported_metric(),
-            help: "Ratio as the provider reports it. docs/providers says of what, where the provider \
-                   documents that.",
+            help: "Ratio as reported by the provider. See docs/providers for what it divides.",
             samples: Samples::Ratio(ratio, |campaign, ratio| {
                 campaign.figures.get(Figure::Ratio(ratio))
             }),

@@ -303,7 +303,7 @@ impl Source for ConstantContact {
             Channel::Sms => list.bulk_sms_campaign_summaries,
             _ => list.bulk_email_campaign_summaries,
         };
-        // of the members, one has to be there: nothing else tells the documented answer from another
+        // of the members, one has to be there: nothing else identifies the documented answer
         if summaries.is_left_out() && list.aggregate_percents.is_none() && list.links.is_none() {
             let expected = format!("`{}`", report.member);
             return Err(answer.without(&expected, &ERROR_MEMBERS));

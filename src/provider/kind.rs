@@ -23,7 +23,7 @@ use crate::upstream::transport;
 pub struct Kind {
     /// The value of the `provider` label and key.
     pub name: Arc<str>,
-    /// The name for people.
+    /// The name of the provider, as it spells it.
     pub title: Arc<str>,
     /// Channels that an account can have.
     pub channels: Vec<Channel>,

@@ -7,7 +7,7 @@
 //! the first page; and it is cheapest: one item a page, and no request unless a page lacks that item.
 //! Then the read goes back. A first page of one item has no overlap, so it is read again at the end.
 //!
-//! Pages that are selected by their number cannot overlap. There, a total that shrinks is what tells, if
+//! Pages that are selected by their number cannot overlap. There, a total that shrinks is the sign, if
 //! the provider reports one.
 
 use std::borrow::Cow;

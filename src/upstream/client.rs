@@ -76,7 +76,7 @@ impl Client {
 
     /// A client for loopback: without proxies and certificates, which a small image lacks.
     pub fn local() -> Result<Self, String> {
-        Self::trusting(trust::nobody, Proxies::default())
+        Self::trusting(trust::none, Proxies::default())
     }
 
     fn trusting(

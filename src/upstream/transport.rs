@@ -68,8 +68,7 @@ pub fn endpoint(base_url: &Url, path: &str) -> Url {
     url
 }
 
-/// Whether nobody on the way can read what is exchanged with an address: `https`, or `http` within this
-/// machine.
+/// Whether traffic to an address cannot be read on the way: `https`, or `http` to the loopback interface.
 pub fn is_private(url: &Url) -> bool {
     // http and https addresses always have a host; an IPv6 one is in brackets
     let host = url.host_str().unwrap_or_default();

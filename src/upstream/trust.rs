@@ -44,7 +44,7 @@ pub fn system() -> Result<ClientConfig, String> {
 }
 
 /// TLS that trusts no server.
-pub fn nobody() -> Result<ClientConfig, String> {
+pub fn none() -> Result<ClientConfig, String> {
     let config = builder(Arc::new(aws_lc_rs::default_provider()))?;
     let config = config.with_root_certificates(RootCertStore::empty());
     Ok(with_protocols(config.with_no_client_auth()))

@@ -210,7 +210,7 @@ impl Mapped {
     ) -> Option<Campaign> {
         let id = self.id(item, usual, problems)?;
         let channel = self.channel(item, usual.channels, problems);
-        // which values a campaign on an unknown channel has, nobody knows
+        // the definition does not say which values a campaign on an unknown channel has
         let is_known = usual.channels.contains(&channel);
         let applies = |field: &Field| {
             field.channels.is_empty()

@@ -129,7 +129,7 @@ const DEFINITION: Part = Part {
     title: "Definition",
     keys: &[
         must("name", "name", "The value of `provider`, in lower-case letters, digits and `_`."),
-        must("title", "text", "The name for people."),
+        must("title", "text", "The name of the provider, as it spells it."),
         must("documentation", "address", "The provider's documentation of the API."),
         must(
             "channels",
@@ -159,7 +159,11 @@ const DEFINITION: Part = Part {
         ),
         may("headers", "mapping of texts", "Headers of every request."),
         may("limits", "mapping", "The published limits of requests."),
-        may("success", "mapping", "What tells a good answer, besides a status of 200 to 299."),
+        may(
+            "success",
+            "mapping",
+            "How to recognize a successful answer, besides a status of 200 to 299.",
+        ),
         may("errors", "mapping", "What errors look like."),
         may(
             "time_format",
@@ -230,12 +234,12 @@ const LIMITS: Part = Part {
         may(
             "remaining_header",
             "text",
-            "The header of answers with the number of requests that are left. It needs `reset_header`.",
+            "The header with the number of requests left. Requires `reset_header`.",
         ),
         may(
             "reset_header",
             "text",
-            "The header that tells when there are more: a number of seconds, also with text after it, or a Unix time. Waits are an hour at most.",
+            "The header with the time until more requests are allowed: a number of seconds, also with text after it, or a Unix time. Waits are an hour at most.",
         ),
     ],
 };

@@ -329,7 +329,11 @@ pub(crate) const PAGING: Part = Part {
             "The largest number of items on a page, which the request asks for.",
         ),
         may("size_parameter", "text", "The parameter that has the size."),
-        may("answered_size", "path", "Where the answer tells the size that it used instead."),
+        may(
+            "answered_size",
+            "path",
+            "Where the answer has the page size that the API used instead.",
+        ),
         may(
             "next",
             "path",
@@ -402,7 +406,7 @@ impl Paging {
             "offset" | "page" => {
                 let problems = [
                     ("parameter", parameter.is_some(), "is missing"),
-                    ("size", size.is_some(), "is missing: nothing else tells where a page ends"),
+                    ("size", size.is_some(), "is missing: without it, the next offset is unknown"),
                     ("stop", has_stop, "is missing: nothing else ends the pages"),
                     ("next", next.is_none(), "is for cursors and links"),
                 ];

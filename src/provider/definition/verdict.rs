@@ -33,7 +33,7 @@ pub(super) struct Verdict {
 pub(crate) const SUCCESS: Part = Part {
     title: "Success",
     keys: &[
-        must("path", "path", "A value that tells success, besides a good HTTP status."),
+        must("path", "path", "A value that indicates success, besides a good HTTP status."),
         must("is", "value, or list of values", "The values that mean success."),
     ],
 };

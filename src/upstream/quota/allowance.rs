@@ -1,4 +1,4 @@
-//! What an answer's headers tell of the requests that are left.
+//! The requests left, according to the headers of an answer.
 
 use std::time::Duration;
 

@@ -131,7 +131,7 @@ pub(crate) fn readme_table(kinds: &Kinds) -> String {
     let rows = kinds.iter().map(|kind| {
         let channels = kind.channels.iter().map(Channel::as_str);
         let quota = match kind.quota {
-            QuotaScope::Account => "nobody; one per account",
+            QuotaScope::Account => "none: one per account",
             QuotaScope::Client => "all accounts with one `client_id`",
         };
         let Kind { name, title, .. } = &**kind;
