@@ -273,7 +273,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            kinds: crate::provider::native(),
+            kinds: crate::provider::made_up(),
             config_file: PathBuf::from("/etc/campaign exporter.yml"),
             storage: None,
             listen: Listen::Addresses(Vec::new()),
@@ -347,7 +347,7 @@ mod tests {
         let (changes, _published) = start_publisher(&mut tasks).unwrap();
         let mut accounts = accounts(changes).await;
         let account = |name, more| {
-            format!("- {{name: {name}, provider: smsup, token_env: NO_SUCH_VARIABLE_{more}}}\n")
+            format!("- {{name: {name}, provider: alpha, token_env: NO_SUCH_VARIABLE_{more}}}\n")
         };
         for (yaml, ended, running) in
             [(account("a", "") + &account("b", ""), 0, 2), (account("a", ", lookback: 1d"), 2, 1)]

@@ -106,7 +106,7 @@ mod tests {
     use tempfile::TempDir;
 
     use crate::config::Config;
-    use crate::provider::built_in;
+    use crate::provider::made_up;
 
     const DEFINITION: &str = "\
 name: parakeet
@@ -123,7 +123,7 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
         let account = "{name: a, provider: parakeet, token_env: T}";
         let yaml = format!("definitions: [own, more.yml]\naccounts: [{account}]\n");
         fs::write(&path, yaml).unwrap();
-        let config = Config::load(&path, &built_in(), None).await;
+        let config = Config::load(&path, &made_up(), None).await;
         config.map_err(|error| error.to_string())
     }
 
@@ -149,17 +149,15 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
                 "more.yml:7:14: lists.get: must begin with /",
             ),
             (DEFINITION.to_owned(), "another file defines parakeet too"),
-            (DEFINITION.replace("parakeet", "brevo_sms"), "brevo_sms is built in"),
+            (DEFINITION.replace("parakeet", "alpha"), "alpha is built in"),
             ("- no".to_owned(), "more.yml:1:1: expected a mapping"),
         ] {
             write("more.yml", &text);
             let error = load(&folder).await.unwrap_err();
             assert!(error.contains(problem), "{error}");
         }
-        write(
-            "more.yml",
-            &(DEFINITION.replace("parakeet", "cinnox") + "replaces_built_in: true\n"),
-        );
+        let replaces = DEFINITION.replace("parakeet", "alpha") + "replaces_built_in: true\n";
+        write("more.yml", &replaces);
         assert!(load(&folder).await.is_ok());
         fs::remove_file(folder.path().join("more.yml")).unwrap();
         let error = load(&folder).await.unwrap_err();

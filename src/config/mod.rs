@@ -537,24 +537,25 @@ impl std::error::Error for ConfigError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::init;
     use crate::provider::definition::Definition;
-    use crate::provider::native;
+    use crate::provider::{made_up, native};
 
     const EXAMPLE: &str = include_str!("../../config.example.yaml");
 
     fn problems(yaml: &str) -> Vec<String> {
-        match Config::parse(yaml, &native(), None) {
+        match Config::parse(yaml, &made_up(), None) {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         }
     }
 
     fn account(more: &str) -> String {
-        format!("accounts:\n- name: a\n  provider: smsup\n  token_env: T\n{more}")
+        format!("accounts:\n- name: a\n  provider: alpha\n  token_env: T\n{more}")
     }
 
     fn only(yaml: &str) -> Account {
-        let config = Config::parse(yaml, &native(), None).unwrap();
+        let config = Config::parse(yaml, &made_up(), None).unwrap();
         let [account] = config.accounts.as_slice() else { panic!("{:?}", config.accounts) };
         account.clone()
     }
@@ -589,7 +590,7 @@ mod tests {
             lists: {get: /c, items: '$[*]', campaign: {id: $.id}},
             account: {get: /a, balance: {value: $.b, currency: '{money}'}}}";
         let definition = Definition::parse(definition).unwrap();
-        let kinds = native().with(&[Arc::new(definition.kind())]);
+        let kinds = made_up().with(&[Arc::new(definition.kind())]);
         for (money, is_good) in [("chf", true), ("francs", false)] {
             let yaml =
                 format!("accounts: [{{name: a, provider: p, token_env: T, money: {money}}}]\n");
@@ -630,13 +631,13 @@ global:
   max_campaign: 3
 accounts:
 - name: one
-  provider: cinnox
+  provider: beta
   token: hunter2
 - name: two
   provider: nope
   request_timeout: 50ms
 - name: two
-  provider: smsup
+  provider: alpha
   token_file: /t
   token_env: T
   time_zone: Mars/Olympus
@@ -650,16 +651,15 @@ more: 1
 request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
 requests_per_minute, requests_per_hour, requests_per_day, info_labels
 6:3: accounts[0].base_url: is missing
-6:3: accounts[0].app_id: is missing
+6:3: accounts[0].app: is missing
 8:3: accounts[0]: secrets are never written in the configuration: use token_file, the path of a \
 file, or token_env, the name of an environment variable
-10:13: accounts[1].provider: unknown provider \"nope\"; expected one of: constant_contact, cinnox, smsup
+10:13: accounts[1].provider: unknown provider \"nope\"; expected one of: alpha, beta
 11:20: accounts[1].request_timeout: 50ms is not between 100ms and 10m
 12:9: accounts[2].name: duplicate account name \"two\"
 15:14: accounts[2].token_env: conflicts with token_file; set only one
 16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
-17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: campaign_type, sender, created_by, \
-template, channel_name
+17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: sender
 18:1: unknown key \"more\"; expected one of: definitions, global, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
@@ -693,7 +693,7 @@ template, channel_name
             ("\"a\\nb\"", "contains a control character"),
             (long.as_str(), "is longer than 200 bytes"),
         ] {
-            let yaml = format!("accounts:\n- name: {name}\n  provider: smsup\n  token_env: T\n");
+            let yaml = format!("accounts:\n- name: {name}\n  provider: alpha\n  token_env: T\n");
             let problem = format!("2:9: accounts[0].name: {message}");
             assert_eq!(problems(&yaml), [problem]);
         }
@@ -701,7 +701,7 @@ template, channel_name
         let empty =
             "is empty: `campaign_exporter init PROVIDER` prints a configuration for one of: "
                 .to_owned()
-                + &native().names().join(", ");
+                + &made_up().names().join(", ");
         for (yaml, message) in [
             ("", empty.as_str()),
             ("# only a comment\n---\n", &empty),
@@ -715,14 +715,23 @@ template, channel_name
 
     #[test]
     fn the_order_of_words_is_no_change() {
-        let account = |channels: &str| {
-            only(&format!(
-                "accounts:\n- {{name: a, provider: cinnox, base_url: 'https://x', app_id: x, \
-                 token_env: T, channels: [{channels}]}}\n"
-            ))
-        };
-        assert_eq!(account("sms, whatsapp"), account("whatsapp, sms"));
-        assert_ne!(account("sms"), account("whatsapp, sms"));
+        let kinds = native();
+        for kind in kinds.iter() {
+            let least = init::configuration(&kinds, &[kind.name.to_string()]);
+            for key in &kind.keys {
+                let Takes::Words(words) = &key.takes else {
+                    continue;
+                };
+                let account = |words: &[_]| {
+                    let yaml = format!("{least}    {}: [{}]\n", key.name, words.join(", "));
+                    Config::parse(&yaml, &kinds, Some(Path::new("/s"))).unwrap().accounts
+                };
+                let mut reversed = words.clone();
+                reversed.reverse();
+                assert_eq!(account(words), account(&reversed));
+                assert_ne!(account(&words[..1]), account(words));
+            }
+        }
     }
 
     #[test]
@@ -745,7 +754,7 @@ template, channel_name
 
     #[test]
     fn account_names_are_unique() {
-        let yaml = account("- name: a\n  provider: smsup\n  token_env: T\n");
+        let yaml = account("- name: a\n  provider: alpha\n  token_env: T\n");
         let problem = "5:9: accounts[1].name: duplicate account name \"a\"";
         assert_eq!(problems(&yaml), [problem]);
         // nor when the first has another mistake, too
@@ -820,7 +829,8 @@ template, channel_name
                     "accounts:\n- name: a\n  provider: {}\n  base_url: https://x\n  {name}: hunter2\n",
                     kind.name
                 );
-                let found = problems(&yaml);
+                let found = Config::parse(&yaml, &native(), None).unwrap_err();
+                let found: Vec<_> = found.iter().map(ToString::to_string).collect();
                 let message = format!(
                     "5:3: accounts[0]: secrets are never written in the configuration: use {name}_file, \
                      the path of a file, or {name}_env, the name of an environment variable"
@@ -846,7 +856,7 @@ template, channel_name
             let text = problems(&account(more)).join("\n");
             assert!(!text.is_empty() && !text.contains("hunter2"), "{text}");
         }
-        let found = problems("accounts:\n- {name: a, provider: smsup, token_env: hunter2.x}\n");
+        let found = problems("accounts:\n- {name: a, provider: alpha, token_env: hunter2.x}\n");
         let [problem] = found.as_slice() else { panic!("{found:?}") };
         assert!(problem.ends_with("is not the name of an environment variable"));
     }
@@ -856,18 +866,8 @@ template, channel_name
         let file = tempfile::NamedTempFile::new().unwrap();
         let comment = "#".repeat(usize::try_from(MAX_CONFIG_BYTES).unwrap() + 1);
         std::fs::write(file.path(), comment).unwrap();
-        let error = Config::load(file.path(), &native(), None).await.unwrap_err();
+        let error = Config::load(file.path(), &made_up(), None).await.unwrap_err();
         assert!(error.to_string().contains("is larger than"), "{error}");
-    }
-
-    #[test]
-    fn a_refresh_token_requires_a_storage_path() {
-        let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
-                    refresh_token_env: R\n";
-        let [problem] = problems(yaml).try_into().unwrap();
-        assert!(problem.starts_with("5:22: accounts[0].refresh_token_env: "), "{problem}");
-        assert!(problem.contains("--storage.path"), "{problem}");
-        assert!(Config::parse(yaml, &native(), Some(Path::new("/s"))).is_ok());
     }
 
     #[test]
@@ -875,15 +875,15 @@ template, channel_name
         let accounts = (0..20).map(|number| {
             let client = number % 4;
             format!(
-                "- {{name: cc-{number}, provider: constant_contact, client_id: c-{client}, \
-                 access_token_env: T}}\n- {{name: sms-{number}, provider: smsup, token_env: T}}\n"
+                "- {{name: b-{number}, provider: beta, base_url: 'https://x', app: c-{client}, \
+                 token_env: T}}\n- {{name: a-{number}, provider: alpha, token_env: T}}\n"
             )
         });
         let yaml = format!("accounts:\n{}", accounts.collect::<String>());
         let mut clients = HashSet::new();
         let mut names = HashSet::new();
         for shard in ["0/3", "1/3", "2/3"] {
-            let config = Config::parse(&yaml, &native(), None).unwrap();
+            let config = Config::parse(&yaml, &made_up(), None).unwrap();
             let config = config.of_shard(shard.parse().ok());
             assert_eq!(config.accounts.len() + config.elsewhere.len(), 40);
             let mut here = HashSet::new();
@@ -901,8 +901,9 @@ template, channel_name
     #[test]
     fn a_warning_about_several_accounts_is_reported_once() {
         let yaml = "global: {poll_interval: 1s}\n".to_owned()
-            + &account("- {name: b, provider: smsup, token_env: T}\n");
-        let [warning] = Config::parse(&yaml, &native(), None).unwrap().warnings.try_into().unwrap();
+            + &account("- {name: b, provider: alpha, token_env: T}\n");
+        let [warning] =
+            Config::parse(&yaml, &made_up(), None).unwrap().warnings.try_into().unwrap();
         assert!(warning.starts_with("accounts a, b: poll_interval 1s"), "{warning}");
     }
 
@@ -915,7 +916,7 @@ template, channel_name
             ("  base_url: http://api.example\n", Some("base_url is http")),
             ("  base_url: http://127.0.0.1:8080\n", None),
         ] {
-            let config = Config::parse(&account(more), &native(), None).unwrap();
+            let config = Config::parse(&account(more), &made_up(), None).unwrap();
             match warning {
                 None => assert_eq!(config.warnings, [""; 0], "{more}"),
                 Some(text) => {

@@ -11,8 +11,8 @@ use thiserror::Error;
 use super::reading::{self, ReadError};
 use crate::redaction;
 
-/// Longest secret in bytes. The longest known one, an access token of Constant Contact, has
-/// 1,200; a larger file is the wrong file.
+/// Longest secret in bytes. The longest known one, an access token of a provider, has 1,200;
+/// a larger file is the wrong file.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// Time limit of reading one: a file system that hangs must not hold a poll.

@@ -109,7 +109,7 @@ mod tests {
         let (changes, inbox) = changes();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(run(inbox, published));
-        let yaml = "accounts:\n- {name: a, provider: smsup, token_env: T}\n";
+        let yaml = "accounts:\n- {name: a, provider: alpha, token_env: T}\n";
         changes.make(configured(yaml, 0..)).await.unwrap();
         let published = Arc::clone(&shown.borrow());
         for format in Format::ALL {

@@ -222,7 +222,7 @@ mod tests {
     /// Configures accounts with these names.
     fn configure(snapshot: &mut Snapshot, names: &[&str], info_labels: &str) {
         let accounts =
-            names.iter().map(|name| format!("- {{name: {name}, provider: smsup, token_env: T}}\n"));
+            names.iter().map(|name| format!("- {{name: {name}, provider: alpha, token_env: T}}\n"));
         let accounts: String = accounts.collect();
         let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
         snapshot.apply(configured(&yaml, iter::repeat(0)));

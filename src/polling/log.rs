@@ -174,6 +174,6 @@ mod tests {
         inbox.receive().await;
         let log = std::fs::read_to_string(file.path()).unwrap();
         let line = log.lines().find(|line| line.contains("poll failed"));
-        assert!(line.unwrap().ends_with("account=a provider=smsup"), "{log}");
+        assert!(line.unwrap().ends_with("account=a provider=alpha"), "{log}");
     }
 }

@@ -380,7 +380,7 @@ pub(super) mod tests {
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::polling::restore::{configure, connect};
-    use crate::provider::native;
+    use crate::provider::made_up;
     use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;
     use crate::upstream::applications::Applications;
@@ -395,8 +395,8 @@ pub(super) mod tests {
 
     /// A poller with these keys.
     async fn poller_with(keys: &str) -> Poller {
-        let yaml = format!("accounts:\n- {{name: a, provider: smsup, {keys}}}\n");
-        let mut config = Config::parse(&yaml, &native(), None).unwrap();
+        let yaml = format!("accounts:\n- {{name: a, provider: alpha, {keys}}}\n");
+        let mut config = Config::parse(&yaml, &made_up(), None).unwrap();
         let account = config.accounts.remove(0);
         let mut applications = Applications::new(None, Renewals::new(String::new()));
         configure(&mut applications, std::slice::from_ref(&account)).await;
@@ -505,9 +505,9 @@ pub(super) mod tests {
         let mut poller = poller().await;
         let lookback = poller.account.polling.lookback;
         let full = Window::ending("2026-03-01T12:00:00Z".parse().unwrap(), lookback);
-        let body = r#"{"status":1,"campaigns":[
-            {"id":"1","status":"Sent","date":"2026-01-30 13:30:00"},
-            {"id":"2","status":"Sent","date":"2026-01-30 14:30:00"}]}"#;
+        let body = r#"{"campaigns":[
+            {"id":"1","date":"2026-01-30T12:30:00Z"},
+            {"id":"2","date":"2026-01-30T13:30:00Z"}]}"#;
         let provider = &poller.account.provider;
         let mut reading = provider.read_answer(full, 200, body.as_bytes()).unwrap();
         reading.account.reported_ratios.push(("rate".into(), 0.9));

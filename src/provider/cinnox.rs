@@ -581,7 +581,7 @@ mod simulated {
             error: 0,
             expired: 0,
             network_error: 0,
-            npai: 0,
+            unassigned: 0,
         };
 
         fn day(number: u32) -> DateTime<Utc> {

@@ -954,7 +954,20 @@ mod simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::provider::native;
     use crate::provider::source::tests::assert_reasons;
+
+    #[test]
+    fn a_refresh_token_requires_a_storage_path() {
+        let yaml = "accounts:\n- name: a\n  provider: constant_contact\n  client_id: c\n  \
+                    refresh_token_env: R\n";
+        let [problem] = Config::parse(yaml, &native(), None).unwrap_err().try_into().unwrap();
+        let problem = problem.to_string();
+        assert!(problem.starts_with("5:22: accounts[0].refresh_token_env: "), "{problem}");
+        assert!(problem.contains("--storage.path"), "{problem}");
+        assert!(Config::parse(yaml, &native(), Some("/s".as_ref())).is_ok());
+    }
 
     fn source() -> ConstantContact {
         ConstantContact {

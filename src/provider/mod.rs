@@ -211,12 +211,43 @@ impl Provider {
     }
 }
 
+/// Two providers for tests in which it does not matter what they are. `alpha` sends text messages; `beta`
+/// sends on two channels, at the address of each account, and limits an app.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a helper of tests")]
+pub(crate) fn made_up() -> Kinds {
+    const ALPHA: &str = "
+name: alpha
+title: Alpha
+documentation: https://docs.alpha.example
+channels: [sms]
+base_url: https://api.alpha.example
+auth: {in: bearer}
+settings: {time_zone: {type: time_zone, default: UTC, meaning: The time zone.}}
+lists: {get: /campaigns, items: '$.campaigns[*]', campaign: {id: $.id, last_sent: $.date, info: {sender: $.from}}}
+account: {get: /credits, credits: $.left}
+";
+    const BETA: &str = "
+name: beta
+title: Beta
+documentation: https://docs.beta.example
+channels: [sms, whatsapp]
+auth: {in: bearer}
+settings: {app: {meaning: The app.}}
+lists: {get: /campaigns, items: '$[*]', campaign: {id: $.id, channel: {path: $.on}}}
+";
+    let [alpha, beta] =
+        [ALPHA, BETA].map(|text| definition::Definition::parse(text).unwrap().kind());
+    [alpha, Kind { quota: QuotaScope::Client, ..beta }].into_iter().map(Arc::new).collect()
+}
+
 /// Requests of the tests to simulated APIs.
 #[cfg(all(test, feature = "demo"))]
 #[expect(clippy::unwrap_used, reason = "helpers of tests")]
 mod simulation {
-    use campaign_simulator::{Api, Campaign, Simulator, State};
-    use serde_json::Value;
+    use campaign_simulator::answer::Content;
+    use campaign_simulator::{Api, Campaign, Simulator, State, World};
+    use serde_json::{Value, json};
 
     /// Starts an API that accepts the token `secret`.
     pub(super) async fn start(api: &'static dyn Api, campaigns: Vec<Campaign>) -> Simulator {
@@ -236,5 +267,36 @@ mod simulation {
         let status = response.status().as_u16();
         let body = response.bytes().await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[test]
+    fn errors_and_ids_are_in_the_form_of_each_provider() {
+        let kinds = super::native();
+        let api = |name| kinds.get(name).unwrap().simulated.unwrap();
+        for (name, status, answered, pointer, expected) in [
+            ("constant_contact", 400, 400, "/0/error_message", json!("Bad request")),
+            ("constant_contact", 403, 403, "/error_key", json!("access_denied")),
+            ("constant_contact", 429, 429, "/error_key", json!("throttled")),
+            ("cinnox", 429, 429, "/code", json!(6_451_010)),
+            ("cinnox", 503, 503, "/code", json!(6_451_001)),
+            ("smsup", 401, 200, "/status", json!(-1)),
+            ("smsup", 500, 500, "/status", json!(-99)),
+        ] {
+            let answer = api(name).error(status);
+            let Content::Json(body) = answer.content else { panic!("{name}") };
+            assert_eq!(answer.status, answered, "{name} {status}");
+            assert_eq!(body.pointer(pointer), Some(&expected), "{name} {status}");
+        }
+        let now = "2026-06-15T21:00:00Z".parse().unwrap();
+        for (name, shape) in
+            [("constant_contact", &[8, 4, 4, 4, 12][..]), ("cinnox", &[24]), ("smsup", &[8])]
+        {
+            for campaign in World::new(api(name), 1, now).campaigns(now) {
+                assert!(
+                    campaign.id.split('-').map(str::len).eq(shape.iter().copied()),
+                    "{campaign:?}"
+                );
+            }
+        }
     }
 }

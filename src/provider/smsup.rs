@@ -628,7 +628,7 @@ mod simulated {
             "expired": counts.expired.to_string(),
             "network_error": counts.network_error.to_string(),
             "stop": counts.opt_outs.to_string(),
-            "npai": counts.npai.to_string(),
+            "npai": counts.unassigned.to_string(),
             "total": counts.recipients.to_string(),
         })
     }
@@ -687,7 +687,7 @@ mod simulated {
                 expired: 5,
                 network_error: 1,
                 opt_outs: 4,
-                npai: 10,
+                unassigned: 10,
                 ..Counts::default()
             };
             let sent_at = first() + TimeDelta::hours(number.into());

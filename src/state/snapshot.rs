@@ -374,14 +374,14 @@ impl Snapshot {
 pub(crate) mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::provider::native;
+    use crate::provider::made_up;
     use crate::upstream::Reason;
 
     const MINUTE: Duration = Duration::from_mins(1);
 
     /// Configures the accounts of a configuration file, each with a generation from `generations`.
     pub(crate) fn configured(yaml: &str, generations: impl Iterator<Item = u64>) -> Change {
-        let accounts = Config::parse(yaml, &native(), None).unwrap().accounts;
+        let accounts = Config::parse(yaml, &made_up(), None).unwrap().accounts;
         let accounts = accounts.into_iter().zip(generations);
         let configured = accounts.map(|(account, generation)| ConfiguredAccount {
             generation: Generation(generation),
@@ -434,8 +434,8 @@ pub(crate) mod tests {
     fn snapshot() -> (Snapshot, Instant) {
         let mut snapshot = Snapshot::default();
         let two_accounts = "global: {stale_after: 10m}\naccounts:\n\
-             - {name: a, provider: smsup, token_env: T}\n\
-             - {name: b, provider: cinnox, base_url: 'https://x', app_id: x, token_env: T}\n";
+             - {name: a, provider: alpha, token_env: T}\n\
+             - {name: b, provider: beta, base_url: 'https://x', app: x, token_env: T}\n";
         assert!(snapshot.apply(configured(two_accounts, 1..)));
         (snapshot, Instant::now())
     }
@@ -492,14 +492,14 @@ pub(crate) mod tests {
         snapshot.apply(polled("a", 1, now, Some(&["x"])));
         snapshot.apply(polled("b", 2, now, Some(&["y"])));
         let changed = "accounts:\n\
-             - {name: a, provider: smsup, token_env: OTHER, poll_interval: 10m}\n\
-             - {name: b, provider: cinnox, base_url: 'https://z', app_id: x, token_env: T}\n\
-             - {name: c, provider: smsup, token_env: T}\n";
+             - {name: a, provider: alpha, token_env: OTHER, poll_interval: 10m}\n\
+             - {name: b, provider: beta, base_url: 'https://z', app: x, token_env: T}\n\
+             - {name: c, provider: alpha, token_env: T}\n";
         snapshot.apply(configured(changed, 1..));
         assert_eq!(ids(&snapshot, "a"), ["x"]);
         assert_eq!(ids(&snapshot, "b"), [""; 0]);
         assert_eq!(ids(&snapshot, "c"), [""; 0]);
-        let only_c = "accounts:\n- {name: c, provider: smsup, token_env: T}\n";
+        let only_c = "accounts:\n- {name: c, provider: alpha, token_env: T}\n";
         snapshot.apply(configured(only_c, 1..));
         assert_eq!(snapshot.accounts().count(), 1);
     }

@@ -266,7 +266,7 @@ mod tests {
     /// Returns the status after polls that succeed or fail, immediately or once the data is stale.
     fn after(polls: &[bool], is_stale: bool) -> AccountStatus {
         let yaml = "global: {stale_after: 10m}\n\
-                    accounts: [{name: a, provider: smsup, token_env: T}]\n";
+                    accounts: [{name: a, provider: alpha, token_env: T}]\n";
         let now = Instant::now();
         let mut snapshot = Snapshot::default();
         snapshot.apply(configured(yaml, iter::repeat(0)));

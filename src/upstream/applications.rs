@@ -81,7 +81,7 @@ mod tests {
             ("c", "other".to_owned(), limits(100)),
             ("d", "d".to_owned(), limits(100)),
             ("e", "e".to_owned(), limits(100)),
-            ("f", "smsup".to_owned(), limits(100)),
+            ("f", "f".to_owned(), limits(100)),
         ];
         applications.configure(accounts.into_iter()).await;
         let of = |key| applications.of(key).unwrap();

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_exporter_and_each_account_are_targets() {
-        let accounts = [("a \"b\"", "smsup"), ("c", "cinnox")].into_iter();
+        let accounts = [("a \"b\"", "alpha"), ("c", "beta")].into_iter();
         let found = targets("[::1]:10058", (None, "/m"), accounts).unwrap();
         let found: Value = serde_json::from_str(&found).unwrap();
         let account = |name: &str, provider: &str| {
@@ -83,7 +83,7 @@ mod tests {
         let own = json!({"targets": ["[::1]:10058"], "labels": {
             "__metrics_path__": "/m", "__param_own": "true",
         }});
-        let expected = json!([own, account("a \"b\"", "smsup"), account("c", "cinnox")]);
+        let expected = json!([own, account("a \"b\"", "alpha"), account("c", "beta")]);
         assert_eq!(found, expected);
     }
 

@@ -294,7 +294,7 @@ pub(crate) mod tests {
             telemetry: Telemetry::new().unwrap(),
             config: watch::Sender::new(config).subscribe(),
             health,
-            kinds: crate::provider::native(),
+            kinds: crate::provider::made_up(),
             reloads: mpsc::channel(1).0,
         }
     }

@@ -182,7 +182,7 @@ const GOOD: Counts = Counts {
     error: 20,
     expired: 0,
     network_error: 0,
-    npai: 0,
+    unassigned: 0,
 };
 
 /// An SMS campaign sent this morning.

@@ -53,7 +53,7 @@ const COUNTS: Counts = Counts {
     error: 14,
     expired: 3,
     network_error: 1,
-    npai: 2,
+    unassigned: 2,
 };
 
 fn sms(id: &str, hours: i64) -> Campaign {

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use campaign_exporter::document::keys::{Default, Takes};
+use campaign_exporter::provider::Kind;
+use campaign_exporter::provider::definition::built_in::{BUILT_IN, BuiltIn};
 use campaign_simulator::{Campaign, Counts, Fault, Simulator, State};
 use chrono::{TimeDelta, Utc};
 use reqwest::Method;
@@ -52,7 +55,7 @@ async fn scrapes_succeed_before_there_is_any_data() {
     let yaml = config(&[account("one", &simulator, &["request_timeout: 1s"])]);
     let daemon = Daemon::start(Setup::new(&yaml), &["--web.enable-lifecycle"]).await;
     let metrics = daemon.scrape().await;
-    let value = |name| sample(&metrics, name, &[r#"provider="cinnox",account="one""#]);
+    let value = |name| sample(&metrics, name, &[r#"account="one""#]);
     assert_eq!(value("campaign_account_up"), Some(0.0));
     assert_eq!(value("campaign_account_poll_interval_seconds"), Some(1.0));
     assert!(value("campaign_account_poll_duration_seconds").is_some());
@@ -284,21 +287,30 @@ async fn invalid_command_lines_exit_with_2() {
 
 #[tokio::test]
 async fn invalid_configurations_exit_with_2_and_report_every_problem_with_its_location() {
-    let setup = Setup::new(
-        "global:\n  poll_interval: 0s\naccounts:\n  - name: a\n    provider: smsup\n    \
-         token: inline\n  - name: a\n    provider: cinnox\n    token_file: TOKEN_FILE\n",
-    );
+    let required = |kind: &Kind| {
+        let keys = kind.keys.iter().filter(|key| key.default == Default::Required);
+        keys.map(|key| (key.takes == Takes::Secret, key.name.to_string())).collect::<Vec<_>>()
+    };
+    let kind = kinds().max_by_key(|kind| required(kind).len()).unwrap();
+    let (secrets, keys): (Vec<_>, Vec<_>) = required(kind).into_iter().partition(|(is, _)| *is);
+    let (name, secret) = (&kind.name, &secrets[0].1);
+    let setup = Setup::new(&format!(
+        "global:\n  poll_interval: 0s\naccounts:\n  - name: a\n    provider: {name}\n    \
+         {secret}: inline\n  - name: a\n    provider: {name}\n    {secret}_file: TOKEN_FILE\n",
+    ));
+    let missing = keys.iter().map(|(_, key)| ("7:5", format!("accounts[1].{key}")));
+    let problems = [
+        ("2:18", "global.poll_interval"),
+        ("6:5", "secrets are never written in the configuration"),
+        ("7:11", "duplicate account name"),
+    ];
+    let problems = problems.map(|(place, what)| (place, what.to_owned())).into_iter();
+    let problems: Vec<_> = problems.chain(missing).collect();
     let file = setup.config_file().display().to_string();
     for arguments in [&["--config.file", &file][..], &["--config.file", &file, "--config.check"]] {
         let (code, text) = run(arguments).await;
         assert_eq!(code, Some(2), "{text}");
-        for (place, what) in [
-            ("2:18", "global.poll_interval"),
-            ("6:5", "secrets are never written in the configuration"),
-            ("7:11", "duplicate account name"),
-            ("7:5", "accounts[1].base_url"),
-            ("7:5", "accounts[1].app_id"),
-        ] {
+        for (place, what) in &problems {
             let place = format!("{file}:{place}: ");
             let mut lines = text.lines().filter(|line| line.contains(&place));
             assert!(lines.any(|line| line.contains(what)), "{place}{what}: {text}");
@@ -465,7 +477,7 @@ async fn poll_prints_metrics_and_fails_if_an_account_fails() {
 
     let (status, metrics, log) = poll_once(&setup, &[]).await;
     assert_eq!(status.code(), Some(1), "{log}");
-    assert_eq!(count(&metrics, r#"campaign_deliveries{provider="cinnox",account="good""#), 3);
+    assert_eq!(samples(&metrics, "campaign_deliveries", &[r#"account="good""#]).len(), 3);
     let up = |account| sample(&metrics, "campaign_account_up", &[account]);
     assert_eq!(up(r#"account="good""#), Some(1.0));
     assert_eq!(up(r#"account="bad""#), Some(0.0));
@@ -615,10 +627,10 @@ async fn demo(seed: &str) -> (Daemon, String) {
 #[tokio::test]
 async fn the_demo_shows_all_providers_with_changing_numbers() {
     let (daemon, metrics) = demo("1").await;
-    for provider in ["constant_contact", "cinnox", "smsup"] {
-        let label = format!(r#"provider="{provider}""#);
+    for Kind { name, .. } in kinds() {
+        let label = format!(r#"provider="{name}""#);
         let deliveries = samples(&metrics, "campaign_deliveries", &[&label]);
-        assert!(deliveries.len() > 5, "{provider}");
+        assert!(deliveries.len() > 5, "{name}");
     }
     let whatsapp = samples(&metrics, "campaign_reads", &[r#"channel="whatsapp""#]);
     assert!(!whatsapp.is_empty());
@@ -646,6 +658,26 @@ async fn the_demo_has_the_same_campaigns_for_the_same_seed() {
     assert!(first.intersection(&other).count() < common / 2);
 }
 
+const DEFINITION: &str = r#"
+name: parakeet
+title: Parakeet
+documentation: https://docs.parakeet.example
+channels: [sms]
+base_url: https://api.parakeet.example
+auth: {in: bearer}
+times:
+  from: {of: window_start, format: rfc3339}
+lists:
+  get: /campaigns
+  query: {from: "{from}"}
+  items: $.campaigns[*]
+  campaign:
+    id: $.id
+    name: $.name
+    last_sent: $.at
+    counts: {sends: $.sent, deliveries: $.delivered, replies: $.answered}
+"#;
+
 #[tokio::test]
 async fn definitions_are_checked_tried_listed_and_shown() {
     let setup = Setup::new("");
@@ -654,44 +686,48 @@ async fn definitions_are_checked_tried_listed_and_shown() {
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let (code, shown) = run(&["definition", "show", "brevo_sms"]).await;
-    assert_eq!(code, Some(0), "{shown}");
     let (code, listed) = run(&["definition", "list"]).await;
     assert_eq!(code, Some(0), "{listed}");
-    assert!(listed.contains("brevo_sms"), "{listed}");
+    assert!(BUILT_IN.iter().all(|definition| listed.contains(definition.name)), "{listed}");
+    let BuiltIn { name, text } = &BUILT_IN[0];
+    let (code, shown) = run(&["definition", "show", name]).await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains(text.trim()), "{shown}");
 
-    let good = file("good.yml", &shown);
-    let fax = file("fax.yml", &shown.replace("channels: [sms]", "channels: [fax]"));
+    let good = file("good.yml", DEFINITION);
+    let fax = file("fax.yml", &DEFINITION.replace("channels: [sms]", "channels: [fax]"));
     let (code, text) = run(&["definition", "check", &fax]).await;
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("channel \"fax\" is not among sms, "), "{text}");
-    let bad = shown.replace("$.id", "id").replace("{from}", "{form}");
+    let bad = DEFINITION.replace("$.id", "id").replace("{from}", "{form}");
     let bad = file("bad.yml", &bad);
     let (code, text) = run(&["definition", "check", &good]).await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("brevo_sms is valid"), "{text}");
+    assert!(text.contains("parakeet is valid"), "{text}");
     let (code, text) = run(&["definition", "check", &good, &bad]).await;
     assert_eq!(code, Some(1), "{text}");
     for problem in ["campaign.id: ", "unknown variable {form}"] {
         assert!(text.contains(problem), "{text}");
     }
 
-    let answer = r#"{"campaigns":[{"id":7,"name":"Spring","statistics":{"sent":"10","delivered":9,"answered":-1}}]}"#;
+    let answer =
+        r#"{"campaigns":[{"id":7,"name":"Spring","sent":"10","delivered":9,"answered":-1}]}"#;
     let answer = file("answer.json", answer);
     let (code, text) = run(&["definition", "try", &good, &answer]).await;
     assert_eq!(code, Some(0), "{text}");
     for part in [
-        "status=sent",
         "sends=10 deliveries=9",
         r#"campaign_name="Spring"} 1"#,
         "campaign_delivery_ratio",
-        "could not read statistics.answered (1 times)",
-        "no item at `$.campaigns[*]` has `createdAt`",
+        "could not read answered (1 times)",
+        "no item at `$.campaigns[*]` has `at`",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let other = file("other.json", r#"{"message":"no"}"#);
-    let (code, text) = run(&["definition", "try", "brevo_sms", &other]).await;
+    let (code, text) = run(&["definition", "try", name, &other]).await;
+    assert_eq!(code, Some(1), "{text}");
+    let (code, text) = run(&["definition", "try", &good, &other]).await;
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("without a list at `$.campaigns[*]`"), "{text}");
 }

@@ -201,7 +201,7 @@ fn campaign(id: &str, days: i64) -> Campaign {
         error: 16,
         expired: 8,
         network_error: 4,
-        npai: 2,
+        unassigned: 2,
     };
     let sent_at = Utc::now() - TimeDelta::days(days);
     if id.ends_with("whatsapp") {

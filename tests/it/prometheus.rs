@@ -30,7 +30,7 @@ const COUNTS: Counts = Counts {
     error: 4,
     expired: 3,
     network_error: 1,
-    npai: 2,
+    unassigned: 2,
 };
 
 /// Starts an exporter with an account of each provider, and a Prometheus that scrapes it.

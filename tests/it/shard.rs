@@ -9,7 +9,7 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::apis::{Api, with_channels, with_statuses};
+use crate::support::apis::{Api, kinds, with_channels, with_statuses};
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, client, config, count, decompressed, end, poll_once, simulate,
 };
@@ -27,20 +27,20 @@ async fn provider(api: Api) -> Simulator {
     simulate(api, vec![Campaign::sms("1", "Spring", sent_at, counts)]).await
 }
 
-/// Two accounts of SMSUp and one of CINNOX, polled once.
+/// Two accounts of one provider and one of another, polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
-    let (smsup, cinnox) = (provider(with_statuses()).await, provider(with_channels()).await);
+    let (one, other) = (provider(with_statuses()).await, provider(with_channels()).await);
     let once = ["poll_interval: 1h", "full_poll_interval: 1h", "stale_after: 2h"];
     let accounts = [
-        account("shoes & socks", &smsup, &once),
-        account("shirts", &smsup, &once),
-        account("desk", &cinnox, &once),
+        account("shoes & socks", &one, &once),
+        account("shirts", &one, &once),
+        account("desk", &other, &once),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let polled =
         |metrics: &str| count(metrics, "campaign_account_last_poll_timestamp_seconds{") == 3;
     daemon.scrape_until(polled).await;
-    (daemon, [smsup, cinnox])
+    (daemon, [one, other])
 }
 
 /// Returns status and text of a response, which must be a single gzip member if compressed.
@@ -83,18 +83,20 @@ fn part_of(whole: &str, accounts: &[&str], end: &str) -> String {
 #[tokio::test]
 async fn a_selection_has_the_same_bytes_as_the_full_page() {
     let (daemon, _simulators) = polled_once().await;
+    let [one, other] = [with_statuses(), with_channels()].map(|api| api.provider());
+    let unused = kinds().find(|kind| ![one, other].contains(&&*kind.name)).unwrap();
     for format in Format::ALL {
         let (_, whole) = ask(&daemon, "/metrics", format, "identity").await;
         for (query, accounts) in [
-            ("account=shirts", &["shirts"][..]),
-            ("account=shoes+%26%20socks", &["shoes & socks"]),
-            ("account=shirts&account=desk", &["shirts", "desk"]),
-            ("provider=smsup", &["shirts", "shoes & socks"]),
-            ("provider=smsup&provider=cinnox&account=desk", &["desk"]),
+            ("account=shirts".to_owned(), &["shirts"][..]),
+            ("account=shoes+%26%20socks".to_owned(), &["shoes & socks"]),
+            ("account=shirts&account=desk".to_owned(), &["shirts", "desk"]),
+            (format!("provider={one}"), &["shirts", "shoes & socks"]),
+            (format!("provider={one}&provider={other}&account=desk"), &["desk"]),
             // both must match
-            ("provider=smsup&account=desk", &[]),
+            (format!("provider={one}&account=desk"), &[]),
             // a provider without accounts
-            ("provider=constant_contact", &[]),
+            (format!("provider={}", unused.name), &[]),
         ] {
             let expected = part_of(&whole, accounts, format.end());
             assert_eq!(expected.contains("campaign_deliveries{"), !accounts.is_empty());
@@ -118,7 +120,8 @@ async fn the_exporters_own_metrics_can_be_selected() {
         names.collect::<BTreeSet<_>>()
     };
     assert!(own.contains("campaign_exporter_series") && own.contains("process_"));
-    let accounts = daemon.get("/metrics?provider=smsup&provider=cinnox").await;
+    let [one, other] = [with_statuses(), with_channels()].map(|api| api.provider());
+    let accounts = daemon.get(&format!("/metrics?provider={one}&provider={other}")).await;
     assert!(names(&own).is_disjoint(&names(&accounts)));
     let together = &names(&own) | &names(&accounts);
     assert_eq!(together, names(&daemon.scrape().await));
@@ -156,7 +159,7 @@ async fn each_account_is_a_target_until_a_reload_drops_it() {
     let of = |name: &str| {
         target(json!({
             "__metrics_path__": "/metrics", "__param_account": name,
-            "account": name, "provider": "smsup",
+            "account": name, "provider": with_statuses().provider(),
         }))
     };
     assert_eq!(targets(&daemon).await, json!([own, of("a"), of("b")]));

@@ -21,8 +21,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::apis::with_statuses;
-use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, end, simulate};
+use crate::support::apis::{any_api, with_statuses};
+use crate::support::daemon::{
+    Daemon, LIMIT, Setup, account, account_at, client, config, end, simulate,
+};
 use crate::support::prometheus::{Job, Prometheus};
 use crate::support::server::{PAUSE, Program};
 use crate::support::tls::Authority;
@@ -363,8 +365,7 @@ async fn deviations_from_promtool_are_intended() {
 #[tokio::test]
 async fn invalid_files_are_rejected_at_startup_without_showing_secrets() {
     let folder = folder_with_certificates();
-    let setup =
-        Setup::new("accounts:\n  - name: shoes\n    provider: smsup\n    token_file: TOKEN_FILE\n");
+    let setup = minimal();
     let path = folder.path().join("web.yml");
     let key = fs::read_to_string(folder.path().join("server.key")).unwrap();
     let in_one_line = key.replace('\n', " ");
@@ -688,10 +689,7 @@ async fn custom_headers_are_added_and_requests_are_counted() {
 }
 
 fn minimal() -> Setup {
-    Setup::new(
-        "accounts:\n  - name: shoes\n    provider: smsup\n    base_url: http://127.0.0.1:1\n    \
-         token_file: TOKEN_FILE\n",
-    )
+    Setup::new(&config(&[account_at("shoes", any_api(), "http://127.0.0.1:1", &[])]))
 }
 
 #[tokio::test(flavor = "multi_thread")]

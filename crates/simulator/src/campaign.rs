@@ -117,7 +117,7 @@ pub struct Counts {
     /// Messages lost in the network.
     pub network_error: u64,
     /// Numbers that do not exist.
-    pub npai: u64,
+    pub unassigned: u64,
 }
 
 impl Counts {
@@ -149,7 +149,7 @@ impl Counts {
             error: so_far(self.error, 4),
             expired: so_far(self.expired, 4),
             network_error: so_far(self.network_error, 4),
-            npai: so_far(self.npai, 4),
+            unassigned: so_far(self.unassigned, 4),
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
         error: 30,
         expired: 20,
         network_error: 3,
-        npai: 10,
+        unassigned: 10,
     };
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
                 (before.error, after.error),
                 (before.expired, after.expired),
                 (before.network_error, after.network_error),
-                (before.npai, after.npai),
+                (before.unassigned, after.unassigned),
                 (after.pending, before.pending),
             ];
             assert!(pairs.iter().all(|(less, more)| less <= more), "{before:?} {after:?}");

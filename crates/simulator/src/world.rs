@@ -291,11 +291,11 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
 
     // many small campaigns, few large ones
     let recipients = 800 + part(59_200, between(0.0, 1.0).powi(3));
-    let (npai, pending) = match channel {
+    let (unassigned, pending) = match channel {
         Channel::Sms | Channel::Email => (part(recipients, between(0.001, 0.004)), 0),
         Channel::Whatsapp => (0, part(recipients, between(0.0, 0.003))),
     };
-    let sends = recipients - npai;
+    let sends = recipients - unassigned;
     let delivery = if luck.arrives_badly { between(0.52, 0.58) } else { between(0.94, 0.99) };
     let deliveries = part(sends, delivery);
     let bounces = sends - deliveries - pending;
@@ -324,7 +324,7 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
         error: bounces - expired - network_error,
         expired,
         network_error,
-        npai,
+        unassigned,
     }
 }
 

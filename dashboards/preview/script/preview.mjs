@@ -175,8 +175,8 @@ async function address(site, uid, prometheusUrl) {
   if (uid !== 'campaigns-campaign') {
     return `${site}/d/${uid}`;
   }
-  const sent = 'campaign_attempted{provider="smsup"}';
-  // an interesting campaign: poor delivery, not too recent, and of the provider that reports the most
+  // an interesting campaign: poor delivery, not too recent, and of a provider that reports much
+  const sent = 'campaign_attempted and campaign_cost_credits';
   const age = 'time() - campaign_last_sent_timestamp_seconds';
   const bad = `${sent} and campaign_delivery_ratio < 0.8 and ${age} > 10800 < 64800`;
   for (const campaigns of [bad, sent]) {
@@ -188,7 +188,7 @@ async function address(site, uid, prometheusUrl) {
       return `${site}/d/${uid}?${new URLSearchParams(parameters)}`;
     }
   }
-  throw new Error('SMSUp has no campaigns');
+  throw new Error('no campaign has a cost');
 }
 
 try {

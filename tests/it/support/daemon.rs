@@ -80,7 +80,12 @@ impl Setup {
 
 /// Returns the YAML of an account at a simulator, with additional lines such as `poll_interval: 1s`.
 pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> String {
-    let keys = simulator.api().account(&simulator.base_url(), Path::new("TOKEN_FILE"));
+    account_at(name, simulator.api(), &simulator.base_url(), more)
+}
+
+/// Returns the YAML of an account of an API at an address, with additional lines.
+pub(crate) fn account_at(name: &str, api: Api, base_url: &str, more: &[&str]) -> String {
+    let keys = api.account(base_url, Path::new("TOKEN_FILE"));
     let mut yaml = format!("  - name: {name}\n");
     for (key, value) in keys.as_object().unwrap() {
         writeln!(yaml, "    {key}: {}", value.as_str().unwrap()).unwrap();
@@ -273,7 +278,7 @@ pub(crate) fn client() -> reqwest::Client {
     builder.tls_certs_only([]).build().unwrap()
 }
 
-/// Returns the value of the first sample that starts with `series`, such as `campaign_account_up{provider="smsup"`.
+/// Returns the value of the first sample that starts with `series`, such as `campaign_account_up{`.
 pub(crate) fn value(metrics: &str, series: &str) -> Option<f64> {
     let line = metrics.lines().find(|line| line.starts_with(series))?;
     line.rsplit(' ').next()?.parse().ok()

@@ -114,10 +114,16 @@ pub(crate) fn renewed(name: &str, simulator: &Simulator, more: &[&str]) -> Strin
 }
 
 pub(crate) fn renewed_at(name: &str, base_url: &str, client_id: &str, more: &[&str]) -> String {
-    let mut yaml = format!(
-        "  - name: {name:?}\n    provider: constant_contact\n    base_url: {base_url}\n    \
-         auth_url: {base_url}/oauth2/default\n    client_id: {client_id}\n"
-    );
+    let keys = with_authorization().renewed_account(base_url, Path::new("")).unwrap();
+    let mut yaml = format!("  - name: {name:?}\n");
+    for (key, value) in keys.as_object().unwrap() {
+        match key.as_str() {
+            "client_id" => writeln!(yaml, "    client_id: {client_id}").unwrap(),
+            // given in `more`, if at all
+            "refresh_token_file" => {}
+            _ => writeln!(yaml, "    {key}: {value}").unwrap(),
+        }
+    }
     for line in more {
         writeln!(yaml, "    {line}").unwrap();
     }

@@ -4,6 +4,7 @@
 //! ones. Only the clock and the results of polls are simulated.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +19,11 @@ use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
 use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use testkit::exposition::{self, Sample};
 use tokio::time::Instant;
 
-use crate::chance::Chance;
+use crate::chance::{Chance, whole};
 use crate::credits::Credits;
 use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Token, Trouble, What};
 use crate::sending::{DAY, Sending};
@@ -51,15 +53,18 @@ fn moment(minute: i64) -> DateTime<Utc> {
     start() + TimeDelta::minutes(minute)
 }
 
-/// Returns the configuration of all accounts.
-fn configuration() -> String {
-    let global =
-        format!("global: {{lookback: 16d, requests_per_day: {REQUESTS_A_DAY}}}\naccounts:\n");
-    let accounts = ACCOUNTS.iter().map(|account| {
-        let Account { name, provider, keys, .. } = account;
-        format!("- {{name: {name}, provider: {provider}, {keys}}}\n")
+/// Returns the configuration of all accounts. Nothing is read from the address or the file.
+fn configuration(month: &Month) -> Result<String> {
+    let accounts = ACCOUNTS.iter().zip(&month.kinds).map(|(account, kind)| {
+        let api = kind.simulated.context("a provider without a simulated API")?;
+        let mut keys = api.account("https://provider.example", Path::new("token"));
+        keys["name"] = account.name.into();
+        Ok(keys)
     });
-    global + &accounts.collect::<String>()
+    let accounts: Vec<_> = accounts.collect::<Result<_>>()?;
+    let global = json!({"lookback": "16d", "requests_per_day": whole(REQUESTS_A_DAY)});
+    // JSON is YAML
+    Ok(json!({"global": global, "accounts": accounts}).to_string())
 }
 
 /// Result of a poll.
@@ -87,7 +92,7 @@ pub(crate) struct Known {
 
 /// Simulates the exporter for a month, and records the metrics with these names.
 pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
-    let config = Config::parse(&configuration(), &native(), None);
+    let config = Config::parse(&configuration(month)?, &native(), None);
     let config = config.map_err(|problems| anyhow!("{problems:?}"))?;
     let clock = Instant::now();
     let mut accounts = Vec::new();
@@ -132,7 +137,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
-                ("provider", ACCOUNTS.first().map_or("", |account| account.provider)),
+                ("provider", month.kinds.first().map_or("", |kind| &kind.name)),
                 ("account", "shoes-hc"),
             ];
             others.push(sample("campaign_threshold", labels, 0.95));

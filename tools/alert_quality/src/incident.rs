@@ -4,6 +4,7 @@
 //! clearly beyond the thresholds, and extend to complete failures.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use campaign_exporter::campaign::counts::Count;
@@ -323,9 +324,9 @@ impl Planter<'_> {
             };
             let until = from + planter.chance.minute(lasts);
             // an outage affects all accounts of the provider
-            let provider = ACCOUNTS.get(place)?.provider;
+            let provider = Arc::clone(planter.month.kinds.get(place)?);
             let hit = match kind {
-                Kind::Stale(Depth::Critical) => planter.with(|at, _| at.provider == provider),
+                Kind::Stale(Depth::Critical) => planter.with(|_, at| at.name == provider.name),
                 _ => vec![place],
             };
             let free = |account: &usize| {

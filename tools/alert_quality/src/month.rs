@@ -23,9 +23,8 @@ pub(crate) const LOOKBACK: i64 = 16 * DAY;
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) name: &'static str,
-    pub(crate) provider: &'static str,
-    /// Further keys of the configuration.
-    pub(crate) keys: &'static str,
+    /// Whether a provider suits the account; the first that does is its provider.
+    provider: fn(&provider::Kind) -> bool,
     pub(crate) token: Token,
     /// Campaigns on a sending day.
     per_day: f64,
@@ -62,11 +61,22 @@ const WORKDAYS: [bool; 7] = [true, true, true, true, true, true, false];
 const ALL_WEEK: [bool; 7] = [true; 7];
 const TUESDAYS: [bool; 7] = [false, true, false, false, false, false, false];
 
+fn reports_credits(kind: &provider::Kind) -> bool {
+    kind.fills("campaign_account_credits") && kind.statuses.contains(&Status::InModeration)
+}
+
+fn has_whatsapp(kind: &provider::Kind) -> bool {
+    kind.channels.contains(&Channel::Whatsapp) && kind.reports(Count::Reads, &Channel::Whatsapp)
+}
+
+fn reports_clicks(kind: &provider::Kind) -> bool {
+    kind.reports(Count::Clicks, &Channel::Sms) && !kind.rates.is_empty()
+}
+
 /// An account without campaigns.
 const UNUSED: Account = Account {
     name: "",
-    provider: "",
-    keys: "token_env: TOKEN",
+    provider: |_| true,
     token: Token::Opaque,
     per_day: 0.0,
     days: ALL_WEEK,
@@ -85,7 +95,7 @@ const UNUSED: Account = Account {
 pub(crate) const ACCOUNTS: [Account; 10] = [
     Account {
         name: "shoes-ch",
-        provider: "smsup",
+        provider: reports_credits,
         token: Token::Dated,
         per_day: 2.2,
         days: WORKDAYS,
@@ -94,7 +104,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "bank-fr",
-        provider: "smsup",
+        provider: reports_credits,
         token: Token::Dated,
         per_day: 1.2,
         days: WEEKDAYS,
@@ -105,7 +115,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "club-de",
-        provider: "smsup",
+        provider: reports_credits,
         token: Token::Dated,
         per_day: 1.3,
         volume: (20.0, 600.0),
@@ -114,8 +124,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "desk-hk",
-        provider: "cinnox",
-        keys: "token_env: TOKEN, app_id: a, base_url: 'https://hk.example.com'",
+        provider: has_whatsapp,
         per_day: 2.3,
         days: WORKDAYS,
         volume: (400.0, 15_000.0),
@@ -124,8 +133,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "hotel-tw",
-        provider: "cinnox",
-        keys: "token_env: TOKEN, app_id: b, base_url: 'https://tw.example.com', channels: [whatsapp]",
+        provider: has_whatsapp,
         per_day: 1.1,
         volume: (400.0, 8_000.0),
         whatsapp: 1.0,
@@ -135,8 +143,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "spring-us",
-        provider: "constant_contact",
-        keys: "access_token_env: TOKEN, client_id: c",
+        provider: reports_clicks,
         token: Token::Renewed,
         per_day: 2.2,
         volume: (1_000.0, 30_000.0),
@@ -145,8 +152,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "shop-uk",
-        provider: "constant_contact",
-        keys: "access_token_env: TOKEN, client_id: d",
+        provider: reports_clicks,
         token: Token::Renewed,
         per_day: 1.4,
         days: WEEKDAYS,
@@ -158,8 +164,7 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
     },
     Account {
         name: "charity-us",
-        provider: "constant_contact",
-        keys: "access_token_env: TOKEN, client_id: e",
+        provider: reports_clicks,
         token: Token::Renewed,
         per_day: 3.0,
         days: TUESDAYS,
@@ -168,13 +173,8 @@ pub(crate) const ACCOUNTS: [Account; 10] = [
         opt_out: 0.004,
         ..UNUSED
     },
-    Account { name: "new-it", provider: "smsup", token: Token::Dated, ..UNUSED },
-    Account {
-        name: "pilot-sg",
-        provider: "cinnox",
-        keys: "token_env: TOKEN, app_id: f, base_url: 'https://sg.example.com'",
-        ..UNUSED
-    },
+    Account { name: "new-it", provider: reports_credits, token: Token::Dated, ..UNUSED },
+    Account { name: "pilot-sg", provider: has_whatsapp, ..UNUSED },
 ];
 
 /// The account that is configured incorrectly, once it is configured.
@@ -243,7 +243,8 @@ impl Month {
     pub(crate) fn ordinary(seed: u64) -> Result<Self> {
         let (native, mut kinds, mut sendings) = (native(), Vec::new(), Vec::new());
         for (place, account) in ACCOUNTS.iter().enumerate() {
-            let kind = native.get(account.provider).context(account.provider)?;
+            let mut suitable = native.iter().filter(|kind| (account.provider)(kind));
+            let kind = suitable.next().context("no provider suits an account")?;
             kinds.push(Arc::clone(kind));
             let mut chance = Chance::named(seed, account.name);
             for day in -LOOKBACK / DAY..DAYS {

@@ -44,7 +44,7 @@ fn requests(kind: &Kind) -> Vec<[String; 2]> {
 fn limits(kind: &Kind) -> String {
     let shared = match kind.quota {
         QuotaScope::Account => "Each account has its own quota.",
-        QuotaScope::Client => "All accounts with the same `client_id` share a quota.",
+        QuotaScope::Client => "All accounts of one client share a quota.",
     };
     let limits = [
         (kind.limits.per_second.map(|number| number.to_string()), "second"),
@@ -132,7 +132,7 @@ pub(crate) fn readme_table(kinds: &Kinds) -> String {
         let channels = kind.channels.iter().map(Channel::as_str);
         let quota = match kind.quota {
             QuotaScope::Account => "none: one per account",
-            QuotaScope::Client => "all accounts with one `client_id`",
+            QuotaScope::Client => "all accounts of one client",
         };
         let Kind { name, title, .. } = &**kind;
         [

@@ -31,11 +31,11 @@ const HOSTILE: &str = "\"quoted\" back\\slash \n {a=\"b\",} $job ${account} [[x]
 /// Values of the variables: all, one each, or two each.
 const CHOICES: [[&str; 6]; 3] = [
     [".+", ".+", ".+", ".+", ".+", ".+"],
-    ["campaign_exporter", "one:10058", "smsup", "shoes-ch", "sms", "0"],
+    ["campaign_exporter", "one:10058", "alpha", "shoes-ch", "sms", "0"],
     [
         "campaign_exporter",
         "one:10058|other:10058",
-        "smsup|cinnox",
+        "alpha|beta",
         "shoes-ch|desk-hk",
         "sms|whatsapp",
         "0|1",

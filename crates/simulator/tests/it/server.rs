@@ -1,31 +1,20 @@
 //! The server: remembered requests, compression and shutdown.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
+use campaign_simulator::*;
 use chrono::DateTime;
-use std::sync::LazyLock;
 use tokio::net::TcpStream;
-
-use campaign_exporter::provider::{Kinds, native};
-
-static NATIVE: LazyLock<Kinds> = LazyLock::new(native);
-
-fn api(provider: &str) -> &'static dyn Api {
-    NATIVE.get(provider).unwrap().simulated.unwrap()
-}
-
 use tokio::time::timeout;
 
-use campaign_simulator::*;
+use crate::{AUTHORIZATION, PLAIN, UNSENT};
 
-const PATH: &str = "/v1/api/apps/demo-app/data/sent-campaigns-summary?limit=200";
+const PATH: &str = "/campaigns?length=200";
 
 async fn simulator(campaigns: usize) -> Simulator {
     let campaign = Campaign::sms("id", "name", DateTime::UNIX_EPOCH, Counts::default());
     let state = State::new("secret", vec![campaign; campaigns]);
-    Simulator::start(api("cinnox"), state).await.unwrap()
+    Simulator::start(&PLAIN, state).await.unwrap()
 }
 
 async fn get(client: &reqwest::Client, simulator: &Simulator) -> reqwest::Response {
@@ -62,7 +51,7 @@ async fn the_last_requests_are_kept() {
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].method, "GET");
     assert_eq!(requests[0].path_and_query, PATH);
-    assert_eq!(requests[0].parameter("limit").as_deref(), Some("200"));
+    assert_eq!(requests[0].parameter("length").as_deref(), Some("200"));
     assert_eq!(requests[0].headers["authorization"], "Bearer secret");
 
     simulator.update(|state| {
@@ -105,12 +94,11 @@ async fn dropping_the_simulator_closes_the_port() {
 
 #[tokio::test]
 async fn an_api_without_an_authorization_server_answers_itself() {
-    let other = NATIVE.iter().find_map(|kind| kind.simulated.unwrap().authorization());
-    let AuthorizationApi { base, token_path, .. } = other.unwrap();
+    let AuthorizationApi { base, token_path, .. } = AUTHORIZATION;
     let state = State::new("static", Vec::new());
-    let simulator = Simulator::start(api("smsup"), state).await.unwrap();
+    let simulator = Simulator::start(&UNSENT, state).await.unwrap();
     let token = format!("{}{base}{token_path}", simulator.base_url());
     let answer = reqwest::Client::new().post(token).send().await.unwrap();
     let text = answer.text().await.unwrap();
-    assert!(text.contains("Authentication error"), "{text}");
+    assert_eq!(text, r#"{"error":401}"#);
 }
