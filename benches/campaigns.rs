@@ -4,11 +4,12 @@
 //! single step, for `benches/instructions`.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use campaign_exporter::campaign::Campaign;
+use campaign_exporter::campaign;
 use campaign_exporter::campaign::history::History;
 use campaign_exporter::campaign::pool::Campaigns;
 use campaign_exporter::campaign::window::Window;
@@ -20,9 +21,10 @@ use campaign_exporter::provider::definition::Definition;
 use campaign_exporter::provider::{Kinds, native};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::web::negotiation;
-use chrono::{DateTime, Utc};
+use campaign_simulator::{Api, Campaign, Counts, State};
+use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SIZES: [usize; 3] = [1_000, 10_000, 100_000];
 
@@ -55,9 +57,10 @@ fn main() -> Result<()> {
 /// Repeats a step of a poll of 10,000 campaigns.
 fn repeat(step: &str, count: usize) -> Result<()> {
     const SIZE: usize = 10_000;
-    let account = account("smsup")?;
-    let pages = pages(SIZE, 0)?;
-    let Versions { before, after } = Versions::new(&account, &pages, SIZE)?;
+    let api = api()?;
+    let account = account(api)?;
+    let pages = pages(api, SIZE, 0)?;
+    let Versions { before, after } = Versions::new(&account, api, &pages, SIZE)?;
     let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new()?;
@@ -65,7 +68,7 @@ fn repeat(step: &str, count: usize) -> Result<()> {
     for (_, version) in (0..count).zip([&after, &before].into_iter().cycle()) {
         match step {
             "decode" => drop(black_box(campaigns(&account, &pages)?)),
-            "decode by definition" => drop(black_box(campaigns(&defined()?, &pages)?)),
+            "decode by definition" => drop(black_box(campaigns(&defined(api)?, &pages)?)),
             "publish all" => drop(black_box(Renderer::new()?.render(&snapshot)?)),
             "publish what changed" => {
                 polled(&mut snapshot, &account, version);
@@ -80,15 +83,15 @@ fn repeat(step: &str, count: usize) -> Result<()> {
 /// An account's campaigns, before and after the counts of the newest 1 % have changed, as those of
 /// campaigns in progress do.
 struct Versions {
-    before: Vec<Arc<Campaign>>,
-    after: Vec<Arc<Campaign>>,
+    before: Vec<Arc<campaign::Campaign>>,
+    after: Vec<Arc<campaign::Campaign>>,
 }
 
 impl Versions {
-    fn new(account: &Account, pages: &[Vec<u8>], size: usize) -> Result<Self> {
+    fn new(account: &Account, api: &dyn Api, pages: &[Vec<u8>], size: usize) -> Result<Self> {
         let before = campaigns(account, pages)?;
         let mut after = before.clone();
-        let others = campaigns_of(account, size, 1)?;
+        let others = campaigns(account, &self::pages(api, size, 1)?)?;
         for (campaign, other) in after.iter_mut().zip(others).take(size / 100) {
             *campaign = other;
         }
@@ -102,12 +105,10 @@ const WINDOW: Window = Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX
 /// Decodes a page of each provider, of the size that the exporter requests.
 fn decode(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("decode");
-    for (account, page) in [
-        (account("constant_contact")?, constant_contact_page()?),
-        (account("cinnox")?, cinnox_page()?),
-        (account("smsup")?, smsup_page(0, 1_000, 0)),
-    ] {
-        let page = serde_json::to_vec(&page)?;
+    let kinds = native();
+    for api in kinds.iter().filter_map(|kind| kind.simulated) {
+        let account = account(api)?;
+        let page = page(api, 0, api.listing().page_size, 0)?;
         account.provider.read_answer(WINDOW, 200, &page)?;
         group.throughput(Throughput::Bytes(page.len() as u64));
         group.bench_function(&**account.provider.name(), |bencher| {
@@ -121,10 +122,11 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
 /// Decodes the same pages by code and by definition.
 fn define(criterion: &mut Criterion) -> Result<()> {
     const SIZE: usize = 10_000;
-    let pages = pages(SIZE, 0)?;
+    let api = api()?;
+    let pages = pages(api, SIZE, 0)?;
     let mut group = criterion.benchmark_group("definition");
     group.throughput(Throughput::Elements(SIZE as u64));
-    for (name, account) in [("native", account("smsup")?), ("defined", defined()?)] {
+    for (name, account) in [("native", account(api)?), ("defined", defined(api)?)] {
         group.bench_function(name, |bencher| {
             bencher.iter_with_large_drop(|| campaigns(&account, &pages));
         });
@@ -135,9 +137,10 @@ fn define(criterion: &mut Criterion) -> Result<()> {
 
 /// Measures the steps of a poll, one by one and combined.
 fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
-    let account = account("smsup")?;
-    let pages = pages(size, 0)?;
-    let Versions { before, after } = Versions::new(&account, &pages, size)?;
+    let api = api()?;
+    let account = account(api)?;
+    let pages = pages(api, size, 0)?;
+    let Versions { before, after } = Versions::new(&account, api, &pages, size)?;
     let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new()?;
@@ -180,7 +183,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
     group.finish();
 
     let (text, _) = renderer.render(&snapshot)?;
-    let own = "campaign_exporter_polls_total{provider=\"smsup\"} 1\n".repeat(60);
+    let own = "campaign_exporter_polls_total{provider=\"alpha\"} 1\n".repeat(60);
     let mut group = criterion.benchmark_group("scrape");
     group.bench_function(id("identity"), |bencher| {
         bencher.iter(|| text.whole.identity(own.clone()));
@@ -193,10 +196,11 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
 /// Publishes one account of many, all of the same size.
 fn one_of_many(criterion: &mut Criterion) -> Result<()> {
     let names = (0..ACCOUNTS).map(|number| format!("account-{number}"));
-    let accounts = accounts("smsup", names)?;
+    let api = api()?;
+    let accounts = accounts(&native(), api, names)?;
     let polled_one = accounts.get(ACCOUNTS / 2).context("no account")?;
-    let before = campaigns_of(polled_one, OF_EACH, 0)?;
-    let after = campaigns_of(polled_one, OF_EACH, 1)?;
+    let before = campaigns(polled_one, &pages(api, OF_EACH, 0)?)?;
+    let after = campaigns(polled_one, &pages(api, OF_EACH, 1)?)?;
     let mut snapshot = Snapshot::of(&accounts);
     for account in &accounts {
         polled(&mut snapshot, account, &before);
@@ -234,38 +238,35 @@ fn negotiate(criterion: &mut Criterion) {
     });
 }
 
-fn account(provider: &str) -> Result<Account> {
-    let mut accounts = accounts(provider, ["one".to_owned()])?;
-    accounts.pop().context("no account")
+/// Returns the simulated API with the largest pages.
+fn api() -> Result<&'static dyn Api> {
+    let kinds = native();
+    let apis = kinds.iter().filter_map(|kind| kind.simulated);
+    apis.max_by_key(|api| api.listing().page_size).context("no provider")
 }
 
-/// An account of the definition that reads the same as the provider in code.
-fn defined() -> Result<Account> {
-    let definition = Definition::parse(include_str!("../tests/definitions/smsup.yml"));
+fn account(api: &dyn Api) -> Result<Account> {
+    accounts(&native(), api, ["one".to_owned()])?.pop().context("no account")
+}
+
+/// An account of the definition that reads the same as a provider in code.
+fn defined(api: &dyn Api) -> Result<Account> {
+    let file = format!("{}/tests/definitions/{}.yml", env!("CARGO_MANIFEST_DIR"), api.provider());
+    let definition = Definition::parse(&std::fs::read_to_string(file)?);
     let definition = definition.map_err(|problems| anyhow!("{problems:?}"))?;
     let kinds = native().with(&[Arc::new(definition.kind())]);
-    let mut accounts = accounts_of(&kinds, "smsup", ["one".to_owned()])?;
-    accounts.pop().context("no account")
+    accounts(&kinds, api, ["one".to_owned()])?.pop().context("no account")
 }
 
-fn accounts(provider: &str, names: impl IntoIterator<Item = String>) -> Result<Vec<Account>> {
-    accounts_of(&native(), provider, names)
-}
-
-fn accounts_of(
+fn accounts(
     kinds: &Kinds,
-    provider: &str,
+    api: &dyn Api,
     names: impl IntoIterator<Item = String>,
 ) -> Result<Vec<Account>> {
-    let accounts = names.into_iter().map(|name| match provider {
-        "constant_contact" => json!({
-            "name": name, "provider": provider, "client_id": "c", "access_token_env": "T",
-        }),
-        "cinnox" => json!({
-            "name": name, "provider": provider, "base_url": "https://localhost", "app_id": "1",
-            "token_env": "T",
-        }),
-        _ => json!({ "name": name, "provider": provider, "token_env": "T" }),
+    let accounts = names.into_iter().map(|name| {
+        let mut keys = api.account("https://localhost", Path::new("token"));
+        keys["name"] = name.into();
+        keys
     });
     let accounts: Vec<_> = accounts.collect();
     // JSON is YAML
@@ -273,14 +274,14 @@ fn accounts_of(
     Ok(Config::parse(&yaml, kinds, None).map_err(|problems| anyhow!("{problems:?}"))?.accounts)
 }
 
-fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<Campaign>]) {
+fn polled(snapshot: &mut Snapshot, account: &Account, campaigns: &[Arc<campaign::Campaign>]) {
     let data = Data { campaigns: campaigns.to_vec(), ..Data::default() };
     let update = Update::new(account, Ok(data));
     snapshot.apply(Change::Polled(Box::new(update)));
 }
 
 /// Returns the campaigns of a full read of these pages.
-fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<Campaign>>> {
+fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<campaign::Campaign>>> {
     let mut all = Campaigns::default();
     for page in pages {
         let mut reading = account.provider.read_answer(WINDOW, 200, page)?;
@@ -295,76 +296,33 @@ fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<Campaign>>>
     Ok(history.newest(usize::MAX).0)
 }
 
-fn campaigns_of(account: &Account, size: usize, version: usize) -> Result<Vec<Arc<Campaign>>> {
-    campaigns(account, &pages(size, version)?)
+/// Returns campaigns in pages of the provider's size. Versions differ in their counts.
+fn pages(api: &dyn Api, size: usize, version: u64) -> Result<Vec<Vec<u8>>> {
+    let page_size = api.listing().page_size;
+    let starts = (0..size).step_by(page_size);
+    starts.map(|start| page(api, start, page_size.min(size - start), version)).collect()
 }
 
-/// Returns campaigns of `SMSUp` in pages of a thousand. Versions differ in their counts.
-fn pages(size: usize, version: usize) -> Result<Vec<Vec<u8>>> {
-    let starts = (0..size).step_by(1_000);
-    let pages = starts.map(|start| {
-        let page = smsup_page(start, (size - start).min(1_000), version);
-        Ok(serde_json::to_vec(&page)?)
-    });
-    pages.collect()
-}
-
-fn smsup_page(start: usize, length: usize, version: usize) -> Value {
-    let begin = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
+fn page(api: &dyn Api, start: usize, length: usize, version: u64) -> Result<Vec<u8>> {
+    let (state, now) = (State::new("", Vec::new()), Utc::now());
     let items = (start..start + length).map(|number| {
-        let date = begin + chrono::TimeDelta::minutes(i64::try_from(number).unwrap_or(0));
-        let date = date.format("%Y-%m-%d %H:%M:%S").to_string();
-        let total = 100 + number * 7_919 % 90_000;
-        let delivered = total * 9 / 10 + version;
-        json!({
-            "id": (18_000_000 + number).to_string(),
-            "sender": format!("Shop {}", number % 3),
-            "text": format!("Special offer {}: buy one pair and get the other one", number % 50),
-            "creation_date": date,
-            "date": date,
-            "cost": total.to_string(),
-            "lists": [{ "id": "5a0331bffc5886074551ce97" }],
-            "status": "sent",
-            "delivery_rate": "90",
-            "delivered": delivered.to_string(),
-            "error": (number % 7).to_string(),
-            "expired": (number % 5).to_string(),
-            "network_error": "0",
-            "stop": (number % 11 + version).to_string(),
-            "npai": (number % 3).to_string(),
-            "total": total.to_string(),
-        })
+        let of = |most: usize| (number % most) as u64;
+        let recipients = 100 + (number * 7_919 % 90_000) as u64;
+        let counts = Counts {
+            recipients,
+            sends: recipients,
+            deliveries: recipients * 9 / 10 + version,
+            opt_outs: of(11) + version,
+            error: of(7),
+            expired: of(5),
+            unassigned: of(3),
+            ..Counts::default()
+        };
+        let name = format!("Special offer {}: buy one pair and get the other one", of(50));
+        let sent_at = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let sent_at = sent_at + TimeDelta::minutes(i64::try_from(number).unwrap_or(0));
+        let id = (18_000_000 + number).to_string();
+        api.item(&state, now, &Campaign::sms(id, name, sent_at, counts))
     });
-    let items: Vec<_> = items.collect();
-    json!({ "status": 1, "message": "OK", "campaigns": items })
-}
-
-/// Repeats the item of the provider's documentation, with different ids, to fill a page.
-fn repeated(example: &str, list: &[&str], id: &str, length: usize) -> Result<Value> {
-    let mut page: Value = serde_json::from_str(example)?;
-    let mut items = &mut page;
-    for name in list {
-        items = items.get_mut(name).with_context(|| format!("no {name}"))?;
-    }
-    let items = items.as_array_mut().context("no list")?;
-    let item = items.first().context("no item")?.clone();
-    let all = (0..length).map(|number| {
-        let mut item = item.clone();
-        if let Some(id) = item.get_mut(id) {
-            *id = json!(number.to_string());
-        }
-        item
-    });
-    *items = all.collect();
-    Ok(page)
-}
-
-fn constant_contact_page() -> Result<Value> {
-    let example = include_str!("../tests/fixtures/constant_contact_last_page.json");
-    repeated(example, &["bulk_sms_campaign_summaries"], "campaign_id", 50)
-}
-
-fn cinnox_page() -> Result<Value> {
-    let example = include_str!("../tests/fixtures/cinnox.json");
-    repeated(example, &["result"], "id", 200)
+    Ok(serde_json::to_vec(&api.listing().page(items.collect()))?)
 }

@@ -57,13 +57,17 @@ class Programs:
         self.built = pathlib.Path(built)
 
     def provider(self, campaigns, changing=0):
-        command = [self.built / "provider", "--campaigns", campaigns]
-        return Server("provider", [*command, "--changing", changing], self.folder / "provider.log")
+        self.token.write_text("token")
+        command = [self.built / "provider", "--campaigns", campaigns, "--changing", changing]
+        command += ["--token-file", self.token]
+        return Server("provider", command, self.folder / "provider.log")
 
     def configure(self, provider, poll_interval, accounts=1):
         """Writes a configuration whose accounts all read every campaign of the provider at each poll."""
-        token = self.folder / "token"
-        token.write_text("token")
+        # the provider prints the keys of an account
+        _, _, line = provider.log.read_text().partition("account=")
+        keys = json.loads(line.partition("\n")[0])
+        keys["base_url"] = f"http://{provider.address}"
         self.config.write_text(
             json.dumps(
                 {
@@ -77,18 +81,15 @@ class Programs:
                         "requests_per_day": 1_000_000_000,
                     },
                     "accounts": [
-                        {
-                            "name": f"shoes-{number}",
-                            "provider": "smsup",
-                            "base_url": f"http://{provider.address}",
-                            "token_file": str(token),
-                            "time_zone": "UTC",
-                        }
-                        for number in range(accounts)
+                        {"name": f"shoes-{number}", **keys} for number in range(accounts)
                     ],
                 }
             )
         )
+
+    @property
+    def token(self):
+        return self.folder / "token"
 
     @property
     def config(self):

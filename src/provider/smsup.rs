@@ -1,4 +1,4 @@
-//! SMSUp, a white label of SMSFactor: campaigns made through the API.
+//! `SMSUp`, a white label of `SMSFactor`: campaigns made through the API.
 //!
 //! <https://doc.smsup.ch/en/api/sms/>. Campaigns made on the web platform are not listed there.
 
@@ -421,7 +421,7 @@ A local time that occurs twice, at the end of daylight saving time, is read as t
 
 #[cfg(feature = "demo")]
 mod simulated {
-    //! SMSUp: `/campaigns` and `/credits`.
+    //! `SMSUp`: `/campaigns` and `/credits`.
     //!
     //! Errors have status 200 and a negative number in the body. Without an `Accept` header for
     //! JSON, answers are XML.

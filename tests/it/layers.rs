@@ -17,12 +17,13 @@ fn modules() -> Vec<String> {
     declared.collect()
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Adds every file in a folder and those below it.
+pub(crate) fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else {
             found.push(path);
         }
     }

@@ -19,6 +19,7 @@ mod hangs;
 mod layers;
 mod lifecycle;
 mod matrix;
+mod names;
 mod pages;
 mod paging;
 mod prometheus;

@@ -276,7 +276,7 @@ fn failures() -> Row {
         [
             bargauge(
                 "Failures by reason",
-                "Messages that could not be delivered, by the reason that the provider reports. npai means that the number is not in service.",
+                "Messages that could not be delivered, by the reason that the provider reports.",
             )
             .query(
                 &format!("sort_desc(sum by (reason) ({}))", SCOPE.of("campaign_failures")),
@@ -288,18 +288,15 @@ fn failures() -> Row {
             .sized(12, 11)
             .no_value("The provider reports no reasons.")
             .links([link::same("Overview", "campaigns-overview")]),
-            timeseries(
-                "Failures by reason, over time",
-                "The same for the moments before.",
-            )
-            .query(
-                &format!("sum by (reason) ({})", SCOPE.of("campaign_failures")),
-                "{{reason}}",
-            )
-            .unit("short")
-            .above_zero()
-            .no_value("The provider reports no reasons.")
-            .links([link::same("Overview", "campaigns-overview")]),
+            timeseries("Failures by reason, over time", "The same for the moments before.")
+                .query(
+                    &format!("sum by (reason) ({})", SCOPE.of("campaign_failures")),
+                    "{{reason}}",
+                )
+                .unit("short")
+                .above_zero()
+                .no_value("The provider reports no reasons.")
+                .links([link::same("Overview", "campaigns-overview")]),
         ],
     )
 }
