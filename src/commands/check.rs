@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
-use crate::polling::turn::Scope;
+use crate::polling::poller::turn::Scope;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::auth::renewals::Renewals;

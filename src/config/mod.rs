@@ -14,9 +14,10 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use crate::config::sharding::Shard;
-use crate::document::keys::{Key, Takes, Values};
+use crate::document::keys::{Key, Takes};
 use crate::document::reading;
 use crate::document::section::Secret;
+use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
 use crate::upstream::Reason;

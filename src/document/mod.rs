@@ -7,11 +7,14 @@
 pub mod duration;
 pub mod keys;
 pub mod node;
+pub mod problem;
 pub mod reading;
 pub mod secret;
 pub mod section;
 mod syntax;
+pub mod values;
 
 pub use duration::{duration_text, parse_duration};
-pub use node::{Node, Place, Problem};
+pub use node::Node;
+pub use problem::{Place, Problem};
 pub use section::{Effective, Section};

@@ -1,10 +1,11 @@
-//! The tree of a YAML document, and problems with their places in it.
+//! The tree of a YAML document.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
+use super::problem::Problem;
 use super::syntax;
 
 /// Any value of a YAML document.
@@ -116,60 +117,5 @@ impl<'de> Visitor<'de> for NodeVisitor {
             map.push(entry);
         }
         Ok(Node::Map(map))
-    }
-}
-
-/// A line and a column, both counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    pub(super) line: u64,
-    pub(super) column: u64,
-}
-
-impl From<serde_saphyr::Location> for Place {
-    fn from(location: serde_saphyr::Location) -> Self {
-        Self { line: location.line(), column: location.column() }
-    }
-}
-
-impl Place {
-    /// The place of a value.
-    pub fn of<T>(value: &Spanned<T>) -> Self {
-        value.referenced.into()
-    }
-}
-
-/// A problem with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Its place.
-    pub place: Option<Place>,
-    /// The key's path, such as `accounts[1].poll_interval`; empty for the document as a whole.
-    pub path: String,
-    /// The message, without any value that may be a secret.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem with the document as a whole.
-    pub fn of_document(message: String) -> Self {
-        Self { place: None, path: String::new(), message }
-    }
-
-    /// A problem with the value of a key.
-    pub fn at(key: &Spanned<String>, path: &str, message: &str) -> Self {
-        Self { place: Some(Place::of(key)), path: path.to_owned(), message: message.to_owned() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = self.place {
-            write!(formatter, "{}:{}: ", place.line, place.column)?;
-        }
-        if !self.path.is_empty() {
-            write!(formatter, "{}: ", self.path)?;
-        }
-        formatter.write_str(&self.message)
     }
 }

@@ -15,7 +15,8 @@ use serde_saphyr::Spanned;
 
 use super::duration::{duration_text, parse_duration};
 use super::keys::{Default, Key, Takes, Value};
-use super::node::{Node, Place, Problem};
+use super::node::Node;
+use super::problem::{Place, Problem};
 use super::secret::SecretSource;
 use crate::redaction;
 

@@ -4,7 +4,7 @@ use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::localizer::ExternalMessageSource;
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
-use super::node::{Place, Problem};
+use super::problem::{Place, Problem};
 
 /// The problem behind an error of the parser.
 pub(super) fn problem(text: &str, error: &Error) -> Problem {

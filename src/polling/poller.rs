@@ -1,5 +1,9 @@
 //! One task per account, which polls it and never twice at the same time.
 
+mod log;
+pub mod restore;
+pub mod turn;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error_span};
 
 use super::heartbeat::Heartbeat;
-use super::log::PollLog;
-use super::restore::exported;
-use super::turn::{Scope, Turn};
 use crate::campaign::history::History;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
@@ -28,6 +29,9 @@ use crate::upstream::client::Client;
 use crate::upstream::quota::plan::Plan;
 use crate::upstream::session::{Session, TokenInUse};
 use crate::upstream::{PollError, Reason};
+use log::PollLog;
+use restore::exported;
+use turn::{Scope, Turn};
 
 /// Time limit of a poll with all its pages and retries. At 4 requests per second, 2,000 pages take
 /// about half of this.
@@ -379,7 +383,7 @@ pub(super) mod tests {
     use super::*;
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
-    use crate::polling::restore::{configure, connect};
+    use crate::polling::poller::restore::{configure, connect};
     use crate::provider::made_up;
     use crate::state::changes::{Inbox, PendingChange, changes};
     use crate::telemetry::Telemetry;

@@ -20,7 +20,7 @@ use crate::campaign::Channel;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 use crate::document::Section;
-use crate::document::keys::Values;
+use crate::document::values::Values;
 use crate::storage::store::Store;
 use crate::upstream::answer::Answer;
 use crate::upstream::auth::Auth;

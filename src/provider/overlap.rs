@@ -10,40 +10,15 @@
 //! Pages that are selected by their number cannot overlap. There, a total that shrinks is the sign, if
 //! the provider reports one.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::source::{Ask, Page, Place};
+use super::source::{Ask, Page};
 use crate::upstream::{PollError, Reason};
-
-/// Items of the page before that a page begins with.
-pub const OVERLAP: usize = 1;
 
 /// How often one read goes back. Deletions at this rate are not people's: the order is not kept.
 const MAX_STEPS_BACK: usize = 10;
 
 const MOVES: &str = "the list moves while it is read";
-
-/// How a page is selected by its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paging {
-    /// The parameter that selects it.
-    pub parameter: Cow<'static, str>,
-    /// Where the parameter goes.
-    pub place: Place,
-    /// The largest number of items on a page.
-    pub size: usize,
-    /// The number of the first page, if the parameter is the number of a page instead of an item.
-    /// Such pages cannot begin with an item of the page before.
-    pub first_page: Option<usize>,
-}
-
-impl Paging {
-    /// The items that a page has in common with the one before.
-    pub const fn overlap(&self) -> usize {
-        if self.first_page.is_some() { 0 } else { OVERLAP }
-    }
-}
 
 /// The last page of a list that is paged by offset.
 #[derive(Default)]
@@ -126,6 +101,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::provider::source::{Paging, Place};
 
     const SIZE: usize = 4;
 

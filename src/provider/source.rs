@@ -8,7 +8,6 @@ use reqwest::Url;
 use serde::Deserialize;
 
 use super::lenient::{self, List, Problems};
-use super::overlap::{OVERLAP, Paging};
 use crate::campaign::Campaign;
 use crate::campaign::figures::Currency;
 use crate::campaign::window::Window;
@@ -19,6 +18,9 @@ use crate::upstream::{PollError, Reason};
 /// Most items of one page: ten times the largest page size of a provider. More would take a gigabyte
 /// once they are read.
 const MAX_PAGE_ITEMS: usize = 10_000;
+
+/// Items of the page before that a page begins with.
+pub const OVERLAP: usize = 1;
 
 /// Reads one account of a provider. The read loop makes the requests.
 pub trait Source: Debug + Send + Sync {
@@ -63,6 +65,27 @@ pub enum Place {
     Query,
     /// Into the body, as a field of the form or a member of the JSON object.
     Body,
+}
+
+/// How a page is selected by its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paging {
+    /// The parameter that selects it.
+    pub parameter: Cow<'static, str>,
+    /// Where the parameter goes.
+    pub place: Place,
+    /// The largest number of items on a page.
+    pub size: usize,
+    /// The number of the first page, if the parameter is the number of a page instead of an item.
+    /// Such pages cannot begin with an item of the page before.
+    pub first_page: Option<usize>,
+}
+
+impl Paging {
+    /// The items that a page has in common with the one before.
+    pub const fn overlap(&self) -> usize {
+        if self.first_page.is_some() { 0 } else { OVERLAP }
+    }
 }
 
 /// The address of a request.

@@ -4,33 +4,22 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::Retryable;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::PollError;
 use super::answer::Answer;
+use super::auth::Auth;
 use super::auth::tokens::Access;
-use super::auth::{Auth, Credential};
 use super::client::Client;
+use super::credential::Credential;
 use super::quota::application::Application;
 use super::request::Request;
+use super::retry::{delays, wait};
 use super::transport::Transport;
-use super::{PollError, Reason};
 use crate::telemetry::AccountTelemetry;
-
-/// Retries of one request.
-const MAX_RETRIES: usize = 3;
-
-/// Wait before the first retry. Each later wait is three times as long, each with jitter.
-const FIRST_RETRY_DELAY: Duration = Duration::from_millis(200);
-
-/// Shortest wait after "too many requests": all known limits are per second.
-const THROTTLED_DELAY: Duration = Duration::from_secs(1);
-
-/// Longest wait within a poll that a provider can ask for. A poll that would wait longer fails, so
-/// that a waiting exporter does not look as if it hangs.
-const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The expiry of the access token that a poll uses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,30 +150,11 @@ impl Session {
     }
 }
 
-/// The waits before retries.
-pub(super) fn delays() -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_RETRY_DELAY)
-        .with_factor(3.0)
-        .with_max_times(MAX_RETRIES)
-        .with_jitter()
-}
-
-/// The wait before the next try; `None` if it is longer than [`MAX_WAIT`].
-pub(super) fn wait(error: &PollError, planned: Duration) -> Option<Duration> {
-    let least = match (error.retry_after, error.reason) {
-        (Some(asked), _) => asked,
-        (None, Reason::Throttled) => THROTTLED_DELAY,
-        (None, _) => Duration::ZERO,
-    };
-    // the planned delay has the jitter
-    (least <= MAX_WAIT).then(|| least + planned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::upstream::quota::Limits;
+    use crate::upstream::retry::{MAX_RETRIES, MAX_WAIT};
 
     /// The number of requests to a server that does not exist.
     async fn attempts(time_for_retries: Duration) -> u64 {
@@ -209,10 +179,5 @@ mod tests {
     async fn retries_are_bounded_in_number_and_time() {
         assert_eq!(attempts(MAX_WAIT).await, 1 + MAX_RETRIES as u64);
         assert_eq!(attempts(Duration::ZERO).await, 1);
-        let mut error = PollError::new(Reason::Server, "");
-        error.retry_after = Some(MAX_WAIT);
-        assert_eq!(wait(&error, FIRST_RETRY_DELAY), Some(MAX_WAIT + FIRST_RETRY_DELAY));
-        error.retry_after = Some(MAX_WAIT + FIRST_RETRY_DELAY);
-        assert_eq!(wait(&error, FIRST_RETRY_DELAY), None);
     }
 }

@@ -13,8 +13,8 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap
 use reqwest::{RequestBuilder, Response, Url};
 
 use super::answer::{Answer, retry_after};
-use super::auth::Credential;
 use super::client::{Client, Pool};
+use super::credential::Credential;
 use super::request::Request;
 use super::{PollError, Reason};
 

@@ -14,7 +14,8 @@ use tracing::{error, info, warn};
 use crate::exposition::pieces::Pieces;
 use crate::web::connections::Peer;
 use crate::web::endpoints::{Endpoints, plain, unavailable};
-use crate::web::protection::configuration::{WebConfig, WebConfigError};
+use crate::web::protection::configuration::WebConfig;
+use crate::web::protection::file::WebConfigError;
 use crate::web::protection::users::Verdict;
 
 /// How often the web configuration file and the files that it names are read again. They are small

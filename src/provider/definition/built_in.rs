@@ -1,7 +1,7 @@
 //! The definitions that come with the program.
 
 use super::Definition;
-use crate::document::node::Problem;
+use crate::document::problem::Problem;
 
 /// A definition that comes with the program.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,8 @@ use crate::campaign::Channel;
 use crate::campaign::counts::Count;
 use crate::campaign::figures::Currency;
 use crate::document::Section;
-use crate::document::keys::{Key, Takes, Values};
+use crate::document::keys::{Key, Takes};
+use crate::document::values::Values;
 use crate::provider::kind::{Connection, Kind, QuotaScope};
 use crate::upstream::auth::Auth;
 

@@ -38,7 +38,7 @@ use self::template::{REQUEST_TIME, RequestTime, Template};
 use self::verdict::{ERRORS, SUCCESS, Verdict};
 use crate::campaign::Channel;
 use crate::document::keys::{Key, Takes, Value};
-use crate::document::node::{Node, Problem};
+use crate::document::{Node, Problem};
 use crate::upstream::quota::allowance::AllowanceHeaders;
 use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 

@@ -139,7 +139,7 @@ mod tests {
     use crate::campaign::figures::Figure;
     use crate::campaign::window::Window;
     use crate::campaign::{Channel, Ratio};
-    use crate::document::node::Problem;
+    use crate::document::problem::Problem;
     use crate::provider::source::{Page, Source};
     use crate::upstream::answer::Answer;
 

@@ -1,8 +1,8 @@
 //! Reading the mappings of a definition: every key from a table, every problem with its place.
 
 use super::field::Field;
-use crate::document::node::{Node, Place, Problem};
 use crate::document::section::Section;
+use crate::document::{Node, Place, Problem};
 use serde_saphyr::Spanned;
 
 /// Most values of a list, and entries of a mapping with names of the author's own: ten times as many as

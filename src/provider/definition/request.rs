@@ -11,10 +11,10 @@ use super::reader::{Entry, Mapping, Part, Reader, may, must, scalar_text};
 use super::template::{Template, Variables};
 use crate::document::node::Node;
 use crate::provider::lenient::Problems;
-use crate::provider::overlap;
+use crate::provider::source;
 use crate::provider::source::{Ask, Place, path};
 use crate::upstream::answer::Answer;
-use crate::upstream::auth::PATH_PLACEHOLDER;
+use crate::upstream::credential::PATH_PLACEHOLDER;
 use crate::upstream::request::Body;
 
 /// The variable that stands for the ids of campaigns in a request for details.
@@ -289,7 +289,7 @@ pub(super) struct Paging {
 #[derive(Clone, Debug)]
 enum By {
     /// The place of the first item, or the number of the page.
-    Place(overlap::Paging),
+    Place(source::Paging),
     /// A word of the answer, in a parameter.
     Cursor(Path, String, Place),
     /// A link in the answer.
@@ -400,7 +400,7 @@ impl Paging {
         let by_place = |first_page| {
             let (parameter, size) = (parameter.clone()?, size?);
             let parameter = parameter.into();
-            Some(By::Place(overlap::Paging { parameter, place, size, first_page }))
+            Some(By::Place(source::Paging { parameter, place, size, first_page }))
         };
         let by = match by.as_str() {
             "offset" | "page" => {
@@ -543,7 +543,7 @@ impl Paging {
     fn has_more(
         &self,
         ask: &Ask,
-        paging: &overlap::Paging,
+        paging: &source::Paging,
         root: &RawValue,
         items: usize,
         problems: &mut Problems,

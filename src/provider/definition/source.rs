@@ -285,7 +285,7 @@ mod tests {
 
     use super::*;
     use crate::campaign::Status;
-    use crate::document::node::Problem;
+    use crate::document::problem::Problem;
     use crate::document::secret::SecretSource;
     use crate::provider::kind::Connection;
     use crate::provider::read::read_saved;

@@ -12,11 +12,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::basic;
 use super::renewals::TOKEN_PERIOD;
 use crate::document::secret::{SecretSource, is_printable};
 use crate::redaction;
 use crate::upstream::answer::{Answer, words};
+use crate::upstream::credential::basic;
 use crate::upstream::error::presentable;
 use crate::upstream::transport::{Transport, endpoint, is_private, root};
 use crate::upstream::{PollError, Reason};

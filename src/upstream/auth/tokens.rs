@@ -17,13 +17,13 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 
-use super::Credential;
 use super::oauth::{DeviceCode, Grant, RefreshError, Registration, missing};
 use super::renewals::Renewals;
 use crate::redaction;
 use crate::storage::store::{Kind, Store, StoreError, fingerprint};
+use crate::upstream::credential::Credential;
 use crate::upstream::quota::application::{Application, MAX_PAUSE};
-use crate::upstream::session::{delays, wait};
+use crate::upstream::retry::{delays, wait};
 use crate::upstream::transport::Transport;
 use crate::upstream::{PollError, Reason};
 

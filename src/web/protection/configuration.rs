@@ -5,14 +5,13 @@
 //! what `promtool check web-config` accepts, except settings that leave no usable TLS version or
 //! cipher.
 
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use hyper::header::HeaderMap;
 use rustls::ServerConfig;
 
-use crate::web::protection::file::{ContentHash, WebConfigFile};
+use crate::web::protection::file::{ContentHash, WebConfigError, WebConfigFile};
 use crate::web::protection::rate_limit::RateLimit;
 use crate::web::protection::tls::{self, ClientAuth};
 use crate::web::protection::users::Authentication;
@@ -36,25 +35,6 @@ pub struct WebConfig {
     restricts_names: bool,
     hash: ContentHash,
 }
-
-/// Reason why a file cannot be used, one line per problem. Contains no secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebConfigError(pub(super) Vec<String>);
-
-impl WebConfigError {
-    /// Creates an error with a single problem.
-    pub fn new(problem: String) -> Self {
-        Self(vec![problem])
-    }
-}
-
-impl fmt::Display for WebConfigError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for WebConfigError {}
 
 impl WebConfig {
     /// Loads and checks a file and the files that it names.

@@ -1,6 +1,7 @@
 //! The web configuration file, parsed and checked section by section.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
 use crate::document::{Node, Problem, Section, reading};
-use crate::web::protection::configuration::WebConfigError;
 use crate::web::protection::rate_limit::RateLimit;
 use crate::web::protection::tls::{self, ClientAuth, TlsSettings};
 
@@ -48,6 +48,25 @@ pub(super) struct WebConfigFile {
     pub(super) warnings: Vec<String>,
     pub(super) hash: ContentHash,
 }
+
+/// Reason why a file cannot be used, one line per problem. Contains no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfigError(Vec<String>);
+
+impl WebConfigError {
+    /// Creates an error with a single problem.
+    pub fn new(problem: String) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for WebConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for WebConfigError {}
 
 impl WebConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, WebConfigError> {

@@ -1,7 +1,7 @@
 //! Protection of the web server: TLS, users, response headers and a rate limit.
 
 pub mod configuration;
-mod file;
+pub mod file;
 pub mod rate_limit;
 pub mod tls;
 pub mod users;

@@ -11,7 +11,7 @@ use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Key, Takes};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
-use campaign_exporter::polling::restore::{configure, connect};
+use campaign_exporter::polling::poller::restore::{configure, connect};
 use campaign_exporter::provider::{Kind, Kinds};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
 use campaign_exporter::telemetry::Telemetry;

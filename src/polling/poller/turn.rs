@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::heartbeat::Heartbeat;
-use super::poller::Poller;
+use super::Poller;
 use crate::campaign::window::Window;
+use crate::polling::heartbeat::Heartbeat;
 use crate::upstream::quota::application::FullRead;
 
 /// How often a loop that waits for its turn announces that it is alive.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use chrono::Utc;
 use tracing::{info, warn};
 
-use super::poller::{Poller, Progress};
+use super::{Poller, Progress};
 use crate::config::Account;
 use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};

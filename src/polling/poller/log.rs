@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::poller::Outcome;
+use super::Outcome;
 use super::turn::Scope;
 use crate::config::Account;
 use crate::provider::Problems;
