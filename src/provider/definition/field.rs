@@ -2,10 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::format::{self, Item, Parsed, StrftimeItems};
-use chrono::{
-    DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
-};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::Spanned;
@@ -13,6 +10,7 @@ use serde_saphyr::Spanned;
 use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
+use super::time::TimeFormat;
 use crate::document::node::Node;
 use crate::provider::lenient::{self, Problems, Scalar};
 
@@ -70,6 +68,15 @@ pub(crate) const FIELD: Part = Part {
 
 /// Longest text that `first` can keep.
 const MAX_FIRST: u64 = 200;
+
+impl Mapping<'_, '_> {
+    /// A value of items.
+    pub(super) fn field(&mut self, key: &str) -> Option<Field> {
+        let path = self.path_of(key);
+        let node = self.node(key)?;
+        Field::read(self.reader(), &path, node)
+    }
+}
 
 impl Field {
     /// Reads a path, a list of alternatives, or a mapping.
@@ -282,19 +289,6 @@ pub(crate) const TIME: Part = Part {
     ],
 };
 
-/// How a time is written.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum TimeFormat {
-    /// As in RFC 3339, with or without a colon in the offset.
-    Rfc3339,
-    /// Seconds since 1970.
-    Unix,
-    /// Milliseconds since 1970.
-    UnixMilliseconds,
-    /// A pattern of `strftime`.
-    Pattern(Vec<Item<'static>>),
-}
-
 /// The zone of a time without an offset.
 #[derive(Clone, Debug)]
 pub(super) enum Zone {
@@ -304,73 +298,6 @@ pub(super) enum Zone {
     Setting(String),
     /// Named by the item.
     Path(Path),
-}
-
-impl TimeFormat {
-    /// Reads a format.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        Ok(match text {
-            "rfc3339" => Self::Rfc3339,
-            "unix" => Self::Unix,
-            "unix_ms" => Self::UnixMilliseconds,
-            pattern if pattern.contains('%') => {
-                let items = StrftimeItems::new(pattern).parse_to_owned();
-                let items = items.map_err(|_| format!("{pattern:?} is not a strftime pattern"))?;
-                Self::Pattern(items)
-            }
-            other => {
-                return Err(format!(
-                    "unknown format {other:?}; expected rfc3339, unix, unix_ms, or a strftime \
-                     pattern such as \"%Y-%m-%d %H:%M:%S\""
-                ));
-            }
-        })
-    }
-
-    fn time(&self, text: &str, zone: Option<Tz>) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Rfc3339 => DateTime::parse_from_rfc3339(text)
-                .or_else(|_| DateTime::from_str(text))
-                .ok()
-                .map(|time| time.to_utc()),
-            Self::Unix => {
-                let seconds: f64 = text.parse().ok()?;
-                milliseconds(seconds * 1_000.0)
-            }
-            Self::UnixMilliseconds => milliseconds(text.parse().ok()?),
-            Self::Pattern(pattern) => {
-                let mut parsed = Parsed::new();
-                format::parse(&mut parsed, text, pattern.iter()).ok()?;
-                if let Ok(time) = parsed.to_datetime() {
-                    return Some(time.to_utc());
-                }
-                let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
-                let local = parsed.to_naive_datetime_with_offset(0);
-                let local = local.or_else(|_| parsed.to_naive_date().map(midnight));
-                to_utc(local.ok()?, zone?)
-            }
-        }
-    }
-}
-
-fn milliseconds(number: f64) -> Option<DateTime<Utc>> {
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, and out of range is no time")]
-    DateTime::from_timestamp_millis(number as i64)
-}
-
-/// A local time: the earlier one if clocks go back and it occurs twice. One that clocks skip is read
-/// with the offset before.
-fn to_utc(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    let zoned = match zone.from_local_datetime(&local) {
-        LocalResult::Single(time) => time,
-        LocalResult::Ambiguous(earlier, _) => earlier,
-        LocalResult::None => {
-            let before = local.checked_sub_signed(TimeDelta::hours(1))?;
-            let before = zone.from_local_datetime(&before).earliest()?;
-            before.checked_add_signed(TimeDelta::hours(1))?
-        }
-    };
-    Some(zoned.to_utc())
 }
 
 impl Zone {
@@ -480,35 +407,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn times_are_read_in_their_format_and_zone() {
-        let zurich = Some(Tz::Europe__Zurich);
-        for (format, text, zone, seconds) in [
-            ("rfc3339", "2026-03-01T12:00:00Z", None, Some(1_772_366_400)),
-            ("rfc3339", "2026-03-01T12:00:00.5+0100", None, Some(1_772_362_800)),
-            ("rfc3339", "2026-03-01", None, None),
-            ("unix", "1772366400", None, Some(1_772_366_400)),
-            ("unix", "1772366400.9", None, Some(1_772_366_400)),
-            ("unix_ms", "1772366400000", None, Some(1_772_366_400)),
-            ("unix", "1e300", None, None),
-            ("%Y-%m-%d %H:%M:%S", "2026-03-01 13:00:00", zurich, Some(1_772_366_400)),
-            ("%Y-%m-%d %H:%M:%S", "2026-03-01 12:00:00", None, Some(1_772_366_400)),
-            ("%Y-%m-%d", "2026-03-01", None, Some(1_772_323_200)),
-            ("%d/%m/%Y %H:%M %z", "01/03/2026 12:00 +0000", zurich, Some(1_772_366_400)),
-            // twice, and never
-            ("%Y-%m-%d %H:%M:%S", "2024-10-27 02:30:00", zurich, Some(1_729_989_000)),
-            ("%Y-%m-%d %H:%M:%S", "2024-03-31 02:30:00", zurich, Some(1_711_848_600)),
-        ] {
-            let zone = zone.or(Some(Tz::UTC));
-            let time = TimeFormat::parse(format).unwrap().time(text, zone);
-            let shown = time.map(|time| time.timestamp());
-            assert_eq!(shown, seconds, "{format} {text}");
-        }
-        for format in ["iso", "%Q"] {
-            assert!(TimeFormat::parse(format).is_err(), "{format}");
-        }
-    }
 
     #[test]
     fn an_item_names_the_zone_of_its_time() {

@@ -20,6 +20,7 @@ mod reader;
 mod request;
 mod source;
 mod template;
+mod time;
 mod unused;
 mod verdict;
 
@@ -29,12 +30,13 @@ use reqwest::header::HeaderName;
 use sha2::{Digest, Sha256};
 
 use self::campaign::{CAMPAIGN, Mapped, WORDS};
-use self::field::{FIELD, Field, TIME, TimeFormat, Times, Zone};
+use self::field::{FIELD, Field, TIME, Times, Zone};
 use self::money::{MONEY, Money};
 use self::path::Path;
 use self::reader::{Entry, Mapping, Reader, may, must, parse_name};
 use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
 use self::template::{REQUEST_TIME, RequestTime, Template};
+use self::time::TimeFormat;
 use self::verdict::{ERRORS, SUCCESS, Verdict};
 use crate::campaign::Channel;
 use crate::document::keys::{Key, Takes, Value};

@@ -1,6 +1,5 @@
 //! Reading the mappings of a definition: every key from a table, every problem with its place.
 
-use super::field::Field;
 use crate::document::section::Section;
 use crate::document::{Node, Place, Problem};
 use serde_saphyr::Spanned;
@@ -151,13 +150,6 @@ impl<'doc> Mapping<'_, 'doc> {
             Node::Text(text) => Some(text),
             _ => None,
         }
-    }
-
-    /// A value of items.
-    pub(super) fn field(&mut self, key: &str) -> Option<Field> {
-        let path = self.path_of(key);
-        let node = self.node(key)?;
-        Field::read(self.reader, &path, node)
     }
 
     /// True or false; false by default.

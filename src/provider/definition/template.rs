@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::reader::{Mapping, Part, may, must};
+use super::time::TimeFormat;
 use crate::campaign::window::Window;
 use crate::document::parse_duration;
 
@@ -178,11 +179,9 @@ impl RequestTime {
                 "rfc3339_ms" => OutFormat::Rfc3339(SecondsFormat::Millis),
                 "unix" => OutFormat::Unix,
                 "unix_ms" => OutFormat::UnixMilliseconds,
-                pattern => match super::field::TimeFormat::parse(pattern)? {
-                    super::field::TimeFormat::Pattern(items) if is_writable(&items) => {
-                        OutFormat::Pattern(items)
-                    }
-                    super::field::TimeFormat::Pattern(_) => {
+                pattern => match TimeFormat::parse(pattern)? {
+                    TimeFormat::Pattern(items) if is_writable(&items) => OutFormat::Pattern(items),
+                    TimeFormat::Pattern(_) => {
                         return Err(format!("{pattern:?} can only be read, not written"));
                     }
                     _ => return Err(format!("unknown format {pattern:?}")),
