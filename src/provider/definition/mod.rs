@@ -34,7 +34,7 @@ use self::field::{FIELD, Field, TIME, Times, Zone};
 use self::money::{MONEY, Money};
 use self::path::Path;
 use self::reader::{Entry, Mapping, Reader, may, must, parse_name};
-use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request};
+use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request, STOP};
 use self::template::{REQUEST_TIME, RequestTime, Template};
 use self::time::TimeFormat;
 use self::verdict::{ERRORS, SUCCESS, Verdict};
@@ -329,7 +329,7 @@ const ACCOUNT: Part = Part {
 };
 
 /// All mappings of a definition, for the reference.
-pub const PARTS: [Part; 16] = [
+pub const PARTS: [Part; 17] = [
     DEFINITION,
     AUTH,
     SETTING,
@@ -339,6 +339,7 @@ pub const PARTS: [Part; 16] = [
     REQUEST_TIME,
     LIST,
     PAGING,
+    STOP,
     DETAILS,
     ACCOUNT,
     CAMPAIGN,

@@ -341,13 +341,14 @@ pub(crate) const PAGING: Part = Part {
         ),
         may(
             "stop",
-            "`short_page`, `empty_page`, or one of `{total: path}`, `{pages: path}`, `{more: path}`",
-            "What ends pages by offset or number: a page with fewer items than the size, one without any, the number of all items (of several, the largest until a page is short, then the smallest), the number of all pages, or a value that is not true. Cursors and links end without `next`; `empty_page` ends them sooner.",
+            "`short_page`, `empty_page`, or mapping",
+            "What ends pages by offset or number: a page with fewer items than the size, one without any, or what the answer says. Cursors and links end without `next`; `empty_page` ends them sooner.",
         ),
     ],
 };
 
-const STOP: Part = Part {
+/// The keys of what an answer says about the end of the pages.
+pub(crate) const STOP: Part = Part {
     title: "Stop",
     keys: &[
         may(
@@ -355,8 +356,12 @@ const STOP: Part = Part {
             "path, or list of paths",
             "The number of all items. Of several numbers, the largest counts until a page is short, and then the smallest.",
         ),
-        may("pages", "path", "The number of all pages."),
-        may("more", "path", "Whether another page follows."),
+        may("pages", "path", "Or the number of all pages."),
+        may(
+            "more",
+            "path",
+            "Or whether another page follows; a value that is not true ends the pages.",
+        ),
     ],
 };
 

@@ -284,8 +284,10 @@ impl<'a> Polled<'a> {
         let failed = self.failure(minute);
         let result = match failed {
             None => Ok(self.read(minute)),
-            // no series tells the reason
-            Some(reason) => Err(PollError::new(Reason::Server, reason)),
+            Some(label) => {
+                let reason = Reason::from_label(label).context("an unknown reason")?;
+                Err(PollError::new(reason, label))
+            }
         };
         match failed {
             None => self.counters.poll_succeeded(),
