@@ -265,10 +265,10 @@ fn accounts(
 ) -> Result<Vec<Account>> {
     let accounts = names.into_iter().map(|name| {
         let mut keys = api.account("https://localhost", Path::new("token"));
-        keys["name"] = name.into();
-        keys
+        keys.as_object_mut().context("no keys")?.insert("name".to_owned(), name.into());
+        Ok(keys)
     });
-    let accounts: Vec<_> = accounts.collect();
+    let accounts: Vec<_> = accounts.collect::<Result<_>>()?;
     // JSON is YAML
     let yaml = json!({ "accounts": accounts }).to_string();
     Ok(Config::parse(&yaml, kinds, None).map_err(|problems| anyhow!("{problems:?}"))?.accounts)

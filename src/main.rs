@@ -76,17 +76,12 @@ async fn run(
         lifecycle: options.lifecycle,
         shard: options.shard,
     };
-    let loaded = daemon_options.clone();
     let renewals = Renewals::new(daemon_options.flags());
     match command {
         #[cfg(feature = "demo")]
         Some(Command::Demo { seed, poll_interval }) => {
-            check_demo(&loaded, options.config_check)?;
-            let load = async move { load_web_config(&loaded).await };
-            let web_config = unless_stopped(&mut signals, stopped_in_order, load).await?;
-            let demo =
-                demo::run(daemon_options, web_config, telemetry, signals, seed, poll_interval);
-            demo.await.map_err(fail)
+            check_demo(&daemon_options, options.config_check)?;
+            demo(daemon_options, telemetry, signals, seed, poll_interval).await
         }
         Some(Command::Completions { shell }) => {
             let script = completions::script(shell, &Cli::command()).map_err(fail)?;
@@ -98,7 +93,7 @@ async fn run(
         }
         Some(Command::Init { providers, definitions }) => {
             let init = async move {
-                let done = init::init(loaded, &providers, &definitions).await;
+                let done = init::init(daemon_options, &providers, &definitions).await;
                 done.map_err(|error| complain(&format!("{error:#}")))
             };
             unless_stopped(&mut signals, ExitCode::from, init).await
@@ -107,7 +102,7 @@ async fn run(
             finish_or_stop(
                 &mut signals,
                 &renewals,
-                check(loaded, options.probe, renewals.clone(), telemetry),
+                check(daemon_options, options.probe, renewals.clone(), telemetry),
             )
             .await
         }
@@ -122,19 +117,41 @@ async fn run(
         Some(Command::Authorize { account }) => {
             finish_or_stop(&mut signals, &renewals, authorize(daemon_options, account)).await
         }
-        None => {
-            let load = async move {
-                let config = load_config(&loaded).await?;
-                let web_config = load_web_config(&loaded).await?;
-                Ok((config, web_config, client()?))
-            };
-            let (config, web_config, client) =
-                unless_stopped(&mut signals, stopped_in_order, load).await?;
-            let daemon =
-                daemon::run(daemon_options, config, web_config, client, telemetry, signals);
-            daemon.await.map_err(fail)
-        }
+        None => serve(daemon_options, telemetry, signals).await,
     }
+}
+
+/// Runs the daemon.
+async fn serve(
+    options: daemon::Options,
+    telemetry: Telemetry,
+    mut signals: StopSignals,
+) -> Result<(), ExitCode> {
+    let loaded = options.clone();
+    let load = async move {
+        let config = load_config(&loaded).await?;
+        let web_config = load_web_config(&loaded).await?;
+        Ok((config, web_config, client()?))
+    };
+    let (config, web_config, client) = unless_stopped(&mut signals, stopped_in_order, load).await?;
+    let daemon = daemon::run(options, config, web_config, client, telemetry, signals);
+    daemon.await.map_err(fail)
+}
+
+/// Runs the daemon with simulated providers.
+#[cfg(feature = "demo")]
+async fn demo(
+    options: daemon::Options,
+    telemetry: Telemetry,
+    mut signals: StopSignals,
+    seed: u64,
+    poll_interval: Duration,
+) -> Result<(), ExitCode> {
+    let loaded = options.clone();
+    let load = async move { load_web_config(&loaded).await };
+    let web_config = unless_stopped(&mut signals, stopped_in_order, load).await?;
+    let demo = demo::run(options, web_config, telemetry, signals, seed, poll_interval);
+    demo.await.map_err(fail)
 }
 
 /// Runs a command other than the daemon. Tokens that are being refreshed are stored before it exits.

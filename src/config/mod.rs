@@ -101,6 +101,7 @@ pub struct Polling {
 }
 
 /// The keys that `global` and every account take.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
     let duration = |name, least, most, meaning, default: Duration| {
         Key::optional(name, Takes::Duration(least, most), meaning).or(default)

@@ -43,6 +43,7 @@ const INFO_LABELS: [(&str, &str); 4] = [
     ("channel_name", "`sender.channelName`"),
 ];
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn kind() -> Kind {
     let channels = ["sms", "whatsapp"];
     Kind {

@@ -90,6 +90,7 @@ const OAUTH: OAuth = OAuth {
     lifetime: Duration::from_hours(24),
 };
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn kind() -> Kind {
     Kind {
         name: "constant_contact".into(),

@@ -214,7 +214,6 @@ impl Provider {
 /// Two providers for tests in which it does not matter what they are. `alpha` sends text messages; `beta`
 /// sends on two channels, at the address of each account, and limits an app.
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a helper of tests")]
 pub(crate) fn made_up() -> Kinds {
     const ALPHA: &str = "
 name: alpha

@@ -142,7 +142,9 @@ fn violations(order: &[String], modules: &BTreeMap<String, String>) -> Vec<Strin
         let before = imports.len();
         imports.retain(|module, all| used.contains(module) && !all.is_empty());
         let left: BTreeSet<_> = imports.keys().copied().collect();
-        imports.values_mut().for_each(|all| all.retain(|module| left.contains(module)));
+        for all in imports.values_mut() {
+            all.retain(|module| left.contains(module));
+        }
         if imports.len() == before {
             break;
         }

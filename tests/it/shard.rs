@@ -30,11 +30,11 @@ async fn provider(api: Api) -> Simulator {
 /// Two accounts of one provider and one of another, polled once.
 async fn polled_once() -> (Daemon, [Simulator; 2]) {
     let (one, other) = (provider(with_statuses()).await, provider(with_channels()).await);
-    let once = ["poll_interval: 1h", "full_poll_interval: 1h", "stale_after: 2h"];
+    let interval = ["poll_interval: 1h", "full_poll_interval: 1h", "stale_after: 2h"];
     let accounts = [
-        account("shoes & socks", &one, &once),
-        account("shirts", &one, &once),
-        account("desk", &other, &once),
+        account("shoes & socks", &one, &interval),
+        account("shirts", &one, &interval),
+        account("desk", &other, &interval),
     ];
     let daemon = Daemon::start(Setup::new(&config(&accounts)), &[]).await;
     let polled =
@@ -83,7 +83,7 @@ fn part_of(whole: &str, accounts: &[&str], end: &str) -> String {
 #[tokio::test]
 async fn a_selection_has_the_same_bytes_as_the_full_page() {
     let (daemon, _simulators) = polled_once().await;
-    let [one, other] = [with_statuses(), with_channels()].map(|api| api.provider());
+    let [one, other] = [with_statuses(), with_channels()].map(campaign_simulator::Api::provider);
     let unused = kinds().find(|kind| ![one, other].contains(&&*kind.name)).unwrap();
     for format in Format::ALL {
         let (_, whole) = ask(&daemon, "/metrics", format, "identity").await;
@@ -120,7 +120,7 @@ async fn the_exporters_own_metrics_can_be_selected() {
         names.collect::<BTreeSet<_>>()
     };
     assert!(own.contains("campaign_exporter_series") && own.contains("process_"));
-    let [one, other] = [with_statuses(), with_channels()].map(|api| api.provider());
+    let [one, other] = [with_statuses(), with_channels()].map(campaign_simulator::Api::provider);
     let accounts = daemon.get(&format!("/metrics?provider={one}&provider={other}")).await;
     assert!(names(&own).is_disjoint(&names(&accounts)));
     let together = &names(&own) | &names(&accounts);

@@ -200,59 +200,69 @@ impl Fault {
                 let message = format!("not accepted: {token}{}", fields.collect::<String>());
                 Answer::json(401, json!({ "message": message })).respond(request)
             }
-            Self::Truncated => broken_off(answer(), request, io::ErrorKind::Other),
-            Self::Reset => broken_off(answer(), request, io::ErrorKind::ConnectionReset),
-            Self::HalfJson => {
-                let (head, body) = answer().render();
-                head.body(full(half(&body)))
-            }
-            Self::Stall => {
-                let (head, body) = answer().encode(request);
-                head.header(CONTENT_LENGTH, body.len())
-                    .body(streamed(stream::iter([Ok(half(&body))]).chain(stream::pending())))
-            }
-            Self::Huge { bytes } => {
-                let (head, body) = answer().render();
-                head.body(gradual(padded(body, bytes).map(Ok)))
-            }
-            Self::GzipBomb { bytes } => {
-                let (head, body) = answer().render();
-                head.header(CONTENT_ENCODING, "gzip").body(gradual(compressed(padded(body, bytes))))
-            }
-            Self::BadGzip => {
-                let (head, body) = answer().render();
-                head.header(CONTENT_ENCODING, "gzip").body(full(body))
-            }
-            Self::InvalidUtf8 => with_invalid_utf8(answer()).respond(request),
-            Self::Counts { json } => with_counts(answer(), server.counts(), &json).respond(request),
-            Self::Duplicated => with_items(answer(), |items| {
-                let twice = items.drain(..).flat_map(|item| [item.clone(), item]);
-                *items = twice.collect();
-            })
-            .respond(request),
-            Self::Shuffled { seed } => {
-                with_items(answer(), |items| shuffle(items, seed)).respond(request)
-            }
-            Self::Empty => with_items(answer(), Vec::clear).respond(request),
-            Self::ItemsNotObjects => with_items(answer(), |items| {
-                let others = [Value::Null, json!(7), json!("text")].into_iter().cycle();
-                items.iter_mut().zip(others).for_each(|(item, other)| *item = other);
-            })
-            .respond(request),
-            // the state changes
-            Self::Moving { .. } | Self::Deletion { .. } => answer().respond(request),
             Self::Redirect { location } => Answer::text(302, "text/plain", String::new())
                 .with(LOCATION, location)
                 .respond(request),
+            corruption => corruption.corrupt(answer(), server, request),
+        };
+        response.map(Reply::Response)
+    }
+
+    /// Corrupts the correct answer.
+    fn corrupt(
+        self,
+        mut answer: Answer,
+        server: Server,
+        request: &Request,
+    ) -> Result<Response<Body>> {
+        let answer = match self {
+            Self::Truncated => return broken_off(answer, request, io::ErrorKind::Other),
+            Self::Reset => return broken_off(answer, request, io::ErrorKind::ConnectionReset),
+            Self::HalfJson => {
+                let (head, body) = answer.render();
+                return head.body(full(half(&body)));
+            }
+            Self::Stall => {
+                let (head, body) = answer.encode(request);
+                return head
+                    .header(CONTENT_LENGTH, body.len())
+                    .body(streamed(stream::iter([Ok(half(&body))]).chain(stream::pending())));
+            }
+            Self::Huge { bytes } => {
+                let (head, body) = answer.render();
+                return head.body(gradual(padded(body, bytes).map(Ok)));
+            }
+            Self::GzipBomb { bytes } => {
+                let (head, body) = answer.render();
+                let head = head.header(CONTENT_ENCODING, "gzip");
+                return head.body(gradual(compressed(padded(body, bytes))));
+            }
+            Self::BadGzip => {
+                let (head, body) = answer.render();
+                return head.header(CONTENT_ENCODING, "gzip").body(full(body));
+            }
+            Self::InvalidUtf8 => with_invalid_utf8(answer),
+            Self::Counts { json } => with_counts(answer, server.counts(), &json),
+            Self::Duplicated => with_items(answer, |items| {
+                let twice = items.drain(..).flat_map(|item| [item.clone(), item]);
+                *items = twice.collect();
+            }),
+            Self::Shuffled { seed } => with_items(answer, |items| shuffle(items, seed)),
+            Self::Empty => with_items(answer, Vec::clear),
+            Self::ItemsNotObjects => with_items(answer, |items| {
+                let others = [Value::Null, json!(7), json!("text")].into_iter().cycle();
+                items.iter_mut().zip(others).for_each(|(item, other)| *item = other);
+            }),
             Self::Next { href } => {
-                let mut answer = answer();
                 if let Content::Json(page) = &mut answer.content {
                     server.link(page, &href);
                 }
-                answer.respond(request)
+                answer
             }
+            // the others change the state, or replace the answer
+            _ => answer,
         };
-        response.map(Reply::Response)
+        answer.respond(request)
     }
 }
 

@@ -220,19 +220,7 @@ impl Mapped {
         let status = self.status.as_ref();
         let status = status.and_then(|status| status.of(item, |field| field.text(item, problems)));
         let status = status.map(|status| status.unwrap_or(Status::Other));
-        let mut time = |field: &Option<TimeField>| -> Option<DateTime<Utc>> {
-            let field = field.as_ref()?;
-            field.time(item, usual.times, usual.variables, problems)
-        };
-        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
-        let is_sent = matches!(status, Some(Status::Sent | Status::InProgress));
-        let sent = time(&self.last_sent);
-        let scheduled = if self.has_one_date { sent } else { time(&self.scheduled) };
-        let created = time(&self.created);
-        let last_sent = sent.filter(|_| !nothing_sent_yet);
-        let not_sent =
-            |time: Option<DateTime<Utc>>| time.filter(|_| !is_sent && last_sent.is_none());
-        let [scheduled, created] = [scheduled, created].map(not_sent);
+        let [last_sent, scheduled, created] = self.times(item, status, usual, problems);
         let failures: Failures = self
             .failures
             .iter()
@@ -270,6 +258,29 @@ impl Mapped {
             figures,
             info: Arc::new(info),
         })
+    }
+
+    /// When a campaign was last sent, is due, and was created; the last two until it is sent.
+    fn times(
+        &self,
+        item: &Value,
+        status: Option<Status>,
+        usual: &Usual<'_>,
+        problems: &mut Problems,
+    ) -> [Option<DateTime<Utc>>; 3] {
+        let mut time = |field: &Option<TimeField>| -> Option<DateTime<Utc>> {
+            let field = field.as_ref()?;
+            field.time(item, usual.times, usual.variables, problems)
+        };
+        let nothing_sent_yet = status.is_some_and(Status::nothing_sent_yet);
+        let is_sent = matches!(status, Some(Status::Sent | Status::InProgress));
+        let sent = time(&self.last_sent);
+        let scheduled = if self.has_one_date { sent } else { time(&self.scheduled) };
+        let created = time(&self.created);
+        let last_sent = sent.filter(|_| !nothing_sent_yet);
+        let not_sent =
+            |time: Option<DateTime<Utc>>| time.filter(|_| !is_sent && last_sent.is_none());
+        [last_sent, not_sent(scheduled), not_sent(created)]
     }
 
     fn figures(&self, item: &Value, usual: &Usual<'_>, problems: &mut Problems) -> Figures {

@@ -378,13 +378,7 @@ impl Paging {
     /// Reads how a list is paged.
     pub(super) fn read(mapping: &mut Mapping<'_, '_>, request: &Request) -> Option<Self> {
         let parameter = mapping.text("parameter");
-        let place = mapping.parsed("in", |text| match text {
-            "query" => Ok(Place::Query),
-            "body" if request.has_body() => Ok(Place::Body),
-            "body" => Err("the request has no body".to_owned()),
-            other => Err(format!("unknown place {other:?}; expected query or body")),
-        });
-        let place = place.unwrap_or(Place::Query);
+        let place = read_place(mapping, request);
         let first = mapping.number("first", 0, 1).and_then(|first| usize::try_from(first).ok());
         let size = mapping.number("size", 1, MAX_PAGE);
         let size = size.and_then(|size| usize::try_from(size).ok());
@@ -393,15 +387,16 @@ impl Paging {
         let next = mapping.parsed("next", Path::parse_plain);
         let has_stop = mapping.node("stop").is_some();
         let stop = read_stop(mapping);
-        let mut need = |key: &str, is_there: bool, why: &str| {
-            if !is_there {
+        let by = mapping.text("by");
+        let mut need = |key: &str, is_good: bool, why: &str| {
+            if !is_good {
                 mapping.problem(key, why);
             }
         };
         if size_parameter.is_some() {
             need("size", size.is_some(), "is missing: the size_parameter needs it");
         }
-        let by = mapping.text("by")?;
+        let by = by?;
         let by_place = |first_page| {
             let (parameter, size) = (parameter.clone()?, size?);
             let parameter = parameter.into();
@@ -416,25 +411,17 @@ impl Paging {
                     ("next", next.is_none(), "is for cursors and links"),
                 ];
                 for (key, is_good, why) in problems {
-                    if !is_good {
-                        mapping.problem(key, why);
-                    }
+                    need(key, is_good, why);
                 }
                 by_place((by == "page").then(|| first.unwrap_or(1)))
             }
             "cursor" => {
-                if parameter.is_none() {
-                    mapping.problem("parameter", "is missing");
-                }
-                if next.is_none() {
-                    mapping.problem("next", "is missing: where the cursor is");
-                }
+                need("parameter", parameter.is_some(), "is missing");
+                need("next", next.is_some(), "is missing: where the cursor is");
                 next.zip(parameter).map(|(next, name)| By::Cursor(next, name, place))
             }
             "link" => {
-                if next.is_none() {
-                    mapping.problem("next", "is missing: where the link is");
-                }
+                need("next", next.is_some(), "is missing: where the link is");
                 next.map(By::Link)
             }
             "link_header" => Some(By::LinkHeader),
@@ -603,6 +590,16 @@ pub(super) fn read_paths(mapping: &mut Mapping<'_, '_>, key: &str) -> Vec<Path> 
         }
     }
     paths
+}
+
+fn read_place(mapping: &mut Mapping<'_, '_>, request: &Request) -> Place {
+    let place = mapping.parsed("in", |text| match text {
+        "query" => Ok(Place::Query),
+        "body" if request.has_body() => Ok(Place::Body),
+        "body" => Err("the request has no body".to_owned()),
+        other => Err(format!("unknown place {other:?}; expected query or body")),
+    });
+    place.unwrap_or(Place::Query)
 }
 
 fn read_stop(mapping: &mut Mapping<'_, '_>) -> Stop {

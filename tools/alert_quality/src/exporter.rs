@@ -58,7 +58,8 @@ fn configuration(month: &Month) -> Result<String> {
     let accounts = ACCOUNTS.iter().zip(&month.kinds).map(|(account, kind)| {
         let api = kind.simulated.context("a provider without a simulated API")?;
         let mut keys = api.account("https://provider.example", Path::new("token"));
-        keys["name"] = account.name.into();
+        let name = account.name.into();
+        keys.as_object_mut().context("no keys")?.insert("name".to_owned(), name);
         Ok(keys)
     });
     let accounts: Vec<_> = accounts.collect::<Result<_>>()?;

@@ -3,6 +3,8 @@
 //! Each dashboard has its own file. `query` has shared expressions, `panel` and `table` the kinds of
 //! panels, `thresholds` the thresholds of the alerts.
 
+#![expect(clippy::too_many_lines, reason = "a row of panels is best read in one piece")]
+
 mod annotation;
 mod campaign;
 mod dashboard;
