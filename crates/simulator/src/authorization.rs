@@ -570,7 +570,7 @@ mod tests {
         super::{
             Fault, Simulator, State,
             answer::Content,
-            bare::{AUTHORIZATION as SERVER, Bare},
+            tests::{AUTHORIZATION as SERVER, PLAIN},
         },
         *,
     };
@@ -680,7 +680,7 @@ mod tests {
         state.fault = Some(FaultPlan::once(status(500)));
         state.authorization.fault = Some(FaultPlan::once(status(503)));
         state.authorization.grant("first");
-        let simulator = Simulator::start(&Bare, state).await.unwrap();
+        let simulator = Simulator::start(&PLAIN, state).await.unwrap();
         let client = reqwest::Client::new();
         let mut answers = Vec::new();
         for path in [TOKEN, API, TOKEN, API] {
@@ -794,7 +794,7 @@ mod tests {
                 asker.pass(seconds);
                 let (status, body) = asker.refresh("first");
                 if status != 200 {
-                    assert_eq!(body, json!({ "slow": "down" }));
+                    assert_eq!(body, json!({ "error": 429 }));
                 }
                 status
             })

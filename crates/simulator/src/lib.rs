@@ -10,6 +10,8 @@ mod campaign;
 mod fault;
 mod request;
 mod state;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::{error::Error, fmt, future, io, net::SocketAddr, path::Path, time::Duration};
@@ -344,67 +346,4 @@ fn reply(api: &'static dyn Api, state: &watch::Sender<State>, request: Request) 
         state.count(request);
     });
     reply
-}
-
-#[cfg(test)]
-mod bare {
-    use serde_json::json;
-
-    use super::*;
-
-    pub(crate) const AUTHORIZATION: AuthorizationApi = AuthorizationApi {
-        base: "/oauth",
-        token_path: "/token",
-        device_path: "/device",
-        scopes: &["reports", "contacts", "offline_access"],
-        required_scope: "reports",
-        throttled: || Answer::json(429, json!({ "slow": "down" })),
-    };
-
-    /// An empty API behind an authorization server.
-    #[derive(Debug)]
-    pub(crate) struct Bare;
-
-    impl Api for Bare {
-        fn provider(&self) -> &'static str {
-            "bare"
-        }
-
-        fn answer(&self, state: &mut State, _now: DateTime<Utc>, request: &Request) -> Answer {
-            if request.method != "GET" {
-                self.error(403)
-            } else if request.bears(&state.token) || state.authorization.admits(request) {
-                Answer::json(200, json!({}))
-            } else {
-                self.error(401)
-            }
-        }
-
-        fn error(&self, status: u16) -> Answer {
-            Answer::json(status, json!({}))
-        }
-
-        fn counts(&self) -> &'static [&'static str] {
-            &[]
-        }
-
-        fn authorization(&self) -> Option<&'static AuthorizationApi> {
-            Some(&AUTHORIZATION)
-        }
-
-        fn habits(&self) -> Habits {
-            Habits {
-                stream: 0,
-                whatsapp: false,
-                unsent: false,
-                bad_days: false,
-                texts: false,
-                id: |index, _| index.to_string(),
-            }
-        }
-
-        fn account(&self, base_url: &str, _token_file: &Path) -> Value {
-            json!({ "base_url": base_url })
-        }
-    }
 }

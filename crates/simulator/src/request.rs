@@ -116,7 +116,7 @@ mod tests {
     };
 
     use super::{
-        super::{Simulator, State, bare::Bare},
+        super::{Simulator, State, tests::PLAIN},
         *,
     };
 
@@ -124,7 +124,7 @@ mod tests {
 
     async fn simulator() -> Simulator {
         let state = State::new("secret", Vec::new());
-        Simulator::start(&Bare, state).await.unwrap()
+        Simulator::start(&PLAIN, state).await.unwrap()
     }
 
     async fn post(simulator: &Simulator, content_type: &str, body: String) -> Request {

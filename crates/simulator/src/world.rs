@@ -12,7 +12,7 @@ const SLOT_MS: i64 = 2 * 3_600_000;
 
 /// The number of days before the start in which every slot has a campaign, so that recent days have
 /// enough data.
-const DENSE_DAYS: i64 = 2;
+pub(crate) const DENSE_DAYS: i64 = 2;
 
 /// Before that, one in this many slots has a campaign.
 const SPARSE: i64 = 8;
@@ -27,10 +27,10 @@ const KEPT_DAYS: i64 = 30;
 const SPACING_MS: i64 = 32_500;
 
 /// The balance after a top-up.
-const FULL: u64 = 500_000;
+pub(crate) const FULL: u64 = 500_000;
 
 /// The balance that triggers a top-up.
-const LOW: u64 = 50_000;
+pub(crate) const LOW: u64 = 50_000;
 
 const OCCASIONS: [&str; 14] = [
     "Spring Sale",

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use std::{fmt, io, iter};
 
 use bytes::Bytes;
-use campaign_simulator::*;
 use chrono::DateTime;
 use reqwest::{Client, redirect};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::PLAIN;
+use super::PLAIN;
+use crate::*;
 
 async fn simulator(fault: Fault) -> Simulator {
     let campaign = Campaign::sms("id", "name", DateTime::UNIX_EPOCH, Counts::default());

@@ -2,17 +2,11 @@
 
 use std::collections::HashSet;
 
-use campaign_simulator::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{APIS, MadeUp, PLAIN, UNSENT, WHATSAPP};
-
-/// The number of days before the start with many campaigns.
-const DENSE_DAYS: i64 = 2;
-
-/// The balances before and after a top-up.
-const LOW: u64 = 50_000;
-const FULL: u64 = 500_000;
+use super::{APIS, MadeUp, PLAIN, UNSENT, WHATSAPP};
+use crate::world::{DENSE_DAYS, FULL, LOW};
+use crate::*;
 
 fn start() -> DateTime<Utc> {
     "2026-06-15T21:00:00Z".parse().unwrap()

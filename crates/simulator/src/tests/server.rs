@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use campaign_simulator::*;
 use chrono::DateTime;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::{AUTHORIZATION, PLAIN, UNSENT};
+use super::{AUTHORIZATION, PLAIN, UNSENT};
+use crate::*;
 
 const PATH: &str = "/campaigns?length=200";
 
@@ -100,5 +100,5 @@ async fn an_api_without_an_authorization_server_answers_itself() {
     let token = format!("{}{base}{token_path}", simulator.base_url());
     let answer = reqwest::Client::new().post(token).send().await.unwrap();
     let text = answer.text().await.unwrap();
-    assert_eq!(text, r#"{"error":401}"#);
+    assert_eq!(text, r#"{"error":403}"#);
 }
