@@ -9,6 +9,8 @@ use campaign_exporter::provider::{Kind, Kinds, QuotaScope, native};
 use campaign_simulator::{Listing, Simulator};
 use serde_json::Value;
 
+use super::daemon::yaml;
+
 /// A simulated API.
 pub(crate) type Api = &'static dyn campaign_simulator::Api;
 
@@ -99,10 +101,7 @@ pub(crate) fn count_of<'a>(item: &'a mut Value, listing: &Listing, name: &str) -
 /// Returns the YAML of an account with a refresh token, with additional lines.
 pub(crate) fn renewed(name: &str, simulator: &Simulator, file: &Path, more: &[&str]) -> String {
     let keys = simulator.api().renewed_account(&simulator.base_url(), file).unwrap();
-    let keys = keys.as_object().unwrap().iter();
-    let keys = keys.map(|(key, value)| format!("    {key}: {}\n", value.as_str().unwrap()));
-    let more = more.iter().map(|line| format!("    {line}\n"));
-    format!("  - name: {name}\n{}", keys.chain(more).collect::<String>())
+    yaml(name, &keys, more)
 }
 
 /// Returns the path of a provider's fixture.

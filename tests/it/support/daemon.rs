@@ -1,6 +1,5 @@
 //! Runs the exporter as a process.
 
-use std::fmt::Write;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use super::apis::Api;
 use campaign_simulator::{Campaign, Campaigns, Simulator, State};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -85,15 +85,15 @@ pub(crate) fn account(name: &str, simulator: &Simulator, more: &[&str]) -> Strin
 
 /// Returns the YAML of an account of an API at an address, with additional lines.
 pub(crate) fn account_at(name: &str, api: Api, base_url: &str, more: &[&str]) -> String {
-    let keys = api.account(base_url, Path::new("TOKEN_FILE"));
-    let mut yaml = format!("  - name: {name}\n");
-    for (key, value) in keys.as_object().unwrap() {
-        writeln!(yaml, "    {key}: {}", value.as_str().unwrap()).unwrap();
-    }
-    for line in more {
-        writeln!(yaml, "    {line}").unwrap();
-    }
-    yaml
+    yaml(name, &api.account(base_url, Path::new("TOKEN_FILE")), more)
+}
+
+/// Returns the YAML of an account with these keys, with additional lines.
+pub(crate) fn yaml(name: &str, keys: &Value, more: &[&str]) -> String {
+    let keys = keys.as_object().unwrap().iter();
+    let keys = keys.map(|(key, value)| format!("    {key}: {}\n", value.as_str().unwrap()));
+    let more = more.iter().map(|line| format!("    {line}\n"));
+    format!("  - name: {name}\n{}", keys.chain(more).collect::<String>())
 }
 
 /// Returns a configuration that polls every second, without quotas, and with a `stale_after` that

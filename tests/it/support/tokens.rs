@@ -1,6 +1,6 @@
 //! Accounts with refresh tokens, and authorization servers for them.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::apis::{any_api, with_authorization};
-use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, run};
+use super::daemon::{Daemon, LIMIT, Setup, TOKEN, poll_once, run, yaml};
 use super::faults::campaign;
 
 /// Persistent files of a test: storage, and secret files.
@@ -114,20 +114,11 @@ pub(crate) fn renewed(name: &str, simulator: &Simulator, more: &[&str]) -> Strin
 }
 
 pub(crate) fn renewed_at(name: &str, base_url: &str, client_id: &str, more: &[&str]) -> String {
-    let keys = with_authorization().renewed_account(base_url, Path::new("")).unwrap();
-    let mut yaml = format!("  - name: {name:?}\n");
-    for (key, value) in keys.as_object().unwrap() {
-        match key.as_str() {
-            "client_id" => writeln!(yaml, "    client_id: {client_id}").unwrap(),
-            // given in `more`, if at all
-            "refresh_token_file" => {}
-            _ => writeln!(yaml, "    {key}: {value}").unwrap(),
-        }
-    }
-    for line in more {
-        writeln!(yaml, "    {line}").unwrap();
-    }
-    yaml
+    let mut keys = with_authorization().renewed_account(base_url, Path::new("")).unwrap();
+    keys["client_id"] = client_id.into();
+    // given in `more`, if at all
+    keys.as_object_mut().unwrap().remove("refresh_token_file");
+    yaml(&format!("{name:?}"), &keys, more)
 }
 
 /// Waits until the state of a simulator meets a condition.
