@@ -14,7 +14,7 @@ use super::request::{Body, Request};
 use super::{PollError, Reason};
 use crate::redaction;
 
-/// The segment of a path that [`Place::Path`] replaces with the secret. No address has it otherwise.
+/// The segment of a path that the secret replaces. No address has it otherwise.
 pub const PATH_PLACEHOLDER: &str = "~token~";
 
 /// What requests carry.

@@ -6,12 +6,12 @@ use std::fs;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use campaign_simulator::{Campaign, Channel, Counts, Simulator};
+use campaign_simulator::{Campaign, Channel, Simulator};
 use chrono::{TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::support::apis::{with_channels, with_clicks, with_statuses};
+use crate::support::apis::{COUNTS, with_channels, with_clicks, with_statuses};
 use crate::support::daemon::{Daemon, Setup, account, config, simulate};
 use crate::support::faults::{break_down, status};
 use crate::support::grafana::{Choice, Dashboard, Query};
@@ -39,22 +39,6 @@ struct Stack {
     _daemons: [Daemon; 2],
     simulators: Vec<Simulator>,
 }
-
-const COUNTS: Counts = Counts {
-    recipients: 1_000,
-    sends: 1_000,
-    deliveries: 970,
-    clicks: 100,
-    bounces: 20,
-    opt_outs: 5,
-    reads: 600,
-    replies: 20,
-    pending: 4,
-    error: 14,
-    expired: 3,
-    network_error: 1,
-    unassigned: 2,
-};
 
 fn sms(id: &str, hours: i64) -> Campaign {
     let sent_at = Utc::now() - TimeDelta::hours(hours);

@@ -13,7 +13,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::apis::{Api, any_api, apis, fixture, has_whatsapp, kind};
+use crate::support::apis::{Api, COUNTS, any_api, apis, fixture, has_whatsapp, kind};
 use crate::support::daemon::{Daemon, Setup, TOKEN, account, config, count, simulate};
 use crate::support::faults::{Exported, break_down, each, json_body, provider, repair, status};
 use crate::support::strict;
@@ -189,19 +189,16 @@ fn are_sound(metrics: &str) {
 /// A campaign with distinct non-zero counts.
 fn campaign(id: &str, days: i64) -> Campaign {
     let counts = Counts {
-        recipients: 1_000,
         sends: 990,
         deliveries: 950,
-        clicks: 100,
         bounces: 31,
         opt_outs: 11,
-        reads: 600,
         replies: 80,
         pending: 3,
         error: 16,
         expired: 8,
         network_error: 4,
-        unassigned: 2,
+        ..COUNTS
     };
     let sent_at = Utc::now() - TimeDelta::days(days);
     if id.ends_with("whatsapp") {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::campaign::{Channel, Status};
 use campaign_exporter::provider::{Kind, Kinds, QuotaScope, native};
-use campaign_simulator::{Listing, Simulator};
+use campaign_simulator::{Counts, Listing, Simulator};
 use serde_json::Value;
 
 use super::daemon::yaml;
@@ -103,6 +103,23 @@ pub(crate) fn renewed(name: &str, simulator: &Simulator, file: &Path, more: &[&s
     let keys = simulator.api().renewed_account(&simulator.base_url(), file).unwrap();
     yaml(name, &keys, more)
 }
+
+/// Counts of a good campaign, each above zero.
+pub(crate) const COUNTS: Counts = Counts {
+    recipients: 1_000,
+    sends: 1_000,
+    deliveries: 970,
+    clicks: 100,
+    bounces: 20,
+    opt_outs: 5,
+    reads: 600,
+    replies: 20,
+    pending: 4,
+    error: 14,
+    expired: 3,
+    network_error: 1,
+    unassigned: 2,
+};
 
 /// Returns the path of a provider's fixture.
 pub(crate) fn fixture(api: Api, what: &str) -> PathBuf {
