@@ -1,5 +1,6 @@
 //! The program: parses the command line, checks the configuration, and runs a command.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{authorize, check, completions, daemon, definition, init, poll};
 use campaign_exporter::config::Config;
 use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
+use campaign_exporter::redaction::guess;
 use campaign_exporter::storage::store::{self, Store};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::auth::renewals::Renewals;
@@ -44,7 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<ExitCode> {
-    let Cli { options, command } = Cli::parse();
+    let Cli { options, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return Ok(refuse_arguments(&error)),
+    };
     let telemetry = Telemetry::new()?;
     let dropped_lines = telemetry.dropped_log_lines();
     let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
@@ -194,7 +199,7 @@ async fn check(
     let config = load_config(&options).await?;
     load_web_config(&options).await?;
     Proxies::from_env().map_err(refuse)?;
-    check::secrets(&config, &options.config_file).await;
+    check::values(&config, &options.config_file).await;
     if let Some(storage) = &options.storage {
         check::storage(storage).await;
     }
@@ -308,6 +313,19 @@ async fn load_web_config(options: &daemon::Options) -> Result<WebConfig, ExitCod
     Ok(web_config)
 }
 
+/// Prints what is wrong with the command line, or the help. A secret can be among the arguments.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match guess::hide(&text) {
+        Cow::Owned(clean) if error.use_stderr() => {
+            eprint!("{clean}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+        _ => error.exit(),
+    }
+}
+
 /// Logs what is wrong with the command line or the configuration, line by line.
 fn refuse(problems: impl Display) -> ExitCode {
     for problem in problems.to_string().lines() {
@@ -322,9 +340,11 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
         // its tokens and request counts belong in that shard's storage
         error!(account, %owner, "another shard reads this account: run the command there");
     } else {
+        let account = guess::hide(account);
         let accounts = config.accounts.iter().map(|account| &*account.name);
         let accounts = accounts.collect::<Vec<_>>().join(", ");
-        error!(account, accounts, "the configuration has no such account");
+        let accounts = guess::hide(&accounts);
+        error!(%account, %accounts, "the configuration has no such account");
     }
     ExitCode::from(BAD_CONFIGURATION)
 }

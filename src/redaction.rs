@@ -4,6 +4,8 @@
 //! providers pass through here, since a provider can repeat a token in an error message or even in a
 //! campaign's name.
 
+pub mod guess;
+
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};

@@ -14,10 +14,11 @@ use crate::telemetry::Telemetry;
 use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::client::Client;
 
-/// Warns of each secret that cannot be read: it may exist only where the exporter runs.
-pub async fn secrets(config: &Config, file: &Path) {
+/// Warns of each secret that cannot be read, which may exist only where the exporter runs, and of values
+/// that are hardly meant.
+pub async fn values(config: &Config, file: &Path) {
     let file = file.display();
-    for problem in config.secret_problems().await {
+    for problem in config.doubts().await {
         warn!("{file}:{problem}");
     }
 }

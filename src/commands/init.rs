@@ -9,14 +9,12 @@ use textwrap::{Options, fill};
 use super::{daemon, definition};
 use crate::config::{Config, polling_keys};
 use crate::document::duration_text;
+use crate::document::section::CHANGE_ME;
 use crate::document::keys::{Default, Key, Takes};
 use crate::provider::{Kind, Kinds, built_in};
 
 /// Maximum width of a comment in characters, as in the example configuration.
 const WIDTH: usize = 105;
-
-/// What stands for a text that only the user knows.
-const CHANGE_ME: &str = "CHANGE-ME";
 
 const HEAD: &str = "\
 # Secrets are never written here: X_file is the path of a file, relative to this one; X_env, instead of

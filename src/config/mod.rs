@@ -20,6 +20,7 @@ use crate::document::section::Secret;
 use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
+use crate::redaction::guess;
 use crate::upstream::Reason;
 use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
@@ -54,8 +55,8 @@ pub struct Config {
     pub elsewhere: BTreeMap<String, Shard>,
     /// The files and folders of definitions.
     definitions: Vec<String>,
-    /// The secrets of each account.
-    secrets: Vec<(String, Vec<Secret>)>,
+    /// What to check of each account beyond the file: its secrets, and what is hardly meant.
+    doubts: Vec<(String, Vec<Secret>, Vec<Problem>)>,
 }
 
 /// One account at one provider.
@@ -383,7 +384,7 @@ impl Config {
                 Err(problem) => problems.push(problem),
             }
         }
-        let (accounts, secrets) =
+        let (accounts, doubts) =
             read_accounts(&mut section, &global, &keys, storage, &mut problems);
         problems.extend(section.finish().1);
         if !problems.is_empty() {
@@ -391,15 +392,19 @@ impl Config {
             return Err(problems);
         }
         let warnings = warnings(&accounts);
-        Ok(Self { accounts, warnings, elsewhere: BTreeMap::new(), definitions, secrets })
+        Ok(Self { accounts, warnings, elsewhere: BTreeMap::new(), definitions, doubts })
     }
 
-    /// Reads the secrets of the accounts. Returns the problems.
-    pub async fn secret_problems(&self) -> Vec<Problem> {
+    /// Reads the secrets of the accounts. Returns their problems, and what is hardly meant.
+    pub async fn doubts(&self) -> Vec<Problem> {
         let here = |name: &str| self.accounts.iter().any(|account| account.name == name);
-        let secrets = self.secrets.iter().filter(|(account, _)| here(account));
-        let problems = secrets.flat_map(|(_, secrets)| secrets).map(Secret::problem);
-        join_all(problems).await.into_iter().flatten().collect()
+        let (mut problems, mut reads) = (Vec::new(), Vec::new());
+        for (_, secrets, doubts) in self.doubts.iter().filter(|(account, ..)| here(account)) {
+            problems.extend_from_slice(doubts);
+            reads.extend(secrets.iter().map(Secret::problem));
+        }
+        problems.extend(join_all(reads).await.into_iter().flatten());
+        problems
     }
 
     /// The part that a shard reads: all of it without shards.
@@ -418,7 +423,7 @@ impl Config {
             accounts,
             elsewhere,
             definitions: self.definitions,
-            secrets: self.secrets,
+            doubts: self.doubts,
         }
     }
 
@@ -427,13 +432,14 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         #[derive(Serialize)]
         struct Document<'a> {
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            definitions: &'a [String],
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            definitions: Vec<Cow<'a, str>>,
             accounts: Vec<&'a Effective>,
         }
+        let definitions = self.definitions.iter().map(|path| guess::hide(path));
         let accounts = self.accounts.iter().map(|account| &account.effective);
         serde_saphyr::to_string(&Document {
-            definitions: &self.definitions,
+            definitions: definitions.collect(),
             accounts: accounts.collect(),
         })
         .unwrap_or_else(|error| format!("# cannot be shown: {error}\n"))
@@ -447,7 +453,7 @@ fn read_accounts(
     keys: &Keys<'_>,
     storage: Option<&Path>,
     problems: &mut Vec<Problem>,
-) -> (Vec<Account>, Vec<(String, Vec<Secret>)>) {
+) -> (Vec<Account>, Vec<(String, Vec<Secret>, Vec<Problem>)>) {
     let nodes = match section.take("accounts").map(|node| &node.value) {
         Some(Node::List(nodes)) if !nodes.is_empty() => nodes.as_slice(),
         _ => {
@@ -455,7 +461,7 @@ fn read_accounts(
             &[]
         }
     };
-    let (mut accounts, mut secrets) = (Vec::new(), Vec::new());
+    let (mut accounts, mut doubts) = (Vec::new(), Vec::new());
     // of all accounts, including those that are bad for another reason
     let mut names = HashSet::new();
     for (index, node) in nodes.iter().enumerate() {
@@ -467,15 +473,15 @@ fn read_accounts(
             }
         };
         let account = Account::read(&mut section, global, keys, storage, &mut names);
-        let of_account = section.secrets();
+        let (secrets, of_account) = (section.secrets(), section.doubts());
         let (effective, found) = section.finish();
         problems.extend(found);
         if let Some((name, polling, provider)) = account {
-            secrets.push((name.clone(), of_account));
+            doubts.push((name.clone(), secrets, of_account));
             accounts.push(Account { name, polling, provider, effective });
         }
     }
-    (accounts, secrets)
+    (accounts, doubts)
 }
 
 /// Each warning once, with the accounts that it is about.
@@ -492,7 +498,7 @@ fn warnings(accounts: &[Account]) -> Vec<String> {
     }
     let about = |(warning, names): (String, Vec<&str>)| {
         let accounts = if names.len() == 1 { "account" } else { "accounts" };
-        format!("{accounts} {}: {warning}", names.join(", "))
+        format!("{accounts} {}: {warning}", guess::hide(&names.join(", ")))
     };
     warnings.into_iter().map(about).collect()
 }

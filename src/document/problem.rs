@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_saphyr::Spanned;
 
+use crate::redaction::guess;
+
 /// A line and a column, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -25,13 +27,13 @@ impl Place {
 }
 
 /// A problem with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Its place.
     pub place: Option<Place>,
     /// The key's path, such as `accounts[1].poll_interval`; empty for the document as a whole.
     pub path: String,
-    /// The message, without any value that may be a secret.
+    /// The message. What looks like a secret is hidden when it is written.
     pub message: String,
 }
 
@@ -47,14 +49,20 @@ impl Problem {
     }
 }
 
+impl fmt::Debug for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(place) = self.place {
             write!(formatter, "{}:{}: ", place.line, place.column)?;
         }
         if !self.path.is_empty() {
-            write!(formatter, "{}: ", self.path)?;
+            write!(formatter, "{}: ", guess::hide(&self.path))?;
         }
-        formatter.write_str(&self.message)
+        formatter.write_str(&guess::hide(&self.message))
     }
 }

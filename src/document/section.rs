@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 use reqwest::Url;
+use secrecy::ExposeSecret;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 use serde_saphyr::Spanned;
@@ -18,7 +19,7 @@ use super::keys::{Default, Key, Takes, Value};
 use super::node::Node;
 use super::problem::{Place, Problem};
 use super::secret::SecretSource;
-use crate::redaction;
+use crate::redaction::{self, guess};
 
 /// The values of a section in effect, defaults included, in the order of reading.
 #[derive(Clone, Debug, std::default::Default, PartialEq)]
@@ -41,7 +42,14 @@ pub struct Section<'doc> {
     /// The folder of the document, to which paths are relative.
     folder: PathBuf,
     secrets: Vec<Secret>,
+    doubts: Vec<Problem>,
 }
+
+/// What stands for a text that only the user knows.
+pub const CHANGE_ME: &str = "CHANGE-ME";
+
+/// Fewest characters of a secret that is found in any text. A shorter one could be a word.
+const MIN_CHARS: usize = 8;
 
 /// A secret that a section names.
 #[derive(Clone, Debug)]
@@ -56,17 +64,24 @@ pub struct Secret {
 impl Secret {
     /// Reads it. Returns the problem, if there is one.
     pub async fn problem(&self) -> Option<Problem> {
-        let error = self.source.read().await.err()?;
-        let hint = if self.is_misplaced {
-            "; the value looks like the secret itself: write the path or the variable that holds it"
-        } else {
-            ""
+        let message = match self.source.read().await {
+            Err(error) => {
+                let hint = if self.is_misplaced {
+                    "; the value looks like the secret itself: write the path or the variable that \
+                     holds it"
+                } else {
+                    ""
+                };
+                redaction::redact(&error.to_string()).into_owned() + hint
+            }
+            Ok(secret) if secret.expose_secret() == CHANGE_ME => is_placeholder(),
+            Ok(secret) if secret.expose_secret().len() < MIN_CHARS => format!(
+                "has fewer than {MIN_CHARS} characters: pages and metrics show it if the provider \
+                 repeats it"
+            ),
+            Ok(_) => return None,
         };
-        Some(Problem {
-            place: Some(self.place),
-            path: self.path.clone(),
-            message: redaction::redact(&error.to_string()).into_owned() + hint,
-        })
+        Some(Problem { place: Some(self.place), path: self.path.clone(), message })
     }
 }
 
@@ -90,6 +105,7 @@ impl<'doc> Section<'doc> {
             effective: Effective::default(),
             folder: PathBuf::new(),
             secrets: Vec::new(),
+            doubts: Vec::new(),
         })
     }
 
@@ -105,6 +121,11 @@ impl<'doc> Section<'doc> {
         std::mem::take(&mut self.secrets)
     }
 
+    /// Takes what is valid so far but hardly meant.
+    pub fn doubts(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.doubts)
+    }
+
     /// Accepts any key, if it is unknown which ones are valid.
     pub fn accept_any(&mut self) {
         self.known.extend(self.entries.iter().map(|(key, _)| key.value.clone()));
@@ -117,8 +138,11 @@ impl<'doc> Section<'doc> {
         let mut seen = HashSet::new();
         for (key, _) in self.entries {
             let name = key.value.as_str();
+            // a colon without a space makes a key of a secret, and most secrets have digits
+            let plain = name.chars().all(|char| char.is_ascii_lowercase() || char == '_');
+            let shown = if plain { format!(" {name:?}") } else { String::new() };
             let message = if !seen.insert(name) {
-                format!("duplicate key {name:?}")
+                format!("duplicate key{shown}")
             } else if known.contains(name) {
                 continue;
             } else if known.contains(format!("{name}_env").as_str()) {
@@ -127,9 +151,6 @@ impl<'doc> Section<'doc> {
                      file, or {name}_env, the name of an environment variable"
                 )
             } else {
-                // a colon without a space makes a key of a secret, and most secrets have digits
-                let plain = name.chars().all(|char| char.is_ascii_lowercase() || char == '_');
-                let shown = if plain { format!(" {name:?}") } else { String::new() };
                 format!("unknown key{shown}; expected one of: {}", self.known.join(", "))
             };
             self.problems.push(Problem {
@@ -196,6 +217,7 @@ impl<'doc> Section<'doc> {
             return source.map(Value::Secret);
         }
         let written = if let Some(node) = self.take(name) {
+            self.doubt(name, &node.value);
             self.checked(key, &node.value)
         } else {
             if key.default == Default::Required && inherited.is_none() {
@@ -222,8 +244,22 @@ impl<'doc> Section<'doc> {
             Value::Integer(number) => self.show(name, *number),
             Value::Number(number) => self.show(name, *number),
             Value::Words(words) => self.show(name, words.clone()),
-            _ => self.show(name, value.to_text()),
+            _ => self.show(name, guess::hide(&value.to_text()).into_owned()),
         }
+    }
+
+    /// Notes a text that is hardly meant.
+    fn doubt(&mut self, key: &str, node: &Node) {
+        let Node::Text(text) = node else { return };
+        let message = if text.contains(CHANGE_ME) {
+            is_placeholder()
+        } else if guess::looks_secret(text) {
+            "looks like a secret, which the configuration, the log and metrics show".to_owned()
+        } else {
+            return;
+        };
+        let place = self.entry(key).map_or(self.place, Place::of);
+        self.doubts.push(Problem { place: Some(place), path: self.path_of(key), message });
     }
 
     /// A written value as the key takes it; `None` with a problem if it is wrong.
@@ -363,6 +399,7 @@ impl<'doc> Section<'doc> {
             }
             Ok(mut url) => {
                 let path = url.path().trim_end_matches('/').to_owned();
+                register_suspects(&path);
                 url.set_path(&path);
                 return Some(url);
             }
@@ -426,7 +463,7 @@ impl<'doc> Section<'doc> {
             if !variable.bytes().all(valid) {
                 self.problem(&env_key, "is not the name of an environment variable");
             } else if std::env::var_os(variable).is_none() {
-                is_misplaced = hide_a_secret(variable);
+                is_misplaced = register_suspects(variable);
                 self.effective.0.retain(|(key, _)| *key != env_key);
                 self.show(&env_key, "(environment variable not set)");
             }
@@ -438,7 +475,7 @@ impl<'doc> Section<'doc> {
             }
             (Some(path), None) => {
                 let file = self.folder.join(&path);
-                if !file.exists() && hide_a_secret(&path) {
+                if !file.exists() && register_suspects(&path) {
                     is_misplaced = true;
                     self.effective.0.retain(|(key, _)| *key != file_key);
                     self.show(&file_key, "(no such file; looks like a secret)");
@@ -459,18 +496,14 @@ impl<'doc> Section<'doc> {
     }
 }
 
-/// Redacts the place of a secret if it could be the secret itself: a long word of letters and digits.
-/// Returns whether it could.
-fn hide_a_secret(place: &str) -> bool {
-    let is_of_token = |char: char| char.is_ascii_alphanumeric() || "-_.=+".contains(char);
-    let is_misplaced = place.len() >= 20
-        && place.chars().all(is_of_token)
-        && place.contains(|char: char| char.is_ascii_digit())
-        && place.contains(|char: char| char.is_ascii_alphabetic());
-    if is_misplaced {
-        redaction::register(&place.into());
-    }
-    is_misplaced
+fn is_placeholder() -> String {
+    format!("is still {CHANGE_ME}")
+}
+
+/// Redacts what looks like a secret in the place of one from now on. Returns whether anything does.
+fn register_suspects(place: &str) -> bool {
+    let clean = guess::scan(place, |word| redaction::register(&word.into()));
+    matches!(clean, Cow::Owned(_))
 }
 
 #[cfg(test)]
