@@ -8,11 +8,13 @@ pub mod guess;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard};
 
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use memchr::{memchr_iter, memmem};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -23,9 +25,15 @@ pub const PLACEHOLDER: &str = "[redacted]";
 /// stays known for a while, because a late answer can still repeat it.
 const MAX_SECRETS: usize = 4_096;
 
+/// Shortest secret. A shorter one would match parts of words in every error message.
+pub const MIN_SECRET: usize = 4;
+
 /// Shortest secret that is searched for in answers and whole log lines. A shorter one would match
 /// ordinary words, keys and times. Error messages are searched for all.
-const MIN_DISTINCT_SECRET: usize = 8;
+pub const MIN_DISTINCT_SECRET: usize = 8;
+
+/// Bytes of the beginning of a secret that are searched for, since a provider can cut it short.
+const START: usize = 12;
 
 /// Bytes of a sample of a text.
 const SAMPLE: usize = 4;
@@ -57,7 +65,9 @@ struct Redactor {
     secrets: VecDeque<Arc<str>>,
     /// Where distinct secrets contain a sample: the offset, and the secret. The samples are from the
     /// end, since all JSON Web Tokens begin alike.
-    samples: HashMap<[u8; SAMPLE], Vec<(usize, Arc<str>)>>,
+    samples: HashMap<[u8; SAMPLE], Vec<(usize, Arc<Form>)>>,
+    /// The beginnings, which secrets can share.
+    starts: HashSet<Arc<str>>,
     /// The hashes of the samples, which exclude most of a text.
     hashes: Vec<bool>,
     /// The bytes that secrets consist of: no other escape has to be decoded.
@@ -68,12 +78,13 @@ impl Redactor {
     /// Adds a secret. The oldest is forgotten beyond `MAX_SECRETS`.
     fn add(&mut self, secret: &SecretString) {
         let secret = secret.expose_secret();
-        if secret.is_empty() || self.knows(secret) {
+        if secret.len() < MIN_SECRET || self.knows(secret) {
             return;
         }
         if self.secrets.len() == MAX_SECRETS {
             self.secrets.pop_front();
             self.samples.clear();
+            self.starts.clear();
             self.hashes.clear();
             for secret in self.secrets.clone() {
                 self.add_samples(&secret);
@@ -82,7 +93,8 @@ impl Redactor {
         self.bytes.resize(256, false);
         // an escape can be within an escape
         for byte in secret.bytes().chain(*b"\\%") {
-            mark(&mut self.bytes, byte.into());
+            mark(&mut self.bytes, byte.to_ascii_lowercase().into());
+            mark(&mut self.bytes, byte.to_ascii_uppercase().into());
         }
         self.secrets.push_back(secret.into());
         self.add_samples(secret);
@@ -90,12 +102,15 @@ impl Redactor {
 
     fn add_samples(&mut self, secret: &str) {
         self.hashes.resize(1 << u16::BITS, false);
-        for form in forms(secret) {
-            let Some(end) = form.len().checked_sub(MIN_DISTINCT_SECRET) else {
-                return;
+        let wholes = forms(secret).map(|text| Form { text, is_start: false });
+        let starts = starts(secret).filter(|start| self.starts.insert(Arc::clone(start)));
+        let starts = starts.map(|text| Form { text, is_start: true });
+        for form in wholes.chain(starts).map(Arc::new) {
+            let Some(end) = form.text.len().checked_sub(MIN_DISTINCT_SECRET) else {
+                continue;
             };
-            for (offset, sample) in form.as_bytes().windows(SAMPLE).enumerate().skip(end) {
-                if let Ok(sample) = <[u8; SAMPLE]>::try_from(sample) {
+            for (offset, sample) in form.text.as_bytes().windows(SAMPLE).enumerate().skip(end) {
+                if let Some(sample) = folded(sample) {
                     let places = self.samples.entry(sample).or_default();
                     places.push((offset, Arc::clone(&form)));
                     mark(&mut self.hashes, hash(sample));
@@ -143,7 +158,16 @@ impl Redactor {
             };
             found.retain(|place| !is_number(place));
         }
-        let decode = |escape| Decoded::of(text, escape, &self.bytes);
+        // the values of an answer are searched once more if they have invisible characters
+        let drops = what != Text::Answer;
+        if drops
+            && layers > 0
+            && let Some(decoded) = Decoded::of(text, Escape::Invisible, &self.bytes, true)
+        {
+            let within = self.find(&decoded.text, what, layers - 1);
+            found.extend(within.iter().map(|place| decoded.original(place)));
+        }
+        let decode = |escape| Decoded::of(text, escape, &self.bytes, drops);
         let backslashes = (layers > 1).then(|| decode(Escape::Backslash)).flatten();
         let percents = || (layers > 0).then(|| decode(Escape::Percent)).flatten();
         if let Some(decoded) = backslashes.or_else(percents) {
@@ -159,19 +183,31 @@ impl Redactor {
         if self.samples.is_empty() {
             return found;
         }
+        // where the last beginning of a secret ends
+        let mut covered = 0;
         for (place, sample) in text.windows(SAMPLE).enumerate().step_by(STRIDE) {
-            let Ok(sample) = <[u8; SAMPLE]>::try_from(sample) else {
+            let Some(sample) = folded(sample) else {
                 continue;
             };
             if !is_marked(&self.hashes, hash(sample)) {
                 continue;
             }
-            for (offset, secret) in self.samples.get(&sample).into_iter().flatten() {
-                if let Some(start) = place.checked_sub(*offset)
-                    && let Some(rest) = text.get(start..)
-                    && rest.starts_with(secret.as_bytes())
-                {
-                    found.push(start..start + secret.len());
+            for (offset, form) in self.samples.get(&sample).into_iter().flatten() {
+                let Some(start) = place.checked_sub(*offset) else {
+                    continue;
+                };
+                let end = start + form.text.len();
+                let is_here = text.get(start..end).is_some_and(|here| {
+                    // the case of a token can be changed
+                    here.eq_ignore_ascii_case(form.text.as_bytes())
+                });
+                if is_here && !form.is_start {
+                    found.push(start..end);
+                } else if is_here && start >= covered {
+                    let rest = text.get(end..).unwrap_or_default();
+                    let length = rest.iter().position(|byte| !is_of_token(*byte));
+                    covered = end + length.unwrap_or(rest.len());
+                    found.push(start..covered);
                 }
             }
         }
@@ -185,10 +221,40 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
+/// A text that is searched for.
+struct Form {
+    text: Arc<str>,
+    /// Whether it is the beginning of a secret, of which any part can follow.
+    is_start: bool,
+}
+
 /// A secret, and what a form makes of its spaces.
 fn forms(secret: &str) -> impl Iterator<Item = Arc<str>> {
     let form = secret.contains(' ').then(|| secret.replace(' ', "+").into());
     [secret.into()].into_iter().chain(form)
+}
+
+/// The beginnings of a secret and of its base64, which depends on how many bytes are before it. A number
+/// has none, since other numbers can begin alike.
+fn starts(secret: &str) -> impl Iterator<Item = Arc<str>> {
+    let is_long = secret.len() >= START && !secret.bytes().all(|byte| byte.is_ascii_digit());
+    let base64 = [0, 2, 3].into_iter().zip(["", "x", "xx"]).flat_map(move |(skip, before)| {
+        [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD]
+            .map(|base64| base64.encode([before, secret].concat()).split_off(skip))
+    });
+    let starts = base64.chain([secret.to_owned()]).filter(move |_| is_long);
+    starts.filter_map(|form| Some(form.get(..START)?.into()))
+}
+
+/// Whether a beginning of a secret goes on with this byte.
+const fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+' | b'/' | b'=' | b'~')
+}
+
+/// A sample without the case of its letters.
+fn folded(sample: &[u8]) -> Option<[u8; SAMPLE]> {
+    let sample = <[u8; SAMPLE]>::try_from(sample).ok()?;
+    Some((u32::from_le_bytes(sample) | 0x2020_2020).to_le_bytes())
 }
 
 /// A hash of 16 bits (Knuth's multiplicative one).
@@ -203,28 +269,64 @@ enum Escape {
     Backslash,
     /// As addresses and forms do.
     Percent,
+    /// Characters that show nothing.
+    Invisible,
+}
+
+/// Whether a character shows nothing, and may change how others are shown: controls, soft hyphens,
+/// zero-width characters and those that set the direction of text.
+pub fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 impl Escape {
-    const fn first(self) -> u8 {
+    /// Where escapes can begin.
+    fn starts(self, text: &[u8]) -> Box<dyn Iterator<Item = usize> + '_> {
         match self {
-            Self::Backslash => b'\\',
-            Self::Percent => b'%',
+            Self::Backslash => Box::new(memchr_iter(b'\\', text)),
+            Self::Percent => Box::new(memchr_iter(b'%', text)),
+            Self::Invisible => {
+                let bytes = text.iter().enumerate();
+                Box::new(bytes.filter(|(_, byte)| !matches!(byte, b' '..=b'~')).map(|(at, _)| at))
+            }
         }
     }
 
-    /// The byte that an escape at the beginning of `text` stands for, and the length of the escape.
-    /// Backslashes escape ASCII only: providers issue no other secrets (RFC 6749, appendix A).
-    fn decode(self, text: &[u8]) -> Option<(u8, usize)> {
+    /// The byte that an escape at the beginning of `text` stands for, if it is visible, and the length of
+    /// the escape. Backslashes escape ASCII only: providers issue no other secrets (RFC 6749, appendix A).
+    fn decode(self, text: &[u8]) -> Option<(Option<u8>, usize)> {
         match (self, text) {
-            (Self::Percent, [_, high, low, ..]) => Some((hexadecimal(*high, *low)?, 3)),
+            (Self::Percent, [_, high, low, ..]) => Some((Some(hexadecimal(*high, *low)?), 3)),
             (Self::Backslash, [_, b'u', b'0', b'0', high @ b'0'..=b'7', low, ..]) => {
-                Some((hexadecimal(*high, *low)?, 6))
+                Some((Some(hexadecimal(*high, *low)?), 6))
             }
-            (Self::Backslash, [_, byte @ (b'"' | b'\\' | b'/'), ..]) => Some((*byte, 2)),
+            (Self::Backslash, [_, byte @ (b'"' | b'\\' | b'/'), ..]) => Some((Some(*byte), 2)),
+            (Self::Backslash, [_, b'n' | b'r' | b't', ..]) => Some((None, 2)),
+            (Self::Backslash, [_, b'u', b'{', rest @ ..]) => {
+                let digits = rest.iter().position(|byte| *byte == b'}').filter(|it| *it <= 6)?;
+                let code = std::str::from_utf8(rest.get(..digits)?).ok()?;
+                Some((invisible(code)?, digits + 4))
+            }
+            (Self::Backslash, [_, b'u', ..]) => {
+                let code = std::str::from_utf8(text.get(2..6)?).ok()?;
+                Some((invisible(code)?, 6))
+            }
+            (Self::Invisible, text) => {
+                let chunk = text.get(..4).unwrap_or(text).utf8_chunks().next()?.valid();
+                let char = chunk.chars().next().filter(|char| is_invisible(*char))?;
+                Some((None, char.len_utf8()))
+            }
             _ => None,
         }
     }
+}
+
+/// Nothing, if this is the code of an invisible character.
+fn invisible(code: &str) -> Option<Option<u8>> {
+    let char = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
+    is_invisible(char).then_some(None)
 }
 
 fn hexadecimal(high: u8, low: u8) -> Option<u8> {
@@ -241,20 +343,21 @@ struct Decoded {
 }
 
 impl Decoded {
-    /// The text with the escapes of these bytes decoded; `None` if it has none.
-    fn of(text: &[u8], escape: Escape, bytes: &[bool]) -> Option<Self> {
+    /// The text with the escapes of these bytes decoded, and those of invisible characters dropped if
+    /// `drops`; `None` if it has none.
+    fn of(text: &[u8], escape: Escape, bytes: &[bool], drops: bool) -> Option<Self> {
         let mut decoded = Self::default();
         let (mut rest, mut next) = (0, 0);
-        for start in memchr_iter(escape.first(), text) {
+        for start in escape.starts(text) {
             if start < next {
                 // the second of two backslashes
                 continue;
             }
             if let Some((byte, length)) = escape.decode(text.get(start..)?) {
                 next = start + length;
-                if is_marked(bytes, byte.into()) {
+                if byte.map_or(drops, |byte| is_marked(bytes, byte.into())) {
                     decoded.text.extend_from_slice(text.get(rest..start)?);
-                    decoded.text.push(byte);
+                    decoded.text.extend(byte);
                     rest = next;
                     decoded.ends.push((decoded.text.len(), rest));
                 }
@@ -328,7 +431,10 @@ pub struct RedactingWriter<W>(pub W);
 
 impl<W: Write> Write for RedactingWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let clean = in_use().redact(line, Text::Line);
+        // the end of a line could be taken for part of a secret
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let end = line.get(text.len()..).unwrap_or_default();
+        let clean = in_use().redact(text, Text::Line).map(|clean| [&clean, end].concat());
         self.0.write_all(clean.as_deref().unwrap_or(line))?;
         Ok(line.len())
     }
@@ -395,6 +501,29 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_secret_is_found() {
+        let redactor = redactor(&["Zq8x+Kp3w9Lm5R-t7"]);
+        for (text, clean) in [
+            ("cut: Zq8x+Kp3w9Lm", "cut: [redacted]"),
+            ("cut: Zq8x+Kp3w9Lm5R…", "cut: [redacted]…"),
+            ("upper: ZQ8X+KP3W9LM5R-T7!", "upper: [redacted]!"),
+            ("{\"a\":\"Zq8x+Kp3w9L\\u006d5R\"}", "{\"a\":\"[redacted]\"}"),
+            ("WnE4eCtLcDN3OUxtNVItdDc=", "[redacted]"),
+            ("Basic eDpacTh4K0twM3c5TG01Ui10Nw==!", "Basic eDp[redacted]!"),
+            ("eHg6WnE4eCtLcDN3OUxtNVItdDc=", "eHg6[redacted]"),
+            ("too short: Zq8x+Kp3w9L", "too short: Zq8x+Kp3w9L"),
+        ] {
+            assert_eq!(redacted(&redactor, text, Text::Answer), clean);
+        }
+        for invisible in
+            ["\n", "\r\n", "\u{200b}", "\u{ad}", "\u{202e}", "\\n", "\\u00ad", "\\u{200b}"]
+        {
+            let text = format!("a Zq8x+Kp3{invisible}w9Lm5R{invisible}-t7 b");
+            assert_eq!(redacted(&redactor, &text, Text::Line), "a [redacted] b", "{invisible:?}");
+        }
+    }
+
+    #[test]
     fn text_without_secrets_is_not_copied() {
         let redactor = redactor(&["0123456789ab"]);
         for text in ["", "%", "%4", "%zz", "\\", "\\u", "\\u{", "\\u{zz}", "\\x", "\\ud83d"] {
@@ -404,10 +533,11 @@ mod tests {
 
     #[test]
     fn a_secret_within_another_leaves_no_rest() {
-        let redactor = redactor(&["abcd", "xxabcdyy", "yyzz", ""]);
+        let redactor = redactor(&["abcd", "xxabcdyy", "yyzz", "xyz", ""]);
         let redacted = |text| redacted(&redactor, text, Text::Message);
         assert_eq!(redacted("xxabcdyy abcd"), "[redacted] [redacted]");
         assert_eq!(redacted("xxabcdyyzz"), "[redacted]");
+        assert_eq!(redacted("too short: xyz"), "too short: xyz");
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! Bounds of what a provider says. Its words become the labels of many series.
+//! What a provider says, made fit for labels: bounded, and without characters that deceive. Its words
+//! are in many series, in the log and on pages.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::figures::Figure;
 use super::{Campaign, Channel, Ratio};
+use crate::redaction::{self, is_invisible};
 
 /// Longest id or channel in bytes. Every series of a campaign has both. A UUID has 36.
 pub const MAX_ID_BYTES: usize = 256;
@@ -31,20 +34,20 @@ const SAMPLE_BYTES: usize = 128;
 const OTHER_SERIES: usize = 12;
 
 impl Campaign {
-    /// Cuts long texts. Returns whether the id is short enough.
+    /// Cuts long texts and removes invisible characters. Returns whether the id is short enough.
     #[must_use]
     pub fn bound(&mut self) -> bool {
-        if let Some(name) = cut(&self.name, MAX_TEXT_BYTES) {
+        if let Some(name) = fit(&self.name, MAX_TEXT_BYTES) {
             self.name = name.into();
         }
         if let Channel::Other(word) = &mut self.channel
-            && let Some(short) = cut(word, MAX_ID_BYTES)
+            && let Some(short) = fit(word, MAX_ID_BYTES)
         {
             *word = short;
         }
         // reasons of failures are words of the kind, not of the provider
         for (_, value) in &mut Arc::make_mut(&mut self.info).0 {
-            if let Some(short) = cut(value, MAX_TEXT_BYTES) {
+            if let Some(short) = fit(value, MAX_TEXT_BYTES) {
                 *value = short;
             }
         }
@@ -73,6 +76,35 @@ impl Campaign {
     }
 }
 
+/// The text without invisible characters and what exceeds a length; `None` if it is fit as it is. Lines
+/// stay apart, and so do the parts of emoji and of Persian words.
+fn fit(text: &str, most: usize) -> Option<String> {
+    let is_kept = |char| matches!(char, '\u{200c}' | '\u{200d}') || !is_invisible(char);
+    let visible = if text.contains(is_invisible) {
+        // first, since invisible characters can be within a secret
+        let text = redaction::redact_distinct(text);
+        let text = text.replace(|char: char| char.is_whitespace() && char.is_control(), " ");
+        Cow::from(text.replace(|char| !is_kept(char), ""))
+    } else {
+        text.into()
+    };
+    cut(&visible, most).or_else(|| (*visible != *text).then(|| visible.into_owned()))
+}
+
+/// An id with escapes of its invisible characters, so that ids stay distinct; `None` if it has none. An
+/// id that looks like one with escapes is escaped, too.
+pub fn escaped(id: &str) -> Option<String> {
+    if !id.contains(is_invisible) && !id.contains("\\u{") {
+        return None;
+    }
+    let escape = |char: char| match char {
+        '\\' => "\\\\".to_owned(),
+        char if is_invisible(char) => char.escape_unicode().to_string(),
+        char => char.to_string(),
+    };
+    Some(redaction::redact_distinct(id).chars().map(escape).collect())
+}
+
 /// The text with an ellipsis in place of what exceeds a length in bytes, if anything does.
 fn cut(text: &str, most: usize) -> Option<String> {
     let end = text.floor_char_boundary(most - '…'.len_utf8());
@@ -88,6 +120,24 @@ fn escaped_len(value: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn invisible_characters_are_removed_and_in_ids_escaped() {
+        let name = |text| fit(text, MAX_TEXT_BYTES);
+        assert_eq!(name("Spring, 50 % — été 👩\u{200d}👧"), None);
+        assert_eq!(name("a\u{202e}b\u{1b}[1m\r\nc\u{200b}"), Some("ab[1m  c".to_owned()));
+        redaction::register(&"a-token-in-parts-of-a-name".into());
+        assert_eq!(name("a-token-in\u{ad}-parts-of-a-name"), Some("[redacted]".to_owned()));
+        let ids = ["a\u{202e}b", r"a\u{202e}b", r"a\\u{202e}b", r"a\b", "ab", "a\nb", r"a\u{a}b"];
+        let mut labels: Vec<_> =
+            ids.iter().map(|id| escaped(id).unwrap_or_else(|| (*id).to_owned())).collect();
+        assert_eq!(labels[0], r"a\u{202e}b");
+        assert_eq!(labels[3], ids[3]);
+        assert!(!labels.concat().contains(is_invisible));
+        labels.sort();
+        labels.dedup();
+        assert_eq!(labels.len(), ids.len());
+    }
 
     #[test]
     fn texts_are_cut_between_characters() {

@@ -9,8 +9,8 @@ use textwrap::{Options, fill};
 use super::{daemon, definition};
 use crate::config::{Config, polling_keys};
 use crate::document::duration_text;
-use crate::document::section::CHANGE_ME;
 use crate::document::keys::{Default, Key, Takes};
+use crate::document::section::CHANGE_ME;
 use crate::provider::{Kind, Kinds, built_in};
 
 /// Maximum width of a comment in characters, as in the example configuration.

@@ -20,7 +20,7 @@ use crate::document::section::Secret;
 use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
-use crate::redaction::guess;
+use crate::redaction::{guess, is_invisible};
 use crate::upstream::Reason;
 use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
@@ -320,8 +320,8 @@ fn check_name(section: &mut Section<'_>, name: &str, names: &mut HashSet<String>
     if name.len() > MAX_NAME_BYTES {
         section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
     }
-    if name.chars().any(char::is_control) {
-        section.problem("name", "contains a control character");
+    if name.contains(is_invisible) {
+        section.problem("name", "contains a control character or another invisible one");
     }
 }
 

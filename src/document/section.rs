@@ -19,7 +19,7 @@ use super::keys::{Default, Key, Takes, Value};
 use super::node::Node;
 use super::problem::{Place, Problem};
 use super::secret::SecretSource;
-use crate::redaction::{self, guess};
+use crate::redaction::{self, MIN_DISTINCT_SECRET, guess};
 
 /// The values of a section in effect, defaults included, in the order of reading.
 #[derive(Clone, Debug, std::default::Default, PartialEq)]
@@ -48,9 +48,6 @@ pub struct Section<'doc> {
 /// What stands for a text that only the user knows.
 pub const CHANGE_ME: &str = "CHANGE-ME";
 
-/// Fewest characters of a secret that is found in any text. A shorter one could be a word.
-const MIN_CHARS: usize = 8;
-
 /// A secret that a section names.
 #[derive(Clone, Debug)]
 pub struct Secret {
@@ -75,8 +72,8 @@ impl Secret {
                 redaction::redact(&error.to_string()).into_owned() + hint
             }
             Ok(secret) if secret.expose_secret() == CHANGE_ME => is_placeholder(),
-            Ok(secret) if secret.expose_secret().len() < MIN_CHARS => format!(
-                "has fewer than {MIN_CHARS} characters: pages and metrics show it if the provider \
+            Ok(secret) if secret.expose_secret().len() < MIN_DISTINCT_SECRET => format!(
+                "has fewer than {MIN_DISTINCT_SECRET} characters: pages and metrics show it if the provider \
                  repeats it"
             ),
             Ok(_) => return None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::redaction;
+use crate::redaction::{self, is_invisible};
 
 /// Maximum length of an error message in characters: a provider's text can be long.
 const MAX_MESSAGE_CHARS: usize = 200;
@@ -130,7 +130,7 @@ pub fn presentable(text: &str) -> String {
     if chars.next().is_some() {
         short.push('…');
     }
-    short.replace(char::is_control, " ")
+    short.replace(is_invisible, " ")
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
     fn a_message_is_one_short_line_without_secrets() {
         redaction::register(&SecretString::from("hun\\ter2"));
         let present = |message: &str| PollError::new(Reason::Server, message).presentable().message;
-        assert_eq!(present("a\nb\u{1b}[31mc"), "a b [31mc");
+        assert_eq!(present("a\nb\u{1b}[31mc\u{202e}d"), "a b [31mc d");
         let x = "x".repeat(MAX_MESSAGE_CHARS);
         assert_eq!(present(&x), x);
         assert_eq!(present(&format!("{x}x")), format!("{x}…"));

@@ -7,6 +7,8 @@ use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
+use crate::redaction;
+
 /// Where requests go instead of their destination.
 #[derive(Default)]
 pub struct Proxies {
@@ -102,7 +104,12 @@ fn address(name: &str, value: &str) -> Result<Url, String> {
     let url = Url::parse(&with_scheme).map_err(|_| refused())?;
     // the HTTP library ignores a proxy whose address it cannot parse
     let is_usable = matches!(url.scheme(), "http" | "https")
-        && url.as_str().parse::<Uri>().is_ok_and(|uri| uri.host().is_some());
+        && url.as_str().parse::<Uri>().is_ok_and(|uri| uri.host().is_some())
+        // a slash in the password would make the user name the host, which messages show
+        && !url.path().contains('@');
+    // a token can be the user name
+    let secret = url.password().unwrap_or(url.username());
+    redaction::register(&secret.into());
     if is_usable { Ok(url) } else { Err(refused()) }
 }
 
@@ -137,6 +144,7 @@ mod tests {
             "http://u:hunter2 @proxy",
             "socks5://u:hunter2@proxy",
             "http://u:hunter2@proxy:port",
+            "http://hunter2:1/x@proxy",
         ] {
             for name in ["HTTP_PROXY", "https_proxy", "ALL_PROXY"] {
                 let error = read(&[(name, value)]).err().unwrap();

@@ -327,12 +327,16 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     let setup = Setup::new("");
     let file = |name| setup.folder().join(name);
     std::fs::write(file("empty"), " ").unwrap();
+    std::fs::write(file("placeholder"), "CHANGE-ME").unwrap();
+    std::fs::write(file("short"), "x7y8").unwrap();
     let places = [
         ("token_file", "token", None),
         ("token_file", "empty", Some("empty is empty")),
         ("token_file", "none", Some("none cannot be read: No such file")),
         ("token_file", ".", Some("Is a directory")),
         ("token_file", PASTED, Some("looks like the secret itself")),
+        ("token_file", "placeholder", Some("is still CHANGE-ME")),
+        ("token_file", "short", Some("has fewer than 8 characters")),
         ("token_env", "NO_SUCH_VARIABLE", Some("NO_SUCH_VARIABLE is not set")),
     ];
     // relative to the configuration file, wherever the program runs
@@ -384,6 +388,34 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     setup.write_config(&config(&accounts[..1]));
     let (code, text) = run(&[&check[..], &["--probe"]].concat()).await;
     assert_eq!(code, Some(0), "{text}");
+}
+
+#[tokio::test]
+async fn config_check_warns_of_values_that_are_hardly_meant_and_hides_secrets() {
+    const PASTED: &str = "zQ7d9f1c2a4b6e8f0Kx";
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let named = |name: &str| account(name, &simulator, &[]);
+    let path = named("one").lines().fold(String::new(), |yaml, line| {
+        let end = if line.contains("base_url") { format!("/v1/{PASTED}") } else { String::new() };
+        yaml + line + &end + "\n"
+    });
+    let setup = Setup::new("");
+    let file = setup.config_file().display().to_string();
+    for (yaml, warning) in [
+        (named(PASTED), Some("accounts[0].name: looks like a secret")),
+        (named(&format!("Bearer {PASTED}")), Some("accounts[0].name: looks like a secret")),
+        (path, Some(".base_url: looks like a secret")),
+        (named("CHANGE-ME"), Some("accounts[0].name: is still CHANGE-ME")),
+        (named("marketing-team-de-2026"), None),
+    ] {
+        setup.write_config(&config(&[yaml]));
+        let (code, text) = run(&["--config.check", "--config.file", &file]).await;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(!text.contains(PASTED), "{text}");
+        let has_warning = text.contains("campaign_exporter.yml:");
+        assert_eq!(has_warning, warning.is_some(), "{text}");
+        assert!(text.contains(warning.unwrap_or_default()), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -117,6 +117,25 @@ fn bad_configurations() -> Vec<(String, String)> {
         all.push((lines, yaml));
     }
     let good = without(kind, "nothing", "");
+    let values = [
+        ("provider", "SECRET"),
+        ("poll_interval", "SECRET"),
+        ("poll_interval", "Bearer SECRET"),
+        ("info_labels", "[SECRET]"),
+        ("name", "one\n    SECRET: 1\n    SECRET: 1"),
+        ("name", "SECRET\n    lookback: 1"),
+    ];
+    for (key, value) in values {
+        let line = format!("    {key}: {value}\n");
+        let yaml = match key {
+            "name" => good.replace("name: one", line.trim()),
+            key => without(kind, key, &line),
+        };
+        all.push((line, yaml));
+    }
+    let twice = good.replace("one", "SECRET");
+    all.push(("duplicate".to_owned(), twice.clone() + &twice.replace("accounts:\n", "")));
+    all.push(("definitions".to_owned(), format!("definitions: [SECRET]\n{good}")));
     for yaml in ["SECRET", "accounts: SECRET\n", "accounts: [SECRET]\n"] {
         all.push((yaml.to_owned(), yaml.to_owned()));
     }
@@ -144,6 +163,37 @@ async fn configuration_errors_show_no_secrets() {
         }
         let error = Config::load(&setup.config_file(), &native(), None).await.unwrap_err();
         is_not_in(&secret, &format!("{error} {error:?}"), &what);
+    }
+}
+
+#[tokio::test]
+async fn arguments_show_no_secrets() {
+    let kind = kinds().next().unwrap();
+    let setup = Setup::new(&without(kind, "nothing", ""));
+    let web_config = setup.folder().join("web.yml");
+    let web_config_file = web_config.to_str().unwrap();
+    for arguments in [
+        &["poll", "--account", "SECRET"][..],
+        &["authorize", "SECRET"],
+        &["init", "SECRET"],
+        &["SECRET"],
+        &["--token=SECRET"],
+        &["--web.external-url", "https://anna:SECRET@exporter.example/"],
+        &["--web.external-url", "anna:SECRET@exporter.example"],
+        &["--log.level", "Bearer SECRET"],
+        &["--config.check", "--web.config.file", web_config_file],
+    ] {
+        let secret = secret(&arguments.concat());
+        let cert = "tls_server_config: {cert_file: SECRET, key_file: /a/SECRET/b}\n";
+        fs::write(&web_config, cert.replace("SECRET", &secret)).unwrap();
+        let arguments: Vec<_> =
+            arguments.iter().map(|argument| argument.replace("SECRET", &secret)).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let output = run(&setup.config_file(), &arguments, "logfmt").await;
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("<hidden>"), "{said}");
+        is_not_in(&secret, &said, &arguments.concat());
     }
 }
 
