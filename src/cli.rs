@@ -27,7 +27,7 @@ const LONG_VERSION: &str = concat!(
     ")"
 );
 
-/// Prometheus exporter for SMS and WhatsApp marketing campaigns.
+/// Prometheus exporter for messaging campaigns.
 ///
 /// Without a command, it polls every configured account at an interval and serves the counts and
 /// rates of its campaigns as metrics.
@@ -360,6 +360,11 @@ fn path(text: &str) -> Result<String, String> {
     if !text.chars().all(|char| char.is_ascii_alphanumeric() || "/-._~".contains(char)) {
         return Err("may only contain letters, digits and / - . _ ~".to_owned());
     }
+    // clients resolve these before they send them
+    let mut segments = text.split('/').skip(1);
+    if segments.any(|segment| matches!(segment, "." | "..")) || text.contains("//") {
+        return Err("must not contain //, /./ or /../".to_owned());
+    }
     Ok(text.to_owned())
 }
 
@@ -398,7 +403,7 @@ mod tests {
         for good in ["/metrics", "/", "/a/b-c_d.e~"] {
             assert!(telemetry_path(good).is_ok(), "{good}");
         }
-        let bad = "|metrics|/-/healthy|/config|/status|/sd|/m?x|/a b|/é";
+        let bad = "|metrics|/-/healthy|/config|/status|/sd|/m?x|/m#x|/a b|/é|/..|/a/../b|//|/a//b|/./|/a/.";
         for bad in bad.split('|') {
             assert!(telemetry_path(bad).is_err(), "{bad}");
         }

@@ -1,4 +1,4 @@
-//! A Prometheus exporter for SMS and WhatsApp marketing campaigns.
+//! A Prometheus exporter for messaging campaigns.
 //!
 //! Imports run up this list: a module uses only those above it. `tests/it/layers.rs` checks that.
 

@@ -36,7 +36,7 @@ const FAILED: u8 = 1;
 const BAD_CONFIGURATION: u8 = 2;
 
 /// How long blocking work, such as a DNS lookup, may delay the exit.
-const BLOCKING_TIMEOUT: Duration = Duration::from_secs(1);
+const BLOCKING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Time limit for reading the web configuration: a start that hangs is worse than one that fails.
 const WEB_CONFIG_TIMEOUT: Duration = Duration::from_secs(10);

@@ -142,21 +142,27 @@ async fn main_loop(
     tasks: &mut JoinSet<Ended>,
 ) -> anyhow::Result<()> {
     loop {
-        tokio::select! {
+        let reply = tokio::select! {
             _ = signals.recv() => return Ok(()),
             Some(ended) = tasks.join_next() => {
                 if let Some(error) = ended_early(ended) {
                     return Err(error);
                 }
+                continue;
             }
             // a configuration error is in the log
-            _ = hang_up.recv() => drop(accounts.reload(options, tasks).await?),
-            Some(reply) = reloads.recv() => {
-                let outcome = accounts.reload(options, tasks).await?;
-                if reply.send(outcome.map_err(|error| error.to_string())).is_err() {
-                    warn!("the client did not wait for the end of its reload");
-                }
-            }
+            _ = hang_up.recv() => None,
+            Some(reply) = reloads.recv() => Some(reply),
+        };
+        let outcome = tokio::select! {
+            outcome = accounts.reload(options, tasks) => outcome?,
+            // files can hang
+            _ = signals.recv() => return Ok(()),
+        };
+        if let Some(reply) = reply
+            && reply.send(outcome.map_err(|error| error.to_string())).is_err()
+        {
+            warn!("the client did not wait for the end of its reload");
         }
     }
 }

@@ -494,7 +494,8 @@ impl<'doc> Section<'doc> {
 }
 
 fn is_placeholder() -> String {
-    format!("is still {CHANGE_ME}")
+    // not the word itself, which is redacted if it is in the place of a secret
+    "is still the placeholder that `init` writes".to_owned()
 }
 
 /// Redacts what looks like a secret in the place of one from now on. Returns whether anything does.

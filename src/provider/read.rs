@@ -23,7 +23,7 @@ use crate::upstream::credential::Credential;
 use crate::upstream::request::Request;
 use crate::upstream::session::Session;
 use crate::upstream::transport::endpoint;
-use crate::upstream::{PollError, Reason};
+use crate::upstream::{PollError, Reason, json};
 
 /// Most pages of one read: with the smallest page size of a provider, 50, these are 100,000 campaigns.
 const MAX_PAGES: usize = 2_000;
@@ -146,6 +146,8 @@ fn take(
     ask: &Ask,
     answer: &Answer,
 ) -> Result<Page, PollError> {
+    let decoded = json::utf16(&answer.body).map(|body| answer.with_body(body));
+    let answer = decoded.as_ref().unwrap_or(answer);
     let redacted = redacted(answer);
     redacted
         .as_ref()

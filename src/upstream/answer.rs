@@ -127,10 +127,16 @@ impl Answer {
     pub fn without(&self, expected: &str, members: &[&str]) -> PollError {
         let mut detail = detail(&self.body, members);
         if detail.is_empty() {
-            let object = serde_json::from_slice::<Map<String, Value>>(&self.body);
-            let names = object.unwrap_or_default();
-            let names = names.keys().take(MAX_NAMES).map(|name| format!("`{name}`"));
-            detail = format!("it has {}", names.collect::<Vec<_>>().join(", "));
+            detail = match serde_json::from_slice::<Map<String, Value>>(&self.body) {
+                Ok(object) if !object.is_empty() => {
+                    let members = object.iter().take(MAX_NAMES);
+                    let members =
+                        members.map(|(name, value)| format!("`{name}` ({})", kind(value)));
+                    format!("it has {}", members.collect::<Vec<_>>().join(", "))
+                }
+                Ok(_) => "it is an empty object".to_owned(),
+                Err(_) => "it is no object".to_owned(),
+            };
         }
         self.lacking(expected, &detail)
     }
@@ -159,6 +165,20 @@ fn detail(body: &[u8], members: &[&str]) -> String {
     let text = |member: &&str| words(object.as_ref()?.get(*member)?);
     let texts: Vec<_> = members.iter().filter_map(text).collect();
     texts.join(": ")
+}
+
+/// What a value is, without its content, which can be personal data.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(true) => "true",
+        Value::Bool(false) => "false",
+        Value::Number(_) => "a number",
+        Value::String(text) if text.is_empty() => "empty text",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// The words of an explanation: its text, or the JSON of a structure.
@@ -195,6 +215,19 @@ mod tests {
         assert_eq!(wait("-5"), None);
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn an_error_says_what_is_there_instead() {
+        for (body, found) in [
+            ("{}", "it is an empty object"),
+            ("[]", "it is no object"),
+            (r#"{"a":false,"b":""}"#, "it has `a` (false), `b` (empty text)"),
+            (r#"{"a":{},"b":7}"#, "it has `a` (an object), `b` (a number)"),
+        ] {
+            let message = Answer::of(200, body).without("a list", &[]).message;
+            assert_eq!(message, format!("HTTP 200 without a list: {found}"));
+        }
     }
 
     #[test]

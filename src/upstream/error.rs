@@ -65,7 +65,8 @@ reasons! {
     Pagination, "pagination", "The pages do not end, or lead to another host.",
         "Lower `lookback`, or check for a gateway that rewrites addresses.";
     TooLarge, "too_large", "An answer, all answers of a poll, or its campaigns exceed a size limit.",
-        "Lower `lookback`. Check that `base_url` leads to {title}.";
+        "Check that `base_url` leads to {title}, without a proxy that adds headers. If the \
+         message is about campaigns or answers, lower `lookback`.";
 }
 
 impl Reason {

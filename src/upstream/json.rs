@@ -23,17 +23,34 @@ pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
 /// A body with everything replaced that JSON forbids but that has only one plausible meaning; `None`
 /// if there is nothing to replace. It is at most three times as long.
 ///
-/// Invalid UTF-8 and lone surrogates become U+FFFD. Control characters in strings are escaped or become
+/// What is before the first object or list that begins a line or follows a tag, and what is after its end,
+/// is left out, such as a warning of PHP, but not both, as a page has them, and not if another value
+/// follows. A comma before a closing bracket is
+/// left out. Invalid UTF-8 and lone surrogates become U+FFFD. Control characters in strings are escaped or become
 /// spaces, as do byte order marks and foreign white space between values. Numbers that no number type
 /// can hold, such as `NaN` and `1e400`, become `false`, which is invalid for every field that is read,
 /// and counted there.
 pub fn repaired(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
-    let mut rest = &*text;
+    let mut rest = value_in(&text);
+    // a page can have a value between its tags
+    let has_prefix = rest.len() < text.len();
     let mut json = String::with_capacity(rest.len());
-    let mut in_string = false;
+    let (mut in_string, mut depth) = (false, 0_u64);
     while let Some(first) = rest.chars().next() {
         in_string ^= first == '"';
+        match first {
+            '{' | '[' if !in_string => depth += 1,
+            '}' | ']' if !in_string => {
+                depth = depth.saturating_sub(1);
+                let after = rest.strip_prefix(first).unwrap_or_default();
+                if depth == 0 && !has_prefix && !goes_on(after) {
+                    json.push(first);
+                    break;
+                }
+            }
+            _ => {}
+        }
         let (length, replacement) =
             if in_string { in_text(rest, first) } else { between(rest, first) };
         let (token, after) = rest.split_at_checked(length)?;
@@ -41,6 +58,44 @@ pub fn repaired(body: &[u8]) -> Option<String> {
         rest = after;
     }
     (json.as_bytes() != body).then_some(json)
+}
+
+/// The text without what is before the first object or list: UTF-16 has been decoded.
+fn value_in(text: &str) -> &str {
+    let start = text.trim_start_matches(is_blank);
+    if start.starts_with(['{', '[', '"']) {
+        return text;
+    }
+    let mut before = '\n';
+    let found = start.char_indices().find(|(_, char)| {
+        let begins = matches!(before, '\n' | '>') && matches!(char, '{' | '[');
+        before = *char;
+        begins
+    });
+    found.and_then(|(at, _)| start.get(at..)).unwrap_or(text)
+}
+
+/// Whether more of the answer can be behind the end of a value.
+fn goes_on(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(is_blank);
+    rest.is_empty() || rest.starts_with(['{', '[', '}', ']', ',', ':', '"'])
+}
+
+fn is_blank(char: char) -> bool {
+    char.is_whitespace() || char.is_control() || char == '\u{feff}'
+}
+
+/// The text of a body in UTF-16, which begins with a byte order mark or has every other byte empty.
+pub fn utf16(body: &[u8]) -> Option<String> {
+    let (pairs, _) = body.as_chunks::<2>();
+    let read = match body {
+        [0xff, 0xfe, ..] | [b'{' | b'[', 0, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units = pairs.iter().map(|pair| read(*pair));
+    let chars = char::decode_utf16(units.skip_while(|unit| *unit == 0xfeff));
+    Some(chars.map(|char| char.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
 }
 
 /// The length of what a string goes on with, and its replacement.
@@ -76,6 +131,10 @@ fn between(rest: &str, first: char) -> (usize, Option<&'static str>) {
     match first {
         ' ' | '\t' | '\n' | '\r' => (1, None),
         '\u{feff}' => (first.len_utf8(), Some(" ")),
+        ',' => {
+            let after = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+            (1, after.starts_with(['}', ']']).then_some(" "))
+        }
         '-' | '+' | '.' | '0'..='9' | 'a'..='z' | 'A'..='Z' => {
             let is_part = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
             let length = rest.find(|char| !is_part(char)).unwrap_or(rest.len());
@@ -109,13 +168,37 @@ mod tests {
                 br#"{"a":"\\ud83d \" NaN 1e400","b":NaN}"#,
                 json!({"a": "\\ud83d \" NaN 1e400", "b": false}),
             ),
+            (b"{\"a\":[1,2, ],}", json!({"a": [1, 2]})),
+            (b"{\"a\":\"}\"}\n<b>Warning</b>: [x] in /x.php", json!({"a": "}"})),
+            (
+                b"<br />\n<b>Warning</b>: [x] {y} in <b>/x.php</b><br />\n{\"a\":1,}\n",
+                json!({"a": 1}),
+            ),
+            (b")]}',\n[1]", json!([1])),
             (b"[NaN,-Infinity,Infinity,1e400,-1e400]", json!([false, false, false, false, false])),
         ] {
             let json = repaired(body).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), meaning, "{json}");
         }
+        for body in ["<script>{\"a\":1}</script>", "{\"a\":1,,}"] {
+            let json = repaired(body.as_bytes()).unwrap();
+            assert!(serde_json::from_str::<Value>(&json).is_err(), "{json}");
+        }
         let digits = "9".repeat(400);
         assert_eq!(repaired(digits.as_bytes()).as_deref(), Some("false"));
+    }
+
+    #[test]
+    fn utf_16_is_decoded() {
+        let json = "{\"a\":\"é\"}";
+        for mark in ["", "\u{feff}"] {
+            let units: Vec<_> = format!("{mark}{json}").encode_utf16().collect();
+            let big: Vec<_> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+            let little: Vec<_> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            assert_eq!(utf16(&big).as_deref(), Some(json));
+            assert_eq!(utf16(&little).as_deref(), Some(json));
+        }
+        assert_eq!(utf16(json.as_bytes()), None);
     }
 
     #[test]
@@ -124,8 +207,10 @@ mod tests {
             "",
             "{",
             "<html>",
+            "{\"a\":1}{\"a\":2}",
+            "{\"a\":1}]",
+            "x {\"a\":1}",
             "{'a':1}",
-            "{\"a\":1,}",
             "\"",
             "\"\\",
             "\\ud83d",

@@ -108,7 +108,7 @@ async fn read(
     let read = if let Ok(read) = in_time {
         read
     } else {
-        error!("refusing all requests: reading {shown} takes too long");
+        error!("refusing all requests: reading {shown} or a file that it names takes too long");
         suspend(active);
         reading.await
     };

@@ -78,7 +78,7 @@ pub fn landing(
         false,
         telemetry_path,
         &html! {
-            p { "Prometheus exporter for SMS and WhatsApp campaigns." }
+            p { "Prometheus exporter for messaging campaigns." }
             p { (summary(status)) }
             (rejection(rejected, now))
             @if let Some(unstored) = errors.first() {

@@ -335,7 +335,7 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
         ("token_file", "none", Some("none cannot be read: No such file")),
         ("token_file", ".", Some("Is a directory")),
         ("token_file", PASTED, Some("looks like the secret itself")),
-        ("token_file", "placeholder", Some("is still CHANGE-ME")),
+        ("token_file", "placeholder", Some("is still the placeholder")),
         ("token_file", "short", Some("has fewer than 8 characters")),
         ("token_env", "NO_SUCH_VARIABLE", Some("NO_SUCH_VARIABLE is not set")),
     ];
@@ -405,7 +405,7 @@ async fn config_check_warns_of_values_that_are_hardly_meant_and_hides_secrets() 
         (named(PASTED), Some("accounts[0].name: looks like a secret")),
         (named(&format!("Bearer {PASTED}")), Some("accounts[0].name: looks like a secret")),
         (path, Some(".base_url: looks like a secret")),
-        (named("CHANGE-ME"), Some("accounts[0].name: is still CHANGE-ME")),
+        (named("CHANGE-ME"), Some("accounts[0].name: is still the placeholder")),
         (named("marketing-team-de-2026"), None),
     ] {
         setup.write_config(&config(&[yaml]));

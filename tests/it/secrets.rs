@@ -177,7 +177,6 @@ async fn arguments_show_no_secrets() {
         &["authorize", "SECRET"],
         &["init", "SECRET"],
         &["SECRET"],
-        &["--token=SECRET"],
         &["--web.external-url", "https://anna:SECRET@exporter.example/"],
         &["--web.external-url", "anna:SECRET@exporter.example"],
         &["--log.level", "Bearer SECRET"],

@@ -110,7 +110,7 @@ impl Verdict {
         let missing = match &self.success {
             None => None,
             Some((path, values)) => match path.raw_value(root).as_ref().and_then(text) {
-                Some(value) if values.contains(&value) => None,
+                Some(value) if values.iter().any(|known| known == value.trim()) => None,
                 Some(value) => Some(format!("{} is {value}", path.field())),
                 None => Some(format!("{} is missing", path.field())),
             },
