@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
@@ -23,13 +23,16 @@ pub async fn values(config: &Config, file: &Path) {
     }
 }
 
-/// Warns of a storage directory that this user cannot use: another one may run the exporter.
-pub async fn storage(directory: &Path) {
+/// Checks that this user can use the storage directory, without which the exporter does not start: tokens
+/// and request counts would be lost. Returns whether it can.
+pub async fn storage(directory: &Path) -> bool {
     let path = directory.to_path_buf();
     let check = store::in_time(path.clone(), move || Store::check(&path));
-    if let Err(error) = check.await {
-        warn!("{STORAGE}: {error}");
+    let checked = check.await;
+    if let Err(error) = &checked {
+        error!("{STORAGE}: {error}");
     }
+    checked.is_ok()
 }
 
 /// Asks the provider of each account for its recent campaigns. Returns whether all answered.

@@ -29,6 +29,40 @@ fn make_pipe(path: &Path) {
     assert!(made.unwrap().success());
 }
 
+/// Opens a pipe once somebody reads it.
+async fn writer(pipe: &Path) -> File {
+    /// Without a reader, opening a pipe for writing fails instead of waiting.
+    const NONBLOCK: i32 = 0o4000;
+    let mut options = File::options();
+    options.write(true).custom_flags(NONBLOCK);
+    let opened = async {
+        loop {
+            if let Ok(writer) = options.open(pipe) {
+                break writer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, opened).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_exporter_while_a_reload_hangs() {
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    let daemon = Daemon::start(setup, &[]).await;
+    let file = daemon.setup.config_file();
+    fs::remove_file(&file).unwrap();
+    make_pipe(&file);
+    daemon.signal("HUP").await;
+    let _writer = writer(&file).await;
+    let begin = std::time::Instant::now();
+    daemon.end_by("TERM").await;
+    let took = begin.elapsed();
+    // the file is given up after ten seconds; a slow machine needs some of them
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
 fn stall(simulator: &Simulator) {
     simulator.update(|state| state.fault = Some(FaultPlan::always(Fault::Stall)));
 }
@@ -217,9 +251,6 @@ async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
 
 #[tokio::test]
 async fn a_signal_ends_a_command_on_a_definition_that_hangs() {
-    /// Without a reader, opening a pipe for writing fails instead of waiting.
-    const NONBLOCK: i32 = 0o4000;
-
     let setup = Setup::new("");
     let pipe = setup.folder().join("pipe.yml");
     make_pipe(&pipe);
@@ -230,18 +261,8 @@ async fn a_signal_ends_a_command_on_a_definition_that_hangs() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let read = async {
-            let mut options = File::options();
-            options.write(true).custom_flags(NONBLOCK);
-            loop {
-                if let Ok(writer) = options.open(&pipe) {
-                    break writer;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
         // without a writer, the pipe would end
-        let _writer = tokio::time::timeout(LIMIT, read).await.unwrap();
+        let _writer = writer(&pipe).await;
         kill(&child, signal).await;
         assert_eq!(end(&mut child).await.code(), Some(code));
     }
