@@ -321,7 +321,7 @@ fn check_name(section: &mut Section<'_>, name: &str, names: &mut HashSet<String>
         section.problem("name", format!("is longer than {MAX_NAME_BYTES} bytes"));
     }
     if name.contains(is_invisible) {
-        section.problem("name", "contains a control character or another invisible one");
+        section.problem("name", "contains a control character");
     }
 }
 

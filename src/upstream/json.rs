@@ -44,7 +44,10 @@ pub fn repaired(body: &[u8]) -> Option<String> {
             '}' | ']' if !in_string => {
                 depth = depth.saturating_sub(1);
                 let after = rest.strip_prefix(first).unwrap_or_default();
-                if depth == 0 && !has_prefix && !goes_on(after) {
+                if depth == 0 && !goes_on(after) {
+                    if has_prefix {
+                        return None;
+                    }
                     json.push(first);
                     break;
                 }
@@ -180,10 +183,6 @@ mod tests {
             let json = repaired(body).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), meaning, "{json}");
         }
-        for body in ["<script>{\"a\":1}</script>", "{\"a\":1,,}"] {
-            let json = repaired(body.as_bytes()).unwrap();
-            assert!(serde_json::from_str::<Value>(&json).is_err(), "{json}");
-        }
         let digits = "9".repeat(400);
         assert_eq!(repaired(digits.as_bytes()).as_deref(), Some("false"));
     }
@@ -210,6 +209,7 @@ mod tests {
             "{\"a\":1}{\"a\":2}",
             "{\"a\":1}]",
             "x {\"a\":1}",
+            "<script>{\"a\":1}</script>",
             "{'a':1}",
             "\"",
             "\"\\",

@@ -179,7 +179,7 @@ async fn arguments_show_no_secrets() {
         &["SECRET"],
         &["--web.external-url", "https://anna:SECRET@exporter.example/"],
         &["--web.external-url", "anna:SECRET@exporter.example"],
-        &["--log.level", "Bearer SECRET"],
+        &["--shard", "Bearer SECRET"],
         &["--config.check", "--web.config.file", web_config_file],
     ] {
         let secret = secret(&arguments.concat());
