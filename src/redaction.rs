@@ -307,11 +307,11 @@ impl Escape {
             (Self::Backslash, [_, b'u', b'{', rest @ ..]) => {
                 let digits = rest.iter().position(|byte| *byte == b'}').filter(|it| *it <= 6)?;
                 let code = std::str::from_utf8(rest.get(..digits)?).ok()?;
-                Some((invisible(code)?, digits + 4))
+                is_invisible_code(code).then_some((None, digits + 4))
             }
             (Self::Backslash, [_, b'u', ..]) => {
                 let code = std::str::from_utf8(text.get(2..6)?).ok()?;
-                Some((invisible(code)?, 6))
+                is_invisible_code(code).then_some((None, 6))
             }
             (Self::Invisible, text) => {
                 let chunk = text.get(..4).unwrap_or(text).utf8_chunks().next()?.valid();
@@ -323,10 +323,8 @@ impl Escape {
     }
 }
 
-/// Nothing, if this is the code of an invisible character.
-fn invisible(code: &str) -> Option<Option<u8>> {
-    let char = char::from_u32(u32::from_str_radix(code, 16).ok()?)?;
-    is_invisible(char).then_some(None)
+fn is_invisible_code(code: &str) -> bool {
+    u32::from_str_radix(code, 16).ok().and_then(char::from_u32).is_some_and(is_invisible)
 }
 
 fn hexadecimal(high: u8, low: u8) -> Option<u8> {

@@ -56,8 +56,11 @@ pub struct Config {
     /// The files and folders of definitions.
     definitions: Vec<String>,
     /// What to check of each account beyond the file: its secrets, and what is hardly meant.
-    doubts: Vec<(String, Vec<Secret>, Vec<Problem>)>,
+    doubts: Vec<Doubts>,
 }
+
+/// An account's name, its secrets, and what is hardly meant.
+type Doubts = (String, Vec<Secret>, Vec<Problem>);
 
 /// One account at one provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -453,7 +456,7 @@ fn read_accounts(
     keys: &Keys<'_>,
     storage: Option<&Path>,
     problems: &mut Vec<Problem>,
-) -> (Vec<Account>, Vec<(String, Vec<Secret>, Vec<Problem>)>) {
+) -> (Vec<Account>, Vec<Doubts>) {
     let nodes = match section.take("accounts").map(|node| &node.value) {
         Some(Node::List(nodes)) if !nodes.is_empty() => nodes.as_slice(),
         _ => {

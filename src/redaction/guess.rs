@@ -75,7 +75,7 @@ pub fn scan<'text>(text: &'text str, mut found: impl FnMut(&'text str)) -> Cow<'
 
 /// The parts of a text, each with the separator after it.
 fn parts(text: &str, is_end: impl Fn(char) -> bool + Copy) -> impl Iterator<Item = (&str, &str)> {
-    text.split_inclusive(move |char| is_end(char)).map(move |part| {
+    text.split_inclusive(is_end).map(move |part| {
         let end = part.char_indices().next_back().filter(|(_, char)| is_end(*char));
         part.split_at(end.map_or(part.len(), |(start, _)| start))
     })
