@@ -135,8 +135,14 @@ fn between(rest: &str, first: char) -> (usize, Option<&'static str>) {
         ' ' | '\t' | '\n' | '\r' => (1, None),
         '\u{feff}' => (first.len_utf8(), Some(" ")),
         ',' => {
-            let after = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-            (1, after.starts_with(['}', ']']).then_some(" "))
+            let after = rest.trim_start_matches(|char| char == ',' || is_blank(char));
+            let run = rest.strip_suffix(after).unwrap_or(rest);
+            let is_last = after.starts_with(['}', ']']);
+            match run.matches(',').count() {
+                1 => (1, is_last.then_some(" ")),
+                // a value may be missing
+                _ => (run.len(), None),
+            }
         }
         '-' | '+' | '.' | '0'..='9' | 'a'..='z' | 'A'..='Z' => {
             let is_part = |char: char| char.is_ascii_alphanumeric() || "+-.".contains(char);
@@ -208,6 +214,7 @@ mod tests {
             "<html>",
             "{\"a\":1}{\"a\":2}",
             "{\"a\":1}]",
+            "{\"a\":1,,}",
             "x {\"a\":1}",
             "<script>{\"a\":1}</script>",
             "{'a':1}",
