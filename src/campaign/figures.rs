@@ -55,6 +55,30 @@ pub enum Figure {
     Revenue(Currency),
     /// A ratio in the provider's own words, whatever it divides by.
     Ratio(Ratio),
+    /// What is usual for the account's campaigns at the age of this one. Computed, never stored.
+    Usual(Ratio, Bound),
+}
+
+/// A bound of what is usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bound {
+    /// Hardly any campaign is below.
+    Low,
+    /// Half of the campaigns are below.
+    Median,
+    /// Hardly any campaign is above.
+    High,
+}
+
+impl Bound {
+    /// The value of the `bound` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Median => "median",
+            Self::High => "high",
+        }
+    }
 }
 
 /// Numbers, each of another kind.
@@ -78,10 +102,18 @@ impl Figures {
         self.merge(others, |_, value| value);
     }
 
+    /// The numbers and further ones, of other kinds.
+    #[must_use]
+    pub fn with(&self, further: Vec<(Figure, f64)>) -> Self {
+        self.iter().chain(further).collect()
+    }
+
     /// Adds amounts of the same currency. Ratios of parts say nothing about the whole.
     pub fn add(&mut self, others: &Self) {
         self.merge(others, |own, value| (own + value).min(f64::MAX));
-        let amounts = self.iter().filter(|(figure, _)| !matches!(figure, Figure::Ratio(_)));
+        let amounts = self
+            .iter()
+            .filter(|(figure, _)| matches!(figure, Figure::Cost(_) | Figure::Revenue(_)));
         self.0 = amounts.collect();
     }
 

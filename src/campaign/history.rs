@@ -103,6 +103,11 @@ impl History {
                 .all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
+    /// All campaigns, newest first.
+    pub fn campaigns(&self) -> &[Arc<Campaign>] {
+        &self.campaigns
+    }
+
     /// All campaigns by id.
     pub fn by_id(&self) -> Campaigns {
         self.campaigns.iter().cloned().collect()

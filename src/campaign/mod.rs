@@ -2,6 +2,7 @@
 
 pub mod bounds;
 pub mod counts;
+pub mod curve;
 pub mod figures;
 pub mod history;
 pub mod pool;

@@ -212,6 +212,12 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
         help: "campaign_replies / campaign_deliveries.",
         samples: Samples::Value(|campaign| Ratio::Reply.of([campaign])),
     },
+    Family {
+        name: "campaign_usual_ratio",
+        help: "What is usual for the account's campaigns on this channel at the age of this one, by rate. \
+               Absent if fewer than 7 are known, and after two days.",
+        samples: Samples::Labeled(write_usual),
+    },
     Family::of_reported(Ratio::Delivery),
     Family::of_reported(Ratio::Click),
     Family::of_reported(Ratio::Bounce),
@@ -438,6 +444,14 @@ fn write_amounts(rows: &mut Rows<'_>, campaign: &Campaign, kind: fn(Currency) ->
             && figure == kind(currency)
         {
             rows.push([("currency", currency.as_str())], amount);
+        }
+    }
+}
+
+fn write_usual(rows: &mut Rows<'_>, campaign: &Campaign) {
+    for (figure, value) in campaign.figures.iter() {
+        if let Figure::Usual(ratio, bound) = figure {
+            rows.push([("bound", bound.as_str()), ("rate", ratio.name())], value);
         }
     }
 }

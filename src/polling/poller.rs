@@ -78,6 +78,8 @@ pub struct Progress {
     pub(super) full_failed: bool,
     /// Whether the data is newer than the stored data.
     pub(super) unsaved: bool,
+    /// The young campaigns as they are exported: with what is usual.
+    pub(super) compared: Campaigns,
 }
 
 /// The outcome of one poll.
@@ -253,16 +255,22 @@ impl Poller {
                 (History::of_full_read(found, window), ratios.collect())
             }
         };
+        let mut curves =
+            previous.as_ref().map(|previous| previous.curves.clone()).unwrap_or_default();
+        let before = previous.as_ref().map(|previous| &previous.history);
+        let is_older = curves.observe(before.zip(self.progress.last_success), &history, window.now);
         let mut record = DataRecord {
             source: self.account.provider.source(),
             saved: Utc::now(),
             history,
+            curves,
             credits: reading.account.credits,
             balance: reading.account.balance,
             reported_ratios,
         };
         let unchanged = previous.filter(|previous| {
             previous.history.is_same(&record.history)
+                && !is_older
                 && previous.credits == record.credits
                 && previous.balance == record.balance
                 && previous.reported_ratios == record.reported_ratios
@@ -270,7 +278,7 @@ impl Poller {
         if let Some(previous) = &unchanged {
             record.saved = previous.saved;
         }
-        let data = exported(&self.account, &record);
+        let data = exported(&self.account, &record, window.now, &mut self.progress.compared);
         self.progress.data = Some(record);
         (data, unchanged.is_none())
     }

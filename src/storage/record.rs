@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use crate::campaign::curve::Curves;
 use crate::campaign::figures::Currency;
 use crate::campaign::history::History;
 use crate::storage::store::{Kind, Store, StoreError};
@@ -52,6 +53,8 @@ pub struct DataRecord {
     pub saved: DateTime<Utc>,
     /// The campaigns.
     pub history: History,
+    /// What their ratios were.
+    pub curves: Curves,
     /// The remaining credits.
     pub credits: Option<f64>,
     /// The money left.

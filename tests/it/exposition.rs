@@ -313,12 +313,16 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         add(name, &[], ratio);
     }
     for (figure, value) in campaign.figures.iter() {
-        let (name, currency) = match &figure {
-            Figure::Cost(currency) => ("campaign_cost", Some(currency.as_str())),
-            Figure::Revenue(currency) => ("campaign_revenue", Some(currency.as_str())),
-            Figure::Ratio(ratio) => (ratio.reported_metric(), None),
+        let (name, labels) = match &figure {
+            Figure::Cost(currency) => ("campaign_cost", vec![("currency", currency.as_str())]),
+            Figure::Revenue(currency) => {
+                ("campaign_revenue", vec![("currency", currency.as_str())])
+            }
+            Figure::Ratio(ratio) => (ratio.reported_metric(), Vec::new()),
+            Figure::Usual(ratio, bound) => {
+                ("campaign_usual_ratio", vec![("bound", bound.as_str()), ("rate", ratio.name())])
+            }
         };
-        let labels: Vec<_> = currency.map(|code| ("currency", code)).into_iter().collect();
         add(name, &labels, Some(value));
     }
     series

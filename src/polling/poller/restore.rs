@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
 use super::{Poller, Progress};
+use crate::campaign::pool::Campaigns;
+use crate::campaign::{Campaign, curve};
 use crate::config::Account;
 use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
@@ -63,6 +65,7 @@ impl Progress {
             data: stored.data.map(|(_, data)| data),
             full_failed: false,
             unsaved: false,
+            compared: Campaigns::default(),
         }
     }
 }
@@ -131,15 +134,39 @@ fn fresh_data(
     if age >= account.polling.stale_after(poll_interval) {
         return None;
     }
-    let data = exported(account, record);
+    let data = exported(account, record, *time, &mut Campaigns::default());
     let (campaigns, age_seconds) = (data.campaigns.len(), age.as_secs());
     info!(account = name, campaigns, age_seconds, "serving stored campaigns");
     Some((age, data))
 }
 
-/// The part of the data that is exported.
-pub(super) fn exported(account: &Account, record: &DataRecord) -> Data {
-    let (campaigns, dropped) = record.history.newest(account.polling.max_campaigns);
+/// The part of the data that is exported, with what is usual at the ages of young campaigns. Equal ones of
+/// the poll before, `compared`, share their memory.
+pub(super) fn exported(
+    account: &Account,
+    record: &DataRecord,
+    now: DateTime<Utc>,
+    compared: &mut Campaigns,
+) -> Data {
+    let (mut campaigns, dropped) = record.history.newest(account.polling.max_campaigns);
+    let before = std::mem::take(compared);
+    for campaign in &mut campaigns {
+        if campaign.date().is_some_and(|date| date < now - curve::MAX_AGE) {
+            // as are all that follow
+            break;
+        }
+        let usual = record.curves.usual(campaign, now);
+        if usual.is_empty() {
+            continue;
+        }
+        let with_usual =
+            Campaign { figures: campaign.figures.with(usual), ..Campaign::clone(campaign) };
+        *campaign = match before.get(&campaign.id) {
+            Some(same) if **same == with_usual => Arc::clone(same),
+            _ => Arc::new(with_usual),
+        };
+        compared.insert(Arc::clone(campaign));
+    }
     let rates = account.provider.reported_rates().iter();
     let reported_ratios = rates.filter_map(|rate| {
         let mut reported = record.reported_ratios.iter();
