@@ -63,7 +63,7 @@ const LEAST_RATIO: f64 = 1e-4;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Curve {
     channel: Channel,
-    /// When it was sent: a campaign that is sent again begins anew.
+    /// When it was sent: a campaign that is sent again begins again.
     sent: DateTime<Utc>,
     points: Vec<Point>,
 }
