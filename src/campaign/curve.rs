@@ -21,7 +21,7 @@ const AGES: [i64; 9] = [600, 1_200, 2_400, 3_600, 7_200, 14_400, 28_800, 86_400,
 pub const MAX_AGE: TimeDelta = TimeDelta::days(2);
 
 /// The ratios that are kept.
-const RATIOS: [Ratio; 6] =
+pub const RATIOS: [Ratio; 6] =
     [Ratio::Delivery, Ratio::Click, Ratio::Bounce, Ratio::OptOut, Ratio::Open, Ratio::Read];
 
 /// Fewest attempted messages of a campaign whose ratios are kept: below, they are mostly chance.

@@ -71,6 +71,9 @@ pub enum Bound {
 }
 
 impl Bound {
+    /// Every bound.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Median, Self::High];
+
     /// The value of the `bound` label.
     pub const fn as_str(self) -> &'static str {
         match self {

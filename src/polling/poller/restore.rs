@@ -187,8 +187,65 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::campaign::Ratio;
+    use crate::campaign::counts::{Count, Counts};
+    use crate::campaign::curve::Curves;
+    use crate::campaign::figures::{Bound, Figure};
+    use crate::campaign::history::History;
+    use crate::campaign::window::Window;
     use crate::polling::poller::tests::poller;
     use crate::storage::record::PollRecord;
+
+    #[tokio::test]
+    async fn a_young_campaign_is_exported_with_what_is_usual() {
+        let account = poller().await.account;
+        let now = Utc::now();
+        let campaigns: Campaigns = (0..8)
+            .map(|index| {
+                let counts = [(Count::Sends, Some(1_000)), (Count::Deliveries, Some(950))];
+                Arc::new(Campaign {
+                    id: index.to_string(),
+                    last_sent: Some(now - TimeDelta::minutes(50 + 60 * index)),
+                    counts: Counts::from(counts),
+                    ..Campaign::default()
+                })
+            })
+            .collect();
+        let history = History::of_full_read(campaigns, Window::default());
+        let mut curves = Curves::default();
+        for minutes in (0..480).rev().step_by(5) {
+            let at = now - TimeDelta::minutes(minutes);
+            let before = Some((&history, at - TimeDelta::minutes(5)));
+            curves.observe(before, &history, at);
+        }
+        let record = DataRecord {
+            source: String::new(),
+            saved: now,
+            history,
+            curves,
+            credits: None,
+            balance: None,
+            reported_ratios: Vec::new(),
+        };
+        let mut compared = Campaigns::default();
+        let first = exported(&account, &record, now, &mut compared);
+        let usual = Figure::Usual(Ratio::Delivery, Bound::Median);
+        let figures = first.campaigns.iter().map(|campaign| campaign.figures.get(usual));
+        // only the newest has seven that were sent before
+        let figures: Vec<_> = figures.collect();
+        assert_eq!(figures, [[Some(0.95)].as_slice(), &[None; 7]].concat());
+        let again = exported(&account, &record, now + TimeDelta::minutes(1), &mut compared);
+        assert!(
+            first
+                .campaigns
+                .iter()
+                .zip(&again.campaigns)
+                .all(|(one, other)| Arc::ptr_eq(one, other))
+        );
+        let later = exported(&account, &record, now + TimeDelta::days(3), &mut compared);
+        assert!(later.campaigns.iter().all(|campaign| campaign.figures.get(usual).is_none()));
+        assert!(compared.is_empty());
+    }
 
     #[tokio::test]
     async fn the_first_poll_waits_for_the_rest_of_the_interval() {

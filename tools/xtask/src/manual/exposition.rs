@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use campaign_exporter::campaign::counts::{Count, Counts, Failures};
-use campaign_exporter::campaign::figures::{Currency, Figure, Figures};
+use campaign_exporter::campaign::curve;
+use campaign_exporter::campaign::figures::{Bound, Currency, Figure, Figures};
 use campaign_exporter::campaign::{Campaign, Channel, Ratio, Status};
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::keys::{Default, Key, Takes};
@@ -104,7 +105,10 @@ fn polled(account: &Account) -> Update {
     let amounts = euro.into_iter();
     let amounts = amounts.flat_map(|euro| [Figure::Cost(euro), Figure::Revenue(euro)]);
     let ratios = Ratio::ALL.iter().copied().map(Figure::Ratio);
-    let figures: Figures = amounts.chain(ratios).map(|figure| (figure, 1.0)).collect();
+    let usual = curve::RATIOS
+        .into_iter()
+        .flat_map(|ratio| Bound::ALL.map(|bound| Figure::Usual(ratio, bound)));
+    let figures: Figures = amounts.chain(ratios).chain(usual).map(|figure| (figure, 1.0)).collect();
     let rates = account.provider.reported_rates();
     let now = Some(Utc::now());
     let channels = [Channel::Sms, Channel::Whatsapp].into_iter().cycle();
