@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use reqwest::header::HeaderMap;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, LOCATION};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -80,10 +81,26 @@ impl Answer {
         }
     }
 
+    /// The status, and where a redirect leads: it is not followed, so `base_url` has to change.
+    fn outcome(&self) -> String {
+        let location = self.headers.get(LOCATION).filter(|_| (300..400).contains(&self.status));
+        let location = location.and_then(|location| location.to_str().ok());
+        match location.map(|location| (location, Url::parse(location))) {
+            None => format!("HTTP {}", self.status),
+            Some((_, Ok(url))) => {
+                let origin = url.origin().ascii_serialization();
+                format!("HTTP {}, a redirect to {origin} that is not followed", self.status)
+            }
+            Some((path, Err(_))) => {
+                format!("HTTP {}, a redirect to {path} that is not followed", self.status)
+            }
+        }
+    }
+
     /// The error that the answer reports, with the provider's own `code`, if it has one, and the
     /// text of `members`, under which the provider explains errors.
     pub fn error(&self, reason: Reason, code: Option<i64>, members: &[&str]) -> PollError {
-        let mut message = format!("HTTP {}", self.status);
+        let mut message = self.outcome();
         if reason == Reason::Decode && self.status != 200 {
             message.push_str(" instead of 200");
         }
@@ -102,7 +119,7 @@ impl Answer {
 
     /// The error that an answer reports whose provider explains errors in its own way.
     pub fn failure(&self, reason: Reason, code: Option<&str>, detail: &str) -> PollError {
-        let mut message = format!("HTTP {}", self.status);
+        let mut message = self.outcome();
         if let Some(code) = code {
             message = format!("{message}, code {code}");
         }
@@ -203,6 +220,19 @@ pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redirect_says_where_it_leads() {
+        for (location, expected) in [
+            ("https://other.example/v2?key=1", "a redirect to https://other.example that is"),
+            ("/v2/campaigns", "a redirect to /v2/campaigns that is"),
+        ] {
+            let mut answer = Answer::of(301, "");
+            answer.headers.insert(LOCATION, location.parse().unwrap());
+            let message = answer.status_error(&[]).message;
+            assert!(message.starts_with(&format!("HTTP 301, {expected}")), "{message}");
+        }
+    }
 
     #[test]
     fn retry_after_accepts_seconds_and_dates() {

@@ -39,7 +39,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-overview",
         title: "Campaigns / Overview",
-        description: "All accounts of SMS and WhatsApp campaigns: deliveries, reactions of recipients, and the campaigns that need attention.",
+        description: "The campaigns of all accounts: deliveries, reactions of recipients, and the campaigns that need attention.",
         from: "now-24h",
         variables,
         annotations: annotation::of_many(),
