@@ -409,7 +409,10 @@ mod simulated {
         fn habits(&self) -> Habits {
             Habits {
                 stream: 1,
-                whatsapp: true,
+                channels: &[
+                    campaign_simulator::Channel::Sms,
+                    campaign_simulator::Channel::Whatsapp,
+                ],
                 unsent: false,
                 bad_days: false,
                 texts: false,

@@ -608,7 +608,7 @@ mod simulated {
         fn habits(&self) -> Habits {
             Habits {
                 stream: 0,
-                whatsapp: false,
+                channels: &[Channel::Sms],
                 unsent: false,
                 bad_days: false,
                 texts: false,

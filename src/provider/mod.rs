@@ -44,9 +44,12 @@ pub fn native() -> Kinds {
 
 /// The providers that come with the program: those in code, then those by definition.
 pub fn built_in() -> Kinds {
-    let defined = definition::built_in::BUILT_IN.iter();
-    let defined = defined.filter_map(|definition| definition.definition().ok());
-    let defined = defined.map(|definition| Arc::new(definition.kind()));
+    let defined = definition::built_in::BUILT_IN.iter().filter_map(|built_in| {
+        let kind = built_in.definition().ok()?.kind();
+        #[cfg(feature = "demo")]
+        let kind = Kind { simulated: definition::simulation::of(built_in.name), ..kind };
+        Some(Arc::new(kind))
+    });
     native().iter().map(Arc::clone).chain(defined).collect()
 }
 

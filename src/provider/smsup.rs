@@ -475,7 +475,7 @@ mod simulated {
         fn habits(&self) -> Habits {
             Habits {
                 stream: 2,
-                whatsapp: false,
+                channels: &[campaign_simulator::Channel::Sms],
                 unsent: true,
                 bad_days: true,
                 texts: true,

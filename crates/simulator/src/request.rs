@@ -9,9 +9,10 @@ use hyper::{
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderName},
 };
 use reqwest::Url;
+use serde_json::Value;
 
-/// Maximum form size; a form with two tokens is about 3 kB.
-const MAX_FORM_BYTES: usize = 64 * 1024;
+/// Maximum size of a body; a form with two tokens is about 3 kB.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A received request.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The decoded form fields; empty if there is no form or it is too large.
     pub form: Vec<(String, String)>,
+    /// The body as JSON; null if it is not JSON or too large.
+    pub json: Value,
     /// When the request head was received.
     pub at: Instant,
 }
@@ -90,14 +93,17 @@ impl Request {
             path_and_query: head.uri.to_string(),
             headers: head.headers,
             form: Vec::new(),
+            json: Value::Null,
             at,
         };
-        match Limited::new(body, MAX_FORM_BYTES).collect().await {
+        match Limited::new(body, MAX_BODY_BYTES).collect().await {
             Ok(body) if request.is_form() => {
                 let body = body.to_bytes();
                 request.form = form_urlencoded::parse(&body).into_owned().collect();
             }
-            Ok(_) => {}
+            Ok(body) => {
+                request.json = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+            }
             Err(error) if error.is::<LengthLimitError>() => {}
             Err(error) => return Err(io::Error::other(error)),
         }
@@ -154,9 +160,9 @@ mod tests {
         let simulator = simulator().await;
         let request = post(&simulator, "application/json", "a=1".to_owned()).await;
         assert!(!request.is_form() && request.form.is_empty());
-        let long = format!("a={}", "x".repeat(MAX_FORM_BYTES));
+        let long = format!("a={}", "x".repeat(MAX_BODY_BYTES));
         assert!(post(&simulator, FORM, long).await.form.is_empty());
-        let longest = format!("a={}", "x".repeat(MAX_FORM_BYTES - 2));
+        let longest = format!("a={}", "x".repeat(MAX_BODY_BYTES - 2));
         assert_eq!(post(&simulator, FORM, longest).await.form.len(), 1);
     }
 

@@ -166,6 +166,7 @@ mod tests {
                 path_and_query: "/".to_owned(),
                 headers: HeaderMap::new(),
                 form: form.iter().map(owned).collect(),
+                json: Value::Null,
                 at: start + Duration::from_millis(millis),
             });
             state.most_token_requests_in_a_second()

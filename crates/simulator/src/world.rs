@@ -82,9 +82,9 @@ const REGIONS: [&str; 10] = [
 #[expect(clippy::struct_excessive_bools, reason = "independent of one another")]
 pub struct Habits {
     /// Separates the random choices of this API from those of others.
-    pub stream: u8,
-    /// Whether a third of the campaigns are sent over WhatsApp.
-    pub whatsapp: bool,
+    pub stream: u64,
+    /// The channels of campaigns; a third of them are sent on the second, if there is one.
+    pub channels: &'static [Channel],
     /// Whether the API also lists campaigns that were not sent.
     pub unsent: bool,
     /// Whether bad days are more frequent than usual.
@@ -161,7 +161,7 @@ impl World {
 
     /// Returns the random generator of a campaign.
     fn rng(&self, index: i64) -> Rng {
-        let stream = index.cast_unsigned() << 2 | u64::from(self.habits.stream);
+        let stream = index.cast_unsigned() << 2 ^ self.habits.stream;
         // spread the seed over all bits, because neighboring seeds start with similar values
         Rng::with_seed(self.seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
@@ -187,8 +187,11 @@ impl World {
             Some(slot) => slot % 3 == 0,
             None => rng.u8(..3) == 0,
         };
-        let channel =
-            if self.habits.whatsapp && one_in_three { Channel::Whatsapp } else { Channel::Sms };
+        let channel = match self.habits.channels {
+            [_, second, ..] if one_in_three => *second,
+            [first, ..] => *first,
+            [] => Channel::Sms,
+        };
         let luck = Luck::of(self.habits, index);
         let name = if self.habits.texts { message(&mut rng) } else { name(&mut rng) };
         let mut campaign = Campaign {
@@ -305,7 +308,8 @@ fn counts(luck: Luck, channel: Channel, rng: &mut Rng) -> Counts {
     let clicks = part(sends, interest * between(0.02, 0.12));
     let opt_out = if luck.annoys { between(0.06, 0.09) } else { between(0.002, 0.01) };
     let (reads, replies) = match channel {
-        Channel::Sms | Channel::Email => (0, 0),
+        Channel::Sms => (0, 0),
+        Channel::Email => (part(deliveries, interest.max(0.2) * between(0.2, 0.5)), 0),
         Channel::Whatsapp => (
             part(deliveries, interest.max(0.2) * between(0.5, 0.8)),
             part(deliveries, between(0.03, 0.15)),

@@ -10,33 +10,40 @@ pub struct BuiltIn {
     pub name: &'static str,
     /// The text of the file.
     pub text: &'static str,
+    /// Saved answers, from which the simulated platform makes its own.
+    #[cfg(feature = "demo")]
+    pub samples: &'static [&'static str],
 }
 
-/// Lists definitions by the name of their files in `providers`.
+/// Lists definitions by the name of their files in `providers`, with those in `samples`.
 macro_rules! built_in {
-    ($($name:literal,)*) => {
+    ($($name:literal: $($sample:literal)*,)*) => {
         &[$(BuiltIn {
             name: $name,
             text: include_str!(concat!("../../../providers/", $name, ".yml")),
+            #[cfg(feature = "demo")]
+            samples: &[$(
+                include_str!(concat!("../../../providers/samples/", $name, "/", $sample, ".json")),
+            )*],
         },)*]
     };
 }
 
 /// Every definition in `providers`, in the order of their names.
 pub const BUILT_IN: &[BuiltIn] = built_in![
-    "activecampaign",
-    "brevo_sms",
-    "brevo_whatsapp",
-    "getresponse",
-    "kapso",
-    "klaviyo",
-    "listmonk",
-    "meta_whatsapp",
-    "mobizon",
-    "onesignal",
-    "simpletexting",
-    "smsfactor",
-    "textmagic",
+    "activecampaign": "1-first-page" "2-last-page" "3-credits" "4-metrics",
+    "brevo_sms": "1-sent" "2-queued" "3-in-process" "4-account",
+    "brevo_whatsapp": "1-campaigns",
+    "getresponse": "1-first-page" "2-last-page" "3-statistics",
+    "kapso": "1-broadcasts" "2-broadcasts",
+    "klaviyo": "1-sms-first-page" "2-sms-last-page" "3-email" "4-report" "5-report-last-page",
+    "listmonk": "1-campaigns" "2-campaigns",
+    "meta_whatsapp": "1-templates" "2-templates-more" "3-templates-end" "4-analytics",
+    "mobizon": "1-bulk" "2-bulk" "3-template" "4-not-yet-sent",
+    "onesignal": "1-messages" "2-messages" "3-empty",
+    "simpletexting": "1-campaigns" "2-campaigns",
+    "smsfactor": "1-campaigns" "2-campaigns" "3-credits",
+    "textmagic": "1-first-page" "2-last-page" "3-stat" "4-stat",
 ];
 
 impl BuiltIn {

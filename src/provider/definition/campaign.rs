@@ -22,38 +22,38 @@ use crate::provider::lenient::Problems;
 pub(super) struct Mapped {
     pub id: Option<Field>,
     pub name: Option<Field>,
-    channel: Option<ChannelField>,
-    status: Option<Words<Status>>,
-    last_sent: Option<TimeField>,
-    scheduled: Option<TimeField>,
-    created: Option<TimeField>,
+    pub channel: Option<ChannelField>,
+    pub status: Option<Words<Status>>,
+    pub last_sent: Option<TimeField>,
+    pub scheduled: Option<TimeField>,
+    pub created: Option<TimeField>,
     /// Whether `last_sent` and `scheduled` are the same field: an unreadable value is one problem.
     has_one_date: bool,
-    counts: Vec<(Count, Counted)>,
-    failures: Vec<(Arc<str>, Field)>,
-    cost_credits: Option<Field>,
-    cost: Option<Money>,
+    pub counts: Vec<(Count, Counted)>,
+    pub failures: Vec<(Arc<str>, Field)>,
+    pub cost_credits: Option<Field>,
+    pub cost: Option<Money>,
     revenue: Option<Money>,
-    reported_ratios: Vec<(Ratio, Field)>,
+    pub reported_ratios: Vec<(Ratio, Field)>,
     info: Vec<(Arc<str>, Field)>,
 }
 
 #[derive(Clone, Debug)]
-enum Counted {
+pub(super) enum Counted {
     Field(Field),
     /// The sum of the failures.
     Failures,
 }
 
 #[derive(Clone, Debug)]
-enum ChannelField {
+pub(super) enum ChannelField {
     Fixed(Channel),
     Read(Words<Channel>),
 }
 
 /// A value of a few words of the exporter.
 #[derive(Clone, Debug)]
-enum Words<T> {
+pub(super) enum Words<T> {
     /// The meaning of a word.
     Path(Field, Vec<(String, T)>),
     /// The first whose condition an item meets.

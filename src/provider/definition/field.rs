@@ -18,18 +18,18 @@ use crate::provider::lenient::{self, Problems, Scalar};
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     /// The first with a value counts.
-    sources: Vec<Source>,
+    pub sources: Vec<Source>,
     /// Whether all values are added.
-    is_sum: bool,
+    pub is_sum: bool,
     /// Whether the value is a percentage.
-    is_percent: bool,
+    pub is_percent: bool,
     /// The channels whose campaigns have the value; all if none is named.
     pub channels: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
-struct Source {
-    path: Path,
+pub(super) struct Source {
+    pub path: Path,
     /// The number of characters that are kept.
     first: Option<usize>,
 }
@@ -266,9 +266,9 @@ fn first_characters(text: &str, first: usize) -> String {
 /// A time of an item.
 #[derive(Clone, Debug)]
 pub(super) struct TimeField {
-    field: Field,
-    format: Option<TimeFormat>,
-    zone: Option<Zone>,
+    pub field: Field,
+    pub format: Option<TimeFormat>,
+    pub zone: Option<Zone>,
 }
 
 /// The keys of a time that is not only a path.
@@ -316,7 +316,7 @@ impl Zone {
         zone.map_err(|_| format!("unknown time zone {text:?}; expected one such as Europe/Zurich"))
     }
 
-    fn of(&self, item: &Value, variables: &Variables) -> Option<Tz> {
+    pub(super) fn of(&self, item: &Value, variables: &Variables) -> Option<Tz> {
         match self {
             Self::Fixed(zone) => Some(*zone),
             Self::Setting(name) => variables.zone(name),

@@ -18,6 +18,8 @@ mod oracle;
 mod path;
 mod reader;
 mod request;
+#[cfg(feature = "demo")]
+pub(super) mod simulation;
 mod source;
 mod template;
 mod time;

@@ -11,7 +11,7 @@ use crate::provider::lenient::Problems;
 /// Where an amount is found, and in which currency it is.
 #[derive(Clone, Debug)]
 pub(super) struct Money {
-    value: Field,
+    pub value: Field,
     currency: CurrencySource,
 }
 

@@ -122,6 +122,31 @@ impl Path {
         }
     }
 
+    /// The places of the values as JSON pointers (RFC 6901), also of a member that is missing.
+    #[cfg(feature = "demo")]
+    pub(super) fn pointers(&self, value: &Value) -> Vec<String> {
+        let steps = match &self.steps {
+            Steps::Plain(steps) => steps,
+            Steps::Filtered(path) => {
+                let found = path.query_located(value);
+                return found.locations().map(|location| location.to_json_pointer()).collect();
+            }
+        };
+        let mut found = vec![String::new()];
+        for step in steps {
+            let next = found.into_iter().flat_map(|place| match step {
+                Step::Name(name) => vec![format!("{place}/{name}")],
+                Step::Index(index) => vec![format!("{place}/{index}")],
+                Step::All => {
+                    let items = value.pointer(&place).map_or_else(Vec::new, elements);
+                    (0..items.len()).map(|index| format!("{place}/{index}")).collect()
+                }
+            });
+            found = next.collect();
+        }
+        found
+    }
+
     /// Whether a member is missing because something else is where an object should be. Nothing is
     /// nothing else, nor is an empty list, as which PHP writes an empty object.
     pub(super) fn is_blocked(&self, value: &Value) -> bool {

@@ -278,16 +278,16 @@ fn json_template(
 /// How the pages of a list follow each other.
 #[derive(Clone, Debug)]
 pub(super) struct Paging {
-    by: By,
-    size: Option<usize>,
-    size_parameter: Option<String>,
-    stop: Stop,
+    pub by: By,
+    pub size: Option<usize>,
+    pub size_parameter: Option<String>,
+    pub stop: Stop,
     /// The number of items on a page as the answer tells it.
-    answered_size: Option<Path>,
+    pub answered_size: Option<Path>,
 }
 
 #[derive(Clone, Debug)]
-enum By {
+pub(super) enum By {
     /// The place of the first item, or the number of the page.
     Place(source::Paging),
     /// A word of the answer, in a parameter.
@@ -299,7 +299,7 @@ enum By {
 }
 
 #[derive(Clone, Debug)]
-enum Stop {
+pub(super) enum Stop {
     ShortPage,
     EmptyPage,
     Total(Vec<Path>),

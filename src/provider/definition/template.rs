@@ -106,23 +106,23 @@ impl Template {
 /// A time that requests have.
 #[derive(Clone, Debug)]
 pub(super) struct RequestTime {
-    of: Of,
+    pub of: Of,
     /// Seconds that are added.
-    shift: i64,
+    pub shift: i64,
     /// How long ago it may be at most.
     longest: Option<Duration>,
-    format: OutFormat,
-    zone: Option<String>,
+    pub format: OutFormat,
+    pub zone: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Of {
+pub(super) enum Of {
     WindowStart,
     Now,
 }
 
 #[derive(Clone, Debug)]
-enum OutFormat {
+pub(super) enum OutFormat {
     Rfc3339(SecondsFormat),
     Unix,
     UnixMilliseconds,

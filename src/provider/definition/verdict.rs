@@ -16,17 +16,17 @@ use crate::upstream::{PollError, Reason};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Verdict {
     /// Where a good answer has one of these values.
-    success: Option<(Path, Vec<String>)>,
+    pub success: Option<(Path, Vec<String>)>,
     /// Where the provider's own code is.
-    code: Option<Path>,
+    pub code: Option<Path>,
     /// Where it explains errors.
-    message: Vec<Path>,
+    pub message: Vec<Path>,
     /// The reason of a code that is not listed, if the HTTP status is good.
     otherwise: Option<Reason>,
     /// Reasons by code.
-    codes: Vec<(String, Reason)>,
+    pub codes: Vec<(String, Reason)>,
     /// Reasons by HTTP status.
-    statuses: Vec<(String, Reason)>,
+    pub statuses: Vec<(String, Reason)>,
 }
 
 /// The keys of a test of success.

@@ -158,7 +158,7 @@ impl Api for Loft {
     fn habits(&self) -> Habits {
         Habits {
             stream: 3,
-            whatsapp: false,
+            channels: &[],
             unsent: false,
             bad_days: false,
             texts: false,
