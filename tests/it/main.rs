@@ -11,6 +11,7 @@ mod alerts;
 mod clock;
 mod connections;
 mod dashboards;
+mod definitions;
 mod exposition;
 mod failures;
 mod floods;
