@@ -195,8 +195,16 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     #[cfg(feature = "demo")]
-    /// Serve live metrics of all providers, simulated in this process; needs no account.
+    /// Serve live metrics of providers, simulated in this process; needs no account.
     Demo {
+        /// Provider to simulate. Can be repeated. By default, those that are not defined in YAML.
+        #[arg(
+            long = "provider",
+            value_name = "PROVIDER",
+            value_delimiter = ',',
+            value_parser = providers()
+        )]
+        providers: Vec<String>,
         /// Seed of the simulated campaigns; the same seed gives the same campaigns.
         #[arg(long, default_value_t = 1)]
         seed: u64,

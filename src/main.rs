@@ -84,8 +84,10 @@ async fn run(
     let renewals = Renewals::new(daemon_options.flags());
     match command {
         #[cfg(feature = "demo")]
-        Some(Command::Demo { seed, poll_interval }) => {
+        Some(Command::Demo { providers, seed, poll_interval }) => {
             check_demo(&daemon_options, options.config_check)?;
+            let kinds = demo::shown(&daemon_options.kinds, &providers);
+            let daemon_options = daemon::Options { kinds, ..daemon_options };
             demo(daemon_options, telemetry, signals, seed, poll_interval).await
         }
         Some(Command::Completions { shell }) => {

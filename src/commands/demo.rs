@@ -4,6 +4,7 @@
 //! account.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,7 +17,7 @@ use crate::commands::daemon;
 use crate::commands::signals::StopSignals;
 use crate::config::Config;
 use crate::document::duration_text;
-use crate::provider::Kinds;
+use crate::provider::{Kind, Kinds, native};
 use crate::telemetry::Telemetry;
 use crate::upstream::client::Client;
 use crate::web::protection::configuration::WebConfig;
@@ -77,6 +78,15 @@ impl Providers {
     }
 }
 
+/// The providers with these names; without names, those in code.
+pub fn shown(kinds: &Kinds, names: &[String]) -> Kinds {
+    if names.is_empty() {
+        return native();
+    }
+    let is_shown = |kind: &&Arc<Kind>| names.iter().any(|name| **name == *kind.name);
+    kinds.iter().filter(is_shown).map(Arc::clone).collect()
+}
+
 /// Runs until it is told to stop.
 pub async fn run(
     options: daemon::Options,
@@ -116,6 +126,8 @@ fn config(kinds: &Kinds, poll_interval: Duration, accounts: &[Value]) -> String 
             "info_labels": labels,
             // these providers have no quota
             "requests_per_second": 1_000,
+            "requests_per_minute": 1_000_000,
+            "requests_per_hour": 1_000_000,
             "requests_per_day": 1_000_000,
         },
         "accounts": accounts,

@@ -409,10 +409,7 @@ mod simulated {
         fn habits(&self) -> Habits {
             Habits {
                 stream: 1,
-                channels: &[
-                    campaign_simulator::Channel::Sms,
-                    campaign_simulator::Channel::Whatsapp,
-                ],
+                channels: &[Channel::Sms, Channel::Whatsapp],
                 unsent: false,
                 bad_days: false,
                 texts: false,

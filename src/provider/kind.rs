@@ -62,8 +62,8 @@ pub struct Kind {
     pub notes: Cow<'static, str>,
     /// The name of the demo's account.
     pub demo_account: Cow<'static, str>,
-    /// The provider's API on loopback, for the demo and the tests. None for a definition without a
-    /// sample.
+    /// The provider's API on loopback, for the demo and the tests. None for a definition that
+    /// does not come with the program.
     #[cfg(feature = "demo")]
     pub simulated: Option<&'static dyn campaign_simulator::Api>,
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::provider::{Kind, Kinds, built_in, native};
-use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Request, Simulator};
 use chrono::{DurationRound, TimeDelta, Utc};
 
 use crate::support::daemon::{Daemon, Setup, account, config, sample, samples, simulate};
@@ -159,6 +159,38 @@ async fn every_definition_reads_all_pages_of_its_platform() {
     let found: String =
         all.iter().map(|(kind, polled)| differences(kind, polled, &metrics)).collect();
     assert!(found.is_empty(), "{found}");
+    for (kind, polled) in &all {
+        refuses_other_requests(kind, polled);
+    }
+}
+
+/// A platform answers the requests that its definition makes, and no others.
+fn refuses_other_requests(kind: &Kind, polled: &Polled) {
+    let api = kind.simulated.unwrap();
+    let asked = polled.simulator.requests().remove(0);
+    let answer = |change: &dyn Fn(&mut Request)| {
+        let mut request = asked.clone();
+        change(&mut request);
+        let mut found = String::new();
+        polled.simulator.update(|state| {
+            found = format!("{:?}", api.answer(state, Utc::now(), &request));
+        });
+        found
+    };
+    let refused = |status| format!("{:?}", api.error(status));
+    for status in [400, 401, 404] {
+        assert_ne!(answer(&|_| {}), refused(status), "{kind:?}");
+    }
+    let sign = if asked.path_and_query.contains('?') { '&' } else { '?' };
+    let unknown = format!("{sign}unknown=1");
+    assert_eq!(answer(&|request| request.path_and_query += &unknown), refused(400), "{kind:?}");
+    assert_eq!(answer(&|request| request.path_and_query.insert(1, 'x')), refused(404), "{kind:?}");
+    assert_eq!(answer(&|request| request.method = "PUT".to_owned()), refused(404), "{kind:?}");
+    let anonymous = answer(&|request| {
+        request.headers.clear();
+        request.form.clear();
+    });
+    assert_eq!(anonymous, refused(401), "{kind:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
