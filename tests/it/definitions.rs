@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use campaign_exporter::campaign::Status;
 use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::provider::{Kind, Kinds, built_in, native};
 use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Request, Simulator};
@@ -191,6 +192,41 @@ fn refuses_other_requests(kind: &Kind, polled: &Polled) {
         request.form.clear();
     });
     assert_eq!(anonymous, refused(401), "{kind:?}");
+}
+
+/// A campaign of each status.
+fn of_each_status() -> Vec<Campaign> {
+    let statuses = ["Sent", "In progress", "Waiting", "In moderation", "Denied"];
+    let numbered = statuses.into_iter().zip(1..).zip(1..);
+    let campaigns = numbered.map(|((status, number), minutes)| {
+        let ago = if status == "Waiting" { -minutes } else { minutes };
+        let sent_at = Utc::now() - TimeDelta::minutes(ago);
+        let campaign = Campaign::sms(number.to_string(), "Spring", sent_at, counts(number));
+        Campaign { status, ..campaign }
+    });
+    campaigns.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_status_of_a_definition_is_read_from_its_platform() {
+    let kinds = definitions();
+    let mut all = Vec::new();
+    for kind in kinds.iter() {
+        let polled = polled(kind, "statuses", 0).await;
+        polled.simulator.update(|state| state.campaigns = of_each_status().into());
+        all.push((kind, polled));
+    }
+    let accounts: Vec<_> = all.iter().map(|(_, polled)| polled).collect();
+    let metrics = started(&accounts).await.until_up(all.len()).await;
+    for (kind, polled) in &all {
+        let own = format!("account={:?}", polled.name);
+        for status in Status::ALL {
+            let label = format!("status={:?}", status.as_str());
+            let shown: f64 = samples(&metrics, "campaign_status", &[&own, &label]).iter().sum();
+            let is_read = kind.statuses.contains(&status) && status != Status::Other;
+            assert_eq!(shown > 0.0, is_read, "{kind:?} {label}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

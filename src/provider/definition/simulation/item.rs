@@ -59,7 +59,9 @@ impl Sample {
             let Some(campaign) = campaign.filter(|_| found > 0 && has_id && is_listed) else {
                 continue;
             };
-            let (channel, status) = (campaign.channel, campaign.status);
+            let channel = campaign.channel;
+            // a word can be written into any item
+            let status = campaign.status.filter(|_| matches!(mapped.status, Some(Words::When(_))));
             if best.is_none_or(|(most, ..)| found > most) {
                 best = Some((found, answer, place));
             }
@@ -95,7 +97,7 @@ impl Sample {
         off_by: f64,
     ) -> Option<Value> {
         let channel = channel(campaign, usual.channels);
-        let status = self.status(mapped, campaign)?;
+        let status = self.status(mapped, campaign, &channel)?;
         let rank =
             |model: &&Model| (model.channel == channel, model.status == status, model.fields);
         let mut item = self.models.iter().max_by_key(rank)?.item.clone();
@@ -177,7 +179,12 @@ impl Sample {
     }
 
     /// The status that the platform shows, if it has any.
-    pub(super) fn status(&self, mapped: &Mapped, campaign: &Campaign) -> Option<Option<Status>> {
+    pub(super) fn status(
+        &self,
+        mapped: &Mapped,
+        campaign: &Campaign,
+        channel: &Channel,
+    ) -> Option<Option<Status>> {
         let status = match campaign.status {
             "In progress" => Status::InProgress,
             "Waiting" => Status::Waiting,
@@ -187,7 +194,10 @@ impl Sample {
         };
         let has = |status: Status| match &mapped.status {
             Some(Words::Path(_, words)) => words.iter().any(|(_, meaning)| *meaning == status),
-            Some(Words::When(_)) => self.models.iter().any(|m| m.status == Some(status)),
+            Some(Words::When(_)) => self
+                .models
+                .iter()
+                .any(|model| model.channel == *channel && model.status == Some(status)),
             None => false,
         };
         match (&mapped.status, status) {
@@ -228,9 +238,7 @@ fn of(count: Count, counts: &Counts) -> u64 {
 /// Writes a value where the field is read; of a sum, into its first part.
 pub(super) fn write(field: &Field, item: &mut Value, value: impl Fn(Option<&Value>) -> Value) {
     let sources = field.sources.iter();
-    let found = sources
-        .clone()
-        .find(|source| source.path.first(item).is_some_and(|value| !value.is_null()));
+    let found = sources.clone().find(|source| source.path.first(item).is_some_and(is_there));
     let places: Vec<String> = if field.is_sum {
         let places = sources.flat_map(|source| source.path.pointers(item));
         places.filter(|place| item.pointer(place).is_some()).collect()
@@ -263,11 +271,24 @@ pub(super) fn write_time(
             json!(time.with_timezone(&zone).format_with_items(pattern.iter()).to_string())
         }
     });
-    for source in &field.field.sources {
+    let sources = &field.field.sources;
+    let found = sources.iter().position(|source| source.path.first(item).is_some_and(is_there));
+    // nothing is sent if no alternative has a time
+    let written = if time.is_none() {
+        0..sources.len()
+    } else {
+        let found = found.unwrap_or(0);
+        found..found + 1
+    };
+    for source in sources.get(written).unwrap_or_default() {
         for place in source.path.pointers(item) {
             set(item, &place, value.clone());
         }
     }
+}
+
+fn is_there(value: &Value) -> bool {
+    !value.is_null()
 }
 
 /// Sets a value, and makes the objects and lists on the way.

@@ -26,6 +26,7 @@ use super::field::TimeFormat;
 use super::request::{By, IDS, Paging, Request as Template, Stop, TOKEN};
 use super::template::{Of, OutFormat, RequestTime, Variables};
 use super::{Account, Definition, Details, List, Way};
+use crate::campaign::Channel as Known;
 use crate::document::keys::{Default as KeyDefault, Takes};
 use crate::provider::source::Place;
 use crate::upstream::Reason;
@@ -90,11 +91,11 @@ impl Api for Simulation {
         let platform = self.platform().ok();
         let channels = platform.map_or(&[][..], |platform| platform.definition.channels());
         let has = |channel| channels.contains(&channel);
-        use crate::campaign::Channel as Known;
+        let name = self.provider().bytes();
+        let hash = name.fold(0_u64, |all, byte| all.wrapping_mul(33) ^ u64::from(byte));
         Habits {
-            // apart from those in code, which have the first three
-            stream: self.provider().bytes().fold(3, |all, byte| all * 33 ^ u64::from(byte)) << 8
-                | 3,
+            // apart from those in code, whose streams are small
+            stream: hash << 8 | 3,
             channels: match (has(Known::Sms), has(Known::Email), has(Known::Whatsapp)) {
                 (true, true, _) => &[Channel::Sms, Channel::Email],
                 (true, _, true) => &[Channel::Sms, Channel::Whatsapp],
@@ -406,7 +407,9 @@ impl Platform {
                 Some(ChannelField::Fixed(own)) => *own == channel,
                 _ => true,
             };
-            !list.completes && has_channel && endpoint.has_status(&list.campaign, campaign)
+            !list.completes
+                && has_channel
+                && endpoint.has_status(&list.campaign, campaign, &channel)
         })
     }
 
@@ -478,15 +481,15 @@ impl Endpoint {
     }
 
     /// Whether the list has campaigns with this status: all, unless the request names one.
-    fn has_status(&self, mapped: &Mapped, campaign: &Campaign) -> bool {
+    fn has_status(&self, mapped: &Mapped, campaign: &Campaign, channel: &Known) -> bool {
         let Some(Words::Path(_, words)) = &mapped.status else {
             return true;
         };
         let asked = self.expected.values().map(|text| text.to_lowercase());
         let mut asked = asked.filter_map(|text| words.iter().find(|(word, _)| *word == text));
-        asked
-            .next()
-            .is_none_or(|(_, status)| self.sample.status(mapped, campaign) == Some(Some(*status)))
+        asked.next().is_none_or(|(_, status)| {
+            self.sample.status(mapped, campaign, channel) == Some(Some(*status))
+        })
     }
 }
 
