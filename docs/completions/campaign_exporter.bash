@@ -489,12 +489,16 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__demo)
-            opts="-h --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --provider --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --provider)
+                    COMPREPLY=($(compgen -W "constant_contact cinnox smsup activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic" -- "${cur}"))
+                    return 0
+                    ;;
                 --seed)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

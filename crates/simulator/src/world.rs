@@ -79,7 +79,6 @@ const REGIONS: [&str; 10] = [
 
 /// The characteristics of accounts at an API.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "independent of one another")]
 pub struct Habits {
     /// Separates the random choices of this API from those of others.
     pub stream: u64,

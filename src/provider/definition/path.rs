@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_json_path::JsonPath;
+#[cfg(feature = "demo")]
+use serde_json_path::NormalizedPath;
 
 use crate::provider::lenient::List;
 
@@ -129,7 +131,7 @@ impl Path {
             Steps::Plain(steps) => steps,
             Steps::Filtered(path) => {
                 let found = path.query_located(value);
-                return found.locations().map(|location| location.to_json_pointer()).collect();
+                return found.locations().map(NormalizedPath::to_json_pointer).collect();
             }
         };
         let mut found = vec![String::new()];

@@ -127,58 +127,13 @@ impl Sample {
                 write_time(field, &mut item, time, usual);
             }
         }
-        let applies = |field: &Field| {
-            field.channels.is_empty() || field.channels.iter().any(|on| on == channel.as_str())
-        };
-        let last = mapped.failures.len().saturating_sub(1);
-        let mut left = counts.bounces;
-        for (index, (reason, field)) in mapped.failures.iter().enumerate() {
-            let share = match (index, &**reason) {
-                (_, "npai") => counts.npai,
-                (index, _) if index == last => left,
-                (0, _) => counts.error.min(left),
-                (1, _) => counts.expired.min(left),
-                (2, _) => counts.network_error.min(left),
-                _ => 0,
-            };
-            if &**reason != "npai" {
-                left -= share;
-            }
-            if applies(field) {
-                write(field, &mut item, |old| number(old, share));
-            }
-        }
-        for (count, counted) in &mapped.counts {
-            match counted {
-                Counted::Field(field) if applies(field) => {
-                    write(field, &mut item, |old| number(old, of(*count, &counts)));
-                }
-                _ => {}
-            }
-        }
-        if let Some(cost) = &mapped.cost_credits {
-            write(cost, &mut item, |old| number(old, campaign.cost(now)));
-        }
-        if let Some(cost) = &mapped.cost {
-            // a cent each
-            let amount = campaign.cost(now) as f64 / 100.0;
-            write(&cost.value, &mut item, |old| decimal(old, amount));
-        }
-        for (ratio, field) in &mapped.reported_ratios {
-            let (numerator, denominator) = ratio.counts();
-            let denominator = match denominator {
-                Denominator::Deliveries => counts.deliveries,
-                _ => counts.sends,
-            };
-            let share = of(numerator, &counts) as f64 / denominator.max(1) as f64;
-            let scale = if field.is_percent { 100.0 } else { 1.0 };
-            let rounded = (share * scale * 100.0).round() / 100.0 + off_by;
-            write(field, &mut item, |old| decimal(old, rounded));
-        }
+        write_counts(mapped, &mut item, &channel, &counts);
+        write_amounts(mapped, &mut item, campaign.cost(now), &counts, off_by);
         Some(item)
     }
 
-    /// The status that the platform shows, if it has any.
+    /// The status that the platform shows, if it shows any; `None` if it has no word for it.
+    #[expect(clippy::option_option, reason = "none to show, or none there")]
     pub(super) fn status(
         &self,
         mapped: &Mapped,
@@ -206,6 +161,62 @@ impl Sample {
             (Some(_), Status::InProgress) if has(Status::Sent) => Some(Some(Status::Sent)),
             _ => None,
         }
+    }
+}
+
+/// Writes counts, and failures by reason, which add up to the bounces.
+fn write_counts(mapped: &Mapped, item: &mut Value, channel: &Channel, counts: &Counts) {
+    let applies = |field: &Field| {
+        field.channels.is_empty() || field.channels.iter().any(|on| on == channel.as_str())
+    };
+    let last = mapped.failures.len().saturating_sub(1);
+    let mut left = counts.bounces;
+    for (index, (reason, field)) in mapped.failures.iter().enumerate() {
+        let share = match (index, &**reason) {
+            (_, "npai") => counts.npai,
+            (index, _) if index == last => left,
+            (0, _) => counts.error.min(left),
+            (1, _) => counts.expired.min(left),
+            (2, _) => counts.network_error.min(left),
+            _ => 0,
+        };
+        if &**reason != "npai" {
+            left -= share;
+        }
+        if applies(field) {
+            write(field, item, |old| number(old, share));
+        }
+    }
+    for (count, counted) in &mapped.counts {
+        match counted {
+            Counted::Field(field) if applies(field) => {
+                write(field, item, |old| number(old, of(*count, counts)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes costs and rates.
+fn write_amounts(mapped: &Mapped, item: &mut Value, cost: u64, counts: &Counts, off_by: f64) {
+    if let Some(field) = &mapped.cost_credits {
+        write(field, item, |old| number(old, cost));
+    }
+    if let Some(money) = &mapped.cost {
+        // a cent each
+        let amount = cost as f64 / 100.0;
+        write(&money.value, item, |old| decimal(old, amount));
+    }
+    for (ratio, field) in &mapped.reported_ratios {
+        let (numerator, denominator) = ratio.counts();
+        let denominator = match denominator {
+            Denominator::Deliveries => counts.deliveries,
+            Denominator::Attempted => counts.sends,
+        };
+        let share = of(numerator, counts) as f64 / denominator.max(1) as f64;
+        let scale = if field.is_percent { 100.0 } else { 1.0 };
+        let rounded = (share * scale * 100.0).round() / 100.0 + off_by;
+        write(field, item, |old| decimal(old, rounded));
     }
 }
 

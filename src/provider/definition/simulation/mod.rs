@@ -207,7 +207,7 @@ impl Platform {
                 Some(Endpoint::new(request, Vec::new(), sample, &definition, &settings))
             }
         };
-        Ok(Self { settings, lists, details, account, definition })
+        Ok(Self { definition, settings, lists, details, account })
     }
 
     fn usual(&self) -> Usual<'_> {
@@ -226,13 +226,7 @@ impl Platform {
         });
         let mut status = 404;
         for (part, endpoint) in self.parts() {
-            let path = |parts: &Parts| {
-                let path = parts.get("path").map(|path| ("path".to_owned(), path.clone()));
-                path.into_iter().collect::<Parts>()
-            };
-            let method = if endpoint.has_body { "POST" } else { "GET" };
-            let is_here = values(&path(&endpoint.expected), &path(&asked), &[]).is_some();
-            if !is_here || request.method != method {
+            if !endpoint.serves(request, &asked) {
                 continue;
             }
             status = 400;
@@ -480,6 +474,16 @@ impl Endpoint {
         Self { expected: expected(&ask), has_body, optional, sample }
     }
 
+    fn serves(&self, request: &Request, asked: &Parts) -> bool {
+        let method = if self.has_body { "POST" } else { "GET" };
+        let path = |parts: &Parts| {
+            let path = parts.get_key_value("path").into_iter();
+            path.map(|(place, path)| (place.clone(), path.clone())).collect()
+        };
+        let values = values(&path(&self.expected), &path(asked), &[]);
+        request.method == method && values.is_some()
+    }
+
     /// Whether the list has campaigns with this status: all, unless the request names one.
     fn has_status(&self, mapped: &Mapped, campaign: &Campaign, channel: &Known) -> bool {
         let Some(Words::Path(_, words)) = &mapped.status else {
@@ -530,11 +534,11 @@ fn settings(definition: &Definition) -> BTreeMap<String, String> {
     keys.collect()
 }
 
-fn place(place: Place, name: &str, request_has_json: bool) -> String {
+/// Where a parameter can be.
+fn places(place: Place, name: &str) -> Vec<String> {
     match place {
-        Place::Query => format!("?{name}"),
-        Place::Body if request_has_json => format!("/{name}"),
-        Place::Body => format!("={name}"),
+        Place::Query => vec![format!("?{name}")],
+        Place::Body => vec![format!("={name}"), format!("/{name}")],
     }
 }
 
@@ -546,12 +550,11 @@ fn paging_places(paging: &Paging) -> Vec<String> {
         By::Link(_) | By::LinkHeader => (Some(LINKED.to_owned()), Place::Query),
     };
     let names = by.iter().chain(&paging.size_parameter);
-    let places = names.flat_map(|name| [place(own, name, false), place(own, name, true)]);
-    places.collect()
+    names.flat_map(|name| places(own, name)).collect()
 }
 
 fn value<'a>(values: &'a Parts, own: Place, name: &str) -> Option<&'a String> {
-    values.get(&place(own, name, false)).or_else(|| values.get(&place(own, name, true)))
+    places(own, name).iter().find_map(|place| values.get(place))
 }
 
 /// The number of items on a page; `None` if too many are asked for.
