@@ -6,6 +6,7 @@
 
 mod asked;
 mod item;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
@@ -15,27 +16,21 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use campaign_simulator::answer::Answer;
 use campaign_simulator::{Api, Campaign, Channel, Habits, Listing, Request, State};
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{AUTHORIZATION, HOST, LINK};
+use reqwest::header::{AUTHORIZATION, LINK};
 use serde_json::{Map, Value, json};
 
 use self::asked::{Parts, expected, marker, received, values};
 use self::item::{Sample, number, set, write, write_time};
+use self::pages::{PAGE, Position, link, paged, paging_places, position, size};
 use super::built_in::{BUILT_IN, BuiltIn};
 use super::campaign::{ChannelField, Mapped, Usual, Words};
 use super::field::TimeFormat;
-use super::request::{By, IDS, Paging, Request as Template, Stop, TOKEN};
+use super::request::{By, IDS, Request as Template, Stop, TOKEN};
 use super::template::{Of, OutFormat, RequestTime, Variables};
 use super::{Account, Definition, Details, List, Way};
 use crate::campaign::Channel as Known;
 use crate::document::keys::{Default as KeyDefault, Takes};
-use crate::provider::source::Place;
 use crate::upstream::Reason;
-
-/// Items per page if neither the request nor the definition tells.
-const PAGE: usize = 50;
-
-/// The parameter of links to further pages.
-const LINKED: &str = "page[cursor]";
 
 /// Seconds until more requests are allowed, after one too many.
 const RESET: &str = "30";
@@ -165,13 +160,6 @@ enum Part<'a> {
     Account(&'a Account),
 }
 
-/// Where a page begins, and the start of the period as a cursor carries it on.
-#[derive(Clone, Copy)]
-struct Position {
-    offset: usize,
-    since: Option<i64>,
-}
-
 impl Platform {
     fn new(built_in: &BuiltIn) -> Result<Self, String> {
         let definition = built_in.definition();
@@ -219,8 +207,8 @@ impl Platform {
         if !self.admits(request, &mut asked, &state.token) {
             return self.failure(401);
         }
-        let headers = self.definition.headers.iter();
-        let has_headers = headers.clone().all(|(name, value)| {
+        let mut headers = self.definition.headers.iter();
+        let has_headers = headers.all(|(name, value)| {
             let sent = request.headers.get(name).and_then(|value| value.to_str().ok());
             sent.map(str::to_owned) == value.render(&self.settings)
         });
@@ -497,23 +485,6 @@ impl Endpoint {
     }
 }
 
-impl Position {
-    const fn first() -> Self {
-        Self { offset: 0, since: None }
-    }
-
-    fn cursor(self) -> String {
-        let since = self.since.map_or_else(String::new, |since| since.to_string());
-        format!("after.{}.{since}", self.offset)
-    }
-
-    fn read(cursor: &str) -> Option<Self> {
-        let (offset, since) = cursor.strip_prefix("after.")?.split_once('.')?;
-        let since = (!since.is_empty()).then(|| since.parse().ok());
-        Some(Self { offset: offset.parse().ok()?, since: since.flatten() })
-    }
-}
-
 fn usual<'a>(definition: &'a Definition, settings: &'a Variables) -> Usual<'a> {
     let (times, channels) = (&definition.times, definition.channels.as_slice());
     Usual { times, variables: settings, channels, id: None }
@@ -532,110 +503,6 @@ fn settings(definition: &Definition) -> BTreeMap<String, String> {
         Some((key.name.to_string(), value))
     });
     keys.collect()
-}
-
-/// Where a parameter can be.
-fn places(place: Place, name: &str) -> Vec<String> {
-    match place {
-        Place::Query => vec![format!("?{name}")],
-        Place::Body => vec![format!("={name}"), format!("/{name}")],
-    }
-}
-
-/// The places of what selects a page.
-fn paging_places(paging: &Paging) -> Vec<String> {
-    let (by, own) = match &paging.by {
-        By::Place(place) => (Some(place.parameter.to_string()), place.place),
-        By::Cursor(_, name, place) => (Some(name.clone()), *place),
-        By::Link(_) | By::LinkHeader => (Some(LINKED.to_owned()), Place::Query),
-    };
-    let names = by.iter().chain(&paging.size_parameter);
-    names.flat_map(|name| places(own, name)).collect()
-}
-
-fn value<'a>(values: &'a Parts, own: Place, name: &str) -> Option<&'a String> {
-    places(own, name).iter().find_map(|place| values.get(place))
-}
-
-/// The number of items on a page; `None` if too many are asked for.
-fn size(paging: &Paging, values: &Parts) -> Option<usize> {
-    let own = match &paging.by {
-        By::Place(place) => place.place,
-        By::Cursor(_, _, place) => *place,
-        By::Link(_) | By::LinkHeader => Place::Query,
-    };
-    let most = paging.size.unwrap_or(PAGE);
-    let asked = paging.size_parameter.as_ref().and_then(|name| value(values, own, name));
-    let asked = asked.map_or(Some(most), |asked| asked.parse().ok())?;
-    (1..=most).contains(&asked).then_some(asked)
-}
-
-/// Where the page that is asked for begins; `None` if that cannot be read.
-fn position(paging: &Paging, values: &Parts) -> Option<Position> {
-    let first = Position::first();
-    match &paging.by {
-        By::Place(by) => {
-            let number = value(values, by.place, &by.parameter);
-            let number: usize = number.map_or(Some(0), |number| number.parse().ok())?;
-            let offset = match by.first_page {
-                Some(page) => number.checked_sub(page)? * size(paging, values)?,
-                None => number,
-            };
-            Some(Position { offset, ..first })
-        }
-        By::Cursor(_, name, place) => {
-            // a parameter that has the start of the period on the first page
-            Some(
-                value(values, *place, name)
-                    .and_then(|cursor| Position::read(cursor))
-                    .unwrap_or(first),
-            )
-        }
-        By::Link(_) | By::LinkHeader => match value(values, Place::Query, LINKED) {
-            Some(cursor) => Position::read(cursor),
-            None => Some(first),
-        },
-    }
-}
-
-/// What an answer says about its pages.
-fn paged(
-    paging: &Paging,
-    total: usize,
-    size: usize,
-    cursor: Option<&str>,
-    request: &Request,
-) -> Vec<(String, Value)> {
-    let mut facts = Vec::new();
-    let mut tell = |path: &super::path::Path, value: Value| {
-        let places = path.pointers(&Value::Null).into_iter();
-        facts.extend(places.map(|place| (place, value.clone())));
-    };
-    match &paging.stop {
-        Stop::Total(paths) => paths.iter().for_each(|path| tell(path, json!(total))),
-        Stop::Pages(path) => tell(path, json!(total.div_ceil(size.max(1)))),
-        Stop::More(path) => tell(path, json!(cursor.is_some())),
-        Stop::ShortPage | Stop::EmptyPage => {}
-    }
-    if let Some(path) = &paging.answered_size {
-        tell(path, json!(size));
-    }
-    match &paging.by {
-        By::Cursor(path, ..) => tell(path, json!(cursor)),
-        By::Link(path) => tell(path, json!(cursor.map(|cursor| link(request, cursor)))),
-        By::Place(_) | By::LinkHeader => {}
-    }
-    facts
-}
-
-/// The address of the page after.
-fn link(request: &Request, cursor: &str) -> String {
-    let host = request.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let (path, query) = request.path_and_query.split_once('?').unwrap_or((request.path(), ""));
-    let query = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != LINKED);
-    let mut next = form_urlencoded::Serializer::new(String::new());
-    let next = next.extend_pairs(query).append_pair(LINKED, cursor).finish();
-    format!("http://{host}{path}?{next}")
 }
 
 fn account_facts(
