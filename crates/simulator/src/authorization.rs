@@ -604,7 +604,7 @@ mod tests {
                 path_and_query: path.to_owned(),
                 headers: HeaderMap::from_iter([(CONTENT_TYPE, FORM.parse().unwrap())]),
                 form: fields.iter().map(owned).collect(),
-                json: serde_json::Value::Null,
+                json: Value::Null,
                 at: self.now,
             }
         }

@@ -21,7 +21,7 @@ pub(crate) struct MadeUp {
 
 const HABITS: Habits = Habits {
     stream: 0,
-    whatsapp: false,
+    channels: &[Channel::Sms],
     unsent: false,
     bad_days: false,
     texts: false,
@@ -30,8 +30,10 @@ const HABITS: Habits = Habits {
 
 pub(crate) static PLAIN: MadeUp = MadeUp { habits: HABITS, has_authorization: true };
 
-static WHATSAPP: MadeUp =
-    MadeUp { habits: Habits { stream: 1, whatsapp: true, ..HABITS }, has_authorization: false };
+static WHATSAPP: MadeUp = MadeUp {
+    habits: Habits { stream: 1, channels: &[Channel::Sms, Channel::Whatsapp], ..HABITS },
+    has_authorization: false,
+};
 
 static UNSENT: MadeUp = MadeUp {
     habits: Habits { stream: 2, unsent: true, bad_days: true, texts: true, ..HABITS },

@@ -117,7 +117,10 @@ fn each_recent_day_has_problems_and_older_days_have_none() {
         assert!(day.iter().any(|c| share(c.counts.opt_outs, c) > 0.05));
         assert!(day.iter().any(|c| share(c.counts.clicks, c) < 0.015));
         let unread = |c: &&&Campaign| c.counts.reads > 0 && share(c.counts.reads, c) < 0.2;
-        assert_eq!(day.iter().any(|c| unread(&c)), api.habits().whatsapp);
+        assert_eq!(
+            day.iter().any(|c| unread(&c)),
+            api.habits().channels.contains(&Channel::Whatsapp)
+        );
         let sparse = started - TimeDelta::days(DENSE_DAYS + 1);
         campaigns.retain(|campaign| campaign.sent_at < sparse);
         assert!(campaigns.len() > 35);

@@ -6,8 +6,9 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::super::campaign::{ChannelField, Counted, Mapped, Usual, Words};
-use super::super::field::{Field, TimeField, TimeFormat};
+use super::super::field::{Field, TimeField};
 use super::super::path::Path;
+use super::super::time::TimeFormat;
 use crate::campaign::counts::Count;
 use crate::campaign::{Channel, Denominator, Status};
 use crate::provider::lenient::Problems;
@@ -173,7 +174,7 @@ fn write_counts(mapped: &Mapped, item: &mut Value, channel: &Channel, counts: &C
     let mut left = counts.bounces;
     for (index, (reason, field)) in mapped.failures.iter().enumerate() {
         let share = match (index, &**reason) {
-            (_, "npai") => counts.npai,
+            (_, "npai") => counts.unassigned,
             (index, _) if index == last => left,
             (0, _) => counts.error.min(left),
             (1, _) => counts.expired.min(left),

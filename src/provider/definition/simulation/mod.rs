@@ -24,9 +24,9 @@ use self::item::{Sample, number, set, write, write_time};
 use self::pages::{PAGE, Position, link, paged, paging_places, position, size};
 use super::built_in::{BUILT_IN, BuiltIn};
 use super::campaign::{ChannelField, Mapped, Usual, Words};
-use super::field::TimeFormat;
 use super::request::{By, IDS, Request as Template, Stop, TOKEN};
 use super::template::{Of, OutFormat, RequestTime, Variables};
+use super::time::TimeFormat;
 use super::{Account, Definition, Details, List, Way};
 use crate::campaign::Channel as Known;
 use crate::document::keys::{Default as KeyDefault, Takes};
@@ -285,6 +285,48 @@ impl Platform {
             Some(since) => DateTime::from_timestamp_millis(since),
             None => self.since(values)?,
         };
+        let items = self.items(index, list, endpoint, state, now, since);
+        let items = state.listed(items.into_iter());
+        let total = items.len();
+        let size = match paging {
+            None => total,
+            Some(paging) => size(paging, values)?,
+        };
+        let page: Vec<_> = items.into_iter().skip(position.offset).take(size).collect();
+        let mut body = endpoint.sample.envelope.clone();
+        let is_empty = page.is_empty();
+        let end = position.offset + page.len();
+        set(&mut body, endpoint.sample.place.as_deref()?, page.into());
+        let mut answer = Answer::json(200, Value::Null);
+        if let Some(paging) = paging {
+            let goes_on = match paging.stop {
+                Stop::EmptyPage => !is_empty,
+                _ => end < total,
+            };
+            let since = since.map(|since| since.timestamp_millis());
+            let cursor = Position { offset: end, since }.cursor();
+            let cursor = goes_on.then_some(cursor);
+            for (place, value) in paged(paging, total, size, cursor.as_deref(), request) {
+                set(&mut body, &place, value);
+            }
+            if let (By::LinkHeader, Some(cursor)) = (&paging.by, &cursor) {
+                answer = answer.with(LINK, format!("<{}>; rel=\"next\"", link(request, cursor)));
+            }
+        }
+        answer.content = campaign_simulator::answer::Content::Json(body);
+        Some(answer)
+    }
+
+    /// The items of a list since a time, in its order.
+    fn items(
+        &self,
+        index: usize,
+        list: &List,
+        endpoint: &Endpoint,
+        state: &State,
+        now: DateTime<Utc>,
+        since: Option<DateTime<Utc>>,
+    ) -> Vec<Value> {
         let usual = self.usual();
         let all = state.campaigns.at(now);
         let items =
@@ -319,35 +361,7 @@ impl Platform {
         if list.newest_first.is_some() {
             items.reverse();
         }
-        let items = state.listed(items.into_iter().map(|(_, _, item)| item));
-        let total = items.len();
-        let size = match paging {
-            None => total,
-            Some(paging) => size(paging, values)?,
-        };
-        let page: Vec<_> = items.into_iter().skip(position.offset).take(size).collect();
-        let mut body = endpoint.sample.envelope.clone();
-        let is_empty = page.is_empty();
-        let end = position.offset + page.len();
-        set(&mut body, endpoint.sample.place.as_deref()?, page.into());
-        let mut answer = Answer::json(200, Value::Null);
-        if let Some(paging) = paging {
-            let goes_on = match paging.stop {
-                Stop::EmptyPage => !is_empty,
-                _ => end < total,
-            };
-            let since = since.map(|since| since.timestamp_millis());
-            let cursor = Position { offset: end, since }.cursor();
-            let cursor = goes_on.then_some(cursor);
-            for (place, value) in paged(paging, total, size, cursor.as_deref(), request) {
-                set(&mut body, &place, value);
-            }
-            if let (By::LinkHeader, Some(cursor)) = (&paging.by, &cursor) {
-                answer = answer.with(LINK, format!("<{}>; rel=\"next\"", link(request, cursor)));
-            }
-        }
-        answer.content = campaign_simulator::answer::Content::Json(body);
-        Some(answer)
+        items.into_iter().map(|(_, _, item)| item).collect()
     }
 
     fn details(
