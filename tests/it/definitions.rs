@@ -25,7 +25,7 @@ fn counts(number: u64) -> Counts {
         error: 2_000 + number,
         expired: 20,
         network_error: 3,
-        npai: 0,
+        unassigned: 0,
     }
 }
 

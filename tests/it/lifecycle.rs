@@ -724,7 +724,7 @@ async fn definitions_are_checked_tried_listed_and_shown() {
     let (code, listed) = run(&["definition", "list"]).await;
     assert_eq!(code, Some(0), "{listed}");
     assert!(BUILT_IN.iter().all(|definition| listed.contains(definition.name)), "{listed}");
-    let BuiltIn { name, text } = &BUILT_IN[0];
+    let BuiltIn { name, text, .. } = &BUILT_IN[0];
     let (code, shown) = run(&["definition", "show", name]).await;
     assert_eq!(code, Some(0), "{shown}");
     assert!(shown.contains(text.trim()), "{shown}");

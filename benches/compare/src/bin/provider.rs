@@ -80,7 +80,7 @@ async fn main() -> Result<()> {
                 path_and_query: request.uri().to_string(),
                 headers: request.headers().clone(),
                 form: Vec::new(),
-                json: serde_json::Value::Null,
+                json: Value::Null,
                 at: Instant::now(),
             };
             let mut state = others.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
