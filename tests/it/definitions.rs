@@ -5,7 +5,7 @@ use std::fmt::Write;
 use campaign_exporter::campaign::Status;
 use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::provider::{Kind, Kinds, built_in, native};
-use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Request, Simulator};
+use campaign_simulator::{Campaign, Channel, Counts, Fault, FaultPlan, Request, Simulator, World};
 use chrono::{DurationRound, TimeDelta, Utc};
 
 use crate::support::daemon::{Daemon, Setup, account, config, sample, samples, simulate};
@@ -213,13 +213,18 @@ async fn every_status_of_a_definition_is_read_from_its_platform() {
     let mut all = Vec::new();
     for kind in kinds.iter() {
         let polled = polled(kind, "statuses", 0).await;
-        polled.simulator.update(|state| state.campaigns = of_each_status().into());
+        // those of the demo too
+        let world = World::new(kind.simulated.unwrap(), 1, Utc::now());
+        let campaigns = [of_each_status(), world.campaigns(Utc::now())].concat();
+        polled.simulator.update(|state| state.campaigns = campaigns.into());
         all.push((kind, polled));
     }
     let accounts: Vec<_> = all.iter().map(|(_, polled)| polled).collect();
     let metrics = started(&accounts).await.until_up(all.len()).await;
     for (kind, polled) in &all {
         let own = format!("account={:?}", polled.name);
+        let problems = samples(&metrics, "campaign_exporter_decode_problems_total", &[&own]);
+        assert_eq!(problems.iter().sum::<f64>(), 0.0, "{kind:?}");
         for status in Status::ALL {
             let label = format!("status={:?}", status.as_str());
             let shown: f64 = samples(&metrics, "campaign_status", &[&own, &label]).iter().sum();

@@ -172,18 +172,11 @@ fn write_counts(mapped: &Mapped, item: &mut Value, channel: &Channel, counts: &C
     };
     let last = mapped.failures.len().saturating_sub(1);
     let mut left = counts.bounces;
-    for (index, (reason, field)) in mapped.failures.iter().enumerate() {
-        let share = match (index, &**reason) {
-            (_, "npai") => counts.unassigned,
-            (index, _) if index == last => left,
-            (0, _) => counts.error.min(left),
-            (1, _) => counts.expired.min(left),
-            (2, _) => counts.network_error.min(left),
-            _ => 0,
-        };
-        if &**reason != "npai" {
-            left -= share;
-        }
+    let shares = [counts.error, counts.expired, counts.network_error];
+    for (index, (_, field)) in mapped.failures.iter().enumerate() {
+        let share = shares.get(index).copied().unwrap_or(0).min(left);
+        let share = if index == last { left } else { share };
+        left -= share;
         if applies(field) {
             write(field, item, |old| number(old, share));
         }
