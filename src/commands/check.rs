@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
@@ -23,16 +23,13 @@ pub async fn values(config: &Config, file: &Path) {
     }
 }
 
-/// Checks that this user can use the storage directory, without which the exporter does not start: tokens
-/// and request counts would be lost. Returns whether it can.
-pub async fn storage(directory: &Path) -> bool {
+/// Warns of a storage directory that this user cannot use: another one may run the exporter.
+pub async fn storage(directory: &Path) {
     let path = directory.to_path_buf();
     let check = store::in_time(path.clone(), move || Store::check(&path));
-    let checked = check.await;
-    if let Err(error) = &checked {
-        error!("{STORAGE}: {error}");
+    if let Err(error) = check.await {
+        warn!("{STORAGE}: {error}");
     }
-    checked.is_ok()
 }
 
 /// Asks the provider of each account for its recent campaigns. Returns whether all answered.

@@ -10,7 +10,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use crate::campaign::bounds::{MAX_ID_BYTES, escaped};
+use crate::campaign::bounds::{MAX_ID_BYTES, visible};
 use crate::campaign::counts::MAX_COUNT;
 use crate::redaction::PLACEHOLDER;
 use crate::upstream::json;
@@ -121,7 +121,7 @@ impl Scalar {
 
     /// An id, which no item may lack: text that is neither empty nor long, or a whole number. Two ids
     /// that repeat a secret would be the same once it is redacted, and so would two with an invalid
-    /// character, or two that are cut. Invisible characters are escaped.
+    /// character, or two that are cut.
     pub fn id(self, field: &str, problems: &mut Problems) -> Option<String> {
         let id = match self {
             Self::Whole(number) => Some(number.to_string()),
@@ -129,7 +129,7 @@ impl Scalar {
                 let is_distinct = |text: &String| {
                     !text.contains(PLACEHOLDER) && !text.contains(char::REPLACEMENT_CHARACTER)
                 };
-                let text = escaped(&text).unwrap_or(text);
+                let text = visible(&text).into_owned();
                 Some(text).filter(|text| !text.trim().is_empty() && is_distinct(text))
             }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
@@ -415,7 +415,7 @@ mod tests {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
         assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
-        assert_eq!(id(r#""g\u202ex""#), (Some(r"g\u{202e}x".to_owned()), true));
+        assert_eq!(id(r#""g\u202ex""#), (Some("g\u{202e}x".to_owned()), true));
         let long = format!(r#""{}""#, "x".repeat(MAX_ID_BYTES + 1));
         for json in [
             "null",

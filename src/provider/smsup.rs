@@ -273,8 +273,7 @@ fn read_credits(answer: &Answer) -> Result<Page, PollError> {
 
 #[derive(Deserialize)]
 struct Envelope {
-    #[serde(default)]
-    status: Scalar,
+    status: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -324,12 +323,7 @@ struct Item {
 fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), PollError> {
     let envelope: Result<Envelope, PollError> = answer.json();
     let status = match (envelope, answer.status) {
-        (Ok(Envelope { status: Scalar::Absent }), _) => default_status,
-        (Ok(Envelope { status }), _) => {
-            let number = status.signed_number("status", &mut Problems::default());
-            number.and_then(|number| number.to_string().parse().ok())
-        }
-        (Err(error), 200) => return Err(error),
+        (Ok(envelope), _) => envelope.status.or(default_status),
         (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
     };
     let reason = match (status, answer.status) {
@@ -1030,9 +1024,7 @@ mod tests {
             200 server {"status":-99,"message":"Unknown error"}
             200 decode {"error":"no status at all"}
             200 decode {"status":0,"campaigns":[]}
-            200 auth {"status":"-1","message":"Authentication error"}
-            200 decode {"status":"ok","campaigns":[]}
-            200 decode {"status":true,"campaigns":[]}
+            200 decode {"status":"1","campaigns":[]}
             200 decode {"status":1,"campaigns":{}}
             200 decode <?xml version="1.0"?><response/>
             500 server {"status":1,"message":"OK","campaigns":[],"totalRecords":0}
