@@ -70,6 +70,11 @@ fn repeat(step: &str, count: usize) -> Result<()> {
             "decode" => drop(black_box(campaigns(&account, &pages)?)),
             "decode by definition" => drop(black_box(campaigns(&defined(api)?, &pages)?)),
             "publish all" => drop(black_box(Renderer::new()?.render(&snapshot)?)),
+            "from bytes to published" => {
+                let campaigns = campaigns(&account, &pages)?;
+                polled(&mut snapshot, &account, &campaigns);
+                black_box((campaigns, Renderer::new()?.render(&snapshot)?));
+            }
             "publish what changed" => {
                 polled(&mut snapshot, &account, version);
                 black_box(renderer.render(&snapshot)?);

@@ -126,6 +126,9 @@ impl Redactor {
     /// The text without secrets; `None` if it has none.
     fn redact(&self, text: &[u8], what: Text) -> Option<Vec<u8>> {
         let mut found = self.find(text, what, LAYERS);
+        if found.is_empty() {
+            return None;
+        }
         found.sort_by_key(|place| (place.start, Reverse(place.end)));
         let mut clean = Vec::new();
         let mut end = 0;
@@ -138,7 +141,7 @@ impl Redactor {
             end = end.max(place.end);
         }
         clean.extend_from_slice(text.get(end..)?);
-        (!found.is_empty()).then_some(clean)
+        Some(clean)
     }
 
     /// The places of secrets in a text and in what its escapes stand for.
@@ -361,8 +364,11 @@ impl Decoded {
                 }
             }
         }
+        if decoded.ends.is_empty() {
+            return None;
+        }
         decoded.text.extend_from_slice(text.get(rest..)?);
-        (!decoded.ends.is_empty()).then_some(decoded)
+        Some(decoded)
     }
 
     /// The place in the original of a place between escapes or characters.

@@ -64,13 +64,11 @@ impl Campaign {
 
     /// About the most bytes that the campaign takes in a scrape.
     pub(super) fn scraped_bytes(&self) -> usize {
-        let ratios = Ratio::ALL.iter();
-        let ratios = ratios.filter(|ratio| ratio.parts(self).is_some()).count();
         let counts = self.counts.iter().count() + self.failures.iter().count();
-        let counts = counts + self.figures.iter().len();
+        let counts = counts + self.figures.iter().len() + Ratio::ALL.len();
         let common = escaped_len(&self.id) + escaped_len(self.channel.as_str());
         let own = self.info.0.iter().map(|(_, value)| escaped_len(value));
-        (OTHER_SERIES + counts + ratios) * (SAMPLE_BYTES + common)
+        (OTHER_SERIES + counts) * (SAMPLE_BYTES + common)
             + escaped_len(&self.name)
             + own.sum::<usize>()
     }
@@ -85,7 +83,13 @@ fn fit(text: &str, most: usize) -> Option<String> {
 
 /// The text without secrets that have invisible characters within. Others were removed from the answer.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.contains(is_invisible) { redaction::redact_distinct(text) } else { text.into() }
+    // most texts are ASCII, of which these characters are visible
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if !is_plain && text.contains(is_invisible) {
+        redaction::redact_distinct(text)
+    } else {
+        text.into()
+    }
 }
 
 /// The text with an ellipsis in place of what exceeds a length in bytes, if anything does.

@@ -250,11 +250,16 @@ pub fn item<'a, T: Deserialize<'a>>(
     field: &str,
     problems: &mut Problems,
 ) -> Option<T> {
-    noted(json::object(json.get().as_bytes()).ok(), field, problems)
+    noted(json::object(json.get()).ok(), field, problems)
 }
 
 /// The ratio that a percentage means, with its decimals: 28.1 / 100 is 0.28100000000000003.
 pub fn ratio(percent: f64) -> f64 {
+    // most percentages have few decimals, and dividing whole numbers gives the nearest number
+    let thousandths = (percent * 1e3).round();
+    if thousandths / 1e3 == percent {
+        return thousandths / 1e5;
+    }
     format!("{percent}e-2").parse().unwrap_or(percent / 100.0)
 }
 

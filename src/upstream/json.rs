@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 /// A JSON object of a type. If two members have the same name, the later one counts, as it does for
 /// most parsers.
-pub fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
     // serde would also read a struct from an array
-    if json.trim_ascii_start().first() != Some(&b'{') {
+    if !json.trim_ascii_start().starts_with('{') {
         return Err(Error::custom("not an object"));
     }
-    serde_json::from_slice(json).or_else(|error| {
-        let members = serde_json::from_slice::<HashMap<String, &RawValue>>(json);
+    serde_json::from_str(json).or_else(|error| {
+        let members = serde_json::from_str::<HashMap<String, &RawValue>>(json);
         let members = MapDeserializer::new(members?.into_iter());
         T::deserialize(members).map_err(|_: serde_json::Error| error)
     })
@@ -237,10 +237,10 @@ mod tests {
             #[serde(borrow)]
             raw: &'a RawValue,
         }
-        let read = |json: &'static str| object::<Members<'_>>(json.as_bytes());
+        let read = |json: &'static str| object::<Members<'_>>(json);
         let members = read(r#" {"number":1,"raw":[1],"number":2,"raw":[2]}"#).unwrap();
         assert_eq!((members.number, members.raw.get()), (2, "[2]"));
-        assert!(object::<HashMap<String, u8>>(b"{\"a\":1").is_err());
+        assert!(object::<HashMap<String, u8>>("{\"a\":1").is_err());
         for json in ["[1,2]", "7", "", r#"{"number":1,"number":2}"#, r#"{"number":1,"number":2"#] {
             assert!(read(json).is_err(), "{json}");
         }
