@@ -83,9 +83,8 @@ fn fit(text: &str, most: usize) -> Option<String> {
 
 /// The text without secrets that have invisible characters within. Others were removed from the answer.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    // most texts are ASCII, of which these characters are visible
-    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if !is_plain && text.contains(is_invisible) {
+    // most characters are ASCII, of which these are visible
+    if text.contains(|char| !matches!(char, ' '..='~') && is_invisible(char)) {
         redaction::redact_distinct(text)
     } else {
         text.into()

@@ -172,8 +172,14 @@ impl Source for Cinnox {
     }
 
     fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
-        check_success(answer)?;
-        let list: List<'_> = answer.json()?;
+        let mut list: Result<List<'_>, PollError> = answer.json();
+        let code = match &mut list {
+            Ok(list) => Ok(std::mem::take(&mut list.code)),
+            // an answer without a readable list may still say what is wrong
+            Err(_) => answer.json().map(|envelope: Envelope| envelope.code),
+        };
+        check_success(answer, code)?;
+        let list = list?;
         let mut page =
             Page::of(ask, list.result, "result", |item, problems| self.campaign(item, problems))?;
         page.more = page.items >= LIMIT;
@@ -257,6 +263,8 @@ impl Cinnox {
 
 #[derive(Deserialize)]
 struct List<'a> {
+    #[serde(default)]
+    code: Scalar,
     #[serde(borrow, default)]
     result: lenient::List<'a>,
 }
@@ -295,10 +303,9 @@ struct Sender {
 
 /// Success is HTTP 200 with `code` 200, as in the error table, or 0, which the documented default
 /// of `code` suggests. Otherwise `code` says more than the HTTP status.
-fn check_success(answer: &Answer) -> Result<(), PollError> {
-    let envelope: Result<Envelope, PollError> = answer.json();
-    let code = match (envelope, answer.status) {
-        (Ok(envelope), _) => envelope.code.count("code", &mut Problems::default()),
+fn check_success(answer: &Answer, code: Result<Scalar, PollError>) -> Result<(), PollError> {
+    let code = match (code, answer.status) {
+        (Ok(code), _) => code.count("code", &mut Problems::default()),
         (Err(error), 200) => return Err(error),
         (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
     };

@@ -183,8 +183,11 @@ impl Source for Smsup {
 
 impl Smsup {
     fn read_campaigns(&self, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
-        check_success(answer, None)?;
-        let list: List<'_> = answer.json()?;
+        let list: Result<List<'_>, PollError> = answer.json();
+        // an answer without a readable list may still say what is wrong
+        let status = list.as_ref().map_or_else(|_| envelope(answer), |list| Ok(list.status));
+        check_success(answer, status)?;
+        let list = list?;
         let mut page = Page::of(ask, list.campaigns, "campaigns", |item, problems| {
             self.campaign(item, problems)
         })?;
@@ -258,7 +261,7 @@ fn is_last(items: usize, received: usize, totals: [Option<u64>; 2]) -> bool {
 
 fn read_credits(answer: &Answer) -> Result<Page, PollError> {
     // older answers have no status
-    check_success(answer, Some(1))?;
+    check_success(answer, envelope(answer).map(|status| status.or(Some(1))))?;
     let credits: Credits = answer.json()?;
     let mut page = Page::default();
     // the number means nothing for a postpaid account
@@ -279,6 +282,7 @@ struct Envelope {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct List<'a> {
+    status: Option<i64>,
     #[serde(borrow, default)]
     campaigns: lenient::List<'a>,
     #[serde(default)]
@@ -318,14 +322,15 @@ struct Item {
     sent: Scalar,
 }
 
+/// The `status` of an answer, if it has one.
+fn envelope(answer: &Answer) -> Result<Option<i64>, PollError> {
+    answer.json().map(|envelope: Envelope| envelope.status)
+}
+
 /// Success is HTTP 200 with `status` 1. Errors often come with HTTP 200 and a negative `status`,
 /// which says more than the HTTP status.
-fn check_success(answer: &Answer, default_status: Option<i64>) -> Result<(), PollError> {
-    let envelope: Result<Envelope, PollError> = answer.json();
-    let status = match (envelope, answer.status) {
-        (Ok(envelope), _) => envelope.status.or(default_status),
-        (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
-    };
+fn check_success(answer: &Answer, status: Result<Option<i64>, PollError>) -> Result<(), PollError> {
+    let status = status.map_err(|_| answer.status_error(&ERROR_MEMBERS))?;
     let reason = match (status, answer.status) {
         (Some(1), 200) => return Ok(()),
         // these tell the kind of failure even if the body says otherwise
