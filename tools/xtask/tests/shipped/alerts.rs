@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::expression;
 use crate::metrics::Metrics;
-use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
+use crate::rules::{Rule, alerts, defaults, rules, text, thresholds, yaml, yaml_files};
 
 /// Template for the name of a campaign.
 const NAME: &str = "{{ with printf \"campaign_info{campaign_name!='',job=%q,instance=%q,provider=%q,account=%q,\
@@ -158,20 +158,23 @@ fn documented_thresholds_match_the_rules() {
 
 #[test]
 fn every_threshold_is_defined_and_used() {
-    let mut used = BTreeSet::new();
-    for rule in rules() {
-        let parts = rule.expr.split("account:campaign_threshold:effective{threshold=\"");
-        used.extend(parts.skip(1).map(|part| {
-            let (name, _) = part.split_once('"').unwrap();
-            name.to_owned()
-        }));
-    }
-    let there: BTreeSet<_> = thresholds().into_keys().collect();
-    assert_eq!(used, there);
+    let used = |series: &str| -> BTreeSet<_> {
+        let rules = rules();
+        let parts = rules.iter().flat_map(|rule| rule.expr.split(series).skip(1));
+        parts.map(|part| part.split_once('"').unwrap().0.to_owned()).collect()
+    };
+    let there = |by_channel: bool| -> BTreeSet<_> {
+        let named = defaults()
+            .into_iter()
+            .filter(|(name, (_, of))| !name.contains('{') && *of == by_channel);
+        named.map(|(name, _)| name).collect()
+    };
+    assert_eq!(used("account:campaign_threshold:effective{threshold=\""), there(false));
+    assert_eq!(used("channel:campaign_threshold:effective{threshold=\""), there(true));
 
     let (_, missing) =
         alerts().into_iter().find(|(name, _)| name == "CampaignThresholdsMissing").unwrap();
-    let all = format!(">= {}", there.len());
+    let all = format!(">= {}", there(false).len());
     assert!(missing.expr.trim_end().ends_with(&all), "{}", missing.expr);
 }
 

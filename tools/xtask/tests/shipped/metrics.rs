@@ -53,7 +53,7 @@ impl Metrics {
                 labels.insert(name.to_owned(), BTreeSet::new());
             }
         }
-        let of_a_user = ["threshold", "provider", "account"];
+        let of_a_user = ["threshold", "provider", "account", "channel"];
         let of_a_user = of_a_user.map(|name| (name.to_owned(), BTreeSet::new()));
         metrics.add(OF_A_USER, of_a_user.into());
         let rules = rules();
