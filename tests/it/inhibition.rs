@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::support::alertmanager::Alertmanager;
@@ -172,15 +171,14 @@ async fn one_cause_is_one_page() {
     let scenarios = scenarios();
     let mut seen = 0;
     for number in 0..2 {
-        let steps = || {
-            let with_it =
-                |(name, steps): (&&'static str, &_)| Some((*name, Vec::get(steps, number)?));
-            scenarios.iter().filter_map(with_it).collect::<Vec<(&str, &Step)>>()
-        };
-        let changes = steps().into_iter().flat_map(|(_, step)| &step.changes);
+        let steps: Vec<(&str, &Step)> = scenarios
+            .iter()
+            .filter_map(|(name, steps)| Some((*name, steps.get(number)?)))
+            .collect();
+        let changes = steps.iter().flat_map(|(_, step)| &step.changes);
         alertmanager.post(changes.map(|(labels, starts)| (labels.clone(), *starts))).await;
         let settled = |messages: &[Message]| {
-            steps().iter().all(|(name, step)| {
+            steps.iter().all(|(name, step)| {
                 let told = told(&messages[seen..], name);
                 step.told.iter().all(|expected| told.contains(expected))
             })
@@ -194,7 +192,7 @@ async fn one_cause_is_one_page() {
         let told_last = |messages: &[Message]| !told(messages, &last).is_empty();
         webhook.wait_for("the last is not told", told_last).await;
         let messages = webhook.messages();
-        for (name, step) in steps() {
+        for (name, step) in &steps {
             let mut told = told(&messages[seen..], name);
             told.sort();
             assert_eq!(told, step.told.iter().cloned().collect::<Vec<_>>(), "{name}");

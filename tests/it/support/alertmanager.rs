@@ -63,11 +63,13 @@ impl Alertmanager {
         self.server.address()
     }
 
-    /// Sends alerts that start, or end if false.
+    /// Sends alerts that start now or, if false, end.
     pub(crate) async fn post(&self, alerts: impl IntoIterator<Item = (Value, bool)>) {
+        // an alert that started earlier would be notified without `group_wait`
+        let now = Utc::now();
         let alerts = alerts.into_iter().map(|(labels, starts)| {
-            let ends = if starts { Utc::now() + TimeDelta::hours(1) } else { Utc::now() };
-            json!({ "labels": labels, "startsAt": Utc::now() - TimeDelta::hours(1), "endsAt": ends })
+            let ends = if starts { now + TimeDelta::hours(1) } else { now };
+            json!({ "labels": labels, "startsAt": now, "endsAt": ends })
         });
         let url = format!("http://{}/api/v2/alerts", self.address());
         let request = client().post(url).header("content-type", "application/json");
