@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::expression;
 use crate::metrics::Metrics;
-use crate::rules::{Rule, alerts, defaults, rules, text, thresholds, yaml, yaml_files};
+use crate::rules::{Rule, alerts, defaults, rules, rules_of, text, thresholds, yaml, yaml_files};
 
 /// Template for the name of a campaign.
 const NAME: &str = "{{ with printf \"campaign_info{campaign_name!='',job=%q,instance=%q,provider=%q,account=%q,\
@@ -42,6 +42,16 @@ fn every_alert_has_the_required_labels_and_annotations() {
             rule.annotations["description"].ends_with('.'),
             "{name}: the description must end with a period"
         );
+    }
+}
+
+#[test]
+fn prometheus_restores_alerts_on_accounts_after_a_restart() {
+    for rule in rules_of("alerts/exporter.yml") {
+        // below --rules.alert.for-grace-period, they start again
+        let Some(pending) = rule.pending else { continue };
+        let minutes = pending.strip_suffix('m').map(|minutes| minutes.parse::<u32>().unwrap());
+        assert!(minutes.is_none_or(|minutes| minutes >= 10), "{:?}: {pending}", rule.alert);
     }
 }
 

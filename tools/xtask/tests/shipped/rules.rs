@@ -70,8 +70,12 @@ pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
 
 /// Returns the rules of all files.
 pub(crate) fn rules() -> Vec<Rule> {
-    let files = yaml_files("alerts").into_iter();
-    files.flat_map(|file| yaml::<File>(&file).groups).flat_map(|group| group.rules).collect()
+    yaml_files("alerts").iter().flat_map(|file| rules_of(file)).collect()
+}
+
+/// Returns the rules of a file.
+pub(crate) fn rules_of(file: &str) -> Vec<Rule> {
+    yaml::<File>(file).groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
 /// Returns the alerts with their names.
