@@ -17,6 +17,7 @@ mod failures;
 mod floods;
 mod golden;
 mod hangs;
+mod inhibition;
 mod layers;
 mod lifecycle;
 mod matrix;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -60,6 +61,20 @@ impl Alertmanager {
     /// `HOST:PORT`
     pub(crate) fn address(&self) -> &str {
         self.server.address()
+    }
+
+    /// Sends alerts that start now or, if false, end.
+    pub(crate) async fn post(&self, alerts: impl IntoIterator<Item = (Value, bool)>) {
+        // an alert that started earlier would be notified without `group_wait`
+        let now = Utc::now();
+        let alerts = alerts.into_iter().map(|(labels, starts)| {
+            let ends = if starts { now + TimeDelta::hours(1) } else { now };
+            json!({ "labels": labels, "startsAt": now, "endsAt": ends })
+        });
+        let url = format!("http://{}/api/v2/alerts", self.address());
+        let request = client().post(url).header("content-type", "application/json");
+        let answer = request.body(Value::from_iter(alerts).to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// Returns the labels of inhibited alerts.

@@ -58,7 +58,8 @@ impl Thresholds {
             let Some(name) = rule.labels.get("threshold") else {
                 continue;
             };
-            let number = rule.expr.split(" + ").next().unwrap_or_default();
+            // of a threshold by channel, the number of most channels comes first
+            let number = rule.expr.split_whitespace().next().unwrap_or_default();
             let number: f64 = number
                 .parse()
                 .with_context(|| format!("threshold {name} is not a number: {number:?}"))?;

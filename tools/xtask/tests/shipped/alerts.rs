@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::expression;
 use crate::metrics::Metrics;
-use crate::rules::{Rule, alerts, rules, text, thresholds, yaml, yaml_files};
+use crate::rules::{Rule, alerts, defaults, rules, rules_of, text, thresholds, yaml, yaml_files};
 
 /// Template for the name of a campaign.
 const NAME: &str = "{{ with printf \"campaign_info{campaign_name!='',job=%q,instance=%q,provider=%q,account=%q,\
@@ -42,6 +42,16 @@ fn every_alert_has_the_required_labels_and_annotations() {
             rule.annotations["description"].ends_with('.'),
             "{name}: the description must end with a period"
         );
+    }
+}
+
+#[test]
+fn prometheus_restores_alerts_on_accounts_after_a_restart() {
+    for rule in rules_of("alerts/exporter.yml") {
+        // below --rules.alert.for-grace-period, they start again
+        let Some(pending) = rule.pending else { continue };
+        let minutes = pending.strip_suffix('m').map(|minutes| minutes.parse::<u32>().unwrap());
+        assert!(minutes.is_none_or(|minutes| minutes >= 10), "{:?}: {pending}", rule.alert);
     }
 }
 
@@ -158,20 +168,23 @@ fn documented_thresholds_match_the_rules() {
 
 #[test]
 fn every_threshold_is_defined_and_used() {
-    let mut used = BTreeSet::new();
-    for rule in rules() {
-        let parts = rule.expr.split("account:campaign_threshold:effective{threshold=\"");
-        used.extend(parts.skip(1).map(|part| {
-            let (name, _) = part.split_once('"').unwrap();
-            name.to_owned()
-        }));
-    }
-    let there: BTreeSet<_> = thresholds().into_keys().collect();
-    assert_eq!(used, there);
+    let used = |series: &str| -> BTreeSet<_> {
+        let rules = rules();
+        let parts = rules.iter().flat_map(|rule| rule.expr.split(series).skip(1));
+        parts.map(|part| part.split_once('"').unwrap().0.to_owned()).collect()
+    };
+    let there = |by_channel: bool| -> BTreeSet<_> {
+        let named = defaults()
+            .into_iter()
+            .filter(|(name, (_, of))| !name.contains('{') && *of == by_channel);
+        named.map(|(name, _)| name).collect()
+    };
+    assert_eq!(used("account:campaign_threshold:effective{threshold=\""), there(false));
+    assert_eq!(used("channel:campaign_threshold:effective{threshold=\""), there(true));
 
     let (_, missing) =
         alerts().into_iter().find(|(name, _)| name == "CampaignThresholdsMissing").unwrap();
-    let all = format!(">= {}", there.len());
+    let all = format!(">= {}", there(false).len());
     assert!(missing.expr.trim_end().ends_with(&all), "{}", missing.expr);
 }
 

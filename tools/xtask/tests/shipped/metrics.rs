@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::token::{T_BOTTOMK, T_LOR, T_TOPK};
+use promql_parser::parser::token::{T_BOTTOMK, T_COUNT_VALUES, T_LOR, T_TOPK};
 use promql_parser::parser::{
     AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, VectorMatchCardinality, VectorSelector,
 };
@@ -53,7 +53,7 @@ impl Metrics {
                 labels.insert(name.to_owned(), BTreeSet::new());
             }
         }
-        let of_a_user = ["threshold", "provider", "account"];
+        let of_a_user = ["threshold", "provider", "account", "channel"];
         let of_a_user = of_a_user.map(|name| (name.to_owned(), BTreeSet::new()));
         metrics.add(OF_A_USER, of_a_user.into());
         let rules = rules();
@@ -72,7 +72,7 @@ impl Metrics {
         loop {
             let before = left.len();
             let mut problems = Vec::new();
-            left.retain(|rule| match self.of_rule(rule) {
+            left.retain(|rule| match self.of_recording(rule) {
                 Ok(labels) => {
                     self.add(rule.record.as_deref().unwrap(), labels);
                     false
@@ -87,6 +87,17 @@ impl Metrics {
             }
             assert!(left.len() < before, "{problems:#?}");
         }
+    }
+
+    /// Returns the labels of a recording rule, which may use its own earlier results.
+    fn of_recording(&self, rule: &Rule) -> Result<Labels, String> {
+        let name = rule.record.as_deref().unwrap();
+        if self.0.contains_key(name) || !rule.expr.contains(name) {
+            return self.of_rule(rule);
+        }
+        let mut known = self.clone();
+        known.add(name, Labels::new());
+        known.of_rule(rule)
     }
 
     /// Adds the series that Prometheus writes for alerts.
@@ -146,6 +157,11 @@ impl Metrics {
         let mut labels = self.of(&aggregate.expr)?;
         if let Some(parameter) = &aggregate.param {
             self.of(parameter)?;
+        }
+        if let (T_COUNT_VALUES, Some(Expr::StringLiteral(name))) =
+            (aggregate.op.id(), aggregate.param.as_deref())
+        {
+            labels.insert(name.val.clone(), BTreeSet::new());
         }
         if let Some(modifier) = &aggregate.modifier {
             has(&labels, modifier.labels().labels.iter(), &aggregate.expr)?;

@@ -17,10 +17,11 @@ const MINUTES: u32 = 180;
 
 /// Groups of rules in the order of their dependencies. In any other order, a rule could find only results
 /// of five minutes ago, which Prometheus 3 no longer returns.
-const GROUPS: [&str; 5] = [
+const GROUPS: [&str; 6] = [
     "campaign_thresholds",
     "campaign_recording",
     "campaign_baseline",
+    "campaign_account_recording",
     "campaign_alerts",
     "campaign_exporter_alerts",
 ];

@@ -70,8 +70,12 @@ pub(crate) fn yaml_files(folder: &str) -> Vec<String> {
 
 /// Returns the rules of all files.
 pub(crate) fn rules() -> Vec<Rule> {
-    let files = yaml_files("alerts").into_iter();
-    files.flat_map(|file| yaml::<File>(&file).groups).flat_map(|group| group.rules).collect()
+    yaml_files("alerts").iter().flat_map(|file| rules_of(file)).collect()
+}
+
+/// Returns the rules of a file.
+pub(crate) fn rules_of(file: &str) -> Vec<Rule> {
+    yaml::<File>(file).groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
 /// Returns the alerts with their names.
@@ -80,16 +84,31 @@ pub(crate) fn alerts() -> Vec<(String, Rule)> {
     rules().into_iter().filter_map(named).collect()
 }
 
-/// Returns the default thresholds by name.
+/// Returns the default thresholds by name, or by name and channel, such as
+/// `bounce_ratio_warning{channel="email"}`, and whether they are those of a channel.
+pub(crate) fn defaults() -> BTreeMap<String, (f64, bool)> {
+    let mut defaults = BTreeMap::new();
+    for rule in rules() {
+        let by_channel = match rule.record.as_deref() {
+            Some("account:campaign_threshold:default") => false,
+            Some("channel:campaign_threshold:default") => true,
+            _ => continue,
+        };
+        for part in rule.expr.split(" or ") {
+            let (number, series) = part.trim().split_once(' ').unwrap();
+            let selector = match series {
+                "+ 0 * campaign_account_up" => "",
+                _ => series.strip_prefix("* account:campaign_channels:group").unwrap(),
+            };
+            let selector = if selector.contains("!=") { "" } else { selector };
+            let name = format!("{}{selector}", rule.labels["threshold"]);
+            defaults.insert(name, (number.parse().unwrap(), by_channel));
+        }
+    }
+    defaults
+}
+
+/// Returns the default thresholds.
 pub(crate) fn thresholds() -> BTreeMap<String, f64> {
-    let defaults = rules().into_iter().filter(|rule| {
-        let record = rule.record.as_deref();
-        record == Some("account:campaign_threshold:default")
-    });
-    let numbers = defaults.map(|rule| {
-        let number = rule.expr.strip_suffix(" + 0 * campaign_account_up");
-        let number = number.unwrap_or_else(|| panic!("{} is not a plain number", rule.expr));
-        (rule.labels["threshold"].clone(), number.parse().unwrap())
-    });
-    numbers.collect()
+    defaults().into_iter().map(|(name, (number, _))| (name, number)).collect()
 }
