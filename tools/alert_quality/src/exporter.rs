@@ -1,7 +1,7 @@
 //! Simulates the exporter over a month, and Prometheus' scrapes of it.
 //!
-//! Snapshot, rendering, and counters are the exporter's own code, so figures cannot differ from the real
-//! ones. Only the clock and the results of polls are simulated.
+//! Snapshot, rendering, counters, and what is usual are the exporter's own code, so figures cannot differ
+//! from the real ones. Only the clock and the results of polls are simulated.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use campaign_exporter::campaign::curve::{self, Curves};
 use campaign_exporter::campaign::figures::Figure;
+use campaign_exporter::campaign::history::History;
+use campaign_exporter::campaign::window::Window;
 use campaign_exporter::campaign::{Campaign, Ratio};
 use campaign_exporter::config::Config;
 use campaign_exporter::exposition::families;
@@ -25,19 +28,25 @@ use tokio::time::Instant;
 
 use crate::chance::{Chance, whole};
 use crate::credits::Credits;
-use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, Token, Trouble, What};
+use crate::month::{Account, FIRST, LOOKBACK, MONTH, Month, Token, Trouble, What};
 use crate::sending::{DAY, Sending};
 use crate::series::{Series, Timeline};
 
 /// Default poll interval in minutes.
-pub(crate) const POLL_INTERVAL: i64 = 5;
+const POLL_INTERVAL: i64 = 5;
+
+/// First minute that Prometheus scrapes: rules look back for a week before the first evaluation.
+pub(crate) const SCRAPED: i64 = EVALUATED - 7 * DAY;
+
+/// First minute at which rules are evaluated.
+pub(crate) const EVALUATED: i64 = -2 * DAY;
 
 /// Second of the minute at which Prometheus scrapes; rules are evaluated at the full minute.
 pub(crate) const SCRAPED_AT: i64 = 20;
 
 /// Requests of an ordinary poll, and the daily limit.
 const REQUESTS: f64 = 2.0;
-pub(crate) const REQUESTS_A_DAY: f64 = 10_000.0;
+const REQUESTS_A_DAY: f64 = 10_000.0;
 
 /// Lifetime of a renewed token, and its age at renewal, in minutes.
 const TOKEN_LIVES: i64 = DAY;
@@ -55,8 +64,8 @@ fn moment(minute: i64) -> DateTime<Utc> {
 
 /// Returns the configuration of all accounts. Nothing is read from the address or the file.
 fn configuration(month: &Month) -> Result<String> {
-    let accounts = ACCOUNTS.iter().zip(&month.kinds).map(|(account, kind)| {
-        let api = kind.simulated.context("a provider without a simulated API")?;
+    let accounts = month.accounts.iter().map(|account| {
+        let api = account.kind.simulated.context("a provider without a simulated API")?;
         let mut keys = api.account("https://provider.example", Path::new("token"));
         let name = account.name.into();
         keys.as_object_mut().context("no keys")?.insert("name".to_owned(), name);
@@ -68,36 +77,13 @@ fn configuration(month: &Month) -> Result<String> {
     Ok(json!({"global": global, "accounts": accounts}).to_string())
 }
 
-/// Result of a poll.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Poll {
-    /// Time in seconds since the start of the month.
-    pub(crate) ended: i64,
-    pub(crate) failed: Option<&'static str>,
-}
-
-/// Scraped series of a month, and internal data of the exporter.
-pub(crate) struct Scraped {
-    pub(crate) series: Vec<Series>,
-    pub(crate) known: Vec<Known>,
-}
-
-/// Internal data of the exporter about an account.
-pub(crate) struct Known {
-    pub(crate) polls: Vec<Poll>,
-    /// Requests left of the day, by minute.
-    pub(crate) requests_left: Vec<f64>,
-    /// Expiry of the current token, by minute.
-    pub(crate) token_expiry: Vec<Option<i64>>,
-}
-
 /// Simulates the exporter for a month, and records the metrics with these names.
-pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
+pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Vec<Series>> {
     let config = Config::parse(&configuration(month)?, &native(), None);
     let config = config.map_err(|problems| anyhow!("{problems:?}"))?;
     let clock = Instant::now();
     let mut accounts = Vec::new();
-    for (place, account) in ACCOUNTS.iter().enumerate() {
+    for (place, account) in month.accounts.iter().enumerate() {
         let mut configured = config.accounts.iter();
         let configured = configured.find(|configured| configured.name == account.name);
         let configured = configured.context("an account without configuration")?;
@@ -111,17 +97,23 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         troubles.any(|trouble| what(&trouble.what) && trouble.is_on(None, minute))
     };
     let mut was_scraped = false;
-    for minute in 0..MONTH {
+    for minute in FIRST..MONTH {
         let running = !is_on(minute, |what| matches!(what, What::Down));
         let known = !is_on(minute, |what| matches!(what, What::Absent));
-        let scraped = running && known;
+        let scraped = running && known && minute >= SCRAPED;
         for (place, polled) in accounts.iter_mut().enumerate() {
             let changed = polled.minute(minute, running)?;
+            if minute < SCRAPED {
+                continue;
+            }
             if !scraped {
                 timeline.scrape(place, minute, &[]);
             } else if changed || !was_scraped {
                 timeline.scrape(place, minute, &polled.scrape(minute)?);
             }
+        }
+        if minute < SCRAPED {
+            continue;
         }
         if is_on(minute, |what| matches!(what, What::ReloadFailed)) {
             own.reload_failed("");
@@ -138,7 +130,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
             // an override with a typo in the account name
             let labels = [
                 ("threshold", "delivery_ratio_warning"),
-                ("provider", month.kinds.first().map_or("", |kind| &kind.name)),
+                ("provider", month.accounts.first().map_or("", |account| &account.kind.name)),
                 ("account", "shoes-hc"),
             ];
             others.push(sample("campaign_threshold", labels, 0.95));
@@ -146,10 +138,7 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Scraped> {
         timeline.scrape(prometheus, minute, &others);
         was_scraped = scraped;
     }
-    Ok(Scraped {
-        series: timeline.finish(),
-        known: accounts.into_iter().map(|polled| polled.known).collect(),
-    })
+    Ok(timeline.finish())
 }
 
 fn written(telemetry: &Telemetry) -> String {
@@ -192,7 +181,9 @@ struct Polled<'a> {
     /// Requests made today.
     requests: f64,
     token_expiry: Option<i64>,
-    known: Known,
+    /// What the ratios of its campaigns were, and the campaigns of the last successful poll with its time.
+    curves: Curves,
+    before: Option<(History, DateTime<Utc>)>,
 }
 
 impl<'a> Polled<'a> {
@@ -221,7 +212,8 @@ impl<'a> Polled<'a> {
             phase: 11 + 29 * i64::try_from(place)?,
             requests: 0.0,
             token_expiry: None,
-            known: Known { polls: Vec::new(), requests_left: Vec::new(), token_expiry: Vec::new() },
+            curves: Curves::default(),
+            before: None,
         })
     }
 
@@ -254,15 +246,12 @@ impl<'a> Polled<'a> {
             // the poll that ends between the previous scrape and this one, if any
             let number = (scrape - self.phase).div_euclid(POLL_INTERVAL * 60);
             let ended = number * POLL_INTERVAL * 60 + self.phase;
-            if number >= 0 && ended > scrape - 60 {
+            if ended > scrape - 60 {
                 self.poll(ended)?;
                 changed = true;
             }
             changed |= self.snapshot.expire(self.instant(scrape));
         }
-        let left = (REQUESTS_A_DAY - self.requests).max(0.0);
-        self.known.requests_left.push(left);
-        self.known.token_expiry.push(self.token_expiry);
         Ok(changed)
     }
 
@@ -276,7 +265,7 @@ impl<'a> Polled<'a> {
     }
 
     fn instant(&self, second: i64) -> Instant {
-        self.clock + Duration::from_secs(u64::try_from(second).unwrap_or_default())
+        self.clock + Duration::from_secs(u64::try_from(second - 60 * FIRST).unwrap_or_default())
     }
 
     fn poll(&mut self, ended: i64) -> Result<()> {
@@ -301,7 +290,6 @@ impl<'a> Polled<'a> {
             let rates = self.configured.provider.reported_rates();
             self.counters.mismatch(rates.first().context("no rates")?);
         }
-        self.known.polls.push(Poll { ended, failed });
         self.snapshot.apply(Change::Polled(Box::new(Update {
             at: start() + TimeDelta::seconds(ended),
             ended: self.instant(ended),
@@ -359,7 +347,7 @@ impl<'a> Polled<'a> {
     }
 
     /// Returns the data that the provider reports at a minute.
-    fn read(&self, minute: i64) -> Data {
+    fn read(&mut self, minute: i64) -> Data {
         let lists_planned = self.kind().fills("campaign_scheduled_timestamp_seconds");
         let mut campaigns: Vec<_> = self
             .sendings
@@ -382,12 +370,29 @@ impl<'a> Polled<'a> {
             0
         };
         Data {
-            campaigns,
+            campaigns: self.with_usual(campaigns, moment(minute)),
             dropped,
             credits: self.credits.as_ref().map(|credits| credits.left(minute)),
             balance: None,
             reported_ratios: Vec::new(),
         }
+    }
+
+    /// Adds what is usual to young campaigns, as the poller does.
+    fn with_usual(&mut self, read: Vec<Arc<Campaign>>, now: DateTime<Utc>) -> Vec<Arc<Campaign>> {
+        let window = Window { start: now - TimeDelta::minutes(LOOKBACK), now };
+        let history = History::of_full_read(read.into_iter().collect(), window);
+        let before = self.before.as_ref().map(|(history, time)| (history, *time));
+        self.curves.observe(before, &history, now);
+        let (mut campaigns, _) = history.newest(usize::MAX);
+        self.before = Some((history, now));
+        for campaign in &mut campaigns {
+            if campaign.date().is_some_and(|date| date >= now - curve::MAX_AGE) {
+                let figures = campaign.figures.with(self.curves.usual(campaign, now));
+                *campaign = Arc::new(Campaign { figures, ..Campaign::clone(campaign) });
+            }
+        }
+        campaigns
     }
 
     /// Returns a campaign with exactly the data that its provider reports.
@@ -407,7 +412,8 @@ impl<'a> Polled<'a> {
             channel: sending.channel.clone(),
             status: (!kind.statuses.is_empty()).then_some(counted.status),
             last_sent: sending.sent.filter(|_| begun).map(moment),
-            scheduled: planned("campaign_scheduled_timestamp_seconds", sending.scheduled),
+            scheduled: planned("campaign_scheduled_timestamp_seconds", sending.scheduled)
+                .filter(|_| !sending.unplanned),
             created: planned("campaign_created_timestamp_seconds", sending.created),
             cost_credits: reports_cost.then_some(sending.recipients as f64),
             figures: reports_ratio
@@ -417,7 +423,7 @@ impl<'a> Polled<'a> {
             ..Campaign::default()
         };
         for (count, _) in &kind.counts {
-            let reports = self.account.reports(kind, *count, &sending.channel);
+            let reports = self.account.reports(*count, &sending.channel);
             let value = counted.get(*count).filter(|_| reports);
             campaign.counts.set(*count, value);
         }

@@ -1,41 +1,64 @@
-//! Planted incidents, and their severity.
+//! Planted incidents: what is truly wrong with messages, links, lists, routes, accounts or the exporter.
 //!
-//! The ranges, with their reasons, were chosen before testing any rule against them. They start at values
-//! clearly beyond the thresholds, and extend to complete failures.
-
-use std::fmt;
-use std::sync::Arc;
+//! The ranges were chosen before testing any rule against them, and know no thresholds: from what is
+//! hardly worth telling to complete failures. [`oracle`](crate::oracle) says which must be told.
 
 use anyhow::{Context, Result};
 use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::campaign::{Channel, Status};
-use campaign_exporter::provider;
 
 use crate::chance::{Chance, minutes, whole};
-use crate::month::{ACCOUNTS, Account, LOOKBACK, MONTH, Month, NEVER_READ, Token, Trouble, What};
+use crate::month::{Account, DAILY, FIRST, MONTH, MONTHLY, Month, NEVER_READ, Token, Trouble, What};
+use crate::oracle;
 use crate::sending::{DAY, Recount, Sending, Stall};
 
 const HOUR: i64 = 60;
 
-/// A kind of incident.
+/// A kind of incident, by its true cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    Delivery(Depth),
-    AccountDelivery(Depth),
-    Bounces(Depth),
-    AccountBounces(Depth),
-    OptOuts(Depth),
-    Clicks,
-    Reads,
-    Moderation,
+    /// Messages of a campaign are lost without a receipt, or expire.
+    Lost,
+    /// Recipients or networks reject messages of a campaign.
+    Rejected,
+    /// All campaigns of an account lose messages for hours.
+    Route,
+    /// Several accounts of a provider do at once.
+    Outage,
+    /// An account loses messages since before the month.
+    LostForWeeks,
+    /// A campaign loses messages, in an account that had a bad week before.
+    LostAgain,
+    /// All campaigns of an account that has only small ones lose messages for a day.
+    ManySmall,
+    /// The only campaign of a month loses messages.
+    Monthly,
+    /// A campaign that is sent for days loses messages.
+    InProgress,
+    /// All WhatsApp messages of a campaign are pending for hours.
+    Pending,
+    /// Messages of an account take an hour or two.
+    Slow,
+    /// Messages arrive, but their receipts come hours later.
+    LateReceipts,
     Stalled,
+    Links,
+    /// A link that works on few phones.
+    HalfLinks,
+    OptOuts,
+    Reads,
+    /// An account that sends daily sends nothing for days.
+    Stopped,
+    Moderation,
     Overdue,
     Denied,
+    /// Denied on a Friday evening, without a schedule. Must still be told on Monday.
+    DeniedForTheWeekend,
     Backwards,
     Disagreement,
     Contradiction,
     Flapping,
-    Stale(Depth),
+    Stale,
     NeverRead,
     Auth,
     TokenNotRenewed,
@@ -51,84 +74,78 @@ pub(crate) enum Kind {
     UnusedThreshold,
 }
 
-/// Severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Depth {
-    Warning,
-    Critical,
+/// What is expected of the alerts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// One must fire.
+    Told,
+    /// One may fire, as the incident is below the documented minimum volume or hardly more than chance.
+    Allowed,
+    /// A warning may fire, but none that wakes somebody.
+    NotCritical,
 }
 
-impl fmt::Display for Depth {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        })
-    }
-}
-
-/// An incident that should cause an alert.
+/// An incident.
 #[derive(Clone, Debug)]
 pub(crate) struct Incident {
     pub(crate) kind: Kind,
-    /// `None` for incidents of the exporter.
-    pub(crate) account: Option<usize>,
+    /// None for incidents of the exporter.
+    pub(crate) accounts: Vec<usize>,
     pub(crate) campaigns: Vec<String>,
+    /// When the first affected message was sent, or the problem began.
     pub(crate) from: i64,
     pub(crate) until: i64,
-    /// Whether the volume is below the documented minimum, so that no alert is required.
-    pub(crate) small: bool,
+    pub(crate) demand: Demand,
+    /// Whether its accounts had sent ten campaigns before.
+    pub(crate) has_history: bool,
 }
 
-/// Messages of a campaign that must be detected: above 500, the minimum for critical alerts and clicks, up
-/// to a large campaign.
-const VOLUME: (f64, f64) = (600.0, 20_000.0);
-
-/// Messages of a campaign that need not be detected: up to three quarters of the minimum of 200.
+/// Messages of a campaign that need not be told: up to three quarters of the minimum of 200.
 const SMALL: (f64, f64) = (30.0, 150.0);
 
-/// Number of incidents of each kind, and of those below the minimum volume.
-const PLANTED: [(Kind, usize, usize); 35] = {
-    use Depth::{Critical, Warning};
-    [
-        // long incidents first, so that shorter ones fit around them
-        (Kind::NeverRead, 1, 0),
-        (Kind::Down, 2, 0),
-        (Kind::Absent, 1, 0),
-        (Kind::Reload, 1, 0),
-        (Kind::UnusedThreshold, 1, 0),
-        (Kind::AccountDelivery(Warning), 2, 0),
-        (Kind::AccountDelivery(Critical), 1, 0),
-        (Kind::AccountBounces(Warning), 1, 0),
-        (Kind::AccountBounces(Critical), 1, 0),
-        (Kind::Stale(Critical), 1, 0),
-        (Kind::Stale(Warning), 2, 0),
-        (Kind::Flapping, 2, 0),
-        (Kind::Auth, 2, 0),
-        (Kind::Quota, 1, 0),
-        (Kind::TokenNotRenewed, 1, 0),
-        (Kind::TokenRunsOut, 1, 0),
-        (Kind::Dropped, 1, 0),
-        (Kind::Unreadable, 1, 0),
-        (Kind::Contradiction, 1, 0),
-        (Kind::Credits, 1, 0),
-        (Kind::CreditsScheduled, 1, 0),
-        (Kind::Delivery(Warning), 4, 2),
-        (Kind::Delivery(Critical), 3, 1),
-        (Kind::Bounces(Warning), 2, 1),
-        (Kind::Bounces(Critical), 1, 0),
-        (Kind::OptOuts(Warning), 2, 1),
-        (Kind::OptOuts(Critical), 1, 0),
-        (Kind::Clicks, 2, 1),
-        (Kind::Reads, 2, 1),
-        (Kind::Backwards, 2, 0),
-        (Kind::Moderation, 2, 0),
-        (Kind::Stalled, 2, 0),
-        (Kind::Overdue, 2, 0),
-        (Kind::Denied, 2, 0),
-        (Kind::Disagreement, 2, 0),
-    ]
-};
+/// Number of incidents of each kind, long ones first, so that shorter ones fit around them.
+const PLANTED: [(Kind, usize); 40] = [
+    (Kind::LostForWeeks, 1),
+    (Kind::NeverRead, 1),
+    (Kind::Down, 2),
+    (Kind::Absent, 1),
+    (Kind::Reload, 1),
+    (Kind::UnusedThreshold, 1),
+    (Kind::Stopped, 1),
+    (Kind::Monthly, 1),
+    (Kind::LostAgain, 1),
+    (Kind::Outage, 2),
+    (Kind::ManySmall, 2),
+    (Kind::InProgress, 1),
+    (Kind::Route, 4),
+    (Kind::Slow, 2),
+    (Kind::LateReceipts, 3),
+    (Kind::Stale, 2),
+    (Kind::Flapping, 1),
+    (Kind::Auth, 2),
+    (Kind::Quota, 1),
+    (Kind::TokenNotRenewed, 1),
+    (Kind::TokenRunsOut, 1),
+    (Kind::Dropped, 1),
+    (Kind::Unreadable, 1),
+    (Kind::Contradiction, 1),
+    (Kind::Credits, 1),
+    (Kind::CreditsScheduled, 1),
+    (Kind::DeniedForTheWeekend, 1),
+    (Kind::Lost, 7),
+    (Kind::Rejected, 3),
+    (Kind::Pending, 2),
+    (Kind::Stalled, 2),
+    (Kind::Links, 2),
+    (Kind::HalfLinks, 2),
+    (Kind::OptOuts, 3),
+    (Kind::Reads, 2),
+    (Kind::Backwards, 1),
+    (Kind::Moderation, 1),
+    (Kind::Overdue, 1),
+    (Kind::Denied, 1),
+    (Kind::Disagreement, 1),
+];
 
 /// Plants incidents in a month.
 pub(crate) struct Planter<'a> {
@@ -143,22 +160,33 @@ pub(crate) struct Planter<'a> {
 pub(crate) fn plant(month: &mut Month) -> Result<Vec<Incident>> {
     let chance = Chance::named(month.seed, "incidents");
     let mut planter = Planter { month, chance, planted: Vec::new(), taken: Vec::new() };
-    for (kind, judged, small) in PLANTED {
-        for number in 0..judged + small {
-            planter
-                .plant(kind, number >= judged)
-                .with_context(|| format!("no room for {kind:?}"))?;
+    for (kind, number) in PLANTED {
+        for _ in 0..number {
+            planter.plant(kind).with_context(|| format!("no room for {kind:?}"))?;
         }
     }
-    Ok(planter.planted)
+    for kind in [Kind::Lost, Kind::Rejected, Kind::OptOuts] {
+        planter.campaign(kind, true).with_context(|| format!("no room for a small {kind:?}"))?;
+    }
+    planter.maintenance().context("no room for maintenance")?;
+    planter.mended().context("no room for a mended account")?;
+    let mut planted = planter.planted;
+    oracle::judge(month, &mut planted);
+    Ok(planted)
 }
 
 impl Planter<'_> {
-    fn plant(&mut self, kind: Kind, small: bool) -> Option<()> {
+    fn plant(&mut self, kind: Kind) -> Option<()> {
         match kind {
             Kind::Down | Kind::Absent | Kind::Reload | Kind::UnusedThreshold => self.service(kind),
-            Kind::AccountDelivery(_) | Kind::AccountBounces(_) => self.spell(kind),
-            Kind::Stale(_)
+            Kind::LostForWeeks
+            | Kind::LostAgain
+            | Kind::Route
+            | Kind::Outage
+            | Kind::ManySmall
+            | Kind::Slow
+            | Kind::LateReceipts => self.spell(kind),
+            Kind::Stale
             | Kind::NeverRead
             | Kind::Flapping
             | Kind::Auth
@@ -168,19 +196,10 @@ impl Planter<'_> {
             | Kind::Dropped
             | Kind::Unreadable
             | Kind::Contradiction => self.reading(kind),
+            Kind::Stopped => self.stopped(),
             Kind::Credits => self.credits(),
             Kind::CreditsScheduled => self.planned_too_much(),
-            Kind::Delivery(_)
-            | Kind::Bounces(_)
-            | Kind::OptOuts(_)
-            | Kind::Clicks
-            | Kind::Reads
-            | Kind::Moderation
-            | Kind::Stalled
-            | Kind::Overdue
-            | Kind::Denied
-            | Kind::Backwards
-            | Kind::Disagreement => self.campaign(kind, small),
+            _ => self.campaign(kind, false),
         }
     }
 
@@ -191,24 +210,25 @@ impl Planter<'_> {
         })
     }
 
-    /// Reserves an account from two hours before to some time after.
-    fn take(&mut self, account: Option<usize>, from: i64, until: i64) -> Option<()> {
+    /// Reserves accounts from two hours before to some time after.
+    fn take(&mut self, accounts: &[usize], from: i64, until: i64) -> Option<()> {
         let (from, until) = (from - 2 * HOUR, until + 2 * HOUR);
-        if !self.is_free(account, from, until) {
+        if !accounts.iter().all(|account| self.is_free(Some(*account), from, until)) {
             return None;
         }
-        self.taken.push((account, from, until));
+        self.taken.extend(accounts.iter().map(|account| (Some(*account), from, until)));
         Some(())
     }
 
-    fn happened(&mut self, kind: Kind, account: Option<usize>, from: i64, until: i64) {
+    fn happened(&mut self, kind: Kind, accounts: &[usize], from: i64, until: i64) {
         self.planted.push(Incident {
             kind,
-            account,
+            accounts: accounts.to_vec(),
             campaigns: Vec::new(),
             from,
             until,
-            small: false,
+            demand: Demand::Told,
+            has_history: false,
         });
     }
 
@@ -224,36 +244,26 @@ impl Planter<'_> {
     }
 
     /// Returns the accounts that fit.
-    fn with(&self, fits: impl Fn(&Account, &provider::Kind) -> bool) -> Vec<usize> {
-        let accounts = ACCOUNTS.iter().zip(&self.month.kinds).enumerate();
-        let accounts = accounts.filter(|(_, (account, kind))| fits(account, kind));
-        accounts.map(|(place, _)| place).collect()
+    fn with(&self, fits: impl Fn(&Account) -> bool) -> Vec<usize> {
+        let accounts = self.month.accounts.iter().enumerate();
+        accounts.filter(|(_, account)| fits(account)).map(|(place, _)| place).collect()
     }
 
     /// Returns the accounts in which an incident of an account can be planted.
     fn places(&self, kind: Kind) -> Vec<usize> {
-        // twice a day, so that there are several campaigns
-        let is_busy = |account: &Account| account.per_week() > 12.0;
-        match kind {
-            Kind::AccountDelivery(_) => self.with(|account, _| is_busy(account)),
-            Kind::AccountBounces(_) => self.with(|account, kind| {
-                is_busy(account) && account.reports(kind, Count::Bounces, &Channel::Sms)
-            }),
+        self.with(|account| match kind {
+            Kind::ManySmall => !account.is_large() && account.per_week() > 12.0,
+            Kind::LostAgain | Kind::LostForWeeks => account.is_large() && account.per_week() > 7.5,
             Kind::Credits | Kind::CreditsScheduled => {
-                self.with(|_, kind| kind.fills("campaign_account_credits"))
+                account.kind.fills("campaign_account_credits") && account.per_week() > 5.0
             }
-            Kind::Quota => self.with(|_, kind| kind.limits.per_day.is_some()),
-            Kind::Contradiction => self.with(|_, kind| !kind.rates.is_empty()),
-            Kind::TokenNotRenewed => self.with(|account, _| account.token == Token::Renewed),
-            Kind::TokenRunsOut => {
-                self.with(|account, _| account.token == Token::Dated && account.per_week() > 0.0)
-            }
-            Kind::Auth => (0..NEVER_READ).collect(),
-            Kind::NeverRead => vec![NEVER_READ],
-            Kind::Stale(Depth::Critical) => vec![0],
-            Kind::Dropped | Kind::Unreadable => vec![0, 3, 5],
-            _ => vec![0, 1, 3, 4, 5, 6, 7],
-        }
+            Kind::Quota => account.kind.limits.per_day.is_some(),
+            Kind::Contradiction => !account.kind.rates.is_empty(),
+            Kind::TokenNotRenewed => account.token == Token::Renewed,
+            Kind::TokenRunsOut => account.token == Token::Dated,
+            Kind::NeverRead => account.name == NEVER_READ,
+            _ => account.is_large() && account.name != NEVER_READ && account.name != MONTHLY,
+        })
     }
 
     /// Plants incidents of the exporter itself. They occur at night, when no campaign is due for evaluation,
@@ -272,10 +282,13 @@ impl Planter<'_> {
             let from = night + planter.chance.minute((HOUR, 5 * HOUR));
             let until = from + planter.chance.minute(lasts);
             if matches!(kind, Kind::Down | Kind::Absent) {
-                planter.take(None, from, until)?;
+                if !planter.is_free(None, from - 2 * HOUR, until + 2 * HOUR) {
+                    return None;
+                }
+                planter.taken.push((None, from, until));
             }
             planter.trouble(None, from, until, what);
-            planter.happened(kind, None, from, until);
+            planter.happened(kind, &[], from, until);
             Some(())
         })
     }
@@ -285,21 +298,20 @@ impl Planter<'_> {
         let fails = |reason| What::Fails { reason, part: 1.0 };
         let places = self.places(kind);
         let (lasts, what) = match kind {
-            // longer than three polls and the `for` of five minutes, shorter than an hour
-            Kind::Stale(Depth::Warning) => ((30, 55), fails("network")),
-            // partial outage of a provider
-            Kind::Stale(Depth::Critical) => ((2 * HOUR, 6 * HOUR), fails("server")),
-            Kind::Flapping => (
-                (3 * HOUR, 8 * HOUR),
-                What::Fails {
-                    reason: "timeout",
-                    // most polls fail, some succeed
-                    part: 0.0,
-                },
-            ),
+            // from an hour to a partial outage of a provider
+            Kind::Stale => ((HOUR, 6 * HOUR), fails("server")),
+            // most polls fail, some succeed
+            Kind::Flapping => {
+                let part = self.chance.between((0.7, 0.9));
+                ((3 * HOUR, 8 * HOUR), What::Fails { reason: "timeout", part })
+            }
             // until a new token is supplied during working hours
             Kind::Auth => ((HOUR, 8 * HOUR), fails("auth")),
-            Kind::Quota => ((20 * HOUR, 20 * HOUR + 1), What::Requests(0.0)),
+            // the 10,000 requests per day are used up by the afternoon, instead of only a tenth of them
+            Kind::Quota => {
+                let requests = self.chance.between((80.0, 120.0));
+                ((20 * HOUR, 20 * HOUR + 1), What::Requests(requests))
+            }
             // renewal fails for some hours before the token expires
             Kind::TokenNotRenewed => ((30 * HOUR, 31 * HOUR), What::TokenNotRenewed),
             Kind::TokenRunsOut => ((12 * HOUR, 48 * HOUR), What::TokenNotRenewed),
@@ -311,122 +323,150 @@ impl Planter<'_> {
         self.find(|planter| {
             let place = *planter.chance.one_of(&places)?;
             let mut from = planter.chance.minute((2 * DAY, MONTH - 5 * DAY));
-            let what = match what {
-                What::Fails { reason, part } if part <= 0.0 => {
-                    What::Fails { reason, part: planter.chance.between((0.7, 0.9)) }
-                }
-                // the 10,000 requests per day are used up by the afternoon, instead of only a tenth of them
-                What::Requests(_) => {
-                    from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
-                    What::Requests(planter.chance.between((80.0, 120.0)))
-                }
-                other => other,
-            };
+            if kind == Kind::Quota {
+                from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
+            }
             let until = from + planter.chance.minute(lasts);
-            // an outage affects all accounts of the provider
-            let provider = Arc::clone(planter.month.kinds.get(place)?);
-            let hit = match kind {
-                Kind::Stale(Depth::Critical) => planter.with(|_, at| at.name == provider.name),
-                _ => vec![place],
-            };
-            let free = |account: &usize| {
-                planter.is_free(Some(*account), from - 2 * HOUR, until + 2 * HOUR)
-            };
-            if !hit.iter().all(free) {
-                return None;
+            // incidents that do not affect the figures of campaigns may overlap those of campaigns
+            if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
+                planter.take(&[place], from, until)?;
             }
-            for account in &hit {
-                // incidents that do not affect the figures of campaigns may overlap those of campaigns
-                if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
-                    planter.take(Some(*account), from, until)?;
-                }
-                if kind == Kind::NeverRead {
-                    planter.trouble(Some(*account), 0, from, What::Unconfigured);
-                    planter.trouble(Some(*account), until, MONTH, What::Unconfigured);
-                    let client = What::Fails { reason: "client", part: 1.0 };
-                    planter.trouble(Some(*account), from, until, client);
-                } else {
-                    planter.trouble(Some(*account), from, until, what);
-                }
-                planter.happened(kind, Some(*account), from, until);
+            if kind == Kind::NeverRead {
+                planter.trouble(Some(place), FIRST, from, What::Unconfigured);
+                planter.trouble(Some(place), until, MONTH, What::Unconfigured);
+                planter.trouble(Some(place), from, until, fails("client"));
+            } else {
+                planter.trouble(Some(place), from, until, what);
             }
+            planter.happened(kind, &[place], from, until);
             Some(())
         })
     }
 
-    /// Plants a bit more than a day on which all campaigns of an account do badly, because of its route or
-    /// sender rather than a list.
+    /// A provider is maintained for 25 minutes, at night, four times. Nothing needs to be told.
+    fn maintenance(&mut self) -> Option<()> {
+        for _ in 0..4 {
+            self.find(|planter| {
+                let day = planter.chance.minute((2, MONTH / DAY - 1)) * DAY;
+                let from = day + planter.chance.minute((0, 6 * HOUR));
+                let place = *planter.chance.one_of(&planter.places(Kind::Stale))?;
+                let name = &planter.month.accounts.get(place)?.kind.name.clone();
+                let hit = planter.with(|account| account.kind.name == *name);
+                planter.take(&hit, from, from + 25)?;
+                for account in hit {
+                    let fails = What::Fails { reason: "server", part: 1.0 };
+                    planter.trouble(Some(account), from, from + 25, fails);
+                }
+                Some(())
+            })?;
+        }
+        Some(())
+    }
+
+    /// A rejected token is replaced after an hour, and then the provider does not answer for some more.
+    fn mended(&mut self) -> Option<()> {
+        self.find(|planter| {
+            let place = *planter.chance.one_of(&planter.places(Kind::Auth))?;
+            let from = planter.chance.minute((2 * DAY, MONTH - 2 * DAY));
+            let mended = from + planter.chance.minute((HOUR, 2 * HOUR));
+            let until = mended + planter.chance.minute((3 * HOUR, 6 * HOUR));
+            planter.take(&[place], from, until)?;
+            let fails = |reason| What::Fails { reason, part: 1.0 };
+            planter.trouble(Some(place), from, mended, fails("auth"));
+            planter.trouble(Some(place), mended, until, fails("timeout"));
+            planter.happened(Kind::Auth, &[place], from, mended);
+            planter.happened(Kind::Stale, &[place], mended, until);
+            Some(())
+        })
+    }
+
+    /// Plants a time in which all campaigns of one or several accounts do badly, because of a route, a
+    /// sender or a provider rather than a list.
     fn spell(&mut self, kind: Kind) -> Option<()> {
         let places = self.places(kind);
         self.find(|planter| {
-            let place = *planter.chance.one_of(&places)?;
-            let day = planter.chance.minute((3, MONTH / DAY - 3)) * DAY;
-            let (from, until) = (day + 6 * HOUR, day + planter.chance.minute((30, 36)) * HOUR);
+            let chance = &mut planter.chance;
+            let place = *chance.one_of(&places)?;
+            let start = chance.minute((3 * DAY, MONTH - 3 * DAY));
+            let (from, until) = match kind {
+                Kind::LostForWeeks => (FIRST, 20 * DAY),
+                Kind::LostAgain => (-12 * DAY, -6 * DAY),
+                Kind::Route => (start, start + chance.minute((6 * HOUR, 36 * HOUR))),
+                Kind::ManySmall => (start, start + chance.minute((20 * HOUR, 36 * HOUR))),
+                Kind::LateReceipts => (start, start + chance.minute((4 * HOUR, 6 * HOUR))),
+                _ => (start, start + chance.minute((4 * HOUR, 12 * HOUR))),
+            };
+            let loss = match kind {
+                Kind::LostForWeeks => chance.between((0.15, 0.40)),
+                Kind::LostAgain => chance.between((0.3, 0.7)),
+                Kind::Outage | Kind::ManySmall => chance.between((0.3, 1.0)),
+                _ => chance.log_between((0.08, 1.0)),
+            };
+            let rejected = *chance.one_of(&[0.0, 0.5, 0.95])?;
+            let slow = chance.between((40.0, 150.0));
+            let mut hit = vec![place];
+            if kind == Kind::Outage {
+                let name = planter.month.accounts.get(place)?.kind.name.clone();
+                hit = planter.with(|account| account.kind.name == name);
+            }
             let first_sends = planter.month.first_sends.clone();
             let during = |sending: &Sending| {
                 let sent = sending.sent.is_some_and(|sent| (from..until).contains(&sent));
-                sent && sending.account == place
-                    && sending.channel == Channel::Sms
-                    && !first_sends.contains(&sending.id)
+                sent && hit.contains(&sending.account) && !first_sends.contains(&sending.id)
             };
-            let large = |sending: &&Sending| during(sending) && sending.recipients >= 500;
-            if planter.month.sendings.iter().filter(large).count() < 3 {
+            let affected = || planter.month.sendings.iter().filter(|sending| during(sending));
+            let mut accounts: Vec<_> = affected().map(|sending| sending.account).collect();
+            accounts.sort_unstable();
+            accounts.dedup();
+            if accounts.len() < if kind == Kind::Outage { 3 } else { 1 } {
                 return None;
             }
             // its campaigns are still recent on the next day
-            planter.take(Some(place), from, until + DAY)?;
+            planter.take(&accounts, from, until + DAY)?;
             let mut campaigns = Vec::new();
-            for sending in &mut planter.month.sendings {
-                if !during(sending) {
-                    continue;
-                }
-                let chance = &mut planter.chance;
+            let chance = &mut planter.chance;
+            for sending in planter.month.sendings.iter_mut().filter(|sending| during(sending)) {
                 match kind {
-                    // below nine tenths of the usual 0.96, but well above the effect of a list
-                    Kind::AccountDelivery(Depth::Warning) => {
-                        let delivery = chance.between((0.80, 0.85));
-                        sending.deliver(chance, delivery, 0.5);
-                    }
-                    // below three quarters of the usual ratio
-                    Kind::AccountDelivery(Depth::Critical) => {
-                        let delivery = chance.between((0.45, 0.65));
-                        sending.deliver(chance, delivery, 0.5);
-                    }
-                    // platforms warn at 0.08 and stop sending at 0.125
-                    _ => {
-                        let bounces = chance.between(match kind {
-                            Kind::AccountBounces(Depth::Warning) => (0.095, 0.12),
-                            _ => (0.15, 0.19),
-                        });
-                        sending.deliver(chance, 0.99 - bounces, bounces / (0.01 + bounces));
-                    }
+                    Kind::Slow => sending.receipts.prompt = slow,
+                    Kind::LateReceipts => sending.receipts.held = Some((from, until)),
+                    _ => sending.lose(chance, loss, rejected, 0.3),
                 }
                 campaigns.push(sending.id.clone());
             }
-            planter.happened(kind, Some(place), from, until);
+            planter.happened(kind, &accounts, from, until);
             planter.planted.last_mut()?.campaigns = campaigns;
+            if kind == Kind::LostAgain {
+                planter.planted.last_mut()?.demand = Demand::Allowed;
+                return planter.campaign_of(Kind::LostAgain, Some(place), false);
+            }
             Some(())
         })
     }
 
     /// Plants incidents of single campaigns.
     fn campaign(&mut self, kind: Kind, small: bool) -> Option<()> {
+        let only = (kind == Kind::Monthly).then(|| self.month.place(MONTHLY)).flatten();
+        self.campaign_of(kind, only, small)
+    }
+
+    fn campaign_of(&mut self, kind: Kind, only: Option<usize>, small: bool) -> Option<()> {
         let mut order: Vec<usize> = (0..self.month.sendings.len()).collect();
         self.chance.shuffle(&mut order);
         order.into_iter().find_map(|index| {
             let mut sending = self.month.sendings.get(index)?.clone();
-            let account = ACCOUNTS.get(sending.account)?;
+            let account = self.month.accounts.get(sending.account)?.clone();
             let (place, sent) = (sending.account, sending.sent?);
-            if self.month.first_sends.contains(&sending.id) {
-                return None;
-            }
-            let provider = self.month.kinds.get(place)?;
-            if !(DAY..MONTH - 2 * DAY).contains(&sent)
-                || !can_have(kind, account, provider, &sending)
+            let last = if kind == Kind::LostAgain { 6 * DAY } else { MONTH - 3 * DAY };
+            if only.is_some_and(|only| only != place)
+                || self.month.first_sends.contains(&sending.id)
+                || !(DAY..last).contains(&sent)
+                || (sending.recipients < 250) != (!account.is_large() && small)
+                || !can_have(kind, &account, &sending)
             {
                 return None;
             }
             let until = match kind {
+                Kind::InProgress => sent + 3 * DAY,
                 Kind::Moderation | Kind::Overdue | Kind::Denied | Kind::Stalled => sent + 20 * HOUR,
                 _ => sent + 26 * HOUR,
             };
@@ -435,68 +475,66 @@ impl Planter<'_> {
                 Kind::Moderation | Kind::Denied => sending.created,
                 _ => sent - 6 * HOUR,
             };
-            self.take(Some(place), from, until)?;
-            let volume = if small { SMALL } else { VOLUME };
-            sending.recipients = whole(self.chance.log_between(volume));
-            account.react(&mut sending, &mut self.chance);
+            self.take(&[place], from, until)?;
+            if small {
+                let volume = self.chance.log_between(SMALL);
+                account.send_to(&mut sending, volume, &mut self.chance);
+            }
             sending.recount = None;
-            sending.slow = false;
-            self.bend(kind, &mut sending)?;
-            self.planted.push(Incident {
-                kind,
-                account: Some(place),
-                campaigns: vec![sending.id.clone()],
-                from: sending.created.min(sent),
-                until,
-                small,
-            });
+            let (from, until) = self.bend(kind, &account, &mut sending)?;
+            self.happened(kind, &[place], from, until);
+            self.planted.last_mut()?.campaigns = vec![sending.id.clone()];
             *self.month.sendings.get_mut(index)? = sending;
             Some(())
         })
     }
 
-    /// Applies an incident to a campaign.
-    fn bend(&mut self, kind: Kind, sending: &mut Sending) -> Option<()> {
+    /// Applies an incident to a campaign. Returns when its first message is affected, and when it ends.
+    fn bend(
+        &mut self,
+        kind: Kind,
+        account: &Account,
+        sending: &mut Sending,
+    ) -> Option<(i64, i64)> {
         let chance = &mut self.chance;
-        let (sent, recipients) = (sending.sent?, sending.recipients);
+        let sent = sending.sent?;
         match kind {
-            Kind::Delivery(depth) => {
-                let delivery = chance.between(match depth {
-                    // five points below the warning, which 600 messages need to be significant, and
-                    // not yet critical
-                    Depth::Warning => (0.63, 0.75),
-                    // from a partly broken route to almost nothing
-                    Depth::Critical => (0.15, 0.54),
-                });
-                // some losses have a failure receipt, some have none
-                let bounced = if chance.happens(0.5) { 0.95 } else { 0.1 };
-                sending.deliver(chance, delivery, bounced);
-                if sending.channel == Channel::Whatsapp {
-                    sending.outcome.bounces = recipients - sending.outcome.deliveries;
-                }
-                sending.outcome.reads = sending.outcome.reads.min(sending.outcome.deliveries / 2);
+            Kind::Lost | Kind::LostAgain => {
+                let loss = chance.log_between((0.08, 1.0));
+                let (rejected, expired) = (chance.between((0.0, 0.1)), chance.between((0.0, 0.5)));
+                sending.lose(chance, loss, rejected, expired);
             }
-            Kind::Bounces(depth) => {
-                let bounces = chance.between(match depth {
-                    // above what 600 messages need to be significantly more than a fifth, up to the next
-                    Depth::Warning => (0.26, 0.38),
-                    Depth::Critical => (0.48, 0.80),
-                });
-                sending.deliver(chance, 0.99 - bounces, bounces / (0.01 + bounces));
-                let read = whole(sending.outcome.deliveries as f64 * 0.65);
-                sending.outcome.reads = sending.outcome.reads.min(read);
+            Kind::Monthly => {
+                let loss = chance.between((0.2, 0.9));
+                sending.lose(chance, loss, 0.5, 0.2);
             }
-            Kind::OptOuts(depth) => {
-                let opted_out = chance.between(match depth {
-                    // carriers flag senders at 0.05 and may suspend them at 0.10
-                    Depth::Warning => (0.075, 0.095),
-                    Depth::Critical => (0.14, 0.25),
-                });
-                sending.outcome.opt_outs = chance.successes(recipients, opted_out);
+            // worse than the oldest list
+            Kind::Rejected => {
+                let loss = chance.between((0.25, 0.9));
+                sending.lose(chance, loss, 0.95, 0.0);
             }
-            // from a broken link to one that works on few phones
-            Kind::Clicks => {
-                let left = chance.between((0.0, 0.10));
+            Kind::InProgress => {
+                sending.takes = minutes(chance.between((2.0, 3.0)) * DAY as f64);
+                let loss = chance.between((0.3, 0.8));
+                sending.lose(chance, loss, 0.5, 0.2);
+                return Some((sent, sent + sending.takes));
+            }
+            Kind::Pending => {
+                let until = sent + chance.minute((4 * HOUR, 14 * HOUR));
+                sending.receipts.held = Some((sent, until));
+                return Some((sent, until));
+            }
+            // five times the usual, up to what makes carriers suspend senders
+            Kind::OptOuts => {
+                let times = chance.between((5.0, 20.0));
+                let share = (account.opt_out * times).min(0.25);
+                sending.outcome.opt_outs = chance.successes(sending.recipients, share);
+            }
+            Kind::Links | Kind::HalfLinks => {
+                let left = chance.between(match kind {
+                    Kind::Links => (0.0, 0.10),
+                    _ => (0.15, 0.40),
+                });
                 sending.outcome.clicks = whole(sending.outcome.clicks as f64 * left);
             }
             // from a hardly read template to half of the usual ratio
@@ -504,102 +542,155 @@ impl Planter<'_> {
                 let left = chance.between((0.15, 0.48));
                 sending.outcome.reads = whole(sending.outcome.reads as f64 * left);
             }
-            // beyond the allowed four hours, up to a day
+            // beyond half a working day, up to a day
             Kind::Moderation => {
                 let until = sending.created + chance.minute((8 * HOUR, 20 * HOUR));
                 sending.moderated_until = Some(until);
                 sending.sent = Some(until.max(sending.scheduled) + 5);
+                return Some((sending.created, until));
             }
             Kind::Stalled => {
                 // a campaign that takes at least half an hour
                 sending.takes = sending.takes.max(30);
-                sending.stall = Some(Stall {
-                    after: chance.between((0.2, 0.7)),
-                    lasts: chance.minute((4 * HOUR, 10 * HOUR)),
-                });
+                let (after, lasts) = (chance.between((0.2, 0.8)), chance.minute((240, 600)));
+                sending.stall = Some(Stall { after, lasts });
+                let from = sent + minutes(sending.takes as f64 * after);
+                return Some((from, from + lasts));
             }
-            // from three times the allowed half hour up to a morning
+            // up to a morning
             Kind::Overdue => {
                 sending.moderated_until = None;
-                sending.sent = Some(sending.scheduled + chance.minute((90, 6 * HOUR)));
+                let sent = sending.scheduled + chance.minute((90, 6 * HOUR));
+                sending.sent = Some(sent);
+                return Some((sending.scheduled, sent));
             }
-            Kind::Denied => {
-                let looked_at = sending.created + chance.minute((10, 180));
-                sending.moderated_until = Some(looked_at);
-                sending.denied = Some(looked_at);
+            Kind::Denied | Kind::DeniedForTheWeekend => {
+                let mut until = MONTH;
+                if kind == Kind::DeniedForTheWeekend {
+                    let friday = sent.div_euclid(7 * DAY) * 7 * DAY + 4 * DAY;
+                    sending.created = friday + chance.minute((15 * HOUR, 18 * HOUR));
+                    sending.unplanned = true;
+                    until = friday + 3 * DAY + 8 * HOUR;
+                    sending.withdrawn = Some(until + DAY);
+                }
+                let denied = sending.created + chance.minute((10, 180));
+                sending.moderated_until = Some(denied);
+                sending.denied = Some(denied);
                 sending.sent = None;
+                return Some((denied, until));
             }
-            // from twice the tolerance to a large part of the campaign
+            // from twice the usual to a large part of the campaign
             Kind::Backwards => {
-                sending.recount = Some(Recount {
-                    minute: sent + minutes(chance.between((150.0, 1_400.0))),
-                    factor: 1.0 - chance.between((0.10, 0.40)),
-                });
+                let minute = sent + minutes(chance.between((150.0, 1_400.0)));
+                let factor = 1.0 - chance.between((0.10, 0.40));
+                sending.recount = Some(Recount { minute, factor });
+                return Some((minute, minute));
             }
-            // at least twice the tolerance
             Kind::Disagreement => {
                 let off = chance.between((0.04, 0.20));
                 sending.reported_off = if chance.happens(0.5) { off } else { -off };
             }
             _ => return None,
         }
+        Some((sent, sent + sending.takes))
+    }
+
+    /// An account that sends daily sends nothing for some days.
+    fn stopped(&mut self) -> Option<()> {
+        let place = self.month.place(DAILY)?;
+        let from = self.chance.minute((8, 20)) * DAY;
+        let until = from + self.chance.minute((4, 8)) * DAY;
+        let is_gone = |sending: &Sending| {
+            sending.account == place && (from..until).contains(&sending.created.max(sending.scheduled))
+        };
+        let gone = self.month.sendings.iter().filter(|sending| is_gone(sending));
+        let since = gone.map(|sending| sending.scheduled).min()?;
+        self.month.sendings.retain(|sending| !is_gone(sending));
+        self.take(&[place], from, until)?;
+        self.happened(Kind::Stopped, &[place], since, until);
         Some(())
     }
 
     /// Plants a time without purchases of credits.
     fn credits(&mut self) -> Option<()> {
-        let place = *self.places(Kind::Credits).first()?;
+        let places = self.places(Kind::Credits);
+        let place = *self.chance.one_of(&places)?;
         let from = self.chance.minute((8 * DAY, 9 * DAY));
-        let until = MONTH - 3 * DAY;
-        self.trouble(Some(place), from, until, What::NoTopUps);
-        self.happened(Kind::Credits, Some(place), from, until);
+        self.trouble(Some(place), from, MONTH, What::NoTopUps);
+        self.happened(Kind::Credits, &[place], from, MONTH);
         Some(())
     }
 
     /// Plants a scheduled campaign that costs more than the remaining credits.
     fn planned_too_much(&mut self) -> Option<()> {
-        // the first does not buy credits for a while
-        let place = *self.places(Kind::CreditsScheduled).get(1)?;
+        let places = self.places(Kind::CreditsScheduled);
         self.find(|planter| {
+            let place = *planter.chance.one_of(&places)?;
+            let mut planted = planter.planted.iter();
+            if planted.any(|other| other.kind == Kind::Credits && other.accounts == [place]) {
+                return None;
+            }
             let day = planter.chance.minute((5, MONTH / DAY - 5)) * DAY;
             let created = day + planter.chance.minute((9 * HOUR, 16 * HOUR));
             let until = created + planter.chance.minute((3 * HOUR, 12 * HOUR));
-            planter.take(Some(place), created, until)?;
-            let id = format!("too-much-{}", day / DAY + LOOKBACK / DAY);
-            let (account, kind) = (ACCOUNTS.get(place)?, planter.month.kinds.get(place)?);
-            let chance = &mut planter.chance;
-            let mut sending = account.sending(place, kind, id.clone(), created, chance);
+            planter.take(&[place], created, until)?;
+            let id = format!("too-much-{}", day / DAY);
+            let account = planter.month.accounts.get(place)?;
+            let mut sending = account.sending(place, id.clone(), created, &mut planter.chance);
             sending.created = created;
             sending.scheduled = created + 30 * HOUR;
             sending.moderated_until = None;
             sending.sent = None;
             sending.withdrawn = Some(until);
-            // an account never has more than a million credits; see `credits`
-            sending.recipients = whole(planter.chance.between((1_500_000.0, 3_000_000.0)));
+            // far more than any of the accounts has
+            sending.recipients = 30_000_000;
             planter.month.sendings.push(sending);
-            planter.happened(Kind::CreditsScheduled, Some(place), created, until);
+            planter.happened(Kind::CreditsScheduled, &[place], created, until);
             planter.planted.last_mut()?.campaigns = vec![id];
             Some(())
         })
     }
 }
 
+impl Sending {
+    /// Loses a share of the messages that would have been delivered. Of these, some are rejected, some
+    /// expire, and the rest gets no receipt.
+    fn lose(&mut self, chance: &mut Chance, loss: f64, rejected: f64, expired: f64) {
+        let outcome = &mut self.outcome;
+        let lost = chance.successes(outcome.deliveries, loss);
+        outcome.deliveries -= lost;
+        let bounces = chance.successes(lost, rejected);
+        outcome.bounces += bounces;
+        if self.channel != Channel::Whatsapp {
+            outcome.expired += chance.successes(lost - bounces, expired);
+        }
+        let left = |count: u64| whole(count as f64 * (1.0 - loss));
+        outcome.clicks = left(outcome.clicks);
+        outcome.opt_outs = left(outcome.opt_outs);
+        outcome.reads = left(outcome.reads);
+        outcome.replies = left(outcome.replies);
+    }
+}
+
 /// Returns whether the provider of a campaign reports what is needed to detect this incident.
-fn can_have(kind: Kind, account: &Account, provider: &provider::Kind, sending: &Sending) -> bool {
-    let reports = |count| account.reports(provider, count, &sending.channel);
+fn can_have(kind: Kind, account: &Account, sending: &Sending) -> bool {
+    let reports = |count| account.reports(count, &sending.channel);
+    let has = |status| account.kind.statuses.contains(&status);
     let untouched = sending.stall.is_none() && sending.denied.is_none();
     untouched
         && match kind {
-            Kind::Bounces(_) => reports(Count::Bounces),
-            Kind::OptOuts(_) => reports(Count::OptOuts),
+            Kind::OptOuts => reports(Count::OptOuts),
             // not detectable if some campaigns have no link
-            Kind::Clicks => reports(Count::Clicks) && account.without_link <= 0.0,
+            Kind::Links | Kind::HalfLinks => {
+                reports(Count::Clicks) && account.without_link <= 0.0 && sending.outcome.clicks > 0
+            }
             Kind::Reads => reports(Count::Reads),
-            Kind::Moderation => provider.statuses.contains(&Status::InModeration),
-            Kind::Stalled => provider.statuses.contains(&Status::InProgress),
-            Kind::Overdue => provider.fills("campaign_scheduled_timestamp_seconds"),
-            Kind::Denied => provider.statuses.contains(&Status::Denied),
-            Kind::Disagreement => provider.fills("campaign_reported_delivery_ratio"),
+            Kind::Pending => sending.channel == Channel::Whatsapp,
+            Kind::Moderation => has(Status::InModeration),
+            Kind::Stalled | Kind::InProgress => has(Status::InProgress),
+            Kind::Overdue => account.kind.fills("campaign_scheduled_timestamp_seconds"),
+            Kind::Denied | Kind::DeniedForTheWeekend => has(Status::Denied),
+            Kind::Disagreement => account.kind.fills("campaign_reported_delivery_ratio"),
             _ => true,
         }
 }

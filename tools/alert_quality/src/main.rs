@@ -10,18 +10,19 @@ mod sending;
 
 mod month;
 
-mod incident;
-
 mod credits;
+
+mod oracle;
+
+mod incident;
 
 mod exporter;
 mod series;
 
-mod oracle;
-
 mod prometheus;
 mod rules;
 
+mod pages;
 mod score;
 
 mod report;
@@ -34,11 +35,12 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::incident::Incident;
-use crate::month::{MONTH, Month};
-use crate::oracle::Oracle;
+use crate::exporter::{EVALUATED, SCRAPED};
+use crate::month::{MONTH, Month, What};
+use crate::pages::Alertmanager;
 use crate::prometheus::Prometheus;
 use crate::report::Report;
+use crate::score::Scored;
 
 /// The shipped rules, in the order of their dependencies.
 const SHIPPED: [&str; 4] = [
@@ -48,17 +50,18 @@ const SHIPPED: [&str; 4] = [
     "alerts/exporter.yml",
 ];
 
+const ALERTMANAGER: &str = "alerts/alertmanager/alertmanager.yml";
+
 const RIVALS: &str = "alerts/quality/rivals.yml";
 
-/// Seed of the month used to tune the rules.
-const SEED: u64 = 1;
-
 /// Measures the quality of the alerts.
+///
+/// The rules are tuned with the seeds below 100. A month of another seed is looked at once.
 #[derive(Parser)]
 struct Arguments {
-    /// Seed of the month.
-    #[arg(long, default_value_t = SEED)]
-    seed: u64,
+    /// Seeds of the months.
+    #[arg(long, default_values_t = [1])]
+    seed: Vec<u64>,
     /// Additional output file of the report.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -67,7 +70,11 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let (report, missed) = measure(arguments.seed).await?;
+    let mut report = Report::default();
+    for seed in arguments.seed {
+        measure(seed, &mut report).await?;
+    }
+    let (report, missed) = report.write()?;
     let mut out = std::io::stdout().lock();
     write!(out, "{report}")?;
     if let Some(path) = arguments.report {
@@ -79,7 +86,7 @@ async fn main() -> Result<ExitCode> {
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
+async fn measure(seed: u64, report: &mut Report) -> Result<()> {
     let shipped = rules::needed(rules::read(&SHIPPED.map(Path::new))?);
     let rivals = rules::read(&[Path::new(RIVALS)])?;
     let mut wanted = rules::words(&shipped);
@@ -91,33 +98,36 @@ async fn measure(seed: u64) -> Result<(String, Vec<String>)> {
     let scraped = exporter::live(&month, &wanted)?;
     progress(began, "month simulated");
     let prometheus = Prometheus::start().await?;
-    prometheus.scraped(&scraped.series, MONTH).await?;
+    prometheus.scraped(&scraped, SCRAPED..MONTH).await?;
     progress(began, "samples written to Prometheus");
-    let firings = rules::evaluate(&shipped, &prometheus, MONTH).await?;
-    let rivals = rules::evaluate(&rivals, &prometheus, MONTH).await?;
+    let restarts: Vec<_> = month
+        .troubles
+        .iter()
+        .filter(|trouble| matches!(trouble.what, What::PrometheusRestarts))
+        .map(|trouble| trouble.from)
+        .collect();
+    let evaluated = EVALUATED..MONTH;
+    let firings = rules::evaluate(&shipped, &prometheus, evaluated.clone(), &restarts).await?;
+    let of_rivals = rules::evaluate(&rivals, &prometheus, evaluated, &restarts).await?;
     progress(began, "rules evaluated");
 
-    let oracle = Oracle { month: &month, known: &scraped.known };
-    let judge = |incident: &Incident| {
-        let bad_since = oracle.bad_since(incident);
-        score::judge(incident.clone(), bad_since, &firings, &shipped)
+    let alertmanager = Alertmanager::read(ALERTMANAGER)?;
+    let pages = alertmanager.pages(&firings)?;
+    let own = Scored { month: &month, incidents: &incidents, firings: &firings, pages: &pages };
+    let mut names: Vec<_> = of_rivals.iter().map(|firing| firing.alert.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let of = |name: &String| {
+        let fired = of_rivals.iter().filter(|firing| firing.alert == *name);
+        fired.cloned().collect::<Vec<_>>()
     };
-    let verdicts: Vec<_> = incidents.iter().map(judge).collect();
-    let of = |alert: &str| {
-        let fired = rivals.iter().filter(|firing| firing.alert == alert);
-        fired.cloned().collect()
-    };
-    let report = Report {
-        month: &month,
-        incidents: &incidents,
-        verdicts: &verdicts,
-        firings: &firings,
-        rivals: &[
-            ("`campaign_delivery_ratio < 0.9` for 15m", of("RivalFixedLimit")),
-            ("last hour 25 % below the 7-day mean", of("RivalLastHour")),
-        ],
-    };
-    Ok(report.write()?)
+    let firings: Vec<_> = names.iter().map(of).collect();
+    let none: Vec<_> = vec![None; of_rivals.len()];
+    let rivals = names.iter().zip(&firings).map(|(name, firings)| {
+        (name.as_str(), Scored { month: &month, incidents: &incidents, firings, pages: &none })
+    });
+    report.add(&own, &rivals.collect::<Vec<_>>());
+    Ok(())
 }
 
 fn progress(began: Instant, done: &str) {

@@ -140,26 +140,29 @@ impl Prometheus {
         Ok(Self { _child: child, _folder: folder, address, client })
     }
 
-    /// Writes the scraped samples of every minute, hour by hour.
-    pub(crate) async fn scraped(&self, series: &[Series], minutes: i64) -> Result<()> {
+    /// Writes the scraped samples, hour by hour: changes, and every fourth minute, so that Prometheus, which
+    /// looks back five minutes, sees as much as with every minute.
+    pub(crate) async fn scraped(&self, series: &[Series], minutes: Range<i64>) -> Result<()> {
+        const EVERY: i64 = 4;
         const HOUR: i64 = 60;
         let mut batch = Batch::default();
         // position in the changes of each series
         let mut cursors = vec![(0_usize, None::<f64>); series.len()];
-        for hour in (0..minutes).step_by(60) {
+        for hour in minutes.step_by(60) {
             for (series, (cursor, value)) in series.iter().zip(&mut cursors) {
                 let mut samples = Vec::new();
                 for minute in hour..hour + HOUR {
-                    if let Some((at, changed)) = series.changes.get(*cursor)
-                        && *at == minute
-                    {
+                    let change = series.changes.get(*cursor).filter(|(at, _)| *at == minute);
+                    if let Some((_, changed)) = change {
                         if value.is_some() && changed.is_none() {
                             samples.push(sample(minute, SCRAPED_AT, f64::from_bits(STALE)));
                         }
                         *value = *changed;
                         *cursor += 1;
                     }
-                    samples.extend(value.map(|value| sample(minute, SCRAPED_AT, value)));
+                    if change.is_some() || minute % EVERY == 0 {
+                        samples.extend(value.map(|value| sample(minute, SCRAPED_AT, value)));
+                    }
                 }
                 batch.add(self, &series.labels, samples).await?;
             }

@@ -1,154 +1,256 @@
-//! Formats the results, and compares them with the targets.
+//! Formats the results of one or more months, and compares them with the targets.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-use crate::incident::{Incident, Kind};
+use crate::incident::{Demand, Incident, Kind};
 use crate::month::{DAYS, Month};
 use crate::rules::Firing;
-use crate::score::{self, FalseAlert, Verdict};
+use crate::score::{Scored, Verdict};
 use crate::sending::DAY;
 
-/// Maximum delay relative to the minimum delay.
-const SLOWEST: f64 = 1.2;
+/// Least share of the incidents that must be told.
+const TOLD: f64 = 0.95;
 
-/// Upper bound for false alerts per week.
-const FALSE_A_WEEK: f64 = 1.0;
+/// Most false alerts a week, and most critical ones.
+const FALSE_A_WEEK: f64 = 0.5;
+const FALSE_CRITICAL_A_WEEK: f64 = 0.0;
+
+/// Most notifications of an incident.
+const PAGES: f64 = 1.2;
+
+/// Longest delay of a delivery incident, in minutes: of an account with a history, and of another one.
+const LATEST: [(bool, i64); 2] = [(true, 30), (false, 150)];
 
 /// Results.
-pub(crate) struct Report<'a> {
-    pub(crate) month: &'a Month,
-    pub(crate) incidents: &'a [Incident],
-    pub(crate) verdicts: &'a [Verdict],
-    pub(crate) firings: &'a [Firing],
-    pub(crate) rivals: &'a [(&'static str, Vec<Firing>)],
+#[derive(Default)]
+pub(crate) struct Report {
+    seeds: Vec<u64>,
+    campaigns: usize,
+    verdicts: Vec<Verdict>,
+    missed: Vec<String>,
+    /// Severity and description of false alerts.
+    wrong: Vec<(String, String)>,
+    rivals: BTreeMap<String, Rival>,
 }
 
-impl Report<'_> {
+/// Results of a rule for comparison.
+#[derive(Default)]
+struct Rival {
+    delays: Vec<Option<i64>>,
+    wrong: usize,
+}
+
+impl Report {
+    /// Adds the results of a month.
+    pub(crate) fn add(&mut self, own: &Scored, rivals: &[(&str, Scored)]) {
+        let month = own.month;
+        self.seeds.push(month.seed);
+        let sent = month.sendings.iter().filter(|sending| sending.scheduled >= 0);
+        self.campaigns += sent.count();
+        let verdicts = own.verdicts();
+        for verdict in verdicts.iter().filter(|verdict| verdict.is_judged()) {
+            let about = || described(month, &verdict.incident);
+            match verdict.delay {
+                None => self.missed.push(format!("not told: {}", about())),
+                Some(delay) if verdict.is_late() => {
+                    self.missed.push(format!("told after {delay} minutes: {}", about()));
+                }
+                Some(_) => {}
+            }
+            if verdict.pages > 2 {
+                self.missed.push(format!("{} pages: {}", verdict.pages, about()));
+            }
+        }
+        for alert in own.false_alerts() {
+            let text = format!("seed {}, {}", month.seed, cause(own, &alert));
+            self.wrong.push((alert.severity().to_owned(), text));
+        }
+        for (name, scored) in rivals {
+            let rival = self.rivals.entry((*name).to_owned()).or_default();
+            let about = scored.verdicts().into_iter().filter(Verdict::is_about_delivery);
+            rival.delays.extend(about.map(|verdict| verdict.delay));
+            rival.wrong += scored.false_alerts().len();
+        }
+        self.verdicts.extend(verdicts);
+    }
+
     /// Returns the report, and the missed targets.
     pub(crate) fn write(&self) -> Result<(String, Vec<String>), fmt::Error> {
-        let mut out = String::new();
-        let mut missed = Vec::new();
-        let wrong = score::false_alerts(self.firings, self.incidents, &["warning", "critical"]);
-        let info = score::false_alerts(self.firings, self.incidents, &["info"]);
-        let judged = self.verdicts.iter().filter(|verdict| verdict.is_judged());
+        let (mut out, mut missed) = (String::new(), Vec::new());
+        let judged: Vec<_> = self.verdicts.iter().filter(|verdict| verdict.is_judged()).collect();
         writeln!(
             out,
-            "# Alert quality, seed {}\n\n{} campaigns in {DAYS} days, {} planted incidents, of \
-             which {} must fire an alert.\n",
-            self.month.seed,
-            self.month.sendings.iter().filter(|sending| sending.scheduled >= 0).count(),
+            "# Alert quality, seed {}\n\n{} campaigns in {} days, {} incidents, of which {} must be told.\n",
+            self.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+            self.campaigns,
+            self.days(),
             self.verdicts.len(),
-            judged.count(),
+            judged.len(),
         )?;
-        self.write_kinds(&mut out, &mut missed)?;
-        let a_week = per_week(wrong.len());
-        if a_week >= FALSE_A_WEEK {
-            missed.push(format!("{a_week:.1} false alerts per week"));
+        out.push_str("| | result | target |\n|---|--:|--:|\n");
+        let mut row = |what: &str, value: f64, target: f64, is_most: bool| {
+            let met = if is_most { value <= target } else { value >= target };
+            if !met {
+                missed.push(format!("{what}: {value:.2}"));
+            }
+            let sign = if is_most { "≤" } else { "≥" };
+            writeln!(out, "| {what} | {value:.2} | {sign} {target:.2} |")
+        };
+        let told = judged.iter().filter(|verdict| verdict.delay.is_some()).count();
+        row("incidents told", share(told, judged.len()), TOLD, false)?;
+        let about: Vec<_> =
+            judged.iter().filter(|verdict| verdict.is_about_delivery()).copied().collect();
+        for (has_history, minutes) in LATEST {
+            let same = about.iter().filter(|verdict| verdict.incident.has_history == has_history);
+            let soon = same.clone().filter(|verdict| verdict.delay.is_some() && !verdict.is_late());
+            let history = if has_history { "with ten campaigns of history" } else { "with less history" };
+            let what = format!("delivery incidents {history} told within {minutes} min");
+            row(&what, share(soon.count(), same.count()), TOLD, false)?;
         }
-        writeln!(
-            out,
-            "\nFalse alerts: {} in the month, {a_week:.2} per week; with severity info: {}, {:.2} per \
-             week.\n",
-            wrong.len(),
-            info.len(),
-            per_week(info.len())
-        )?;
-        self.write_false(&mut out, &wrong)?;
-        self.write_false(&mut out, &info)?;
-        self.write_rivals(&mut out, wrong.len())?;
+        let all = self.wrong_of(&["warning", "critical"]);
+        row("false alerts a week", self.per_week(all), FALSE_A_WEEK, true)?;
+        let critical = self.per_week(self.wrong_of(&["critical"]));
+        row("false critical alerts a week", critical, FALSE_CRITICAL_A_WEEK, true)?;
+        let pages: usize = judged.iter().map(|verdict| verdict.pages).sum();
+        row("notifications of an incident", share(pages, told), PAGES, true)?;
+        writeln!(out, "\nFalse alerts of severity info: {:.2} a week.\n", self.per_week(self.wrong_of(&["info"])))?;
+
+        self.write_kinds(&mut out)?;
+        self.write_rivals(&mut out, &about, all)?;
+        out.push_str("\n## Not as it should be\n\n");
+        for missed in &self.missed {
+            writeln!(out, "- {missed}")?;
+        }
+        for (severity, text) in &self.wrong {
+            writeln!(out, "- false {severity}: {text}")?;
+        }
         Ok((out, missed))
     }
 
-    fn write_kinds(&self, out: &mut String, missed: &mut Vec<String>) -> fmt::Result {
+    fn write_kinds(&self, out: &mut String) -> fmt::Result {
         let mut kinds: BTreeMap<Kind, Vec<&Verdict>> = BTreeMap::new();
-        for verdict in self.verdicts {
+        for verdict in &self.verdicts {
             kinds.entry(verdict.incident.kind).or_default().push(verdict);
         }
         out.push_str(
-            "| incident | alert | planted | should fire | fired | median | worst | floor | \
-             worst / floor |\n|---|---|--:|--:|--:|--:|--:|--:|--:|\n",
+            "| incident | planted | to be told | told | median | 90 % | notifications |\n\
+             |---|--:|--:|--:|--:|--:|--:|\n",
         );
         for (kind, verdicts) in kinds {
             let judged: Vec<_> = verdicts.iter().filter(|verdict| verdict.is_judged()).collect();
-            let mut times: Vec<_> =
-                judged.iter().filter_map(|verdict| verdict.fired_after).collect();
-            times.sort_unstable();
-            let (alert, severity) = kind.alert();
-            let floor = verdicts.first().map_or(0, |verdict| verdict.floor);
-            let worst = times.last().copied();
-            let ratio = worst.map(|worst| worst as f64 / floor as f64);
-            for verdict in &judged {
-                let name = verdict.name();
-                match verdict.fired_after {
-                    None => missed.push(format!("no alert: {name}")),
-                    Some(after) if after as f64 > SLOWEST * floor as f64 => {
-                        missed.push(format!("alert after {after} minutes: {name}"));
-                    }
-                    Some(_) => {}
-                }
-            }
+            let delays = judged.iter().filter_map(|verdict| verdict.delay).collect();
+            let (told, middle, most) = quantiles(delays);
+            let pages: usize = judged.iter().map(|verdict| verdict.pages).sum();
             writeln!(
                 out,
-                "| {kind:?} | `{alert}` {severity} | {} | {} | {} | {} | {} | {floor} | {} |",
+                "| {kind:?} | {} | {} | {told} | {middle} | {most} | {:.1} |",
                 verdicts.len(),
                 judged.len(),
-                times.len(),
-                shown(median(&times)),
-                shown(worst),
-                ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+                share(pages, told)
             )?;
         }
+        Ok(())
+    }
+
+    fn write_rivals(&self, out: &mut String, about: &[&Verdict], wrong: usize) -> fmt::Result {
         out.push_str(
-            "\nTimes in minutes since the provider's own counts crossed the thresholds of docs/alerts.md. \
-             Floor: a poll (5), a scrape (1), an evaluation (1), and the rule's `for`.\n",
+            "\n| rules, for incidents of delivery | to be told | told | median | 90 % | false alerts a week |\n\
+             |---|--:|--:|--:|--:|--:|\n",
         );
-        let small: Vec<_> = self.verdicts.iter().filter(|verdict| verdict.incident.small).collect();
-        let fired = small.iter().filter(|verdict| {
-            let mut firings = self.firings.iter();
-            firings.any(|firing| score::is_alert_for(firing, &verdict.incident))
-        });
-        writeln!(
-            out,
-            "\nBelow the documented minimum volume: {} planted, {} fired an alert.",
-            small.len(),
-            fired.count()
-        )?;
-        for verdict in self.verdicts {
-            if !verdict.incident.small && verdict.bad_since.is_none() {
-                writeln!(out, "\nNever above the documented thresholds: {}.", verdict.name())?;
-            }
+        let mut row = |name: &str, delays: Vec<Option<i64>>, wrong: usize| {
+            let all = delays.len();
+            let (told, middle, most) = quantiles(delays.into_iter().flatten().collect());
+            let wrong = self.per_week(wrong);
+            writeln!(out, "| {name} | {all} | {told} | {middle} | {most} | {wrong:.2} |")
+        };
+        let own = about.iter().map(|verdict| verdict.delay).collect();
+        row("these rules, with all their false alerts", own, wrong)?;
+        for (name, rival) in &self.rivals {
+            row(name, rival.delays.clone(), rival.wrong)?;
         }
         Ok(())
     }
 
-    fn write_false(&self, out: &mut String, alerts: &[FalseAlert]) -> fmt::Result {
-        for alert in alerts {
-            writeln!(
-                out,
-                "- `{}` {} {}, {} for {} minutes: {}",
-                alert.alert,
-                alert.account.as_deref().unwrap_or("–"),
-                alert.campaign.as_deref().unwrap_or(""),
-                time(alert.from),
-                alert.until - alert.from,
-                self.cause(alert)
-            )?;
-        }
-        Ok(())
+    fn wrong_of(&self, severities: &[&str]) -> usize {
+        self.wrong.iter().filter(|(severity, _)| severities.contains(&severity.as_str())).count()
     }
 
-    /// Describes the circumstances of a false alert.
-    fn cause(&self, alert: &FalseAlert) -> String {
-        let mut sendings = self.month.sendings.iter();
-        let campaign = alert.campaign.as_ref();
-        let sending = campaign.and_then(|id| sendings.find(|sending| sending.id == *id));
-        let mut causes = Vec::new();
-        if let Some(sending) = sending {
+    const fn days(&self) -> i64 {
+        DAYS * self.seeds.len() as i64
+    }
+
+    fn per_week(&self, count: usize) -> f64 {
+        count as f64 * 7.0 / self.days() as f64
+    }
+}
+
+impl Verdict {
+    /// Returns whether an alert is required.
+    fn is_judged(&self) -> bool {
+        self.incident.demand == Demand::Told
+    }
+
+    fn is_about_delivery(&self) -> bool {
+        self.is_judged() && self.incident.kind.is_about_delivery()
+    }
+
+    fn is_late(&self) -> bool {
+        let limit = LATEST.iter().find(|(has_history, _)| *has_history == self.incident.has_history);
+        let limit = limit.map_or(0, |(_, minutes)| *minutes);
+        self.is_about_delivery() && self.delay.is_some_and(|delay| delay > limit)
+    }
+}
+
+/// Describes an incident.
+fn described(month: &Month, incident: &Incident) -> String {
+    let accounts = incident.accounts.iter().filter_map(|place| month.accounts.get(*place));
+    let accounts: Vec<_> = accounts.map(|account| account.name).collect();
+    let mut text = format!(
+        "{:?} of seed {}, {}, from {} to {}",
+        incident.kind,
+        month.seed,
+        accounts.join(" "),
+        time(incident.from),
+        time(incident.until)
+    );
+    let of = month.sendings.iter().filter(|sending| incident.campaigns.contains(&sending.id));
+    for sending in of.take(3) {
+        let outcome = &sending.outcome;
+        text += &format!(
+            "; {} {:?}, {} messages in {} min, {} delivered, {} rejected, {} expired, {} clicks, {} opt-outs",
+            sending.id,
+            sending.channel,
+            sending.recipients,
+            sending.takes,
+            outcome.deliveries,
+            outcome.bounces,
+            outcome.expired,
+            outcome.clicks,
+            outcome.opt_outs
+        );
+    }
+    text
+}
+
+/// Describes a false alert and its circumstances.
+fn cause(scored: &Scored, alert: &Firing) -> String {
+    let [name, account, campaign] = alert.subject().map(Option::unwrap_or_default);
+    let lasts = alert.until - alert.from;
+    let mut text = format!("`{name}` {account} {campaign}, {} for {lasts} min", time(alert.from));
+    let month = scored.month;
+    for sending in &month.sendings {
+        let place = month.accounts.get(sending.account);
+        let of_account = campaign.is_empty() && place.is_some_and(|place| place.name == account);
+        let Some(age) = sending.age(alert.from) else { continue };
+        if age < DAY && of_account || sending.id == campaign {
             let counted = sending.counted(alert.from);
-            causes.push(format!(
-                "{:?}, {} attempted, {} delivered, {} bounced, {} opted out, {} clicked, {} read, \
-                 {} minutes old",
+            let first = month.first_sends.contains(&sending.id);
+            text += &format!(
+                "; {}{} {:?} {:?}, {age} min old, of {}: {} delivered, {} bounced, {} opted out, {} clicked, {} read",
+                sending.id,
+                if first { " (a first send)" } else { "" },
+                sending.channel,
                 counted.status,
                 counted.attempted,
                 counted.deliveries,
@@ -156,117 +258,31 @@ impl Report<'_> {
                 counted.opt_outs,
                 counted.clicks,
                 counted.reads,
-                sending.age(alert.from).unwrap_or_default(),
-            ));
-            if self.month.first_sends.contains(&sending.id) {
-                causes.push("a first send to an old list".to_owned());
-            }
+            );
         }
-        if let (None, Some(place)) = (sending, place_of(alert.account.as_deref())) {
-            let recent = self.month.of(place).filter(|sending| {
-                let age = sending.age(alert.from);
-                age.is_some_and(|age| age < DAY)
-            });
-            causes.extend(recent.map(|sending| {
-                let counted = sending.counted(alert.from);
-                let first = self.month.first_sends.contains(&sending.id);
-                format!(
-                    "{}{}: {} attempted, {} delivered, {} bounced",
-                    sending.id,
-                    if first { " (a first send)" } else { "" },
-                    counted.attempted,
-                    counted.deliveries,
-                    counted.bounces
-                )
-            }));
+    }
+    for incident in scored.incidents {
+        let of = incident.accounts.iter().filter_map(|place| month.accounts.get(*place));
+        let same = of.clone().next().is_none() || of.clone().any(|of| of.name == account);
+        if same && (incident.from - DAY..incident.until + 2 * DAY).contains(&alert.from) {
+            text += &format!("; near {:?} of {}", incident.kind, time(incident.from));
         }
-        let near = self.incidents.iter().filter(|incident| {
-            let account = incident.account.and_then(|place| crate::month::ACCOUNTS.get(place));
-            let same = account.map(|account| account.name) == alert.account.as_deref();
-            let in_time = incident.from - DAY < alert.from && alert.from < incident.until + 2 * DAY;
-            in_time && (same || account.is_none())
-        });
-        causes.extend(
-            near.map(|incident| format!("after {:?} from {}", incident.kind, time(incident.from))),
-        );
-        if causes.is_empty() {
-            causes.push("no incident nearby".to_owned());
-        }
-        causes.join("; ")
     }
-
-    fn write_rivals(&self, out: &mut String, wrong: usize) -> fmt::Result {
-        let about: Vec<_> = self
-            .verdicts
-            .iter()
-            .filter(|verdict| verdict.incident.kind.is_about_delivery() && verdict.is_judged())
-            .collect();
-        out.push_str(
-            "\n## Delivery incidents, compared with commonly used rules\n\n| rules | should \
-             fire | fired | median | worst | false alerts per week |\n|---|--:|--:|--:|--:|--:|\n",
-        );
-        let mut row = |name: &str, mut times: Vec<i64>, false_alerts: usize| {
-            times.sort_unstable();
-            writeln!(
-                out,
-                "| {name} | {} | {} | {} | {} | {:.2} |",
-                about.len(),
-                times.len(),
-                shown(median(&times)),
-                shown(times.last().copied()),
-                per_week(false_alerts)
-            )
-        };
-        let own = about.iter().filter_map(|verdict| verdict.fired_after);
-        row("the shipped rules, with all their false alerts", own.collect(), wrong)?;
-        for (name, firings) in self.rivals {
-            let times = about.iter().filter_map(|verdict| score::rival_delay(firings, verdict));
-            let wrong = score::false_rivals(firings, self.incidents);
-            row(name, times.collect(), wrong.len())?;
-        }
-        out.push_str(
-            "\nA negative time: it fired before the figures were bad, as it does for nearly every \
-             campaign that is being sent.\n",
-        );
-        Ok(())
-    }
+    text
 }
 
-impl Verdict {
-    /// Returns whether an alert is required.
-    pub(crate) const fn is_judged(&self) -> bool {
-        !self.incident.small && self.bad_since.is_some()
-    }
-
-    fn name(&self) -> String {
-        let incident = &self.incident;
-        let account = incident.account.and_then(|place| crate::month::ACCOUNTS.get(place));
-        format!(
-            "{:?} {} {} since {}",
-            incident.kind,
-            account.map_or("–", |account| account.name),
-            incident.campaigns.join(" "),
-            self.bad_since.map_or_else(|| "never".to_owned(), time),
-        )
-    }
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64
 }
 
-fn place_of(account: Option<&str>) -> Option<usize> {
-    let mut accounts = crate::month::ACCOUNTS.iter();
-    accounts.position(|known| Some(known.name) == account)
-}
-
-fn per_week(count: usize) -> f64 {
-    count as f64 * 7.0 / DAYS as f64
-}
-
-/// Returns the median, or the upper of two.
-fn median(sorted: &[i64]) -> Option<i64> {
-    sorted.get(sorted.len() / 2).copied()
-}
-
-fn shown(number: Option<i64>) -> String {
-    number.map_or_else(|| "–".to_owned(), |number| number.to_string())
+/// Returns the number, the median and the 90 % quantile.
+fn quantiles(mut numbers: Vec<i64>) -> (usize, String, String) {
+    numbers.sort_unstable();
+    let at = |tenths: usize| {
+        let place = numbers.len() * tenths / 10;
+        numbers.get(place).map_or_else(|| "–".to_owned(), i64::to_string)
+    };
+    (numbers.len(), at(5), at(9))
 }
 
 /// Formats a minute of the month.

@@ -1,133 +1,93 @@
-//! Matches alerts with incidents: detections, delays, and false alerts.
+//! Matches alerts with incidents: which were told, when and how often, and which alerts are false.
 
-use crate::incident::{Depth, Incident, Kind};
-use crate::month::ACCOUNTS;
-use crate::rules::{Firing, Rule};
+use crate::incident::{Demand, Incident, Kind};
+use crate::month::Month;
+use crate::pages::Page;
+use crate::rules::Firing;
 use crate::sending::DAY;
 
-/// How long after an incident alerts may still belong to it: until its campaigns are no longer recent, plus
-/// `keep_firing_for`.
-const AFTERMATH: i64 = DAY + 180;
+const HOUR: i64 = 60;
 
-/// Minimum delay of an alert in minutes: a scrape and an evaluation.
-const SCRAPE_AND_EVALUATION: i64 = 2;
+/// Parts of the names of alerts on deliveries.
+const DELIVERY: &[&str] =
+    &["Deliver", "Bounce", "Stalled", "Receipt", "Pending", "Progress", "Slow", "Lost", "Provider"];
 
-/// Minutes until a poll.
-const POLL: i64 = 5;
+/// Parts of the names of alerts on reading an account.
+const READING: &[&str] = &["PollsFailing", "DataStale", "NeverRead"];
 
 /// Outcome of an incident.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Verdict {
     pub(crate) incident: Incident,
-    /// When an alert is required, if it is.
-    pub(crate) bad_since: Option<i64>,
-    /// Delay of the alert in minutes.
-    pub(crate) fired_after: Option<i64>,
-    /// Minimum delay.
-    pub(crate) floor: i64,
-}
-
-/// A false alert.
-#[derive(Debug)]
-pub(crate) struct FalseAlert {
-    pub(crate) alert: String,
-    pub(crate) account: Option<String>,
-    pub(crate) campaign: Option<String>,
-    pub(crate) from: i64,
-    pub(crate) until: i64,
+    /// Minutes from the first affected message to the alert.
+    pub(crate) delay: Option<i64>,
+    pub(crate) pages: usize,
 }
 
 impl Kind {
-    /// Returns the alert for an incident, and its severity.
-    pub(crate) const fn alert(self) -> (&'static str, &'static str) {
-        const fn severity(depth: Depth) -> &'static str {
-            match depth {
-                Depth::Warning => "warning",
-                Depth::Critical => "critical",
-            }
-        }
+    /// Returns parts of the names of the alerts that tell of it.
+    const fn told_by(self) -> &'static [&'static str] {
         match self {
-            Self::Delivery(depth) => ("CampaignDeliveryRateLow", severity(depth)),
-            Self::AccountDelivery(depth) => {
-                ("CampaignAccountDeliveryBelowBaseline", severity(depth))
-            }
-            Self::Bounces(depth) => ("CampaignBounceSpike", severity(depth)),
-            Self::AccountBounces(depth) => ("CampaignAccountBounceRateHigh", severity(depth)),
-            Self::OptOuts(depth) => ("CampaignOptOutSpike", severity(depth)),
-            Self::Clicks => ("CampaignClickCollapse", "warning"),
-            Self::Reads => ("CampaignReadRateLow", "warning"),
-            Self::Moderation => ("CampaignStuckInModeration", "warning"),
-            Self::Stalled => ("CampaignSendStalled", "critical"),
-            Self::Overdue => ("CampaignOverdue", "warning"),
-            Self::Denied => ("CampaignDenied", "warning"),
-            Self::Backwards => ("CampaignCountsWentBackwards", "info"),
-            Self::Disagreement | Self::Contradiction => ("CampaignProviderFiguresDisagree", "info"),
-            Self::Flapping => ("CampaignPollsFailing", "warning"),
-            Self::Stale(depth) => ("CampaignDataStale", severity(depth)),
-            Self::NeverRead => ("CampaignAccountNeverRead", "warning"),
-            Self::Auth => ("CampaignAuthFailed", "critical"),
-            Self::TokenNotRenewed | Self::TokenRunsOut => ("CampaignTokenExpiring", "warning"),
-            Self::Quota => ("CampaignQuotaNearlySpent", "warning"),
-            Self::Credits => ("CampaignCreditsRunningOut", "warning"),
-            Self::CreditsScheduled => ("CampaignCreditsBelowScheduled", "warning"),
-            Self::Dropped => ("CampaignsDropped", "warning"),
-            Self::Down => ("CampaignExporterDown", "critical"),
-            Self::Absent => ("CampaignExporterAbsent", "critical"),
-            Self::Reload => ("CampaignConfigReloadFailed", "warning"),
-            Self::Unreadable => ("CampaignDecodeProblems", "warning"),
-            Self::UnusedThreshold => ("CampaignThresholdUnused", "info"),
+            Self::Links | Self::HalfLinks => &["Click", "Link"],
+            Self::OptOuts => &["OptOut"],
+            Self::Reads => &["Read"],
+            Self::Stopped => &["Stopped", "Silent", "Quiet", "NoCampaign", "Inactive"],
+            Self::Moderation => &["Moderation"],
+            Self::Overdue => &["Overdue"],
+            Self::Denied | Self::DeniedForTheWeekend => &["Denied"],
+            Self::Backwards => &["Backwards"],
+            Self::Disagreement | Self::Contradiction => &["Disagree"],
+            Self::Flapping | Self::Stale | Self::NeverRead => READING,
+            Self::Auth => &["Auth"],
+            Self::TokenNotRenewed | Self::TokenRunsOut => &["Token"],
+            Self::Quota => &["Quota"],
+            Self::Credits | Self::CreditsScheduled => &["Credits"],
+            Self::Dropped => &["Dropped"],
+            Self::Down => &["ExporterDown"],
+            Self::Absent => &["ExporterAbsent"],
+            Self::Reload => &["Reload"],
+            Self::Unreadable => &["Decode"],
+            Self::UnusedThreshold => &["ThresholdUnused"],
+            _ => DELIVERY,
         }
     }
 
-    /// Returns a metric that distinguishes its rule from others of the same alert.
-    const fn metric(self) -> &'static str {
+    /// Returns parts of the names of other alerts that are also true.
+    const fn also(self) -> &'static [&'static str] {
         match self {
-            Self::Disagreement => "campaign_reported_delivery_ratio",
-            Self::Contradiction => "campaign_exporter_aggregate_mismatches_total",
-            _ => "",
-        }
-    }
-
-    /// Returns other alerts that are also correct for this incident.
-    const fn others(self) -> &'static [&'static str] {
-        match self {
-            Self::Delivery(_) => &["CampaignBounceSpike"],
-            Self::AccountDelivery(_) => {
-                &["CampaignAccountBounceRateHigh", "CampaignDeliveryRateLow", "CampaignBounceSpike"]
-            }
-            Self::Bounces(_) | Self::Backwards => &["CampaignDeliveryRateLow"],
-            Self::AccountBounces(_) => &[
-                "CampaignAccountDeliveryBelowBaseline",
-                "CampaignBounceSpike",
-                "CampaignDeliveryRateLow",
-            ],
-            Self::Flapping => &["CampaignDataStale"],
-            Self::Stale(_) | Self::NeverRead => &["CampaignPollsFailing"],
-            Self::Auth | Self::Quota => &["CampaignDataStale", "CampaignPollsFailing"],
-            Self::TokenNotRenewed | Self::TokenRunsOut => {
-                &["CampaignAuthFailed", "CampaignDataStale", "CampaignPollsFailing"]
-            }
-            Self::Credits | Self::CreditsScheduled => {
-                &["CampaignCreditsRunningOut", "CampaignCreditsBelowScheduled"]
+            // who gets no message does not click
+            _ if self.is_about_delivery() => &["Click", "Read"],
+            Self::LateReceipts => &["Read"],
+            Self::Backwards => DELIVERY,
+            Self::Auth | Self::Quota | Self::TokenNotRenewed | Self::TokenRunsOut => {
+                &["Auth", "PollsFailing", "DataStale", "NeverRead"]
             }
             _ => &[],
         }
     }
 
-    /// Returns whether detection requires a poll.
-    const fn needs_poll(self) -> bool {
-        !matches!(self, Self::Down | Self::Absent | Self::Reload | Self::UnusedThreshold)
+    /// Returns how long after an incident its alerts may last: for campaigns until they are no longer young,
+    /// for an account as long as the rates that the rules look at.
+    const fn aftermath(self) -> i64 {
+        match self {
+            Self::OptOuts => 2 * DAY + 2 * HOUR,
+            Self::Contradiction => 7 * HOUR,
+            Self::Unreadable | Self::Quota => 5 * HOUR,
+            Self::Links | Self::HalfLinks | Self::Reads | Self::Disagreement | Self::Stopped => {
+                30 * HOUR
+            }
+            _ if self.is_about_delivery() => 30 * HOUR,
+            Self::LateReceipts => 30 * HOUR,
+            _ => 2 * HOUR,
+        }
     }
 
-    /// Returns whether deliveries fail, which the rivals detect.
-    pub(crate) const fn is_about_delivery(self) -> bool {
-        matches!(self, Self::Delivery(_) | Self::AccountDelivery(_))
-    }
-
-    /// Returns whether the incident lowers a delivery ratio, so that a rival may fire.
-    const fn lowers_delivery(self) -> bool {
-        self.is_about_delivery()
-            || matches!(self, Self::Bounces(_) | Self::AccountBounces(_) | Self::Backwards)
+    /// Returns whether somebody must be told, but not now.
+    const fn is_information(self) -> bool {
+        matches!(
+            self,
+            Self::Backwards | Self::Disagreement | Self::Contradiction | Self::UnusedThreshold
+        )
     }
 }
 
@@ -136,114 +96,115 @@ impl Firing {
         self.labels.get(name).map(String::as_str)
     }
 
-    fn severity(&self) -> Option<&str> {
-        self.label("severity")
+    pub(crate) fn severity(&self) -> &str {
+        self.label("severity").unwrap_or_default()
+    }
+
+    /// Returns its labels that tell what it is about.
+    pub(crate) fn subject(&self) -> [Option<&str>; 3] {
+        [self.label("alertname"), self.label("account"), self.label("campaign_id")]
+    }
+
+    fn is_named(&self, parts: &[&str]) -> bool {
+        parts.iter().any(|part| self.alert.contains(part))
     }
 }
 
-/// Returns whether an alert matches the subject and time of an incident.
-fn is_about(firing: &Firing, incident: &Incident) -> bool {
-    let account = incident.account.and_then(|account| ACCOUNTS.get(account));
-    let same_account = account.is_none_or(|account| firing.label("account") == Some(account.name));
-    let same_campaign = firing.label("campaign_id").is_none_or(|campaign| {
-        let mut campaigns = incident.campaigns.iter();
-        campaigns.any(|id| id == campaign)
-    });
-    let in_time = firing.until > incident.from && firing.from < incident.until + AFTERMATH;
-    same_account && same_campaign && in_time
+/// Alerts of a month.
+pub(crate) struct Scored<'a> {
+    pub(crate) month: &'a Month,
+    pub(crate) incidents: &'a [Incident],
+    pub(crate) firings: &'a [Firing],
+    /// The first notification of each alert.
+    pub(crate) pages: &'a [Option<Page>],
 }
 
-/// Returns whether a firing is an alert for an incident.
-pub(crate) fn is_alert_for(firing: &Firing, incident: &Incident) -> bool {
-    let (alert, _) = incident.kind.alert();
-    let named = firing.alert == alert || incident.kind.others().contains(&firing.alert.as_str());
-    named && is_about(firing, incident)
-}
-
-/// Returns the outcome of an incident that requires an alert since a minute.
-pub(crate) fn judge(
-    incident: Incident,
-    bad_since: Option<i64>,
-    firings: &[Firing],
-    rules: &[Rule],
-) -> Verdict {
-    let (alert, severity) = incident.kind.alert();
-    let matching = firings.iter().filter(|firing| {
-        firing.alert == alert
-            && firing.severity() == Some(severity)
-            && is_about(firing, &incident)
-            && bad_since.is_some_and(|since| firing.until > since)
-    });
-    let fired = matching.map(|firing| firing.from).min();
-    let mut rules = rules.iter();
-    let rule = rules.find(|rule| {
-        rule.alert == alert
-            && rule.labels.get("severity").map(String::as_str) == Some(severity)
-            && rule.expr.contains(incident.kind.metric())
-    });
-    let poll = if incident.kind.needs_poll() { POLL } else { 0 };
-    Verdict {
-        fired_after: fired.zip(bad_since).map(|(fired, since)| (fired - since).max(0)),
-        floor: poll + SCRAPE_AND_EVALUATION + rule.map_or(0, Rule::waits),
-        incident,
-        bad_since,
+impl Scored<'_> {
+    /// Returns whether an alert is about what an incident is about.
+    fn is_about(&self, firing: &Firing, incident: &Incident) -> bool {
+        let mut accounts = incident.accounts.iter().filter_map(|place| self.month.accounts.get(*place));
+        let same_account = incident.accounts.is_empty()
+            || accounts.any(|account| {
+                firing.label("account").is_none_or(|name| name == account.name)
+                    && firing.label("provider").is_none_or(|name| *name == *account.kind.name)
+            });
+        let same_campaign = incident.campaigns.is_empty()
+            || firing.label("campaign_id").is_none_or(|campaign| {
+                incident.campaigns.iter().any(|id| id == campaign)
+            });
+        same_account && same_campaign
     }
-}
 
-/// Returns the false alerts of these severities.
-pub(crate) fn false_alerts(
-    firings: &[Firing],
-    incidents: &[Incident],
-    severities: &[&str],
-) -> Vec<FalseAlert> {
-    let unexplained = firings.iter().filter(|firing| {
-        let counts = firing.severity().is_some_and(|severity| severities.contains(&severity));
-        counts && !incidents.iter().any(|incident| is_alert_for(firing, incident))
-    });
-    merged(unexplained)
-}
+    /// Returns whether an alert tells of an incident.
+    fn tells(&self, firing: &Firing, incident: &Incident) -> bool {
+        let kind = incident.kind;
+        firing.is_named(kind.told_by())
+            && (kind.is_information() || firing.severity() != "info")
+            && self.is_about(firing, incident)
+            && firing.until > incident.from
+            && firing.from < incident.until + kind.aftermath()
+            && (kind != Kind::DeniedForTheWeekend || firing.until >= incident.until)
+    }
 
-/// Returns the false alerts of a rival.
-pub(crate) fn false_rivals(firings: &[Firing], incidents: &[Incident]) -> Vec<FalseAlert> {
-    let unexplained = firings.iter().filter(|firing| {
-        let mut bad = incidents.iter().filter(|incident| incident.kind.lowers_delivery());
-        !bad.any(|incident| is_about(firing, incident))
-    });
-    merged(unexplained)
-}
+    /// Returns whether an alert is true at a minute.
+    fn is_true_at(&self, firing: &Firing, minute: i64) -> bool {
+        self.incidents.iter().any(|incident| {
+            let kind = incident.kind;
+            let named = firing.is_named(kind.told_by()) || firing.is_named(kind.also());
+            let in_time = incident.from <= minute && minute <= incident.until + kind.aftermath();
+            // credits run out for days before
+            let early = matches!(kind, Kind::Credits) && minute <= incident.until;
+            named
+                && (in_time || early)
+                && (incident.demand != Demand::NotCritical || firing.severity() != "critical")
+                && self.is_about(firing, incident)
+        })
+    }
 
-/// Returns the delay until a rival detects an incident, possibly negative.
-pub(crate) fn rival_delay(firings: &[Firing], verdict: &Verdict) -> Option<i64> {
-    let matching = firings.iter().filter(|firing| {
-        is_about(firing, &verdict.incident) && firing.until > verdict.incident.from
-    });
-    Some(matching.map(|firing| firing.from).min()? - verdict.bad_since?)
-}
+    /// Returns the outcome of each incident.
+    pub(crate) fn verdicts(&self) -> Vec<Verdict> {
+        let verdict = |incident: &Incident| {
+            let mut pages: Vec<_> = Vec::new();
+            let mut first: Option<i64> = None;
+            for (firing, page) in self.firings.iter().zip(self.pages) {
+                if self.tells(firing, incident) {
+                    first = Some(first.map_or(firing.from, |first| first.min(firing.from)));
+                    pages.extend(page.as_ref().filter(|_| firing.severity() != "info"));
+                }
+            }
+            pages.sort_unstable();
+            pages.dedup();
+            let delay = first.map(|first| (first - incident.from).max(0));
+            Verdict { incident: incident.clone(), delay, pages: pages.len() }
+        };
+        self.incidents.iter().map(verdict).collect()
+    }
 
-/// Merges simultaneous warnings and critical alerts.
-fn merged<'a>(firings: impl Iterator<Item = &'a Firing>) -> Vec<FalseAlert> {
-    let mut firings: Vec<&Firing> = firings.collect();
-    firings.sort_by_key(|firing| firing.from);
-    let mut alerts: Vec<FalseAlert> = Vec::new();
-    for firing in firings {
-        let account = firing.label("account").map(str::to_owned);
-        let campaign = firing.label("campaign_id").map(str::to_owned);
-        let same = alerts.iter_mut().find(|found| {
-            found.alert == firing.alert
-                && found.account == account
-                && found.campaign == campaign
-                && firing.from <= found.until
-        });
-        match same {
-            Some(found) => found.until = found.until.max(firing.until),
-            None => alerts.push(FalseAlert {
-                alert: firing.alert.clone(),
-                account,
-                campaign,
-                from: firing.from,
-                until: firing.until,
-            }),
+    /// Returns the false alerts: those without an incident, and those that outlast it. Warnings and critical
+    /// alerts on the same subject at the same time are one.
+    pub(crate) fn false_alerts(&self) -> Vec<Firing> {
+        let is_false = |firing: &&Firing| {
+            let is_true = self.is_true_at(firing, firing.from)
+                && self.is_true_at(firing, firing.until - 1);
+            firing.until > 0 && !is_true
+        };
+        let mut firings: Vec<&Firing> = self.firings.iter().filter(is_false).collect();
+        firings.sort_by_key(|firing| firing.from);
+        let mut alerts: Vec<Firing> = Vec::new();
+        for firing in firings {
+            let same = alerts.iter_mut().find(|found| {
+                found.subject() == firing.subject() && firing.from <= found.until + HOUR
+            });
+            match same {
+                Some(found) => {
+                    found.until = found.until.max(firing.until);
+                    if firing.severity() == "critical" {
+                        found.labels.clone_from(&firing.labels);
+                    }
+                }
+                None => alerts.push(firing.clone()),
+            }
         }
+        alerts
     }
-    alerts
 }
