@@ -23,7 +23,6 @@ use campaign_exporter::telemetry::{AccountTelemetry, Telemetry};
 use campaign_exporter::upstream::{PollError, Reason};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use testkit::exposition::{self, Sample};
 use tokio::time::Instant;
 
 use crate::chance::{Chance, whole};
@@ -107,9 +106,9 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Vec<Series
                 continue;
             }
             if !scraped {
-                timeline.scrape(place, minute, &[]);
+                timeline.scrape(place, minute, "")?;
             } else if changed || !was_scraped {
-                timeline.scrape(place, minute, &polled.scrape(minute)?);
+                timeline.scrape(place, minute, &polled.scrape(minute))?;
             }
         }
         if minute < SCRAPED {
@@ -120,22 +119,21 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Vec<Series
         } else {
             own.reload_succeeded();
         }
-        let of_service = if scraped { samples(&written(&own))? } else { Vec::new() };
-        timeline.scrape(service, minute, &of_service);
-        let mut others = Vec::new();
+        let of_service = if scraped { written(&own) } else { String::new() };
+        timeline.scrape(service, minute, &of_service)?;
+        let mut others = String::new();
         if known {
-            others.push(sample("up", [], if running { 1.0 } else { 0.0 }));
+            others += if running { "up 1\n" } else { "up 0\n" };
         }
         if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
             // an override with a typo in the account name
-            let labels = [
-                ("threshold", "delivery_ratio_warning"),
-                ("provider", month.accounts.first().map_or("", |account| &account.kind.name)),
-                ("account", "shoes-hc"),
-            ];
-            others.push(sample("campaign_threshold", labels, 0.95));
+            let provider = month.accounts.first().map_or("", |account| &account.kind.name);
+            others += &format!(
+                "campaign_threshold{{threshold=\"delivery_ratio_warning\",provider=\"{provider}\",\
+                 account=\"shoes-hc\"}} 0.95\n"
+            );
         }
-        timeline.scrape(prometheus, minute, &others);
+        timeline.scrape(prometheus, minute, &others)?;
         was_scraped = scraped;
     }
     Ok(timeline.finish())
@@ -145,18 +143,6 @@ fn written(telemetry: &Telemetry) -> String {
     let mut writer = Writer::new(Format::Text);
     writer.families(&telemetry.gather());
     writer.into_string()
-}
-
-/// Returns the samples of an exposition.
-fn samples(text: &str) -> Result<Vec<Sample>> {
-    let families = exposition::parse(text, exposition::Format::Text);
-    let families = families.map_err(|problem| anyhow!(problem))?.into_iter();
-    Ok(families.flat_map(|family| family.samples).collect())
-}
-
-fn sample<const N: usize>(name: &str, labels: [(&str, &str); N], value: f64) -> Sample {
-    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    Sample { name: name.to_owned(), labels: labels.into(), value }
 }
 
 /// A polled account.
@@ -431,26 +417,28 @@ impl<'a> Polled<'a> {
     }
 
     /// Returns the account's samples in a scrape.
-    fn scrape(&self, minute: i64) -> Result<Vec<Sample>> {
+    fn scrape(&self, minute: i64) -> String {
         if self.has(minute, |what| matches!(what, What::Unconfigured)) {
-            return Ok(Vec::new());
+            return String::new();
         }
         self.telemetry.set_accounts(vec![self.counters.clone()]);
-        let text = families::render(&self.snapshot, Format::Text) + &written(&self.telemetry);
-        let mut samples = samples(&text)?;
+        let own = written(&self.telemetry);
         // samples of the exporter itself are scraped once
-        samples.retain(|sample| sample.labels.iter().any(|(name, _)| name == "account"));
+        let own = own.split_inclusive('\n').filter(|line| line.contains("account=\""));
+        let mut text = families::render(&self.snapshot, Format::Text);
+        text.extend(own);
         if self.has_quota() {
             // quota gauges belong to applications, which use the system clock
-            let labels =
-                [("provider", &**self.configured.provider.name()), ("account", self.account.name)];
+            let (provider, account) = (self.configured.provider.name(), self.account.name);
             let left = (REQUESTS_A_DAY - self.requests).max(0.0);
             for (metric, value) in [("remaining", left), ("limit", REQUESTS_A_DAY)] {
-                let metric = format!("campaign_account_api_requests_{metric}");
-                samples.push(sample(&metric, labels, value));
+                text += &format!(
+                    "campaign_account_api_requests_{metric}{{provider=\"{provider}\",\
+                     account=\"{account}\"}} {value}\n"
+                );
             }
         }
-        Ok(samples)
+        text
     }
 }
 

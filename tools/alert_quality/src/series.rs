@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use testkit::exposition::{Pairs, Sample};
+use anyhow::{Result, anyhow};
+use testkit::exposition::{self, Pairs, Sample};
 
 use crate::prometheus::NAME;
 
@@ -25,8 +26,9 @@ pub(crate) struct Timeline<'a> {
     /// Indexes in `series`, by name and labels.
     places: HashMap<String, HashMap<Pairs, usize>>,
     series: Vec<Series>,
-    /// Current values of each part of the exposition.
-    parts: Vec<HashMap<usize, f64>>,
+    /// Current lines of each part of the exposition, with their series. Most do not change, so that they
+    /// are parsed once.
+    parts: Vec<HashMap<String, usize>>,
 }
 
 impl<'a> Timeline<'a> {
@@ -40,30 +42,40 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// Sets the samples of a part of the exposition from a minute on.
-    pub(crate) fn scrape(&mut self, part: usize, minute: i64, samples: &[Sample]) {
-        let mut now = HashMap::new();
-        for sample in samples {
-            if self.wanted.contains(&sample.name) {
-                now.insert(self.place(sample), sample.value);
+    /// Sets a part of the exposition from a minute on.
+    pub(crate) fn scrape(&mut self, part: usize, minute: i64, text: &str) -> Result<()> {
+        let mut before = self.parts.get_mut(part).map(std::mem::take).unwrap_or_default();
+        let (mut now, mut changed) = (HashMap::new(), HashSet::new());
+        for line in text.lines() {
+            let name = line.split(['{', ' ']).next().unwrap_or_default();
+            if !self.wanted.contains(name) {
+                continue;
+            }
+            if let Some((line, place)) = before.remove_entry(line) {
+                now.insert(line, place);
+                continue;
+            }
+            let family = format!("# HELP {name} -\n# TYPE {name} gauge\n{line}\n");
+            let families = exposition::parse(&family, exposition::Format::Text);
+            let families = families.map_err(|problem| anyhow!(problem))?;
+            for sample in families.iter().flat_map(|family| &family.samples) {
+                let place = self.place(sample);
+                if let Some(series) = self.series.get_mut(place) {
+                    series.changes.push((minute, Some(sample.value)));
+                }
+                changed.insert(place);
+                now.insert(line.to_owned(), place);
             }
         }
-        let Some(before) = self.parts.get_mut(part) else {
-            return;
-        };
-        for (place, value) in &now {
-            if before.remove(place) != Some(*value)
-                && let Some(series) = self.series.get_mut(*place)
-            {
-                series.changes.push((minute, Some(*value)));
-            }
-        }
-        for place in before.keys() {
-            if let Some(series) = self.series.get_mut(*place) {
+        for place in before.into_values().filter(|place| !changed.contains(place)) {
+            if let Some(series) = self.series.get_mut(place) {
                 series.changes.push((minute, None));
             }
         }
-        *before = now;
+        if let Some(part) = self.parts.get_mut(part) {
+            *part = now;
+        }
+        Ok(())
     }
 
     fn place(&mut self, sample: &Sample) -> usize {
