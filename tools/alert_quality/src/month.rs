@@ -143,7 +143,7 @@ fn accounts(seed: u64) -> Result<Vec<Account>> {
         // up to a million messages, for hours
         Account { per_day: 0.7, days: WEEKDAYS, volume: (100_000.0, 1.0), ..of("bank-fr", has_statuses)? },
         // small campaigns, below the documented minimum
-        Account { per_day: 4.0, volume: (90.0, 0.4), ..of("club-de", has_statuses)? },
+        Account { per_day: 3.5, volume: (130.0, 0.4), ..of("club-de", has_statuses)? },
         Account { volume: (2_500.0, 0.6), ..of(DAILY, has_statuses)? },
         Account { per_day: 1.3, days: WORKDAYS, volume: (6_000.0, 0.9), ..of("food-es", has_statuses)? },
         Account { per_day: 2.0, volume: (1_500.0, 0.8), whatsapp: 0.4, ..of("desk-hk", has_whatsapp)? },
@@ -161,7 +161,7 @@ fn accounts(seed: u64) -> Result<Vec<Account>> {
         Account { per_day: 0.0, ..of(NEVER_READ, has_whatsapp)? },
     ];
     for account in &mut accounts {
-        if account.name != DAILY {
+        if ![DAILY, MONTHLY].contains(&account.name) {
             account.per_day *= chance.between((0.8, 1.25));
         }
         account.volume.0 *= chance.log_between((0.5, 2.0));
@@ -276,10 +276,11 @@ impl Month {
     fn first_sends(&mut self) {
         const HOW_MANY: usize = 8;
         let mut chance = Chance::named(self.seed, "first sends");
-        let mut candidates: Vec<_> = self
-            .sendings
-            .iter_mut()
+        let monthly = self.place(MONTHLY);
+        let sendings = self.sendings.iter_mut();
+        let mut candidates: Vec<_> = sendings
             .filter(|sending| sending.scheduled > 0 && sending.recipients >= 1_000)
+            .filter(|sending| Some(sending.account) != monthly)
             .collect();
         chance.shuffle(&mut candidates);
         for sending in candidates.into_iter().take(HOW_MANY) {
@@ -338,7 +339,8 @@ impl Account {
     /// Returns the usual number of campaigns in a week.
     pub(crate) fn per_week(&self) -> f64 {
         let days = self.days.iter().filter(|sends| **sends);
-        self.per_day * days.count() as f64
+        let weeks = if self.name == MONTHLY { 28.0 } else { 1.0 };
+        self.per_day * days.count() as f64 / weeks
     }
 
     /// Returns whether its campaigns have more messages than the documented minimum.

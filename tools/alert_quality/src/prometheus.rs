@@ -24,6 +24,9 @@ const STALE: u64 = 0x7ff0_0000_0000_0002;
 /// Samples per request, a few megabytes.
 const BATCH: usize = 200_000;
 
+/// Minutes after which a sample is written again that did not change. Prometheus looks back five.
+const REPEATED: i64 = 4;
+
 /// Startup timeout.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -140,10 +143,8 @@ impl Prometheus {
         Ok(Self { _child: child, _folder: folder, address, client })
     }
 
-    /// Writes the scraped samples, hour by hour: changes, and every fourth minute, so that Prometheus, which
-    /// looks back five minutes, sees as much as with every minute.
+    /// Writes the scraped samples, hour by hour: changes and repetitions.
     pub(crate) async fn scraped(&self, series: &[Series], minutes: Range<i64>) -> Result<()> {
-        const EVERY: i64 = 4;
         const HOUR: i64 = 60;
         let mut batch = Batch::default();
         // position in the changes of each series
@@ -160,7 +161,7 @@ impl Prometheus {
                         *value = *changed;
                         *cursor += 1;
                     }
-                    if change.is_some() || minute % EVERY == 0 {
+                    if change.is_some() || minute % REPEATED == 0 {
                         samples.extend(value.map(|value| sample(minute, SCRAPED_AT, value)));
                     }
                 }
@@ -181,8 +182,13 @@ impl Prometheus {
         for points in recorded {
             let mut samples = Vec::new();
             let mut values = points.values.iter().peekable();
+            let mut before = None;
+            let repeats = |minute: &i64| REPEATED % interval != 0 || minute % REPEATED == 0;
             while let Some((minute, value)) = values.next() {
-                samples.push(sample(*minute, 0, *value));
+                if before != Some((minute - interval, *value)) || repeats(minute) {
+                    samples.push(sample(*minute, 0, *value));
+                }
+                before = Some((*minute, *value));
                 let next = values.peek().map_or(last, |(next, _)| *next);
                 if next > minute + interval {
                     samples.push(sample(minute + interval, 0, f64::from_bits(STALE)));

@@ -29,8 +29,8 @@ pub(crate) struct Report {
     campaigns: usize,
     verdicts: Vec<Verdict>,
     missed: Vec<String>,
-    /// Severity and description of false alerts.
-    wrong: Vec<(String, String)>,
+    /// False alerts, with descriptions.
+    wrong: Vec<(Firing, String)>,
     rivals: BTreeMap<String, Rival>,
 }
 
@@ -64,7 +64,7 @@ impl Report {
         }
         for alert in own.false_alerts() {
             let text = format!("seed {}, {}", month.seed, cause(own, &alert));
-            self.wrong.push((alert.severity().to_owned(), text));
+            self.wrong.push((alert, text));
         }
         for (name, scored) in rivals {
             let rival = self.rivals.entry((*name).to_owned()).or_default();
@@ -117,13 +117,21 @@ impl Report {
         writeln!(out, "\nFalse alerts of severity info: {:.2} a week.\n", self.per_week(self.wrong_of(&["info"])))?;
 
         self.write_kinds(&mut out)?;
+        out.push_str("\n| false alert | in all |\n|---|--:|\n");
+        let mut names: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for (alert, _) in &self.wrong {
+            *names.entry((&alert.alert, alert.severity())).or_default() += 1;
+        }
+        for ((name, severity), number) in names {
+            writeln!(out, "| `{name}` {severity} | {number} |")?;
+        }
         self.write_rivals(&mut out, &about, all)?;
         out.push_str("\n## Not as it should be\n\n");
         for missed in &self.missed {
             writeln!(out, "- {missed}")?;
         }
-        for (severity, text) in &self.wrong {
-            writeln!(out, "- false {severity}: {text}")?;
+        for (alert, text) in &self.wrong {
+            writeln!(out, "- false {}: {text}", alert.severity())?;
         }
         Ok((out, missed))
     }
@@ -173,7 +181,7 @@ impl Report {
     }
 
     fn wrong_of(&self, severities: &[&str]) -> usize {
-        self.wrong.iter().filter(|(severity, _)| severities.contains(&severity.as_str())).count()
+        self.wrong.iter().filter(|(alert, _)| severities.contains(&alert.severity())).count()
     }
 
     const fn days(&self) -> i64 {

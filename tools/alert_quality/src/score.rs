@@ -77,7 +77,7 @@ impl Kind {
                 30 * HOUR
             }
             _ if self.is_about_delivery() => 30 * HOUR,
-            Self::LateReceipts => 30 * HOUR,
+            Self::LateReceipts | Self::Backwards => 30 * HOUR,
             _ => 2 * HOUR,
         }
     }
