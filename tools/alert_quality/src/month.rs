@@ -88,6 +88,9 @@ fn reports_clicks(kind: &provider::Kind) -> bool {
     kind.reports(Count::Clicks, &Channel::Sms) && !kind.rates.is_empty()
 }
 
+/// Deviation of the logarithm of the click ratio between campaigns.
+pub(crate) const CLICK_SPREAD: f64 = 0.25;
+
 /// Largest campaign, and smallest.
 const LARGEST: f64 = 1_000_000.0;
 const SMALLEST: f64 = 20.0;
@@ -421,7 +424,7 @@ impl Account {
         let clicked = if chance.happens(self.without_link) {
             0.0
         } else {
-            self.click * chance.normal(0.0, 0.25).exp()
+            self.click * chance.normal(0.0, CLICK_SPREAD).exp()
         };
         let opted_out = self.opt_out * chance.normal(0.0, 0.4).exp();
         let read = chance.normal(self.read, 0.05);

@@ -4,7 +4,7 @@
 
 use crate::credits::Credits;
 use crate::incident::{Demand, Incident, Kind};
-use crate::month::{LOOKBACK, Month};
+use crate::month::{Account, CLICK_SPREAD, LOOKBACK, Month};
 use crate::sending::{DAY, Sending};
 
 /// The documented minimum of messages, and of those of which clicks are expected.
@@ -62,7 +62,7 @@ fn is_due(month: &Month, kind: Kind, sendings: &[&Sending]) -> bool {
         return true;
     };
     let messages: u64 = sendings.iter().map(|sending| sending.recipients).sum();
-    let expected = |usual: fn(&crate::month::Account) -> f64| -> f64 {
+    let expected = |usual: fn(&Account) -> f64| -> f64 {
         let usual = sendings.iter().filter_map(|sending| {
             Some(usual(accounts.get(sending.account)?) * sending.recipients as f64)
         });
@@ -78,7 +78,11 @@ fn is_due(month: &Month, kind: Kind, sendings: &[&Sending]) -> bool {
             messages >= LEAST && loss >= LEAST_LOSS
         }
         Kind::Links | Kind::HalfLinks => {
-            messages >= LEAST_CLICKED && expected(|account| account.click) >= LEAST_CLICKS
+            let clicked: u64 = sendings.iter().map(|sending| sending.outcome.clicks).sum();
+            let usual = expected(|account| account.click);
+            messages >= LEAST_CLICKED
+                && usual >= LEAST_CLICKS
+                && (clicked as f64) < usual * (-BEYOND_CHANCE * CLICK_SPREAD).exp()
         }
         Kind::OptOuts => {
             let opted_out: u64 = sendings.iter().map(|sending| sending.outcome.opt_outs).sum();
