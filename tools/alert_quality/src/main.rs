@@ -62,6 +62,9 @@ struct Arguments {
     /// Seeds of the months.
     #[arg(long, default_values_t = [1])]
     seed: Vec<u64>,
+    /// Compares with rules in common use.
+    #[arg(long)]
+    rivals: bool,
     /// Additional output file of the report.
     #[arg(long)]
     report: Option<PathBuf>,
@@ -72,7 +75,7 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut report = Report::default();
     for seed in arguments.seed {
-        measure(seed, &mut report).await?;
+        measure(seed, arguments.rivals, &mut report).await?;
     }
     let (report, missed) = report.write()?;
     let mut out = std::io::stdout().lock();
@@ -86,9 +89,9 @@ async fn main() -> Result<ExitCode> {
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn measure(seed: u64, report: &mut Report) -> Result<()> {
+async fn measure(seed: u64, with_rivals: bool, report: &mut Report) -> Result<()> {
     let shipped = rules::needed(rules::read(&SHIPPED.map(Path::new))?);
-    let rivals = rules::read(&[Path::new(RIVALS)])?;
+    let rivals = if with_rivals { rules::read(&[Path::new(RIVALS)])? } else { Vec::new() };
     let mut wanted = rules::words(&shipped);
     wanted.extend(rules::words(&rivals));
 

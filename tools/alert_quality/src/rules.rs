@@ -134,9 +134,7 @@ pub(crate) async fn evaluate(
 ) -> Result<Vec<Firing>> {
     let mut fired = Vec::new();
     for rule in rules {
-        let began = std::time::Instant::now();
         let mut result = rule.evaluate(prometheus, minutes.clone()).await?;
-        eprintln!("{:>6} ms {} {} {}", began.elapsed().as_millis(), rule.record, rule.alert, result.iter().map(|p| p.values.len()).sum::<usize>());
         if rule.alert.is_empty() {
             for points in &mut result {
                 points.labels.insert(NAME.to_owned(), rule.record.clone());
