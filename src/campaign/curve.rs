@@ -45,13 +45,17 @@ const MAX_GAP: f64 = 0.5;
 /// interval.
 const MAX_SHORT_GAP: i64 = 600;
 
-/// How far the times of day may be apart at which two campaigns were sent whose clicks and reads are
-/// compared. Recipients sleep.
+/// How far the times of day may be apart at which two campaigns were sent that are compared. Recipients
+/// sleep, and switch their phones off.
 const SAME_HOURS: i64 = 3 * 3_600;
 
 /// The distance of the bounds from the median, in standard deviations of a normal distribution with the
 /// same median absolute deviation. Beyond are one in 700 of those.
 const DEVIATIONS: f64 = 3.0;
+
+/// How much wider the bounds are the fewer campaigns say what is usual: by half with
+/// [`MIN_REFERENCES`].
+const UNCERTAINTY: f64 = 3.5;
 
 /// The standard deviation of a normal distribution whose median absolute deviation is 1.
 const SIGMA: f64 = 1.4826;
@@ -156,10 +160,20 @@ impl Curves {
             if ratio.of([campaign]).is_none() {
                 continue;
             }
-            let reacts = matches!(ratio, Ratio::Click | Ratio::Open | Ratio::Read);
-            let others = others.iter().filter(|curve| !reacts || at_same_hours(curve.sent, sent));
-            let ratios = others.filter_map(|curve| curve.at(age, index)).take(MAX_REFERENCES);
-            figures.extend(bounds(ratio, ratios.collect()));
+            let ratios = |same_hours: bool| -> Vec<_> {
+                let others =
+                    others.iter().filter(|curve| !same_hours || at_same_hours(curve.sent, sent));
+                others.filter_map(|curve| curve.at(age, index)).take(MAX_REFERENCES).collect()
+            };
+            let mut known = ratios(ratio != Ratio::OptOut);
+            // text messages reach most phones at any time
+            if known.len() < MIN_REFERENCES
+                && campaign.channel == Channel::Sms
+                && matches!(ratio, Ratio::Delivery | Ratio::Bounce)
+            {
+                known = ratios(false);
+            }
+            figures.extend(bounds(ratio, known));
         }
         figures
     }
@@ -217,7 +231,9 @@ fn bounds(ratio: Ratio, mut ratios: Vec<f64>) -> Vec<(Figure, f64)> {
     let logs: Vec<_> = ratios.iter().map(|ratio| ratio.max(LEAST_RATIO).ln()).collect();
     let middle = median(logs.clone());
     let deviations = logs.iter().map(|log| (log - middle).abs());
-    let width = DEVIATIONS * SIGMA * median(deviations.collect());
+    // few values can happen to be close to each other
+    let chance = 1.0 + UNCERTAINTY / ratios.len() as f64;
+    let width = DEVIATIONS * SIGMA * chance * median(deviations.collect());
     let bounds = [(Bound::Low, -width), (Bound::Median, 0.0), (Bound::High, width)];
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let figure = |(bound, width): (Bound, f64)| {

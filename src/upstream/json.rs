@@ -13,11 +13,15 @@ pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
     if !json.trim_ascii_start().starts_with('{') {
         return Err(Error::custom("not an object"));
     }
-    serde_json::from_str(json).or_else(|error| {
-        let members = serde_json::from_str::<HashMap<String, &RawValue>>(json);
-        let members = MapDeserializer::new(members?.into_iter());
-        T::deserialize(members).map_err(|_: serde_json::Error| error)
-    })
+    serde_json::from_str(json).or_else(|error| by_member(json).map_err(|_| error))
+}
+
+/// The same, member by member. Rare, and kept out of the code that reads every item.
+#[cold]
+#[inline(never)]
+fn by_member<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
+    let members: HashMap<String, &RawValue> = serde_json::from_str(json)?;
+    T::deserialize(MapDeserializer::new(members.into_iter()))
 }
 
 /// A body with everything replaced that JSON forbids but that has only one plausible meaning; `None`
