@@ -73,7 +73,7 @@ impl Alertmanager {
         });
         let url = format!("http://{}/api/v2/alerts", self.address());
         let request = client().post(url).header("content-type", "application/json");
-        let answer = request.body(Value::from_iter(alerts).to_string()).send().await.unwrap();
+        let answer = request.body(alerts.collect::<Value>().to_string()).send().await.unwrap();
         assert!(answer.status().is_success(), "{answer:?}");
     }
 

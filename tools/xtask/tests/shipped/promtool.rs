@@ -73,7 +73,7 @@ fn double(test: &mut Value) {
                 return vec![alert.clone()];
             }
             copies(alert, |alert, replica| {
-                alert["exp_labels"]["prometheus_replica"] = json!(replica)
+                alert["exp_labels"]["prometheus_replica"] = json!(replica);
             })
         });
         asked["exp_alerts"] = alerts.collect();
