@@ -8,7 +8,9 @@ use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::campaign::{Channel, Status};
 
 use crate::chance::{Chance, minutes, whole};
-use crate::month::{Account, DAILY, FIRST, MONTH, MONTHLY, Month, NEVER_READ, Token, Trouble, What};
+use crate::month::{
+    Account, DAILY, FIRST, MONTH, MONTHLY, Month, NEVER_READ, Token, Trouble, What,
+};
 use crate::oracle;
 use crate::sending::{DAY, Recount, Sending, Stall};
 
@@ -171,9 +173,9 @@ pub(crate) fn plant(month: &mut Month) -> Result<Vec<Incident>> {
     }
     planter.maintenance().context("no room for maintenance")?;
     planter.mended().context("no room for a mended account")?;
-    let mut planted = planter.planted;
-    oracle::judge(month, &mut planted);
-    Ok(planted)
+    let mut incidents = planter.planted;
+    oracle::judge(month, &mut incidents);
+    Ok(incidents)
 }
 
 impl Planter<'_> {
@@ -248,6 +250,13 @@ impl Planter<'_> {
     fn with(&self, fits: impl Fn(&Account) -> bool) -> Vec<usize> {
         let accounts = self.month.accounts.iter().enumerate();
         accounts.filter(|(_, account)| fits(account)).map(|(place, _)| place).collect()
+    }
+
+    /// Returns the accounts of the same provider.
+    fn neighbors(&self, place: usize) -> Vec<usize> {
+        let name = |account: &Account| account.kind.name.to_string();
+        let of = self.month.accounts.get(place).map(name);
+        self.with(|account| Some(name(account)) == of)
     }
 
     /// Returns the accounts in which an incident of an account can be planted.
@@ -351,8 +360,7 @@ impl Planter<'_> {
                 let day = planter.chance.minute((2, MONTH / DAY - 1)) * DAY;
                 let from = day + planter.chance.minute((0, 6 * HOUR));
                 let place = *planter.chance.one_of(&planter.places(Kind::Stale))?;
-                let name = &planter.month.accounts.get(place)?.kind.name.clone();
-                let hit = planter.with(|account| account.kind.name == *name);
+                let hit = planter.neighbors(place);
                 planter.take(&hit, from, from + 25)?;
                 for account in hit {
                     let fails = What::Fails { reason: "server", part: 1.0 };
@@ -407,8 +415,7 @@ impl Planter<'_> {
             let slow = chance.between((40.0, 150.0));
             let mut hit = vec![place];
             if kind == Kind::Outage {
-                let name = planter.month.accounts.get(place)?.kind.name.clone();
-                hit = planter.with(|account| account.kind.name == name);
+                hit = planter.neighbors(place);
             }
             let first_sends = planter.month.first_sends.clone();
             let during = |sending: &Sending| {
@@ -497,12 +504,7 @@ impl Planter<'_> {
     }
 
     /// Applies an incident to a campaign. Returns when its first message is affected, and when it ends.
-    fn bend(
-        &mut self,
-        kind: Kind,
-        account: &Account,
-        sending: &mut Sending,
-    ) -> Option<(i64, i64)> {
+    fn bend(&mut self, kind: Kind, account: &Account, sending: &mut Sending) -> Option<(i64, i64)> {
         let chance = &mut self.chance;
         let sent = sending.sent?;
         match kind {
@@ -664,16 +666,16 @@ impl Planter<'_> {
 impl Sending {
     /// Loses a share of the messages that would have been delivered. Of these, some are rejected, some
     /// expire, and the rest gets no receipt.
-    fn lose(&mut self, chance: &mut Chance, loss: f64, rejected: f64, expired: f64) {
+    fn lose(&mut self, chance: &mut Chance, share: f64, rejected: f64, expired: f64) {
         let outcome = &mut self.outcome;
-        let lost = chance.successes(outcome.deliveries, loss);
+        let lost = chance.successes(outcome.deliveries, share);
         outcome.deliveries -= lost;
         let bounces = chance.successes(lost, rejected);
         outcome.bounces += bounces;
         if self.channel != Channel::Whatsapp {
             outcome.expired += chance.successes(lost - bounces, expired);
         }
-        let left = |count: u64| whole(count as f64 * (1.0 - loss));
+        let left = |count: u64| whole(count as f64 * (1.0 - share));
         outcome.clicks = left(outcome.clicks);
         outcome.opt_outs = left(outcome.opt_outs);
         outcome.reads = left(outcome.reads);
@@ -713,8 +715,6 @@ mod tests {
         for seed in (1..=8).chain(101..=108) {
             let mut month = Month::ordinary(seed).unwrap();
             let planted = plant(&mut month).unwrap();
-            let told = planted.iter().filter(|incident| incident.demand == Demand::Told);
-            println!("seed {seed}: {} campaigns, {} of {} incidents must be told", month.sendings.len(), told.count(), planted.len());
             let unfit = |incident: &&Incident| incident.until < incident.from;
             assert_eq!(planted.iter().filter(unfit).count(), 0, "seed {seed}");
         }

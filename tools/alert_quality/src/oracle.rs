@@ -73,7 +73,8 @@ fn is_due(month: &Month, kind: Kind, sendings: &[&Sending]) -> bool {
             let delivered: u64 = sendings.iter().map(|sending| sending.outcome.deliveries).sum();
             let n = messages as f64;
             let usual = expected(|account| account.delivery) / n;
-            let variance = usual * (1.0 - usual) / n + account.spread.powi(2) / sendings.len() as f64;
+            let variance =
+                usual * (1.0 - usual) / n + account.spread.powi(2) / sendings.len() as f64;
             let loss = usual - delivered as f64 / n - BEYOND_CHANCE * variance.sqrt();
             messages >= LEAST && loss >= LEAST_LOSS
         }

@@ -81,7 +81,8 @@ impl Alertmanager {
                     let mut others = firings.iter().zip(sources);
                     others
                         .find(|(other, is_source)| {
-                            let equals = |name: &String| firing.labels.get(name) == other.labels.get(name);
+                            let equals =
+                                |name: &String| firing.labels.get(name) == other.labels.get(name);
                             is_target
                                 && **is_source
                                 && (other.from..other.until).contains(&minute)
@@ -126,7 +127,8 @@ impl Route {
         if !matches(&self.matchers, labels)? {
             return Ok(None);
         }
-        let minutes = |duration: &Option<String>, above| duration.as_deref().map_or(above, in_minutes);
+        let minutes =
+            |duration: &Option<String>, above| duration.as_deref().map_or(above, in_minutes);
         let own = Grouping {
             receiver: self.receiver.clone().unwrap_or(above.receiver),
             by: self.group_by.clone().unwrap_or(above.by),

@@ -122,16 +122,17 @@ pub(crate) struct Scored<'a> {
 impl Scored<'_> {
     /// Returns whether an alert is about what an incident is about.
     fn is_about(&self, firing: &Firing, incident: &Incident) -> bool {
-        let mut accounts = incident.accounts.iter().filter_map(|place| self.month.accounts.get(*place));
+        let mut accounts =
+            incident.accounts.iter().filter_map(|place| self.month.accounts.get(*place));
         let same_account = incident.accounts.is_empty()
             || accounts.any(|account| {
                 firing.label("account").is_none_or(|name| name == account.name)
                     && firing.label("provider").is_none_or(|name| *name == *account.kind.name)
             });
         let same_campaign = incident.campaigns.is_empty()
-            || firing.label("campaign_id").is_none_or(|campaign| {
-                incident.campaigns.iter().any(|id| id == campaign)
-            });
+            || firing
+                .label("campaign_id")
+                .is_none_or(|campaign| incident.campaigns.iter().any(|id| id == campaign));
         same_account && same_campaign
     }
 
@@ -184,8 +185,8 @@ impl Scored<'_> {
     /// alerts on the same subject at the same time are one.
     pub(crate) fn false_alerts(&self) -> Vec<Firing> {
         let is_false = |firing: &&Firing| {
-            let is_true = self.is_true_at(firing, firing.from)
-                && self.is_true_at(firing, firing.until - 1);
+            let is_true =
+                self.is_true_at(firing, firing.from) && self.is_true_at(firing, firing.until - 1);
             firing.until > 0 && !is_true
         };
         let mut firings: Vec<&Firing> = self.firings.iter().filter(is_false).collect();
