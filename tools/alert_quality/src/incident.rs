@@ -96,6 +96,9 @@ pub(crate) struct Incident {
     pub(crate) campaigns: Vec<String>,
     /// When the first affected message was sent, or the problem began.
     pub(crate) from: i64,
+    /// When the campaign began with which the affected ones exceed the documented minimum volume; else the
+    /// same. Delays count from here.
+    pub(crate) since: i64,
     pub(crate) until: i64,
     pub(crate) demand: Demand,
     /// Whether its accounts had sent ten campaigns before.
@@ -229,6 +232,7 @@ impl Planter<'_> {
             accounts: accounts.to_vec(),
             campaigns: Vec::new(),
             from,
+            since: from,
             until,
             demand: Demand::Told,
             has_history: false,

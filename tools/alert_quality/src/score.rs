@@ -175,7 +175,7 @@ impl Scored<'_> {
             }
             pages.sort_unstable();
             pages.dedup();
-            let delay = first.map(|first| (first - incident.from).max(0));
+            let delay = first.map(|first| (first - incident.since).max(0));
             Verdict { incident: incident.clone(), delay, pages: pages.len() }
         };
         self.incidents.iter().map(verdict).collect()
