@@ -10,10 +10,10 @@ const HOUR: i64 = 60;
 
 /// Parts of the names of alerts on deliveries.
 const DELIVERY: &[&str] =
-    &["Deliver", "Bounce", "Stalled", "Receipt", "Pending", "Progress", "Slow", "Lost", "Provider"];
+    &["Deliver", "Bounce", "Stalled", "Receipt", "Pending", "Progress", "Slow", "Lost"];
 
 /// Parts of the names of alerts on reading an account.
-const READING: &[&str] = &["PollsFailing", "DataStale", "NeverRead"];
+const READING: &[&str] = &["PollsFailing", "DataStale", "NeverRead", "ProviderDown"];
 
 /// Outcome of an incident.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl Kind {
             Self::LateReceipts => &["Read"],
             Self::Backwards => DELIVERY,
             Self::Auth | Self::Quota | Self::TokenNotRenewed | Self::TokenRunsOut => {
-                &["Auth", "PollsFailing", "DataStale", "NeverRead"]
+                &["Auth", "PollsFailing", "DataStale", "NeverRead", "ProviderDown"]
             }
             _ => &[],
         }
