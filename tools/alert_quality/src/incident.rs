@@ -61,6 +61,8 @@ pub(crate) enum Kind {
     Contradiction,
     Flapping,
     Stale,
+    /// No account of a provider can be read.
+    ProviderDown,
     NeverRead,
     Auth,
     TokenNotRenewed,
@@ -110,7 +112,7 @@ const SMALL: (f64, f64) = (30.0, 150.0);
 
 /// Number of incidents of each kind. Those with a given time and long ones are first, so that others fit
 /// around them.
-const PLANTED: [(Kind, usize); 40] = [
+const PLANTED: [(Kind, usize); 41] = [
     (Kind::Monthly, 1),
     (Kind::Down, 2),
     (Kind::Absent, 1),
@@ -126,6 +128,7 @@ const PLANTED: [(Kind, usize); 40] = [
     (Kind::Route, 4),
     (Kind::Slow, 2),
     (Kind::LateReceipts, 3),
+    (Kind::ProviderDown, 1),
     (Kind::Stale, 2),
     (Kind::Flapping, 1),
     (Kind::Auth, 2),
@@ -193,6 +196,7 @@ impl Planter<'_> {
             | Kind::Slow
             | Kind::LateReceipts => self.spell(kind),
             Kind::Stale
+            | Kind::ProviderDown
             | Kind::NeverRead
             | Kind::Flapping
             | Kind::Auth
@@ -312,8 +316,7 @@ impl Planter<'_> {
         let fails = |reason| What::Fails { reason, part: 1.0 };
         let places = self.places(kind);
         let (lasts, what) = match kind {
-            // from an hour to a partial outage of a provider
-            Kind::Stale => ((HOUR, 6 * HOUR), fails("server")),
+            Kind::Stale | Kind::ProviderDown => ((HOUR, 6 * HOUR), fails("server")),
             // most polls fail, some succeed
             Kind::Flapping => {
                 let part = self.chance.between((0.7, 0.9));
@@ -341,18 +344,24 @@ impl Planter<'_> {
                 from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
             }
             let until = from + planter.chance.minute(lasts);
+            let mut hit = vec![place];
+            if kind == Kind::ProviderDown {
+                hit = planter.neighbors(place);
+            }
             // incidents that do not affect the figures of campaigns may overlap those of campaigns
             if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
-                planter.take(&[place], from, until)?;
+                planter.take(&hit, from, until)?;
             }
             if kind == Kind::NeverRead {
                 planter.trouble(Some(place), FIRST, from, What::Unconfigured);
                 planter.trouble(Some(place), until, MONTH, What::Unconfigured);
                 planter.trouble(Some(place), from, until, fails("client"));
             } else {
-                planter.trouble(Some(place), from, until, what);
+                for account in &hit {
+                    planter.trouble(Some(*account), from, until, what);
+                }
             }
-            planter.happened(kind, &[place], from, until);
+            planter.happened(kind, &hit, from, until);
             Some(())
         })
     }

@@ -37,7 +37,7 @@ impl Kind {
             Self::Denied | Self::DeniedForTheWeekend => &["Denied"],
             Self::Backwards => &["Backwards"],
             Self::Disagreement | Self::Contradiction => &["Disagree"],
-            Self::Flapping | Self::Stale | Self::NeverRead => READING,
+            Self::Flapping | Self::Stale | Self::ProviderDown | Self::NeverRead => READING,
             Self::Auth => &["Auth"],
             Self::TokenNotRenewed | Self::TokenRunsOut => &["Token"],
             Self::Quota => &["Quota"],
