@@ -128,10 +128,10 @@ pub(crate) fn live(month: &Month, wanted: &HashSet<String>) -> Result<Vec<Series
         if is_on(minute, |what| matches!(what, What::UnusedThreshold)) {
             // an override with a typo in the account name
             let provider = month.accounts.first().map_or("", |account| &account.kind.name);
-            others += &format!(
+            others.extend([format!(
                 "campaign_threshold{{threshold=\"delivery_ratio_warning\",provider=\"{provider}\",\
                  account=\"shoes-hc\"}} 0.95\n"
-            );
+            )]);
         }
         timeline.scrape(prometheus, minute, &others)?;
         was_scraped = scraped;
@@ -432,10 +432,10 @@ impl<'a> Polled<'a> {
             let (provider, account) = (self.configured.provider.name(), self.account.name);
             let left = (REQUESTS_A_DAY - self.requests).max(0.0);
             for (metric, value) in [("remaining", left), ("limit", REQUESTS_A_DAY)] {
-                text += &format!(
+                text.extend([format!(
                     "campaign_account_api_requests_{metric}{{provider=\"{provider}\",\
                      account=\"{account}\"}} {value}\n"
-                );
+                )]);
             }
         }
         text

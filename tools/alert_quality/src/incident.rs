@@ -8,7 +8,9 @@ use campaign_exporter::campaign::counts::Count;
 use campaign_exporter::campaign::{Channel, Status};
 
 use crate::chance::{Chance, minutes, whole};
-use crate::month::{Account, DAILY, FIRST, MONTH, MONTHLY, Month, NEVER_READ, Token, Trouble, What};
+use crate::month::{
+    Account, DAILY, FIRST, MONTH, MONTHLY, Month, NEVER_READ, Token, Trouble, What,
+};
 use crate::oracle;
 use crate::sending::{DAY, Recount, Sending, Stall};
 
@@ -59,6 +61,8 @@ pub(crate) enum Kind {
     Contradiction,
     Flapping,
     Stale,
+    /// No account of a provider can be read.
+    ProviderDown,
     NeverRead,
     Auth,
     TokenNotRenewed,
@@ -94,6 +98,9 @@ pub(crate) struct Incident {
     pub(crate) campaigns: Vec<String>,
     /// When the first affected message was sent, or the problem began.
     pub(crate) from: i64,
+    /// When the campaign began with which the affected ones exceed the documented minimum volume; else the
+    /// same. Delays count from here.
+    pub(crate) since: i64,
     pub(crate) until: i64,
     pub(crate) demand: Demand,
     /// Whether its accounts had sent ten campaigns before.
@@ -105,7 +112,7 @@ const SMALL: (f64, f64) = (30.0, 150.0);
 
 /// Number of incidents of each kind. Those with a given time and long ones are first, so that others fit
 /// around them.
-const PLANTED: [(Kind, usize); 40] = [
+const PLANTED: [(Kind, usize); 41] = [
     (Kind::Monthly, 1),
     (Kind::Down, 2),
     (Kind::Absent, 1),
@@ -121,6 +128,7 @@ const PLANTED: [(Kind, usize); 40] = [
     (Kind::Route, 4),
     (Kind::Slow, 2),
     (Kind::LateReceipts, 3),
+    (Kind::ProviderDown, 1),
     (Kind::Stale, 2),
     (Kind::Flapping, 1),
     (Kind::Auth, 2),
@@ -171,9 +179,9 @@ pub(crate) fn plant(month: &mut Month) -> Result<Vec<Incident>> {
     }
     planter.maintenance().context("no room for maintenance")?;
     planter.mended().context("no room for a mended account")?;
-    let mut planted = planter.planted;
-    oracle::judge(month, &mut planted);
-    Ok(planted)
+    let mut incidents = planter.planted;
+    oracle::judge(month, &mut incidents);
+    Ok(incidents)
 }
 
 impl Planter<'_> {
@@ -188,6 +196,7 @@ impl Planter<'_> {
             | Kind::Slow
             | Kind::LateReceipts => self.spell(kind),
             Kind::Stale
+            | Kind::ProviderDown
             | Kind::NeverRead
             | Kind::Flapping
             | Kind::Auth
@@ -227,6 +236,7 @@ impl Planter<'_> {
             accounts: accounts.to_vec(),
             campaigns: Vec::new(),
             from,
+            since: from,
             until,
             demand: Demand::Told,
             has_history: false,
@@ -248,6 +258,13 @@ impl Planter<'_> {
     fn with(&self, fits: impl Fn(&Account) -> bool) -> Vec<usize> {
         let accounts = self.month.accounts.iter().enumerate();
         accounts.filter(|(_, account)| fits(account)).map(|(place, _)| place).collect()
+    }
+
+    /// Returns the accounts of the same provider.
+    fn neighbors(&self, place: usize) -> Vec<usize> {
+        let name = |account: &Account| account.kind.name.to_string();
+        let of = self.month.accounts.get(place).map(name);
+        self.with(|account| Some(name(account)) == of)
     }
 
     /// Returns the accounts in which an incident of an account can be planted.
@@ -299,8 +316,7 @@ impl Planter<'_> {
         let fails = |reason| What::Fails { reason, part: 1.0 };
         let places = self.places(kind);
         let (lasts, what) = match kind {
-            // from an hour to a partial outage of a provider
-            Kind::Stale => ((HOUR, 6 * HOUR), fails("server")),
+            Kind::Stale | Kind::ProviderDown => ((HOUR, 6 * HOUR), fails("server")),
             // most polls fail, some succeed
             Kind::Flapping => {
                 let part = self.chance.between((0.7, 0.9));
@@ -328,18 +344,24 @@ impl Planter<'_> {
                 from = from / DAY * DAY + planter.chance.minute((2 * HOUR, 4 * HOUR));
             }
             let until = from + planter.chance.minute(lasts);
+            let mut hit = vec![place];
+            if kind == Kind::ProviderDown {
+                hit = planter.neighbors(place);
+            }
             // incidents that do not affect the figures of campaigns may overlap those of campaigns
             if !matches!(kind, Kind::TokenRunsOut | Kind::Contradiction) {
-                planter.take(&[place], from, until)?;
+                planter.take(&hit, from, until)?;
             }
             if kind == Kind::NeverRead {
                 planter.trouble(Some(place), FIRST, from, What::Unconfigured);
                 planter.trouble(Some(place), until, MONTH, What::Unconfigured);
                 planter.trouble(Some(place), from, until, fails("client"));
             } else {
-                planter.trouble(Some(place), from, until, what);
+                for account in &hit {
+                    planter.trouble(Some(*account), from, until, what);
+                }
             }
-            planter.happened(kind, &[place], from, until);
+            planter.happened(kind, &hit, from, until);
             Some(())
         })
     }
@@ -351,8 +373,7 @@ impl Planter<'_> {
                 let day = planter.chance.minute((2, MONTH / DAY - 1)) * DAY;
                 let from = day + planter.chance.minute((0, 6 * HOUR));
                 let place = *planter.chance.one_of(&planter.places(Kind::Stale))?;
-                let name = &planter.month.accounts.get(place)?.kind.name.clone();
-                let hit = planter.with(|account| account.kind.name == *name);
+                let hit = planter.neighbors(place);
                 planter.take(&hit, from, from + 25)?;
                 for account in hit {
                     let fails = What::Fails { reason: "server", part: 1.0 };
@@ -407,8 +428,7 @@ impl Planter<'_> {
             let slow = chance.between((40.0, 150.0));
             let mut hit = vec![place];
             if kind == Kind::Outage {
-                let name = planter.month.accounts.get(place)?.kind.name.clone();
-                hit = planter.with(|account| account.kind.name == name);
+                hit = planter.neighbors(place);
             }
             let first_sends = planter.month.first_sends.clone();
             let during = |sending: &Sending| {
@@ -497,12 +517,7 @@ impl Planter<'_> {
     }
 
     /// Applies an incident to a campaign. Returns when its first message is affected, and when it ends.
-    fn bend(
-        &mut self,
-        kind: Kind,
-        account: &Account,
-        sending: &mut Sending,
-    ) -> Option<(i64, i64)> {
+    fn bend(&mut self, kind: Kind, account: &Account, sending: &mut Sending) -> Option<(i64, i64)> {
         let chance = &mut self.chance;
         let sent = sending.sent?;
         match kind {
@@ -664,16 +679,16 @@ impl Planter<'_> {
 impl Sending {
     /// Loses a share of the messages that would have been delivered. Of these, some are rejected, some
     /// expire, and the rest gets no receipt.
-    fn lose(&mut self, chance: &mut Chance, loss: f64, rejected: f64, expired: f64) {
+    fn lose(&mut self, chance: &mut Chance, share: f64, rejected: f64, expired: f64) {
         let outcome = &mut self.outcome;
-        let lost = chance.successes(outcome.deliveries, loss);
+        let lost = chance.successes(outcome.deliveries, share);
         outcome.deliveries -= lost;
         let bounces = chance.successes(lost, rejected);
         outcome.bounces += bounces;
         if self.channel != Channel::Whatsapp {
             outcome.expired += chance.successes(lost - bounces, expired);
         }
-        let left = |count: u64| whole(count as f64 * (1.0 - loss));
+        let left = |count: u64| whole(count as f64 * (1.0 - share));
         outcome.clicks = left(outcome.clicks);
         outcome.opt_outs = left(outcome.opt_outs);
         outcome.reads = left(outcome.reads);
@@ -713,8 +728,6 @@ mod tests {
         for seed in (1..=8).chain(101..=108) {
             let mut month = Month::ordinary(seed).unwrap();
             let planted = plant(&mut month).unwrap();
-            let told = planted.iter().filter(|incident| incident.demand == Demand::Told);
-            println!("seed {seed}: {} campaigns, {} of {} incidents must be told", month.sendings.len(), told.count(), planted.len());
             let unfit = |incident: &&Incident| incident.until < incident.from;
             assert_eq!(planted.iter().filter(unfit).count(), 0, "seed {seed}");
         }

@@ -329,7 +329,8 @@ impl Sending {
         outcome.deliveries = chance.successes(self.recipients, delivery);
         let lost = self.recipients - outcome.deliveries;
         outcome.bounces = chance.successes(lost, rejected);
-        outcome.expired = chance.successes(lost - outcome.bounces, expired / (1.0 - rejected).max(0.01));
+        outcome.expired =
+            chance.successes(lost - outcome.bounces, expired / (1.0 - rejected).max(0.01));
     }
 }
 
@@ -365,7 +366,7 @@ impl Account {
         let created = scheduled - chance.minute((30, 36 * 60));
         // some are moderated, for much less than four hours
         let moderated = chance.happens(0.3).then(|| created + chance.minute((5, 180)));
-        let moderates = self.kind.statuses.contains(&Status::InModeration);
+        let has_moderation = self.kind.statuses.contains(&Status::InModeration);
         // queueing takes some time
         let sent = scheduled.max(moderated.unwrap_or(created)) + chance.minute((0, 20));
         let mut sending = Sending {
@@ -376,7 +377,7 @@ impl Account {
             created,
             scheduled,
             unplanned: false,
-            moderated_until: moderated.filter(|_| moderates),
+            moderated_until: moderated.filter(|_| has_moderation),
             sent: Some(sent),
             denied: None,
             withdrawn: None,

@@ -34,15 +34,26 @@ pub(crate) fn judge(month: &Month, incidents: &mut [Incident]) {
         let sendings: Vec<_> =
             of.filter(|sending| incident.campaigns.contains(&sending.id)).collect();
         if incident.kind.is_spell() {
-            // the first message of the month, as nothing before is evaluated
-            let sent = sendings.iter().filter_map(|sending| sending.sent);
-            let since = sent.clone().filter(|sent| *sent >= 0).min().or(sent.max());
-            let ends = sendings.iter().filter_map(|sending| Some(sending.sent? + sending.takes));
-            incident.from = since.unwrap_or(incident.from);
+            let mut sent: Vec<_> = sendings
+                .iter()
+                .filter_map(|sending| Some((sending.sent?, sending.takes, sending.recipients)))
+                // nothing before the month is evaluated
+                .filter(|(sent, ..)| *sent >= 0 || incident.until < 0)
+                .collect();
+            sent.sort_unstable();
+            let ends = sent.iter().map(|(sent, takes, _)| sent + takes);
             incident.until = ends.max().unwrap_or_default().max(incident.until);
+            incident.from = sent.first().map_or(incident.from, |(sent, ..)| *sent);
+            let mut messages = 0;
+            let enough = sent.iter().find(|(_, _, recipients)| {
+                messages += recipients;
+                messages >= LEAST
+            });
+            incident.since = enough.map_or(incident.from, |(sent, ..)| *sent);
         }
         if incident.kind == Kind::Credits {
             incident.from = unpaid_since(month, incident).unwrap_or(incident.from);
+            incident.since = incident.from;
         }
         if incident.demand == Demand::Told && !is_due(month, incident.kind, &sendings) {
             incident.demand = Demand::Allowed;
@@ -51,7 +62,7 @@ pub(crate) fn judge(month: &Month, incidents: &mut [Incident]) {
             incident.demand = Demand::NotCritical;
         }
         incident.has_history = incident.kind != Kind::LostForWeeks
-            && sendings.iter().all(|sending| has_history(month, sending, incident.from));
+            && sendings.iter().all(|sending| has_history(month, sending, incident.since));
     }
 }
 
@@ -73,7 +84,8 @@ fn is_due(month: &Month, kind: Kind, sendings: &[&Sending]) -> bool {
             let delivered: u64 = sendings.iter().map(|sending| sending.outcome.deliveries).sum();
             let n = messages as f64;
             let usual = expected(|account| account.delivery) / n;
-            let variance = usual * (1.0 - usual) / n + account.spread.powi(2) / sendings.len() as f64;
+            let variance =
+                usual * (1.0 - usual) / n + account.spread.powi(2) / sendings.len() as f64;
             let loss = usual - delivered as f64 / n - BEYOND_CHANCE * variance.sqrt();
             messages >= LEAST && loss >= LEAST_LOSS
         }

@@ -71,23 +71,26 @@ impl Alertmanager {
             let sources = matching(&rule.source_matchers, firings)?;
             inhibits.push((sources, matching(&rule.target_matchers, firings)?, &rule.equal));
         }
-        let mut told: Vec<(i64, usize)> = Vec::new();
+        let mut told = Vec::new();
         for (index, firing) in firings.iter().enumerate() {
-            let mut minute = firing.from;
+            let grouping = self.route.grouping(&firing.labels, Grouping::default())?;
+            let grouping = grouping.context("no route")?;
+            // whether it is inhibited is looked at when its group is notified
+            let mut minute = firing.from + grouping.wait;
             loop {
                 let source = inhibits.iter().find_map(|(sources, targets, equal)| {
-                    // an alert that matches both sides does not inhibit itself
-                    let is_target = *targets.get(index)? && !*sources.get(index)?;
-                    let mut others = firings.iter().zip(sources);
-                    others
-                        .find(|(other, is_source)| {
-                            let equals = |name: &String| firing.labels.get(name) == other.labels.get(name);
-                            is_target
-                                && **is_source
-                                && (other.from..other.until).contains(&minute)
-                                && equal.iter().all(equals)
-                        })
-                        .map(|(other, _)| other.until)
+                    let (is_source, is_target) = (*sources.get(index)?, *targets.get(index)?);
+                    let sources = firings.iter().zip(sources.iter().zip(targets));
+                    // alerts that match both sides do not inhibit each other
+                    let mut sources = sources
+                        .filter(|(_, (source, target))| **source && !(is_source && **target));
+                    let inhibits = |other: &Firing| {
+                        let equals =
+                            |name: &String| firing.labels.get(name) == other.labels.get(name);
+                        (other.from..other.until).contains(&minute) && equal.iter().all(equals)
+                    };
+                    let source = sources.find(|(other, _)| is_target && inhibits(other));
+                    source.map(|(other, _)| other.until)
                 });
                 match source {
                     Some(until) => minute = until,
@@ -95,20 +98,18 @@ impl Alertmanager {
                 }
             }
             if minute < firing.until {
-                told.push((minute, index));
+                told.push((minute, index, grouping));
             }
         }
-        told.sort_unstable();
+        told.sort_unstable_by_key(|(minute, ..)| *minute);
         let mut last: BTreeMap<Vec<String>, i64> = BTreeMap::new();
         let mut pages = vec![None; firings.len()];
-        for (minute, index) in told {
+        for (minute, index, grouping) in told {
             let Some(firing) = firings.get(index) else { continue };
-            let grouping = self.route.grouping(&firing.labels, Grouping::default())?;
-            let grouping = grouping.context("no route")?;
             let values = grouping.by.iter().map(|name| firing.labels.get(name).cloned());
             let values = values.map(Option::unwrap_or_default);
             let group: Vec<_> = std::iter::once(grouping.receiver).chain(values).collect();
-            let notified = last.entry(group.clone()).or_insert(minute + grouping.wait);
+            let notified = last.entry(group.clone()).or_insert(minute);
             if minute > *notified {
                 *notified = minute.max(*notified + grouping.interval);
             }
@@ -126,7 +127,8 @@ impl Route {
         if !matches(&self.matchers, labels)? {
             return Ok(None);
         }
-        let minutes = |duration: &Option<String>, above| duration.as_deref().map_or(above, in_minutes);
+        let minutes =
+            |duration: &Option<String>, above| duration.as_deref().map_or(above, in_minutes);
         let own = Grouping {
             receiver: self.receiver.clone().unwrap_or(above.receiver),
             by: self.group_by.clone().unwrap_or(above.by),

@@ -114,6 +114,8 @@ impl Prometheus {
             .arg(format!("--web.listen-address={address}"))
             .arg("--web.enable-remote-write-receiver")
             .arg("--storage.tsdb.retention.time=100y")
+            // for a machine that does other work, too
+            .arg("--query.timeout=1h")
             // The whole month is one block in memory. Recorded samples are written after scraped ones,
             // and Prometheus accepts samples up to half a block older than the newest.
             .arg("--storage.tsdb.min-block-duration=3000h")
@@ -212,7 +214,7 @@ impl Prometheus {
             ("start", &at(minutes.start)),
             ("end", &at(minutes.end - 1)),
             ("step", &format!("{interval}m")),
-            ("timeout", "10m"),
+            ("timeout", "1h"),
         ];
         let body: String =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();

@@ -104,7 +104,8 @@ impl Report {
         for (has_history, minutes) in LATEST {
             let same = about.iter().filter(|verdict| verdict.incident.has_history == has_history);
             let soon = same.clone().filter(|verdict| verdict.delay.is_some() && !verdict.is_late());
-            let history = if has_history { "with ten campaigns of history" } else { "with less history" };
+            let history =
+                if has_history { "with ten campaigns of history" } else { "with less history" };
             let what = format!("delivery incidents {history} told within {minutes} min");
             row(&what, share(soon.count(), same.count()), TOLD, false)?;
         }
@@ -114,7 +115,11 @@ impl Report {
         row("false critical alerts a week", critical, FALSE_CRITICAL_A_WEEK, true)?;
         let pages: usize = judged.iter().map(|verdict| verdict.pages).sum();
         row("notifications of an incident", share(pages, told), PAGES, true)?;
-        writeln!(out, "\nFalse alerts of severity info: {:.2} a week.\n", self.per_week(self.wrong_of(&["info"])))?;
+        writeln!(
+            out,
+            "\nFalse alerts of severity info: {:.2} a week.\n",
+            self.per_week(self.wrong_of(&["info"]))
+        )?;
 
         self.write_kinds(&mut out)?;
         out.push_str("\n| false alert | in all |\n|---|--:|\n");
@@ -184,8 +189,8 @@ impl Report {
         self.wrong.iter().filter(|(alert, _)| severities.contains(&alert.severity())).count()
     }
 
-    const fn days(&self) -> i64 {
-        DAYS * self.seeds.len() as i64
+    fn days(&self) -> i64 {
+        self.seeds.iter().map(|_| DAYS).sum()
     }
 
     fn per_week(&self, count: usize) -> f64 {
@@ -204,7 +209,8 @@ impl Verdict {
     }
 
     fn is_late(&self) -> bool {
-        let limit = LATEST.iter().find(|(has_history, _)| *has_history == self.incident.has_history);
+        let limit =
+            LATEST.iter().find(|(has_history, _)| *has_history == self.incident.has_history);
         let limit = limit.map_or(0, |(_, minutes)| *minutes);
         self.is_about_delivery() && self.delay.is_some_and(|delay| delay > limit)
     }
@@ -214,19 +220,19 @@ impl Verdict {
 fn described(month: &Month, incident: &Incident) -> String {
     let accounts = incident.accounts.iter().filter_map(|place| month.accounts.get(*place));
     let accounts: Vec<_> = accounts.map(|account| account.name).collect();
-    let mut text = format!(
+    let mut parts = vec![format!(
         "{:?} of seed {}, {}, from {} to {}",
         incident.kind,
         month.seed,
         accounts.join(" "),
         time(incident.from),
         time(incident.until)
-    );
+    )];
     let of = month.sendings.iter().filter(|sending| incident.campaigns.contains(&sending.id));
     for sending in of.take(3) {
         let outcome = &sending.outcome;
-        text += &format!(
-            "; {} {:?}, {} messages in {} min, {} delivered, {} rejected, {} expired, {} clicks, {} opt-outs",
+        parts.push(format!(
+            "{} {:?}, {} messages in {} min, {} delivered, {} rejected, {} expired, {} clicks, {} opt-outs",
             sending.id,
             sending.channel,
             sending.recipients,
@@ -236,17 +242,17 @@ fn described(month: &Month, incident: &Incident) -> String {
             outcome.expired,
             outcome.clicks,
             outcome.opt_outs
-        );
+        ));
     }
-    text
+    parts.join("; ")
 }
 
 /// Describes a false alert and its circumstances.
 fn cause(scored: &Scored, alert: &Firing) -> String {
     let [name, account, campaign] = alert.subject().map(Option::unwrap_or_default);
     let lasts = alert.until - alert.from;
-    let mut text = format!("`{name}` {account} {campaign}, {} for {lasts} min", time(alert.from));
-    let month = scored.month;
+    let begins = format!("`{name}` {account} {campaign}, {} for {lasts} min", time(alert.from));
+    let (month, mut parts) = (scored.month, vec![begins]);
     for sending in &month.sendings {
         let place = month.accounts.get(sending.account);
         let of_account = campaign.is_empty() && place.is_some_and(|place| place.name == account);
@@ -254,8 +260,8 @@ fn cause(scored: &Scored, alert: &Firing) -> String {
         if age < DAY && of_account || sending.id == campaign {
             let counted = sending.counted(alert.from);
             let first = month.first_sends.contains(&sending.id);
-            text += &format!(
-                "; {}{} {:?} {:?}, {age} min old, of {}: {} delivered, {} bounced, {} opted out, {} clicked, {} read",
+            parts.push(format!(
+                "{}{} {:?} {:?}, {age} min old, of {}: {} delivered, {} bounced, {} opted out, {} clicked, {} read",
                 sending.id,
                 if first { " (a first send)" } else { "" },
                 sending.channel,
@@ -266,17 +272,17 @@ fn cause(scored: &Scored, alert: &Firing) -> String {
                 counted.opt_outs,
                 counted.clicks,
                 counted.reads,
-            );
+            ));
         }
     }
     for incident in scored.incidents {
         let of = incident.accounts.iter().filter_map(|place| month.accounts.get(*place));
         let same = of.clone().next().is_none() || of.clone().any(|of| of.name == account);
         if same && (incident.from - DAY..incident.until + 2 * DAY).contains(&alert.from) {
-            text += &format!("; near {:?} of {}", incident.kind, time(incident.from));
+            parts.push(format!("near {:?} of {}", incident.kind, time(incident.from)));
         }
     }
-    text
+    parts.join("; ")
 }
 
 fn share(part: usize, whole: usize) -> f64 {

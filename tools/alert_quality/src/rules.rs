@@ -201,15 +201,14 @@ fn firing(
     periods
 }
 
-/// Parses a duration with a single unit. Seconds are none.
+/// Parses a duration with a single unit. Seconds are rounded up.
 pub(crate) fn in_minutes(duration: &str) -> i64 {
     let unit = duration.trim_start_matches(|char: char| char.is_ascii_digit());
     let number: i64 = duration.trim_end_matches(unit).parse().unwrap_or_default();
-    number
-        * match unit {
-            "d" => 1_440,
-            "h" => 60,
-            "s" => 0,
-            _ => 1,
-        }
+    match unit {
+        "d" => number * 1_440,
+        "h" => number * 60,
+        "s" => (number + 59) / 60,
+        _ => number,
+    }
 }

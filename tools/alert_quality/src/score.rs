@@ -10,10 +10,10 @@ const HOUR: i64 = 60;
 
 /// Parts of the names of alerts on deliveries.
 const DELIVERY: &[&str] =
-    &["Deliver", "Bounce", "Stalled", "Receipt", "Pending", "Progress", "Slow", "Lost", "Provider"];
+    &["Deliver", "Bounce", "Stalled", "Receipt", "Pending", "Progress", "Slow", "Lost"];
 
 /// Parts of the names of alerts on reading an account.
-const READING: &[&str] = &["PollsFailing", "DataStale", "NeverRead"];
+const READING: &[&str] = &["PollsFailing", "DataStale", "NeverRead", "ProviderDown"];
 
 /// Outcome of an incident.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ impl Kind {
             Self::Denied | Self::DeniedForTheWeekend => &["Denied"],
             Self::Backwards => &["Backwards"],
             Self::Disagreement | Self::Contradiction => &["Disagree"],
-            Self::Flapping | Self::Stale | Self::NeverRead => READING,
+            Self::Flapping | Self::Stale | Self::ProviderDown | Self::NeverRead => READING,
             Self::Auth => &["Auth"],
             Self::TokenNotRenewed | Self::TokenRunsOut => &["Token"],
             Self::Quota => &["Quota"],
@@ -60,7 +60,7 @@ impl Kind {
             Self::LateReceipts => &["Read"],
             Self::Backwards => DELIVERY,
             Self::Auth | Self::Quota | Self::TokenNotRenewed | Self::TokenRunsOut => {
-                &["Auth", "PollsFailing", "DataStale", "NeverRead"]
+                &["Auth", "PollsFailing", "DataStale", "NeverRead", "ProviderDown"]
             }
             _ => &[],
         }
@@ -122,16 +122,17 @@ pub(crate) struct Scored<'a> {
 impl Scored<'_> {
     /// Returns whether an alert is about what an incident is about.
     fn is_about(&self, firing: &Firing, incident: &Incident) -> bool {
-        let mut accounts = incident.accounts.iter().filter_map(|place| self.month.accounts.get(*place));
+        let mut accounts =
+            incident.accounts.iter().filter_map(|place| self.month.accounts.get(*place));
         let same_account = incident.accounts.is_empty()
             || accounts.any(|account| {
                 firing.label("account").is_none_or(|name| name == account.name)
                     && firing.label("provider").is_none_or(|name| *name == *account.kind.name)
             });
         let same_campaign = incident.campaigns.is_empty()
-            || firing.label("campaign_id").is_none_or(|campaign| {
-                incident.campaigns.iter().any(|id| id == campaign)
-            });
+            || firing
+                .label("campaign_id")
+                .is_none_or(|campaign| incident.campaigns.iter().any(|id| id == campaign));
         same_account && same_campaign
     }
 
@@ -174,7 +175,7 @@ impl Scored<'_> {
             }
             pages.sort_unstable();
             pages.dedup();
-            let delay = first.map(|first| (first - incident.from).max(0));
+            let delay = first.map(|first| (first - incident.since).max(0));
             Verdict { incident: incident.clone(), delay, pages: pages.len() }
         };
         self.incidents.iter().map(verdict).collect()
@@ -184,8 +185,8 @@ impl Scored<'_> {
     /// alerts on the same subject at the same time are one.
     pub(crate) fn false_alerts(&self) -> Vec<Firing> {
         let is_false = |firing: &&Firing| {
-            let is_true = self.is_true_at(firing, firing.from)
-                && self.is_true_at(firing, firing.until - 1);
+            let is_true =
+                self.is_true_at(firing, firing.from) && self.is_true_at(firing, firing.until - 1);
             firing.until > 0 && !is_true
         };
         let mut firings: Vec<&Firing> = self.firings.iter().filter(is_false).collect();

@@ -167,7 +167,10 @@ fn awake(minute: f64, zone: i64) -> f64 {
     });
     let hours = (minute + zone as f64) / 60.0;
     let (week, hour) = ((hours / 168.0).floor(), hours.rem_euclid(168.0));
-    let at = |hour: f64| WEEK.get(whole(hour) as usize).copied().unwrap_or_default();
+    let at = |hour| {
+        let hour = usize::try_from(whole(hour)).unwrap_or_default();
+        WEEK.get(hour).copied().unwrap_or_default()
+    };
     let (from, to) = (at(hour.floor()), at(hour.floor() + 1.0));
     week * at(168.0) + from + (to - from) * hour.fract()
 }
