@@ -105,7 +105,7 @@ impl Versions {
 }
 
 /// The times that a read covers; no decoder looks at them.
-const WINDOW: Window = Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX_EPOCH };
+const WINDOW: Window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
 
 /// Decodes a page of each provider, of the size that the exporter requests.
 fn decode(criterion: &mut Criterion) -> Result<()> {
@@ -297,7 +297,7 @@ fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<campaign::C
     }
     let now = Utc::now();
     let start = DateTime::UNIX_EPOCH;
-    let history = History::of_full_read(all, Window { start, now });
+    let history = History::of_full_read(all, Window::new(start, now));
     Ok(history.newest(usize::MAX).0)
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
 use clap_complete::Shell;
 use reqwest::Url;
 
@@ -197,9 +197,13 @@ pub enum Command {
     #[cfg(feature = "demo")]
     /// Serve live metrics of providers, simulated in this process; needs no account.
     Demo {
-        /// Provider to simulate. Can be repeated. By default, those that are not defined in YAML.
+        /// Provider to simulate.
         #[arg(
             long = "provider",
+            help = format!(
+                "Provider to simulate. Can be repeated. By default: {}",
+                provider::native().names().join(", ")
+            ),
             value_name = "PROVIDER",
             value_delimiter = ',',
             value_parser = providers()
@@ -232,16 +236,17 @@ pub enum Command {
     },
     /// Print a commented configuration for an account at each of the providers. Standard error says
     /// what to do next.
+    #[command(group(ArgGroup::new("accounts").required(true).multiple(true)))]
     Init {
         /// Providers of the accounts.
         #[arg(
             value_name = "PROVIDER",
-            required_unless_present = "definitions",
+            group = "accounts",
             value_parser = providers()
         )]
         providers: Vec<String>,
         /// File of a definition, for an account at a provider of your own. Can be repeated.
-        #[arg(long = "definition", value_name = "FILE")]
+        #[arg(long = "definition", value_name = "FILE", group = "accounts")]
         definitions: Vec<PathBuf>,
     },
     /// Poll every account once and print the metrics.

@@ -41,7 +41,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a 
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "definition" -d 'Check, try, list and show definitions of providers'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration for an account at each of the providers. Standard error says what to do next'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l provider -d 'Provider to simulate. Can be repeated. By default, those that are not defined in YAML' -r -f -a "constant_contact\t''
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l provider -d 'Provider to simulate. Can be repeated. By default: constant_contact, cinnox, smsup' -r -f -a "constant_contact\t''
 cinnox\t''
 smsup\t''
 activecampaign\t''

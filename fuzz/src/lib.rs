@@ -136,11 +136,11 @@ pub fn read_in_order(case: &Case, answers: &[&str]) {
         Some(Answer::of(status.parse().ok()?, body))
     });
     let answers: Vec<_> = answers.collect();
-    let (requests, result) = case.account.provider.read_saved(window(), &answers);
+    let (requests, result) = case.account.provider.read_saved(window(), window(), &answers);
     // one more slash, so that no longer host begins with it
     let origin = format!("{}/", case.base_url);
     let origin = origin.splitn(4, '/').take(3).collect::<Vec<_>>().join("/") + "/";
-    for request in &requests {
+    for (_, request) in &requests {
         assert!(request.url.as_str().starts_with(&origin), "{}", request.url);
     }
     match result {
@@ -151,7 +151,7 @@ pub fn read_in_order(case: &Case, answers: &[&str]) {
 
 /// The window of every read.
 fn window() -> Window {
-    Window { start: DateTime::UNIX_EPOCH, now: DateTime::UNIX_EPOCH }
+    Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH)
 }
 
 /// Checks the invariants of an error.

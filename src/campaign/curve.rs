@@ -281,7 +281,7 @@ mod tests {
 
     fn history(campaigns: impl IntoIterator<Item = Campaign>, now: i64) -> History {
         let read = campaigns.into_iter().map(Arc::new).collect();
-        History::of_full_read(read, Window { start: at(0), now: at(now) })
+        History::of_full_read(read, Window::new(at(0), at(now)))
     }
 
     /// Polls every `interval` minutes for a day. Each campaign is sent at its minute, and delivered to its

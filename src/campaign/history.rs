@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::campaign::Campaign;
 use crate::campaign::bounds::{MAX_ACCOUNT_BYTES, MAX_MEAN_BYTES};
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
+use crate::campaign::{Campaign, Status};
 
 /// The campaigns of an account, newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,21 +29,14 @@ impl History {
         Self { campaigns: newest_first(read.into_vec()), full: window }
     }
 
-    /// The history after a read of all campaigns since `complete_since`, which may include slightly
-    /// older ones. Removes campaigns sent before `lookback_start`.
+    /// The history after a read of recent campaigns. Removes campaigns sent before `lookback_start`.
     ///
-    /// Also removes campaigns that the read should have found but did not. Campaigns without a date
-    /// stay until the next full read.
+    /// Other campaigns that the read did not find stay until the next full read: a provider that filters
+    /// by another time than that of sending leaves out some that still exist.
     #[must_use]
-    pub fn with_recent_read(
-        &self,
-        read: Campaigns,
-        complete_since: DateTime<Utc>,
-        lookback_start: DateTime<Utc>,
-    ) -> Self {
+    pub fn with_recent_read(&self, read: Campaigns, lookback_start: DateTime<Utc>) -> Self {
         let stays = |campaign: &Campaign| match campaign.date() {
             None => true,
-            Some(date) if date >= complete_since => false,
             // the full read found it outside of its window, so the provider filters by another
             // date: it stays until the next full read
             Some(date) => date >= lookback_start || date < self.full.start,
@@ -55,6 +48,15 @@ impl History {
         let mut campaigns: Vec<Arc<Campaign>> = kept.cloned().collect();
         campaigns.extend(read.into_vec());
         Self { campaigns: newest_first(campaigns), full: self.full }
+    }
+
+    /// When the oldest of the campaigns was created that are in progress or were sent since `recent`.
+    pub fn oldest_creation(&self, recent: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let changes = |campaign: &&Arc<Campaign>| {
+            campaign.status == Some(Status::InProgress)
+                || campaign.date().is_some_and(|date| date >= recent)
+        };
+        self.campaigns.iter().filter(changes).filter_map(|campaign| campaign.created).min()
     }
 
     /// The window of the last full read.
@@ -181,7 +183,7 @@ mod tests {
 
     fn full(campaigns: impl IntoIterator<Item = Campaign>, start: i64, now: i64) -> History {
         let (start, now) = (at(start), at(now));
-        History::of_full_read(read(campaigns), Window { start, now })
+        History::of_full_read(read(campaigns), Window::new(start, now))
     }
 
     fn ids(history: &History) -> Vec<&str> {
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recent_read_replaces_only_what_it_covers() {
+    fn a_recent_read_replaces_only_what_it_finds() {
         let before = full(
             [
                 campaign("deleted", Some(95), ""),
@@ -231,12 +233,12 @@ mod tests {
             campaign("same", Some(93), ""),
             campaign("just-before", Some(89), ""),
         ];
-        let after = before.with_recent_read(read_after(&before, found), at(90), at(11));
-        let expected = "new changed same just-before older odd undated";
+        let after = before.with_recent_read(read_after(&before, found), at(11));
+        let expected = "new deleted changed same just-before older odd undated";
         assert_eq!(ids(&after).join(" "), expected);
-        assert_eq!(after.campaigns[1].name.as_ref(), "after");
+        assert_eq!(after.campaigns[2].name.as_ref(), "after");
         // unchanged campaigns share memory
-        assert!(Arc::ptr_eq(&before.campaigns[2], &after.campaigns[2]));
+        assert!(Arc::ptr_eq(&before.campaigns[2], &after.campaigns[3]));
         assert_eq!(before.campaigns[2].id, "same");
         assert!(!before.is_same(&after));
         assert_eq!(after.full().start, at(0));
@@ -246,12 +248,29 @@ mod tests {
     fn an_equal_read_changes_nothing() {
         let campaigns = || [campaign("a", Some(95), ""), campaign("b", Some(5), "")];
         let before = full(campaigns(), 0, 100);
-        let window = Window { start: at(1), now: at(101) };
+        let window = Window::new(at(1), at(101));
         let again = History::of_full_read(read_after(&before, campaigns()), window);
         assert!(before.is_same(&again));
-        let recent =
-            before.with_recent_read(read_after(&before, [campaigns()[0].clone()]), at(90), at(1));
+        let recent = before.with_recent_read(read_after(&before, [campaigns()[0].clone()]), at(1));
         assert!(before.is_same(&recent));
+    }
+
+    #[test]
+    fn the_creation_of_campaigns_that_change_is_known() {
+        let created = |id: &str, sent, created| Campaign {
+            created: Some(at(created)),
+            ..campaign(id, Some(sent), "")
+        };
+        let old = created("old", 10, 1);
+        let young = created("young", 95, 20);
+        let running = Campaign { status: Some(Status::InProgress), ..created("running", 12, 5) };
+        for (campaigns, expected) in [
+            (vec![old.clone(), young.clone(), running], Some(at(5))),
+            (vec![old.clone(), young], Some(at(20))),
+            (vec![old, campaign("unknown", Some(95), "")], None),
+        ] {
+            assert_eq!(full(campaigns, 0, 100).oldest_creation(at(90)), expected);
+        }
     }
 
     /// Campaigns at a provider: ids, sending hours, and versions of the name.
@@ -273,7 +292,8 @@ mod tests {
     }
 
     proptest! {
-        /// After any change of recent campaigns, a recent read gives the same history as a full one.
+        /// After any change of recent campaigns, a recent read gives the same history as a full one, with
+        /// those that were deleted.
         #[test]
         fn a_recent_read_is_equivalent_to_a_full_one(
             old in provider(),
@@ -293,15 +313,20 @@ mod tests {
                 once_each(recent.chain(old.clone()).collect())
             };
             let before = found(&with(&recent_before), 0);
-            let window = Window { start: at(0), now: at(200) };
+            let window = Window::new(at(0), at(200));
             let before = History::of_full_read(before, window);
             let provider = with(&recent_after);
             let merged = before.with_recent_read(
                 found(&provider, RECENT - margin),
-                at(RECENT),
                 at(hours),
             );
-            let window = Window { start: at(hours), now: at(200 + hours) };
+            let is_deleted = |known: &&(u8, i64, u8)| {
+                known.1 >= hours && !provider.iter().any(|campaign| campaign.0 == known.0)
+            };
+            let deleted = with(&recent_before);
+            let deleted = deleted.iter().filter(is_deleted).copied();
+            let provider: Vec<_> = provider.iter().copied().chain(deleted).collect();
+            let window = Window::new(at(hours), at(200 + hours));
             let whole = History::of_full_read(found(&provider, hours), window);
             prop_assert_eq!(&merged.campaigns, &whole.campaigns);
         }

@@ -32,7 +32,7 @@ pub struct Campaign {
     pub last_sent: Option<DateTime<Utc>>,
     /// When it will be sent, if it was not sent yet.
     pub scheduled: Option<DateTime<Utc>>,
-    /// When it was created, if it was not sent yet.
+    /// When it was created.
     pub created: Option<DateTime<Utc>>,
     /// The counts of its messages.
     pub counts: Counts,
@@ -166,6 +166,12 @@ impl Campaign {
         }
         let sends = self.counts.get(Count::Sends);
         sends.or_else(|| self.counts.get(Count::Recipients))
+    }
+
+    /// When it was created, if it was not sent yet.
+    pub fn created_unsent(&self) -> Option<DateTime<Utc>> {
+        let is_sent = matches!(self.status, Some(Status::Sent | Status::InProgress));
+        self.created.filter(|_| !is_sent && self.last_sent.is_none())
     }
 
     /// Takes over what `details` of the same campaign have.

@@ -1,5 +1,6 @@
 //! The `definition` command: checks, tries, lists and shows definitions of providers.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,21 +9,24 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 
+use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel};
 use crate::config::{Account, Config};
 use crate::document::keys::{Default, Takes};
-use crate::document::reading;
+use crate::document::{duration_text, reading};
 use crate::exposition::families;
 use crate::exposition::format::Format;
 use crate::provider::definition::Definition;
 use crate::provider::definition::built_in::BUILT_IN;
-use crate::provider::{Kind, Kinds};
+use crate::provider::{Kind, Kinds, built_in};
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
 use crate::upstream::answer::Answer;
 use crate::upstream::request::{Body, Request};
+use crate::upstream::transport::is_private;
 
 /// Largest file that is read, as large as the largest answer that a poll accepts.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -71,7 +75,11 @@ pub async fn try_answers(
     let name = definition.to_str().unwrap_or_default();
     let definition = match BUILT_IN.iter().find(|built_in| built_in.name == name) {
         Some(built_in) => parsed(name, built_in.text)?,
-        None => load(definition).await?,
+        None => {
+            let definition = load(definition).await?;
+            print(&warnings(&definition))?;
+            definition
+        }
     };
     let mut saved = Vec::new();
     for file in answers {
@@ -90,14 +98,17 @@ pub fn trial(
     now: DateTime<Utc>,
 ) -> anyhow::Result<String> {
     let (names, answers): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-    let unused = definition.unused(&answers);
-    let account = account(definition.kind(), settings)?;
+    let account = account(definition.clone().kind(), settings)?;
+    let lookback = account.polling.lookback;
+    let asked = Window::ending(now, lookback);
     // saved answers are old
-    let start = DateTime::UNIX_EPOCH;
-    let (requests, result) = account.provider.read_saved(Window { start, now }, &answers);
+    let all = Window::new(DateTime::UNIX_EPOCH, now);
+    let (requests, result) = account.provider.read_saved(asked, all, &answers);
+    let parts = requests.iter().map(|(part, _)| *part);
+    let unused = definition.unused(&parts.zip(&answers).collect::<Vec<_>>());
     let mut text = String::new();
     let mut names = names.iter();
-    for Request { url, body, .. } in &requests {
+    for (_, Request { url, body, .. }) in &requests {
         match body {
             None => writeln!(text, "GET {url}")?,
             Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
@@ -127,6 +138,16 @@ pub fn trial(
     let mut campaigns = reading.take_campaigns().into_vec();
     campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
     text.push_str(&table(&campaigns)?);
+    let is_older = |campaign: &&Arc<Campaign>| {
+        let date = campaign.date().or_else(|| campaign.created_unsent());
+        date.is_some_and(|date| date < asked.start)
+    };
+    let older = campaigns.iter().filter(is_older).count();
+    if older > 0 {
+        let lookback = duration_text(lookback);
+        writeln!(text, "\nA poll leaves out {older}: older than the lookback of {lookback}")?;
+    }
+    let doubts = doubtful_ratios(&campaigns);
     let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     let data = Data {
         campaigns,
@@ -144,10 +165,31 @@ pub fn trial(
     if !reading.problems.is_empty() {
         writeln!(text, "\ncould not read {}", reading.problems)?;
     }
+    if !doubts.is_empty() {
+        writeln!(text, "\n{}", doubts.join("\n"))?;
+    }
     if !unused.is_empty() {
         writeln!(text, "\nThe definition finds nothing for:\n  {}", unused.join("\n  "))?;
     }
     Ok(text)
+}
+
+/// The first value above 1 of each ratio.
+fn doubtful_ratios(campaigns: &[Arc<Campaign>]) -> Vec<String> {
+    let mut doubts = BTreeMap::new();
+    for campaign in campaigns {
+        for (figure, value) in campaign.figures.iter() {
+            if let Figure::Ratio(ratio) = figure
+                && value > 1.0
+            {
+                doubts.entry(ratio.name()).or_insert((value, &campaign.id));
+            }
+        }
+    }
+    let doubts = doubts.into_iter().map(|(ratio, (value, id))| {
+        format!("reported_ratios: {ratio} of {id:?} is {value}, above 1: is it a `percent`?")
+    });
+    doubts.collect()
 }
 
 /// Whether a line of an exposition is a sample that depends on the answers.
@@ -202,11 +244,11 @@ fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
         let counts = campaign.counts.iter();
         let counts = counts.map(|(count, value)| format!("{}={value}", count.name()));
         [
-            campaign.id.clone(),
+            campaign.id.escape_debug().to_string(),
             campaign.channel.as_str().to_owned(),
             campaign.status.map_or("-", crate::campaign::Status::as_str).to_owned(),
             time(campaign.date()),
-            campaign.name.to_string(),
+            campaign.name.escape_debug().to_string(),
             counts.collect::<Vec<_>>().join(" "),
         ]
     });
@@ -255,7 +297,23 @@ fn described(file: &Path, definition: &Definition) -> String {
         let word = channel.as_str();
         format!("{file}: channel {word:?} is not among {known}; it is exported as it is\n")
     });
-    [format!("{file}: {name} is valid\n")].into_iter().chain(notes).collect()
+    let valid = format!("{file}: {name} is valid\n");
+    [valid].into_iter().chain(notes).collect::<String>() + &warnings(definition)
+}
+
+/// What keeps a valid definition from being used, or makes that unsafe.
+fn warnings(definition: &Definition) -> String {
+    let name = &definition.name;
+    let mut text = String::new();
+    if built_in().get(name).is_some() && !definition.replaces {
+        text +=
+            &format!("{name} is built in: choose another name, or set replaces_built_in: true\n");
+    }
+    let base_url = definition.base_url.as_ref().and_then(|url| Url::parse(url).ok());
+    if base_url.is_some_and(|url| !is_private(&url)) {
+        text += "base_url is http: the secret travels unencrypted\n";
+    }
+    text
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -278,6 +336,81 @@ mod tests {
         let mut names: Vec<_> = names.collect();
         names.sort();
         names
+    }
+
+    const TRIED: &str = "
+name: x
+title: X
+documentation: https://x.example
+base_url: https://x.example
+auth: {in: bearer}
+channels: [sms]
+time_format: unix
+times: {since: {of: window_start, format: '%Y-%m-%d'}}
+lists:
+  get: /x
+  query: {since: '{since}'}
+  items: $.x[*]
+  paging: {by: cursor, parameter: after, next: $.page.after, size: 2}
+  campaign:
+    id: $.id
+    last_sent: $.at
+    reported_ratios: {click: $.rate}
+details:
+  get: /x/{ids}
+  campaign: {counts: {sends: $.n}}
+account: {get: /me, credits: $.left}
+";
+
+    /// What `try` says of these answers.
+    fn tried(yaml: &str, answers: &[Value]) -> String {
+        let answers =
+            answers.iter().map(|body| ("a".to_owned(), Answer::of(200, body.to_string())));
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        trial(parsed("x", yaml).unwrap(), answers.collect(), &[], now).unwrap()
+    }
+
+    #[test]
+    fn try_says_what_is_doubtful() {
+        let list = json!({"page": {"next": "b"}, "x": [
+            {"id": "a\n1", "at": 1_795_000_000, "rate": 97.5},
+            {"id": "b", "at": 1_700_000_000, "rate": 0.5},
+        ]});
+        let text = tried(TRIED, &[list.clone(), json!({"credits": 1})]);
+        for line in [
+            "GET https://x.example/x?since=2026-10-29",
+            r"a\n1 ",
+            "A poll leaves out 1: older than the lookback of 30d",
+            r#"reported_ratios: click of "a\n1" is 97.5, above 1: is it a `percent`?"#,
+            "a page is full (2 items), but `$.page.after` has no value, so it is taken for the last page",
+            "the account has no `left`",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        // details were not asked for yet
+        assert!(!text.contains("no answer has a list"), "{text}");
+        let short = json!({"x": [{"id": "a", "at": 1_795_000_000_000_u64}]});
+        let text = tried(TRIED, &[short]);
+        for line in [
+            "no page has `$.page.after`",
+            "could not read at: 1 value, 1795000000000: not a time in its format",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let twice = json!({"page": {"after": null}, "x": [{"id": "a"}, {"id": "a"}]});
+        let text = tried(TRIED, &[twice]);
+        assert!(text.contains("\"a\" is the id of several items"), "{text}");
+    }
+
+    #[test]
+    fn a_valid_definition_may_not_be_usable() {
+        let yaml = TRIED.replace("name: x", "name: listmonk").replace("https://x.e", "http://x.e");
+        let found = described(Path::new("f.yml"), &parsed("f.yml", &yaml).unwrap());
+        assert!(found.contains("listmonk is built in"), "{found}");
+        assert!(found.contains("base_url is http: the secret travels unencrypted"), "{found}");
+        let replaces = yaml.replace("name: ", "replaces_built_in: true\nname: ");
+        let found = described(Path::new("f.yml"), &parsed("f.yml", &replaces).unwrap());
+        assert!(!found.contains("built in"), "{found}");
     }
 
     /// `INSTA_UPDATE=always` rewrites what is expected.

@@ -60,6 +60,7 @@ impl Providers {
             let mut account = api.account(&simulator.base_url(), &token_file);
             if let Some(keys) = account.as_object_mut() {
                 keys.insert("name".to_owned(), json!(kind.demo_account));
+                keys.extend(limits(kind));
             }
             accounts.push(account);
             simulators.push(simulator);
@@ -112,6 +113,18 @@ pub async fn run(
     daemon::run(options, config, web_config, client, telemetry, signals).await
 }
 
+/// Keys in place of the published limits, which would slow the demo down.
+fn limits(kind: &Kind) -> impl Iterator<Item = (String, Value)> {
+    let limits = &kind.limits;
+    let keys = [
+        ("requests_per_minute", limits.per_minute),
+        ("requests_per_hour", limits.per_hour),
+        ("requests_per_day", limits.per_day),
+    ];
+    let published = keys.into_iter().filter(|(_, limit)| limit.is_some());
+    published.map(|(key, _)| (key.to_owned(), json!(1_000_000)))
+}
+
 fn config_file(folder: &Path) -> PathBuf {
     folder.join("campaign_exporter.yml")
 }
@@ -124,11 +137,7 @@ fn config(kinds: &Kinds, poll_interval: Duration, accounts: &[Value]) -> String 
         "global": {
             "poll_interval": duration_text(poll_interval),
             "info_labels": labels,
-            // these providers have no quota
             "requests_per_second": 1_000,
-            "requests_per_minute": 1_000_000,
-            "requests_per_hour": 1_000_000,
-            "requests_per_day": 1_000_000,
         },
         "accounts": accounts,
     });

@@ -1,7 +1,8 @@
 //! The `init` command: a commented configuration, from the tables that check configurations.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
-use std::path::{self, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use textwrap::{Options, fill};
@@ -39,7 +40,7 @@ pub async fn init(
     options.kinds = options.kinds.with(&own);
     let text = configuration(&options.kinds, &providers);
     // a path is relative to the configuration file, wherever that will be
-    let paths = files.iter().filter_map(|file| path::absolute(file).ok());
+    let paths = files.iter().filter_map(|file| file.canonicalize().ok());
     let paths: Vec<_> = paths.map(|path| path.display().to_string()).collect();
     let text = if paths.is_empty() { text } else { text + &format!("\ndefinitions: {paths:?}\n") };
     io::stdout().lock().write_all(text.as_bytes())?;
@@ -55,12 +56,14 @@ pub async fn init(
 pub fn configuration(kinds: &Kinds, providers: &[String]) -> String {
     let mut text =
         HEAD.to_owned() + "\nglobal:  # each of these keys can also be set for an account\n";
-    for key in &polling_keys(kinds) {
+    let mut seen = HashSet::new();
+    let named = providers.iter().filter(|name| seen.insert(*name));
+    let named: Kinds = named.filter_map(|name| kinds.get(name)).map(Arc::clone).collect();
+    for key in &polling_keys(&named) {
         text += &entry("  ", "", key, false);
     }
     text += "\naccounts:\n";
-    let named = |kind: &&Kind| providers.iter().any(|name| *name == *kind.name);
-    for kind in kinds.iter().map(AsRef::as_ref).filter(named) {
+    for kind in named.iter() {
         // optional keys only as far as one of them is needed
         let mut accounts = (0..=kind.keys.len()).map(|optional| account(kind, optional));
         text += &accounts
@@ -120,12 +123,18 @@ fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
         Default::Absent(words) if !words.is_empty() => format!(" Default: {words}."),
         _ => String::new(),
     };
+    let allowed = match (takes, &key.default) {
+        (Takes::Words(words), Default::Value(_)) if !words.is_empty() => {
+            format!("  # any of {}", words.join(", "))
+        }
+        _ => String::new(),
+    };
     let comment = format!("{indent}# ");
     let comment = Options::new(WIDTH).initial_indent(&comment).subsequent_indent(&comment);
     let comment = fill(&format!("{meaning}{default}"), comment);
     let behind = if is_set { "" } else { "#" };
     let form = if *takes == Takes::Secret { "_file" } else { "" };
-    format!("{comment}\n{indent}{behind}{name}{form}:{value}\n")
+    format!("{comment}\n{indent}{behind}{name}{form}:{value}{allowed}\n")
 }
 
 /// What to do with the configuration, step by step.
@@ -158,6 +167,16 @@ fn next_steps(options: &daemon::Options, text: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::provider::native;
+
+    #[test]
+    fn accounts_are_in_the_order_of_the_command_line() {
+        let kinds = crate::provider::made_up();
+        let text = configuration(&kinds, &["beta", "alpha", "beta"].map(str::to_owned));
+        let [beta, alpha] = ["name: beta", "name: alpha"].map(|name| text.find(name).unwrap());
+        assert!(beta < alpha, "{text}");
+        assert_eq!(text.matches("name: beta").count(), 1);
+        assert!(text.contains("#info_labels: []  # any of sender\n"), "{text}");
+    }
 
     #[test]
     fn every_configuration_is_valid_and_has_every_key() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::config::Account;
 use crate::exposition::families;
@@ -99,7 +99,15 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
     let name = &account.name;
     if !io::stderr().is_terminal() {
         match &outcome.result {
-            Ok((_, problems)) if problems.is_empty() => {}
+            Ok((_, problems)) if problems.is_empty() => {
+                if outcome.older > 0 {
+                    let older = outcome.older;
+                    info!(
+                        account = name,
+                        older, "campaigns are older than the lookback and left out"
+                    );
+                }
+            }
             Ok((_, problems)) => warn!(account = name, %problems, "values could not be read"),
             Err(error) => {
                 let (reason, advice) = (error.reason.as_str(), account.advice(error.reason));
@@ -113,6 +121,10 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
         Ok((data, problems)) => {
             let campaigns = data.campaigns.len();
             let mut line = format!("{name}: {campaigns} campaigns in {took:.1} s");
+            if outcome.older > 0 {
+                let older = outcome.older;
+                line = format!("{line}; {older} are older than the lookback and left out");
+            }
             if !problems.is_empty() {
                 line = format!("{line}; could not read {problems}");
             }

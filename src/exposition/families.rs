@@ -142,7 +142,7 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_created_timestamp_seconds",
         help: "Unix time when the campaign was created. Absent once messages are sent.",
-        samples: Samples::Value(|campaign| timestamp(campaign.created)),
+        samples: Samples::Value(|campaign| timestamp(campaign.created_unsent())),
     },
     Family::of_count("campaign_recipients", Count::Recipients),
     Family {

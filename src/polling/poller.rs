@@ -91,6 +91,8 @@ pub struct Outcome {
     pub scope: Scope,
     /// How long the poll took.
     pub took: Duration,
+    /// The number of campaigns that are left out because they are older than the period.
+    pub older: usize,
     /// Whether the data differs from that of the previous successful poll.
     pub changed: bool,
 }
@@ -166,7 +168,7 @@ impl Poller {
             self.progress.token_expiry = expiry;
         }
         self.progress.full_failed = scope == Scope::Full && reading.is_err();
-        let mut changed = false;
+        let (mut changed, mut older) = (false, 0);
         let result = reading.map(|mut reading| {
             let requests = Some(session.requests());
             match scope {
@@ -174,6 +176,7 @@ impl Poller {
                 Scope::Recent => self.progress.recent_requests = requests,
             }
             let problems = std::mem::take(&mut reading.problems);
+            older = reading.older;
             self.count_findings(&problems, &reading);
             let data;
             (data, changed) = self.accept(reading, scope, window);
@@ -185,13 +188,20 @@ impl Poller {
         if result.is_ok() {
             self.progress.last_success = Some(ended);
         }
-        Outcome { result, scope, took: begin.elapsed(), changed }
+        Outcome { result, scope, took: begin.elapsed(), older, changed }
     }
 
     fn window(&self, scope: Scope, now: DateTime<Utc>) -> Window {
         match scope {
             Scope::Full => Window::ending(now, self.account.polling.lookback),
-            Scope::Recent => Window { start: self.recent_start(now), now },
+            Scope::Recent => {
+                let start = self.recent_start(now);
+                let lookback = Window::ending(now, self.account.polling.lookback).start;
+                let history = self.progress.data.as_ref().map(|data| &data.history);
+                let created = history.and_then(|history| history.oldest_creation(start));
+                let created = created.map(|created| created.max(lookback));
+                Window::new(start, now).with_created(created)
+            }
         }
     }
 
@@ -242,9 +252,8 @@ impl Poller {
         let (history, reported_ratios) = match (scope, &previous) {
             (Scope::Recent, Some(previous)) => {
                 let polling = &self.account.polling;
-                let recent = Window::ending(window.now, polling.recent).start;
                 let lookback = Window::ending(window.now, polling.lookback).start;
-                let history = previous.history.with_recent_read(found, recent, lookback);
+                let history = previous.history.with_recent_read(found, lookback);
                 // only a full read has ratios of all campaigns
                 (history, previous.reported_ratios.clone())
             }
@@ -379,9 +388,14 @@ impl Poller {
             poll_interval,
             token_expiry: self.progress.token_expiry,
             requests_remaining: self.access.application().remaining(),
-            ..Update::new(&self.account, outcome.result.map(|(data, _)| data))
+            ..Update::new(&self.account, outcome.result.map(with_unreadable))
         }
     }
+}
+
+fn with_unreadable((data, problems): (Data, Problems)) -> Data {
+    let unreadable = problems.iter().map(|(field, count)| (field.to_owned(), count)).collect();
+    Data { unreadable, ..data }
 }
 
 #[cfg(test)]
@@ -389,6 +403,7 @@ pub(super) mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
+    use crate::campaign::Campaign;
     use crate::config::Config;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::polling::poller::restore::{configure, connect};
@@ -513,6 +528,29 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn a_recent_poll_begins_with_the_creation_of_young_campaigns() {
+        let mut poller = poller().await;
+        let now: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
+        let days = TimeDelta::days;
+        let lookback = Window::ending(now, poller.account.polling.lookback);
+        for (created, expected) in [(days(10), now - days(10)), (days(1_000), lookback.start)] {
+            let campaign = Campaign {
+                id: "1".to_owned(),
+                last_sent: Some(now - TimeDelta::hours(1)),
+                created: Some(now - created),
+                ..Campaign::default()
+            };
+            let found = [Arc::new(campaign)].into_iter().collect();
+            let history = History::of_full_read(found, lookback);
+            poller.accept(Reading::default(), Scope::Full, lookback);
+            poller.progress.data.as_mut().unwrap().history = history;
+            let window = poller.window(Scope::Recent, now);
+            assert_eq!(window.created_start(), expected);
+            assert_eq!(window.start, poller.recent_start(now));
+        }
+    }
+
+    #[tokio::test]
     async fn a_recent_poll_changes_only_what_a_full_poll_would() {
         let mut poller = poller().await;
         let lookback = poller.account.polling.lookback;
@@ -532,6 +570,10 @@ pub(super) mod tests {
         let (data, _) = poller.accept(reading, Scope::Recent, recent);
         let ids: Vec<_> = data.campaigns.iter().map(|it| it.id.as_str()).collect();
         assert_eq!(ids, ["2"], "the other one is older than the lookback");
+        let mut problems = Problems::default();
+        problems.add("date");
+        let unreadable = with_unreadable((data, problems)).unreadable;
+        assert_eq!(unreadable.into_iter().collect::<Vec<_>>(), [("date".to_owned(), 1)]);
         let ratios = poller.progress.data.unwrap().reported_ratios;
         assert_eq!(ratios, [("rate".to_owned(), 0.9)], "of all campaigns");
     }

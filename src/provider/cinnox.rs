@@ -695,7 +695,7 @@ mod tests {
     fn begin(source: &Cinnox) -> Ask {
         let now = "2022-11-08T12:00:00Z".parse().unwrap();
         let start = "2022-11-01T12:00:00Z".parse().unwrap();
-        source.begin(Window { start, now }).remove(0)
+        source.begin(Window::new(start, now)).remove(0)
     }
 
     fn take(source: &Cinnox, status: u16, body: &str) -> Result<Page, PollError> {
@@ -706,7 +706,7 @@ mod tests {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
         let source = source("1", &[Channel::Sms, Channel::Whatsapp]);
-        (source.campaign(item, &mut problems), problems.to_string())
+        (source.campaign(item, &mut problems), problems.counted())
     }
 
     #[test]
@@ -813,7 +813,7 @@ mod tests {
         let campaigns: Vec<_> = page.campaigns().collect();
         assert_eq!(campaigns.len(), 2);
         assert!(campaigns.iter().all(|campaign| campaign.channel == Channel::Sms));
-        assert_eq!(page.problems.to_string(), "channel (2 times), sender (1 times)");
+        assert_eq!(page.problems.counted(), "channel (2 times), sender (1 times)");
         let (campaign, problems) = translate(r#"{"id":"c4","channel":"Viber"}"#);
         assert_eq!(campaign.unwrap().channel.as_str(), "viber");
         assert_eq!(problems, "");

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::de::{
     self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
 };
@@ -15,20 +16,45 @@ use crate::campaign::counts::MAX_COUNT;
 use crate::redaction::PLACEHOLDER;
 use crate::upstream::json;
 
-/// The number of values that could not be read, by the field's name at the provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(BTreeMap<Cow<'static, str>, u64>);
+/// Most characters of a value that could not be read in the example of it.
+const MAX_EXAMPLE: usize = 40;
+
+/// The values that could not be read, by the field's name at the provider.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(BTreeMap<Cow<'static, str>, Unreadable>);
+
+/// The values of a field that could not be read.
+#[derive(Clone, Debug, Default)]
+struct Unreadable {
+    count: u64,
+    /// The first of them, and what it is not.
+    example: Option<String>,
+}
 
 impl Problems {
     /// Counts a value that could not be read.
     pub fn add(&mut self, field: impl Into<Cow<'static, str>>) {
-        *self.0.entry(field.into()).or_default() += 1;
+        self.0.entry(field.into()).or_default().count += 1;
     }
 
-    /// Adds the counts of `other`.
+    /// Counts a value that is not what is expected, such as "a count".
+    pub fn refuse(&mut self, field: &str, value: &Scalar, expected: &str) {
+        self.explain(field, || format!("{value}: not {expected}"));
+    }
+
+    /// Counts a value that could not be read, with the reason if it is the first.
+    pub fn explain(&mut self, field: &str, reason: impl FnOnce() -> String) {
+        let lost = self.0.entry(field.to_owned().into()).or_default();
+        lost.count += 1;
+        lost.example.get_or_insert_with(reason);
+    }
+
+    /// Adds those of `other`.
     pub fn merge(&mut self, other: Self) {
-        for (field, count) in other.0 {
-            *self.0.entry(field).or_default() += count;
+        for (field, lost) in other.0 {
+            let known = self.0.entry(field).or_default();
+            known.count += lost.count;
+            known.example = known.example.take().or(lost.example);
         }
     }
 
@@ -39,18 +65,41 @@ impl Problems {
 
     /// The fields and their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().map(|(field, count)| (&**field, *count))
+        self.0.iter().map(|(field, lost)| (&**field, lost.count))
+    }
+
+    /// The fields and their counts, for tests to which it does not matter what the values were.
+    #[cfg(test)]
+    pub fn counted(&self) -> String {
+        let counts = self.iter().map(|(field, count)| format!("{field} ({count} times)"));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The same values are lost, whichever of them comes first.
+impl PartialEq for Problems {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (field, count)) in self.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(formatter, "{separator}{field} ({count} times)")?;
+        for (index, (field, lost)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(formatter, "{separator}{field}: {}", values(lost.count))?;
+            if let Some(example) = &lost.example {
+                let such_as = if lost.count == 1 { "" } else { "such as " };
+                write!(formatter, ", {such_as}{example}")?;
+            }
         }
         Ok(())
     }
+}
+
+/// A number of values in words.
+pub fn values(count: u64) -> String {
+    format!("{count} value{}", if count == 1 { "" } else { "s" })
 }
 
 /// A value of an item, of any JSON type.
@@ -71,42 +120,89 @@ pub enum Scalar {
     Other,
 }
 
+impl fmt::Display for Scalar {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => formatter.write_str("no value"),
+            Self::Whole(number) => number.fmt(formatter),
+            Self::Number(number) => number.fmt(formatter),
+            Self::Text(text) => {
+                let shown: String = text.chars().take(MAX_EXAMPLE).collect();
+                let cut = if shown.len() < text.len() { "…" } else { "" };
+                write!(formatter, "{shown:?}{cut}")
+            }
+            Self::Bool(value) => value.fmt(formatter),
+            Self::Other => formatter.write_str("a list or an object"),
+        }
+    }
+}
+
 impl Scalar {
     /// A count: a whole number from 0 to [`MAX_COUNT`].
     pub fn count(self, field: &str, problems: &mut Problems) -> Option<u64> {
-        let count = match self {
-            Self::Absent => return None,
-            Self::Whole(number) => Some(number),
-            Self::Number(number) => whole(number),
+        if self.is_absent() {
+            return None;
+        }
+        let count = match &self {
+            Self::Whole(number) => Some(*number),
+            Self::Number(number) => whole(*number),
             Self::Text(text) => match text.trim() {
-                "" => return None,
+                // 12.000 may mean twelve thousand
+                text if text.split_once('.').is_some_and(|(_, digits)| digits.len() == 3) => None,
                 text => text.parse().ok().or_else(|| text.parse().ok().and_then(whole)),
             },
-            Self::Bool(_) | Self::Other => None,
+            Self::Absent | Self::Bool(_) | Self::Other => None,
         };
-        let count = count.filter(|count| *count <= MAX_COUNT);
-        noted(count, field, problems)
+        self.noted(count.filter(|count| *count <= MAX_COUNT), "a count", field, problems)
     }
 
     /// A finite number, not negative.
     pub fn number(self, field: &str, problems: &mut Problems) -> Option<f64> {
-        let number = self.signed_number(field, problems)?;
-        noted(Some(number).filter(|number| *number >= 0.0), field, problems)
+        if self.is_absent() {
+            return None;
+        }
+        let number = self.float().filter(|number| *number >= 0.0);
+        self.noted(number, "a number of at least 0", field, problems)
     }
 
     /// A finite number.
     pub fn signed_number(self, field: &str, problems: &mut Problems) -> Option<f64> {
+        if self.is_absent() {
+            return None;
+        }
+        self.noted(self.float(), "a number", field, problems)
+    }
+
+    fn float(&self) -> Option<f64> {
         let number = match self {
-            Self::Absent => return None,
-            Self::Whole(number) => Some(number as f64),
-            Self::Number(number) => Some(number),
-            Self::Text(text) => match text.trim() {
-                "" => return None,
-                text => text.parse().ok(),
-            },
-            Self::Bool(_) | Self::Other => None,
+            Self::Whole(number) => Some(*number as f64),
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Absent | Self::Bool(_) | Self::Other => None,
         };
-        noted(number.filter(|number: &f64| number.is_finite()), field, problems)
+        number.filter(|number: &f64| number.is_finite())
+    }
+
+    /// Whether there is no value, or an empty text.
+    fn is_absent(&self) -> bool {
+        match self {
+            Self::Absent => true,
+            Self::Text(text) => text.trim().is_empty(),
+            _ => false,
+        }
+    }
+
+    fn noted<T>(
+        &self,
+        value: Option<T>,
+        expected: &str,
+        field: &str,
+        problems: &mut Problems,
+    ) -> Option<T> {
+        if value.is_none() {
+            problems.refuse(field, self, expected);
+        }
+        value
     }
 
     /// Text, or a whole number as text.
@@ -115,7 +211,9 @@ impl Scalar {
             Self::Absent => None,
             Self::Whole(number) => Some(number.to_string()),
             Self::Text(text) => Some(text),
-            Self::Number(_) | Self::Bool(_) | Self::Other => noted(None, field, problems),
+            Self::Number(_) | Self::Bool(_) | Self::Other => {
+                self.noted(None, "text", field, problems)
+            }
         }
     }
 
@@ -123,19 +221,19 @@ impl Scalar {
     /// that repeat a secret would be the same once it is redacted, and so would two with an invalid
     /// character, or two that are cut.
     pub fn id(self, field: &str, problems: &mut Problems) -> Option<String> {
-        let id = match self {
+        let id = match &self {
             Self::Whole(number) => Some(number.to_string()),
             Self::Text(text) => {
                 let is_distinct = |text: &String| {
                     !text.contains(PLACEHOLDER) && !text.contains(char::REPLACEMENT_CHARACTER)
                 };
-                let text = visible(&text).into_owned();
+                let text = visible(text).into_owned();
                 Some(text).filter(|text| !text.trim().is_empty() && is_distinct(text))
             }
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
         let id = id.filter(|id| id.len() <= MAX_ID_BYTES);
-        noted(id, field, problems)
+        self.noted(id, "an id", field, problems)
     }
 
     /// Text that is not empty.
@@ -160,16 +258,23 @@ impl Scalar {
         problems: &mut Problems,
         parse: impl FnOnce(&str) -> Option<DateTime<Utc>>,
     ) -> Option<DateTime<Utc>> {
-        let time = match self {
-            Self::Absent => return None,
-            Self::Text(text) => match text.trim() {
-                "" => return None,
-                text => parse(text),
-            },
-            Self::Whole(_) | Self::Number(_) | Self::Bool(_) | Self::Other => None,
+        if self.is_absent() {
+            return None;
+        }
+        let time = match &self {
+            Self::Text(text) => parse(text.trim()).filter(is_plausible),
+            _ => None,
         };
-        noted(time, field, problems)
+        self.noted(time, "a time", field, problems)
     }
+}
+
+/// The years of campaigns. A number in another unit than that of the format is a time far outside.
+const YEARS: Range<i32> = 2000..2100;
+
+/// Whether a campaign can have this time.
+pub fn is_plausible(time: &DateTime<Utc>) -> bool {
+    YEARS.contains(&time.year())
 }
 
 /// A time with its offset, as in RFC 3339.
@@ -250,7 +355,11 @@ pub fn item<'a, T: Deserialize<'a>>(
     field: &str,
     problems: &mut Problems,
 ) -> Option<T> {
-    noted(json::object(json.get()).ok(), field, problems)
+    let item = json::object(json.get()).ok();
+    if item.is_none() {
+        problems.add(field.to_owned());
+    }
+    item
 }
 
 /// The ratio that a percentage means, with its decimals: 28.1 / 100 is 0.28100000000000003.
@@ -261,13 +370,6 @@ pub fn ratio(percent: f64) -> f64 {
         return thousandths / 1e5;
     }
     format!("{percent}e-2").parse().unwrap_or(percent / 100.0)
-}
-
-fn noted<T>(value: Option<T>, field: &str, problems: &mut Problems) -> Option<T> {
-    if value.is_none() {
-        problems.add(field.to_owned());
-    }
-    value
 }
 
 fn whole(number: f64) -> Option<u64> {
@@ -360,6 +462,7 @@ mod tests {
             (r#""60""#, 60),
             (r#"" 60 ""#, 60),
             (r#""60.0""#, 60),
+            (r#""60.00""#, 60),
             ("0", 0),
             ("9007199254740992", MAX_COUNT),
         ] {
@@ -394,6 +497,10 @@ mod tests {
             r#""inf""#,
             r#""-3""#,
             r#""1,958""#,
+            // may be a thousand
+            r#""1.000""#,
+            r#""12.000""#,
+            r#""12.5""#,
         ] {
             let read = read(json, |scalar, problems| scalar.count("sends", problems));
             assert_eq!(read, (None, false), "{json}");
@@ -474,6 +581,9 @@ mod tests {
         assert_eq!(value.map(|time| time.timestamp()), Some(1_712_092_393));
         assert!(good);
         assert_eq!(time(r#""2024--02-01T14:58:22.000-04:00""#), (None, false));
+        // no year of a campaign
+        assert_eq!(time(r#""1999-12-31T23:59:59Z""#), (None, false));
+        assert_eq!(time(r#""2100-01-01T00:00:00Z""#), (None, false));
         assert_eq!(time("1712092393"), (None, false));
         assert_eq!(time("null"), (None, true));
     }
@@ -484,6 +594,16 @@ mod tests {
         problems.add("sends");
         problems.add("date");
         problems.add("sends");
-        assert_eq!(problems.to_string(), "date (1 times), sends (2 times)");
+        assert_eq!(problems.to_string(), "date: 1 value; sends: 2 values");
+        problems.refuse("date", &Scalar::Text("x".repeat(41)), "a time");
+        let mut more = Problems::default();
+        more.refuse("cost", &Scalar::Text("2.401,60\u{a0}€".to_owned()), "a number");
+        more.refuse("date", &Scalar::Bool(true), "a time");
+        problems.merge(more);
+        let expected = format!(
+            r#"cost: 1 value, "2.401,60\u{{a0}}€": not a number; date: 3 values, such as "{}"…: not a time; sends: 2 values"#,
+            "x".repeat(40)
+        );
+        assert_eq!(problems.to_string(), expected);
     }
 }

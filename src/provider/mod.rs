@@ -188,13 +188,15 @@ impl Provider {
         read::read(&self.connection, session, access, window, known).await
     }
 
-    /// What a poll makes of saved answers, in the order of its requests. Returns the requests too.
+    /// What a poll makes of saved answers, in the order of its requests for the window `asked`. Returns
+    /// the requests too, each with the number of the part that it is for.
     pub fn read_saved(
         &self,
+        asked: Window,
         window: Window,
         answers: &[Answer],
-    ) -> (Vec<Request>, Result<Reading, PollError>) {
-        read::read_saved(&self.connection, window, answers)
+    ) -> (Vec<(usize, Request)>, Result<Reading, PollError>) {
+        read::read_saved(&self.connection, asked, window, answers)
     }
 
     /// What a poll makes of one answer, for benchmarks and fuzzing.

@@ -43,6 +43,8 @@ pub struct Reading {
     details: HashMap<String, Campaign>,
     /// What the provider says about the account.
     pub account: AccountFacts,
+    /// The number of campaigns that are left out because they are older than the period.
+    pub older: usize,
     /// Values and campaigns that could not be read.
     pub problems: Problems,
 }
@@ -83,6 +85,7 @@ impl Reading {
         self.account.balance = facts.balance.or(self.account.balance);
         self.account.reported_ratios.extend(facts.reported_ratios);
         self.account.mismatches.extend(facts.mismatches);
+        self.older += page.older;
         self.problems.merge(page.problems);
     }
 
@@ -280,20 +283,21 @@ impl Progress {
     }
 }
 
-/// What a read makes of saved answers, in the order of its requests. Returns the requests too. It ends
-/// when an answer is missing.
+/// What a read makes of saved answers, in the order of its requests for the window `asked`. Returns the
+/// requests too, each with its part. It ends when an answer is missing.
 pub fn read_saved(
     connection: &Connection,
+    asked: Window,
     window: Window,
     answers: &[Answer],
-) -> (Vec<Request>, Result<Reading, PollError>) {
+) -> (Vec<(usize, Request)>, Result<Reading, PollError>) {
     let source = &*connection.source;
-    let mut progress = Progress::begin(source, window, Reading::default());
+    let mut progress = Progress::begin(source, asked, Reading::default());
     let mut requests = Vec::new();
     let mut answers = answers.iter();
     let mut read = || {
-        while let Some(ask) = progress.next(source, window)? {
-            requests.push(request(connection, &ask)?);
+        while let Some(ask) = progress.next(source, asked)? {
+            requests.push((ask.part, request(connection, &ask)?));
             let Some(answer) = answers.next() else { break };
             progress.take(&ask, take(source, window, &ask, answer))?;
         }
@@ -412,7 +416,7 @@ mod tests {
         let mut reading = Reading::default();
         reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept"));
         reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost"));
-        assert_eq!(reading.problems.to_string(), "campaign_id (1 times)");
+        assert_eq!(reading.problems.counted(), "campaign_id (1 times)");
         assert_eq!(reading.take_campaigns().len(), 1);
     }
 
@@ -489,7 +493,7 @@ mod tests {
         let page = Ids.take(Window::default(), &Ask::path("/"), &answer).unwrap();
         assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
-        assert_eq!(page.problems.to_string(), "id (3 times)");
+        assert_eq!(page.problems.counted(), "id (3 times)");
     }
 
     #[test]

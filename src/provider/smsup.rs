@@ -837,13 +837,13 @@ mod tests {
         let mut problems = Problems::default();
         let item: Item = serde_json::from_str(json).unwrap();
         let campaign = source(Tz::Europe__Paris).campaign(item, &mut problems);
-        (campaign.unwrap(), problems.to_string())
+        (campaign.unwrap(), problems.counted())
     }
 
     fn first_ask() -> Ask {
         let now = "2024-11-20T12:00:00Z".parse().unwrap();
         let start = "2024-10-27T00:30:00Z".parse().unwrap();
-        source(Tz::Europe__Paris).begin(Window { start, now }).remove(0)
+        source(Tz::Europe__Paris).begin(Window::new(start, now)).remove(0)
     }
 
     fn read_page(status: u16, body: impl AsRef<[u8]>) -> Result<Page, PollError> {
@@ -859,7 +859,7 @@ mod tests {
         let body = include_str!("../../tests/fixtures/smsup.json");
         let page = read_page(200, body).unwrap();
         assert_eq!((page.items, page.more), (2, false));
-        assert_eq!(page.problems.to_string(), "");
+        assert_eq!(page.problems.counted(), "");
         let campaigns: Vec<_> = page.campaigns().collect();
         let [shoe, _] = campaigns.as_slice() else { panic!("{campaigns:?}") };
         let count = |count| shoe.counts.get(count);
@@ -1006,7 +1006,7 @@ mod tests {
         let credits = |body: &str| {
             let page =
                 source(Tz::UTC).take(Window::default(), &ask, &Answer::of(200, body)).unwrap();
-            (page.account.credits, page.problems.to_string())
+            (page.account.credits, page.problems.counted())
         };
         assert_eq!(credits(r#"{"credits":"-2.5"}"#), (Some(-2.5), String::new()));
         assert_eq!(credits(r#"{"status":1,"credits":7,"unlimited":true}"#).0, None);

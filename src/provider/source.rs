@@ -242,6 +242,8 @@ pub struct Page {
     pub found: Vec<Found>,
     /// What the answer says about the account.
     pub account: AccountFacts,
+    /// The number of campaigns that are left out because they are older than the period.
+    pub older: usize,
     /// Values and items that could not be read.
     pub problems: Problems,
     /// The id of each item, as far as it has one, of a list that is paged by offset.

@@ -144,6 +144,8 @@ pub struct Data {
     pub balance: Option<(Currency, f64)>,
     /// The provider's own rates as ratios.
     pub reported_ratios: Vec<(Arc<str>, f64)>,
+    /// The number of values of the poll that could not be read, by the provider's field.
+    pub unreadable: BTreeMap<String, u64>,
 }
 
 /// An account and what is known about it.

@@ -60,6 +60,8 @@ pub struct AccountStatus {
     pub campaigns: usize,
     /// How many `max_campaigns` left out.
     pub campaigns_dropped: usize,
+    /// How many values of the last successful poll could not be read, by the provider's field.
+    pub unreadable: BTreeMap<String, u64>,
     /// Requests left of the daily budget after the last poll, if there is a budget.
     pub requests_remaining: Option<u64>,
     /// When the access token in use expires.
@@ -174,6 +176,7 @@ impl AccountStatus {
             next_poll,
             campaigns: state.campaigns().len(),
             campaigns_dropped: data.map_or(0, |data| data.dropped),
+            unreadable: data.map(|data| data.unreadable.clone()).unwrap_or_default(),
             requests_remaining: state.requests_remaining,
             token_expiry: polls.token_expiry,
             stored: polls.stored.as_ref().map(Result::is_ok),

@@ -40,8 +40,9 @@ reasons! {
     Forbidden, "forbidden", "The credentials are valid but lack a permission.",
         "Grant the permission that `docs/providers/{provider}.md` names, or {renew}.";
     Throttled, "throttled", "Too many requests in a short time.",
-        "Usually nothing. If it persists, something else uses the same quota: lower \
-         `requests_per_second` or the limit that the message names.";
+        "Usually nothing. If it persists, something else uses the same quota, or the limits of the \
+         provider are lower than assumed: lower `requests_per_second`, `requests_per_minute` or \
+         `requests_per_hour`.";
     Quota, "quota", "The daily request quota is exhausted.",
         "Polls go on after 00:00 UTC. Raise `poll_interval` or `full_poll_interval`, or find out \
          what else uses the quota.";

@@ -126,7 +126,7 @@ pub fn status(
                         "Campaigns of the last day, sent at least "
                         (MATURITY.as_secs() / 3600) " hours ago (WhatsApp and email: "
                         (WHATSAPP_MATURITY.as_secs() / 3600) "), with at least " (MIN_VOLUME)
-                        " messages. Pending messages do not count."
+                        " messages. Campaigns in progress are not judged, and pending messages do not count."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }
@@ -240,6 +240,14 @@ fn account(account: &AccountStatus, is_polling: bool, now: DateTime<Utc>) -> Mar
                         " (" (account.campaigns_dropped) " dropped by max_campaigns)"
                     }
                 }))
+                @if !account.unreadable.is_empty() {
+                    (entry("Unreadable values", &html! {
+                        @for (index, (field, count)) in account.unreadable.iter().enumerate() {
+                            @if index > 0 { ", " }
+                            bdi { (shortened(field)) } " (" (number(*count)) ")"
+                        }
+                    }))
+                }
                 @if let Some(requests) = account.requests_remaining {
                     (entry("Requests remaining after the last poll", &html! { (number(requests)) }))
                 }

@@ -277,7 +277,7 @@ fn expected(campaign: &Campaign, account: &Account, with_info: bool) -> Series {
         |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis() as f64 / 1e3);
     add("campaign_last_sent_timestamp_seconds", &[], seconds(campaign.last_sent));
     add("campaign_scheduled_timestamp_seconds", &[], seconds(campaign.scheduled));
-    add("campaign_created_timestamp_seconds", &[], seconds(campaign.created));
+    add("campaign_created_timestamp_seconds", &[], seconds(campaign.created_unsent()));
 
     let counts = &campaign.counts;
     let nothing_sent_yet =

@@ -754,7 +754,7 @@ async fn definitions_are_checked_tried_listed_and_shown() {
         "sends=10 deliveries=9",
         r#"campaign_name="Spring"} 1"#,
         "campaign_delivery_ratio",
-        "could not read answered (1 times)",
+        "could not read answered: 1 value, -1: not a count",
         "no item at `$.campaigns[*]` has `at`",
     ] {
         assert!(text.contains(part), "{part}: {text}");

@@ -26,6 +26,8 @@ pub(super) struct PollLog {
     /// Problems of the last full read and of the last recent one, which see different campaigns.
     problems: [Problems; 2],
     dropped: usize,
+    /// Whether all campaigns of the last poll were older than the lookback.
+    all_older: bool,
     cannot_save: bool,
 }
 
@@ -46,6 +48,7 @@ impl PollLog {
             Ok((data, problems)) => {
                 self.succeeded(data, outcome.scope, &took);
                 self.problems(problems, outcome.scope);
+                self.older(outcome.older, data.campaigns.is_empty());
                 self.dropped(data.dropped, account.polling.max_campaigns);
             }
         }
@@ -87,6 +90,16 @@ impl PollLog {
             Scope::Recent => recent,
         };
         logged.clone_from(problems);
+    }
+
+    fn older(&mut self, older: usize, are_all: bool) {
+        let are_all = are_all && older > 0;
+        if are_all && !self.all_older {
+            info!(older, "all campaigns are older than the lookback and left out");
+        } else if older > 0 {
+            debug!(older, "campaigns are older than the period of the poll and left out");
+        }
+        self.all_older = are_all;
     }
 
     fn dropped(&mut self, dropped: usize, max_campaigns: usize) {
@@ -165,6 +178,18 @@ mod tests {
         }
         let log = std::fs::read_to_string(file.path()).unwrap();
         assert!(log.contains("read=full") && log.contains("read=recent"), "{log}");
+    }
+
+    #[test]
+    fn a_poll_that_leaves_out_all_campaigns_says_so_once() {
+        let (file, _guard) = capture(LogFormat::Logfmt);
+        let mut log = PollLog::default();
+        for (older, are_all) in [(0, true), (3, false), (3, true), (3, true)] {
+            log.older(older, are_all);
+        }
+        let log = std::fs::read_to_string(file.path()).unwrap();
+        let lines = log.lines().filter(|line| line.contains("all campaigns are older"));
+        assert_eq!(lines.count(), 1, "{log}");
     }
 
     #[tokio::test(start_paused = true)]

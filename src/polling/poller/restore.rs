@@ -1,5 +1,6 @@
 //! Resuming where an earlier process stopped.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,6 +180,7 @@ pub(super) fn exported(
         credits: record.credits,
         balance: record.balance,
         reported_ratios: reported_ratios.collect(),
+        unreadable: BTreeMap::new(),
     }
 }
 

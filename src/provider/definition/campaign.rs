@@ -260,7 +260,7 @@ impl Mapped {
         })
     }
 
-    /// When a campaign was last sent, is due, and was created; the last two until it is sent.
+    /// When a campaign was last sent, is due until it is sent, and was created.
     fn times(
         &self,
         item: &Value,
@@ -280,7 +280,7 @@ impl Mapped {
         let last_sent = sent.filter(|_| !nothing_sent_yet);
         let not_sent =
             |time: Option<DateTime<Utc>>| time.filter(|_| !is_sent && last_sent.is_none());
-        [last_sent, not_sent(scheduled), not_sent(created)]
+        [last_sent, not_sent(scheduled), created]
     }
 
     fn figures(&self, item: &Value, usual: &Usual<'_>, problems: &mut Problems) -> Figures {

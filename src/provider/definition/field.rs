@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::number::{DecimalSeparator, Unit};
 use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
@@ -25,6 +26,8 @@ pub(super) struct Field {
     pub is_percent: bool,
     /// The channels whose campaigns have the value; all if none is named.
     pub channels: Vec<String>,
+    /// How numbers in text are written.
+    decimal: DecimalSeparator,
 }
 
 #[derive(Clone, Debug)]
@@ -79,10 +82,13 @@ impl Mapping<'_, '_> {
 }
 
 impl Field {
+    const fn of(sources: Vec<Source>, decimal: DecimalSeparator) -> Self {
+        Self { sources, is_sum: false, is_percent: false, channels: Vec::new(), decimal }
+    }
+
     /// Reads a path, a list of alternatives, or a mapping.
     pub(super) fn read(reader: &mut Reader, path: &str, node: &Spanned<Node>) -> Option<Self> {
-        let mut field =
-            Self { sources: Vec::new(), is_sum: false, is_percent: false, channels: Vec::new() };
+        let mut field = Self::of(Vec::new(), reader.decimal);
         if let Node::Map(_) = &node.value {
             reader.mapping(&FIELD, path, node, |mapping| field.read_mapping(mapping))?;
         } else {
@@ -161,42 +167,62 @@ impl Field {
 
     /// A count.
     pub(super) fn count(&self, item: &Value, problems: &mut Problems) -> Option<u64> {
+        let read = |field: &str, value: &Value, problems: &mut Problems| {
+            self.read_number(field, value, Unit::None, problems, Scalar::count)
+        };
         if self.is_sum {
             let counts = self.values(item).into_iter();
-            let counts = counts.filter_map(|(field, value)| scalar(value).count(&field, problems));
+            let counts = counts.filter_map(|(field, value)| read(field, value, problems));
             return counts.reduce(u64::saturating_add);
         }
         let (source, value) = self.found(item, problems)?;
-        scalar(value).count(source.path.field(), problems)
+        read(source.path.field(), value, problems)
     }
 
     /// A number that is not negative; of a percentage, the ratio.
     pub(super) fn number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
+        let unit = if self.is_percent { Unit::Percent } else { Unit::Currency };
+        let read = |field: &str, value: &Value, problems: &mut Problems| {
+            self.read_number(field, value, unit, problems, Scalar::number)
+        };
         if self.is_sum {
             let numbers = self.values(item).into_iter();
-            let numbers =
-                numbers.filter_map(|(field, value)| scalar(value).number(&field, problems));
+            let numbers = numbers.filter_map(|(field, value)| read(field, value, problems));
             return numbers.reduce(|sum, number| sum + number);
         }
         let (source, value) = self.found(item, problems)?;
-        let field = source.path.field();
-        if !self.is_percent {
-            return scalar(value).number(field, problems);
-        }
-        let number = match scalar(value) {
-            Scalar::Text(text) => {
-                let text = text.trim().trim_end_matches('%').to_owned();
-                Scalar::Text(text).number(field, problems)
-            }
-            other => other.number(field, problems),
-        };
-        number.map(lenient::ratio)
+        let number = read(source.path.field(), value, problems)?;
+        Some(if self.is_percent { lenient::ratio(number) } else { number })
     }
 
     /// A number that can be negative.
     pub(super) fn signed_number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
         let (source, value) = self.found(item, problems)?;
-        scalar(value).signed_number(source.path.field(), problems)
+        let field = source.path.field();
+        self.read_number(field, value, Unit::Currency, problems, Scalar::signed_number)
+    }
+
+    /// A number as `read` takes it, with the text of the answer as the example of a problem.
+    fn read_number<T>(
+        &self,
+        field: &str,
+        value: &Value,
+        unit: Unit,
+        problems: &mut Problems,
+        read: fn(Scalar, &str, &mut Problems) -> Option<T>,
+    ) -> Option<T> {
+        let plain = match scalar(value) {
+            Scalar::Text(text) if !text.trim().is_empty() => {
+                self.decimal.plain(&text, unit).map_or(Scalar::Other, Scalar::Text)
+            }
+            other => other,
+        };
+        let mut lost = Problems::default();
+        let number = read(plain, field, &mut lost);
+        if !lost.is_empty() {
+            problems.refuse(field, &scalar(value), unit.expected());
+        }
+        number
     }
 
     /// Text that is not empty.
@@ -219,12 +245,12 @@ impl Field {
         scalar(value).id(source.path.field(), problems)
     }
 
-    fn values<'a>(&self, item: &'a Value) -> Vec<(String, &'a Value)> {
+    fn values<'a>(&'a self, item: &'a Value) -> Vec<(&'a str, &'a Value)> {
         let sources = self.sources.iter();
         sources
             .flat_map(|source| {
                 let values = source.path.all(item).into_iter();
-                values.map(|value| (source.path.field().to_owned(), value))
+                values.map(|value| (source.path.field(), value))
             })
             .collect()
     }
@@ -346,12 +372,7 @@ impl TimeField {
                 mapping.problem("path", "is missing");
             }
             Self {
-                field: Field {
-                    sources: sources(mapping.reader(), &nodes),
-                    is_sum: false,
-                    is_percent: false,
-                    channels: Vec::new(),
-                },
+                field: Field::of(sources(mapping.reader(), &nodes), DecimalSeparator::default()),
                 format: mapping.parsed("format", TimeFormat::parse),
                 zone: mapping.parsed("zone", |text| Zone::parse(text, settings)),
             }
@@ -387,9 +408,9 @@ impl TimeField {
             Value::Number(number) => number.to_string(),
             _ => String::new(),
         };
-        let time = format.time(&text, zone);
+        let time = format.time(&text, zone).filter(lenient::is_plausible);
         if time.is_none() {
-            problems.add(source.path.field().to_owned());
+            problems.refuse(source.path.field(), &scalar(value), "a time in its format");
         }
         time
     }

@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 use super::campaign::Mapped;
 use super::field::Field;
 use super::money::Money;
+use super::path::Path;
 use super::source::Defined;
 use super::template::Variables;
 use super::{Authentication, Definition, Way, request};
@@ -109,6 +110,11 @@ impl Definition {
         let account = self.account.iter().flat_map(super::Account::fields).flat_map(Field::names);
         let account =
             account.map(str::to_owned).chain(self.account.iter().map(|_| "account".to_owned()));
+        let details = self
+            .details
+            .iter()
+            .map(|details| details.items.as_ref().map_or("details", Path::field).to_owned());
+        let items = items.chain(details);
         for field in items.chain(mapped.map(str::to_owned)).chain(account) {
             add(&mut fields, field.into());
         }

@@ -12,6 +12,7 @@ mod field;
 mod hostile;
 mod kind;
 mod money;
+mod number;
 #[cfg(all(test, feature = "demo"))]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod oracle;
@@ -34,6 +35,7 @@ use sha2::{Digest, Sha256};
 use self::campaign::{CAMPAIGN, Mapped, WORDS};
 use self::field::{FIELD, Field, TIME, Times, Zone};
 use self::money::{MONEY, Money};
+use self::number::DecimalSeparator;
 use self::path::Path;
 use self::reader::{Entry, Mapping, Reader, may, must, parse_name};
 use self::request::{FORM, GET, IDS, JSON, PAGING, POST, Paging, QUERY, Request, STOP};
@@ -60,7 +62,8 @@ pub struct Definition {
     documentation: String,
     channels: Vec<Channel>,
     notes: String,
-    base_url: Option<String>,
+    /// The address of the API, unless every account has its own.
+    pub base_url: Option<String>,
     auth: Authentication,
     settings: Vec<Key>,
     headers: Vec<(HeaderName, Template)>,
@@ -169,6 +172,11 @@ const DEFINITION: Part = Part {
             "How to recognize a successful answer, besides a status of 200 to 299.",
         ),
         may("errors", "mapping", "What errors look like."),
+        may(
+            "decimal_separator",
+            "`\".\"` or `\",\"`",
+            "What separates the decimals of numbers in text; `.` by default. The other of the two, an apostrophe or a space can group digits by three. `12.000` is no count by default, as it may mean twelve thousand. An amount can have the sign or the code of a currency, and a percentage a percent sign.",
+        ),
         may(
             "time_format",
             "format",
@@ -384,6 +392,8 @@ impl Definition {
 }
 
 fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
+    let decimal = mapping.parsed("decimal_separator", DecimalSeparator::parse);
+    mapping.reader().decimal = decimal.unwrap_or_default();
     let name = mapping.parsed("name", parse_name);
     let title = mapping.text("title");
     let documentation = mapping.parsed("documentation", |text| address(text, true));
@@ -418,6 +428,14 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let account = mapping.mapping("account", &ACCOUNT, |mapping| read_account(mapping, &scope));
     if !lists.is_empty() && lists.iter().all(|list| list.completes) {
         mapping.problem("lists", "no list has campaigns of its own");
+    }
+    let requests = lists.iter().map(|list| &list.request);
+    let requests = requests.chain(details.iter().map(|details| &details.request));
+    let requests: Vec<_> = requests.chain(account.iter().flatten().map(|it| &it.request)).collect();
+    for (name, _) in &request_times {
+        if !requests.iter().any(|request| request.has(name)) {
+            mapping.problem("times", format!("no request has {{{name}}}"));
+        }
     }
     let auth = auth.flatten()?;
     check_auth(mapping, &auth, &lists, &details);

@@ -200,7 +200,7 @@ mod tests {
             });
             assert_eq!(shown(found), wanted(cost), "{money}");
             assert_eq!(shown(account.account.balance), wanted(balance), "{money}");
-            let counted = [list, account].map(|page| page.problems.to_string());
+            let counted = [list, account].map(|page| page.problems.counted());
             assert_eq!(counted, problems, "{money}");
         }
     }

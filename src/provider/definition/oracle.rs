@@ -81,7 +81,7 @@ impl Pair {
     /// Answers with the difference, if there is one.
     fn difference(&self, window: Window, answers: &[Answer]) -> Option<String> {
         let [native, defined] = [&self.native, &self.defined]
-            .map(|provider| outcome(provider.read_saved(window, answers)));
+            .map(|provider| outcome(provider.read_saved(window, window, answers)));
         (native != defined).then(|| format!("native:  {native:?}\ndefined: {defined:?}"))
     }
 
@@ -102,8 +102,8 @@ fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
 }
 
-fn outcome((requests, result): (Vec<Request>, Result<Reading, PollError>)) -> Outcome {
-    let mut requests: Vec<_> = requests.iter().map(address).collect();
+fn outcome((requests, result): (Vec<(usize, Request)>, Result<Reading, PollError>)) -> Outcome {
+    let mut requests: Vec<_> = requests.iter().map(|(_, request)| address(request)).collect();
     requests.sort();
     let read = result.map(|mut reading| {
         let mut campaigns: Vec<_> = reading.take_campaigns().into_vec();
@@ -129,7 +129,8 @@ fn outcome((requests, result): (Vec<Request>, Result<Reading, PollError>)) -> Ou
 
 /// White space alone is a name to one and none to the other.
 fn trimmed(campaign: &Campaign) -> Campaign {
-    Campaign { name: campaign.name.trim().into(), ..campaign.clone() }
+    let created = campaign.created_unsent();
+    Campaign { name: campaign.name.trim().into(), created, ..campaign.clone() }
 }
 
 /// The address with its parameters in order.
@@ -140,7 +141,7 @@ fn address(request: &Request) -> String {
 }
 
 fn window() -> Window {
-    Window { start: DateTime::UNIX_EPOCH, now: "2026-03-01T12:00:00Z".parse().unwrap() }
+    Window::new(DateTime::UNIX_EPOCH, "2026-03-01T12:00:00Z".parse().unwrap())
 }
 
 /// Differences by the answer that shows them. Those that are meant are listed beside the definition,
@@ -253,7 +254,7 @@ fn pointers(item: &Value) -> Vec<String> {
 #[tokio::test]
 async fn simulated_accounts_and_faults_mean_the_same() {
     let now = Utc::now();
-    let window = Window { start: now - TimeDelta::days(400), now };
+    let window = Window::new(now - TimeDelta::days(400), now);
     let body = |body: &str| Fault::Body { content_type: "text/plain", body: body.to_owned() };
     let status = |code| Fault::Status { code, retry_after: Some("7".to_owned()) };
     let counts = |json: &str| Fault::Counts { json: json.to_owned() };
@@ -289,11 +290,11 @@ async fn simulated_accounts_and_faults_mean_the_same() {
             let pair = pair.unwrap();
             let mut answers = Vec::new();
             loop {
-                let (requests, result) = pair.native.read_saved(window, &answers);
+                let (requests, result) = pair.native.read_saved(window, window, &answers);
                 if result.is_err() || requests.len() <= answers.len() || answers.len() > 20 {
                     break;
                 }
-                answers.push(fetched(requests.last().unwrap()).await);
+                answers.push(fetched(&requests.last().unwrap().1).await);
             }
             let what = plan.as_ref().map(|plan| format!("{:?} {}", plan.fault, plan.skip));
             differences.compare(&pair, &what.unwrap_or_default(), window, &answers);

@@ -1,5 +1,6 @@
 //! Reading the mappings of a definition: every key from a table, every problem with its place.
 
+use super::number::DecimalSeparator;
 use crate::document::section::Section;
 use crate::document::{Node, Place, Problem};
 use serde_saphyr::Spanned;
@@ -44,6 +45,8 @@ pub(super) const fn must(name: &'static str, takes: &'static str, meaning: &'sta
 #[derive(Default)]
 pub(super) struct Reader {
     pub problems: Vec<Problem>,
+    /// How the provider writes numbers in text.
+    pub decimal: DecimalSeparator,
 }
 
 /// A mapping that is being read.

@@ -261,9 +261,18 @@ fn json_template(
             }
         },
         Node::List(items) => {
-            let items = items.iter();
-            let items = items.filter_map(|item| json_template(reader, path, item, known));
-            JsonTemplate::List(items.collect())
+            let read = items.iter().filter_map(|item| json_template(reader, path, item, known));
+            let read: Vec<_> = read.collect();
+            let is_ids =
+                |item: &JsonTemplate| matches!(item, JsonTemplate::Text(text) if text.is_only(IDS));
+            if read.iter().any(is_ids) {
+                reader.problem(
+                    path,
+                    node,
+                    "\"{ids}\" is a list already: write it without brackets",
+                );
+            }
+            JsonTemplate::List(read)
         }
         Node::Map(members) => {
             let members = members.iter().filter_map(|(name, item)| {
@@ -465,11 +474,15 @@ impl Paging {
             Stop::Total(paths) => paths.as_slice(),
             Stop::Pages(path) | Stop::More(path) => std::slice::from_ref(path),
         };
-        let next = match &self.by {
+        stop.iter().chain(self.next_path()).chain(&self.answered_size)
+    }
+
+    /// Where the cursor or the link to the next page is.
+    pub(super) const fn next_path(&self) -> Option<&Path> {
+        match &self.by {
             By::Cursor(path, ..) | By::Link(path) => Some(path),
             By::Place(_) | By::LinkHeader => None,
-        };
-        stop.iter().chain(next).chain(&self.answered_size)
+        }
     }
 
     /// The number of all items, if the answer tells it.

@@ -1,6 +1,6 @@
 //! Reading an account as its definition says.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::request::{Next, Paging};
 use super::template::Variables;
 use super::{Definition, Details, List};
 use crate::campaign::window::Window;
-use crate::campaign::{Campaign, Channel};
+use crate::campaign::{Campaign, Channel, Status};
 use crate::provider::lenient::{self, Problems};
 use crate::provider::source::{AccountFacts, Ask, Found, Page, Source};
 use crate::upstream::answer::Answer;
@@ -127,6 +127,7 @@ impl Defined {
         let field = list.items.field();
         let meets = RefCell::new(Vec::new());
         let newest = RefCell::new(None);
+        let older = Cell::new(0);
         let mut page = Page::of(ask, items, field, |item: Value, problems| {
             if let Some(sorted_by) = &list.newest_first {
                 let mut other = Problems::default();
@@ -144,14 +145,17 @@ impl Defined {
                 return Some(campaign);
             }
             let campaign = list.campaign.campaign(&item, &usual, problems)?;
-            meets.borrow_mut().push(is_within(&campaign, window));
+            let is_within = is_within(&campaign, window);
+            older.set(older.get() + usize::from(!is_within));
+            meets.borrow_mut().push(is_within);
             Some(campaign)
         })?;
+        page.older = older.get();
         let mut meets = meets.into_inner().into_iter();
         page.found.retain(|_| meets.next().unwrap_or_default());
         let newest = newest.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
-        let is_over = newest.is_some_and(|newest| newest < window.start);
+        let is_over = newest.is_some_and(|newest| newest < window.created_start());
         let next = match &list.paging {
             Some(paging) if !is_over => {
                 paging.next(ask, answer, root, page.items, &mut page.problems)
@@ -229,8 +233,10 @@ impl Defined {
             let campaign = item.and_then(|item: Value| {
                 details.campaign.campaign(&item, &usual, &mut page.problems)
             });
-            let campaign = campaign.filter(|campaign| ask.about.contains(&campaign.id));
-            page.found.extend(campaign.map(Found::Details));
+            let campaigns: Vec<_> = campaign.into_iter().collect();
+            let is_asked_for = |campaign: &&Campaign| ask.about.contains(&campaign.id);
+            count_missing(ask, "details", &campaigns, &mut page.problems);
+            page.found.extend(campaigns.iter().filter(is_asked_for).cloned().map(Found::Details));
             return Ok(page);
         };
         let items = self.items(path, None, &details.campaign, answer, root)?;
@@ -244,6 +250,11 @@ impl Defined {
                 Some(sum) if details.sums_rows => sum.add(campaign),
                 _ => drop(by_id.insert(campaign.id.clone(), campaign.clone())),
             }
+        }
+        if !details.sums_rows {
+            // one without rows has nothing to add
+            let campaigns: Vec<_> = page.campaigns().cloned().collect();
+            count_missing(ask, path.field(), &campaigns, &mut page.problems);
         }
         page.found = by_id.into_values().map(Found::Details).collect();
         Ok(page)
@@ -270,10 +281,26 @@ impl Defined {
     }
 }
 
-/// Whether a campaign belongs to a period. One without any time does.
+/// Counts the campaigns that were asked for and that no item is about.
+fn count_missing(ask: &Ask, field: &str, campaigns: &[Campaign], problems: &mut Problems) {
+    let other = campaigns.iter().find(|campaign| !ask.about.contains(&campaign.id));
+    let other = other.map_or_else(String::new, |other| format!(", but one of {:?}", other.id));
+    for id in &ask.about {
+        if !campaigns.iter().any(|campaign| campaign.id == *id) {
+            problems.explain(field, || format!("no item of {id:?}{other}"));
+        }
+    }
+}
+
+/// Whether a campaign belongs to a period. One without any time does, and one whose counts still grow if
+/// it was asked for.
 fn is_within(campaign: &Campaign, window: Window) -> bool {
-    let time = campaign.date().or(campaign.created);
-    time.is_none_or(|time| time >= window.start)
+    let time = campaign.date().or_else(|| campaign.created_unsent());
+    let start = match campaign.status {
+        Some(Status::InProgress) => window.created_start(),
+        _ => window.start,
+    };
+    time.is_none_or(|time| time >= start)
 }
 
 #[cfg(test)]
@@ -284,7 +311,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::campaign::Status;
     use crate::document::problem::Problem;
     use crate::document::secret::SecretSource;
     use crate::provider::kind::Connection;
@@ -415,8 +441,11 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
         }
     }
 
+    /// The days from 1970 to 2000.
+    const NEW_YEAR: i64 = 10_957;
+
     /// The requests that a definition makes, and what it reads of answers with these statuses: the
-    /// campaigns, and the fields that it cannot read. The window is the day before 1970-01-10.
+    /// campaigns, and the fields that it cannot read. The window is the day before 2000-01-10.
     fn read_all(yaml: &str, answers: &[(u16, Value)]) -> (Vec<String>, Result<String, String>) {
         let defined = defined(yaml);
         let connection = Connection {
@@ -428,13 +457,13 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
             variant: String::new(),
             source: Arc::new(defined),
         };
-        let now = DateTime::UNIX_EPOCH + TimeDelta::days(9);
-        let start = now - TimeDelta::days(1);
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(NEW_YEAR + 9);
+        let window = Window::new(now - TimeDelta::days(1), now);
         let answers = answers.iter();
         let answers = answers.map(|(status, body)| Answer::of(*status, body.to_string()));
         let answers: Vec<_> = answers.collect();
-        let (requests, result) = read_saved(&connection, Window { start, now }, &answers);
-        let requests = requests.iter().map(|request| {
+        let (requests, result) = read_saved(&connection, window, window, &answers);
+        let requests = requests.iter().map(|(_, request)| {
             let url = request.url.as_str().trim_start_matches("https://x.example");
             match &request.body {
                 Some(Body::Json(json)) => format!("{url} {json}"),
@@ -454,7 +483,7 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
             if reading.problems.is_empty() {
                 campaigns
             } else {
-                format!("{campaigns}; {}", reading.problems)
+                format!("{campaigns}; {}", reading.problems.counted())
             }
         });
         (requests.collect(), shown.map_err(|error| error.reason.as_str().to_owned()))
@@ -465,7 +494,7 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
         let list = (200, json!({"items": [{"id": 1}]}));
         let empty = (200, json!({"items": []}));
         for (details, expected) in [
-            (json!({"stats": []}), Ok("1")),
+            (json!({"stats": []}), Ok("1; stats[*] (1 times)")),
             (json!({"stats": [{"id": 1, "n": 5}]}), Ok("1 sends=5")),
             (json!({"stats": {}}), Err("decode")),
             (json!({"message": "try later"}), Err("decode")),
@@ -476,6 +505,138 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
             let result = result.as_deref().map_err(String::as_str);
             assert_eq!(result, expected);
         }
+    }
+
+    #[test]
+    fn missing_details_say_what_was_asked_for() {
+        let defined = defined(DETAILS);
+        let asked = ["D-1".to_owned(), "D-2".to_owned()];
+        let ask = defined.details(Window::default(), &asked).remove(0);
+        let problems = |body: &str| {
+            let page = defined.take(Window::default(), &ask, &Answer::of(200, body)).unwrap();
+            page.problems.to_string()
+        };
+        assert_eq!(problems(r#"{"stats":[{"id":"D-1"},{"id":"D-2"}]}"#), "");
+        let one = problems(r#"{"stats":[{"id":"D-1"}]}"#);
+        assert_eq!(one, r#"stats[*]: 1 value, no item of "D-2""#);
+        let other = problems(r#"{"stats":[{"id":"1"},{"id":"2"}]}"#);
+        assert_eq!(other, r#"stats[*]: 2 values, such as no item of "D-1", but one of "1""#);
+    }
+
+    #[test]
+    fn a_recent_read_finds_campaigns_by_their_creation() {
+        let defined = defined(
+            "
+channels: [sms]
+times: {since: {of: window_start, format: unix}}
+lists:
+  get: /x
+  query: {since: '{since}'}
+  items: $.x[*]
+  paging: {by: cursor, parameter: after, next: $.next}
+  newest_first: $.made
+  campaign:
+    {id: $.id, status: {path: $.is, words: {on: in_progress}}, last_sent: $.at, created: $.made}
+",
+        );
+        let at = |day: u32| format!("2026-03-{day:02}T00:00:00Z").parse::<DateTime<Utc>>().unwrap();
+        let recent = Window::new(at(20), at(22));
+        let body = json!({"next": "p2", "x": [
+            {"id": "young", "at": at(21), "made": at(10)},
+            {"id": "running", "at": at(12), "made": at(11), "is": "on"},
+            {"id": "old", "at": at(12), "made": at(11)},
+        ]});
+        for (window, since, found, follows) in [
+            (recent, at(20), vec!["young"], false),
+            (recent.with_created(Some(at(10))), at(10), vec!["young", "running"], true),
+            (recent.with_created(Some(at(21))), at(20), vec!["young"], false),
+        ] {
+            let ask = defined.begin(window).remove(0);
+            let since = ("since".into(), since.timestamp().to_string());
+            assert_eq!(ask.query, [since]);
+            let page = defined.take(window, &ask, &Answer::of(200, body.to_string())).unwrap();
+            let ids: Vec<_> = page.campaigns().map(|campaign| campaign.id.as_str()).collect();
+            assert_eq!(ids, found);
+            assert_eq!(page.older, 3 - found.len());
+            assert_eq!(!page.then.is_empty(), follows);
+        }
+    }
+
+    #[test]
+    fn an_answer_without_success_says_where() {
+        let defined = defined(
+            "
+channels: [sms]
+success: {path: $.state.code, is: [0, 200]}
+errors: {code: $.code, message: $.text, codes: {9: throttled}, retry_after: $.wait}
+lists: {get: /x, items: '$.x[*]', campaign: {id: $.id}}
+",
+        );
+        let ask = defined.begin(Window::default()).remove(0);
+        for (body, message, wait) in [
+            (
+                r#"{"text":"ok"}"#,
+                "HTTP 200: `success`: `$.state.code` has no value; expected 0 or 200: ok",
+                None,
+            ),
+            (
+                r#"{"state":{"code":3},"code":9,"wait":"9"}"#,
+                "HTTP 200, code 9, asks to wait 9 s: `success`: `$.state.code` is 3; expected 0 or 200",
+                Some(9),
+            ),
+            (
+                r#"{"wait":-1}"#,
+                "HTTP 200: `success`: `$.state.code` has no value; expected 0 or 200",
+                None,
+            ),
+        ] {
+            let answer = Answer::of(200, body);
+            let error = defined.take(Window::default(), &ask, &answer).unwrap_err();
+            assert_eq!(error.message, message);
+            assert_eq!(error.retry_after.map(|wait| wait.as_secs()), wait);
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_definition_says() {
+        let yaml = "
+channels: [sms]
+lists:
+  get: /x
+  items: $.x[*]
+  campaign:
+    id: $.id
+    counts: {sends: $.n}
+    cost: {value: $.cost, currency: EUR}
+    reported_ratios: {click: {percent: $.rate}}
+";
+        let item = json!({"id": 1, "n": "12.000", "cost": "1.234,50\u{a0}€", "rate": "97,3 %"});
+        let body = json!({"x": [item]}).to_string();
+        let comma = read(&defined(&format!("decimal_separator: ','{yaml}")), 0, &body);
+        let campaign = comma.campaigns().next().unwrap();
+        assert_eq!(campaign.counts.get(crate::campaign::counts::Count::Sends), Some(12_000));
+        let amounts: Vec<_> = campaign.figures.iter().map(|(_, amount)| amount).collect();
+        assert_eq!(amounts, [1234.5, 0.973]);
+        let point = read(&defined(yaml), 0, &body);
+        let expected = r#"cost: 1 value, "1.234,50\u{a0}€": not a valid number; n: 1 value, "12.000": not a count; rate: 1 value, "97,3 %": not a percentage"#;
+        assert_eq!(point.problems.to_string(), expected);
+        let problems = parsed(&format!("decimal_separator: '.,'{yaml}")).unwrap_err();
+        assert!(problems[0].message.contains("expected \".\" or \",\""), "{problems:?}");
+    }
+
+    #[test]
+    fn what_no_request_uses_is_refused() {
+        let yaml = DETAILS
+            .replace("channels: [sms]", "channels: [sms]\ntimes: {until: {of: now, format: unix}}");
+        let yaml = yaml.replace("\"{ids}\"", "[\"{ids}\"]");
+        let problems = parsed(&yaml).unwrap_err();
+        let found: Vec<_> =
+            problems.iter().map(|problem| (&*problem.path, &*problem.message)).collect();
+        let expected = [
+            ("times", "no request has {until}"),
+            ("details.json.ids", "\"{ids}\" is a list already: write it without brackets"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -497,7 +658,7 @@ lists:
             json!([{"id": 1, "n": 5}, {"id": 2, "n": 7}]),
             json!({"rows": [{"id": 1, "n": 2}, {"id": 1, "n": 3}, {"id": 3, "n": 8}], "next": "/rows?page=2"}),
             // neither a row that is left out nor one of another period costs the others
-            json!({"rows": [{"id": 1, "n": 4}, {"id": 1, "n": 50, "test": true}, {"id": 1, "n": 60, "at": 1}]}),
+            json!({"rows": [{"id": 1, "n": 4}, {"id": 1, "n": 50, "test": true}, {"id": 1, "n": 60, "at": 946_684_800_000_u64}]}),
         ];
         let answers = answers.map(|body| (200, body));
         let (requests, result) = read_all(ROWS, &answers);
@@ -560,8 +721,7 @@ account: {get: /me, credits: $.credits}
     #[test]
     fn details_are_asked_for_once_all_lists_are_read() {
         let day = 24 * 60 * 60;
-        let item =
-            |id: Value, days: i64, state: &str| json!({"id": id, "at": days * day, "state": state});
+        let item = |id: Value, days: i64, state: &str| json!({"id": id, "at": (NEW_YEAR + days) * day, "state": state});
         let lists = [
             json!({"items": [item(json!(10), 9, ""), item(json!("old"), 7, "")], "next": "p2"}),
             json!({"items": [item(json!(10), 9, ""), item(json!("007"), 8, "")]}),

@@ -203,7 +203,7 @@ impl RequestTime {
     /// The time as a request has it.
     pub(super) fn text(&self, window: Window, settings: &Variables) -> String {
         let time = match self.of {
-            Of::WindowStart => window.start,
+            Of::WindowStart => window.created_start(),
             Of::Now => window.now,
         };
         let shifted =

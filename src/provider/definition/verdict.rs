@@ -1,5 +1,7 @@
 //! Which answers are good, and what the others mean.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -21,6 +23,8 @@ pub(super) struct Verdict {
     pub code: Option<Path>,
     /// Where it explains errors.
     pub message: Vec<Path>,
+    /// Where it says how many seconds to wait.
+    retry_after: Option<Path>,
     /// The reason of a code that is not listed, if the HTTP status is good.
     otherwise: Option<Reason>,
     /// Reasons by code.
@@ -44,6 +48,11 @@ pub(crate) const ERRORS: Part = Part {
     keys: &[
         may("code", "path", "Where the provider's own code is."),
         may("message", "path, or list of paths", "Where it explains errors."),
+        may(
+            "retry_after",
+            "path",
+            "Where a throttling answer has the seconds to wait, if it has no `Retry-After` header. Waits are an hour at most.",
+        ),
         may(
             "codes",
             "mapping of codes to reasons",
@@ -83,6 +92,7 @@ impl Verdict {
     pub(super) fn read_errors(&mut self, mapping: &mut Mapping<'_, '_>) {
         self.code = mapping.parsed("code", Path::parse_plain);
         self.message = read_paths(mapping, "message");
+        self.retry_after = mapping.parsed("retry_after", Path::parse_plain);
         self.codes = reasons(mapping, "codes");
         self.otherwise = mapping.parsed("otherwise", reason);
         self.statuses = reasons(mapping, "statuses");
@@ -111,8 +121,11 @@ impl Verdict {
             None => None,
             Some((path, values)) => match path.raw_value(root).as_ref().and_then(text) {
                 Some(value) if values.iter().any(|known| known == value.trim()) => None,
-                Some(value) => Some(format!("{} is {value}", path.field())),
-                None => Some(format!("{} is missing", path.field())),
+                value => {
+                    let found = value.map_or("has no value".to_owned(), |it| format!("is {it}"));
+                    let expected = values.join(" or ");
+                    Some(format!("`success`: `{}` {found}; expected {expected}", path.text()))
+                }
             },
         };
         if is_good_status && missing.is_none() {
@@ -120,12 +133,16 @@ impl Verdict {
         }
         let code = self.code.as_ref().and_then(|path| path.raw_value(root));
         let code = code.as_ref().and_then(text);
-        let detail = self.detail(root);
         let reason = self.reason(answer, code.as_deref());
-        let detail = match missing {
-            Some(missing) if detail.is_empty() && is_good_status => missing,
-            _ => detail,
-        };
+        let missing = missing.filter(|_| is_good_status);
+        let details = missing.into_iter().chain(self.details(root));
+        let detail = details.collect::<Vec<_>>().join(": ");
+        let wait = self.retry_after.as_ref().and_then(|path| {
+            let seconds = scalar(&path.raw_value(root)?).number("", &mut Problems::default())?;
+            Duration::try_from_secs_f64(seconds).ok()
+        });
+        let mut answer = answer.with_body(answer.body.clone());
+        answer.retry_after = answer.retry_after.or(wait);
         Err(answer.failure(reason, code.as_deref(), &detail))
     }
 
@@ -148,12 +165,12 @@ impl Verdict {
         of(&self.codes, code).or(otherwise).unwrap_or(usual)
     }
 
-    fn detail(&self, root: &RawValue) -> String {
+    fn details(&self, root: &RawValue) -> Vec<String> {
         let texts = self.message.iter().filter_map(|path| {
             let value = path.raw_value(root)?;
             text(&value).or_else(|| Some(value.to_string()))
         });
-        texts.filter(|text| !text.is_empty() && text != "null").collect::<Vec<_>>().join(": ")
+        texts.filter(|text| !text.is_empty() && text != "null").collect()
     }
 }
 

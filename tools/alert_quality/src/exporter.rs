@@ -361,6 +361,7 @@ impl<'a> Polled<'a> {
             credits: self.credits.as_ref().map(|credits| credits.left(minute)),
             balance: None,
             reported_ratios: Vec::new(),
+            ..Data::default()
         }
     }
 

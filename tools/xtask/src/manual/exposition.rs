@@ -119,7 +119,7 @@ fn polled(account: &Account) -> Update {
             name: "Spring".into(),
             channel,
             status: Some(status),
-            last_sent: now,
+            last_sent: now.filter(|_| !status.nothing_sent_yet()),
             scheduled: now,
             created: now,
             counts,
@@ -135,6 +135,7 @@ fn polled(account: &Account) -> Update {
         credits: Some(1.0),
         balance: euro.map(|euro| (euro, 1.0)),
         reported_ratios: rates.iter().map(|rate| (Arc::clone(rate), 1.0)).collect(),
+        ..Data::default()
     };
     Update { token_expiry: now, stored: Some(Ok(())), ..Update::new(account, Ok(data)) }
 }
