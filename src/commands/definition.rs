@@ -73,26 +73,26 @@ pub async fn try_answers(
     settings: &[(String, String)],
 ) -> anyhow::Result<()> {
     let name = definition.to_str().unwrap_or_default();
-    let definition = match BUILT_IN.iter().find(|built_in| built_in.name == name) {
-        Some(built_in) => parsed(name, built_in.text)?,
-        None => {
-            let definition = load(definition).await?;
-            print(&warnings(&definition))?;
-            definition
-        }
+    let built_in = BUILT_IN.iter().find(|built_in| built_in.name == name);
+    let definition = if let Some(built_in) = built_in {
+        parsed(name, built_in.text)?
+    } else {
+        let definition = load(definition).await?;
+        print(&warnings(&definition))?;
+        definition
     };
     let mut saved = Vec::new();
     for file in answers {
         let body = read(file).await?;
         saved.push((file.display().to_string(), Answer::of(200, body)));
     }
-    print(&trial(definition, saved, settings, Utc::now())?)
+    print(&trial(&definition, saved, settings, Utc::now())?)
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
 /// read.
 pub fn trial(
-    definition: Definition,
+    definition: &Definition,
     answers: Vec<(String, Answer)>,
     settings: &[(String, String)],
     now: DateTime<Utc>,
@@ -106,25 +106,7 @@ pub fn trial(
     let (requests, result) = account.provider.read_saved(asked, all, &answers);
     let parts = requests.iter().map(|(part, _)| *part);
     let unused = definition.unused(&parts.zip(&answers).collect::<Vec<_>>());
-    let mut text = String::new();
-    let mut names = names.iter();
-    for (_, Request { url, body, .. }) in &requests {
-        match body {
-            None => writeln!(text, "GET {url}")?,
-            Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
-            Some(Body::Form(fields)) => {
-                let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
-                writeln!(text, "POST {url}\n  {}", fields.collect::<Vec<_>>().join("&"))?;
-            }
-        }
-        match names.next() {
-            Some(name) => writeln!(text, "  answered by {name}")?,
-            None => writeln!(text, "  has no answer; what would follow it is left out")?,
-        }
-    }
-    for name in names {
-        writeln!(text, "{name} is not needed")?;
-    }
+    let mut text = asked_and_answered(&requests, &names)?;
     if answers.is_empty() {
         return Ok(text);
     }
@@ -170,6 +152,30 @@ pub fn trial(
     }
     if !unused.is_empty() {
         writeln!(text, "\nThe definition finds nothing for:\n  {}", unused.join("\n  "))?;
+    }
+    Ok(text)
+}
+
+/// The requests, and the names of the answers to them.
+fn asked_and_answered(requests: &[(usize, Request)], names: &[String]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut names = names.iter();
+    for (_, Request { url, body, .. }) in requests {
+        match body {
+            None => writeln!(text, "GET {url}")?,
+            Some(Body::Json(json)) => writeln!(text, "POST {url}\n  {json}")?,
+            Some(Body::Form(fields)) => {
+                let fields = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                writeln!(text, "POST {url}\n  {}", fields.collect::<Vec<_>>().join("&"))?;
+            }
+        }
+        match names.next() {
+            Some(name) => writeln!(text, "  answered by {name}")?,
+            None => writeln!(text, "  has no answer; what would follow it is left out")?,
+        }
+    }
+    for name in names {
+        writeln!(text, "{name} is not needed")?;
     }
     Ok(text)
 }
@@ -306,8 +312,8 @@ fn warnings(definition: &Definition) -> String {
     let name = &definition.name;
     let mut text = String::new();
     if built_in().get(name).is_some() && !definition.replaces {
-        text +=
-            &format!("{name} is built in: choose another name, or set replaces_built_in: true\n");
+        text.push_str(name);
+        text.push_str(" is built in: choose another name, or set replaces_built_in: true\n");
     }
     let base_url = definition.base_url.as_ref().and_then(|url| Url::parse(url).ok());
     if base_url.is_some_and(|url| !is_private(&url)) {
@@ -367,7 +373,7 @@ account: {get: /me, credits: $.left}
         let answers =
             answers.iter().map(|body| ("a".to_owned(), Answer::of(200, body.to_string())));
         let now = "2026-11-28T12:00:00Z".parse().unwrap();
-        trial(parsed("x", yaml).unwrap(), answers.collect(), &[], now).unwrap()
+        trial(&parsed("x", yaml).unwrap(), answers.collect(), &[], now).unwrap()
     }
 
     #[test]
@@ -431,7 +437,7 @@ account: {get: /me, credits: $.left}
             });
             let definition = parsed(name, built_in.text).unwrap();
             assert_eq!(definition.name, name);
-            let read = trial(definition, answers.collect(), &[], now);
+            let read = trial(&definition, answers.collect(), &[], now);
             let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
             let expected = samples.join("expected.txt");
             if is_update {

@@ -363,6 +363,7 @@ pub fn item<'a, T: Deserialize<'a>>(
 }
 
 /// The ratio that a percentage means, with its decimals: 28.1 / 100 is 0.28100000000000003.
+#[expect(clippy::float_cmp, reason = "the same number, or not")]
 pub fn ratio(percent: f64) -> f64 {
     // most percentages have few decimals, and dividing whole numbers gives the nearest number
     let thousandths = (percent * 1e3).round();

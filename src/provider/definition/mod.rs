@@ -429,14 +429,13 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     if !lists.is_empty() && lists.iter().all(|list| list.completes) {
         mapping.problem("lists", "no list has campaigns of its own");
     }
-    let requests = lists.iter().map(|list| &list.request);
-    let requests = requests.chain(details.iter().map(|details| &details.request));
-    let requests: Vec<_> = requests.chain(account.iter().flatten().map(|it| &it.request)).collect();
-    for (name, _) in &request_times {
-        if !requests.iter().any(|request| request.has(name)) {
-            mapping.problem("times", format!("no request has {{{name}}}"));
-        }
-    }
+    check_times(
+        mapping,
+        &request_times,
+        &lists,
+        &details,
+        account.as_ref().and_then(Option::as_ref),
+    );
     let auth = auth.flatten()?;
     check_auth(mapping, &auth, &lists, &details);
     Some(Definition {
@@ -591,6 +590,24 @@ fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authe
         }
     };
     Some(Authentication { way: way?, secret: secret.unwrap_or_else(|| "token".to_owned()) })
+}
+
+/// A time that no request has is most likely misspelled.
+fn check_times(
+    mapping: &mut Mapping<'_, '_>,
+    times: &[(String, RequestTime)],
+    lists: &[List],
+    details: &[Details],
+    account: Option<&Account>,
+) {
+    let requests = lists.iter().map(|list| &list.request);
+    let requests = requests.chain(details.iter().map(|details| &details.request));
+    let requests: Vec<_> = requests.chain(account.map(|account| &account.request)).collect();
+    for (name, _) in times {
+        if !requests.iter().any(|request| request.has(name)) {
+            mapping.problem("times", format!("no request has {{{name}}}"));
+        }
+    }
 }
 
 fn check_auth(

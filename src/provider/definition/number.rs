@@ -74,9 +74,8 @@ impl Unit {
         let end = text.rfind(is_number)? + 1;
         let (before, rest) = text.split_at_checked(start)?;
         let (number, after) = rest.split_at_checked(end - start)?;
-        let unit = match (before.trim(), after.trim()) {
-            ("", unit) | (unit, "") => unit,
-            _ => return None,
+        let (("", unit) | (unit, "")) = (before.trim(), after.trim()) else {
+            return None;
         };
         let is_good = unit.is_empty()
             || match self {

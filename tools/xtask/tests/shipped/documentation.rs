@@ -166,7 +166,7 @@ fn the_definition_of_the_tutorial_reads_its_answer() {
         let yaml = serde_json::to_string(&definition).unwrap();
         let definition = Definition::parse(&yaml).unwrap();
         let answers = vec![("answer.json".to_owned(), Answer::of(200, &answer))];
-        read.push(trial(definition, answers, &[], chrono::Utc::now()).unwrap());
+        read.push(trial(&definition, answers, &[], chrono::Utc::now()).unwrap());
     }
     assert_eq!(read.len(), 6);
     for said in read {
