@@ -392,8 +392,7 @@ impl Definition {
 }
 
 fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
-    let decimal = mapping.parsed("decimal_separator", DecimalSeparator::parse);
-    mapping.reader().decimal = decimal.unwrap_or_default();
+    read_decimal(mapping);
     let name = mapping.parsed("name", parse_name);
     let title = mapping.text("title");
     let documentation = mapping.parsed("documentation", |text| address(text, true));
@@ -429,13 +428,8 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     if !lists.is_empty() && lists.iter().all(|list| list.completes) {
         mapping.problem("lists", "no list has campaigns of its own");
     }
-    check_times(
-        mapping,
-        &request_times,
-        &lists,
-        &details,
-        account.as_ref().and_then(Option::as_ref),
-    );
+    let account = account.flatten();
+    check_times(mapping, &request_times, &lists, &details, account.as_ref());
     let auth = auth.flatten()?;
     check_auth(mapping, &auth, &lists, &details);
     Some(Definition {
@@ -454,10 +448,16 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
         request_times,
         lists,
         details,
-        account: account.flatten(),
+        account,
         replaces,
         digest: String::new(),
     })
+}
+
+/// Reads how numbers are written, before any value.
+fn read_decimal(mapping: &mut Mapping<'_, '_>) {
+    let decimal = mapping.parsed("decimal_separator", DecimalSeparator::parse);
+    mapping.reader().decimal = decimal.unwrap_or_default();
 }
 
 /// What the parts of a definition refer to.
