@@ -8,7 +8,7 @@ pub mod guess;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock, RwLockReadGuard};
@@ -66,8 +66,8 @@ struct Redactor {
     /// Where distinct secrets contain a sample: the offset, and the secret. The samples are from the
     /// end, since all JSON Web Tokens begin alike.
     samples: HashMap<[u8; SAMPLE], Vec<(usize, Arc<Form>)>>,
-    /// The beginnings, which secrets can share.
-    starts: HashSet<Arc<str>>,
+    /// What begins so, for each beginning: secrets can share one.
+    starts: HashMap<Arc<str>, Vec<Beginning>>,
     /// The hashes of the samples, which exclude most of a text.
     hashes: Vec<bool>,
     /// The bytes that secrets consist of: no other escape has to be decoded.
@@ -91,8 +91,8 @@ impl Redactor {
             }
         }
         self.bytes.resize(256, false);
-        // an escape can be within an escape
-        for byte in secret.bytes().chain(*b"\\%") {
+        // an escape can be within an escape, and an address escapes base64
+        for byte in secret.bytes().chain(*b"\\%+/=") {
             mark(&mut self.bytes, byte.to_ascii_lowercase().into());
             mark(&mut self.bytes, byte.to_ascii_uppercase().into());
         }
@@ -103,8 +103,17 @@ impl Redactor {
     fn add_samples(&mut self, secret: &str) {
         self.hashes.resize(1 << u16::BITS, false);
         let wholes = forms(secret).map(|text| Form { text, is_start: false });
-        let starts = starts(secret).filter(|start| self.starts.insert(Arc::clone(start)));
-        let starts = starts.map(|text| Form { text, is_start: true });
+        let mut starts = Vec::new();
+        for beginning in beginnings(secret) {
+            let Some(start) = beginning.text.get(..START) else {
+                continue;
+            };
+            let sharing = self.starts.entry(start.into()).or_insert_with(|| {
+                starts.push(Form { text: start.into(), is_start: true });
+                Vec::new()
+            });
+            sharing.push(beginning);
+        }
         for form in wholes.chain(starts).map(Arc::new) {
             let Some(end) = form.text.len().checked_sub(MIN_DISTINCT_SECRET) else {
                 continue;
@@ -207,10 +216,12 @@ impl Redactor {
                 if is_here && !form.is_start {
                     found.push(start..end);
                 } else if is_here && start >= covered {
-                    let rest = text.get(end..).unwrap_or_default();
-                    let length = rest.iter().position(|byte| !is_of_token(*byte));
-                    covered = end + length.unwrap_or(rest.len());
-                    found.push(start..covered);
+                    let here = text.get(start..).unwrap_or_default();
+                    let sharing = self.starts.get(&form.text).into_iter().flatten();
+                    if let Some(length) = sharing.filter_map(|it| it.length_in(here)).max() {
+                        covered = start + length;
+                        found.push(start..covered);
+                    }
                 }
             }
         }
@@ -231,25 +242,63 @@ struct Form {
     is_start: bool,
 }
 
+/// What begins with a beginning: a secret, or its base64 without what depends on the bytes after it.
+struct Beginning {
+    text: Arc<str>,
+}
+
+impl Beginning {
+    /// How long the token at the beginning of a text is, if it is a secret, even cut short. Another
+    /// token can begin like a secret, such as the id of a campaign.
+    fn length_in(&self, text: &[u8]) -> Option<usize> {
+        let pairs = text.iter().zip(self.text.as_bytes());
+        let common = pairs.take_while(|(here, there)| here.eq_ignore_ascii_case(there)).count();
+        let rest = text.get(common..)?;
+        if common < self.text.len() {
+            return (!goes_on(rest)).then_some(common);
+        }
+        Some(common + rest.iter().position(|byte| !is_of_token(*byte)).unwrap_or(rest.len()))
+    }
+}
+
 /// A secret, and what a form makes of its spaces.
 fn forms(secret: &str) -> impl Iterator<Item = Arc<str>> {
     let form = secret.contains(' ').then(|| secret.replace(' ', "+").into());
     [secret.into()].into_iter().chain(form)
 }
 
-/// The beginnings of a secret and of its base64, which depends on how many bytes are before it. A number
-/// has none, since other numbers can begin alike.
-fn starts(secret: &str) -> impl Iterator<Item = Arc<str>> {
+/// A secret and its base64, which depends on how many bytes are before it. A number is left out, since
+/// other numbers can begin alike.
+fn beginnings(secret: &str) -> impl Iterator<Item = Beginning> {
     let is_long = secret.len() >= START && !secret.bytes().all(|byte| byte.is_ascii_digit());
     let base64 = [0, 2, 3].into_iter().zip(["", "x", "xx"]).flat_map(move |(skip, before)| {
-        [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD]
-            .map(|base64| base64.encode([before, secret].concat()).split_off(skip))
+        [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD].map(|base64| {
+            let mut text = base64.encode([before, secret].concat());
+            if !text.len().is_multiple_of(4) {
+                // it has bits of the byte that follows
+                text.pop();
+            }
+            text.split_off(skip)
+        })
     });
-    let starts = base64.chain([secret.to_owned()]).filter(move |_| is_long);
-    starts.filter_map(|form| Some(form.get(..START)?.into()))
+    let texts = base64.chain([secret.to_owned()]).filter(move |_| is_long);
+    texts.map(|text| Beginning { text: text.into() })
 }
 
-/// Whether a beginning of a secret goes on with this byte.
+/// Whether a token goes on with this text. Dots that nothing follows end a sentence, or stand for the rest.
+fn goes_on(text: &[u8]) -> bool {
+    let dots = text.iter().take_while(|byte| **byte == b'.').count();
+    let rest = text.get(dots..).unwrap_or_default();
+    let escaped = match rest.first() {
+        Some(b'\\') => Escape::Backslash.decode(rest),
+        Some(b'%') => Escape::Percent.decode(rest),
+        _ => None,
+    };
+    let next = escaped.map_or_else(|| rest.first().copied(), |(byte, _)| byte);
+    next.is_some_and(is_of_token)
+}
+
+/// Whether a token can have this byte.
 const fn is_of_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+' | b'/' | b'=' | b'~')
 }
@@ -515,6 +564,9 @@ mod tests {
             ("WnE4eCtLcDN3OUxtNVItdDc=", "[redacted]"),
             ("Basic eDpacTh4K0twM3c5TG01Ui10Nw==!", "Basic eDp[redacted]!"),
             ("eHg6WnE4eCtLcDN3OUxtNVItdDc=", "eHg6[redacted]"),
+            ("a=eDpacTh4K0twM3c5TG01Ui10Nw%3D%3D&b", "a=eDp[redacted]&b"),
+            ("cut: Zq8x+Kp3w9Lm...", "cut: [redacted]..."),
+            ("cut: Zq8x+Kp3w9Lm\\n", "cut: [redacted]\\n"),
             ("too short: Zq8x+Kp3w9L", "too short: Zq8x+Kp3w9L"),
         ] {
             assert_eq!(redacted(&redactor, text, Text::Answer), clean);
@@ -524,6 +576,32 @@ mod tests {
         {
             let text = format!("a Zq8x+Kp3{invisible}w9Lm5R{invisible}-t7 b");
             assert_eq!(redacted(&redactor, &text, Text::Line), "a [redacted] b", "{invisible:?}");
+        }
+    }
+
+    #[test]
+    fn another_token_can_begin_like_a_secret() {
+        let redactor = redactor(&["acme-shop-de-Zq81Kpw3Lm5R", "acme-shop-deutschland>>>?"]);
+        for text in [
+            "acme-shop-de-1",
+            "acme-shop-de/1",
+            r"acme-shop-de\/1",
+            r"acme-shop-de-\u0031",
+            "acme-shop-de%2D1",
+            "acme-shop-de.1",
+            "ACME-SHOP-DEMO",
+            "YWNtZS1zaG9wLWRlLTE=",
+        ] {
+            assert_eq!(redacted(&redactor, text, Text::Answer), text);
+        }
+        for text in [
+            "acme-shop-de-Zq81",
+            "acme-shop-de-Zq81.",
+            "acme-shop-deutsch",
+            "YWNtZS1zaG9wLWRldXRzY2hsYW5kPj4%2BPw",
+        ] {
+            let clean = redacted(&redactor, text, Text::Answer);
+            assert_eq!(clean.trim_end_matches('.'), PLACEHOLDER, "{text}");
         }
     }
 
