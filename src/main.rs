@@ -138,7 +138,7 @@ async fn serve(
     let load = async move {
         let config = load_config(&loaded).await?;
         let web_config = load_web_config(&loaded).await?;
-        Ok((config, web_config, client()?))
+        Ok((config, web_config, client().await?))
     };
     let (config, web_config, client) = unless_stopped(&mut signals, stopped_in_order, load).await?;
     let daemon = daemon::run(options, config, web_config, client, telemetry, signals);
@@ -202,6 +202,7 @@ async fn check(
     load_web_config(&options).await?;
     Proxies::from_env().map_err(refuse)?;
     check::values(&config, &options.config_file).await;
+    check::certificates().await;
     if let Some(storage) = &options.storage {
         check::storage(storage).await;
     }
@@ -213,7 +214,7 @@ async fn check(
         Some(storage) => Some(share(storage).await?),
         None => None,
     };
-    match check::probe(config.accounts, client()?, store, renewals, &telemetry).await {
+    match check::probe(config.accounts, client().await?, store, renewals, &telemetry).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),
@@ -234,9 +235,9 @@ fn check_demo(options: &daemon::Options, config_check: bool) -> Result<(), ExitC
     Ok(())
 }
 
-fn client() -> Result<Client, ExitCode> {
+async fn client() -> Result<Client, ExitCode> {
     let proxies = Proxies::from_env().map_err(refuse)?;
-    let client = Client::new(proxies);
+    let client = Client::new(proxies).await;
     client.map_err(anyhow::Error::msg).map_err(fail)
 }
 
@@ -257,7 +258,7 @@ async fn poll(
         Some(storage) => Some(share(storage.clone()).await?),
         None => None,
     };
-    match poll::poll(config.accounts, client()?, store, renewals, &telemetry).await {
+    match poll::poll(config.accounts, client().await?, store, renewals, &telemetry).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),
@@ -274,7 +275,7 @@ async fn authorize(options: daemon::Options, name: String) -> Result<(), ExitCod
         return Err(refuse("authorize needs --storage.path, set to that of the running exporter"));
     };
     let store = share(storage).await?;
-    let authorized = authorize::authorize(account, client()?, &store);
+    let authorized = authorize::authorize(account, client().await?, &store);
     authorized.await.map_err(fail)
 }
 

@@ -12,7 +12,7 @@ use crate::polling::poller::turn::Scope;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::auth::renewals::Renewals;
-use crate::upstream::client::Client;
+use crate::upstream::client::{self, Client};
 
 /// Warns of each secret that cannot be read, which may exist only where the exporter runs, and of values
 /// that are hardly meant.
@@ -20,6 +20,13 @@ pub async fn values(config: &Config, file: &Path) {
     let file = file.display();
     for problem in config.doubts().await {
         warn!("{file}:{problem}");
+    }
+}
+
+/// Warns of variables that name no certificates of trusted authorities.
+pub async fn certificates() {
+    for problem in client::trust_doubts().await {
+        warn!("{problem}");
     }
 }
 

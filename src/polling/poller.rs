@@ -352,6 +352,10 @@ impl Poller {
         let name = &self.account.name;
         let progress = &mut self.progress;
         progress.unsaved |= outcome.changed;
+        if progress.data.is_some() && !progress.unsaved {
+            // a stored file can be removed at any time
+            progress.unsaved = !store.has(Kind::Campaigns, name).await.unwrap_or(true);
+        }
         let mut data_saved = Ok(());
         if let Some(data) = progress.data.as_ref().filter(|_| progress.unsaved) {
             data_saved = store.save(Kind::Campaigns, name, data.clone()).await;

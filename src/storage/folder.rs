@@ -74,6 +74,16 @@ impl Folder {
         }
     }
 
+    /// Returns whether a name is that of an open file.
+    pub(super) fn has(&self, name: &str, file: &File) -> io::Result<bool> {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        match self.path.join(name).symlink_metadata() {
+            Ok(found) => Ok(identity(found) == identity(file.metadata()?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the access of other users to a file. Returns whether they had any.
     pub(super) fn keep_private(&self, file: &File) -> io::Result<bool> {
         let is_shared = file.metadata()?.mode() & 0o077 != 0;

@@ -45,6 +45,9 @@ const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 /// runtime's blocking threads to rendering.
 static THREADS: Semaphore = Semaphore::const_new(64);
 
+/// The file that the owner of a directory locks.
+const LOCK: &str = "lock";
+
 /// Pause between two attempts to take a lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -95,8 +98,10 @@ impl Kind {
 #[derive(Debug)]
 pub struct Store {
     folder: Arc<Folder>,
-    /// Held while this process owns the directory.
-    lock: Option<File>,
+    /// Whether this process owns the directory.
+    is_owned: bool,
+    /// Held as long as it does; `None` while another process does instead.
+    lock: Mutex<Option<File>>,
     /// The sequence number of the next save.
     next: AtomicU64,
     /// The sequence number of the last save of each file, so that a save that hung and timed out
@@ -138,11 +143,8 @@ impl Store {
     /// Opens a directory as its only owner until the value is dropped. Creates it if needed.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
         let mut store = Self::of(directory)?;
-        let lock = store.folder.try_lock("lock");
-        store.lock = lock.map_err(io_error("lock", &directory.join("lock")))?;
-        if store.lock.is_none() {
-            return Err(StoreError::InUse(directory.to_path_buf()));
-        }
+        store.is_owned = true;
+        store.hold()?;
         // an existing lock file can be opened even if the directory is read-only
         let written = store.folder.create();
         drop(written.map_err(io_error("write to", directory))?);
@@ -169,7 +171,8 @@ impl Store {
         let folder = Folder::make(directory).map_err(io_error("create", directory))?;
         Ok(Self {
             folder: Arc::new(folder),
-            lock: None,
+            is_owned: false,
+            lock: Mutex::default(),
             next: AtomicU64::new(1),
             saved: Mutex::default(),
         })
@@ -177,7 +180,36 @@ impl Store {
 
     /// Returns whether this process owns the directory.
     pub const fn is_owned(&self) -> bool {
-        self.lock.is_some()
+        self.is_owned
+    }
+
+    /// Holds the lock of the directory that is at its path now: the directory or the lock can be removed or
+    /// replaced at any time, and another exporter would not notice this one.
+    fn hold(&self) -> Result<(), StoreError> {
+        let directory = &self.folder.path;
+        let lock_file = directory.join(LOCK);
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = &*lock {
+            let is_current = self.folder.has(LOCK, held);
+            if is_current.map_err(io_error("read", &lock_file))? {
+                return Ok(());
+            }
+            warn!(path = %directory.display(), "the storage folder or its lock was replaced: locking again");
+        }
+        *lock = None;
+        drop(Folder::make(directory).map_err(io_error("create", directory))?);
+        *lock = self.folder.try_lock(LOCK).map_err(io_error("lock", &lock_file))?;
+        match &*lock {
+            Some(_) => Ok(()),
+            None => Err(StoreError::InUse(directory.clone())),
+        }
+    }
+
+    /// Whether a file exists.
+    pub async fn has(&self, kind: Kind, name: &str) -> Result<bool, StoreError> {
+        let path = self.path(kind, name);
+        let shown = path.clone();
+        in_time(path, move || shown.try_exists().map_err(io_error("read", &shown))).await
     }
 
     /// Returns the path of the file of an account or application.
@@ -260,6 +292,9 @@ impl Store {
         payload: &[u8],
         number: u64,
     ) -> Result<(), StoreError> {
+        if self.is_owned {
+            self.hold()?;
+        }
         let path = &self.path(kind, name);
         if (MAX_HEADER_BYTES + payload.len()) as u64 > MAX_FILE_BYTES {
             return Err(io_error("write", path)(io::ErrorKind::FileTooLarge.into()));

@@ -17,6 +17,10 @@ const USER_AGENT: &str = concat!("campaign_exporter/", env!("CARGO_PKG_VERSION")
 /// Time limit of a connection, TLS included, within the limit of the request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time limit for reading the CA certificates: a file that hangs must neither hold a start nor the main
+/// loop.
+const TRUST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Maximum number of header lines of an answer. Gateways add dozens, and the library's 100 is not
 /// far from that.
 const MAX_HEADERS: usize = 1_000;
@@ -70,26 +74,27 @@ pub fn host_and_port(url: &Url) -> String {
 
 impl Client {
     /// A client that trusts the authorities of the system.
-    pub fn new(proxies: Proxies) -> Result<Self, String> {
-        Self::trusting(trust::system, proxies)
+    pub async fn new(proxies: Proxies) -> Result<Self, String> {
+        Ok(Self::trusting(in_time(trust::system).await??, trust::system, proxies))
     }
 
     /// A client for loopback: without proxies and certificates, which a small image lacks.
     pub fn local() -> Result<Self, String> {
-        Self::trusting(trust::none, Proxies::default())
+        Ok(Self::trusting(trust::none()?, trust::none, Proxies::default()))
     }
 
     fn trusting(
+        tls: ClientConfig,
         trust: fn() -> Result<ClientConfig, String>,
         proxies: Proxies,
-    ) -> Result<Self, String> {
-        let active = Mutex::new(Active { tls: trust()?, pools: HashMap::new() });
-        Ok(Self(Arc::new(Shared { proxies, trust, active })))
+    ) -> Self {
+        let active = Mutex::new(Active { tls, pools: HashMap::new() });
+        Self(Arc::new(Shared { proxies, trust, active }))
     }
 
-    /// Reads the certificates of trusted authorities again, for all later requests. Blocks.
-    pub fn reload(&self) -> Result<(), String> {
-        let tls = (self.0.trust)()?;
+    /// Reads the certificates of trusted authorities again, for all later requests.
+    pub async fn reload(&self) -> Result<(), String> {
+        let tls = in_time(self.0.trust).await??;
         self.with(|active| {
             *active = Active { tls, pools: HashMap::new() };
         });
@@ -138,6 +143,23 @@ impl fmt::Debug for Client {
     // the proxies can have passwords
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Client")
+    }
+}
+
+/// What is wrong with the variables that name certificates of trusted authorities.
+pub async fn trust_doubts() -> Vec<String> {
+    in_time(trust::doubts).await.unwrap_or_else(|problem| vec![problem])
+}
+
+async fn in_time<T: Send + 'static>(read: fn() -> T) -> Result<T, String> {
+    let reading = tokio::task::spawn_blocking(read);
+    let place = trust::place();
+    match tokio::time::timeout(TRUST_TIMEOUT, reading).await {
+        Ok(read) => read.map_err(|error| format!("cannot read the CA certificates of {place}: {error}")),
+        Err(_) => {
+            let seconds = TRUST_TIMEOUT.as_secs();
+            Err(format!("the CA certificates of {place} cannot be read within {seconds} s"))
+        }
     }
 }
 

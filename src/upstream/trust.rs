@@ -1,5 +1,7 @@
 //! Which servers are trusted.
 
+use std::env;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,9 +13,42 @@ use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     WantsVerifier,
 };
+use rustls_native_certs::load_certs_from_paths;
 use tracing::warn;
 
 use crate::certificates::{Purpose, verify_own_authority};
+use crate::redaction::guess;
+
+/// The variable that names a file of CA certificates.
+const FILE: &str = "SSL_CERT_FILE";
+
+/// The variable that names folders of CA certificates.
+const FOLDERS: &str = "SSL_CERT_DIR";
+
+/// Where the CA certificates are, for messages.
+pub fn place() -> String {
+    let set = [FILE, FOLDERS].into_iter().filter_map(|name| {
+        let value = env::var_os(name)?;
+        Some(format!("{name}={}", guess::hide(&value.to_string_lossy())))
+    });
+    let set = set.collect::<Vec<_>>().join(", ");
+    if set.is_empty() { "the system".to_owned() } else { set }
+}
+
+/// What the variables name without a CA certificate.
+pub fn doubts() -> Vec<String> {
+    let file = env::var_os(FILE);
+    let folders = env::var_os(FOLDERS).unwrap_or_default();
+    let folders = env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty());
+    let files = file.iter().map(|path| (FILE, load_certs_from_paths(Some(Path::new(path)), None), path.display().to_string()));
+    let folders = folders.map(|path| (FOLDERS, load_certs_from_paths(None, Some(&path)), path.display().to_string()));
+    let empty = files.chain(folders).filter(|(_, found, _)| found.certs.is_empty());
+    let doubts = empty.map(|(name, found, path)| {
+        let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+        format!("{name}={} has no CA certificate{why}", guess::hide(&path))
+    });
+    doubts.collect()
+}
 
 /// TLS that trusts the CA certificates of the system, or those that `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR` name.
@@ -28,8 +63,8 @@ pub fn system() -> Result<ClientConfig, String> {
         warn!(ignored, "some CA certificates cannot be used");
     }
     if roots.is_empty() {
-        let problem = "no CA certificates found: install those of the system, or set SSL_CERT_FILE";
-        return Err(problem.to_owned());
+        let place = place();
+        return Err(format!("no CA certificates in {place}: install those of the system, or set {FILE}"));
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let inner =

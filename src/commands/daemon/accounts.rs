@@ -27,9 +27,6 @@ use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::auth::tokens::Access;
 use crate::upstream::client::Client;
 
-/// Time limit for reading the CA certificates: a hung file system must not block the main loop.
-const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The accounts of the active configuration, and what they share.
 pub(super) struct RunningAccounts {
     client: Client,
@@ -104,16 +101,10 @@ impl RunningAccounts {
     ) -> anyhow::Result<Result<(), ConfigError>> {
         let storage = options.storage.as_deref();
         let mut loaded = Config::load(&options.config_file, &options.kinds, storage).await;
-        if loaded.is_ok() {
-            let client = self.client.clone();
-            let reload = tokio::task::spawn_blocking(move || client.reload());
-            let trusted = match tokio::time::timeout(RELOAD_TIMEOUT, reload).await {
-                Ok(trusted) => trusted.context("cannot read the CA certificates")?,
-                Err(_) => Err(format!("cannot read the CA certificates within {RELOAD_TIMEOUT:?}")),
-            };
-            if let Err(message) = trusted {
-                loaded = Err(ConfigError::new(&options.config_file, message));
-            }
+        if loaded.is_ok()
+            && let Err(message) = self.client.reload().await
+        {
+            loaded = Err(ConfigError::new(&options.config_file, message));
         }
         match loaded {
             Ok(config) => {
