@@ -331,7 +331,7 @@ fn refuse_arguments(error: &clap::Error) -> ExitCode {
 
 /// Logs what is wrong with the command line or the configuration, line by line.
 fn refuse(problems: impl Display) -> ExitCode {
-    for problem in problems.to_string().lines() {
+    for problem in guess::hide(&problems.to_string()).lines() {
         error!("{problem}");
     }
     ExitCode::from(BAD_CONFIGURATION)
@@ -346,7 +346,6 @@ fn refuse_account(config: &Config, account: &str) -> ExitCode {
         let account = guess::hide(account);
         let accounts = config.accounts.iter().map(|account| &*account.name);
         let accounts = accounts.collect::<Vec<_>>().join(", ");
-        let accounts = guess::hide(&accounts);
         error!(%account, %accounts, "the configuration has no such account");
     }
     ExitCode::from(BAD_CONFIGURATION)
@@ -367,14 +366,14 @@ async fn define(command: DefinitionCommand) -> Result<(), ExitCode> {
 
 #[expect(clippy::print_stderr, reason = "the answer of a command, not a log line")]
 fn complain(message: &str) -> ExitCode {
-    eprintln!("{message}");
+    eprintln!("{}", guess::hide(message));
     ExitCode::from(FAILED)
 }
 
 /// Logs why the program failed at run time.
 fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
     let error = error.into();
-    error!(error = format!("{error:#}"), "stopped");
+    error!(error = %guess::hide(&format!("{error:#}")), "stopped");
     ExitCode::from(FAILED)
 }
 

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 
 use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
+use crate::redaction::guess;
 use crate::polling::poller::turn::Scope;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
@@ -17,7 +18,8 @@ use crate::upstream::client::{self, Client};
 /// Warns of each secret that cannot be read, which may exist only where the exporter runs, and of values
 /// that are hardly meant.
 pub async fn values(config: &Config, file: &Path) {
-    let file = file.display();
+    let file = file.display().to_string();
+    let file = guess::hide(&file);
     for problem in config.doubts().await {
         warn!("{file}:{problem}");
     }

@@ -501,7 +501,7 @@ fn warnings(accounts: &[Account]) -> Vec<String> {
     }
     let about = |(warning, names): (String, Vec<&str>)| {
         let accounts = if names.len() == 1 { "account" } else { "accounts" };
-        format!("{accounts} {}: {warning}", guess::hide(&names.join(", ")))
+        format!("{accounts} {}: {warning}", names.join(", "))
     };
     warnings.into_iter().map(about).collect()
 }
@@ -531,13 +531,15 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display().to_string();
+        let path = guess::hide(&path);
         for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 formatter.write_str("\n")?;
             }
             // file:line:column, where editors can jump to
             let separator = if problem.place.is_some() { ":" } else { ": " };
-            write!(formatter, "{}{separator}{problem}", self.path.display())?;
+            write!(formatter, "{path}{separator}{problem}")?;
         }
         Ok(())
     }

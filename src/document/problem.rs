@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_saphyr::Spanned;
 
-use crate::redaction::guess;
+use crate::redaction::{guess, is_invisible};
 
 /// A line and a column, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,7 @@ impl fmt::Display for Problem {
         if !self.path.is_empty() {
             write!(formatter, "{}: ", guess::hide(&self.path))?;
         }
-        formatter.write_str(&guess::hide(&self.message))
+        // a value that it repeats can have several lines
+        formatter.write_str(&guess::hide(&self.message).replace(is_invisible, " "))
     }
 }

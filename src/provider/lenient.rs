@@ -233,7 +233,9 @@ impl Scalar {
             Self::Absent | Self::Number(_) | Self::Bool(_) | Self::Other => None,
         };
         let id = id.filter(|id| id.len() <= MAX_ID_BYTES);
-        self.noted(id, "an id", field, problems)
+        let has_secret = matches!(&self, Self::Text(text) if text.contains(PLACEHOLDER));
+        let expected = if has_secret { "an id without a secret" } else { "an id" };
+        self.noted(id, expected, field, problems)
     }
 
     /// Text that is not empty.

@@ -23,8 +23,15 @@ const MAX_NUMBER: usize = 4;
 /// How JSON Web Tokens and the keys of well-known services begin.
 const PREFIXES: [&str; 3] = ["eyJ", "sk_live_", "sk_test_"];
 
-/// The text with everything hidden that looks like a secret: words that seem random, user names and
-/// passwords in addresses, and what follows `Bearer`. UUIDs are shown, since most of them are ids.
+/// Fewest letters between capitals in names that are written together.
+const MIN_HUMP: usize = 3;
+
+/// The end of the line before a private key.
+const PRIVATE_KEY: &str = "PRIVATE KEY-----";
+
+/// The text with everything hidden that looks like a secret: words that seem random, user names,
+/// passwords, queries and fragments in addresses, and what follows `Bearer`. Paths of files, hosts and
+/// ids of well-known forms are shown.
 pub fn hide(text: &str) -> Cow<'_, str> {
     scan(text, |_| {})
 }
@@ -36,6 +43,11 @@ pub fn looks_secret(text: &str) -> bool {
 
 /// Hides what looks like a secret, and passes it on.
 pub fn scan<'text>(text: &'text str, mut found: impl FnMut(&'text str)) -> Cow<'text, str> {
+    if let Some((before, key)) = text.split_once(PRIVATE_KEY) {
+        let (key, after) = key.rsplit_once(PRIVATE_KEY).unwrap_or((key, ""));
+        found(key);
+        return format!("{}{PRIVATE_KEY}{HIDDEN}{}", hide(before), hide(after)).into();
+    }
     let mut clean = String::new();
     let mut is_hidden = false;
     let mut add = |part: &'text str, is_secret: bool| {
@@ -45,15 +57,20 @@ pub fn scan<'text>(text: &'text str, mut found: impl FnMut(&'text str)) -> Cow<'
         }
         clean.push_str(if is_secret { HIDDEN } else { part });
     };
-    let mut is_after_bearer = false;
+    let (mut is_after_bearer, mut is_in_query) = (false, false);
     for (word, end) in parts(text, is_between) {
-        let (before, user, rest) = user_info(word);
-        if is_after_bearer && !word.chars().all(|char| char.is_ascii_lowercase()) {
-            add(word, true);
+        let (scheme, user, rest) = user_info(word);
+        let (host, rest) = host(scheme, rest);
+        let (path, mark, query) = query(scheme, rest);
+        if is_in_query || is_after_bearer && !word.chars().all(|char| char.is_ascii_lowercase()) {
+            add(word, !word.is_empty());
+        } else if is_path(word) {
+            add(path, false);
         } else {
-            add(before, false);
+            add(scheme, false);
             add(user, !user.is_empty());
-            for (word, end) in parts(rest, |char| !is_of_word(char)) {
+            add(host, false);
+            for (word, end) in parts(path, |char| !is_of_word(char)) {
                 if word.split('/').any(is_random) {
                     for (segment, end) in parts(word, |char| char == '/') {
                         add(segment, is_random(segment));
@@ -66,7 +83,14 @@ pub fn scan<'text>(text: &'text str, mut found: impl FnMut(&'text str)) -> Cow<'
                 add(end, false);
             }
         }
+        if !is_in_query {
+            add(mark, false);
+            add(query, !query.is_empty());
+        }
         add(end, false);
+        // what separates words can be part of a query
+        is_in_query |= !query.is_empty();
+        is_in_query &= end.starts_with([',', ';', '(', ')', '<', '>', '[', ']', '{', '}']);
         is_after_bearer &= word.is_empty();
         is_after_bearer |= word.eq_ignore_ascii_case("bearer");
     }
@@ -89,9 +113,10 @@ fn is_of_word(char: char) -> bool {
     char.is_ascii_alphanumeric() || "-_.+/~".contains(char)
 }
 
-/// What is before, in and after the user name and the password of an address, if it has any.
+/// The scheme of an address, its user name and password, and the rest.
 fn user_info(word: &str) -> (&str, &str, &str) {
-    let start = word.find("://").map(|start| start + "://".len());
+    let start = word.find("://").filter(|start| !is_random(word.split_at(*start).0));
+    let start = start.map(|start| start + "://".len());
     let (scheme, rest) = word.split_at(start.unwrap_or_default());
     let authority = rest.split('/').next().unwrap_or_default();
     let with_password = |end: &usize| rest.split_at(*end).0.contains(':');
@@ -101,8 +126,42 @@ fn user_info(word: &str) -> (&str, &str, &str) {
             let (user, rest) = rest.split_at(end);
             (scheme, user, rest)
         }
-        None => ("", "", word),
+        None => (scheme, "", rest),
     }
+}
+
+/// The host at the beginning of an address after its scheme, or of a text, and what follows it.
+fn host<'text>(scheme: &str, text: &'text str) -> (&'text str, &'text str) {
+    let length = text.find(['/', '?', '#', ':', '@']).unwrap_or(text.len());
+    let (host, rest) = text.split_at(length);
+    let of_host = |char: char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-');
+    let (labels, last) = host.rsplit_once('.').unwrap_or_default();
+    let is_name = last.len() > 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_host = host.chars().all(of_host)
+        && if scheme.is_empty() {
+            // without a scheme, capitals and a short name are more likely those of a secret
+            is_name && !labels.is_empty() && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+        } else {
+            is_name || host.contains(['.', '-'])
+        };
+    if is_host { (host, rest) } else { ("", text) }
+}
+
+/// What is before the query or fragment of an address or a path, its mark, and what follows.
+fn query<'text>(scheme: &str, text: &'text str) -> (&'text str, &'text str, &'text str) {
+    let Some(start) = text.find(['?', '#']) else {
+        return (text, "", "");
+    };
+    let (before, rest) = text.split_at(start);
+    let (mark, query) = rest.split_at(1);
+    let has_query = !scheme.is_empty() || before.contains('/') || query.contains('=');
+    if has_query { (before, mark, query) } else { (text, "", "") }
+}
+
+/// Whether a word is the path of a file, and not base64.
+fn is_path(word: &str) -> bool {
+    let starts = ["/", "./", "../"].iter().any(|start| word.starts_with(start));
+    (starts || word.starts_with('~') && word.contains('/')) && !word.ends_with('=')
 }
 
 /// Whether a word, or what has separators but no blanks, seems random.
@@ -111,13 +170,14 @@ fn is_random(word: &str) -> bool {
         return true;
     }
     let (mut length, mut changes) = (0, 0);
-    let segments = word.split(['/', '.', '_', '+', '~']).filter(|segment| !is_uuid(segment));
+    let segments = word.split(['/', '.', '_', '+', '~']).filter(|segment| !is_id(segment));
     for run in segments.flat_map(|segment| segment.split('-')) {
         let name = run.trim_end_matches(|char: char| char.is_ascii_digit());
         let name = if run.len() - name.len() > MAX_NUMBER { run } else { name };
         let digits = name.bytes().filter(u8::is_ascii_digit).count();
         let is_mixed = digits > 0 && digits < name.len();
-        if name.len() >= MIN_RUN && is_mixed || name.len() >= MIN_LONG_RUN && digits < name.len() {
+        let is_long = name.len() >= MIN_LONG_RUN && digits < name.len() && !is_word(name);
+        if name.len() >= MIN_RUN && is_mixed || is_long {
             return true;
         }
         length += run.len();
@@ -133,9 +193,24 @@ const fn changes_kind(left: u8, right: u8) -> bool {
         || left.is_ascii_lowercase() && right.is_ascii_uppercase()
 }
 
-fn is_uuid(segment: &str) -> bool {
-    let is_group = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
-    segment.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && segment.split('-').all(is_group)
+/// Whether a name of letters has the shape of words: all capitals, or capitals that begin words.
+fn is_word(name: &str) -> bool {
+    let first = name.len().min(1);
+    let humps = name.get(first..).unwrap_or_default().split(|char: char| char.is_ascii_uppercase());
+    name.bytes().all(|byte| byte.is_ascii_uppercase())
+        || name.bytes().all(|byte| byte.is_ascii_alphabetic())
+            && humps.map(str::len).all(|length| length + 1 >= MIN_HUMP)
+}
+
+/// Whether a segment is a UUID, or the id of an account or object at well-known services: two capitals
+/// and 32 hexadecimal digits.
+fn is_id(segment: &str) -> bool {
+    let is_hexadecimal = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_uuid = segment.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        && segment.split('-').all(is_hexadecimal);
+    let (kind, digits) = segment.split_at_checked(2).unwrap_or_default();
+    let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_uppercase());
+    is_uuid || is_kind && digits.len() == 32 && is_hexadecimal(digits)
 }
 
 #[cfg(test)]
@@ -153,7 +228,17 @@ mod tests {
             ("qWertyuiopasdfghjklzxcvbnmqwertyu", "<hidden>"),
             ("xkeysib-0123456789abcdef0123-x7Yz", "<hidden>"),
             ("kJ8/xY2z+Qw9/aB3c/Zt7R5mN1pL0q/w==", "<hidden>=="),
-            ("/run/0123456789abcdefgh/x: no", "/run/<hidden>/x: no"),
+            ("run/0123456789abcdefgh/x: no", "run/<hidden>/x: no"),
+            ("Zq81Kpw3Lm5Rt7Xn9Bv2: no such file", "<hidden>: no such file"),
+            ("'/metrics?token=P4ss!w,t#x' is", "'/metrics?<hidden>,<hidden>' is"),
+            ("metrics?token=P4ss", "metrics?<hidden>"),
+            (
+                "f/-----BEGIN PRIVATE KEY----- MIIE Xg== -----END PRIVATE KEY-----: no",
+                "f/-----BEGIN PRIVATE KEY-----<hidden>: no",
+            ),
+            ("https://x/#P4ss, no", "https://x/#<hidden>, no"),
+            ("https://u:P4ss?w@x/c.yml?token=P4ss", "https://<hidden>@x/c.yml?<hidden>"),
+            ("/kJ8xY2zQw9aB3cZt7R5mN1pL0qw==", "/<hidden>=="),
             ("Bearer hunter2", "Bearer <hidden>"),
             ("bearer  S3cret-x, no", "bearer  <hidden>, no"),
             ("'http://anna:s/p@proxy:1'", "'http://<hidden>@proxy:1'"),
@@ -180,6 +265,15 @@ mod tests {
             "Basic authentication with a bearer token, Bearer: none",
             "https://api.eu-central-1.example.com:8443/rest/v2/messages",
             "user@example.com:25",
+            "/nix/store/0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h-token/tok: not found",
+            "../0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h",
+            "~/0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h",
+            "Donaudampfschifffahrtsgesellschaft MarketingCampaignsGermanyAustriaSwitzerland",
+            "AC0123456789abcdef0123456789abcdef",
+            "http://abcdefgh12345678.execute-api.eu-west-1.amazonaws.com/v1",
+            "http://campaign-api-7d9f8b6c5d-x2x9z:80/v1 campaign-api-7d9f8b6c5d-x2x9z.internal:80",
+            "ip-10-0-12-34.eu-west-1.compute.internal",
+            "why? (/a/b?), C#",
         ] {
             assert_eq!(hide(text), text);
         }

@@ -608,6 +608,7 @@ mod tests {
     async fn errors_name_the_directory() {
         let (_directory, store) = store();
         fs::remove_dir_all(&store.folder.path).unwrap();
+        fs::write(&store.folder.path, "").unwrap();
         let saved = store.save(Kind::Poll, "a", 1_u8).await;
         let error = saved.unwrap_err().to_string();
         assert!(error.contains(&store.folder.path.display().to_string()), "{error}");

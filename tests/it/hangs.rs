@@ -250,6 +250,29 @@ async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
 }
 
 #[tokio::test]
+async fn authorities_that_hang_fail_every_start_and_are_named() {
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    let pipe = setup.folder().join("ca.pem");
+    make_pipe(&pipe);
+    let fails = async |arguments: &[&str]| {
+        let mut command = setup.command();
+        command.env("SSL_CERT_FILE", &pipe).args(arguments);
+        let output = tokio::time::timeout(SOON, command.output()).await.unwrap().unwrap();
+        let log = String::from_utf8(output.stderr).unwrap();
+        let message = format!("SSL_CERT_FILE={} cannot be read within 10 s", pipe.display());
+        assert!(log.contains(&message), "{arguments:?}: {log}");
+        output.status.code()
+    };
+    let (start, poll, check) = tokio::join!(
+        fails(&["--web.listen-address", "127.0.0.1:0"]),
+        fails(&["poll"]),
+        fails(&["--config.check"]),
+    );
+    assert_eq!((start, poll, check), (Some(1), Some(1), Some(0)));
+}
+
+#[tokio::test]
 async fn a_signal_ends_a_command_on_a_definition_that_hangs() {
     let setup = Setup::new("");
     let pipe = setup.folder().join("pipe.yml");

@@ -21,7 +21,7 @@ use crate::support::apis::{
     Api, any_api, kinds, renewed, with_authorization, with_channels, with_statuses,
 };
 use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, config, count, end, sample, samples, simulate,
+    Daemon, LIMIT, Setup, account, config, count, end, sample, samples, simulate, value,
 };
 use crate::support::faults;
 use crate::support::tokens::{complaints, tokens_file};
@@ -777,6 +777,46 @@ async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
     // a killed process leaves no lock behind
     let daemon = restart(daemon, "KILL").await;
     assert_eq!(of_accounts(&daemon.scrape().await), of_accounts(&metrics));
+}
+
+#[tokio::test]
+async fn storage_that_is_lost_while_running_is_written_and_locked_again() {
+    let simulator = provider(with_authorization()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    let mut daemon = start(setup).await;
+    let storage = daemon.setup.storage();
+    let moved = storage.with_extension("moved");
+    let store = Store::share(&storage).unwrap();
+    let stored = [store.path(Kind::Campaigns, "one"), storage.join("lock")];
+    let all_are_back = async |lost: &str| {
+        let exist = async {
+            while !stored.iter().all(|path| path.exists()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(LIMIT, exist).await.is_ok(), "{lost}");
+        let (code, log) = end_of_start(&daemon.setup, &storage).await;
+        assert_eq!(code, Some(1), "{lost}: {log}");
+        assert!(log.contains("is in use by another"), "{lost}: {log}");
+    };
+    all_are_back("nothing").await;
+    for path in &stored {
+        fs::remove_file(path).unwrap();
+        all_are_back(&path.display().to_string()).await;
+    }
+    fs::rename(&storage, &moved).unwrap();
+    all_are_back("the folder").await;
+    daemon.wait_for_log("the storage folder or its lock was replaced").await;
+
+    fs::remove_file(&stored[1]).unwrap();
+    let other = Store::open(&storage);
+    if other.is_ok() {
+        let is_stored = |metrics: &str| value(metrics, "campaign_account_last_poll_stored");
+        daemon.scrape_until(|metrics| is_stored(metrics) == Some(0.0)).await;
+        assert!(daemon.log().contains("is in use by another"));
+        drop(other);
+        daemon.scrape_until(|metrics| is_stored(metrics) == Some(1.0)).await;
+    }
 }
 
 /// Runs a command as an unprivileged user, who must own the given paths.

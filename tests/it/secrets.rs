@@ -423,6 +423,35 @@ async fn invalid_token_files_are_named_but_not_shown() {
 }
 
 #[tokio::test]
+async fn secrets_on_the_command_line_are_not_shown() {
+    const SECRET: &str = "P4ss!wort";
+    let random = secret("the command line");
+    let setup = Setup::new("accounts: []\n");
+    for (flag, value) in [
+        ("--config.file", random.clone()),
+        ("--config.file", format!("https://u:{SECRET}@x/c.yml?token={SECRET}")),
+        ("--config.file", format!("{}?{SECRET}", setup.config_file().display())),
+        ("--web.external-url", format!("https://x/?token={SECRET}")),
+        ("--web.external-url", format!("https://u:{SECRET}@x/")),
+        ("--web.telemetry-path", format!("/metrics?token={SECRET}")),
+        ("--web.telemetry-path", format!("metrics#token={SECRET}")),
+        ("--web.route-prefix", format!("/metrics?{SECRET}")),
+        ("--web.config.file", format!("/metrics?{SECRET}")),
+        ("--web.config.file", random.clone()),
+        ("--storage.path", format!("/dev/null/x?{SECRET}")),
+    ] {
+        let mut command = program();
+        if flag != "--config.file" {
+            command.arg("--config.file").arg(setup.config_file());
+        }
+        let output = command.arg(flag).arg(&value).output().await.unwrap();
+        assert!(!output.status.success(), "{flag} {value}");
+        let said = said(&output);
+        assert!(!said.contains(SECRET) && !said.contains(&random), "{flag} {value}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn debug_output_shows_no_secrets() {
     let secret = secret("debug");
     let folder = TempDir::new().unwrap();

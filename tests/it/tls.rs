@@ -109,7 +109,7 @@ async fn a_reload_reads_rotated_certificates_which_may_be_of_the_server_itself()
     // a bundle without certificates keeps the previous one
     std::fs::write(&file, "").unwrap();
     daemon.signal("HUP").await;
-    daemon.wait_for_log("no CA certificates found").await;
+    daemon.wait_for_log("no CA certificates in SSL_CERT_FILE=").await;
 
     std::fs::write(&file, format!("{good}{}", servers[1].1.pem)).unwrap();
     daemon.signal("HUP").await;

@@ -13,6 +13,7 @@ use serde_saphyr::Spanned;
 use sha2::{Digest, Sha256};
 
 use crate::document::{Node, Problem, Section, reading};
+use crate::redaction::{guess, is_invisible};
 use crate::web::protection::rate_limit::RateLimit;
 use crate::web::protection::tls::{self, ClientAuth, TlsSettings};
 
@@ -62,7 +63,9 @@ impl WebConfigError {
 
 impl fmt::Display for WebConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.join("\n"))
+        // a path can have several lines
+        let lines = self.0.iter().map(|problem| problem.replace(is_invisible, " "));
+        formatter.write_str(&guess::hide(&lines.collect::<Vec<_>>().join("\n")))
     }
 }
 
