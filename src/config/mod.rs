@@ -660,9 +660,7 @@ more: 1
         let expected = "\
 2:18: global.poll_interval: 5 has no unit: use for example 5s
 3:13: global.lookback: \"soon\" is not a duration: use for example 30s, 5m, 12h or 30d
-4:3: global: unknown key \"max_campaign\"; expected one of: poll_interval, lookback, stale_after, \
-request_timeout, recent, full_poll_interval, max_campaigns, requests_per_second, \
-requests_per_minute, requests_per_hour, requests_per_day, info_labels
+4:3: global: unknown key \"max_campaign\": did you mean max_campaigns?
 6:3: accounts[0].base_url: is missing
 6:3: accounts[0].app: is missing
 8:3: accounts[0]: secrets are never written in the configuration: use token_file, the path of a \

@@ -45,6 +45,9 @@ pub struct Section<'doc> {
     doubts: Vec<Problem>,
 }
 
+/// Most characters by which a key with a typing error differs from the known one.
+const MAX_TYPOS: usize = 2;
+
 /// What stands for a text that only the user knows.
 pub const CHANGE_ME: &str = "CHANGE-ME";
 
@@ -147,6 +150,8 @@ impl<'doc> Section<'doc> {
                     "secrets are never written in the configuration: use {name}_file, the path of a \
                      file, or {name}_env, the name of an environment variable"
                 )
+            } else if let Some(meant) = self.known.iter().find(|known| resembles(known, name)) {
+                format!("unknown key {name:?}: did you mean {meant}?")
             } else {
                 format!("unknown key{shown}; expected one of: {}", self.known.join(", "))
             };
@@ -493,6 +498,16 @@ impl<'doc> Section<'doc> {
     }
 }
 
+/// Whether a key is a known one with another spelling, and so no secret.
+fn resembles(known: &str, name: &str) -> bool {
+    let alike = |text: &str| text.to_ascii_lowercase().replace('-', "_");
+    known.len().abs_diff(name.len()) <= MAX_TYPOS && {
+        let typos = strsim::osa_distance(&alike(known), &alike(name));
+        // a short key resembles too many
+        typos <= MAX_TYPOS.min(known.len() / 4)
+    }
+}
+
 fn is_placeholder() -> String {
     // not the word itself, which is redacted if it is in the place of a secret
     "is still the placeholder that `init` writes".to_owned()
@@ -510,6 +525,33 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn a_key_that_resembles_a_known_one_is_named() {
+        for (key, meant) in [
+            ("Lookback", Some("lookback")),
+            ("lokback", Some("lookback")),
+            ("token-file", Some("token_file")),
+            ("Token-Flie", Some("token_file")),
+            ("tokenfile", Some("token_file")),
+            ("nome", Some("name")),
+            ("nemo", None),
+            ("Zq81Kpw3Lm", None),
+        ] {
+            let yaml = format!("{key}: 1");
+            let node = Node::parse(&yaml).unwrap();
+            let mut section = Section::new("", &node).unwrap();
+            for known in ["name", "lookback", "token_file"] {
+                section.take(known);
+            }
+            let [problem] = section.finish().1.try_into().unwrap();
+            let expected = match meant {
+                Some(meant) => format!("1:1: unknown key \"{key}\": did you mean {meant}?"),
+                None => "expected one of: name, lookback, token_file".to_owned(),
+            };
+            assert!(problem.to_string().ends_with(&expected), "{problem}");
+        }
+    }
 
     #[test]
     fn many_keys_are_refused_quickly() {

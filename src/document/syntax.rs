@@ -1,5 +1,6 @@
 //! What is wrong with a text that is not YAML, in the words of its author instead of the parser's.
 
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::localizer::ExternalMessageSource;
 use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
@@ -82,6 +83,19 @@ fn unexplained(error: &Error) -> String {
         Error::UnknownAnchor { .. } => "put a value that begins with * in quotes".to_owned(),
         Error::MultipleDocuments { .. } => {
             "a second document begins here: remove the line of dashes before it".to_owned()
+        }
+        Error::Budget { breach: BudgetBreach::Nodes { nodes }, .. } => {
+            format!("it has more than {} values", nodes.saturating_sub(1))
+        }
+        Error::Budget { breach: BudgetBreach::Depth { depth }, .. } => {
+            format!("its values are nested deeper than {} levels", depth.saturating_sub(1))
+        }
+        Error::Budget { .. }
+        | Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            "it is too large, or its aliases stand for too many values".to_owned()
         }
         error => UserMessageFormatter.format_message(error).into_owned(),
     }

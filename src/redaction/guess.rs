@@ -158,10 +158,13 @@ fn query<'text>(scheme: &str, text: &'text str) -> (&'text str, &'text str, &'te
     if has_query { (before, mark, query) } else { (text, "", "") }
 }
 
-/// Whether a word is the path of a file, and not base64.
+/// Whether a word is the path of a file, and not base64. A secret in the place of a path can be joined
+/// with a folder.
 fn is_path(word: &str) -> bool {
     let starts = ["/", "./", "../"].iter().any(|start| word.starts_with(start));
-    (starts || word.starts_with('~') && word.contains('/')) && !word.ends_with('=')
+    let (_, name) = word.rsplit_once('/').unwrap_or_default();
+    let name = name.split([':', '?', '#']).next().unwrap_or_default();
+    (starts || word.starts_with('~')) && !name.is_empty() && !name.ends_with('=') && !is_random(name)
 }
 
 /// Whether a word, or what has separators but no blanks, seems random.
@@ -230,6 +233,7 @@ mod tests {
             ("kJ8/xY2z+Qw9/aB3c/Zt7R5mN1pL0q/w==", "<hidden>=="),
             ("run/0123456789abcdefgh/x: no", "run/<hidden>/x: no"),
             ("Zq81Kpw3Lm5Rt7Xn9Bv2: no such file", "<hidden>: no such file"),
+            ("/etc/Zq81Kpw3Lm5Rt7Xn9Bv2:1: no", "/etc/<hidden>:1: no"),
             ("'/metrics?token=P4ss!w,t#x' is", "'/metrics?<hidden>,<hidden>' is"),
             ("metrics?token=P4ss", "metrics?<hidden>"),
             (
@@ -266,8 +270,8 @@ mod tests {
             "https://api.eu-central-1.example.com:8443/rest/v2/messages",
             "user@example.com:25",
             "/nix/store/0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h-token/tok: not found",
-            "../0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h",
-            "~/0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h",
+            "../0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h/tok",
+            "~/0c8kq3v5x7wz1n9b2m4p6r8s0d1f3g5h/tok",
             "Donaudampfschifffahrtsgesellschaft MarketingCampaignsGermanyAustriaSwitzerland",
             "AC0123456789abcdef0123456789abcdef",
             "http://abcdefgh12345678.execute-api.eu-west-1.amazonaws.com/v1",

@@ -14,6 +14,9 @@ use super::{PollError, Reason, json};
 /// Maximum number of members that an error names: enough to recognize an answer.
 const MAX_NAMES: usize = 5;
 
+/// Longest wait that a `Retry-After` header can ask for: one of years is a mistake.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
 /// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -89,6 +92,10 @@ impl Answer {
         let location = location.and_then(|location| location.to_str().ok());
         match location.map(|location| (location, Url::parse(location))) {
             None => format!("HTTP {}", self.status),
+            // such as `javascript:`
+            Some((_, Ok(url))) if !url.origin().is_tuple() => {
+                format!("HTTP {}, a redirect that is not followed", self.status)
+            }
             Some((_, Ok(url))) => {
                 let origin = url.origin().ascii_serialization();
                 format!("HTTP {}, a redirect to {origin} that is not followed", self.status)
@@ -212,11 +219,13 @@ pub(super) fn words(value: &Value) -> Option<String> {
 /// A `Retry-After` header as a duration from `now`, in either of its forms (RFC 9110, 10.2.3).
 pub fn retry_after(value: &str, now: DateTime<Utc>) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let time: DateTime<Utc> = httpdate::parse_http_date(value).ok()?.into();
-    Some((time - now).to_std().unwrap_or_default())
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let time: DateTime<Utc> = httpdate::parse_http_date(value).ok()?.into();
+        (time - now).to_std().unwrap_or_default()
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]
@@ -228,6 +237,7 @@ mod tests {
         for (location, expected) in [
             ("https://other.example/v2?key=1", "a redirect to https://other.example that is"),
             ("/v2/campaigns", "a redirect to /v2/campaigns that is"),
+            ("javascript:alert(1)", "a redirect that is"),
         ] {
             let mut answer = Answer::of(301, "");
             answer.headers.insert(LOCATION, location.parse().unwrap());
@@ -246,7 +256,9 @@ mod tests {
         assert_eq!(wait("Sun, 01 Mar 2026 11:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(wait("-5"), None);
         assert_eq!(wait("soon"), None);
-        assert_eq!(wait("99999999999999999999"), None);
+        assert_eq!(wait("99999999999999999999"), Some(MAX_RETRY_AFTER));
+        assert_eq!(wait("Fri, 31 Dec 9999 23:59:59 GMT"), Some(MAX_RETRY_AFTER));
+        assert_eq!(wait(""), None);
     }
 
     #[test]

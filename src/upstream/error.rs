@@ -1,6 +1,10 @@
 //! Errors of polls.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::redaction::{self, is_invisible};
 
@@ -133,6 +137,31 @@ pub fn presentable(text: &str) -> String {
         short.push('…');
     }
     short.replace(is_invisible, " ")
+}
+
+/// What to do if no file or connection can be opened.
+pub(super) const OUT_OF_FILES: &str =
+    "too many open files: raise the limit of the process (`ulimit -n`, or `LimitNOFILE` of systemd)";
+
+/// Whether no file or connection can be opened, whatever it is for.
+pub(super) fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
+    let code = cause::<io::Error>(error).and_then(io::Error::raw_os_error);
+    code.is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
+}
+
+/// The error of type `E` in the chain. An `io::Error` hides the error that it holds from `source`.
+pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut cause = Some(error);
+    while let Some(inner) = cause {
+        if let Some(found) = inner.downcast_ref() {
+            return Some(found);
+        }
+        cause = match inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => inner.source(),
+        };
+    }
+    None
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use serde::de::value::MapDeserializer;
 use serde::de::{Deserialize, Error};
 use serde_json::value::RawValue;
 
+/// Levels of a value that are kept. No documented answer has more than ten, and the parser refuses 128.
+const MAX_DEPTH: u64 = 100;
+
 /// A JSON object of a type. If two members have the same name, the later one counts, as it does for
 /// most parsers.
 pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
@@ -33,19 +36,26 @@ fn by_member<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
 /// left out. Invalid UTF-8 and lone surrogates become U+FFFD. Control characters in strings are escaped or become
 /// spaces, as do byte order marks and foreign white space between values. Numbers that no number type
 /// can hold, such as `NaN` and `1e400`, become `false`, which is invalid for every field that is read,
-/// and counted there.
+/// and counted there. Whole numbers that no integer can hold become text, since ids have any length, and
+/// values that are nested too deeply become `null`.
 pub fn repaired(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let mut rest = value_in(&text);
     // a page can have a value between its tags
     let has_prefix = rest.len() < text.len();
     let mut json = String::with_capacity(rest.len());
-    let (mut in_string, mut depth) = (false, 0_u64);
+    let (mut in_string, mut depth, mut was_deep) = (false, 0_u64, false);
     while let Some(first) = rest.chars().next() {
         in_string ^= first == '"';
         match first {
-            '{' | '[' if !in_string => depth += 1,
+            '{' | '[' if !in_string => {
+                if depth == MAX_DEPTH {
+                    json.push_str("null");
+                }
+                depth += 1;
+            }
             '}' | ']' if !in_string => {
+                was_deep = depth > MAX_DEPTH;
                 depth = depth.saturating_sub(1);
                 let after = rest.strip_prefix(first).unwrap_or_default();
                 if depth == 0 && !goes_on(after) {
@@ -61,10 +71,23 @@ pub fn repaired(body: &[u8]) -> Option<String> {
         let (length, replacement) =
             if in_string { in_text(rest, first) } else { between(rest, first) };
         let (token, after) = rest.split_at_checked(length)?;
-        json.push_str(replacement.unwrap_or(token));
+        if depth > MAX_DEPTH || std::mem::take(&mut was_deep) {
+            // part of what `null` replaces
+        } else if depth > 0 && !in_string && is_too_large(token) {
+            json.extend(["\"", token, "\""]);
+        } else {
+            json.push_str(replacement.unwrap_or(token));
+        }
         rest = after;
     }
     (json.as_bytes() != body).then_some(json)
+}
+
+/// Whether a token is a whole number that no integer can hold.
+fn is_too_large(token: &str) -> bool {
+    let digits = token.strip_prefix('-').unwrap_or(token);
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.starts_with(|it| it != '0');
+    is_whole && token.parse::<u64>().is_err() && token.parse::<i64>().is_err()
 }
 
 /// The text without what is before the first object or list: UTF-16 has been decoded.
@@ -188,11 +211,18 @@ mod tests {
                 json!({"a": 1}),
             ),
             (b")]}',\n[1]", json!([1])),
+            (
+                b"[12345678901234567890123,-92233720368547758080,18446744073709551615,-5,1e22]",
+                json!(["12345678901234567890123", "-92233720368547758080", u64::MAX, -5, 1e22]),
+            ),
             (b"[NaN,-Infinity,Infinity,1e400,-1e400]", json!([false, false, false, false, false])),
         ] {
             let json = repaired(body).unwrap();
             assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), meaning, "{json}");
         }
+        let (open, close) = ("[{\"a\":".repeat(150), "}]".repeat(150));
+        let deep = repaired(format!("{{\"a\":{open}\"]\"{close},\"b\":[1]}}").as_bytes()).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&deep).unwrap()["b"], json!([1]), "{deep}");
         let digits = "9".repeat(400);
         assert_eq!(repaired(digits.as_bytes()).as_deref(), Some("false"));
     }

@@ -1,21 +1,24 @@
 //! Single requests: time limits, size limits of answers, and transport errors.
 
 use std::error::Error;
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
-use flate2::read::MultiGzDecoder;
+use encoding_rs::{Encoding, UTF_8};
+use flate2::bufread::GzDecoder;
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, Url};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use rustls::InvalidMessage;
 
 use super::answer::{Answer, retry_after};
 use super::client::{Client, Pool};
 use super::credential::Credential;
 use super::request::Request;
+use super::error::{OUT_OF_FILES, cause, is_out_of_files};
 use super::{PollError, Reason};
 
 /// The code under which a request without an answer is counted.
@@ -24,6 +27,18 @@ const NO_ANSWER: &str = "error";
 /// Maximum size of a body after decompression. The largest documented page, 1,000 campaigns with
 /// texts of 1,600 characters, has about 2 MB.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Maximum length of an address: the library refuses longer ones as if the connection had failed. Only
+/// the mark of the next page is long.
+const MAX_URL_BYTES: usize = 60_000;
+
+/// Compressions that are not asked for. Any other unknown `Content-Encoding` is no compression, such as
+/// `none` or `UTF-8`.
+const OTHER_COMPRESSIONS: [&[u8]; 7] =
+    [b"br", b"zstd", b"deflate", b"compress", b"x-compress", b"dcb", b"dcz"];
+
+/// How gzip begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Maximum number of compressions of a body. Gateways are known to add one to the provider's.
 const MAX_ENCODINGS: usize = 2;
@@ -131,6 +146,13 @@ impl Transport {
         credential: &Credential,
         received: &AtomicUsize,
     ) -> (String, Result<Answer, PollError>) {
+        let length = request.url.as_str().len();
+        if length > MAX_URL_BYTES {
+            let message = format!(
+                "the address of the next page has {length} bytes, which is more than {MAX_URL_BYTES}"
+            );
+            return (NO_ANSWER.to_owned(), Err(PollError::new(Reason::Pagination, message)));
+        }
         let prepare = |client: &reqwest::Client| credential.add(client, request);
         self.send(&request.url, prepare, self.request_timeout, received).await
     }
@@ -141,6 +163,10 @@ async fn read(
     pool: &Pool,
     received: &AtomicUsize,
 ) -> Result<Answer, PollError> {
+    if response.status() == StatusCode::PARTIAL_CONTENT {
+        let message = "HTTP 206, a part of an answer that was asked for as a whole";
+        return Err(PollError::new(Reason::Decode, message));
+    }
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
     let content_type = header(CONTENT_TYPE).unwrap_or("no content type").to_owned();
     let retry_after = header(RETRY_AFTER).and_then(|value| retry_after(value, Utc::now()));
@@ -157,6 +183,9 @@ async fn read(
     let mut body = body.freeze();
     for _ in 0..encodings {
         body = decompress(&body)?;
+    }
+    if let Some(text) = in_legacy_charset(&content_type, &body) {
+        body = text.into();
     }
     let before = received.fetch_add(body.len(), Ordering::Relaxed);
     if before + body.len() > MAX_POLL_BYTES {
@@ -188,51 +217,75 @@ fn encodings(headers: &HeaderMap) -> Result<usize, PollError> {
     let mut gzip = 0;
     for value in values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
         match value.trim_ascii().to_ascii_lowercase().as_slice() {
-            b"" | b"identity" => {}
             b"gzip" | b"x-gzip" if gzip < MAX_ENCODINGS => gzip += 1,
-            other => {
+            other if OTHER_COMPRESSIONS.contains(&other) || other.ends_with(b"gzip") => {
                 let other = String::from_utf8_lossy(other);
                 let message = format!(
                     "the answer has an unsupported Content-Encoding {other:?}: only gzip is asked for"
                 );
                 return Err(PollError::new(Reason::Decode, message));
             }
+            _ => {}
         }
     }
     Ok(gzip)
 }
 
-fn decompress(compressed: &[u8]) -> Result<Bytes, PollError> {
-    // as clients do: an answer without a body can still name an encoding
-    if compressed.is_empty() {
-        return Ok(Bytes::new());
+/// Decompresses what is gzip in fact. As `gunzip` does, it ignores what follows the last member.
+fn decompress(compressed: &Bytes) -> Result<Bytes, PollError> {
+    let mut rest = &**compressed;
+    if !rest.starts_with(&GZIP) {
+        return Ok(compressed.clone());
     }
     let mut body = Vec::new();
-    let decoder = MultiGzDecoder::new(compressed);
-    let most = MAX_BODY_BYTES as u64 + 1;
-    decoder.take(most).read_to_end(&mut body).map_err(|error| {
-        PollError::new(Reason::Decode, format!("the answer is not valid gzip: {error}"))
-    })?;
-    check_size(body.len())?;
+    while rest.starts_with(&GZIP) {
+        let mut decoder = GzDecoder::new(rest);
+        let most = (MAX_BODY_BYTES + 1).saturating_sub(body.len());
+        decoder.by_ref().take(most as u64).read_to_end(&mut body).map_err(|error| {
+            PollError::new(Reason::Decode, format!("the answer is not valid gzip: {error}"))
+        })?;
+        check_size(body.len())?;
+        rest = decoder.into_inner();
+    }
     Ok(body.into())
+}
+
+/// The text of a body that is not UTF-8, if the answer declares how it is encoded.
+fn in_legacy_charset(content_type: &str, body: &[u8]) -> Option<String> {
+    let (_, charset) = content_type.split_once("charset=")?;
+    let label = charset.split(';').next()?.trim_matches(['"', ' ']);
+    let encoding = Encoding::for_label(label.as_bytes()).filter(|it| *it != UTF_8)?;
+    let is_utf8 = std::str::from_utf8(body).is_ok();
+    (!is_utf8 && encoding.is_single_byte())
+        .then(|| encoding.decode_without_bom_handling(body).0.into_owned())
 }
 
 /// The error of a request without a whole answer.
 fn transport_error(error: reqwest::Error, pool: &Pool) -> PollError {
+    let place = |is_before_host| pool.place(is_before_host);
+    let known = |reason, text: &str| PollError::new(reason, format!("{}: {text}", place(false)));
     let reason = if error.is_timeout() {
         Reason::Timeout
-    } else if cause::<rustls::Error>(&error).is_some() {
+    } else if let Some(tls) = cause::<rustls::Error>(&error) {
+        if matches!(tls, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) {
+            let text = "the server does not speak TLS: use http:// or the right port";
+            return known(Reason::Tls, text);
+        }
         Reason::Tls
     } else if cause(&error).is_some_and(hyper::Error::is_parse_too_large) {
         // more headers than the limit
         Reason::TooLarge
+    } else if is_out_of_files(&error) {
+        return known(Reason::Network, OUT_OF_FILES);
+    } else if is_no_http(&error) {
+        return known(Reason::Decode, "the answer is not valid HTTP");
     } else {
         Reason::Network
     };
     let is_before_host = error.is_connect() && reason == Reason::Network;
     // its query may contain a secret
     let error = error.without_url();
-    let mut message = format!("{}: {error}", pool.place(is_before_host));
+    let mut message = format!("{}: {error}", place(is_before_host));
     let mut cause = error.source();
     while let Some(inner) = cause {
         message.push_str(": ");
@@ -242,19 +295,12 @@ fn transport_error(error: reqwest::Error, pool: &Pool) -> PollError {
     PollError::new(reason, message)
 }
 
-/// The error of type `E` in the chain. An `io::Error` hides the error that it holds from `source`.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut cause = Some(error);
-    while let Some(inner) = cause {
-        if let Some(found) = inner.downcast_ref() {
-            return Some(found);
-        }
-        cause = match inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(held) => Some(held),
-            None => inner.source(),
-        };
-    }
-    None
+/// Whether the answer, or the size of one of its parts, is malformed.
+fn is_no_http(error: &reqwest::Error) -> bool {
+    cause(error).is_some_and(hyper::Error::is_parse)
+        || cause(error).is_some_and(|error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        })
 }
 
 #[cfg(test)]

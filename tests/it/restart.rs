@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use campaign_exporter::campaign;
 use campaign_exporter::campaign::bounds::{MAX_ACCOUNT_BYTES, MAX_TEXT_BYTES};

@@ -183,7 +183,7 @@ async fn arguments_show_no_secrets() {
         &["--config.check", "--web.config.file", web_config_file],
     ] {
         let secret = secret(&arguments.concat());
-        let cert = "tls_server_config: {cert_file: SECRET, key_file: /a/SECRET/b}\n";
+        let cert = "tls_server_config: {cert_file: SECRET, key_file: /a/SECRET}\n";
         fs::write(&web_config, cert.replace("SECRET", &secret)).unwrap();
         let arguments: Vec<_> =
             arguments.iter().map(|argument| argument.replace("SECRET", &secret)).collect();

@@ -115,7 +115,7 @@ pub enum Fault {
         /// The uncompressed length.
         bytes: u64,
     },
-    /// The correct body, declared as compressed although it is not.
+    /// The correct body, declared as compressed, which it only begins like.
     BadGzip,
     /// An invalid UTF-8 byte at the end of a string in the first item, or in the body if there are
     /// no items.
@@ -239,7 +239,8 @@ impl Fault {
             }
             Self::BadGzip => {
                 let (head, body) = answer.render();
-                return head.header(CONTENT_ENCODING, "gzip").body(full(body));
+                let body = [&[0x1f, 0x8b], &*body].concat();
+                return head.header(CONTENT_ENCODING, "gzip").body(full(body.into()));
             }
             Self::InvalidUtf8 => with_invalid_utf8(answer),
             Self::Counts { json } => with_counts(answer, server.counts(), &json),

@@ -270,6 +270,9 @@ pub(super) fn scalar(value: &Value) -> Scalar {
     match value {
         Value::Null => Scalar::Absent,
         Value::Bool(value) => Scalar::Bool(*value),
+        Value::Number(number) if number.is_i64() && !number.is_u64() => {
+            Scalar::Text(number.to_string())
+        }
         Value::Number(number) => match (number.as_u64(), number.as_f64()) {
             (Some(whole), _) => Scalar::Whole(whole),
             (None, Some(number)) => Scalar::Number(number),

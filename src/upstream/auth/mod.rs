@@ -10,6 +10,7 @@ use std::sync::Arc;
 use reqwest::header::HeaderName;
 
 use super::credential::{Credential, Place};
+use super::error::{OUT_OF_FILES, is_out_of_files};
 use super::transport::Transport;
 use super::{PollError, Reason};
 use crate::document::secret::SecretSource;
@@ -82,7 +83,12 @@ impl Auth {
         };
         let secret = source.read().await;
         let secret =
-            secret.map_err(|error| PollError::new(Reason::Auth, format!("{name}: {error}")))?;
+            secret.map_err(|error| {
+                if is_out_of_files(&error) {
+                    return PollError::new(Reason::Network, format!("{name}: {OUT_OF_FILES}"));
+                }
+                PollError::new(Reason::Auth, format!("{name}: {error}"))
+            })?;
         Ok(Credential::fixed(place, secret))
     }
 
