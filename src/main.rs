@@ -50,18 +50,32 @@ fn start() -> anyhow::Result<ExitCode> {
         Ok(cli) => cli,
         Err(error) => return Ok(refuse_arguments(&error)),
     };
-    let telemetry = Telemetry::new()?;
-    let dropped_lines = telemetry.dropped_log_lines();
-    let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(MAX_BLOCKING_THREADS)
         .build()?;
-    let result = runtime.block_on(run(options, command, telemetry));
+    // before all else: a signal can arrive at any time
+    let signals = runtime.block_on(async { signals(command.as_ref()) })?;
+    let telemetry = Telemetry::new()?;
+    let dropped_lines = telemetry.dropped_log_lines();
+    let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
+    let result = runtime.block_on(run(options, command, telemetry, signals));
     // dropping it would wait forever for a hung lookup or file
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     log.finish();
     Ok(result.err().unwrap_or(ExitCode::SUCCESS))
+}
+
+/// The signals that the command handles.
+fn signals(command: Option<&Command>) -> io::Result<StopSignals> {
+    let mut signals = StopSignals::new()?;
+    match command {
+        None => signals.keep_hang_up()?,
+        #[cfg(feature = "demo")]
+        Some(Command::Demo { .. }) => signals.keep_hang_up()?,
+        Some(_) => {}
+    }
+    Ok(signals)
 }
 
 /// Runs the command. The reason for another exit code than 0 is logged.
@@ -69,8 +83,8 @@ async fn run(
     options: Options,
     command: Option<Command>,
     telemetry: Telemetry,
+    mut signals: StopSignals,
 ) -> Result<(), ExitCode> {
-    let mut signals = StopSignals::new().map_err(fail)?;
     let daemon_options = daemon::Options {
         kinds: provider::built_in(),
         config_file: options.config_file.clone(),

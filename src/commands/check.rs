@@ -8,8 +8,8 @@ use tracing::{info, warn};
 
 use crate::commands::{STORAGE, poll};
 use crate::config::{Account, Config};
-use crate::redaction::guess;
 use crate::polling::poller::turn::Scope;
+use crate::redaction::guess;
 use crate::storage::store::{self, Store};
 use crate::telemetry::Telemetry;
 use crate::upstream::auth::renewals::Renewals;

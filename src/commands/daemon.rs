@@ -89,7 +89,8 @@ pub async fn run(
     telemetry: Telemetry,
     mut signals: StopSignals,
 ) -> anyhow::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup()).context("cannot handle SIGHUP")?;
+    let hang_up = signals.hang_up.take().map_or_else(|| signal(SignalKind::hangup()), Ok);
+    let mut hang_up = hang_up.context("cannot handle SIGHUP")?;
     let listeners = options.listen.bind().await?;
     telemetry.observe_process()?;
     let stop = CancellationToken::new();

@@ -1,7 +1,7 @@
 //! The `definition` command: checks, tries, lists and shows definitions of providers.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,18 +11,20 @@ use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
+use serde_saphyr::Spanned;
 
 use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel};
 use crate::config::{Account, Config};
 use crate::document::keys::{Default, Takes};
-use crate::document::{duration_text, reading};
+use crate::document::{Node, Place, Problem, duration_text, reading};
 use crate::exposition::families;
 use crate::exposition::format::Format;
 use crate::provider::definition::Definition;
 use crate::provider::definition::built_in::BUILT_IN;
 use crate::provider::{Kind, Kinds, built_in};
+use crate::redaction::guess;
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
 use crate::upstream::answer::Answer;
 use crate::upstream::request::{Body, Request};
@@ -38,8 +40,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub async fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for file in files {
-        match load(file).await {
-            Ok(definition) => print(&described(file, &definition))?,
+        let text = text(file).await;
+        let checked = text.and_then(|text| Ok((parsed(&file.display().to_string(), &text)?, text)));
+        match checked {
+            Ok((definition, text)) => print(&described(file, &definition, &text))?,
             Err(found) => problems.push(found.to_string()),
         }
     }
@@ -289,13 +293,16 @@ async fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Reads and checks a definition. The error has every problem with its place.
 pub(super) async fn load(file: &Path) -> anyhow::Result<Definition> {
+    parsed(&file.display().to_string(), &text(file).await?)
+}
+
+async fn text(file: &Path) -> anyhow::Result<String> {
     let text = String::from_utf8(read(file).await?);
-    let text = text.with_context(|| format!("{} is not UTF-8", file.display()))?;
-    parsed(&file.display().to_string(), &text)
+    text.with_context(|| format!("{} is not UTF-8", file.display()))
 }
 
 /// What to know of a valid definition.
-fn described(file: &Path, definition: &Definition) -> String {
+fn described(file: &Path, definition: &Definition, text: &str) -> String {
     let (file, name) = (file.display(), &definition.name);
     let known = Channel::KNOWN.each_ref().map(Channel::as_str).join(", ");
     let others = definition.channels().iter().filter(|channel| !Channel::KNOWN.contains(channel));
@@ -304,7 +311,7 @@ fn described(file: &Path, definition: &Definition) -> String {
         format!("{file}: channel {word:?} is not among {known}; it is exported as it is\n")
     });
     let valid = format!("{file}: {name} is valid\n");
-    [valid].into_iter().chain(notes).collect::<String>() + &warnings(definition)
+    [valid].into_iter().chain(notes).collect::<String>() + &warnings(definition) + &secrets(&file, text)
 }
 
 /// What keeps a valid definition from being used, or makes that unsafe.
@@ -320,6 +327,36 @@ fn warnings(definition: &Definition) -> String {
         text += "base_url is http: the secret travels unencrypted\n";
     }
     text
+}
+
+/// Where a definition seems to have a secret.
+fn secrets(file: &impl Display, text: &str) -> String {
+    let mut places = Vec::new();
+    if let Ok(root) = Node::parse(text) {
+        find_secrets(&root, &mut places);
+    }
+    let secrets = places.iter().map(|place| {
+        let message = "looks like a secret: let the configuration name its file or variable";
+        let problem =
+            Problem { place: Some(*place), path: String::new(), message: message.to_owned() };
+        format!("{file}:{problem}\n")
+    });
+    secrets.collect()
+}
+
+/// Finds the values that look like secrets. The queries and fragments of addresses lead into documents.
+fn find_secrets(node: &Spanned<Node>, found: &mut Vec<Place>) {
+    match &node.value {
+        Node::Text(text) => {
+            let text = text.split(['?', '#']).next().unwrap_or_default();
+            if guess::looks_secret(text) {
+                found.push(Place::of(node));
+            }
+        }
+        Node::List(items) => items.iter().for_each(|item| find_secrets(item, found)),
+        Node::Map(entries) => entries.iter().for_each(|(_, value)| find_secrets(value, found)),
+        Node::Null | Node::Bool(_) | Node::Integer(_) | Node::Float(_) => {}
+    }
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
@@ -420,6 +457,21 @@ account: {get: /me, credits: $.left}
     }
 
     /// `INSTA_UPDATE=always` rewrites what is expected.
+    #[test]
+    fn a_secret_in_a_definition_is_found() {
+        let places = |text: &str| {
+            let mut places = Vec::new();
+            find_secrets(&Node::parse(text).unwrap(), &mut places);
+            places.len()
+        };
+        let text = "headers: {Authorization: Bearer Zq81Kpw3Lm5Rt7Xn9Bv2}\ntitle: Zq81Kpw3Lm5Rt7Xn9Bv2\n\
+                    auth: {name: X-Api-Key}\nlists: [Zq81Kpw3Lm5Rt7Xn9Bv2]\n";
+        assert_eq!(places(text), 3);
+        for built_in in BUILT_IN {
+            assert_eq!(places(built_in.text), 0, "{}", built_in.name);
+        }
+    }
+
     #[test]
     fn every_definition_in_the_folder_reads_its_samples() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("providers");

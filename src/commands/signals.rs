@@ -13,6 +13,8 @@ const SIGNALED: u8 = 128;
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    /// SIGHUP, which reloads the configuration of a daemon and ends a command.
+    pub(super) hang_up: Option<Signal>,
 }
 
 impl StopSignals {
@@ -21,7 +23,14 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: None,
         })
+    }
+
+    /// Keeps SIGHUP for the daemon, which can receive it before it has started.
+    pub fn keep_hang_up(&mut self) -> io::Result<()> {
+        self.hang_up = Some(signal(SignalKind::hangup())?);
+        Ok(())
     }
 
     /// Signals that leave the default action of the process that runs the tests.
@@ -30,6 +39,7 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::user_defined2())?,
             interrupt: signal(SignalKind::user_defined2())?,
+            hang_up: None,
         })
     }
 

@@ -410,7 +410,8 @@ impl<'de> Deserialize<'de> for Scalar {
 
             fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
                 // an id is shown as it is written, and every number can be text
-                Ok(u64::try_from(value).map_or_else(|_| Scalar::Text(value.to_string()), Scalar::Whole))
+                Ok(u64::try_from(value)
+                    .map_or_else(|_| Scalar::Text(value.to_string()), Scalar::Whole))
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {

@@ -164,7 +164,10 @@ fn is_path(word: &str) -> bool {
     let starts = ["/", "./", "../"].iter().any(|start| word.starts_with(start));
     let (_, name) = word.rsplit_once('/').unwrap_or_default();
     let name = name.split([':', '?', '#']).next().unwrap_or_default();
-    (starts || word.starts_with('~')) && !name.is_empty() && !name.ends_with('=') && !is_random(name)
+    (starts || word.starts_with('~'))
+        && !name.is_empty()
+        && !name.ends_with('=')
+        && !is_random(name)
 }
 
 /// Whether a word, or what has separators but no blanks, seems random.

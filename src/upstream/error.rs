@@ -140,8 +140,7 @@ pub fn presentable(text: &str) -> String {
 }
 
 /// What to do if no file or connection can be opened.
-pub(super) const OUT_OF_FILES: &str =
-    "too many open files: raise the limit of the process (`ulimit -n`, or `LimitNOFILE` of systemd)";
+pub(super) const OUT_OF_FILES: &str = "too many open files: raise the limit of the process (`ulimit -n`, or `LimitNOFILE` of systemd)";
 
 /// Whether no file or connection can be opened, whatever it is for.
 pub(super) fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {

@@ -86,7 +86,8 @@ pub fn repaired(body: &[u8]) -> Option<String> {
 /// Whether a token is a whole number that no integer can hold.
 fn is_too_large(token: &str) -> bool {
     let digits = token.strip_prefix('-').unwrap_or(token);
-    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.starts_with(|it| it != '0');
+    let is_whole =
+        digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.starts_with(|it| it != '0');
     is_whole && token.parse::<u64>().is_err() && token.parse::<i64>().is_err()
 }
 

@@ -17,8 +17,8 @@ use rustls::InvalidMessage;
 use super::answer::{Answer, retry_after};
 use super::client::{Client, Pool};
 use super::credential::Credential;
-use super::request::Request;
 use super::error::{OUT_OF_FILES, cause, is_out_of_files};
+use super::request::Request;
 use super::{PollError, Reason};
 
 /// The code under which a request without an answer is counted.
@@ -305,6 +305,10 @@ fn is_no_http(error: &reqwest::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+
     use super::*;
 
     #[test]
@@ -338,6 +342,42 @@ mod tests {
         assert_eq!(read(MAX_BODY_BYTES + 1, 0).await.unwrap_err(), Reason::TooLarge);
         assert!(read(9, MAX_POLL_BYTES - 9).await.is_ok());
         assert_eq!(read(9, MAX_POLL_BYTES - 8).await.unwrap_err(), Reason::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_as_it_is_in_fact() {
+        let url = Url::parse("http://127.0.0.1").unwrap();
+        let pool = Client::local().unwrap().pool(&url).unwrap();
+        let gzip = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let json = "{\"a\":\"ü\"}";
+        let (whole, latin) = (gzip(json.as_bytes()), b"{\"a\":\"\xfc\"}".to_vec());
+        let halves = [gzip(&json.as_bytes()[..4]), gzip(&json.as_bytes()[4..])].concat();
+        for (encoding, charset, body, is_read) in [
+            ("none", "utf-8", json.into(), true),
+            ("UTF-8", "utf-8", json.into(), true),
+            ("gzip", "utf-8", json.into(), true),
+            ("gzip", "utf-8", whole.clone(), true),
+            ("gzip", "utf-8", halves, true),
+            ("gzip", "utf-8", [&whole, &b"\0\0junk"[..]].concat(), true),
+            ("gzip", "utf-8", whole[..whole.len() - 9].to_vec(), false),
+            ("gzip, gzip", "utf-8", gzip(&whole), true),
+            ("br", "utf-8", json.into(), false),
+            ("", "ISO-8859-1", latin.clone(), true),
+            ("", "\"windows-1252\"; x=y", latin, true),
+            ("", "iso-8859-1", json.into(), true),
+        ] {
+            let response = hyper::Response::builder()
+                .header(CONTENT_ENCODING, encoding)
+                .header(CONTENT_TYPE, format!("application/json; charset={charset}"));
+            let response = Response::from(response.body(body).unwrap());
+            let answer = read(response, &pool, &AtomicUsize::new(0)).await;
+            let body = answer.map(|answer| answer.body);
+            assert_eq!(body.is_ok_and(|body| body == json), is_read, "{encoding} {charset}");
+        }
     }
 
     #[tokio::test]

@@ -40,8 +40,12 @@ pub fn doubts() -> Vec<String> {
     let file = env::var_os(FILE);
     let folders = env::var_os(FOLDERS).unwrap_or_default();
     let folders = env::split_paths(&folders).filter(|path| !path.as_os_str().is_empty());
-    let files = file.iter().map(|path| (FILE, load_certs_from_paths(Some(Path::new(path)), None), path.display().to_string()));
-    let folders = folders.map(|path| (FOLDERS, load_certs_from_paths(None, Some(&path)), path.display().to_string()));
+    let files = file.iter().map(|path| {
+        (FILE, load_certs_from_paths(Some(Path::new(path)), None), path.display().to_string())
+    });
+    let folders = folders.map(|path| {
+        (FOLDERS, load_certs_from_paths(None, Some(&path)), path.display().to_string())
+    });
     let empty = files.chain(folders).filter(|(_, found, _)| found.certs.is_empty());
     let doubts = empty.map(|(name, found, path)| {
         let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
@@ -64,7 +68,9 @@ pub fn system() -> Result<ClientConfig, String> {
     }
     if roots.is_empty() {
         let place = place();
-        return Err(format!("no CA certificates in {place}: install those of the system, or set {FILE}"));
+        return Err(format!(
+            "no CA certificates in {place}: install those of the system, or set {FILE}"
+        ));
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let inner =

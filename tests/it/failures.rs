@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use campaign_simulator::{Campaign, Fault, FaultPlan};
 use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::apis::{
     any_api, apis, count_of, kinds, reports_credits, sms_rates, with_small_pages,
 };
 use crate::support::daemon::{
-    Daemon, Setup, account, config, count, poll_once, sample, samples, simulate,
+    Daemon, Setup, account, account_at, config, count, poll_once, sample, samples, simulate,
 };
 use crate::support::faults::{
     Exported, PROBLEMS, break_down, campaign, each, json_body, provider, repair, status,
@@ -403,6 +405,62 @@ async fn mismatched_percentages_are_counted_per_page() {
             let ratios = samples(&metrics, "campaign_delivery_ratio", &[]);
             assert_eq!(ratios, vec![0.95; campaigns.len()]);
         }
+    }
+}
+
+/// A server that answers every request with these bytes and closes the connection.
+async fn answering(bytes: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4_096];
+            if stream.read(&mut request).await.is_ok()
+                && stream.write_all(bytes.as_bytes()).await.is_ok()
+            {
+                stream.shutdown().await.unwrap_or_default();
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_described_in_plain_words() {
+    for (scheme, bytes, reason, expected) in [
+        ("http", "{}", "decode", "the answer is not valid HTTP"),
+        ("http", "HTTP/1.1 200\r\nContent-Length: -1\r\n\r\n{}", "decode", "is not valid HTTP"),
+        (
+            "http",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+            "decode",
+            "is not valid HTTP",
+        ),
+        (
+            "http",
+            "HTTP/1.1 206 OK\r\nContent-Length: 2\r\n\r\n{}",
+            "decode",
+            "HTTP 206, a part of an answer",
+        ),
+        (
+            "http",
+            "HTTP/1.1 429 OK\r\nRetry-After: 99999999999999999999\r\nContent-Length: 0\r\n\r\n",
+            "throttled",
+            "HTTP 429, asks to wait 86400 s",
+        ),
+        (
+            "http",
+            "HTTP/1.1 302 OK\r\nLocation: javascript:alert(1)\r\nContent-Length: 0\r\n\r\n",
+            "client",
+            "HTTP 302, a redirect that is not followed",
+        ),
+        ("https", "HTTP/1.1 400 Bad Request\r\n\r\n", "tls", "the server does not speak TLS"),
+    ] {
+        let base_url = format!("{scheme}://{}", answering(bytes).await);
+        let setup = Setup::new(&config(&[account_at("one", any_api(), &base_url, &[])]));
+        let (_, _, log) = poll_once(&setup, &[]).await;
+        assert!(log.contains(&format!("reason={reason}")), "{bytes}: {log}");
+        assert!(log.contains(expected), "{bytes}: {log}");
     }
 }
 

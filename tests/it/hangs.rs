@@ -250,6 +250,28 @@ async fn signals_end_commands_that_wait_once_a_refreshed_token_is_stored() {
 }
 
 #[tokio::test]
+async fn a_hang_up_does_not_end_a_start() {
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let setup = Setup::new("");
+    let file = setup.config_file();
+    fs::remove_file(&file).unwrap();
+    make_pipe(&file);
+    let mut command = setup.command();
+    command.args(["--web.listen-address", "127.0.0.1:0"]).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut writer = writer(&file).await;
+    kill(&child, "HUP").await;
+    let token_file = setup.token_file().display().to_string();
+    let yaml = config(&[account("one", &simulator, &[])]).replace("TOKEN_FILE", &token_file);
+    writer.write_all(yaml.as_bytes()).unwrap();
+    drop(writer);
+    let asked = simulator.wait_for(|state| state.answered > 0);
+    assert!(tokio::time::timeout(LIMIT, asked).await.is_ok());
+    kill(&child, "TERM").await;
+    assert_eq!(end(&mut child).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn authorities_that_hang_fail_every_start_and_are_named() {
     let simulator = simulate(with_statuses(), Vec::new()).await;
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));

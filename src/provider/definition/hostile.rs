@@ -159,7 +159,11 @@ fn an_answer_is_the_documented_one_or_an_error() {
         (r#"{"data":[{"id":1}],"data":[{"id":2}]}"#, "2; "),
         (&nested(100_000), "decode"),
         (&format!(r#"{{"data":{}}}"#, nested(100_000)), "data[*] (1 times)"),
-        (&deep, "2; data[*] (1 times)"),
+        (
+            r#"{"data":[{"id":-5},{"id":12345678901234567890123},{"id":1e22}]}"#,
+            "-5; 12345678901234567890123; id (1 times)",
+        ),
+        (&deep, "1; 2; "),
         (&many(10_000), "7; "),
         (&many(10_001), "too_large"),
     ] {

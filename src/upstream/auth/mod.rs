@@ -82,13 +82,12 @@ impl Auth {
             }
         };
         let secret = source.read().await;
-        let secret =
-            secret.map_err(|error| {
-                if is_out_of_files(&error) {
-                    return PollError::new(Reason::Network, format!("{name}: {OUT_OF_FILES}"));
-                }
-                PollError::new(Reason::Auth, format!("{name}: {error}"))
-            })?;
+        let secret = secret.map_err(|error| {
+            if is_out_of_files(&error) {
+                return PollError::new(Reason::Network, format!("{name}: {OUT_OF_FILES}"));
+            }
+            PollError::new(Reason::Auth, format!("{name}: {error}"))
+        })?;
         Ok(Credential::fixed(place, secret))
     }
 
