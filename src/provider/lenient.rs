@@ -531,6 +531,7 @@ mod tests {
     fn an_id_is_text_or_a_number_and_never_missing() {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
         assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
+        assert_eq!(id("-5"), (Some("-5".to_owned()), true));
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
         assert_eq!(id(r#""g\u202ex""#), (Some("g\u{202e}x".to_owned()), true));
         let long = format!(r#""{}""#, "x".repeat(MAX_ID_BYTES + 1));

@@ -385,6 +385,11 @@ mod tests {
         let transport = Transport::new(Client::local().unwrap(), Duration::from_secs(9));
         let url = Url::parse("http://127.0.0.1:1/?token=in-the-query").unwrap();
         let credential = Credential::bearer("x".into(), None);
+        let mut long = url.clone();
+        long.set_query(Some(&"x".repeat(MAX_URL_BYTES)));
+        let refused =
+            transport.fetch(&Request::get(long), &credential, &AtomicUsize::new(0)).await.1;
+        assert_eq!(refused.unwrap_err().reason, Reason::Pagination);
         let (code, answer) =
             transport.fetch(&Request::get(url), &credential, &AtomicUsize::new(0)).await;
         let error = answer.unwrap_err();

@@ -452,6 +452,19 @@ async fn secrets_on_the_command_line_are_not_shown() {
 }
 
 #[tokio::test]
+async fn campaigns_that_begin_like_the_token_are_shown() {
+    let (token, name) = ("acme-shop-de-Zq81Kpw3Lm5R", "acme-shop-de-spring");
+    let campaign = Campaign::sms("acme-shop-de-1", name, Utc::now(), Counts::default());
+    let simulator = Simulator::start(any_api(), State::new(token, vec![campaign]));
+    let simulator = simulator.await.unwrap();
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    fs::write(setup.token_file(), token).unwrap();
+    let said = said(&run(&setup.config_file(), &["poll"], "logfmt").await);
+    assert!(said.contains(name) && !said.contains("with a secret"), "{said}");
+    is_not_in(token, &said, "a poll");
+}
+
+#[tokio::test]
 async fn debug_output_shows_no_secrets() {
     let secret = secret("debug");
     let folder = TempDir::new().unwrap();
