@@ -154,15 +154,11 @@ pub async fn trust_doubts() -> Vec<String> {
 async fn in_time<T: Send + 'static>(read: fn() -> T) -> Result<T, String> {
     let reading = tokio::task::spawn_blocking(read);
     let place = trust::place();
-    match tokio::time::timeout(TRUST_TIMEOUT, reading).await {
-        Ok(read) => {
-            read.map_err(|error| format!("cannot read the CA certificates of {place}: {error}"))
-        }
-        Err(_) => {
-            let seconds = TRUST_TIMEOUT.as_secs();
-            Err(format!("the CA certificates of {place} cannot be read within {seconds} s"))
-        }
-    }
+    let Ok(read) = tokio::time::timeout(TRUST_TIMEOUT, reading).await else {
+        let seconds = TRUST_TIMEOUT.as_secs();
+        return Err(format!("the CA certificates of {place} cannot be read within {seconds} s"));
+    };
+    read.map_err(|error| format!("cannot read the CA certificates of {place}: {error}"))
 }
 
 fn origin(url: &Url) -> String {
