@@ -9,6 +9,7 @@ use chrono::{SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::support::apis::{
     any_api, apis, count_of, kinds, reports_credits, sms_rates, with_small_pages,
@@ -409,10 +410,11 @@ async fn mismatched_percentages_are_counted_per_page() {
 }
 
 /// A server that answers every request with these bytes and closes the connection.
-async fn answering(bytes: &'static str) -> String {
+async fn answering(bytes: &'static str) -> (String, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 4_096];
             if stream.read(&mut request).await.is_ok()
@@ -422,7 +424,7 @@ async fn answering(bytes: &'static str) -> String {
             }
         }
     });
-    address
+    (address, tasks)
 }
 
 #[tokio::test]
@@ -456,7 +458,8 @@ async fn what_is_no_answer_is_described_in_plain_words() {
         ),
         ("https", "HTTP/1.1 400 Bad Request\r\n\r\n", "tls", "the server does not speak TLS"),
     ] {
-        let base_url = format!("{scheme}://{}", answering(bytes).await);
+        let (address, _server) = answering(bytes).await;
+        let base_url = format!("{scheme}://{address}");
         let setup = Setup::new(&config(&[account_at("one", any_api(), &base_url, &[])]));
         let (_, _, log) = poll_once(&setup, &[]).await;
         assert!(log.contains(&format!("reason={reason}")), "{bytes}: {log}");
