@@ -311,7 +311,9 @@ fn described(file: &Path, definition: &Definition, text: &str) -> String {
         format!("{file}: channel {word:?} is not among {known}; it is exported as it is\n")
     });
     let valid = format!("{file}: {name} is valid\n");
-    [valid].into_iter().chain(notes).collect::<String>() + &warnings(definition) + &secrets(&file, text)
+    [valid].into_iter().chain(notes).collect::<String>()
+        + &warnings(definition)
+        + &secrets(&file, text)
 }
 
 /// What keeps a valid definition from being used, or makes that unsafe.

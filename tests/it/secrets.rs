@@ -460,7 +460,7 @@ async fn campaigns_that_begin_like_the_token_are_shown() {
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
     fs::write(setup.token_file(), token).unwrap();
     let said = said(&run(&setup.config_file(), &["poll"], "logfmt").await);
-    assert!(said.contains(name) && !said.contains("with a secret"), "{said}");
+    assert!(said.contains(name) && !said.contains("without a secret"), "{said}");
     is_not_in(token, &said, "a poll");
 }
 
