@@ -367,7 +367,7 @@ impl<'a> Polled<'a> {
 
     /// Adds what is usual to young campaigns, as the poller does.
     fn with_usual(&mut self, read: Vec<Arc<Campaign>>, now: DateTime<Utc>) -> Vec<Arc<Campaign>> {
-        let window = Window { start: now - TimeDelta::minutes(LOOKBACK), now };
+        let window = Window::new(now - TimeDelta::minutes(LOOKBACK), now);
         let history = History::of_full_read(read.into_iter().collect(), window);
         let before = self.before.as_ref().map(|(history, time)| (history, *time));
         self.curves.observe(before, &history, now);
