@@ -411,7 +411,9 @@ async fn config_check_warns_of_values_that_are_hardly_meant_and_hides_secrets() 
         setup.write_config(&config(&[yaml]));
         let (code, text) = run(&["--config.check", "--config.file", &file]).await;
         assert_eq!(code, Some(0), "{text}");
-        assert!(!text.contains(PASTED), "{text}");
+        // an account's own name always stands in its messages
+        let is_name = warning.is_some_and(|warning| warning.contains(".name"));
+        assert!(is_name || !text.contains(PASTED), "{text}");
         let has_warning = text.contains("campaign_exporter.yml:");
         assert_eq!(has_warning, warning.is_some(), "{text}");
         assert!(text.contains(warning.unwrap_or_default()), "{text}");
@@ -754,7 +756,7 @@ async fn definitions_are_checked_tried_listed_and_shown() {
         "sends=10 deliveries=9",
         r#"campaign_name="Spring"} 1"#,
         "campaign_delivery_ratio",
-        "could not read answered: 1 value, -1: not a count",
+        "could not read answered: 1 value, \"-1\": not a count",
         "no item at `$.campaigns[*]` has `at`",
     ] {
         assert!(text.contains(part), "{part}: {text}");
