@@ -1,7 +1,7 @@
 //! Planted incidents: what is truly wrong with messages, links, lists, routes, accounts or the exporter.
 //!
 //! The ranges were chosen before testing any rule against them, and know no thresholds: from what is
-//! hardly worth telling to complete failures. [`oracle`](crate::oracle) says which must be told.
+//! hardly worth telling to complete failures. [`crate::oracle`] says which must be told.
 
 use anyhow::{Context, Result};
 use campaign_exporter::campaign::counts::Count;
