@@ -135,6 +135,8 @@ mod tests {
     fn unknown_keys_list_the_known_ones_once() {
         let yaml = "http_server_config:\n  headers:\n    X-Frame-Option: deny\n";
         let problems = load(yaml).err().unwrap();
+        assert!(problems.ends_with("did you mean X-Frame-Options?"), "{problems}");
+        let problems = load(&yaml.replace("X-Frame-Option", "Other")).err().unwrap();
         let known = "http_server_config.headers: unknown key; expected one of: Content-Security-Policy, \
                      Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, \
                      X-XSS-Protection";

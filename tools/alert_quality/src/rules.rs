@@ -120,8 +120,12 @@ impl Rule {
             labels.extend(self.labels.clone());
             series.entry(labels).or_default().extend(points.values);
         }
-        let series = series.into_iter();
-        Ok(series.map(|(labels, values)| Points { labels, values }).collect())
+        // parts of an expression can give series that only differ in their name, one after the other
+        let sorted = series.into_iter().map(|(labels, mut values)| {
+            values.sort_by_key(|(minute, _)| *minute);
+            Points { labels, values }
+        });
+        Ok(sorted.collect())
     }
 }
 
