@@ -893,6 +893,8 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     let storage = daemon.setup.storage();
     let aside = daemon.setup.folder().join("aside");
     fs::rename(&storage, &aside).unwrap();
+    // in the way of a new folder
+    fs::write(&storage, "").unwrap();
     grow(&simulator);
     daemon.scrape_until(|metrics| count(metrics, DELIVERIES) == 9).await;
     // several polls, some of which find changes
@@ -913,6 +915,7 @@ async fn read_only_storage_causes_one_warning_and_no_failed_poll() {
     assert!(noise.clone().count() < 10, "{:?}", noise.collect::<Vec<_>>());
 
     // nothing changes anymore, but earlier changes are stored
+    fs::remove_file(&storage).unwrap();
     fs::rename(&aside, &storage).unwrap();
     wait_for_clock(&simulator).await;
     let setup = daemon.end_by("KILL").await;
