@@ -186,6 +186,7 @@ fn check_reading(account: &Account, mut reading: Reading) {
             credits: reading.account.credits,
             balance: reading.account.balance,
             reported_ratios: reading.account.reported_ratios,
+            ..Data::default()
         },
     );
 }
