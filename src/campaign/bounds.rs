@@ -64,11 +64,13 @@ impl Campaign {
 
     /// About the most bytes that the campaign takes in a scrape.
     pub(super) fn scraped_bytes(&self) -> usize {
+        let ratios = Ratio::ALL.iter();
+        let ratios = ratios.filter(|ratio| ratio.parts(self).is_some()).count();
         let counts = self.counts.iter().count() + self.failures.iter().count();
-        let counts = counts + self.figures.iter().len() + Ratio::ALL.len();
+        let counts = counts + self.figures.iter().len();
         let common = escaped_len(&self.id) + escaped_len(self.channel.as_str());
         let own = self.info.0.iter().map(|(_, value)| escaped_len(value));
-        (OTHER_SERIES + counts) * (SAMPLE_BYTES + common)
+        (OTHER_SERIES + counts + ratios) * (SAMPLE_BYTES + common)
             + escaped_len(&self.name)
             + own.sum::<usize>()
     }

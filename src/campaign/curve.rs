@@ -18,7 +18,7 @@ use super::{Campaign, Channel, Ratio};
 const AGES: [i64; 9] = [600, 1_200, 2_400, 3_600, 7_200, 14_400, 28_800, 86_400, 172_800];
 
 /// The last of these ages.
-pub const MAX_AGE: TimeDelta = TimeDelta::days(2);
+const MAX_AGE: TimeDelta = TimeDelta::days(2);
 
 /// The ratios that are kept.
 pub const RATIOS: [Ratio; 6] =
@@ -144,9 +144,18 @@ impl Curves {
         curve.points.push(point);
     }
 
+    /// The campaign with what is usual at its age; `None` if it is too old, or too few others are known.
+    pub fn compared(&self, campaign: &Campaign, now: DateTime<Utc>) -> Option<Campaign> {
+        if campaign.date().is_some_and(|date| date < now - MAX_AGE) {
+            return None;
+        }
+        let usual = Some(self.usual(campaign, now)).filter(|usual| !usual.is_empty())?;
+        Some(Campaign { figures: campaign.figures.with(usual), ..campaign.clone() })
+    }
+
     /// What is usual for campaigns like this one at its age: of those on the same channel that were sent
     /// before, as ratios with their bounds. Nothing if too few are known.
-    pub fn usual(&self, campaign: &Campaign, now: DateTime<Utc>) -> Vec<(Figure, f64)> {
+    fn usual(&self, campaign: &Campaign, now: DateTime<Utc>) -> Vec<(Figure, f64)> {
         let Some(sent) = campaign.last_sent else { return Vec::new() };
         let age = (now - sent).num_seconds();
         let mut others: Vec<_> = self
@@ -384,6 +393,33 @@ mod tests {
         };
         assert_eq!(with(2), (true, true));
         assert_eq!(with(3), (true, false));
+    }
+
+    #[test]
+    fn only_text_messages_are_compared_at_another_time_of_day() {
+        let sent = 100 * 1_440;
+        let width = |channel: Channel, known: i64, hours_apart: i64| {
+            let mut curves = Curves::default();
+            for index in 0..known {
+                let sent = at(sent - (index + 1) * 1_440 - hours_apart * 60);
+                let ratios = [Some(0.8 + index as f32 / 100.0); RATIOS.len()];
+                for age in [2, 3] {
+                    curves.add(&index.to_string(), channel.clone(), sent, Point { age, ratios });
+                }
+            }
+            let young = Campaign { channel, ..campaign("young", sent, 900, 20) };
+            let [(_, low), (_, median), _] = usual(&curves, &young, sent + 45)[..] else {
+                return None;
+            };
+            Some((median / low).ln())
+        };
+        assert!(width(Channel::Whatsapp, 7, 3).is_some());
+        assert_eq!(width(Channel::Whatsapp, 7, 4), None);
+        assert_eq!(width(Channel::Sms, 7, 3), width(Channel::Sms, 7, 4));
+        // the same spread of fewer campaigns says less
+        let (few, many) = (width(Channel::Sms, 7, 0), width(Channel::Sms, 19, 0));
+        let per_deviation = |width: Option<f64>, deviation: f64| width.unwrap() / deviation;
+        assert!(per_deviation(few, 2.0) > 1.15 * per_deviation(many, 5.0), "{few:?} {many:?}");
     }
 
     #[test]

@@ -10,7 +10,6 @@ use tracing::{info, warn};
 
 use super::{Poller, Progress};
 use crate::campaign::pool::Campaigns;
-use crate::campaign::{Campaign, curve};
 use crate::config::Account;
 use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
@@ -152,16 +151,9 @@ pub(super) fn exported(
     let (mut campaigns, dropped) = record.history.newest(account.polling.max_campaigns);
     let before = std::mem::take(compared);
     for campaign in &mut campaigns {
-        if campaign.date().is_some_and(|date| date < now - curve::MAX_AGE) {
-            // as are all that follow
-            break;
-        }
-        let usual = record.curves.usual(campaign, now);
-        if usual.is_empty() {
+        let Some(with_usual) = record.curves.compared(campaign, now) else {
             continue;
-        }
-        let with_usual =
-            Campaign { figures: campaign.figures.with(usual), ..Campaign::clone(campaign) };
+        };
         *campaign = match before.get(&campaign.id) {
             Some(same) if **same == with_usual => Arc::clone(same),
             _ => Arc::new(with_usual),
@@ -189,6 +181,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+    use crate::campaign::Campaign;
     use crate::campaign::Ratio;
     use crate::campaign::counts::{Count, Counts};
     use crate::campaign::curve::Curves;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use campaign_exporter::campaign::curve::{self, Curves};
+use campaign_exporter::campaign::curve::Curves;
 use campaign_exporter::campaign::figures::Figure;
 use campaign_exporter::campaign::history::History;
 use campaign_exporter::campaign::window::Window;
@@ -374,9 +374,8 @@ impl<'a> Polled<'a> {
         let (mut campaigns, _) = history.newest(usize::MAX);
         self.before = Some((history, now));
         for campaign in &mut campaigns {
-            if campaign.date().is_some_and(|date| date >= now - curve::MAX_AGE) {
-                let figures = campaign.figures.with(self.curves.usual(campaign, now));
-                *campaign = Arc::new(Campaign { figures, ..Campaign::clone(campaign) });
+            if let Some(compared) = self.curves.compared(campaign, now) {
+                *campaign = Arc::new(compared);
             }
         }
         campaigns
