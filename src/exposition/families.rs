@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::campaign::counts::Count;
 use crate::campaign::figures::{Currency, Figure};
 use crate::campaign::{Campaign, Ratio};
-use crate::exposition::format::{Format, Writer, labels, sample};
+use crate::exposition::format::{Format, Writer, labels, sample, sample_with};
 use crate::state::snapshot::{AccountState, Snapshot};
 
 /// End of the HELP of every campaign metric. Prometheus' guide to writing exporters asks for it if
@@ -48,8 +48,7 @@ struct Rows<'a> {
 
 impl Rows<'_> {
     fn push<'b>(&mut self, own: impl IntoIterator<Item = (&'b str, &'b str)>, value: f64) {
-        let block = format!("{},{}", self.labels, labels(own));
-        sample(self.out, self.name, &block, value);
+        sample_with(self.out, self.name, self.labels, own, value);
         self.written += 1;
     }
 }

@@ -156,30 +156,57 @@ fn pairs(metric: &Metric) -> String {
 /// Writes a sample of a gauge, which is the same in both formats. `labels` is a block from
 /// [`labels`].
 pub fn sample(out: &mut String, name: &str, labels: &str, value: f64) {
+    sample_with(out, name, labels, [], value);
+}
+
+/// Writes a sample as [`sample`] does, with further labels after those of the block.
+pub fn sample_with<'a>(
+    out: &mut String,
+    name: &str,
+    labels: &str,
+    further: impl IntoIterator<Item = (&'a str, &'a str)>,
+    value: f64,
+) {
     out.push_str(name);
-    if !labels.is_empty() {
-        out.push('{');
-        out.push_str(labels);
+    let begin = out.len();
+    out.push('{');
+    out.push_str(labels);
+    write_labels(out, begin + 1, further);
+    if out.len() > begin + 1 {
         out.push('}');
+    } else {
+        out.truncate(begin);
     }
     out.push(' ');
     write_number(out, value);
     out.push('\n');
 }
 
+/// Bytes that the labels of most campaigns fit in.
+const USUAL_LABELS_BYTES: usize = 128;
+
 /// Returns a block of escaped labels, without braces.
 pub fn labels<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let mut block = String::new();
-    for (name, value) in pairs {
-        if !block.is_empty() {
-            block.push(',');
-        }
-        block.push_str(name);
-        block.push_str("=\"");
-        escape(&mut block, value);
-        block.push('"');
-    }
+    let mut block = String::with_capacity(USUAL_LABELS_BYTES);
+    write_labels(&mut block, 0, pairs);
     block
+}
+
+/// Writes labels after those that begin at `begin`.
+fn write_labels<'a>(
+    out: &mut String,
+    begin: usize,
+    pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+) {
+    for (name, value) in pairs {
+        if out.len() > begin {
+            out.push(',');
+        }
+        out.push_str(name);
+        out.push_str("=\"");
+        escape(out, value);
+        out.push('"');
+    }
 }
 
 fn escape(out: &mut String, value: &str) {
