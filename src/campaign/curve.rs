@@ -24,8 +24,11 @@ const MAX_AGE: TimeDelta = TimeDelta::days(2);
 pub const RATIOS: [Ratio; 6] =
     [Ratio::Delivery, Ratio::Click, Ratio::Bounce, Ratio::OptOut, Ratio::Open, Ratio::Read];
 
+/// A day in seconds.
+const DAY: i64 = 86_400;
+
 /// Fewest attempted messages of a campaign whose ratios are kept: below, they are mostly chance.
-const MIN_ATTEMPTED: u64 = 100;
+const MIN_ATTEMPTED: u64 = 50;
 
 /// Most campaigns whose ratios are kept, the newest ones: several months of an account that sends ten a
 /// day.
@@ -56,6 +59,10 @@ const DEVIATIONS: f64 = 3.0;
 /// How much wider the bounds are the fewer campaigns say what is usual: by half with
 /// [`MIN_REFERENCES`].
 const UNCERTAINTY: f64 = 3.5;
+
+/// How much wider the bounds are if they come from campaigns that were sent at other times of day, on
+/// channels whose messages wait for a connection.
+const OTHER_HOURS: f64 = 2.0;
 
 /// The standard deviation of a normal distribution whose median absolute deviation is 1.
 const SIGMA: f64 = 1.4826;
@@ -174,15 +181,18 @@ impl Curves {
                     others.iter().filter(|curve| !same_hours || at_same_hours(curve.sent, sent));
                 others.filter_map(|curve| curve.at(age, index)).take(MAX_REFERENCES).collect()
             };
-            let mut known = ratios(ratio != Ratio::OptOut);
-            // text messages reach most phones at any time
-            if known.len() < MIN_REFERENCES
-                && campaign.channel == Channel::Sms
-                && matches!(ratio, Ratio::Delivery | Ratio::Bounce)
-            {
+            // after a day, each campaign has had the same hours of sleep
+            let depends_on_hours = ratio != Ratio::OptOut && age < DAY;
+            let mut known = ratios(depends_on_hours);
+            let mut doubt = 1.0;
+            // messages reach most phones at any time
+            if known.len() < MIN_REFERENCES && matches!(ratio, Ratio::Delivery | Ratio::Bounce) {
                 known = ratios(false);
+                if campaign.channel != Channel::Sms {
+                    doubt = OTHER_HOURS;
+                }
             }
-            figures.extend(bounds(ratio, known));
+            figures.extend(bounds(ratio, known, doubt));
         }
         figures
     }
@@ -216,15 +226,14 @@ fn max_gap(age: i64) -> i64 {
 
 /// Whether two times are at about the same time of day, in any time zone: both are the account's.
 fn at_same_hours(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
-    const DAY: i64 = 86_400;
     let apart = (one - other).num_seconds().rem_euclid(DAY);
     apart.min(DAY - apart) <= SAME_HOURS
 }
 
-/// The median of ratios and the bounds of what is usual. They are compared as factors, since 1 and 2 %
+/// The median of ratios and the bounds of what is usual, wider by the factor `doubt`. They are compared as factors, since 1 and 2 %
 /// of clicks are further apart than 51 and 52 %. Up to half of the ratios can be anything without moving
 /// the bounds far.
-fn bounds(ratio: Ratio, mut ratios: Vec<f64>) -> Vec<(Figure, f64)> {
+fn bounds(ratio: Ratio, mut ratios: Vec<f64>, doubt: f64) -> Vec<(Figure, f64)> {
     if matches!(ratio, Ratio::Click | Ratio::Open | Ratio::Read) {
         let all = ratios.len();
         // a message without a link or a tracked image says nothing about those that have one
@@ -242,7 +251,7 @@ fn bounds(ratio: Ratio, mut ratios: Vec<f64>) -> Vec<(Figure, f64)> {
     let deviations = logs.iter().map(|log| (log - middle).abs());
     // few values can happen to be close to each other
     let chance = 1.0 + UNCERTAINTY / ratios.len() as f64;
-    let width = DEVIATIONS * SIGMA * chance * median(deviations.collect());
+    let width = doubt * DEVIATIONS * SIGMA * chance * median(deviations.collect());
     let bounds = [(Bound::Low, -width), (Bound::Median, 0.0), (Bound::High, width)];
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let figure = |(bound, width): (Bound, f64)| {
@@ -396,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn only_text_messages_are_compared_at_another_time_of_day() {
+    fn deliveries_are_compared_at_other_times_of_day_if_too_few_are_known() {
         let sent = 100 * 1_440;
         let width = |channel: Channel, known: i64, hours_apart: i64| {
             let mut curves = Curves::default();
@@ -413,9 +422,10 @@ mod tests {
             };
             Some((median / low).ln())
         };
-        assert!(width(Channel::Whatsapp, 7, 3).is_some());
-        assert_eq!(width(Channel::Whatsapp, 7, 4), None);
         assert_eq!(width(Channel::Sms, 7, 3), width(Channel::Sms, 7, 4));
+        let [same, other] = [3, 4].map(|hours| width(Channel::Whatsapp, 7, hours).unwrap());
+        assert!(1.9 * same < other && other < 2.1 * same, "{same} {other}");
+        assert_eq!(width(Channel::Whatsapp, 6, 4), None);
         // the same spread of fewer campaigns says less
         let (few, many) = (width(Channel::Sms, 7, 0), width(Channel::Sms, 19, 0));
         let per_deviation = |width: Option<f64>, deviation: f64| width.unwrap() / deviation;

@@ -42,7 +42,11 @@ impl Credits {
         let total = spent.last().copied().unwrap_or_default();
         let usual = (total / (spent.len() as f64 / DAY as f64)).max(100.0);
         let at = |minute: i64| value(&spent, minute.min(MONTH - 1));
-        let mut now = 31.0 * usual;
+        let mut now = usual
+            * match account.buying {
+                Buying::Ahead | Buying::Monthly => 31.0,
+                Buying::Daily | Buying::JustInTime => 0.1,
+            };
         let mut left = Vec::new();
         for minute in FIRST..MONTH {
             now -= at(minute) - at(minute - 1);

@@ -59,7 +59,8 @@ impl Report {
                 Some(_) => {}
             }
             if verdict.pages > 2 {
-                self.missed.push(format!("{} pages: {}", verdict.pages, about()));
+                let alerts = verdict.alerts.join(", ");
+                self.missed.push(format!("{} pages ({alerts}): {}", verdict.pages, about()));
             }
         }
         for alert in own.false_alerts() {

@@ -138,14 +138,21 @@ pub(crate) async fn evaluate(
 ) -> Result<Vec<Firing>> {
     let mut fired = Vec::new();
     for rule in rules {
-        let mut result = rule.evaluate(prometheus, minutes.clone()).await?;
         if rule.alert.is_empty() {
-            for points in &mut result {
-                points.labels.insert(NAME.to_owned(), rule.record.clone());
+            // a rule that reads its own results needs each of them before the next
+            let reads_itself = words(std::slice::from_ref(rule)).contains(&rule.record);
+            let step = if reads_itself { rule.interval } else { minutes.end - minutes.start };
+            for from in minutes.clone().step_by(usize::try_from(step)?) {
+                let until = (from + step).min(minutes.end);
+                let mut result = rule.evaluate(prometheus, from..until).await?;
+                for points in &mut result {
+                    points.labels.insert(NAME.to_owned(), rule.record.clone());
+                }
+                prometheus.recorded(&result, until, rule.interval).await?;
             }
-            prometheus.recorded(&result, minutes.end, rule.interval).await?;
             continue;
         }
+        let result = rule.evaluate(prometheus, minutes.clone()).await?;
         for mut points in result {
             points.labels.insert("alertname".to_owned(), rule.alert.clone());
             let on: HashSet<i64> = points.values.iter().map(|(minute, _)| *minute).collect();

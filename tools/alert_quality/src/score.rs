@@ -22,6 +22,8 @@ pub(crate) struct Verdict {
     /// Minutes from the first affected message to the alert.
     pub(crate) delay: Option<i64>,
     pub(crate) pages: usize,
+    /// The alerts in these.
+    pub(crate) alerts: Vec<String>,
 }
 
 impl Kind {
@@ -165,18 +167,20 @@ impl Scored<'_> {
     /// Returns the outcome of each incident.
     pub(crate) fn verdicts(&self) -> Vec<Verdict> {
         let verdict = |incident: &Incident| {
-            let mut pages: Vec<_> = Vec::new();
+            let (mut pages, mut alerts) = (Vec::new(), Vec::new());
             let mut first: Option<i64> = None;
             for (firing, page) in self.firings.iter().zip(self.pages) {
                 if self.tells(firing, incident) {
                     first = Some(first.map_or(firing.from, |first| first.min(firing.from)));
-                    pages.extend(page.as_ref().filter(|_| firing.severity() != "info"));
+                    let page = page.as_ref().filter(|_| firing.severity() != "info");
+                    alerts.extend(page.map(|_| format!("{} {}", firing.alert, firing.severity())));
+                    pages.extend(page);
                 }
             }
             pages.sort_unstable();
             pages.dedup();
             let delay = first.map(|first| (first - incident.since).max(0));
-            Verdict { incident: incident.clone(), delay, pages: pages.len() }
+            Verdict { incident: incident.clone(), delay, pages: pages.len(), alerts }
         };
         self.incidents.iter().map(verdict).collect()
     }

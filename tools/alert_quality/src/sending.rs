@@ -12,8 +12,9 @@ use crate::chance::whole;
 /// A day in minutes.
 pub(crate) const DAY: i64 = 1_440;
 
-/// Number of parts in which a campaign is sent, enough for smooth counts.
+/// Fewest parts in which a campaign is sent, enough for smooth counts, and the longest time between two.
 const PARTS: i64 = 12;
+const PART: i64 = 10;
 
 /// Age from which counts are final: the longest validity of a message, and a day.
 const SETTLED: i64 = 4 * DAY;
@@ -232,11 +233,17 @@ impl Sending {
         self.takes + self.stall.map_or(0, |stall| stall.lasts)
     }
 
+    /// Returns the number of parts in which it is sent.
+    const fn parts(&self) -> i64 {
+        let parts = self.takes / PART;
+        if parts > PARTS { parts } else { PARTS }
+    }
+
     /// Returns when each part is sent, relative to the first.
     fn departures(&self) -> impl Iterator<Item = f64> {
-        let (takes, stall) = (self.takes as f64, self.stall);
-        (0..PARTS).map(move |part| {
-            let share = (part as f64 + 0.5) / PARTS as f64;
+        let (takes, stall, parts) = (self.takes as f64, self.stall, self.parts());
+        (0..parts).map(move |part| {
+            let share = (part as f64 + 0.5) / parts as f64;
             let stalled = stall.filter(|stall| share > stall.after);
             share * takes + stalled.map_or(0.0, |stall| stall.lasts as f64)
         })
@@ -252,7 +259,7 @@ impl Sending {
             let departed = sent as f64 + departure;
             if minute as f64 <= departed { 0.0 } else { come(departed, minute as f64) }
         });
-        shares.sum::<f64>() / PARTS as f64
+        shares.sum::<f64>() / self.parts() as f64
     }
 
     /// Returns the counts at a minute.
@@ -286,7 +293,7 @@ impl Sending {
         let attempted = if self.counts_recipients || age >= self.done() {
             self.recipients
         } else {
-            self.recipients * left as u64 / PARTS.unsigned_abs()
+            self.recipients * left as u64 / self.parts().unsigned_abs()
         };
         let share = self.share(arrived, |from, now| receipts.rejected(from, now));
         let expired = self.share(arrived, |from, now| receipts.expired(from, now));
