@@ -406,7 +406,10 @@ impl Paging {
             need("size", size.is_some(), "is missing: the size_parameter needs it");
         }
         let by = by?;
+        // numbers lead from page to page, whatever is on them
+        let needs_size = by != "page" || matches!(stop, Stop::ShortPage | Stop::Total(_));
         let by_place = |first_page| {
+            let size = size.or((!needs_size).then_some(1));
             let (parameter, size) = (parameter.clone()?, size?);
             let parameter = parameter.into();
             Some(By::Place(source::Paging { parameter, place, size, first_page }))
@@ -415,7 +418,11 @@ impl Paging {
             "offset" | "page" => {
                 let problems = [
                     ("parameter", parameter.is_some(), "is missing"),
-                    ("size", size.is_some(), "is missing: without it, the next offset is unknown"),
+                    (
+                        "size",
+                        size.is_some() || !needs_size,
+                        "is missing: how many items a full page has",
+                    ),
                     ("stop", has_stop, "is missing: nothing else ends the pages"),
                     ("next", next.is_none(), "is for cursors and links"),
                 ];
