@@ -297,8 +297,8 @@ pub enum DefinitionCommand {
         /// File of a definition, or the name of a built-in one.
         #[arg(value_name = "FILE|NAME")]
         definition: PathBuf,
-        /// Files with the bodies of the answers, in the order of the requests. Without any, the
-        /// requests are printed that the first answers are for.
+        /// Files with the answers, in the order of the requests: their bodies, or all that `curl -i`
+        /// prints. Without any, the requests are printed that the first answers are for.
         #[arg(value_name = "ANSWER")]
         answers: Vec<PathBuf>,
         /// Value of a setting of the account. Can be repeated.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
@@ -101,9 +102,29 @@ pub async fn try_answers(
     let mut saved = Vec::new();
     for file in answers {
         let body = read(file).await?;
-        saved.push((file.display().to_string(), Answer::of(200, body)));
+        saved.push((file.display().to_string(), saved_answer(&body)));
     }
     print(&trial(&definition, saved, settings, Utc::now())?)
+}
+
+/// A saved answer: its body, or all of it as `curl -i` prints it.
+fn saved_answer(saved: &[u8]) -> Answer {
+    let text = std::str::from_utf8(saved).ok().filter(|text| text.starts_with("HTTP/"));
+    let parts =
+        text.and_then(|text| text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n")));
+    let Some((head, body)) = parts else {
+        return Answer::of(200, saved);
+    };
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let mut answer = Answer::of(status.unwrap_or(200), body);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let name = HeaderName::from_bytes(name.trim().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
+            answer.headers.append(name, value);
+        }
+    }
+    answer
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
@@ -439,6 +460,34 @@ account: {get: /me, credits: $.left}
         assert!(error.contains("Is it the next page?"), "{error}");
         let error = tried(TRIED, &[details]).unwrap_err().to_string();
         assert!(!error.contains("Is it the next page?"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_be_saved_with_its_headers() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            file
+        };
+        let definition = save(
+            "x.yml",
+            &TRIED.replace("by: cursor, parameter: after, next: $.page.after", "by: link_header"),
+        );
+        let link = "Link: <https://x.example/x?p=2>; rel=\"next\"";
+        let body = r#"{"x":[]}"#;
+        for (text, expected) in [
+            (format!("HTTP/2 200 \r\nserver: x\r\n{link}\r\n\r\n{body}"), "/x?p=2\n"),
+            (format!("HTTP/1.1 200 OK\n{link}\n\n{body}"), "/x?p=2\n"),
+            (body.to_owned(), "/me\n"),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\n{}".to_owned(), "HTTP 401 (auth)"),
+        ] {
+            let answer = read(&save("a", &text)).await.unwrap();
+            let answers = vec![("a".to_owned(), saved_answer(&answer))];
+            let read = trial(&load(&definition).await.unwrap(), answers, &[], Utc::now());
+            let shown = read.unwrap_or_else(|error| error.to_string());
+            assert!(shown.contains(expected), "{text}: {shown}");
+        }
     }
 
     #[tokio::test]

@@ -335,7 +335,7 @@ pub(crate) const PAGING: Part = Part {
         may(
             "size",
             "whole number",
-            "The largest number of items on a page, which the request asks for.",
+            "The largest number of items on a page. Offsets need it, and page numbers that a short page or a total ends.",
         ),
         may("size_parameter", "text", "The parameter that has the size."),
         may(
