@@ -416,19 +416,11 @@ impl Paging {
         };
         let by = match by.as_str() {
             "offset" | "page" => {
-                let problems = [
-                    ("parameter", parameter.is_some(), "is missing"),
-                    (
-                        "size",
-                        size.is_some() || !needs_size,
-                        "is missing: how many items a full page has",
-                    ),
-                    ("stop", has_stop, "is missing: nothing else ends the pages"),
-                    ("next", next.is_none(), "is for cursors and links"),
-                ];
-                for (key, is_good, why) in problems {
-                    need(key, is_good, why);
-                }
+                let full = "is missing: how many items a full page has";
+                need("parameter", parameter.is_some(), "is missing");
+                need("size", size.is_some() || !needs_size, full);
+                need("stop", has_stop, "is missing: nothing else ends the pages");
+                need("next", next.is_none(), "is for cursors and links");
                 by_place((by == "page").then(|| first.unwrap_or(1)))
             }
             "cursor" => {
