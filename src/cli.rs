@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
-use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use reqwest::Url;
 
@@ -17,6 +17,8 @@ use crate::web::routes::{self, Routes};
 
 /// Default listen address. The port follows the highest one in Prometheus' list of default ports.
 const LISTEN_ADDRESS: &str = ":10058";
+
+const MORE_OPTIONS: &str = "campaign_exporter --help lists the options of all commands.";
 
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -191,6 +193,30 @@ pub struct Options {
     pub log_format: LogFormat,
 }
 
+impl Cli {
+    /// Reads the arguments of this process.
+    pub fn from_arguments() -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&parser().try_get_matches()?)
+    }
+}
+
+/// The parser of the command line. The help of a command leaves the options of all commands to that of
+/// the program.
+fn parser() -> clap::Command {
+    fn own_help(command: clap::Command) -> clap::Command {
+        command.mut_subcommands(|command| {
+            let command = command.mut_args(|argument| {
+                let is_global = argument.is_global_set();
+                argument.hide_short_help(is_global).hide_long_help(is_global)
+            });
+            own_help(command.after_help(MORE_OPTIONS))
+        })
+    }
+    let mut command = Cli::command();
+    command.build();
+    own_help(command)
+}
+
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -271,8 +297,8 @@ pub enum DefinitionCommand {
         /// File of a definition, or the name of a built-in one.
         #[arg(value_name = "FILE|NAME")]
         definition: PathBuf,
-        /// Files with the bodies of the answers, in the order of the requests. Without any, the
-        /// requests are printed that the first answers are for.
+        /// Files with the answers, in the order of the requests: their bodies, or all that `curl -i`
+        /// prints. Without any, the requests are printed that the first answers are for.
         #[arg(value_name = "ANSWER")]
         answers: Vec<PathBuf>,
         /// Value of a setting of the account. Can be repeated.
@@ -383,9 +409,20 @@ fn path(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
+
+    #[test]
+    fn the_help_of_a_command_has_its_own_options() {
+        let mut shown = Vec::new();
+        for arguments in [&["--help"][..], &["poll", "--help"], &["definition", "try", "-h"]] {
+            let arguments = ["campaign_exporter"].iter().chain(arguments);
+            let help = parser().try_get_matches_from(arguments).unwrap_err().to_string();
+            shown.push(["--log.level", "--account", "--set"].map(|flag| help.contains(flag)));
+        }
+        assert_eq!(shown, [[true, false, false], [false, true, false], [false, false, true]]);
+        let given = ["campaign_exporter", "definition", "list", "--log.level=warn"];
+        assert!(parser().try_get_matches_from(given).is_ok());
+    }
 
     #[test]
     fn every_flag_and_the_port_are_documented() {

@@ -26,7 +26,7 @@ use campaign_exporter::upstream::proxies::Proxies;
 use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::{logging, provider};
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<ExitCode> {
-    let Cli { options, command } = match Cli::try_parse() {
+    let Cli { options, command } = match Cli::from_arguments() {
         Ok(cli) => cli,
         Err(error) => return Ok(refuse_arguments(&error)),
     };

@@ -1,6 +1,6 @@
 //! The `definition` command: checks, tries, lists and shows definitions of providers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Url;
+use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
@@ -26,6 +27,7 @@ use crate::provider::definition::built_in::BUILT_IN;
 use crate::provider::{Kind, Kinds, built_in};
 use crate::redaction::guess;
 use crate::state::snapshot::{Change, Data, Snapshot, Update};
+use crate::upstream::Reason;
 use crate::upstream::answer::Answer;
 use crate::upstream::request::{Body, Request};
 use crate::upstream::transport::is_private;
@@ -33,16 +35,28 @@ use crate::upstream::transport::is_private;
 /// Largest file that is read, as large as the largest answer that a poll accepts.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// What to do about an answer to another request.
+const FURTHER: &str = "\nIs it the next page? To leave out further pages, remove what leads to them from the \
+                       saved page.";
+
 /// Time limit for reading one.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Checks files. The error has every problem of all of them.
 pub async fn check(files: &[PathBuf]) -> anyhow::Result<()> {
     let mut problems = Vec::new();
+    let mut names = HashSet::new();
     for file in files {
         let text = text(file).await;
         let checked = text.and_then(|text| Ok((parsed(&file.display().to_string(), &text)?, text)));
         match checked {
+            Ok((definition, _)) if !names.insert(definition.name.clone()) => {
+                problems.push(format!(
+                    "{}: another file defines {} too",
+                    file.display(),
+                    definition.name
+                ));
+            }
             Ok((definition, text)) => print(&described(file, &definition, &text))?,
             Err(found) => problems.push(found.to_string()),
         }
@@ -88,9 +102,29 @@ pub async fn try_answers(
     let mut saved = Vec::new();
     for file in answers {
         let body = read(file).await?;
-        saved.push((file.display().to_string(), Answer::of(200, body)));
+        saved.push((file.display().to_string(), saved_answer(&body)));
     }
     print(&trial(&definition, saved, settings, Utc::now())?)
+}
+
+/// A saved answer: its body, or all of it as `curl -i` prints it.
+fn saved_answer(saved: &[u8]) -> Answer {
+    let text = std::str::from_utf8(saved).ok().filter(|text| text.starts_with("HTTP/"));
+    let parts =
+        text.and_then(|text| text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n")));
+    let Some((head, body)) = parts else {
+        return Answer::of(200, saved);
+    };
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
+    let mut answer = Answer::of(status.unwrap_or(200), body);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        let name = HeaderName::from_bytes(name.trim().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
+            answer.headers.append(name, value);
+        }
+    }
+    answer
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
@@ -118,7 +152,10 @@ pub fn trial(
         Ok(reading) => reading,
         Err(error) => {
             print(&text)?;
-            bail!("{} ({})", error.message, error.reason.as_str());
+            let mut answered = requests.iter().take(names.len()).rev().map(|(part, _)| part);
+            let is_further = answered.next().is_some_and(|part| answered.next() == Some(part));
+            let hint = if is_further && error.reason == Reason::Decode { FURTHER } else { "" };
+            bail!("{} ({}){hint}", error.message, error.reason.as_str());
         }
     };
     let mut campaigns = reading.take_campaigns().into_vec();
@@ -408,11 +445,61 @@ account: {get: /me, credits: $.left}
 ";
 
     /// What `try` says of these answers.
-    fn tried(yaml: &str, answers: &[Value]) -> String {
+    fn tried(yaml: &str, answers: &[Value]) -> anyhow::Result<String> {
         let answers =
             answers.iter().map(|body| ("a".to_owned(), Answer::of(200, body.to_string())));
         let now = "2026-11-28T12:00:00Z".parse().unwrap();
-        trial(&parsed("x", yaml).unwrap(), answers.collect(), &[], now).unwrap()
+        trial(&parsed("x", yaml).unwrap(), answers.collect(), &[], now)
+    }
+
+    #[test]
+    fn an_answer_to_another_request_may_be_taken_for_the_next_page() {
+        let list = json!({"page": {"after": "b"}, "x": [{"id": "a"}]});
+        let details = json!({"n": 1});
+        let error = tried(TRIED, &[list, details.clone()]).unwrap_err().to_string();
+        assert!(error.contains("Is it the next page?"), "{error}");
+        let error = tried(TRIED, &[details]).unwrap_err().to_string();
+        assert!(!error.contains("Is it the next page?"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_may_be_saved_with_its_headers() {
+        let folder = tempfile::tempdir().unwrap();
+        let save = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            fs::write(&file, text).unwrap();
+            file
+        };
+        let definition = save(
+            "x.yml",
+            &TRIED.replace("by: cursor, parameter: after, next: $.page.after", "by: link_header"),
+        );
+        let link = "Link: <https://x.example/x?p=2>; rel=\"next\"";
+        let body = r#"{"x":[]}"#;
+        for (text, expected) in [
+            (format!("HTTP/2 200 \r\nserver: x\r\n{link}\r\n\r\n{body}"), "/x?p=2\n"),
+            (format!("HTTP/1.1 200 OK\n{link}\n\n{body}"), "/x?p=2\n"),
+            (body.to_owned(), "/me\n"),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\n{}".to_owned(), "HTTP 401 (auth)"),
+        ] {
+            let answer = read(&save("a", &text)).await.unwrap();
+            let answers = vec![("a".to_owned(), saved_answer(&answer))];
+            let read = trial(&load(&definition).await.unwrap(), answers, &[], Utc::now());
+            let shown = read.unwrap_or_else(|error| error.to_string());
+            assert!(shown.contains(expected), "{text}: {shown}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_defined_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["a.yml", "b.yml"].map(|name| folder.path().join(name));
+        for file in &files {
+            fs::write(file, TRIED).unwrap();
+        }
+        assert!(check(&files[..1]).await.is_ok());
+        let error = check(&files).await.unwrap_err().to_string();
+        assert!(error.ends_with("b.yml: another file defines x too"), "{error}");
     }
 
     #[test]
@@ -421,7 +508,7 @@ account: {get: /me, credits: $.left}
             {"id": "a\n1", "at": 1_795_000_000, "rate": 97.5},
             {"id": "b", "at": 1_700_000_000, "rate": 0.5},
         ]});
-        let text = tried(TRIED, &[list.clone(), json!({"credits": 1})]);
+        let text = tried(TRIED, &[list.clone(), json!({"credits": 1})]).unwrap();
         for line in [
             "GET https://x.example/x?since=2026-10-29",
             r"a\n1 ",
@@ -435,7 +522,7 @@ account: {get: /me, credits: $.left}
         // details were not asked for yet
         assert!(!text.contains("no answer has a list"), "{text}");
         let short = json!({"x": [{"id": "a", "at": 1_795_000_000_000_u64}]});
-        let text = tried(TRIED, &[short]);
+        let text = tried(TRIED, &[short]).unwrap();
         for line in [
             "no page has `$.page.after`",
             "could not read at: 1 value, 1795000000000: not a time in its format",
@@ -443,7 +530,7 @@ account: {get: /me, credits: $.left}
             assert!(text.contains(line), "{line}: {text}");
         }
         let twice = json!({"page": {"after": null}, "x": [{"id": "a"}, {"id": "a"}]});
-        let text = tried(TRIED, &[twice]);
+        let text = tried(TRIED, &[twice]).unwrap();
         assert!(text.contains("\"a\" is the id of several items"), "{text}");
     }
 

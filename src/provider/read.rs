@@ -253,7 +253,8 @@ impl Progress {
         match &ask.optional {
             Some(field) if ask.about.is_empty() || error.reason == Reason::Client => {
                 debug!(reason = error.reason.as_str(), %error, "cannot read the {field}");
-                self.reading.problems.add(field.clone());
+                let reason = error.reason.as_str();
+                self.reading.problems.explain(field, || format!("{} ({reason})", error.message));
                 Ok(())
             }
             _ => Err(error),

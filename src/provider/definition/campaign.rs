@@ -106,8 +106,8 @@ pub(crate) const CAMPAIGN: Part = Part {
         ),
         may(
             "status",
-            "mapping",
-            "The `path` of a word, and `words`: what each means. A word that is not listed becomes `other`. Or `when`.",
+            "word, or mapping",
+            "The status of all items, or the `path` of a word, and `words`: what each means. A word that is not listed becomes `other`. Or `when`.",
         ),
         may("last_sent", "time", "When it was last sent."),
         may("scheduled", "time", "When it will be sent, if it was not sent yet."),
@@ -176,9 +176,7 @@ impl Mapped {
         let shown = |time: &Option<TimeField>| time.as_ref().map(TimeField::shown);
         let has_one_date = shown(&last_sent) == shown(&scheduled);
         let channel = read_channel(mapping, channels);
-        let status = read_words(mapping, "status", |word| {
-            named("status", &Status::ALL, Status::as_str, word)
-        });
+        let status = read_status(mapping);
         let failures = read_failures(mapping);
         let counts = read_counts(mapping, &failures);
         let info = read_info(mapping);
@@ -470,6 +468,18 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
         }
         Some(Node::Text(_)) => mapping.parsed("channel", check).map(ChannelField::Fixed),
         Some(_) => read_words(mapping, "channel", check).map(ChannelField::Read),
+    }
+}
+
+fn read_status(mapping: &mut Mapping<'_, '_>) -> Option<Words<Status>> {
+    let meaning = |word: &str| named("status", &Status::ALL, Status::as_str, word);
+    match mapping.node("status").map(|node| &node.value) {
+        Some(Node::Text(_)) => mapping.parsed("status", |word| {
+            // every item meets it
+            let condition = Path::parse_condition("@")?;
+            Ok(Words::When(vec![(condition, meaning(word)?)]))
+        }),
+        _ => read_words(mapping, "status", meaning),
     }
 }
 

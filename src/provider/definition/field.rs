@@ -11,7 +11,7 @@ use super::number::{DecimalSeparator, Unit};
 use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
-use super::time::TimeFormat;
+use super::time::{self, TimeFormat};
 use crate::document::node::Node;
 use crate::provider::lenient::{self, Problems, Scalar};
 
@@ -341,8 +341,7 @@ impl Zone {
         if text.starts_with('$') {
             return Path::parse(text).map(Self::Path);
         }
-        let zone = Tz::from_str(text).map(Self::Fixed);
-        zone.map_err(|_| format!("unknown time zone {text:?}; expected one such as Europe/Zurich"))
+        time::zone(text).map(Self::Fixed)
     }
 
     pub(super) fn of(&self, item: &Value, variables: &Variables) -> Option<Tz> {

@@ -29,7 +29,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use reqwest::header::HeaderName;
+use reqwest::header::{AUTHORIZATION, HeaderName};
 use sha2::{Digest, Sha256};
 
 use self::campaign::{CAMPAIGN, Mapped, WORDS};
@@ -431,7 +431,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let account = account.flatten();
     check_times(mapping, &request_times, &lists, &details, account.as_ref());
     let auth = auth.flatten()?;
-    check_auth(mapping, &auth, &lists, &details);
+    check_auth(mapping, &auth, &headers, &lists, &details);
     Some(Definition {
         name: name?,
         title: title?,
@@ -526,6 +526,10 @@ fn read_settings(mapping: &mut Mapping<'_, '_>) -> Vec<Key> {
                 Takes::Integer(least, most) => {
                     mapping.number("default", least, most).map(Value::from)
                 }
+                Takes::TimeZone => {
+                    let name = |text: &str| time::zone(text).map(|_| text.to_owned());
+                    mapping.parsed("default", name).map(Value::Text)
+                }
                 _ => mapping.text("default").map(Value::Text),
             };
             let meaning = mapping.text("meaning")?;
@@ -613,9 +617,18 @@ fn check_times(
 fn check_auth(
     mapping: &mut Mapping<'_, '_>,
     auth: &Authentication,
+    headers: &[(HeaderName, Template)],
     lists: &[List],
     details: &[Details],
 ) {
+    let own = match &auth.way {
+        Way::Bearer | Way::Basic(_) => Some(&AUTHORIZATION),
+        Way::Header(name, _) => Some(name),
+        Way::Query(_) | Way::Form(_) | Way::Path => None,
+    };
+    if headers.iter().any(|(name, _)| Some(name) == own) {
+        mapping.problem("headers", "the secret goes into a header of this name");
+    }
     let requests = lists.iter().map(|list| &list.request);
     let mut requests = requests.chain(details.iter().map(|details| &details.request));
     match auth.way {
@@ -727,7 +740,8 @@ fn read_list(mapping: &mut Mapping<'_, '_>, scope: &Scope) -> Option<List> {
         .and_then(|node| field::TimeField::read(mapping.reader(), &path, node, &scope.settings));
     let sums_rows = mapping.flag("sum_rows");
     if sums_rows && paging.as_ref().is_some_and(Paging::overlaps) {
-        let message = "rows on pages by offset or number would be added twice";
+        let message = "if the list moves, rows on pages by offset or number are added twice; if one item \
+                       has all rows of a campaign, add them with `sum`";
         mapping.problem("sum_rows", message);
     }
     let completes = mapping.flag("completes");
@@ -839,6 +853,23 @@ mod tests {
             ("'https://example.com/?api'", "the wiki", "documentation: must be an address"),
             ("'Token '", "Token", "auth.prefix: the secret follows at once"),
             ("DONE: sent", "DONE: sent, done: other", "words.done: the word is there twice"),
+            ("lists", "headers: {x: a}, lists", "headers: the secret goes into a header of this"),
+            (
+                "lists",
+                "settings: {z: {type: time_zone, default: CET+1, meaning: Z}}, lists",
+                "settings.z.default: unknown time zone \"CET+1\"",
+            ),
+            ("{path: $.s, words: {DONE: sent}}", "gone", "status: unknown status \"gone\""),
+            (
+                "items",
+                "sum_rows: true, paging: {by: page, parameter: p, stop: {pages: $.n}}, items",
+                "add them with `sum`",
+            ),
+            (
+                "items",
+                "paging: {by: page, parameter: p, stop: {total: $.n}}, items",
+                "paging.size: is missing: how many items a full page has",
+            ),
         ] {
             let problems = Definition::parse(&yaml.replace(good, bad)).unwrap_err();
             let [found] = problems.as_slice() else { panic!("{bad}: {problems:?}") };

@@ -67,7 +67,9 @@ impl Path {
     /// Reads a condition of a filter, such as `@.type == 'sms'`, which an item meets if the path has a
     /// value for a list of the item alone.
     pub(super) fn parse_condition(text: &str) -> Result<Self, String> {
-        Self::parse(&format!("$[?{text}]"))
+        Self::parse(&format!("$[?{text}]")).map_err(|message| {
+            message + "; compare with ==, !=, < or >, and join with &&, || and !"
+        })
     }
 
     /// Whether an item meets the condition.

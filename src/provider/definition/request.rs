@@ -335,7 +335,7 @@ pub(crate) const PAGING: Part = Part {
         may(
             "size",
             "whole number",
-            "The largest number of items on a page, which the request asks for.",
+            "The largest number of items on a page. Offsets need it, and page numbers that a short page or a total ends.",
         ),
         may("size_parameter", "text", "The parameter that has the size."),
         may(
@@ -406,22 +406,21 @@ impl Paging {
             need("size", size.is_some(), "is missing: the size_parameter needs it");
         }
         let by = by?;
+        // numbers lead from page to page, whatever is on them
+        let needs_size = by != "page" || matches!(stop, Stop::ShortPage | Stop::Total(_));
         let by_place = |first_page| {
+            let size = size.or((!needs_size).then_some(1));
             let (parameter, size) = (parameter.clone()?, size?);
             let parameter = parameter.into();
             Some(By::Place(source::Paging { parameter, place, size, first_page }))
         };
         let by = match by.as_str() {
             "offset" | "page" => {
-                let problems = [
-                    ("parameter", parameter.is_some(), "is missing"),
-                    ("size", size.is_some(), "is missing: without it, the next offset is unknown"),
-                    ("stop", has_stop, "is missing: nothing else ends the pages"),
-                    ("next", next.is_none(), "is for cursors and links"),
-                ];
-                for (key, is_good, why) in problems {
-                    need(key, is_good, why);
-                }
+                let full = "is missing: how many items a full page has";
+                need("parameter", parameter.is_some(), "is missing");
+                need("size", size.is_some() || !needs_size, full);
+                need("stop", has_stop, "is missing: nothing else ends the pages");
+                need("next", next.is_none(), "is for cursors and links");
                 by_place((by == "page").then(|| first.unwrap_or(1)))
             }
             "cursor" => {

@@ -336,6 +336,18 @@ mod tests {
         }
     }
 
+    fn connection(defined: Defined) -> Connection {
+        Connection {
+            base_url: Url::parse("https://x.example").unwrap(),
+            headers: HeaderMap::new(),
+            auth: Auth::Bearer(SecretSource::Env("TOKEN".to_owned())),
+            channels: defined.channels.clone(),
+            identity: None,
+            variant: String::new(),
+            source: Arc::new(defined),
+        }
+    }
+
     /// What the request of a part makes of an answer.
     fn read(defined: &Defined, part: usize, body: &str) -> Page {
         let ask = defined.begin(Window::default()).remove(part);
@@ -372,7 +384,7 @@ lists:
             ("{words: {a: sent}}", "needs either path or when"),
             ("{path: $.a, when: {sent: '@.a'}}", "needs either path or when"),
             ("{when: {gone: '@.a'}}", "unknown status \"gone\""),
-            ("{when: {sent: '@.a ='}}", "is not a JSONPath"),
+            ("{when: {sent: '@.a = 1'}}", "compare with ==, !=, < or >"),
         ] {
             let problems = parsed(&format!(
                 "
@@ -384,6 +396,65 @@ lists: {{get: /x, items: '$[*]', campaign: {{id: $.id, status: {status}}}}}
             let [problem] = problems.as_slice() else { panic!("{status}: {problems:?}") };
             assert!(problem.message.contains(expected), "{problem:?}");
         }
+    }
+
+    #[test]
+    fn a_list_can_be_of_one_status() {
+        let campaign = "{id: $.id, status: in_progress}";
+        let yaml = format!(
+            "
+channels: [sms]
+lists: {{get: /x, items: '$[*]', campaign: {campaign}}}
+"
+        );
+        let page = read(&defined(&yaml), 0, r#"[{"id":1}]"#);
+        let status: Vec<_> = page.campaigns().map(|campaign| campaign.status).collect();
+        assert_eq!(status, [Some(Status::InProgress)]);
+    }
+
+    #[test]
+    fn numbered_pages_need_no_size_if_the_answer_tells_the_end() {
+        let yaml = |stop: &str| {
+            format!(
+                "
+channels: [sms]
+lists:
+  get: /x
+  items: $.x[*]
+  paging: {{by: page, parameter: p, stop: {stop}}}
+  campaign: {{id: $.id}}
+"
+            )
+        };
+        let page = |ids: &[u64], n: u64| {
+            let items: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
+            (200, json!({"x": items, "n": n, "more": n > 1}))
+        };
+        let answers = [page(&[1, 2], 3), page(&[3, 4, 5], 3), page(&[6], 1)];
+        for (stop, count) in [("{pages: $.n}", 3), ("{more: $.more}", 3), ("empty_page", 4)] {
+            let (requests, result) = read_all(&yaml(stop), &answers);
+            let expected = ["/x?p=1", "/x?p=2", "/x?p=3", "/x?p=4"];
+            assert_eq!(requests, expected[..count], "{stop}");
+            assert_eq!(result.as_deref(), Ok("1, 2, 3, 4, 5, 6"), "{stop}");
+        }
+    }
+
+    #[test]
+    fn a_failed_request_for_the_account_says_why() {
+        let defined = defined(
+            "
+channels: [sms]
+errors: {message: $.error}
+lists: {get: /x, items: '$[*]', campaign: {id: $.id}}
+account: {get: /me, credits: $.left}
+",
+        );
+        let connection = connection(defined);
+        let answers = [Answer::of(200, "[]"), Answer::of(429, r#"{"error":"slow down"}"#)];
+        let window = Window::default();
+        let (_, result) = read_saved(&connection, window, window, &answers);
+        let problems = result.unwrap().problems.to_string();
+        assert_eq!(problems, "account: 1 value, HTTP 429: slow down (throttled)");
     }
 
     #[test]
@@ -447,16 +518,7 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
     /// The requests that a definition makes, and what it reads of answers with these statuses: the
     /// campaigns, and the fields that it cannot read. The window is the day before 2000-01-10.
     fn read_all(yaml: &str, answers: &[(u16, Value)]) -> (Vec<String>, Result<String, String>) {
-        let defined = defined(yaml);
-        let connection = Connection {
-            base_url: Url::parse("https://x.example").unwrap(),
-            headers: HeaderMap::new(),
-            auth: Auth::Bearer(SecretSource::Env("TOKEN".to_owned())),
-            channels: defined.channels.clone(),
-            identity: None,
-            variant: String::new(),
-            source: Arc::new(defined),
-        };
+        let connection = connection(defined(yaml));
         let now = DateTime::UNIX_EPOCH + TimeDelta::days(NEW_YEAR + 9);
         let window = Window::new(now - TimeDelta::days(1), now);
         let answers = answers.iter();

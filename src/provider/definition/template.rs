@@ -10,7 +10,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::reader::{Mapping, Part, may, must};
-use super::time::TimeFormat;
+use super::time::{self, TimeFormat};
 use crate::campaign::window::Window;
 use crate::document::parse_duration;
 
@@ -193,8 +193,7 @@ impl RequestTime {
             match setting {
                 Some(name) if settings.iter().any(|known| known == name) => Ok(text.to_owned()),
                 Some(name) => Err(format!("no setting is called {name:?}")),
-                None if Tz::from_str(text).is_ok() => Ok(text.to_owned()),
-                None => Err(format!("unknown time zone {text:?}")),
+                None => time::zone(text).map(|_| text.to_owned()),
             }
         });
         Some(Self { of: of?, shift: add.saturating_sub(subtract), longest, format: format?, zone })

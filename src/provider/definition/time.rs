@@ -8,6 +8,12 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+/// The time zone of a name.
+pub(super) fn zone(name: &str) -> Result<Tz, String> {
+    let zone = Tz::from_str(name);
+    zone.map_err(|_| format!("unknown time zone {name:?}; expected one such as Europe/Zurich"))
+}
+
 /// How a time is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TimeFormat {
