@@ -23,7 +23,7 @@ use crate::support::webhook::{Message, Webhook};
 const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
 
 /// Alerts that take too long to start or end for a test.
-const LEFT_TO_PROMTOOL: [(&str, &str); 11] = [
+const LEFT_TO_PROMTOOL: [(&str, &str); 12] = [
     ("CampaignSendStalled", "no progress for an hour"),
     ("CampaignCountsWentBackwards", "counts an hour ago"),
     ("CampaignTokenExpiring", "a token of an hour or a day ago"),
@@ -35,6 +35,7 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 11] = [
     ("CampaignSendingStopped", "weeks of campaigns"),
     ("CampaignComplaintRateHigh", "a week of complaints"),
     ("CampaignThresholdInvalid", "impossible overrides"),
+    ("CampaignReceiptsMissing", "campaigns of the day before"),
 ];
 
 /// Expected notification of a firing alert.
@@ -425,7 +426,8 @@ async fn campaign_problems_notify_marketing() {
     set(&shoes, [past(), more.to_vec()].concat());
     shoes.update(|state| state.credits = Some(500));
     let worse = Counts { deliveries: 800, error: 190, ..GOOD };
-    set(&bags, [past(), vec![sms("401", worse), sms("402", worse)]].concat());
+    let bounced = ["401", "402", "403"].map(|id| sms(id, worse));
+    set(&bags, [past(), bounced.to_vec()].concat());
     caps.update(|state| state.percents_off_by = -10.0);
     set(&hats, [past(), vec![sms("5", GOOD)]].concat());
     watch.expect(FIGURES).await;

@@ -36,6 +36,7 @@ five-accounts-with-wrong-credentials
 
 five-accounts-deliver-less
 + CampaignAccountDeliveryBelowBaseline critical a|b|c|d|e
++ CampaignReceiptsMissing warning a|b|c|d|e
 + CampaignDeliveryRateLow critical a 1|2
 + CampaignDeliveryRateLow warning b 1|2
 > sre-pager: CampaignAccountDeliveryBelowBaseline critical a, CampaignAccountDeliveryBelowBaseline critical b, CampaignAccountDeliveryBelowBaseline critical c, CampaignAccountDeliveryBelowBaseline critical d, CampaignAccountDeliveryBelowBaseline critical e
@@ -87,7 +88,7 @@ no-credits
 + CampaignCreditsRunningOut warning a
 + CampaignCreditsBelowScheduled warning a
 + CampaignSendingStopped warning a
-> marketing-ops: CampaignCreditsBelowScheduled warning a
+> marketing-ops: CampaignCreditsRunningOut warning a
 ";
 
 /// A step of a scenario.
@@ -135,7 +136,7 @@ fn expand(scenario: &'static str, line: &'static str) -> impl Iterator<Item = Va
     accounts.into_iter().flat_map(move |account| {
         let team = team.clone();
         ids.clone().into_iter().map(move |id| {
-            let by_channel = id.is_some() || name.starts_with("CampaignAccount");
+            let by_channel = id.is_some() || name.starts_with("CampaignAccount") || name == "CampaignReceiptsMissing";
             let mut labels = json!({
                 "alertname": name, "severity": severity, "team": team, "job": "campaign_exporter",
                 "instance": scenario, "provider": scenario, "account": account,
