@@ -137,7 +137,7 @@ impl Connections {
     /// only `files` has fewer connections.
     pub fn new(files: Option<u64>, dropped: IntCounter) -> Arc<Self> {
         let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
-        let limit = files.saturating_sub(OTHER_FILES) / (IN_GRACE + 1);
+        let limit = files.saturating_sub(OTHER_FILES) / IN_GRACE;
         Arc::new(Self { table: Mutex::default(), limit: limit.clamp(1, MAX_CONNECTIONS), dropped })
     }
 
