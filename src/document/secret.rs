@@ -96,7 +96,8 @@ impl SecretSource {
                 (text, format!("environment variable {name}"))
             }
         };
-        let secret = text.trim();
+        // editors begin files with a byte order mark
+        let secret = text.trim_start_matches('\u{feff}').trim();
         if secret.is_empty() {
             return Err(SecretError::Empty(place));
         }
@@ -154,9 +155,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn surrounding_white_space_in_a_file_is_ignored() {
+    async fn surrounding_white_space_and_a_byte_order_mark_are_ignored() {
         assert_eq!(read_file(b"hunter2\n").await, Ok("hunter2".to_owned()));
         assert_eq!(read_file(b" ab cd \r\n").await, Ok("ab cd".to_owned()));
+        assert_eq!(read_file("\u{feff}hunter2\r\n".as_bytes()).await, Ok("hunter2".to_owned()));
     }
 
     // paused: the replacement comes once the first look has failed

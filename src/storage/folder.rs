@@ -68,7 +68,7 @@ impl Folder {
     /// Opens a file for reading. Returns `None` if it does not exist, and `NOT_PLAIN` as an error of
     /// kind `InvalidInput`.
     pub(super) fn read(&self, name: &str) -> io::Result<Option<File>> {
-        match open_plain(&self.open()?, name, OFlags::RDONLY) {
+        match self.open().and_then(|folder| open_plain(&folder, name, OFlags::RDONLY)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             file => file.map(Some),
         }

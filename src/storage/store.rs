@@ -264,7 +264,7 @@ impl Store {
     /// Locks a file against changes by other processes until the value is dropped. Waits for the
     /// lock for up to `patience`.
     pub async fn lock(
-        &self,
+        self: &Arc<Self>,
         kind: Kind,
         name: &str,
         patience: Duration,
@@ -273,8 +273,13 @@ impl Store {
         let path = self.folder.path.join(&file);
         let deadline = Instant::now() + patience;
         loop {
-            let (folder, file, shown) = (Arc::clone(&self.folder), file.clone(), path.clone());
-            let take = move || folder.try_lock(&file).map_err(io_error("lock", &shown));
+            let (store, file, shown) = (Arc::clone(self), file.clone(), path.clone());
+            let take = move || {
+                if store.is_owned {
+                    store.hold()?;
+                }
+                store.folder.try_lock(&file).map_err(io_error("lock", &shown))
+            };
             if let Some(lock) = in_time(path.clone(), take).await? {
                 return Ok(lock);
             }

@@ -110,8 +110,11 @@ impl Answer {
     /// text of `members`, under which the provider explains errors.
     pub fn error(&self, reason: Reason, code: Option<i64>, members: &[&str]) -> PollError {
         let mut message = self.outcome();
-        if reason == Reason::Decode && self.status != 200 {
-            message.push_str(" instead of 200");
+        if reason == Reason::Decode {
+            message = match self.status {
+                200 => format!("{message}, not the documented JSON ({})", self.content_type),
+                _ => format!("{message} instead of 200"),
+            };
         }
         if let Some(code) = code {
             message = format!("{message}, code {code}");

@@ -49,7 +49,7 @@ pub fn doubts() -> Vec<String> {
     let empty = files.chain(folders).filter(|(_, found, _)| found.certs.is_empty());
     let doubts = empty.map(|(name, found, path)| {
         let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        format!("{name}={} has no CA certificate{why}", guess::hide(&path))
+        guess::hide(&format!("{name}={path} has no CA certificate{why}")).into_owned()
     });
     doubts.collect()
 }
@@ -59,7 +59,7 @@ pub fn doubts() -> Vec<String> {
 pub fn system() -> Result<ClientConfig, String> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        warn!(%error, "cannot read a CA certificate");
+        warn!(error = %guess::hide(&error.to_string()), "cannot read a CA certificate");
     }
     let mut roots = RootCertStore::empty();
     let (_, ignored) = roots.add_parsable_certificates(found.certs.iter().cloned());

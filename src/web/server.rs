@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -78,7 +79,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
-        connections: Connections::new(endpoints.telemetry.dropped_connections()),
+        connections: Connections::new(
+            getrlimit(Resource::Nofile).current,
+            endpoints.telemetry.dropped_connections(),
+        ),
         endpoints,
         active,
         stop,
@@ -99,6 +103,8 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
             None => break,
             Some(Err(error)) => {
                 warn!(%error, "cannot accept a connection");
+                // others may have taken the files that it needs
+                service.connections.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             Some(Ok((stream, address))) => {

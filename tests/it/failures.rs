@@ -471,6 +471,7 @@ async fn what_is_no_answer_is_described_in_plain_words() {
 async fn unexpected_content_is_described_and_advice_fits_the_account() {
     for (fault, reason, parts) in [
         (json_body(r#"{"foo":1}"#), "decode", ["HTTP 200 without ", "it has `foo`", "`https://"]),
+        (json_body("[1"), "decode", ["HTTP 200, not ", "JSON (application/json)", "`https://"]),
         (status(204, None), "decode", ["HTTP 204 instead of 200", "", "`https://"]),
         (
             status(401, None),

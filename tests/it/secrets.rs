@@ -452,6 +452,23 @@ async fn secrets_on_the_command_line_are_not_shown() {
 }
 
 #[tokio::test]
+async fn secrets_in_the_place_of_certificates_are_not_shown() {
+    let setup = Setup::new(&without(kinds().next().unwrap(), "nothing", ""));
+    let secret = secret("certificates");
+    for (variable, argument) in [
+        ("SSL_CERT_FILE", "--config.check"),
+        ("SSL_CERT_FILE", "poll"),
+        ("SSL_CERT_DIR", "--config.check"),
+        ("SSL_CERT_DIR", "poll"),
+    ] {
+        let output = setup.command().env(variable, &secret).arg(argument).output().await.unwrap();
+        let said = said(&output);
+        assert!(said.contains("<hidden>"), "{variable} {argument}: {said}");
+        is_not_in(&secret, &said, variable);
+    }
+}
+
+#[tokio::test]
 async fn campaigns_that_begin_like_the_token_are_shown() {
     let (token, name) = ("acme-shop-de-Zq81Kpw3Lm5R", "acme-shop-de-spring");
     let campaign = Campaign::sms("acme-shop-de-1", name, Utc::now(), Counts::default());

@@ -566,6 +566,35 @@ async fn a_full_disk_never_loses_a_token() {
 }
 
 #[tokio::test]
+async fn tokens_that_are_lost_with_the_storage_folder_are_written_again() {
+    let home = Home::new();
+    let simulator = consented(|_| {}).await;
+    let yaml = config(&[first(&home, "one", &simulator)]);
+    let daemon = home.start(&yaml).await;
+    polled(&daemon, "one", 2.0).await;
+    // the folder is empty, or gone
+    for is_gone in [false, true] {
+        let (lost, last) = (home.path(&format!("lost-{is_gone}")), newest(&simulator));
+        std::fs::rename(home.store(), &lost).unwrap();
+        if !is_gone {
+            std::fs::create_dir(home.store()).unwrap();
+        }
+        let written = async {
+            while !home.keeps("one", &simulator, &last) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(LIMIT, written).await.is_ok(), "{}", daemon.log());
+        simulator.update(|state| state.authorization.revoke_access_tokens());
+        let polls = Exported::of(&daemon.scrape().await, "one").polls("success");
+        polled(&daemon, "one", polls + 2.0).await;
+        assert_ne!(newest(&simulator), last);
+    }
+    assert_eq!(reused(&simulator), [""; 0]);
+    assert_eq!(complaints(&daemon.log(), "poll failed"), [""; 0]);
+}
+
+#[tokio::test]
 async fn poll_shares_tokens_with_the_running_daemon() {
     let home = Home::new();
     let simulator = consented(|server| server.lifetime = Duration::from_secs(2)).await;

@@ -84,6 +84,8 @@ impl Access {
 /// What the process knows about an account's tokens beyond what is stored.
 #[derive(Debug, Default)]
 struct Memory {
+    /// The tokens that were stored last.
+    last: Option<StoredTokens>,
     /// Tokens that could not be written, and are not used before they are.
     unsaved: Option<UnsavedTokens>,
     /// Fingerprint of the access token that this process obtained, and when on the monotonic clock.
@@ -270,9 +272,9 @@ enum TokenState {
 impl Renewal {
     async fn token(&self) -> Result<Credential, PollError> {
         let mut memory = self.access.memory.lock().await;
-        self.save_unsaved(&mut memory).await?;
+        let stored = self.restored(&mut memory).await?;
         let mut configured = read_configured(&self.registration, false).await;
-        let spare = match self.state(&memory, &configured).await? {
+        let spare = match self.state(&memory, &configured, stored)? {
             TokenState::Valid(token) => return Ok(token),
             TokenState::Due(stored, spare) => {
                 if stored.is_none() && configured.is_err() {
@@ -293,7 +295,7 @@ impl Renewal {
         };
         let lock = self.lock().await?;
         // another poll or process may have renewed them meanwhile
-        match self.state(&memory, &configured).await? {
+        match self.state(&memory, &configured, self.stored().await?)? {
             TokenState::Valid(token) => Ok(token),
             TokenState::Due(stored, spare) => {
                 self.renew(&mut memory, configured, stored, spare, lock).await
@@ -317,12 +319,13 @@ impl Renewal {
         lock.map(Arc::new).map_err(not_stored)
     }
 
-    async fn state(
+    fn state(
         &self,
         memory: &Memory,
         configured: &ConfiguredToken,
+        stored: Option<StoredTokens>,
     ) -> Result<TokenState, PollError> {
-        let Some(stored) = self.stored().await? else {
+        let Some(stored) = stored else {
             return Ok(TokenState::Due(None, None));
         };
         let is_refused = same(self.refused.as_ref(), stored.access_token.as_ref());
@@ -436,24 +439,36 @@ impl Renewal {
     ) -> Result<(), PollError> {
         let tokens = granted.tokens.clone();
         memory.unsaved = Some(granted);
-        self.save(tokens, lock).await?;
+        self.save(tokens.clone(), lock).await?;
         memory.unsaved = None;
+        memory.last = Some(tokens);
         Ok(())
     }
 
-    /// Writes tokens that could not be written before, unless the stored ones were replaced by a new
-    /// consent.
-    async fn save_unsaved(&self, memory: &mut Memory) -> Result<(), PollError> {
-        let Some(unsaved) = &memory.unsaved else {
-            return Ok(());
-        };
-        let lock = self.lock().await?;
-        let stored = self.stored().await?;
-        if stored.is_some_and(|stored| mark(stored.refresh_token.as_ref()) == unsaved.instead_of) {
-            self.save(unsaved.tokens.clone(), &lock).await?;
+    /// Returns the stored tokens. Before that, writes those that could not be written, unless the stored
+    /// ones were replaced by a new consent, and those whose file is gone.
+    async fn restored(&self, memory: &mut Memory) -> Result<Option<StoredTokens>, PollError> {
+        let mut stored = self.stored().await?;
+        if memory.unsaved.is_some() || stored.is_none() && memory.last.is_some() {
+            let lock = self.lock().await?;
+            stored = self.stored().await?;
+            let last = &memory.last;
+            let missing = match (&memory.unsaved, &stored) {
+                (Some(unsaved), None) => Some(&unsaved.tokens),
+                (Some(unsaved), Some(stored)) => (mark(stored.refresh_token.as_ref())
+                    == unsaved.instead_of)
+                    .then_some(&unsaved.tokens),
+                (None, None) => last.as_ref(),
+                (None, Some(_)) => None,
+            };
+            if let Some(tokens) = missing.cloned() {
+                self.save(tokens.clone(), &lock).await?;
+                stored = Some(tokens);
+            }
+            memory.unsaved = None;
         }
-        memory.unsaved = None;
-        Ok(())
+        memory.last.clone_from(&stored);
+        Ok(stored)
     }
 
     async fn save(&self, tokens: StoredTokens, lock: &Arc<File>) -> Result<(), PollError> {
