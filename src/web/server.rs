@@ -308,7 +308,7 @@ pub(crate) mod tests {
     /// Connects a client to a server with a long `/config`. The task ends with the connection.
     async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
         let endpoints = endpoints("x".repeat(100_000_000), watch::Sender::default().subscribe());
-        let connections = Connections::new(endpoints.telemetry.dropped_connections());
+        let connections = Connections::new(None, endpoints.telemetry.dropped_connections());
         let active = ActiveWebConfig { config: Arc::new(web_config), suspended: false };
         let service = Service {
             endpoints,

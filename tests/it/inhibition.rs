@@ -136,7 +136,9 @@ fn expand(scenario: &'static str, line: &'static str) -> impl Iterator<Item = Va
     accounts.into_iter().flat_map(move |account| {
         let team = team.clone();
         ids.clone().into_iter().map(move |id| {
-            let by_channel = id.is_some() || name.starts_with("CampaignAccount") || name == "CampaignReceiptsMissing";
+            let by_channel = id.is_some()
+                || name.starts_with("CampaignAccount")
+                || name == "CampaignReceiptsMissing";
             let mut labels = json!({
                 "alertname": name, "severity": severity, "team": team, "job": "campaign_exporter",
                 "instance": scenario, "provider": scenario, "account": account,

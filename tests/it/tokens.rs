@@ -574,13 +574,13 @@ async fn tokens_that_are_lost_with_the_storage_folder_are_written_again() {
     polled(&daemon, "one", 2.0).await;
     // the folder is empty, or gone
     for is_gone in [false, true] {
-        let (lost, last) = (home.path(&format!("lost-{is_gone}")), newest(&simulator));
-        std::fs::rename(home.store(), &lost).unwrap();
+        let (aside, newest_before) = (home.path(&format!("aside-{is_gone}")), newest(&simulator));
+        std::fs::rename(home.store(), &aside).unwrap();
         if !is_gone {
             std::fs::create_dir(home.store()).unwrap();
         }
         let written = async {
-            while !home.keeps("one", &simulator, &last) {
+            while !home.keeps("one", &simulator, &newest_before) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -588,7 +588,7 @@ async fn tokens_that_are_lost_with_the_storage_folder_are_written_again() {
         simulator.update(|state| state.authorization.revoke_access_tokens());
         let polls = Exported::of(&daemon.scrape().await, "one").polls("success");
         polled(&daemon, "one", polls + 2.0).await;
-        assert_ne!(newest(&simulator), last);
+        assert_ne!(newest(&simulator), newest_before);
     }
     assert_eq!(reused(&simulator), [""; 0]);
     assert_eq!(complaints(&daemon.log(), "poll failed"), [""; 0]);
