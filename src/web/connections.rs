@@ -20,12 +20,9 @@ use tracing::warn;
 /// Maximum number of concurrent connections. A Prometheus server keeps one or two.
 const MAX_CONNECTIONS: usize = 256;
 
-/// How many times as many there may be while those that could be closed are in their moment of grace.
-/// More wait to be accepted.
-const IN_GRACE: usize = 3;
-
-/// Open files that connections leave to the rest of the program: its own dozen, and as many for polls.
-const OTHER_FILES: usize = 24;
+/// Maximum number of concurrent connections while those that could be closed are in their moment of
+/// grace. More wait to be accepted. A process may usually have 1024 open files.
+const MAX_IN_GRACE: usize = 3 * MAX_CONNECTIONS;
 
 /// How long a connection may take to send its first request, including the TLS handshake.
 pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +63,6 @@ impl From<IpAddr> for Peer {
 #[derive(Debug)]
 pub struct Connections {
     table: Mutex<Table>,
-    limit: usize,
     dropped: IntCounter,
 }
 
@@ -133,12 +129,9 @@ impl Table {
 }
 
 impl Connections {
-    /// Returns an empty table that counts the connections closed to make room. A process that may open
-    /// only `files` has fewer connections.
-    pub fn new(files: Option<u64>, dropped: IntCounter) -> Arc<Self> {
-        let files = files.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
-        let limit = files.saturating_sub(OTHER_FILES) / IN_GRACE;
-        Arc::new(Self { table: Mutex::default(), limit: limit.clamp(1, MAX_CONNECTIONS), dropped })
+    /// Returns an empty table that counts the connections closed to make room.
+    pub fn new(dropped: IntCounter) -> Arc<Self> {
+        Arc::new(Self { table: Mutex::default(), dropped })
     }
 
     /// Adds a connection. If there are too many, closes others whose grace has ended.
@@ -163,12 +156,12 @@ impl Connections {
 
     /// Closes connections if there are too many. Returns when to try again if all that can be closed are
     /// in their moment of grace, and these are too many, too.
-    pub fn make_room(&self) -> Option<Instant> {
+    fn make_room(&self) -> Option<Instant> {
         let mut table = self.table();
-        while table.open.len() >= self.limit {
+        while table.open.len() >= MAX_CONNECTIONS {
             let (id, grace_ends) = table.expendable()?;
             if grace_ends > Instant::now() {
-                return (table.open.len() >= IN_GRACE * self.limit).then_some(grace_ends);
+                return (table.open.len() >= MAX_IN_GRACE).then_some(grace_ends);
             }
             let expendable = table.open.remove(&id)?;
             expendable.close.cancel();
@@ -177,7 +170,7 @@ impl Connections {
             if warned.is_none_or(|ago| ago > WARNING_INTERVAL) {
                 table.warned = Some(Instant::now());
                 warn!(
-                    limit = self.limit,
+                    limit = MAX_CONNECTIONS,
                     peer = %expendable.peer.0,
                     "too many connections: closing those of the peer with the most, idle ones first"
                 );
@@ -303,7 +296,7 @@ mod tests {
     }
 
     fn connections() -> Arc<Connections> {
-        Connections::new(None, IntCounter::new("dropped", "Dropped.").unwrap())
+        Connections::new(IntCounter::new("dropped", "Dropped.").unwrap())
     }
 
     /// Opens connections of a peer, a second apart.
@@ -360,7 +353,7 @@ mod tests {
         let table = connections();
         let mut flood = Vec::new();
         let start = Instant::now();
-        for _ in 0..IN_GRACE * MAX_CONNECTIONS {
+        for _ in 0..MAX_IN_GRACE {
             let connection = table.add(peer("10.0.0.2")).await;
             connection.is_silent();
             flood.push(Arc::new(connection));
@@ -370,7 +363,7 @@ mod tests {
         flood[0].has_sent();
         let _more = table.add(peer("10.0.0.2")).await;
         assert_eq!(start.elapsed(), SILENT_GRACE);
-        let first = 1..=(IN_GRACE - 1) * MAX_CONNECTIONS + 1;
+        let first = 1..=MAX_IN_GRACE - MAX_CONNECTIONS + 1;
         assert_eq!(closed(&flood), first.collect::<Vec<_>>());
     }
 

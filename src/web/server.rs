@@ -14,7 +14,6 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -79,10 +78,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
-        connections: Connections::new(
-            getrlimit(Resource::Nofile).current,
-            endpoints.telemetry.dropped_connections(),
-        ),
+        connections: Connections::new(endpoints.telemetry.dropped_connections()),
         endpoints,
         active,
         stop,
@@ -103,8 +99,6 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
             None => break,
             Some(Err(error)) => {
                 warn!(%error, "cannot accept a connection");
-                // others may have taken the files that it needs
-                service.connections.make_room();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
             Some(Ok((stream, address))) => {
@@ -308,7 +302,7 @@ pub(crate) mod tests {
     /// Connects a client to a server with a long `/config`. The task ends with the connection.
     async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
         let endpoints = endpoints("x".repeat(100_000_000), watch::Sender::default().subscribe());
-        let connections = Connections::new(None, endpoints.telemetry.dropped_connections());
+        let connections = Connections::new(endpoints.telemetry.dropped_connections());
         let active = ActiveWebConfig { config: Arc::new(web_config), suspended: false };
         let service = Service {
             endpoints,

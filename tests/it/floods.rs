@@ -6,13 +6,10 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::support::apis::with_statuses;
-use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate, value};
-use crate::support::faults::Exported;
+use crate::support::daemon::{LIMIT, value};
 use crate::web::{PASSWORD, Protected, identity, users, with_tls};
 
 /// Connections that strangers keep open, more than the exporter allows.
@@ -85,30 +82,6 @@ async fn idle_connections_keep_nobody_out_with_tls_certificates_and_users() {
     let client = || protected.authority.trusting().identity(identity.clone());
     let origin = protected.https().replace("/metrics", "");
     idle_connections_keep_nobody_out(&protected, client, &origin).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_leave_files_to_scrapes_and_polls() {
-    let simulator = simulate(with_statuses(), Vec::new()).await;
-    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
-    let mut command = Command::new("/bin/sh");
-    command.env_clear().kill_on_drop(true);
-    command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""]);
-    command.arg(program().as_std().get_program());
-    command.arg("--config.file").arg(setup.config_file());
-    let daemon = Daemon::start_command(command, setup, &[]).await;
-    let metrics = daemon.until_up(1).await;
-    let polls = Exported::of(&metrics, "one").polls("success");
-    let _strangers = idle_connections(daemon.address());
-    let metrics = daemon
-        .scrape_until(|metrics| {
-            let dropped = value(metrics, "campaign_exporter_http_connections_dropped_total");
-            let polls = Exported::of(metrics, "one").polls("success") - polls;
-            dropped >= Some(100.0) && polls >= 3.0
-        })
-        .await;
-    assert_eq!(Exported::of(&metrics, "one").polls("failure"), 0.0);
-    assert!(!daemon.log().contains("cannot accept"), "{}", daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
