@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -102,29 +103,41 @@ pub async fn try_answers(
     let mut saved = Vec::new();
     for file in answers {
         let body = read(file).await?;
-        saved.push((file.display().to_string(), saved_answer(&body)));
+        let answer = saved_answer(&body).with_context(|| file.display().to_string())?;
+        saved.push((file.display().to_string(), answer));
     }
     print(&trial(&definition, saved, settings, Utc::now())?)
 }
 
-/// A saved answer: its body, or all of it as `curl -i` prints it.
-fn saved_answer(saved: &[u8]) -> Answer {
-    let text = std::str::from_utf8(saved).ok().filter(|text| text.starts_with("HTTP/"));
-    let parts =
-        text.and_then(|text| text.split_once("\r\n\r\n").or_else(|| text.split_once("\n\n")));
-    let Some((head, body)) = parts else {
-        return Answer::of(200, saved);
-    };
-    let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
-    let mut answer = Answer::of(status.unwrap_or(200), body);
-    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-        let name = HeaderName::from_bytes(name.trim().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
-            answer.headers.append(name, value);
+/// A saved answer: its body, or all of it as `curl -i` prints it, with the headers of interim answers,
+/// proxies and redirects before those of the last one.
+fn saved_answer(saved: &[u8]) -> anyhow::Result<Answer> {
+    const BEGIN: &[u8] = b"HTTP/";
+    let mut answer = Answer::of(200, []);
+    let mut rest = saved.strip_prefix("\u{feff}".as_bytes()).unwrap_or(saved);
+    while rest.starts_with(BEGIN) {
+        let ends = ["\r\n\r\n", "\n\n"].into_iter().filter_map(|end| {
+            let at = rest.windows(end.len()).position(|bytes| bytes == end.as_bytes())?;
+            Some((at, at + end.len()))
+        });
+        let (end, begin) = ends.min().unwrap_or((rest.len(), rest.len()));
+        let (head, body) = (rest.get(..end), rest.get(begin..));
+        let head = String::from_utf8_lossy(head.unwrap_or_default());
+        let mut lines = head.lines();
+        let line = lines.next().unwrap_or_default();
+        let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+        let status = status.filter(|status| (100..1000).contains(status));
+        answer = Answer::of(status.with_context(|| format!("no status in {line:?}"))?, []);
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            let name = HeaderName::from_bytes(name.trim().as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value.trim())) {
+                answer.headers.append(name, value);
+            }
         }
+        rest = body.unwrap_or_default();
     }
-    answer
+    answer.body = Bytes::copy_from_slice(rest);
+    Ok(answer)
 }
 
 /// What a poll makes of saved answers: the requests, the campaigns, the metrics, and what could not be
@@ -480,14 +493,25 @@ account: {get: /me, credits: $.left}
             (format!("HTTP/2 200 \r\nserver: x\r\n{link}\r\n\r\n{body}"), "/x?p=2\n"),
             (format!("HTTP/1.1 200 OK\n{link}\n\n{body}"), "/x?p=2\n"),
             (body.to_owned(), "/me\n"),
+            (format!("HTTP/1.1 200 OK\n{link}\n\n{{\"x\":[\r\n\r\n]}}"), "/x?p=2\n"),
+            (
+                format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/2 200\r\n{link}\r\n\r\n{body}"),
+                "/x?p=2\n",
+            ),
             ("HTTP/1.1 401 Unauthorized\r\n\r\n{}".to_owned(), "HTTP 401 (auth)"),
+            ("\u{feff}HTTP/1.1  401 x\r\nY: \u{e9}".to_owned(), "HTTP 401 (auth)"),
+            (format!("HTTP/1.1 200 x\r\n\r\nHTTP/2 401\r\n\r\n{body}"), "HTTP 401 (auth)"),
         ] {
             let answer = read(&save("a", &text)).await.unwrap();
-            let answers = vec![("a".to_owned(), saved_answer(&answer))];
+            let answers = vec![("a".to_owned(), saved_answer(&answer).unwrap())];
             let read = trial(&load(&definition).await.unwrap(), answers, &[], Utc::now());
             let shown = read.unwrap_or_else(|error| error.to_string());
             assert!(shown.contains(expected), "{text}: {shown}");
         }
+        let saved = [b"HTTP/1.1 401 \xe9\r\n\r\n{}".as_slice(), b"HTTP/2 99999\r\n\r\n{}"];
+        let [good, bad] = saved.map(saved_answer);
+        assert_eq!(good.unwrap().status, 401);
+        assert!(bad.unwrap_err().to_string().starts_with("no status in"));
     }
 
     #[tokio::test]

@@ -49,7 +49,8 @@ pub(crate) const FIELD: Part = Part {
         may(
             "sum",
             "path, or list of paths",
-            "Adds all values that the paths find. Those that are missing add nothing.",
+            "Adds all values that the paths find. Those that are missing add nothing; with one that cannot \
+             be read, there is no sum.",
         ),
         may(
             "percent",
@@ -171,9 +172,9 @@ impl Field {
             self.read_number(field, value, Unit::None, problems, Scalar::count)
         };
         if self.is_sum {
-            let counts = self.values(item).into_iter();
-            let counts = counts.filter_map(|(field, value)| read(field, value, problems));
-            return counts.reduce(u64::saturating_add);
+            let sum = self.sum(item, problems, read, u64::saturating_add)?;
+            let field = self.sources.first().map_or("", |source| source.path.field());
+            return Scalar::Whole(sum).count(field, problems);
         }
         let (source, value) = self.found(item, problems)?;
         read(source.path.field(), value, problems)
@@ -186,9 +187,7 @@ impl Field {
             self.read_number(field, value, unit, problems, Scalar::number)
         };
         if self.is_sum {
-            let numbers = self.values(item).into_iter();
-            let numbers = numbers.filter_map(|(field, value)| read(field, value, problems));
-            return numbers.reduce(|sum, number| sum + number);
+            return self.sum(item, problems, read, |sum, number| sum + number);
         }
         let (source, value) = self.found(item, problems)?;
         let number = read(source.path.field(), value, problems)?;
@@ -243,6 +242,22 @@ impl Field {
             return None;
         };
         scalar(value).id(source.path.field(), problems)
+    }
+
+    /// The sum of all values. Missing ones add nothing; with one that cannot be read, the sum is not known.
+    fn sum<T>(
+        &self,
+        item: &Value,
+        problems: &mut Problems,
+        read: impl Fn(&str, &Value, &mut Problems) -> Option<T>,
+        add: impl Fn(T, T) -> T,
+    ) -> Option<T> {
+        let mut unread = Problems::default();
+        let values = self.values(item).into_iter();
+        let values = values.filter_map(|(field, value)| read(field, value, &mut unread));
+        let sum = values.reduce(add).filter(|_| unread.is_empty());
+        problems.merge(unread);
+        sum
     }
 
     fn values<'a>(&'a self, item: &'a Value) -> Vec<(&'a str, &'a Value)> {
@@ -461,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_value_is_the_first_of_several_or_their_sum() {
-        let item = json!({
+        let item = json!({"most": 9_007_199_254_740_991_u64,
             "a": null, "b": " ", "c": "7", "d": 2.0, "links": [{"n": 3}, {"n": "4"}, {"n": null}],
             "rate": "98.5 %", "bad": "many",
         });
@@ -472,7 +487,8 @@ mod tests {
             ("{sum: [$.a, $.c, $.d]}", Some(9), 0),
             ("{sum: '$.links[*].n'}", Some(7), 0),
             ("{sum: [$.a, $.b]}", None, 0),
-            ("{sum: [$.bad, $.c]}", Some(7), 1),
+            ("{sum: [$.bad, $.c]}", None, 1),
+            ("{sum: [$.most, $.c]}", None, 1),
             ("$.none", None, 0),
         ] {
             let mut counted = Problems::default();

@@ -273,6 +273,10 @@ fn check(text: &str) -> Result<(), String> {
                     .checked_sub(1)
                     .ok_or_else(|| format!("{text:?} closes a bracket that is not open"))?;
             }
+            // each would find every value once more
+            (None, ',') => {
+                return Err(format!("{text:?} must have one selector in each pair of brackets"));
+            }
             (None, '.') if last == '.' => {
                 return Err(format!("{text:?} must not have ..: name the members"));
             }
@@ -374,6 +378,8 @@ mod tests {
         for (path, message) in [
             ("a.b", "must begin with $"),
             ("$..a", "must not have .."),
+            ("$.a[*,*][*,*]", "one selector"),
+            ("$['a','b']", "one selector"),
             ("$.a[?$.b]", "$ at its beginning only"),
             ("$.a[?length(@.b) > 1]", "must not have functions"),
             ("$.a[?match(@.b, 'x')]", "must not have functions"),
