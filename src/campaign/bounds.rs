@@ -58,7 +58,7 @@ impl Campaign {
     pub fn kept_bytes(&self) -> usize {
         let info = self.info.0.iter().map(|(_, value)| value.len());
         let texts = self.id.len() + self.name.len() + self.channel.as_str().len();
-        let figures = self.figures.iter().len() * size_of::<(Figure, f64)>();
+        let figures = self.figures.iter().count() * size_of::<(Figure, f64)>();
         CAMPAIGN_BYTES + texts + info.sum::<usize>() + figures
     }
 
@@ -67,7 +67,7 @@ impl Campaign {
         let ratios = Ratio::ALL.iter();
         let ratios = ratios.filter(|ratio| ratio.parts(self).is_some()).count();
         let counts = self.counts.iter().count() + self.failures.iter().count();
-        let counts = counts + self.figures.iter().len();
+        let counts = counts + self.figures.iter().count();
         let common = escaped_len(&self.id) + escaped_len(self.channel.as_str());
         let own = self.info.0.iter().map(|(_, value)| escaped_len(value));
         (OTHER_SERIES + counts + ratios) * (SAMPLE_BYTES + common)

@@ -57,11 +57,20 @@ pub struct Counts([u64; Count::ALL.len()]);
 /// An absent count. Half the size of `Option<u64>`, and larger than [`MAX_COUNT`].
 const ABSENT: u64 = u64::MAX;
 
+/// A count that is reported but cannot be read, or a sum with one. It is as absent as any above
+/// [`MAX_COUNT`], but a sum with it is not known.
+pub const UNREADABLE: u64 = ABSENT - 1;
+
+/// The sum of two counts, unreadable if one is, or if no gauge would represent it exactly.
+fn sum(one: u64, other: u64) -> u64 {
+    let sum = one.saturating_add(other);
+    if sum > MAX_COUNT { UNREADABLE } else { sum }
+}
+
 impl Counts {
-    /// The count, if the provider reports it.
+    /// The count, if the provider reports it and it can be read.
     pub fn get(&self, count: Count) -> Option<u64> {
-        let value = self.0.get(count as usize).copied()?;
-        (value != ABSENT).then_some(value)
+        self.0.get(count as usize).copied().filter(|value| *value <= MAX_COUNT)
     }
 
     /// Sets or removes a count.
@@ -69,6 +78,31 @@ impl Counts {
         if let Some(place) = self.0.get_mut(count as usize) {
             *place = value.unwrap_or(ABSENT);
         }
+    }
+
+    /// Takes over the counts that `others` reports.
+    pub fn replace(&mut self, others: &Self) {
+        self.merge(others, |_, other| other);
+    }
+
+    /// Adds the counts of another part of the same campaign.
+    pub fn add(&mut self, others: &Self) {
+        self.merge(others, sum);
+    }
+
+    fn merge(&mut self, others: &Self, merged: impl Fn(u64, u64) -> u64) {
+        for (own, other) in self.0.iter_mut().zip(others.0) {
+            match *own {
+                _ if other == ABSENT => {}
+                ABSENT => *own = other,
+                known => *own = merged(known, other),
+            }
+        }
+    }
+
+    /// Whether a count is reported that cannot be read.
+    pub fn has_unreadable(&self) -> bool {
+        self.0.contains(&UNREADABLE)
     }
 
     /// The counts that are present.
@@ -120,13 +154,14 @@ impl<'de> Deserialize<'de> for Counts {
 }
 
 /// Failed messages by reason. The provider's kind names the reasons and sets their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Failures(Box<[(Arc<str>, u64)]>);
 
 impl Failures {
     /// The failures with the value of their `reason` label.
     pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.0.iter().map(|(reason, count)| (&**reason, *count))
+        let all = self.0.iter().map(|(reason, count)| (&**reason, *count));
+        all.filter(|(_, count)| *count <= MAX_COUNT)
     }
 
     /// Whether no reason is reported.
@@ -136,22 +171,30 @@ impl Failures {
 
     /// Adds failures, by reason.
     pub fn add(&mut self, other: &Self) {
-        let mut sum = std::mem::take(&mut self.0).into_vec();
+        let mut all = std::mem::take(&mut self.0).into_vec();
         for (reason, count) in &other.0 {
-            match sum.iter_mut().find(|(known, _)| known == reason) {
-                Some((_, known)) => *known = known.saturating_add(*count).min(MAX_COUNT),
-                None => sum.push((Arc::clone(reason), *count)),
+            match all.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, known)) => *known = sum(*known, *count),
+                None => all.push((Arc::clone(reason), *count)),
             }
         }
-        self.0 = sum.into();
+        self.0 = all.into();
     }
 
-    /// The sum over the reported reasons; `None` if none is reported or no gauge would represent the
-    /// sum exactly.
+    /// The sum over the reported reasons; `None` if none is reported.
     pub fn total(&self) -> Option<u64> {
-        let total = self.0.iter().map(|(_, count)| *count);
-        let total = total.reduce(u64::saturating_add);
-        total.filter(|total| *total <= MAX_COUNT)
+        self.0.iter().map(|(_, count)| *count).reduce(sum)
+    }
+
+    /// Whether a reason is reported whose count cannot be read.
+    pub fn has_unreadable(&self) -> bool {
+        self.0.iter().any(|(_, count)| *count == UNREADABLE)
+    }
+}
+
+impl Serialize for Failures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().collect::<Vec<_>>())
     }
 }
 
@@ -173,6 +216,29 @@ mod tests {
         assert_eq!(counts.iter().collect::<Vec<_>>(), [(Count::Sends, 0)]);
         counts.set(Count::Sends, None);
         assert_eq!(counts, Counts::default());
+    }
+
+    #[test]
+    fn a_sum_with_an_unreadable_part_is_not_known() {
+        let of = |value| Counts::from([(Count::Sends, value)]);
+        for (one, other, expected) in [
+            (None, Some(2), Some(2)),
+            (Some(1), None, Some(1)),
+            (Some(1), Some(2), Some(3)),
+            (Some(1), Some(MAX_COUNT), None),
+            (Some(UNREADABLE), Some(2), None),
+            (Some(UNREADABLE), None, None),
+            (None, Some(UNREADABLE), None),
+        ] {
+            let mut sum = of(one);
+            sum.add(&of(other));
+            assert_eq!(sum.get(Count::Sends), expected, "{one:?} {other:?}");
+            sum.add(&of(Some(0)));
+            assert_eq!(sum.get(Count::Sends), expected, "{one:?} {other:?}");
+        }
+        let stored = postcard::to_stdvec(&(of(Some(UNREADABLE)), failures([("a", UNREADABLE)])));
+        let stored = postcard::from_bytes(&stored.unwrap());
+        assert_eq!(stored, Ok((Counts::default(), Failures::default())));
     }
 
     #[test]
@@ -205,7 +271,10 @@ mod tests {
         assert_eq!(failures([]).total(), None);
         let most = [("error", MAX_COUNT - 1), ("expired", 1)];
         assert_eq!(failures(most).total(), Some(MAX_COUNT));
-        assert_eq!(failures([("error", MAX_COUNT), ("expired", 1)]).total(), None);
-        assert_eq!(failures([("a", u64::MAX), ("b", u64::MAX)]).total(), None);
+        for unknown in [[("error", MAX_COUNT), ("expired", 1)], [("a", 1), ("b", UNREADABLE)]] {
+            let mut counts = Counts::default();
+            counts.set(Count::Bounces, failures(unknown).total());
+            assert_eq!((counts.get(Count::Bounces), counts.has_unreadable()), (None, true));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Ratio;
 
@@ -84,8 +84,21 @@ impl Bound {
     }
 }
 
+/// An amount that is reported but cannot be read, or a sum with one. It is absent.
+pub const UNREADABLE: f64 = f64::INFINITY;
+
+/// The sum of two amounts without decimals that neither has: 0.1 + 0.2 is 0.3. Unreadable if one is, or
+/// if it is too large.
+pub fn sum(one: f64, other: f64) -> f64 {
+    let decimals = |amount: f64| {
+        amount.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+    };
+    let sum = one + other;
+    format!("{sum:.*}", decimals(one).max(decimals(other))).parse().unwrap_or(sum)
+}
+
 /// Numbers, each of another kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct Figures(Box<[(Figure, f64)]>);
 
 impl Figures {
@@ -95,9 +108,14 @@ impl Figures {
         all.find(|(known, _)| *known == figure).map(|(_, value)| value)
     }
 
-    /// All numbers.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Figure, f64)> {
-        self.0.iter().copied()
+    /// All numbers that can be read.
+    pub fn iter(&self) -> impl Iterator<Item = (Figure, f64)> {
+        self.0.iter().copied().filter(|(_, value)| value.is_finite())
+    }
+
+    /// Whether an amount is reported that cannot be read.
+    pub fn has_unreadable(&self) -> bool {
+        self.0.iter().any(|(_, value)| !value.is_finite())
     }
 
     /// Takes over numbers in place of those of the same kind.
@@ -113,22 +131,27 @@ impl Figures {
 
     /// Adds amounts of the same currency. Ratios of parts say nothing about the whole.
     pub fn add(&mut self, others: &Self) {
-        self.merge(others, |own, value| (own + value).min(f64::MAX));
-        let amounts = self
-            .iter()
-            .filter(|(figure, _)| matches!(figure, Figure::Cost(_) | Figure::Revenue(_)));
-        self.0 = amounts.collect();
+        self.merge(others, sum);
+        let is_amount =
+            |(figure, _): &&(Figure, f64)| matches!(figure, Figure::Cost(_) | Figure::Revenue(_));
+        self.0 = self.0.iter().filter(is_amount).copied().collect();
     }
 
     fn merge(&mut self, others: &Self, merged: impl Fn(f64, f64) -> f64) {
         let mut all = std::mem::take(&mut self.0).into_vec();
-        for (figure, value) in others.iter() {
+        for (figure, value) in others.0.iter().copied() {
             match all.iter_mut().find(|(known, _)| *known == figure) {
                 Some((_, own)) => *own = merged(*own, value),
                 None => all.push((figure, value)),
             }
         }
         self.0 = all.into();
+    }
+}
+
+impl Serialize for Figures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().collect::<Vec<_>>())
     }
 }
 
@@ -162,6 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_has_no_more_decimals_than_its_parts() {
+        for (amounts, expected) in [
+            (vec![0.1, 0.2], "0.3"),
+            (vec![0.01; 10], "0.1"),
+            (vec![1.005, -1.0], "0.005"),
+            (vec![1e-9, 12_345.67], "12345.670000001"),
+            (vec![1e300, 1.0], &format!("1{}", "0".repeat(300))),
+            (vec![f64::MAX, f64::MAX], "inf"),
+            (vec![UNREADABLE, 1.0], "inf"),
+        ] {
+            assert_eq!(amounts.into_iter().fold(0.0, sum).to_string(), expected);
+        }
+    }
+
+    #[test]
     fn amounts_are_added_by_currency_and_ratios_are_not() {
         let [euro, dollar] = ["EUR", "USD"].map(|code| Currency::from_code(code).unwrap());
         let ratio = Figure::Ratio(Ratio::Open);
@@ -179,7 +217,11 @@ mod tests {
         ];
         assert_eq!(sum, Figures::from_iter(expected));
         sum.add(&sum.clone());
-        assert_eq!(sum.get(Figure::Revenue(euro)), Some(f64::MAX));
+        // too large
+        assert_eq!(sum.get(Figure::Revenue(euro)), None);
+        let stored: Figures = postcard::from_bytes(&postcard::to_stdvec(&sum).unwrap()).unwrap();
+        assert_eq!(stored.get(Figure::Cost(dollar)), Some(2.0));
+        assert_eq!(stored.0.len(), 2);
 
         sum.replace(&Figures::from_iter([(Figure::Cost(euro), 9.0), (ratio, 1.0)]));
         assert_eq!(sum.get(Figure::Cost(euro)), Some(9.0));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::counts::{Count, Counts, Failures, MAX_COUNT};
+use self::counts::{Count, Counts, Failures};
 use self::figures::Figures;
 
 /// A campaign as its provider reports it. `None` means that the provider does not report the value,
@@ -137,6 +137,17 @@ impl Status {
     pub const fn nothing_sent_yet(self) -> bool {
         matches!(self, Self::Waiting | Self::InModeration | Self::Denied)
     }
+
+    /// How far a campaign with this status is, in the order of what happens to it.
+    pub const fn stage(self) -> u8 {
+        match self {
+            Self::InModeration => 1,
+            Self::Waiting => 2,
+            Self::Other => 3,
+            Self::InProgress => 4,
+            Self::Sent | Self::Denied => 5,
+        }
+    }
 }
 
 /// Optional labels of `campaign_info`. The provider's kind names them and sets their order.
@@ -188,9 +199,7 @@ impl Campaign {
         take(&mut self.last_sent, details.last_sent);
         take(&mut self.scheduled, details.scheduled);
         take(&mut self.created, details.created);
-        for (count, value) in details.counts.iter() {
-            self.counts.set(count, Some(value));
-        }
+        self.counts.replace(&details.counts);
         if !details.failures.is_empty() {
             self.failures = details.failures;
         }
@@ -202,19 +211,23 @@ impl Campaign {
     }
 
     /// Adds the counts, failures and amounts of another row of the same campaign. It was last sent when
-    /// the later one was.
+    /// the later one was. A sum with a value that cannot be read is absent.
     pub fn add(&mut self, row: &Self) {
-        for (count, value) in row.counts.iter() {
-            let own = self.counts.get(count).unwrap_or_default();
-            self.counts.set(count, Some(own.saturating_add(value).min(MAX_COUNT)));
-        }
+        self.counts.add(&row.counts);
         self.failures.add(&row.failures);
         if let Some(cost) = row.cost_credits {
-            let sum = self.cost_credits.unwrap_or_default() + cost;
-            self.cost_credits = Some(sum.min(f64::MAX));
+            self.cost_credits = Some(figures::sum(self.cost_credits.unwrap_or_default(), cost));
         }
         self.figures.add(&row.figures);
         self.last_sent = self.last_sent.max(row.last_sent);
+    }
+
+    /// Whether a count or an amount is reported that cannot be read.
+    pub fn has_unreadable(&self) -> bool {
+        self.counts.has_unreadable()
+            || self.failures.has_unreadable()
+            || self.cost_credits == Some(figures::UNREADABLE)
+            || self.figures.has_unreadable()
     }
 
     /// When it was or will be sent. Campaigns are ordered by this date.

@@ -11,8 +11,9 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+use crate::campaign::Campaign;
 use crate::campaign::bounds::{MAX_ID_BYTES, visible};
-use crate::campaign::counts::MAX_COUNT;
+use crate::campaign::counts::{self, Failures, MAX_COUNT};
 use crate::redaction::PLACEHOLDER;
 use crate::upstream::json;
 
@@ -95,6 +96,37 @@ impl fmt::Display for Problems {
         }
         Ok(())
     }
+}
+
+/// A value that `read` finds, or `unreadable` if it cannot be read: what it is added to is not known then.
+pub fn part<T>(
+    problems: &mut Problems,
+    unreadable: T,
+    read: impl FnOnce(&mut Problems) -> Option<T>,
+) -> Option<T> {
+    let mut lost = Problems::default();
+    let value = read(&mut lost);
+    let value = value.or_else(|| (!lost.is_empty()).then_some(unreadable));
+    problems.merge(lost);
+    value
+}
+
+/// Adds a row of a campaign. A sum that is too large is a problem of its own.
+pub fn add_row(sum: &mut Campaign, row: &Campaign, problems: &mut Problems) {
+    let is_known = !sum.has_unreadable() && !row.has_unreadable();
+    sum.add(row);
+    if is_known && sum.has_unreadable() {
+        problems.add("sum_rows");
+    }
+}
+
+/// The sum of failures by reason. One that is too large is a problem of its own.
+pub fn total(failures: &Failures, problems: &mut Problems) -> Option<u64> {
+    let total = failures.total();
+    if total == Some(counts::UNREADABLE) && !failures.has_unreadable() {
+        problems.add("sum_of_failures");
+    }
+    total
 }
 
 /// A number of values in words.
@@ -243,13 +275,18 @@ impl Scalar {
         self.text(field, problems).filter(|text| !text.trim().is_empty())
     }
 
-    /// Whether the value is `true` or 1, or either as text.
-    pub fn is_true(&self) -> bool {
+    /// Whether the value means yes or no, in any of the usual spellings. No value is no.
+    pub fn truth(&self) -> Option<bool> {
         match self {
-            Self::Bool(value) => *value,
-            Self::Whole(number) => *number == 1,
-            Self::Text(text) => matches!(text.as_str(), "1" | "true"),
-            Self::Absent | Self::Number(_) | Self::Other => false,
+            Self::Bool(value) => Some(*value),
+            Self::Whole(number @ 0..=1) => Some(*number == 1),
+            Self::Text(text) => match text.trim().to_lowercase().as_str() {
+                "1" | "true" | "yes" | "y" => Some(true),
+                "" | "0" | "false" | "no" | "n" => Some(false),
+                _ => None,
+            },
+            Self::Absent => Some(false),
+            Self::Whole(_) | Self::Number(_) | Self::Other => None,
         }
     }
 
@@ -473,6 +510,19 @@ mod tests {
         ] {
             let read = read(json, |scalar, problems| scalar.count("sends", problems));
             assert_eq!(read, (Some(count), true), "{json}");
+        }
+    }
+
+    #[test]
+    fn yes_and_no_have_many_spellings() {
+        for (json, truth) in [
+            (r#"[true, 1, "1", "true", "True", " YES ", "y"]"#, Some(true)),
+            (r#"[false, 0, null, "", "0", "False", "no", "N"]"#, Some(false)),
+            (r#"[2, 1.5, -1, "maybe", [], {}, [true]]"#, None),
+        ] {
+            for scalar in serde_json::from_str::<Vec<Scalar>>(json).unwrap() {
+                assert_eq!(scalar.truth(), truth, "{scalar}");
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use reqwest::Url;
 use tracing::debug;
 
 use super::kind::Connection;
-use super::lenient::Problems;
+use super::lenient::{self, Problems};
 use super::overlap::LastPage;
 use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
@@ -56,24 +56,32 @@ impl Reading {
     }
 
     /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
-    /// newer.
+    /// newer, unless an earlier one of another list is further, such as sent instead of waiting.
     fn add(&mut self, page: Page) {
         for found in page.found {
             let is_row = matches!(found, Found::DetailsRow(_));
             match found {
-                Found::Campaign(campaign) => self.insert(campaign),
+                Found::Campaign(campaign) => {
+                    let stage = |it: &Campaign| it.status.map(Status::stage);
+                    let known = self.campaigns.get(&campaign.id);
+                    if known.is_none_or(|known| stage(known) <= stage(&campaign)) {
+                        self.insert(campaign);
+                    }
+                }
                 Found::Row(row) => {
                     let mut campaign = row;
                     if let Some(known) = self.campaigns.get(&campaign.id) {
                         let row = std::mem::replace(&mut campaign, Campaign::clone(known));
-                        campaign.add(&row);
+                        lenient::add_row(&mut campaign, &row, &mut self.problems);
                     }
                     self.insert(campaign);
                 }
                 Found::Details(details) | Found::DetailsRow(details) => {
                     self.bytes += details.kept_bytes();
                     match self.details.entry(details.id.clone()) {
-                        Entry::Occupied(mut known) if is_row => known.get_mut().add(&details),
+                        Entry::Occupied(mut known) if is_row => {
+                            lenient::add_row(known.get_mut(), &details, &mut self.problems);
+                        }
                         Entry::Occupied(mut known) => known.get_mut().complete(details),
                         Entry::Vacant(place) => drop(place.insert(details)),
                     }
@@ -195,12 +203,7 @@ async fn read_pages(
     while let Some(ask) = progress.next(source, window)? {
         let request = request(connection, &ask)?;
         let take = |answer: &Answer| take(source, window, &ask, answer);
-        let answer = if ask.optional.is_some() && ask.about.is_empty() {
-            // not worth the time of a retry
-            session.get_once(&request, credential, take).await
-        } else {
-            session.get(&request, credential, take).await
-        };
+        let answer = session.get(&request, credential, take).await;
         progress.take(&ask, answer)?;
     }
     Ok(progress.reading.finish())
@@ -410,6 +413,26 @@ mod tests {
         let campaigns = reading.take_campaigns();
         assert_eq!(campaigns.len(), 1);
         assert_eq!(&*campaigns.get("x").unwrap().name, "second");
+    }
+
+    #[test]
+    fn of_two_lists_the_further_status_counts() {
+        let [sent, waiting] = [Status::Sent, Status::Waiting].map(|status| {
+            let name = status.as_str();
+            Campaign { status: Some(status), ..campaign("x", name) }
+        });
+        let none = campaign("x", "none");
+        for (found, expected) in [
+            ([&sent, &waiting], "sent"),
+            ([&waiting, &sent], "sent"),
+            ([&none, &waiting], "waiting"),
+            ([&waiting, &none], "waiting"),
+        ] {
+            let mut reading = Reading::default();
+            let found = found.map(|campaign| Found::Campaign(campaign.clone()));
+            reading.add(Page { found: found.into(), ..Page::default() });
+            assert_eq!(&*reading.take_campaigns().get("x").unwrap().name, expected);
+        }
     }
 
     #[test]

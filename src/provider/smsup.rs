@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
 use super::source::{AccountFacts, Ask, Page, Source};
-use crate::campaign::counts::{Count, Counts, Failures};
+use crate::campaign::counts::{Count, Counts, Failures, UNREADABLE};
 use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio, Status};
@@ -215,7 +215,8 @@ impl Smsup {
             .zip(FAILURES)
             .zip(failures)
             .filter_map(|((reason, field), count)| {
-                Some((Arc::clone(reason), count.count(field, problems)?))
+                let count = |lost: &mut Problems| count.count(field, lost);
+                Some((Arc::clone(reason), lenient::part(problems, UNREADABLE, count)?))
             })
             .collect();
         let delivery_rate = item.delivery_rate.number("delivery_rate", problems);
@@ -233,7 +234,7 @@ impl Smsup {
                 (Count::Recipients, item.total.count("total", problems)),
                 (Count::Sends, item.sent.count("sent", problems)),
                 (Count::Deliveries, item.delivered.count("delivered", problems)),
-                (Count::Bounces, failures.total()),
+                (Count::Bounces, lenient::total(&failures, problems)),
                 (Count::OptOuts, item.stop.count("stop", problems)),
             ]),
             failures,
@@ -265,7 +266,7 @@ fn read_credits(answer: &Answer) -> Result<Page, PollError> {
     let credits: Credits = answer.json()?;
     let mut page = Page::default();
     // the number means nothing for a postpaid account
-    if !credits.unlimited.is_true() && !credits.postpaid.is_true() {
+    if ![credits.unlimited, credits.postpaid].iter().any(|it| it.truth() == Some(true)) {
         page.account = AccountFacts {
             credits: credits.left.signed_number("credits", &mut page.problems),
             ..AccountFacts::default()

@@ -110,17 +110,6 @@ impl Session {
             .await
     }
 
-    /// Makes a request without retries and interprets the answer.
-    pub async fn get_once<T>(
-        &self,
-        request: &Request,
-        credential: &Credential,
-        interpret: impl Fn(&Answer) -> Result<T, PollError>,
-    ) -> Result<T, PollError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.attempt(request, credential, &interpret).await
-    }
-
     /// The wait before the next try; `None` if there is no time left for one.
     fn delay(&self, error: &PollError, planned: Duration) -> Option<Duration> {
         let delay = wait(error, planned)?;

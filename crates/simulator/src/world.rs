@@ -194,7 +194,7 @@ impl World {
         let luck = Luck::of(self.habits, index);
         let name = if self.habits.texts { message(&mut rng) } else { name(&mut rng) };
         let mut campaign = Campaign {
-            id: (self.habits.id)(index, &mut rng),
+            id: (self.habits.id)(self.first_number() + index, &mut rng),
             name,
             channel,
             status: "Sent",
@@ -205,6 +205,12 @@ impl World {
         };
         campaign.status = status(&campaign, now);
         campaign
+    }
+
+    /// Returns what numbers begin with, so that those of two platforms differ.
+    #[expect(clippy::cast_possible_wrap, reason = "small")]
+    const fn first_number(&self) -> i64 {
+        (self.habits.stream >> 8) as i64 % 9_000 * 10_000_000
     }
 
     /// Returns one campaign for each status of an unsent campaign.

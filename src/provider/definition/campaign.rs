@@ -15,7 +15,7 @@ use crate::campaign::counts::{Count, Counts, Failures};
 use crate::campaign::figures::{Figure, Figures};
 use crate::campaign::{Campaign, Channel, Ratio, Status};
 use crate::document::node::Node;
-use crate::provider::lenient::Problems;
+use crate::provider::lenient::{self, Problems};
 
 /// What an item says of a campaign.
 #[derive(Clone, Debug)]
@@ -223,13 +223,13 @@ impl Mapped {
             .failures
             .iter()
             .filter(|(_, field)| applies(field))
-            .filter_map(|(reason, field)| Some((Arc::clone(reason), field.count(item, problems)?)))
+            .filter_map(|(reason, field)| Some((Arc::clone(reason), field.part(item, problems)?)))
             .collect();
         let mut counts = Counts::default();
         for (count, counted) in &self.counts {
             let value = match counted {
-                Counted::Failures => failures.total(),
-                Counted::Field(field) if applies(field) => field.count(item, problems),
+                Counted::Failures => lenient::total(&failures, problems),
+                Counted::Field(field) if applies(field) => field.part(item, problems),
                 Counted::Field(_) => None,
             };
             counts.set(*count, value);
@@ -240,7 +240,7 @@ impl Mapped {
             .collect();
         let name = self.name.as_ref().and_then(|name| name.text(item, problems));
         let cost_credits = self.cost_credits.as_ref();
-        let cost_credits = cost_credits.and_then(|field| field.number(item, problems));
+        let cost_credits = cost_credits.and_then(|field| field.amount(item, problems));
         let figures = self.figures(item, usual, problems);
         Some(Campaign {
             id,
@@ -288,7 +288,7 @@ impl Mapped {
         {
             let money = money.as_ref();
             let amount = money
-                .and_then(|money| money.amount(item, usual.variables, problems, Field::number));
+                .and_then(|money| money.amount(item, usual.variables, problems, Field::amount));
             figures.extend(amount.map(|(currency, amount)| (figure(currency), amount)));
         }
         for (ratio, field) in &self.reported_ratios {

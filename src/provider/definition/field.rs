@@ -12,6 +12,7 @@ use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
 use super::time::{self, TimeFormat};
+use crate::campaign::{counts, figures};
 use crate::document::node::Node;
 use crate::provider::lenient::{self, Problems, Scalar};
 
@@ -180,6 +181,16 @@ impl Field {
         read(source.path.field(), value, problems)
     }
 
+    /// A count that others may be added to.
+    pub(super) fn part(&self, item: &Value, problems: &mut Problems) -> Option<u64> {
+        lenient::part(problems, counts::UNREADABLE, |lost| self.count(item, lost))
+    }
+
+    /// An amount that others may be added to.
+    pub(super) fn amount(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
+        lenient::part(problems, figures::UNREADABLE, |lost| self.number(item, lost))
+    }
+
     /// A number that is not negative; of a percentage, the ratio.
     pub(super) fn number(&self, item: &Value, problems: &mut Problems) -> Option<f64> {
         let unit = if self.is_percent { Unit::Percent } else { Unit::Currency };
@@ -187,7 +198,9 @@ impl Field {
             self.read_number(field, value, unit, problems, Scalar::number)
         };
         if self.is_sum {
-            return self.sum(item, problems, read, |sum, number| sum + number);
+            let sum = self.sum(item, problems, read, figures::sum)?;
+            let field = self.sources.first().map_or("", |source| source.path.field());
+            return Scalar::Number(sum).number(field, problems);
         }
         let (source, value) = self.found(item, problems)?;
         let number = read(source.path.field(), value, problems)?;
@@ -417,9 +430,9 @@ impl TimeField {
     ) -> Option<DateTime<Utc>> {
         let (source, value) = self.field.found(item, problems)?;
         let format = self.format.as_ref().unwrap_or(&usual.format);
-        let zone = self.zone.as_ref().or(usual.zone.as_ref());
+        let own_zone = self.zone.as_ref().or(usual.zone.as_ref());
         // a zone that is missing or unknown could be any: better no time than a wrong one
-        let zone = zone.map_or(Some(Tz::UTC), |zone| zone.of(item, variables));
+        let zone = own_zone.map_or(Some(Tz::UTC), |zone| zone.of(item, variables));
         let text = match value {
             Value::String(text) => text.trim().to_owned(),
             Value::Number(number) => number.to_string(),
@@ -427,7 +440,13 @@ impl TimeField {
         };
         let time = format.time(&text, zone).filter(lenient::is_plausible);
         if time.is_none() {
-            problems.refuse(source.path.field(), &scalar(value), "a time in its format");
+            problems.explain(source.path.field(), || match (own_zone, zone) {
+                (Some(Zone::Path(path)), None) => {
+                    let name = path.first(item).map_or(Scalar::Absent, scalar);
+                    format!("{name} at `{}`: not a time zone such as Europe/Zurich", path.text())
+                }
+                _ => format!("{}: not a time in its format", scalar(value)),
+            });
         }
         time
     }
@@ -453,16 +472,17 @@ mod tests {
         let node = Node::parse(yaml).unwrap();
         let field = TimeField::read(&mut reader, "x", &node, &[]).unwrap();
         let usual = Times { format: TimeFormat::Rfc3339, zone: None };
-        for (zone, expected) in [
-            (json!({"name": "America/New_York"}), Some("2026-03-01T17:00:00+00:00")),
-            (json!({"name": "New York"}), None),
-            (json!(null), None),
+        for (zone, expected, problem) in [
+            (json!({"name": "America/New_York"}), Some("2026-03-01T17:00:00+00:00"), ""),
+            (json!({"name": "New York"}), None, r#"at: 1 value, "New York" at `$.tz.name`: not a"#),
+            (json!(null), None, "at: 1 value, no value at `$.tz.name`: not a time zone"),
         ] {
             let item = json!({"at": "2026-03-01 12:00", "tz": zone});
             let mut problems = Problems::default();
             let time = field.time(&item, &usual, &Variables::default(), &mut problems);
             let time = time.map(|time| time.to_rfc3339());
             assert_eq!(time.as_deref(), expected, "{zone}");
+            assert!(problems.to_string().starts_with(problem), "{problems}");
             assert_eq!(problems.is_empty(), expected.is_some(), "{zone}");
         }
     }

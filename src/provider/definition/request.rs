@@ -10,9 +10,10 @@ use super::path::Path;
 use super::reader::{Entry, Mapping, Part, Reader, may, must, scalar_text};
 use super::template::{Template, Variables};
 use crate::document::node::Node;
-use crate::provider::lenient::Problems;
+use crate::provider::lenient::{Problems, Scalar};
 use crate::provider::source;
 use crate::provider::source::{Ask, Place, path};
+use crate::upstream::PollError;
 use crate::upstream::answer::Answer;
 use crate::upstream::credential::PATH_PLACEHOLDER;
 use crate::upstream::request::Body;
@@ -346,7 +347,7 @@ pub(crate) const PAGING: Part = Part {
         may(
             "next",
             "path",
-            "Where the cursor or the link is. Without a value, the page is the last.",
+            "Where the cursor or the link is. Without a value, or with `false` or 0, the page is the last.",
         ),
         may(
             "stop",
@@ -369,7 +370,7 @@ pub(crate) const STOP: Part = Part {
         may(
             "more",
             "path",
-            "Or whether another page follows; a value that is not true ends the pages.",
+            "Or whether another page follows: true or false, yes or no, 1 or 0, also in quotes. `null` is no. Without a value, a page with fewer items than the `size` is the last.",
         ),
     ],
 };
@@ -504,32 +505,28 @@ impl Paging {
         root: &RawValue,
         items: usize,
         problems: &mut Problems,
-    ) -> Next {
+    ) -> Result<Next, PollError> {
         let followed = |mut next: Ask, mark: String| {
             next.part = ask.part;
             next.offset = ask.offset + items;
             Next::Request(Box::new(next), mark)
         };
-        let text = |path: &Path, problems: &mut Problems| {
-            let value = path.raw_value(root)?;
-            scalar(&value).word(path.field(), problems)
-        };
         if items == 0 && matches!(self.stop, Stop::EmptyPage) {
-            return Next::Nothing;
+            return Ok(Next::Nothing);
         }
-        match &self.by {
+        Ok(match &self.by {
             By::Place(paging) => {
-                if self.has_more(ask, paging, root, items, problems) {
+                if self.has_more(ask, paging, answer, root, items, problems)? {
                     Next::Place
                 } else {
                     Next::Nothing
                 }
             }
-            By::Cursor(path, name, place) => match text(path, problems) {
+            By::Cursor(path, name, place) => match next_word(path, answer, root)? {
                 Some(cursor) => followed(ask.clone().setting(*place, name, &cursor), cursor),
                 None => Next::Nothing,
             },
-            By::Link(path) => match text(path, problems) {
+            By::Link(path) => match next_word(path, answer, root)? {
                 Some(href) => followed(linked(ask, &href), href),
                 None => Next::Nothing,
             },
@@ -541,17 +538,18 @@ impl Paging {
                     None => Next::Nothing,
                 }
             }
-        }
+        })
     }
 
     fn has_more(
         &self,
         ask: &Ask,
         paging: &source::Paging,
+        answer: &Answer,
         root: &RawValue,
         items: usize,
         problems: &mut Problems,
-    ) -> bool {
+    ) -> Result<bool, PollError> {
         let mut number = |path: &Path| {
             let value = path.raw_value(root)?;
             scalar(&value).count(path.field(), problems)
@@ -567,25 +565,54 @@ impl Paging {
             None => ask.offset.saturating_add(items),
         };
         if items == 0 {
-            return false;
+            return Ok(false);
         }
-        match &self.stop {
+        Ok(match &self.stop {
             Stop::EmptyPage => true,
             Stop::ShortPage => !is_short,
+            // a number that is less than what was received already says nothing about the end
             Stop::Total(paths) => {
-                let totals: Vec<_> = paths.iter().filter_map(number).collect();
+                let totals = paths.iter().filter_map(number);
+                let totals: Vec<_> = totals.filter(|total| *total >= received as u64).collect();
                 let totals = totals.into_iter();
                 let total = if is_short { totals.min() } else { totals.max() };
                 total.map_or(!is_short, |total| (received as u64) < total)
             }
             Stop::Pages(path) => {
-                number(path).map_or(!is_short, |pages| ((page + 1) as u64) < pages)
+                let pages = number(path).filter(|pages| *pages > page as u64);
+                pages.map_or(!is_short, |pages| ((page + 1) as u64) < pages)
             }
-            Stop::More(path) => {
-                path.raw_value(root).map_or(!is_short, |value| scalar(&value).is_true())
-            }
-        }
+            Stop::More(path) => match path.raw_value(root).map(|value| scalar(&value)) {
+                None if self.size.is_some() => !is_short,
+                value => {
+                    let truth = value.as_ref().and_then(Scalar::truth);
+                    truth.ok_or_else(|| {
+                        let found = value.unwrap_or_default();
+                        odd(answer, path, &found, "true or false, or a `size` of pages without it")
+                    })?
+                }
+            },
+        })
     }
+}
+
+/// The cursor or the link at a path; `None` after the last page. Anything else would end the list early.
+fn next_word(
+    path: &Path,
+    answer: &Answer,
+    root: &RawValue,
+) -> Result<Option<String>, PollError> {
+    match path.raw_value(root).map(|value| scalar(&value)).unwrap_or_default() {
+        Scalar::Absent | Scalar::Bool(false) | Scalar::Whole(0) => Ok(None),
+        Scalar::Whole(number) => Ok(Some(number.to_string())),
+        Scalar::Number(number) => Ok(Some(number.to_string())),
+        Scalar::Text(text) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
+        other => Err(odd(answer, path, &other, "what leads to the next page")),
+    }
+}
+
+fn odd(answer: &Answer, path: &Path, found: &Scalar, expected: &str) -> PollError {
+    answer.lacking(&format!("a readable `{}`", path.text()), &format!("{found}; expected {expected}"))
 }
 
 /// Reads one or more paths without a filter.

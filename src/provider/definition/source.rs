@@ -158,7 +158,7 @@ impl Defined {
         let is_over = newest.is_some_and(|newest| newest < window.created_start());
         let next = match &list.paging {
             Some(paging) if !is_over => {
-                paging.next(ask, answer, root, page.items, &mut page.problems)
+                paging.next(ask, answer, root, page.items, &mut page.problems)?
             }
             _ => Next::Nothing,
         };
@@ -244,13 +244,17 @@ impl Defined {
             details.campaign.campaign(&item, &usual, problems)
         })?;
         let mut by_id: HashMap<String, Campaign> = HashMap::new();
+        let mut lost = Problems::default();
         let is_asked_for = |campaign: &&Campaign| ask.about.contains(&campaign.id);
         for campaign in page.campaigns().filter(is_asked_for) {
             match by_id.get_mut(&campaign.id) {
-                Some(sum) if details.sums_rows => sum.add(campaign),
+                Some(sum) if details.sums_rows => {
+                    lenient::add_row(sum, campaign, &mut lost);
+                }
                 _ => drop(by_id.insert(campaign.id.clone(), campaign.clone())),
             }
         }
+        page.problems.merge(lost);
         if !details.sums_rows {
             // one without rows has nothing to add
             let campaigns: Vec<_> = page.campaigns().cloned().collect();
