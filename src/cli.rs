@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
+use clap::error::{ContextKind, ContextValue};
 use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use reqwest::Url;
@@ -196,7 +197,15 @@ pub struct Options {
 impl Cli {
     /// Reads the arguments of this process.
     pub fn from_arguments() -> Result<Self, clap::Error> {
-        Self::from_arg_matches(&parser().try_get_matches()?)
+        let matches = parser().try_get_matches().map_err(|mut error| {
+            let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+            if argument.is_some_and(|argument| argument.contains("[PROVIDER]")) {
+                let tip = "for a provider of your own, use --definition FILE".into();
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+            }
+            error
+        })?;
+        Self::from_arg_matches(&matches)
     }
 }
 

@@ -90,9 +90,8 @@ pub const UNREADABLE: f64 = f64::INFINITY;
 /// The sum of two amounts without decimals that neither has: 0.1 + 0.2 is 0.3. Unreadable if one is, or
 /// if it is too large.
 pub fn sum(one: f64, other: f64) -> f64 {
-    let decimals = |amount: f64| {
-        amount.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
-    };
+    let decimals =
+        |amount: f64| amount.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let sum = one + other;
     format!("{sum:.*}", decimals(one).max(decimals(other))).parse().unwrap_or(sum)
 }

@@ -17,7 +17,7 @@ use serde_saphyr::Spanned;
 
 use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
-use crate::campaign::{Campaign, Channel};
+use crate::campaign::{Campaign, Channel, Denominator, Ratio};
 use crate::config::{Account, Config};
 use crate::document::keys::{Default, Takes};
 use crate::document::{Node, Place, Problem, duration_text, reading};
@@ -58,7 +58,10 @@ pub async fn check(files: &[PathBuf]) -> anyhow::Result<()> {
                     definition.name
                 ));
             }
-            Ok((definition, text)) => print(&described(file, &definition, &text))?,
+            Ok((definition, text)) => match taken(&definition) {
+                Some(problem) => problems.push(format!("{}: {problem}", file.display())),
+                None => print(&described(file, &definition, &text))?,
+            },
             Err(found) => problems.push(found.to_string()),
         }
     }
@@ -236,8 +239,14 @@ fn asked_and_answered(requests: &[(usize, Request)], names: &[String]) -> anyhow
 
 /// The first value above 1 of each ratio.
 fn doubtful_ratios(campaigns: &[Arc<Campaign>]) -> Vec<String> {
-    let mut doubts = BTreeMap::new();
+    let (mut doubts, mut computed) = (BTreeMap::new(), BTreeMap::new());
     for campaign in campaigns {
+        for ratio in Ratio::ALL {
+            let parts = ratio.parts(campaign);
+            if let Some(parts) = parts.filter(|(numerator, denominator)| numerator > denominator) {
+                computed.entry(ratio.name()).or_insert((parts, *ratio, &campaign.id));
+            }
+        }
         for (figure, value) in campaign.figures.iter() {
             if let Figure::Ratio(ratio) = figure
                 && value > 1.0
@@ -249,7 +258,18 @@ fn doubtful_ratios(campaigns: &[Arc<Campaign>]) -> Vec<String> {
     let doubts = doubts.into_iter().map(|(ratio, (value, id))| {
         format!("reported_ratios: {ratio} of {id:?} is {value}, above 1: is it a `percent`?")
     });
-    doubts.collect()
+    let computed = computed.into_values().map(|((numerator, denominator), ratio, id)| {
+        let (count, of) = ratio.counts();
+        let of = match of {
+            Denominator::Attempted => "attempted",
+            Denominator::Deliveries => "deliveries",
+        };
+        let count = count.name();
+        format!(
+            "{count} of {id:?} are {numerator}, more than the {denominator} {of}: are both right?"
+        )
+    });
+    doubts.chain(computed).collect()
 }
 
 /// Whether a line of an exposition is a sample that depends on the answers.
@@ -263,6 +283,7 @@ fn is_of_data(line: &str) -> bool {
 
 /// An account with the settings that were given. Required ones that were not are made up.
 fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account> {
+    let is_set = |name: &str| settings.iter().any(|(set, _)| set == name);
     let mut keys = Map::new();
     keys.insert("name".to_owned(), json!("trial"));
     keys.insert("provider".to_owned(), json!(&*kind.name));
@@ -270,6 +291,7 @@ fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account>
     keys.insert("info_labels".to_owned(), json!(labels));
     for key in kind.keys.iter().filter(|key| key.default == Default::Required) {
         let (name, value) = match key.takes {
+            Takes::Secret if is_set(&format!("{}_file", key.name)) => continue,
             Takes::Secret => (format!("{}_env", key.name), json!("TOKEN")),
             Takes::Url => (key.name.to_string(), json!("https://api.example.com")),
             Takes::Integer(least, _) => (key.name.to_string(), json!(least)),
@@ -369,16 +391,27 @@ fn described(file: &Path, definition: &Definition, text: &str) -> String {
 /// What keeps a valid definition from being used, or makes that unsafe.
 fn warnings(definition: &Definition) -> String {
     let name = &definition.name;
-    let mut text = String::new();
-    if built_in().get(name).is_some() && !definition.replaces {
-        text.push_str(name);
-        text.push_str(" is built in: choose another name, or set replaces_built_in: true\n");
+    let mut text = taken(definition).map_or_else(String::new, |problem| problem + "\n");
+    if definition.replaces && built_in().get(name).is_none() {
+        text += &format!("replaces_built_in: nothing built in is called {name}\n");
+    }
+    for count in definition.counted_twice() {
+        let count = count.name();
+        text += &format!("{count}: both a list and details have it; what details have counts\n");
     }
     let base_url = definition.base_url.as_ref().and_then(|url| Url::parse(url).ok());
     if base_url.is_some_and(|url| !is_private(&url)) {
         text += "base_url is http: the secret travels unencrypted\n";
     }
     text
+}
+
+/// Why a definition cannot have its name, if it is that of a built-in one.
+fn taken(definition: &Definition) -> Option<String> {
+    let Definition { name, replaces, .. } = definition;
+    let is_taken = built_in().get(name).is_some() && !replaces;
+    is_taken
+        .then(|| format!("{name} is built in; choose another name, or set replaces_built_in: true"))
 }
 
 /// Where a definition seems to have a secret.

@@ -8,6 +8,10 @@ use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 use super::problem::Problem;
 use super::syntax;
 
+/// Deepest nesting of values, which bounds the stack also without optimization. The deepest known
+/// definition has ten levels.
+const MAX_DEPTH: usize = 32;
+
 /// Any value of a YAML document.
 #[derive(Debug)]
 pub enum Node {
@@ -35,6 +39,7 @@ impl Node {
             with_snippet: false,
             // the section reports repeated keys, along with all other problems
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
+            budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         };
         serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| syntax::problem(text, &error))

@@ -146,9 +146,13 @@ impl Answer {
 
     /// The error of an answer that is not JSON although its status is good.
     pub fn not_json(&self) -> PollError {
-        let (status, content_type) = (self.status, &self.content_type);
-        let message = format!("HTTP {status}, not JSON ({content_type})");
-        PollError::new(Reason::Decode, message)
+        let found = match self.body.trim_ascii_start() {
+            [] => "an empty body: check the address and its parameters",
+            [0x1f, 0x8b, ..] => "a compressed body: save it with `curl --compressed`",
+            [b'<', ..] => "HTML or XML instead of JSON: check the address, and for a sign-in page",
+            _ => "not JSON",
+        };
+        PollError::new(Reason::Decode, format!("HTTP {}, {found}", self.status))
     }
 
     /// The error of an answer with a good status that lacks something documented. It has the
@@ -274,6 +278,19 @@ mod tests {
         ] {
             let message = Answer::of(200, body).without("a list", &[]).message;
             assert_eq!(message, format!("HTTP 200 without a list: {found}"));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_named() {
+        for (body, found) in [
+            (&b" \n"[..], "HTTP 200, an empty body"),
+            (b"\n<!DOCTYPE html>", "HTTP 200, HTML or XML"),
+            (b"\x1f\x8b\x08", "HTTP 200, a compressed body"),
+            (b"id;name", "HTTP 200, not JSON"),
+        ] {
+            let message = Answer::of(200, body).not_json().message;
+            assert!(message.starts_with(found), "{message}");
         }
     }
 

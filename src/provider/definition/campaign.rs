@@ -497,6 +497,13 @@ fn read_words<T>(
         for (word, path, node) in mapping.entries("words") {
             let meant = mapping.reader().text(&path, node, "a word", &meaning);
             let word = word.trim().to_lowercase();
+            if word.is_empty() {
+                mapping.reader().problem(
+                    &path,
+                    node,
+                    "an empty text is no value, and has no meaning",
+                );
+            }
             if words.iter().any(|(known, _)| *known == word) {
                 mapping.reader().problem(&path, node, "the word is there twice: case is ignored");
             }
@@ -509,6 +516,8 @@ fn read_words<T>(
         }
         if node.is_some() != mapping.node("when").is_none() {
             mapping.problem("", "needs either path or when");
+        } else if key == "status" && node.is_some() && mapping.node("words").is_none() {
+            mapping.problem("words", "is missing: without words, every status is `other`");
         }
         let path = field.map(|field| Words::Path(field, words));
         path.or_else(|| (!conditions.is_empty()).then_some(Words::When(conditions)))

@@ -403,7 +403,7 @@ impl TimeField {
             }
             Self {
                 field: Field::of(sources(mapping.reader(), &nodes), DecimalSeparator::default()),
-                format: mapping.parsed("format", TimeFormat::parse),
+                format: mapping.parsed("format", TimeFormat::parse_readable),
                 zone: mapping.parsed("zone", |text| Zone::parse(text, settings)),
             }
         });

@@ -60,7 +60,7 @@ fn shown(read: Result<Reading, PollError>) -> String {
         for (name, value) in [
             ("n", count(Count::Sends)),
             ("ok", count(Count::Deliveries)),
-            ("cost", campaign.cost_credits.map(|cost| cost.to_string())),
+            ("cost", campaign.cost_credits.filter(|it| it.is_finite()).map(|it| it.to_string())),
             ("at", campaign.last_sent.map(|time| time.timestamp().to_string())),
         ] {
             if let Some(value) = value {
@@ -177,6 +177,7 @@ fn paging_ends_whatever_answers_say() {
     let offset =
         |stop: &str| format!(", paging: {{by: offset, parameter: o, size: 2, stop: {stop}}}");
     let page = |stop: &str| format!(", paging: {{by: page, parameter: p, size: 2, stop: {stop}}}");
+    let bare = |stop: &str| format!(", paging: {{by: page, parameter: p, stop: {stop}}}");
     let cursor = ", paging: {by: cursor, parameter: c, next: $.next}";
     let link = ", paging: {by: link, next: $.next}";
     let two = |rest: &str| format!(r#"{{"data":[{{"id":1}},{{"id":2}}]{rest}}}"#);
@@ -190,7 +191,24 @@ fn paging_ends_whatever_answers_say() {
         (offset("short_page"), same(""), "pagination"),
         (offset("{total: $.t}"), same(r#","t":1e15"#), "pagination"),
         (offset("{total: $.t}"), same(r#","t":-1"#), "pagination"),
-        (offset("{total: $.t}"), same(r#","t":0"#), "1; 2; "),
+        // a total that denies what is there ends nothing
+        (offset("{total: $.t}"), same(r#","t":0"#), "pagination"),
+        (offset("{total: $.t}"), vec![two(r#","t":1"#), r#"{"data":[{"id":2}]}"#.into()], "1; 2; "),
+        (offset("{total: [$.t, $.u]}"), same(r#","t":0,"u":2"#), "1; 2; "),
+        (
+            page("{pages: $.n}"),
+            vec![two(r#","n":0"#), r#"{"data":[{"id":3}]}"#.into()],
+            "1; 2; 3; ",
+        ),
+        (bare("{pages: $.n}"), vec![two(r#","n":0"#), empty("")], "1; 2; "),
+        (bare("{more: $.m}"), same(""), "decode"),
+        (bare("{more: $.m}"), same(r#","m":"maybe""#), "decode"),
+        (bare("{more: $.m}"), same(r#","m":{"a":1}"#), "decode"),
+        (bare("{more: $.m}"), same(r#","m":null"#), "1; 2; "),
+        (bare("{more: $.m}"), same(r#","m":"No""#), "1; 2; "),
+        (bare("{more: $.m}"), vec![two(r#","m":"True""#), empty("")], "1; 2; "),
+        (bare("{more: $.m}"), vec![two(r#","m":1"#), empty("")], "1; 2; "),
+        (page("{more: $.m}"), vec![two(""), r#"{"data":[{"id":3}]}"#.into()], "1; 2; 3; "),
         (offset("{total: $.t}"), vec![empty(r#","t":99"#)], ""),
         (offset("{total: [$.t, $.u]}"), same(r#","t":1,"u":2"#), "1; 2; "),
         (offset("{more: $.m}"), same(r#","m":true"#), "pagination"),
@@ -199,7 +217,13 @@ fn paging_ends_whatever_answers_say() {
         (page("{pages: $.n}"), same(r#","n":1"#), "1; 2; "),
         (cursor.into(), same(r#","next":"x""#), "pagination"),
         (cursor.into(), same(r#","next":null"#), "1; 2; "),
-        (cursor.into(), same(r#","next":[1]"#), "1; 2; next (1 times)"),
+        (cursor.into(), same(r#","next":false"#), "1; 2; "),
+        (cursor.into(), same(r#","next":0"#), "1; 2; "),
+        (cursor.into(), same(r#","next":" ""#), "1; 2; "),
+        (cursor.into(), same(r#","next":[1]"#), "decode"),
+        (cursor.into(), same(r#","next":true"#), "decode"),
+        (link.into(), same(r#","next":{"href":"/v1/c?x=1"}"#), "decode"),
+        (cursor.into(), vec![two(r#","next":1.5"#), empty("")], "1; 2; "),
         (cursor.into(), numbered("[]"), "pagination"),
         (cursor.into(), numbered(r#"[{"id":1}]"#), "pagination"),
         (link.into(), same(r#","next":"/v1/c?x=1""#), "pagination"),

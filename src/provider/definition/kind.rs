@@ -89,6 +89,20 @@ impl Definition {
         counts
     }
 
+    /// Counts that both lists and details have.
+    pub fn counted_twice(&self) -> impl Iterator<Item = Count> {
+        let is_in = |all: &[&Mapped], count| {
+            all.iter().any(|it| it.counts.iter().any(|(known, _)| *known == count))
+        };
+        let is_list = |list: &&super::List| !list.completes;
+        let lists: Vec<_> = self.lists.iter().filter(is_list).map(|it| &it.campaign).collect();
+        let completing = self.lists.iter().filter(|list| list.completes).map(|it| &it.campaign);
+        let details: Vec<_> =
+            completing.chain(self.details.iter().map(|it| &it.campaign)).collect();
+        let all = Count::ALL.iter().copied();
+        all.filter(move |count| is_in(&lists, *count) && is_in(&details, *count))
+    }
+
     /// Counts that campaigns on a channel lack, because their values are read on others only.
     fn missing_counts(&self) -> Vec<(Channel, Count)> {
         let mut missing = Vec::new();
@@ -114,7 +128,10 @@ impl Definition {
             .details
             .iter()
             .map(|details| details.items.as_ref().map_or("details", Path::field).to_owned());
-        let items = items.chain(details);
+        let sums = self.lists.iter().map(|it| it.sums_rows);
+        let mut sums = sums.chain(self.details.iter().map(|it| it.sums_rows));
+        let sums = sums.any(|it| it).then(|| "sum_rows".to_owned());
+        let items = items.chain(details).chain(sums);
         for field in items.chain(mapped.map(str::to_owned)).chain(account) {
             add(&mut fields, field.into());
         }

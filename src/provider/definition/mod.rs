@@ -53,6 +53,9 @@ pub use self::reader::Part;
 /// Most requests for details that one answer may need.
 const MAX_IDS: u64 = 1_000;
 
+/// Fewest requests per second: ten in the longest time that a poll may take.
+const LEAST_RATE: f64 = 0.01;
+
 /// A checked definition.
 #[derive(Clone, Debug)]
 pub struct Definition {
@@ -320,7 +323,11 @@ const DETAILS: Part = Part {
             "true or false",
             "Whether the poll succeeds if the provider refuses the request, for example with 404. Any other failure fails the poll.",
         ),
-        MAPPING,
+        may(
+            "campaign",
+            "mapping",
+            "What an item says of a campaign. What it has counts instead of what a list has.",
+        ),
     ],
 };
 
@@ -408,7 +415,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let mut verdict = Verdict::default();
     mapping.mapping("success", &SUCCESS, |mapping| verdict.read_success(mapping));
     mapping.mapping("errors", &ERRORS, |mapping| verdict.read_errors(mapping));
-    let format = mapping.parsed("time_format", TimeFormat::parse);
+    let format = mapping.parsed("time_format", TimeFormat::parse_readable);
     let zone = mapping.parsed("time_zone", |text| Zone::parse(text, &names));
     let request_times = read_times(mapping, &names);
     let times = request_times.iter().map(|(name, _)| name.clone());
@@ -431,7 +438,7 @@ fn read(mapping: &mut Mapping<'_, '_>) -> Option<Definition> {
     let account = account.flatten();
     check_times(mapping, &request_times, &lists, &details, account.as_ref());
     let auth = auth.flatten()?;
-    check_auth(mapping, &auth, &headers, &lists, &details);
+    check_auth(mapping, &auth, &headers, &lists, &details, account.as_ref());
     Some(Definition {
         name: name?,
         title: title?,
@@ -560,6 +567,7 @@ fn read_auth(mapping: &mut Mapping<'_, '_>, settings: &[String]) -> Option<Authe
     });
     let user = mapping.parsed("user", |text| Template::parse(text, settings));
     let place = mapping.text("in")?;
+    mapping.reader().has_token = place == "path";
     let mut named = || {
         if name.is_none() {
             mapping.problem("name", "is missing");
@@ -620,6 +628,7 @@ fn check_auth(
     headers: &[(HeaderName, Template)],
     lists: &[List],
     details: &[Details],
+    account: Option<&Account>,
 ) {
     let own = match &auth.way {
         Way::Bearer | Way::Basic(_) => Some(&AUTHORIZATION),
@@ -630,7 +639,8 @@ fn check_auth(
         mapping.problem("headers", "the secret goes into a header of this name");
     }
     let requests = lists.iter().map(|list| &list.request);
-    let mut requests = requests.chain(details.iter().map(|details| &details.request));
+    let requests = requests.chain(details.iter().map(|details| &details.request));
+    let mut requests = requests.chain(account.map(|account| &account.request));
     match auth.way {
         Way::Form(_) if !requests.all(Request::has_form) => {
             mapping.problem("auth", "the secret goes into a form, but not all requests post one");
@@ -638,11 +648,6 @@ fn check_auth(
         Way::Path if !requests.all(Request::has_token) => {
             mapping
                 .problem("auth", "the secret goes into the path, but not all paths have {token}");
-        }
-        Way::Bearer | Way::Basic(_) | Way::Header(..) | Way::Query(_)
-            if requests.any(Request::has_token) =>
-        {
-            mapping.problem("auth", "a path has {token}, but the secret does not go there");
         }
         _ => {}
     }
@@ -655,8 +660,9 @@ fn read_limits(mapping: &mut Mapping<'_, '_>) -> Limits {
         Some(_) => Some(f64::NAN),
         None => None,
     };
-    if per_second.is_some_and(|rate| !(rate > 0.0 && rate <= 10_000.0)) {
-        mapping.problem("per_second", "expected a number above 0 and at most 10000");
+    if per_second.is_some_and(|rate| !(LEAST_RATE..=10_000.0).contains(&rate)) {
+        let message = format!("expected a number from {LEAST_RATE} to 10000");
+        mapping.problem("per_second", message);
     }
     let mut header = |key| {
         mapping.parsed(key, |name| {
@@ -830,6 +836,7 @@ mod tests {
         let headers = limits.headers.unwrap();
         assert_eq!((headers.remaining, headers.reset).0, "x-left");
         for (limits, problem) in [
+            ("per_second: 0.0001", "limits.per_second: expected a number from 0.01 to 10000"),
             ("per_minute: 0", "limits.per_minute: expected a whole"),
             ("per_hour: 2000000", "limits.per_hour: expected a whole"),
             ("reset_header: X", "limits.remaining_header: is missing"),

@@ -127,10 +127,14 @@ fn outcome((requests, result): (Vec<(usize, Request)>, Result<Reading, PollError
     (requests, read.map_err(|error| error.reason.as_str()))
 }
 
-/// White space alone is a name to one and none to the other.
+/// White space alone is a name to one and none to the other. What cannot be read is absent, as it is
+/// once it is stored.
 fn trimmed(campaign: &Campaign) -> Campaign {
     let created = campaign.created_unsent();
-    Campaign { name: campaign.name.trim().into(), created, ..campaign.clone() }
+    let cost_credits = campaign.cost_credits.filter(|cost| cost.is_finite());
+    let stored = postcard::to_stdvec(campaign).unwrap();
+    let stored: Campaign = postcard::from_bytes(&stored).unwrap();
+    Campaign { name: campaign.name.trim().into(), created, cost_credits, ..stored }
 }
 
 /// The address with its parameters in order.

@@ -47,6 +47,8 @@ pub(super) struct Reader {
     pub problems: Vec<Problem>,
     /// How the provider writes numbers in text.
     pub decimal: DecimalSeparator,
+    /// Whether paths have a place for the secret.
+    pub has_token: bool,
 }
 
 /// A mapping that is being read.

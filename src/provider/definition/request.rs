@@ -87,7 +87,8 @@ impl Request {
             mapping.problem(key, "must not contain ? or #: use query");
             return None;
         }
-        let with_token: Vec<_> = known.iter().cloned().chain([TOKEN.to_owned()]).collect();
+        let token = mapping.reader().has_token.then(|| TOKEN.to_owned());
+        let with_token: Vec<_> = known.iter().cloned().chain(token).collect();
         let mut segments = Vec::new();
         for segment in rest.split('/') {
             match Template::parse(segment, &with_token) {
@@ -597,11 +598,7 @@ impl Paging {
 }
 
 /// The cursor or the link at a path; `None` after the last page. Anything else would end the list early.
-fn next_word(
-    path: &Path,
-    answer: &Answer,
-    root: &RawValue,
-) -> Result<Option<String>, PollError> {
+fn next_word(path: &Path, answer: &Answer, root: &RawValue) -> Result<Option<String>, PollError> {
     match path.raw_value(root).map(|value| scalar(&value)).unwrap_or_default() {
         Scalar::Absent | Scalar::Bool(false) | Scalar::Whole(0) => Ok(None),
         Scalar::Whole(number) => Ok(Some(number.to_string())),
@@ -612,7 +609,8 @@ fn next_word(
 }
 
 fn odd(answer: &Answer, path: &Path, found: &Scalar, expected: &str) -> PollError {
-    answer.lacking(&format!("a readable `{}`", path.text()), &format!("{found}; expected {expected}"))
+    answer
+        .lacking(&format!("a readable `{}`", path.text()), &format!("{found}; expected {expected}"))
 }
 
 /// Reads one or more paths without a filter.

@@ -432,9 +432,9 @@ lists:
         };
         let page = |ids: &[u64], n: u64| {
             let items: Vec<_> = ids.iter().map(|id| json!({ "id": id })).collect();
-            (200, json!({"x": items, "n": n, "more": n > 1}))
+            (200, json!({"x": items, "n": 3, "more": n < 3}))
         };
-        let answers = [page(&[1, 2], 3), page(&[3, 4, 5], 3), page(&[6], 1)];
+        let answers = [page(&[1, 2], 1), page(&[3, 4, 5], 2), page(&[6], 3)];
         for (stop, count) in [("{pages: $.n}", 3), ("{more: $.more}", 3), ("empty_page", 4)] {
             let (requests, result) = read_all(&yaml(stop), &answers);
             let expected = ["/x?p=1", "/x?p=2", "/x?p=3", "/x?p=4"];
@@ -737,6 +737,51 @@ lists:
         assert_eq!(paths, ["lists[1].sum_rows"]);
         let (_, result) = read_all(&ROWS.replace("    completes: true\n", ""), &answers);
         assert_eq!(result.as_deref(), Ok("1 sends=14, 2 sends=7, 3 sends=8"));
+    }
+
+    #[test]
+    fn a_sum_of_rows_with_an_unreadable_part_is_absent() {
+        let rows = r#"
+channels: [sms]
+time_format: unix
+lists:
+  get: /rows
+  items: $[*]
+  sum_rows: true
+  campaign:
+    id: $.id
+    counts: {sends: $.n, bounces: sum_of_failures}
+    failures: {bad: $.bad, gone: $.gone}
+    cost_credits: $.n
+    cost: {value: $.eur, currency: EUR}
+"#;
+        let most = crate::campaign::counts::MAX_COUNT;
+        let page = json!([
+            {"id": 1, "n": 2, "bad": 1, "gone": 1, "eur": 0.1},
+            {"id": 1, "n": "many", "bad": "x", "eur": "?"},
+            {"id": 1, "n": 3, "bad": 1, "gone": 1, "eur": 0.2},
+            {"id": 2, "n": 2, "gone": 1, "eur": 0.1},
+            {"id": 2, "gone": 2, "eur": 0.2},
+            {"id": 3, "n": most}, {"id": 3, "n": 1}, {"id": 3, "n": 1},
+        ]);
+        let connection = connection(defined(rows));
+        let window = Window::default();
+        let answer = [Answer::of(200, page.to_string())];
+        let mut reading = read_saved(&connection, window, window, &answer).1.unwrap();
+        let campaigns = reading.take_campaigns();
+        let shown = |id| {
+            let campaign = campaigns.get(id).unwrap();
+            let counts =
+                format!("{:?} {:?}", campaign.counts, Vec::from_iter(campaign.failures.iter()));
+            let cost = campaign.cost_credits.filter(|cost| cost.is_finite());
+            (counts, cost, campaign.figures.iter().map(|(_, amount)| amount).next())
+        };
+        assert_eq!(shown("1"), (r#"{} [("gone", 2)]"#.into(), None, None));
+        let sums = r#"{Sends: 2, Bounces: 3} [("gone", 3)]"#;
+        assert_eq!(shown("2"), (sums.into(), Some(2.0), Some(0.3)));
+        assert_eq!(shown("3").0, "{} []");
+        let problems = reading.problems.counted();
+        assert_eq!(problems, "bad (1 times), eur (1 times), n (2 times), sum_rows (1 times)");
     }
 
     #[test]

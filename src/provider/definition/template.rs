@@ -53,8 +53,14 @@ impl Template {
                 let (name, after) =
                     rest.split_once('}').ok_or_else(|| format!("{text:?} has a {{ without }}"))?;
                 if !known.iter().any(|known| known == name) {
-                    let known = known.join(", ");
-                    return Err(format!("unknown variable {{{name}}}; expected one of: {known}"));
+                    let hint = match known {
+                        _ if name == "token" => {
+                            "only a path has it, with auth: {in: path}".to_owned()
+                        }
+                        [] => "there are none: name one in settings or times".to_owned(),
+                        known => format!("expected one of: {}", known.join(", ")),
+                    };
+                    return Err(format!("unknown variable {{{name}}}; {hint}"));
                 }
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 pieces.push(Piece::Variable(name.to_owned()));
@@ -246,8 +252,11 @@ mod tests {
     fn variables_are_replaced_and_have_to_be_known() {
         let known = ["id".to_owned(), "none".to_owned()];
         let variables = Variables([("id".to_owned(), "7".to_owned())].into());
+        let none = Template::parse("{x}", &[]).unwrap_err();
+        assert_eq!(none, "unknown variable {x}; there are none: name one in settings or times");
         for (text, expected) in [
             ("", Ok(Some(""))),
+            ("{token}", Err("unknown variable {token}; only a path has it, with auth")),
             ("/v1/{id}/x", Ok(Some("/v1/7/x"))),
             ("{{{id}}}", Ok(Some("{7}"))),
             ("a{none}", Ok(None)),

@@ -1,5 +1,6 @@
 //! How times are written.
 
+use std::fmt::Write;
 use std::str::FromStr;
 
 use chrono::format::{self, Item, Parsed, StrftimeItems};
@@ -46,6 +47,19 @@ impl TimeFormat {
                 ));
             }
         })
+    }
+
+    /// Reads the format of times in answers, which have to tell the day.
+    pub(super) fn parse_readable(text: &str) -> Result<Self, String> {
+        let format = Self::parse(text)?;
+        let Self::Pattern(pattern) = &format else { return Ok(format) };
+        let mut sample = String::new();
+        let written =
+            write!(sample, "{}", DateTime::UNIX_EPOCH.format_with_items(pattern.iter())).is_ok();
+        if written && format.time(&sample, Some(Tz::UTC)).is_none() {
+            return Err(format!("{text:?} does not tell the day: year, month and day are needed"));
+        }
+        Ok(format)
     }
 
     /// The time of a text. One without an offset is in `zone`.
@@ -123,8 +137,13 @@ mod tests {
             let shown = time.map(|time| time.timestamp());
             assert_eq!(shown, seconds, "{format} {text}");
         }
-        for format in ["iso", "%Q"] {
-            assert!(TimeFormat::parse(format).is_err(), "{format}");
+        for format in ["iso", "%Q", "%H:%M", "%Y", "%d.%m.", "%Y-%m", "at %%"] {
+            assert!(TimeFormat::parse_readable(format).is_err(), "{format}");
+        }
+        for format in
+            ["%s", "%+", "%d.%m.%y", "%Y-%j", "%e %B %Y, %I:%M %p", "%G-W%V-%u", "%H:%M%#z"]
+        {
+            assert!(TimeFormat::parse_readable(format).is_ok(), "{format}");
         }
     }
 }

@@ -96,6 +96,12 @@ impl Verdict {
         self.codes = reasons(mapping, "codes");
         self.otherwise = mapping.parsed("otherwise", reason);
         self.statuses = reasons(mapping, "statuses");
+        for (status, _) in &self.statuses {
+            if !status.parse().is_ok_and(|status: u16| (200..600).contains(&status)) {
+                mapping
+                    .problem("statuses", format!("{status:?} is no HTTP status from 200 to 599"));
+            }
+        }
         if self.code.is_none() && !(self.codes.is_empty() && self.otherwise.is_none()) {
             mapping.problem("code", "is missing: codes and otherwise need it");
         }
