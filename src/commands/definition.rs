@@ -547,6 +547,14 @@ account: {get: /me, credits: $.left}
         assert!(bad.unwrap_err().to_string().starts_with("no status in"));
     }
 
+    #[test]
+    fn a_setting_can_tell_where_the_secret_is() {
+        let settings = [("token_file".to_owned(), "t".to_owned())];
+        let definition = parsed("x", TRIED).unwrap();
+        let text = trial(&definition, Vec::new(), &settings, Utc::now()).unwrap();
+        assert!(text.starts_with("GET https://x.example/x?since="), "{text}");
+    }
+
     #[tokio::test]
     async fn a_name_is_defined_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -557,6 +565,10 @@ account: {get: /me, credits: $.left}
         assert!(check(&files[..1]).await.is_ok());
         let error = check(&files).await.unwrap_err().to_string();
         assert!(error.ends_with("b.yml: another file defines x too"), "{error}");
+        let taken = TRIED.replace("name: x", &format!("name: {}", BUILT_IN[0].name));
+        fs::write(&files[0], taken).unwrap();
+        let error = check(&files[..1]).await.unwrap_err().to_string();
+        assert!(error.contains("is built in; choose another name"), "{error}");
     }
 
     #[test]
@@ -578,6 +590,15 @@ account: {get: /me, credits: $.left}
         }
         // details were not asked for yet
         assert!(!text.contains("no answer has a list"), "{text}");
+        let counts = "reported_ratios: {click: $.rate}, counts: {sends: $.n, deliveries: $.ok}";
+        let counted = TRIED.replace(
+            "    reported_ratios: {click: $.rate}",
+            &format!("    {}", counts.replace(", counts", "\n    counts")),
+        );
+        let over = json!({"x": [{"id": "a", "n": 2, "ok": 3}]});
+        let text = tried(&counted, &[over]).unwrap();
+        let doubt = r#"deliveries of "a" are 3, more than the 2 attempted: are both right?"#;
+        assert!(text.contains(doubt), "{text}");
         let short = json!({"x": [{"id": "a", "at": 1_795_000_000_000_u64}]});
         let text = tried(TRIED, &[short]).unwrap();
         for line in [
@@ -599,6 +620,13 @@ account: {get: /me, credits: $.left}
         let found = described(Path::new("f.yml"), &parsed("f.yml", &yaml).unwrap(), &yaml);
         assert!(found.contains(&format!("{name} is built in")), "{found}");
         assert!(found.contains("base_url is http: the secret travels unencrypted"), "{found}");
+        let none = yaml.replace(&format!("name: {name}"), "replaces_built_in: true\nname: x");
+        let counts = "campaign: {counts: {sends: $.n}}";
+        let twice = none.replace("    id: $.id\n", "    id: $.id\n    counts: {sends: $.s}\n");
+        assert!(twice.contains(counts));
+        let found = described(Path::new("f.yml"), &parsed("f.yml", &twice).unwrap(), &twice);
+        assert!(found.contains("replaces_built_in: nothing built in is called x"), "{found}");
+        assert!(found.contains("sends: both a list and details have it"), "{found}");
         let replaces = yaml.replace("name: ", "replaces_built_in: true\nname: ");
         let found = described(Path::new("f.yml"), &parsed("f.yml", &replaces).unwrap(), &replaces);
         assert!(!found.contains("built in"), "{found}");
@@ -637,7 +665,12 @@ account: {get: /me, credits: $.left}
             });
             let definition = parsed(name, built_in.text).unwrap();
             assert_eq!(definition.name, name);
-            let read = trial(&definition, answers.collect(), &[], now);
+            let kind = definition.clone().kind();
+            let settings = [("currency".to_owned(), "EUR".to_owned())];
+            let settings =
+                settings.iter().filter(|_| kind.keys.iter().any(|key| key.name == "currency"));
+            let settings: Vec<_> = settings.cloned().collect();
+            let read = trial(&definition, answers.collect(), &settings, now);
             let read = read.unwrap_or_else(|error| panic!("{name}: {error}"));
             let expected = samples.join("expected.txt");
             if is_update {

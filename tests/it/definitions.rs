@@ -1,5 +1,6 @@
 //! Every built-in definition, polled over HTTP from its simulated platform.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use campaign_exporter::campaign::Status;
@@ -192,6 +193,18 @@ fn refuses_other_requests(kind: &Kind, polled: &Polled) {
         request.form.clear();
     });
     assert_eq!(anonymous, refused(401), "{kind:?}");
+}
+
+#[test]
+fn the_campaigns_of_two_platforms_have_different_ids() {
+    let mut seen = HashSet::new();
+    for kind in definitions().iter() {
+        let world = World::new(kind.simulated.unwrap(), 1, Utc::now());
+        let campaigns = world.campaigns(Utc::now());
+        let ids: Vec<_> = campaigns.into_iter().map(|campaign| campaign.id).collect();
+        assert!(ids.iter().all(|id| !seen.contains(id)), "{kind:?}");
+        seen.extend(ids);
+    }
 }
 
 /// A campaign of each status.

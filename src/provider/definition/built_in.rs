@@ -43,7 +43,7 @@ pub const BUILT_IN: &[BuiltIn] = built_in![
     "onesignal": "1-messages" "2-messages" "3-empty",
     "simpletexting": "1-campaigns" "2-campaigns",
     "smsfactor": "1-campaigns" "2-campaigns" "3-credits",
-    "textmagic": "1-first-page" "2-last-page" "3-stat" "4-stat",
+    "textmagic": "1-first-page" "2-last-page" "3-account" "4-stat" "5-stat",
 ];
 
 impl BuiltIn {

@@ -236,12 +236,13 @@ impl Mapped {
         }
         let info = self.info.iter();
         let info = info
+            .filter(|(_, field)| applies(field))
             .filter_map(|(label, field)| Some((Arc::clone(label), field.text(item, problems)?)))
             .collect();
         let name = self.name.as_ref().and_then(|name| name.text(item, problems));
-        let cost_credits = self.cost_credits.as_ref();
+        let cost_credits = self.cost_credits.as_ref().filter(|field| applies(field));
         let cost_credits = cost_credits.and_then(|field| field.amount(item, problems));
-        let figures = self.figures(item, usual, problems);
+        let figures = self.figures(item, usual, applies, problems);
         Some(Campaign {
             id,
             name: name.unwrap_or_default().into(),
@@ -281,17 +282,23 @@ impl Mapped {
         [last_sent, not_sent(scheduled), created]
     }
 
-    fn figures(&self, item: &Value, usual: &Usual<'_>, problems: &mut Problems) -> Figures {
+    fn figures(
+        &self,
+        item: &Value,
+        usual: &Usual<'_>,
+        applies: impl Fn(&Field) -> bool,
+        problems: &mut Problems,
+    ) -> Figures {
         let mut figures = Vec::new();
         for (money, figure) in
             [(&self.cost, Figure::Cost as fn(_) -> _), (&self.revenue, Figure::Revenue)]
         {
-            let money = money.as_ref();
+            let money = money.as_ref().filter(|money| applies(&money.value));
             let amount = money
                 .and_then(|money| money.amount(item, usual.variables, problems, Field::amount));
             figures.extend(amount.map(|(currency, amount)| (figure(currency), amount)));
         }
-        for (ratio, field) in &self.reported_ratios {
+        for (ratio, field) in self.reported_ratios.iter().filter(|(_, field)| applies(field)) {
             let value = field.number(item, problems);
             figures.extend(value.map(|value| (Figure::Ratio(*ratio), value)));
         }

@@ -315,6 +315,11 @@ fn a_definition_is_bounded() {
         (aliases, ":"),
         ("a: *a".to_owned(), ":"),
         ("a: &a [*a]".to_owned(), ":"),
+        (with(format!("lists: {{post: /c, json: {}, items: '$.d[*]'}}", nested(29))), ""),
+        (
+            with(format!("lists: {{post: /c, json: {}, items: '$.d[*]'}}", nested(60))),
+            "than 32 levels",
+        ),
         (String::new(), "expected a mapping"),
         ("7".to_owned(), "expected a mapping"),
         ("[]".to_owned(), "expected a mapping"),

@@ -867,6 +867,25 @@ mod tests {
                 "settings.z.default: unknown time zone \"CET+1\"",
             ),
             ("{path: $.s, words: {DONE: sent}}", "gone", "status: unknown status \"gone\""),
+            ("{path: $.s, words: {DONE: sent}}", "{path: $.s}", "words: is missing: without words"),
+            ("DONE: sent", "'': sent", "words.: an empty text is no value"),
+            (
+                "lists",
+                "time_format: '%H:%M', lists",
+                "time_format: \"%H:%M\" does not tell the day",
+            ),
+            (
+                "lists",
+                "errors: {statuses: {4xx: auth}}, lists",
+                "statuses: \"4xx\" is no HTTP status",
+            ),
+            ("/x,", "'/{token}',", "unknown variable {token}; only a path has it"),
+            ("/x,", "'/{y}',", "unknown variable {y}; there are none"),
+            (
+                "{in: header, name: X, prefix: 'Token '}, lists: {get: /x",
+                "{in: path}, account: {get: /a, credits: $.c}, lists: {get: '/{token}'",
+                "auth: the secret goes into the path, but not all paths have {token}",
+            ),
             (
                 "items",
                 "sum_rows: true, paging: {by: page, parameter: p, stop: {pages: $.n}}, items",
