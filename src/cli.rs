@@ -197,16 +197,18 @@ pub struct Options {
 impl Cli {
     /// Reads the arguments of this process.
     pub fn from_arguments() -> Result<Self, clap::Error> {
-        let matches = parser().try_get_matches().map_err(|mut error| {
-            let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
-            if argument.is_some_and(|argument| argument.contains("[PROVIDER]")) {
-                let tip = "for a provider of your own, use --definition FILE".into();
-                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-            }
-            error
-        })?;
-        Self::from_arg_matches(&matches)
+        Self::from_arg_matches(&parser().try_get_matches().map_err(advised)?)
     }
+}
+
+/// The error with advice for a provider that `init` does not know.
+fn advised(mut error: clap::Error) -> clap::Error {
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+    if argument.is_some_and(|argument| argument == "[PROVIDER]...") {
+        let tip = "for a provider of your own, use --definition FILE".into();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 /// The parser of the command line. The help of a command leaves the options of all commands to that of
@@ -431,6 +433,13 @@ mod tests {
         assert_eq!(shown, [[true, false, false], [false, true, false], [false, false, true]]);
         let given = ["campaign_exporter", "definition", "list", "--log.level=warn"];
         assert!(parser().try_get_matches_from(given).is_ok());
+    }
+
+    #[test]
+    fn init_says_what_to_do_with_an_own_definition() {
+        let given = ["campaign_exporter", "init", "parakeet"];
+        let error = advised(parser().try_get_matches_from(given).unwrap_err()).to_string();
+        assert!(error.contains("for a provider of your own, use --definition FILE"), "{error}");
     }
 
     #[test]

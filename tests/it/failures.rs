@@ -55,6 +55,19 @@ async fn a_failed_credits_request_does_not_fail_the_poll() {
 }
 
 #[tokio::test]
+async fn a_request_for_credits_is_retried() {
+    for kind in kinds().filter(|kind| reports_credits(kind)) {
+        let simulator = provider(kind.simulated.unwrap()).await;
+        let setup = Setup::new(&config(&[account("shoes", &simulator, &[])]));
+        let plan = FaultPlan { fault: status(429, None), skip: 1, times: Some(1) };
+        simulator.update(|state| state.fault = Some(plan));
+        let (status, metrics, log) = poll_once(&setup, &[]).await;
+        assert!(status.success(), "{log}");
+        assert!(sample(&metrics, "campaign_account_credits", &[]).is_some(), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn invalid_utf8_costs_one_campaign_at_most() {
     for (api, provider) in apis() {
         let others = Campaign { id: "8".to_owned(), ..campaign() };

@@ -115,7 +115,7 @@ pub(crate) const CAMPAIGN: Part = Part {
         may(
             "counts",
             "mapping of counts to values",
-            "The counts. `sum_of_failures` stands for the sum of `failures`.",
+            "The counts. `sum_of_failures` stands for the sum of `failures`, if all that are there can be read.",
         ),
         may("failures", "mapping of reasons to values", "Failed messages by reason."),
         may("cost_credits", "value", "The cost in credits."),

@@ -785,6 +785,36 @@ lists:
     }
 
     #[test]
+    fn a_value_of_some_channels_is_read_on_no_others() {
+        let only = |path: &str| format!("{{path: {path}, channels: [sms]}}");
+        let yaml = format!(
+            "
+channels: [sms, email]
+lists:
+  get: /x
+  items: $[*]
+  campaign:
+    id: $.id
+    channel: {{path: $.on}}
+    counts: {{sends: {n}}}
+    failures: {{bad: {n}}}
+    cost_credits: {n}
+    cost: {{value: {n}, currency: EUR}}
+    reported_ratios: {{open: {n}}}
+    info: {{number: {n}}}
+",
+            n = only("$.n")
+        );
+        let body = r#"[{"id":1,"on":"email","n":1},{"id":1,"on":"sms","n":1}]"#;
+        let page = read(&defined(&yaml), 0, body);
+        let [email, sms] = page.campaigns().collect::<Vec<_>>().try_into().unwrap();
+        let nothing = Campaign { id: "1".into(), channel: Channel::Email, ..Campaign::default() };
+        assert_eq!(*email, nothing);
+        assert_eq!((sms.cost_credits, sms.figures.iter().count()), (Some(1.0), 2));
+        assert_eq!(sms.info.get("number"), Some("1"));
+    }
+
+    #[test]
     fn details_that_are_refused_can_be_optional() {
         let optional = DETAILS.replace("  ids: 2\n", "  optional: true\n");
         let list = json!({"items": [{"id": "a"}, {"id": "b"}]});
