@@ -1,6 +1,7 @@
 //! Amounts of money and ratios that a provider reports for a campaign. Most campaigns have none.
 
 use std::fmt;
+use std::mem::discriminant;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -12,6 +13,9 @@ use super::Ratio;
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// That of an amount that cannot be read: the code that ISO 4217 has for no currency.
+    pub const NONE: Self = Self(*b"XXX");
+
     /// The currency with this code. Case is ignored.
     pub fn from_code(code: &str) -> Option<Self> {
         let letters = <[u8; 3]>::try_from(code.trim().as_bytes()).ok()?;
@@ -107,9 +111,14 @@ impl Figures {
         all.find(|(known, _)| *known == figure).map(|(_, value)| value)
     }
 
-    /// All numbers that can be read.
+    /// All numbers that can be read. An amount that cannot be read may be a part of any other of its kind,
+    /// whatever its currency.
     pub fn iter(&self) -> impl Iterator<Item = (Figure, f64)> {
-        self.0.iter().copied().filter(|(_, value)| value.is_finite())
+        let is_lost = |kind| {
+            let mut lost = self.0.iter().filter(|(_, value)| !value.is_finite());
+            lost.any(|(figure, _)| discriminant(figure) == kind)
+        };
+        self.0.iter().copied().filter(move |(figure, _)| !is_lost(discriminant(figure)))
     }
 
     /// Whether an amount is reported that cannot be read.

@@ -900,6 +900,14 @@ mod tests {
     }
 
     #[test]
+    fn bounces_are_absent_if_a_failure_cannot_be_read() {
+        let (campaign, problems) = translate(r#"{"id":1,"error":"2","npai":"many"}"#);
+        assert_eq!(problems, "npai (1 times)");
+        assert_eq!(campaign.counts.get(Count::Bounces), None);
+        assert_eq!(campaign.failures.iter().collect::<Vec<_>>(), [("error", 2)]);
+    }
+
+    #[test]
     fn an_unsent_campaign_has_a_scheduled_time_and_no_ratio() {
         for word in ["Waiting", "In moderation", "denied"] {
             let (campaign, _) = translate(&format!(

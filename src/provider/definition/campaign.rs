@@ -12,7 +12,7 @@ use super::path::Path;
 use super::reader::{Mapping, Part, may, named, parse_name};
 use super::template::Variables;
 use crate::campaign::counts::{Count, Counts, Failures};
-use crate::campaign::figures::{Figure, Figures};
+use crate::campaign::figures::{self, Currency, Figure, Figures};
 use crate::campaign::{Campaign, Channel, Ratio, Status};
 use crate::document::node::Node;
 use crate::provider::lenient::{self, Problems};
@@ -289,20 +289,23 @@ impl Mapped {
         applies: impl Fn(&Field) -> bool,
         problems: &mut Problems,
     ) -> Figures {
-        let mut figures = Vec::new();
+        let mut found = Vec::new();
         for (money, figure) in
             [(&self.cost, Figure::Cost as fn(_) -> _), (&self.revenue, Figure::Revenue)]
         {
             let money = money.as_ref().filter(|money| applies(&money.value));
-            let amount = money
-                .and_then(|money| money.amount(item, usual.variables, problems, Field::amount));
-            figures.extend(amount.map(|(currency, amount)| (figure(currency), amount)));
+            let amount = money.and_then(|money| {
+                lenient::part(problems, (Currency::NONE, figures::UNREADABLE), |lost| {
+                    money.amount(item, usual.variables, lost, Field::number)
+                })
+            });
+            found.extend(amount.map(|(currency, amount)| (figure(currency), amount)));
         }
         for (ratio, field) in self.reported_ratios.iter().filter(|(_, field)| applies(field)) {
             let value = field.number(item, problems);
-            figures.extend(value.map(|value| (Figure::Ratio(*ratio), value)));
+            found.extend(value.map(|value| (Figure::Ratio(*ratio), value)));
         }
-        figures.into_iter().collect()
+        found.into_iter().collect()
     }
 
     /// The id of the campaign that an item is about.

@@ -753,16 +753,18 @@ lists:
     counts: {sends: $.n, bounces: sum_of_failures}
     failures: {bad: $.bad, gone: $.gone}
     cost_credits: $.n
-    cost: {value: $.eur, currency: EUR}
+    cost: {value: $.paid, currency: $.in}
 "#;
         let most = crate::campaign::counts::MAX_COUNT;
         let page = json!([
-            {"id": 1, "n": 2, "bad": 1, "gone": 1, "eur": 0.1},
-            {"id": 1, "n": "many", "bad": "x", "eur": "?"},
-            {"id": 1, "n": 3, "bad": 1, "gone": 1, "eur": 0.2},
-            {"id": 2, "n": 2, "gone": 1, "eur": 0.1},
-            {"id": 2, "gone": 2, "eur": 0.2},
+            {"id": 1, "n": 2, "bad": 1, "gone": 1, "paid": 0.1, "in": "EUR"},
+            {"id": 1, "n": "many", "bad": "x", "paid": "?"},
+            {"id": 1, "n": 3, "bad": 1, "gone": 1, "paid": 0.2, "in": "EUR"},
+            {"id": 2, "n": 2, "gone": 1, "paid": 0.1, "in": "EUR"},
+            {"id": 2, "gone": 2, "paid": 0.2, "in": "EUR"},
             {"id": 3, "n": most}, {"id": 3, "n": 1}, {"id": 3, "n": 1},
+            // it may be a part of the euros
+            {"id": 4, "paid": 1, "in": "EUR"}, {"id": 4, "paid": 2, "in": "?"},
         ]);
         let connection = connection(defined(rows));
         let window = Window::default();
@@ -780,8 +782,12 @@ lists:
         let sums = r#"{Sends: 2, Bounces: 3} [("gone", 3)]"#;
         assert_eq!(shown("2"), (sums.into(), Some(2.0), Some(0.3)));
         assert_eq!(shown("3").0, "{} []");
+        assert_eq!(shown("4").2, None);
         let problems = reading.problems.counted();
-        assert_eq!(problems, "bad (1 times), eur (1 times), n (2 times), sum_rows (1 times)");
+        assert_eq!(
+            problems,
+            "bad (1 times), in (1 times), n (2 times), paid (1 times), sum_rows (1 times)"
+        );
     }
 
     #[test]
