@@ -139,7 +139,7 @@ impl Status {
     }
 
     /// How far a campaign with this status is, in the order of what happens to it.
-    pub const fn stage(self) -> u8 {
+    const fn stage(self) -> u8 {
         match self {
             Self::InModeration => 1,
             Self::Waiting => 2,
@@ -210,9 +210,12 @@ impl Campaign {
         }
     }
 
-    /// Adds the counts, failures and amounts of another row of the same campaign. It was last sent when
-    /// the later one was. A sum with a value that cannot be read is absent.
+    /// Adds the counts, failures and amounts of another row of the same campaign. It has the further
+    /// status, and was last sent when the later one was. A sum with a value that cannot be read is absent.
     pub fn add(&mut self, row: &Self) {
+        if self.stage() < row.stage() {
+            self.status = row.status;
+        }
         self.counts.add(&row.counts);
         self.failures.add(&row.failures);
         if let Some(cost) = row.cost_credits {
@@ -220,6 +223,11 @@ impl Campaign {
         }
         self.figures.add(&row.figures);
         self.last_sent = self.last_sent.max(row.last_sent);
+    }
+
+    /// How far the campaign is; `None` if that is not known.
+    pub fn stage(&self) -> Option<u8> {
+        self.status.map(Status::stage)
     }
 
     /// Whether a count or an amount is reported that cannot be read.

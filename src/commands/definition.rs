@@ -434,7 +434,8 @@ fn find_secrets(node: &Spanned<Node>, found: &mut Vec<Place>) {
     match &node.value {
         Node::Text(text) => {
             let text = text.split(['?', '#']).next().unwrap_or_default();
-            if guess::looks_secret(text) {
+            // in a path, each segment by itself
+            if guess::looks_secret(text) || text.split('/').any(guess::looks_secret) {
                 found.push(Place::of(node));
             }
         }
@@ -595,6 +596,13 @@ account: {get: /me, credits: $.left}
             "    reported_ratios: {click: $.rate}",
             &format!("    {}", counts.replace(", counts", "\n    counts")),
         );
+        let total = TRIED.replace(
+            "{by: cursor, parameter: after, next: $.page.after, size: 2}",
+            "{by: offset, parameter: after, size: 2, stop: {total: $.count}}",
+        );
+        let text = tried(&total, &[json!({"count": 2, "x": [{"id": "a"}, {"id": "b"}]})]).unwrap();
+        let doubt = "`$.count` is the number of items on a full page: is it that of all items?";
+        assert!(text.contains(doubt), "{text}");
         let over = json!({"x": [{"id": "a", "n": 2, "ok": 3}]});
         let text = tried(&counted, &[over]).unwrap();
         let doubt = r#"deliveries of "a" are 3, more than the 2 attempted: are both right?"#;
@@ -641,8 +649,9 @@ account: {get: /me, credits: $.left}
             places.len()
         };
         let text = "headers: {Authorization: Bearer Zq81Kpw3Lm5Rt7Xn9Bv2}\ntitle: Zq81Kpw3Lm5Rt7Xn9Bv2\n\
-                    auth: {name: X-Api-Key}\nlists: [Zq81Kpw3Lm5Rt7Xn9Bv2]\n";
-        assert_eq!(places(text), 3);
+                    auth: {name: X-Api-Key}\nlists: [Zq81Kpw3Lm5Rt7Xn9Bv2]\n\
+                    get: /v1/Zq81Kpw3Lm5Rt7Xn9Bv2/c\nquery: {key: Zq81Kpw3Lm5Rt7Xn9Bv2}\n";
+        assert_eq!(places(text), 5);
         for built_in in BUILT_IN {
             assert_eq!(places(built_in.text), 0, "{}", built_in.name);
         }

@@ -157,7 +157,8 @@ impl fmt::Display for Scalar {
         match self {
             Self::Absent => formatter.write_str("no value"),
             Self::Whole(number) => number.fmt(formatter),
-            Self::Number(number) => number.fmt(formatter),
+            // 1.0 is not 1
+            Self::Number(number) => write!(formatter, "{number:?}"),
             Self::Text(text) => {
                 let shown: String = text.chars().take(MAX_EXAMPLE).collect();
                 let cut = if shown.len() < text.len() { "…" } else { "" };

@@ -62,9 +62,8 @@ impl Reading {
             let is_row = matches!(found, Found::DetailsRow(_));
             match found {
                 Found::Campaign(campaign) => {
-                    let stage = |it: &Campaign| it.status.map(Status::stage);
                     let known = self.campaigns.get(&campaign.id);
-                    if known.is_none_or(|known| stage(known) <= stage(&campaign)) {
+                    if known.is_none_or(|known| known.stage() <= campaign.stage()) {
                         self.insert(campaign);
                     }
                 }

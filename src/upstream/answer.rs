@@ -148,7 +148,9 @@ impl Answer {
     pub fn not_json(&self) -> PollError {
         let found = match self.body.trim_ascii_start() {
             [] => "an empty body: check the address and its parameters",
-            [0x1f, 0x8b, ..] => "a compressed body: save it with `curl --compressed`",
+            body if body.starts_with(json::GZIP) => {
+                "a compressed body: save it with `curl --compressed`"
+            }
             [b'<', ..] => "HTML or XML instead of JSON: check the address, and for a sign-in page",
             _ => "not JSON",
         };

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 /// Levels of a value that are kept. No documented answer has more than ten, and the parser refuses 128.
 const MAX_DEPTH: u64 = 100;
 
+/// How a compressed body begins.
+pub const GZIP: &[u8] = &[0x1f, 0x8b];
+
 /// A JSON object of a type. If two members have the same name, the later one counts, as it does for
 /// most parsers.
 pub fn object<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
@@ -39,6 +42,9 @@ fn by_member<'a, T: Deserialize<'a>>(json: &'a str) -> serde_json::Result<T> {
 /// and counted there. Whole numbers that no integer can hold become text, since ids have any length, and
 /// values that are nested too deeply become `null`.
 pub fn repaired(body: &[u8]) -> Option<String> {
+    if body.starts_with(GZIP) {
+        return None;
+    }
     let text = String::from_utf8_lossy(body);
     let mut rest = value_in(&text);
     // a page can have a value between its tags
@@ -262,6 +268,7 @@ mod tests {
         ] {
             assert_eq!(repaired(body.as_bytes()), None, "{body}");
         }
+        assert_eq!(repaired(b"\x1f\x8b\x08\0"), None);
     }
 
     #[test]

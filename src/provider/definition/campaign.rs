@@ -374,6 +374,11 @@ impl Mapped {
         self.cost.iter().chain(&self.revenue).filter_map(Money::setting)
     }
 
+    /// The times.
+    pub(super) fn all_times(&self) -> impl Iterator<Item = &TimeField> {
+        self.last_sent.iter().chain(&self.scheduled).chain(&self.created)
+    }
+
     /// The reasons of failures.
     pub(super) fn reasons(&self) -> impl Iterator<Item = &Arc<str>> {
         self.failures.iter().map(|(reason, _)| reason)
@@ -426,7 +431,6 @@ impl Mapped {
             Counted::Field(field) => Some(field),
             Counted::Failures => None,
         });
-        let times = self.last_sent.iter().chain(&self.scheduled).chain(&self.created);
         let channel = match &self.channel {
             Some(ChannelField::Read(words)) => words.field(),
             _ => None,
@@ -440,7 +444,7 @@ impl Mapped {
             .chain(self.cost.iter().chain(&self.revenue).flat_map(Money::fields))
             .chain(self.reported_ratios.iter().map(|(_, field)| field))
             .chain(self.info.iter().map(|(_, field)| field))
-            .chain(times.map(TimeField::field));
+            .chain(self.all_times().map(TimeField::field));
         fields.collect()
     }
 
@@ -504,7 +508,9 @@ fn read_words<T>(
         let node = mapping.node("path");
         let field = node.and_then(|node| Field::read(mapping.reader(), &path, node));
         let mut words = Vec::new();
-        for (word, path, node) in mapping.entries("words") {
+        let given = mapping.entries("words");
+        let has_words = !given.is_empty();
+        for (word, path, node) in given {
             let meant = mapping.reader().text(&path, node, "a word", &meaning);
             let word = word.trim().to_lowercase();
             if word.is_empty() {
@@ -526,7 +532,7 @@ fn read_words<T>(
         }
         if node.is_some() != mapping.node("when").is_none() {
             mapping.problem("", "needs either path or when");
-        } else if key == "status" && node.is_some() && mapping.node("words").is_none() {
+        } else if key == "status" && node.is_some() && !has_words {
             mapping.problem("words", "is missing: without words, every status is `other`");
         }
         let path = field.map(|field| Words::Path(field, words));

@@ -266,6 +266,7 @@ impl Field {
         add: impl Fn(T, T) -> T,
     ) -> Option<T> {
         let mut unread = Problems::default();
+        self.count_blocked(item, &mut unread);
         let values = self.values(item).into_iter();
         let values = values.filter_map(|(field, value)| read(field, value, &mut unread));
         let sum = values.reduce(add).filter(|_| unread.is_empty());
@@ -370,6 +371,14 @@ impl Zone {
             return Path::parse(text).map(Self::Path);
         }
         time::zone(text).map(Self::Fixed)
+    }
+
+    /// The setting that has to be a zone.
+    pub(super) fn setting(&self) -> Option<&str> {
+        match self {
+            Self::Setting(name) => Some(name),
+            Self::Fixed(_) | Self::Path(_) => None,
+        }
     }
 
     pub(super) fn of(&self, item: &Value, variables: &Variables) -> Option<Tz> {
@@ -498,7 +507,7 @@ mod tests {
     fn a_value_is_the_first_of_several_or_their_sum() {
         let item = json!({"most": 9_007_199_254_740_991_u64,
             "a": null, "b": " ", "c": "7", "d": 2.0, "links": [{"n": 3}, {"n": "4"}, {"n": null}],
-            "rate": "98.5 %", "bad": "many",
+            "rate": "98.5 %", "bad": "many", "rows": [{"n": 1}, 2],
         });
         for (yaml, expected, problems) in [
             ("$.c", Some(7), 0),
@@ -508,6 +517,9 @@ mod tests {
             ("{sum: '$.links[*].n'}", Some(7), 0),
             ("{sum: [$.a, $.b]}", None, 0),
             ("{sum: [$.bad, $.c]}", None, 1),
+            // not all rows are objects
+            ("{sum: '$.rows[*].n'}", None, 1),
+            ("{sum: '$.c[*].n'}", None, 1),
             ("{sum: [$.most, $.c]}", None, 1),
             ("$.none", None, 0),
         ] {

@@ -224,6 +224,7 @@ fn paging_ends_whatever_answers_say() {
         (cursor.into(), same(r#","next":true"#), "decode"),
         (link.into(), same(r#","next":{"href":"/v1/c?x=1"}"#), "decode"),
         (cursor.into(), vec![two(r#","next":1.5"#), empty("")], "1; 2; "),
+        (cursor.into(), vec![two(r#","next":12345678901234567890123"#), empty("")], "1; 2; "),
         (cursor.into(), numbered("[]"), "pagination"),
         (cursor.into(), numbered(r#"[{"id":1}]"#), "pagination"),
         (link.into(), same(r#","next":"/v1/c?x=1""#), "pagination"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::header::HeaderMap;
 
 use super::campaign::Mapped;
-use super::field::Field;
+use super::field::{Field, Zone};
 use super::money::Money;
 use super::path::Path;
 use super::source::Defined;
@@ -101,6 +101,15 @@ impl Definition {
             completing.chain(self.details.iter().map(|it| &it.campaign)).collect();
         let all = Count::ALL.iter().copied();
         all.filter(move |count| is_in(&lists, *count) && is_in(&details, *count))
+    }
+
+    /// The settings that have to be time zones.
+    fn zone_settings(&self) -> impl Iterator<Item = &str> {
+        let sorted = self.lists.iter().filter_map(|list| list.newest_first.as_ref());
+        let times = self.mapped().flat_map(Mapped::all_times).chain(sorted);
+        let zones = times.filter_map(|time| time.zone.as_ref()).chain(&self.times.zone);
+        let asked = self.request_times.iter().filter_map(|(_, time)| time.zone_setting());
+        zones.filter_map(Zone::setting).chain(asked)
     }
 
     /// Counts that campaigns on a channel lack, because their values are read on others only.
@@ -201,6 +210,11 @@ fn open(
         let text = settings.0.get(name);
         if text.is_some_and(|text| Currency::from_code(text).is_none()) {
             section.problem(name, "expected a currency by its code, such as EUR");
+        }
+    }
+    for name in definition.zone_settings() {
+        if settings.zone(name).is_none() {
+            section.problem(name, "expected a time zone by its name, such as Europe/Zurich");
         }
     }
     let mut headers = HeaderMap::new();

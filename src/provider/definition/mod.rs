@@ -879,6 +879,12 @@ mod tests {
                 "errors: {statuses: {4xx: auth}}, lists",
                 "statuses: \"4xx\" is no HTTP status",
             ),
+            (
+                "items",
+                "paging: {by: cursor, parameter: c, next: $.n, stop: {more: $.m}}, items",
+                "paging.stop: cursors and links end without a next one, or with empty_page",
+            ),
+            ("{path: $.s, words: {DONE: sent}}", "{path: $.s, words: {}}", "words: is missing"),
             ("/x,", "'/{token}',", "unknown variable {token}; only a path has it"),
             ("/x,", "'/{y}',", "unknown variable {y}; there are none"),
             (

@@ -154,25 +154,25 @@ impl Path {
     /// Whether a member is missing because something else is where an object should be. Nothing is
     /// nothing else, nor is an empty list, as which PHP writes an empty object.
     pub(super) fn is_blocked(&self, value: &Value) -> bool {
-        let Steps::Plain(steps) = &self.steps else {
-            return false;
-        };
-        let mut value = value;
-        for step in steps {
-            let Step::Name(name) = step else {
-                return false;
-            };
-            value = match value {
-                Value::Object(members) => match members.get(name) {
-                    Some(next) => next,
-                    None => return false,
-                },
-                Value::Null => return false,
-                Value::Array(items) => return !items.is_empty(),
-                _ => return true,
-            };
+        fn blocks(value: &Value, steps: &[Step]) -> bool {
+            match (steps.split_first(), value) {
+                (None | Some((Step::Index(_), _)), _) | (_, Value::Null) => false,
+                (Some((Step::Name(name), rest)), Value::Object(members)) => {
+                    members.get(name).is_some_and(|next| blocks(next, rest))
+                }
+                (Some((Step::Name(_), _)), Value::Array(items)) => !items.is_empty(),
+                (Some((Step::All, rest)), value @ (Value::Object(_) | Value::Array(_))) => {
+                    elements(value).into_iter().any(|next| blocks(next, rest))
+                }
+                _ => true,
+            }
         }
-        false
+        matches!(&self.steps, Steps::Plain(steps) if blocks(value, steps))
+    }
+
+    /// The first value in an answer that is not parsed, as it is written there, of a path without a filter.
+    pub(super) fn raw_text<'a>(&self, json: &'a RawValue) -> Option<&'a str> {
+        self.raw(json).ok()??.first().map(|value| value.get())
     }
 
     /// The values in an answer that is not parsed, each as it is written there; `None` if a list, or a

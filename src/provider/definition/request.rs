@@ -416,6 +416,10 @@ impl Paging {
             let parameter = parameter.into();
             Some(By::Place(source::Paging { parameter, place, size, first_page }))
         };
+        if !matches!(by.as_str(), "offset" | "page") {
+            let can_end = !has_stop || matches!(stop, Stop::EmptyPage);
+            need("stop", can_end, "cursors and links end without a next one, or with empty_page");
+        }
         let by = match by.as_str() {
             "offset" | "page" => {
                 let full = "is missing: how many items a full page has";
@@ -599,10 +603,11 @@ impl Paging {
 
 /// The cursor or the link at a path; `None` after the last page. Anything else would end the list early.
 fn next_word(path: &Path, answer: &Answer, root: &RawValue) -> Result<Option<String>, PollError> {
-    match path.raw_value(root).map(|value| scalar(&value)).unwrap_or_default() {
+    let Some(text) = path.raw_text(root) else { return Ok(None) };
+    match serde_json::from_str(text).unwrap_or(Scalar::Other) {
         Scalar::Absent | Scalar::Bool(false) | Scalar::Whole(0) => Ok(None),
-        Scalar::Whole(number) => Ok(Some(number.to_string())),
-        Scalar::Number(number) => Ok(Some(number.to_string())),
+        // with all its digits
+        Scalar::Whole(_) | Scalar::Number(_) => Ok(Some(text.to_owned())),
         Scalar::Text(text) => Ok(Some(text).filter(|text| !text.trim().is_empty())),
         other => Err(odd(answer, path, &other, "what leads to the next page")),
     }

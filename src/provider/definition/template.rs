@@ -205,6 +205,11 @@ impl RequestTime {
         Some(Self { of: of?, shift: add.saturating_sub(subtract), longest, format: format?, zone })
     }
 
+    /// The setting that has to be a zone.
+    pub(super) fn zone_setting(&self) -> Option<&str> {
+        self.zone.as_deref()?.strip_prefix('{')?.strip_suffix('}')
+    }
+
     /// The time as a request has it.
     pub(super) fn text(&self, window: Window, settings: &Variables) -> String {
         let time = match self.of {

@@ -30,8 +30,11 @@ impl Definition {
         for list in &self.lists {
             // lists of the same form often share a mapping
             let place = list.items.text();
-            let is_one =
-                |part| self.lists.get(part).is_some_and(|it: &List| it.items.text() == place);
+            let is_one = |part| {
+                self.lists.get(part).is_some_and(|it: &List| {
+                    it.items.text() == place && it.completes == list.completes
+                })
+            };
             let (roots, sums_rows) = (roots(&is_one), list.sums_rows);
             let items = Some(&list.items);
             add_all(unused_of(items, list.condition.as_ref(), sums_rows, &list.campaign, &roots));
@@ -78,7 +81,18 @@ fn unused_paging(paging: &Paging, items: &Path, roots: &[&RawValue]) -> Vec<Stri
             None => format!("no page has `{path_text}`"),
         }
     });
-    lines.collect()
+    let full = |root: &&&RawValue| {
+        let length = items.raw(root).ok().flatten().map(|items| items.len());
+        length.filter(|length| paging.size.is_some_and(|size| *length >= size))
+    };
+    let per_page = roots
+        .iter()
+        .filter(|root| full(root).is_some_and(|length| paging.total(root) == Some(length as u64)));
+    let per_page = per_page.take(1).map(|_| {
+        let text = paging.paths().next().map_or("", Path::text);
+        format!("`{text}` is the number of items on a full page: is it that of all items?")
+    });
+    lines.chain(per_page).collect()
 }
 
 fn unused_of(
