@@ -36,6 +36,25 @@ fn provider(paging: &str) -> Provider {
     Provider::read(&kind, &mut Section::new("", &node).unwrap(), false).unwrap()
 }
 
+#[test]
+fn a_setting_that_is_a_zone_is_checked() {
+    let zone = "settings: {tz: {optional: true, meaning: m}}";
+    let [times, asked] = ["time_zone: '{tz}'", "times: {t: {of: now, format: '%Y', zone: '{tz}'}}"];
+    for zones in [times, asked] {
+        let list = "lists: {get: /c, query: {t: '{t}'}, items: '$.d[*]'}";
+        let list = if zones == times { list.replace("'{t}'", "t") } else { list.to_owned() };
+        let text = format!("{HEAD}{zone}\n{zones}\n{list}");
+        let kind = Arc::new(Definition::parse(&text).unwrap().kind());
+        for (tz, is_good) in [("", false), (", tz: Nowhere", false), (", tz: Asia/Almaty", true)] {
+            let node = Node::parse(&format!("{{token_env: T{tz}}}")).unwrap();
+            let mut section = Section::new("", &node).unwrap();
+            let _ = Provider::read(&kind, &mut section, false);
+            let problems = section.finish().1;
+            assert_eq!(problems.is_empty(), is_good, "{zones} {tz} {problems:?}");
+        }
+    }
+}
+
 fn read(paging: &str, bodies: &[impl AsRef<[u8]>]) -> Result<Reading, PollError> {
     let answers: Vec<_> = bodies.iter().map(|body| Answer::of(200, body)).collect();
     let window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
