@@ -391,19 +391,19 @@ fn described(file: &Path, definition: &Definition, text: &str) -> String {
 /// What keeps a valid definition from being used, or makes that unsafe.
 fn warnings(definition: &Definition) -> String {
     let name = &definition.name;
-    let mut text = taken(definition).map_or_else(String::new, |problem| problem + "\n");
+    let mut lines = Vec::from_iter(taken(definition));
     if definition.replaces && built_in().get(name).is_none() {
-        text += &format!("replaces_built_in: nothing built in is called {name}\n");
+        lines.push(format!("replaces_built_in: nothing built in is called {name}"));
     }
-    for count in definition.counted_twice() {
+    lines.extend(definition.counted_twice().map(|count| {
         let count = count.name();
-        text += &format!("{count}: both a list and details have it; what details have counts\n");
-    }
+        format!("{count}: a list and details both have it; the value of the details counts")
+    }));
     let base_url = definition.base_url.as_ref().and_then(|url| Url::parse(url).ok());
     if base_url.is_some_and(|url| !is_private(&url)) {
-        text += "base_url is http: the secret travels unencrypted\n";
+        lines.push("base_url is http: the secret travels unencrypted".to_owned());
     }
-    text
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// Why a definition cannot have its name, if it is that of a built-in one.
@@ -615,6 +615,12 @@ account: {get: /me, credits: $.left}
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
+        let rows = TRIED.replace("account:", "unused:").split("lists:").next().unwrap().to_owned()
+            + "lists:\n  - {get: /x, query: {since: '{since}'}, items: '$.x[*]', campaign: {id: $.id}}\n  \
+               - {get: /y, items: '$.x[*]', completes: true, sum_rows: true, campaign: {id: $.id}}\n";
+        let text =
+            tried(&rows, &[json!({"x": [{"id": "a"}]}), json!({"x": [{"id": "a"}, {"id": "a"}]})]);
+        assert!(!text.unwrap().contains("is the id of several items"));
         let twice = json!({"page": {"after": null}, "x": [{"id": "a"}, {"id": "a"}]});
         let text = tried(TRIED, &[twice]).unwrap();
         assert!(text.contains("\"a\" is the id of several items"), "{text}");
@@ -634,7 +640,7 @@ account: {get: /me, credits: $.left}
         assert!(twice.contains(counts));
         let found = described(Path::new("f.yml"), &parsed("f.yml", &twice).unwrap(), &twice);
         assert!(found.contains("replaces_built_in: nothing built in is called x"), "{found}");
-        assert!(found.contains("sends: both a list and details have it"), "{found}");
+        assert!(found.contains("sends: a list and details both have it"), "{found}");
         let replaces = yaml.replace("name: ", "replaces_built_in: true\nname: ");
         let found = described(Path::new("f.yml"), &parsed("f.yml", &replaces).unwrap(), &replaces);
         assert!(!found.contains("built in"), "{found}");

@@ -741,7 +741,7 @@ lists:
 
     #[test]
     fn a_sum_of_rows_with_an_unreadable_part_is_absent() {
-        let rows = r#"
+        let rows = "
 channels: [sms]
 time_format: unix
 lists:
@@ -750,11 +750,12 @@ lists:
   sum_rows: true
   campaign:
     id: $.id
+    status: {path: $.is, words: {due: waiting, out: sent}}
     counts: {sends: $.n, bounces: sum_of_failures}
     failures: {bad: $.bad, gone: $.gone}
     cost_credits: $.n
     cost: {value: $.paid, currency: $.in}
-"#;
+";
         let most = crate::campaign::counts::MAX_COUNT;
         let page = json!([
             {"id": 1, "n": 2, "bad": 1, "gone": 1, "paid": 0.1, "in": "EUR"},
@@ -763,6 +764,7 @@ lists:
             {"id": 2, "n": 2, "gone": 1, "paid": 0.1, "in": "EUR"},
             {"id": 2, "gone": 2, "paid": 0.2, "in": "EUR"},
             {"id": 3, "n": most}, {"id": 3, "n": 1}, {"id": 3, "n": 1},
+            {"id": 5, "is": "due"}, {"id": 5, "is": "out"}, {"id": 5, "is": "due"},
             // it may be a part of the euros
             {"id": 4, "paid": 1, "in": "EUR"}, {"id": 4, "paid": 2, "in": "?"},
         ]);
@@ -773,8 +775,8 @@ lists:
         let campaigns = reading.take_campaigns();
         let shown = |id| {
             let campaign = campaigns.get(id).unwrap();
-            let counts =
-                format!("{:?} {:?}", campaign.counts, Vec::from_iter(campaign.failures.iter()));
+            let failures: Vec<_> = campaign.failures.iter().collect();
+            let counts = format!("{:?} {:?}", campaign.counts, failures);
             let cost = campaign.cost_credits.filter(|cost| cost.is_finite());
             (counts, cost, campaign.figures.iter().map(|(_, amount)| amount).next())
         };
@@ -783,6 +785,7 @@ lists:
         assert_eq!(shown("2"), (sums.into(), Some(2.0), Some(0.3)));
         assert_eq!(shown("3").0, "{} []");
         assert_eq!(shown("4").2, None);
+        assert_eq!(campaigns.get("5").unwrap().status, Some(Status::Sent));
         let problems = reading.problems.counted();
         assert_eq!(
             problems,
