@@ -23,7 +23,7 @@ use crate::support::webhook::{Message, Webhook};
 const HOSTILE: &str = "\"Spring\" {{ $value }} \\ <b>\u{e9}</b>";
 
 /// Alerts that take too long to start or end for a test.
-const LEFT_TO_PROMTOOL: [(&str, &str); 12] = [
+const LEFT_TO_PROMTOOL: [(&str, &str); 13] = [
     ("CampaignSendStalled", "no progress for an hour"),
     ("CampaignCountsWentBackwards", "counts an hour ago"),
     ("CampaignTokenExpiring", "a token of an hour or a day ago"),
@@ -32,6 +32,7 @@ const LEFT_TO_PROMTOOL: [(&str, &str); 12] = [
     ("CampaignThresholdsMissing", "needs a part of the rules"),
     ("CampaignStorageFailing", "a storage that is full for 15 minutes"),
     ("CampaignProviderDown", "several accounts whose data is stale"),
+    ("CampaignProviderDeliveryLow", "several accounts that deliver less"),
     ("CampaignSendingStopped", "weeks of campaigns"),
     ("CampaignComplaintRateHigh", "a week of complaints"),
     ("CampaignThresholdInvalid", "impossible overrides"),

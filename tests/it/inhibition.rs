@@ -41,6 +41,33 @@ five-accounts-deliver-less
 + CampaignDeliveryRateLow warning b 1|2
 > sre-pager: CampaignAccountDeliveryBelowBaseline critical a, CampaignAccountDeliveryBelowBaseline critical b, CampaignAccountDeliveryBelowBaseline critical c, CampaignAccountDeliveryBelowBaseline critical d, CampaignAccountDeliveryBelowBaseline critical e
 
+provider-delivers-less
++ CampaignProviderDeliveryLow critical
++ CampaignProviderDeliveryLow warning
++ CampaignAccountDeliveryBelowBaseline critical a|b|c|d|e
++ CampaignAccountBounceRateHigh critical a|b
++ CampaignReceiptsMissing warning a|b|c|d|e
++ CampaignDeliveryRateLow critical a 1|2
++ CampaignBounceSpike warning b 1|2
+> sre-pager: CampaignProviderDeliveryLow critical
+
+provider-delivers-somewhat-less
++ CampaignProviderDeliveryLow warning
++ CampaignDeliveryRateLow warning a 1|2
++ CampaignBounceSpike critical b 1
+> sre: CampaignProviderDeliveryLow warning
+> marketing-ops-pager: CampaignBounceSpike critical b 1
+
+some-polls-fail
++ CampaignPollsFailing warning a
++ CampaignDataStale warning a
++ CampaignDenied warning b 1
+> sre: CampaignPollsFailing warning a
+> marketing-ops: CampaignDenied warning b 1
+- CampaignDenied warning b 1
+- CampaignPollsFailing warning a
+> sre: CampaignDataStale warning a
+
 mended-credentials-and-timeouts
 + CampaignAuthFailed critical a
 + CampaignDataStale warning a
@@ -75,12 +102,14 @@ bounces-of-an-account
 
 unreadable-account
 + CampaignDataStale warning a
++ CampaignDataStale critical a
 + CampaignPollsFailing warning a
 + CampaignDenied warning a 1
 + CampaignDenied warning b 1
-> sre: CampaignDataStale warning a
+> sre-pager: CampaignDataStale critical a
 > marketing-ops: CampaignDenied warning b 1
 - CampaignDataStale warning a
+- CampaignDataStale critical a
 - CampaignPollsFailing warning a
 > marketing-ops: CampaignDenied warning a 1, CampaignDenied warning b 1
 
@@ -136,9 +165,9 @@ fn expand(scenario: &'static str, line: &'static str) -> impl Iterator<Item = Va
     accounts.into_iter().flat_map(move |account| {
         let team = team.clone();
         ids.clone().into_iter().map(move |id| {
-            let by_channel = id.is_some()
-                || name.starts_with("CampaignAccount")
-                || name == "CampaignReceiptsMissing";
+            let others = ["CampaignReceiptsMissing", "CampaignProviderDeliveryLow"];
+            let by_channel =
+                id.is_some() || name.starts_with("CampaignAccount") || others.contains(&name);
             let mut labels = json!({
                 "alertname": name, "severity": severity, "team": team, "job": "campaign_exporter",
                 "instance": scenario, "provider": scenario, "account": account,

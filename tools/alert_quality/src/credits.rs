@@ -44,7 +44,9 @@ impl Credits {
         let at = |minute: i64| value(&spent, minute.min(MONTH - 1));
         let mut now = usual
             * match account.buying {
-                Buying::Ahead | Buying::Monthly => 31.0,
+                Buying::Ahead => 31.0,
+                // of what was bought 30 days before the month
+                Buying::Monthly => 36.0 - (30 + FIRST / DAY) as f64,
                 Buying::Daily | Buying::JustInTime => 0.1,
             };
         let mut left = Vec::new();

@@ -137,6 +137,7 @@ pub(crate) async fn evaluate(
     restarts: &[i64],
 ) -> Result<Vec<Firing>> {
     let mut fired = Vec::new();
+    let read = words(rules);
     for rule in rules {
         if rule.alert.is_empty() {
             // a rule that reads its own results needs each of them before the next
@@ -166,6 +167,18 @@ pub(crate) async fn evaluate(
                 waits < RESTORED && restarts.iter().any(|restart| since.contains(restart))
             };
             let periods = firing(active, minutes.end, waits, keeps, lost);
+            if read.contains("ALERTS") {
+                let every = (first..minutes.end).step_by(usize::try_from(rule.interval)?);
+                let fires = |minute: &i64| {
+                    periods.iter().any(|(from, until)| (*from..*until).contains(minute))
+                };
+                let mut labels = points.labels.clone();
+                labels.insert("alertstate".to_owned(), "firing".to_owned());
+                labels.insert(NAME.to_owned(), "ALERTS".to_owned());
+                let values = every.filter(fires).map(|minute| (minute, 1.0)).collect();
+                let state = [Points { labels, values }];
+                prometheus.recorded(&state, minutes.end, rule.interval).await?;
+            }
             fired.extend(periods.into_iter().map(|(from, until)| Firing {
                 alert: rule.alert.clone(),
                 labels: points.labels.clone(),

@@ -75,10 +75,12 @@ impl Kind {
             Self::OptOuts => 2 * DAY + 2 * HOUR,
             Self::Contradiction => 7 * HOUR,
             Self::Unreadable | Self::Quota => 5 * HOUR,
+            // the alert fires for three days
+            Self::Denied | Self::DeniedForTheWeekend => 3 * DAY,
             Self::Links | Self::HalfLinks | Self::Reads | Self::Disagreement | Self::Stopped => {
                 30 * HOUR
             }
-            _ if self.is_about_delivery() => 30 * HOUR,
+            _ if self.is_about_delivery() => 2 * DAY,
             Self::LateReceipts | Self::Backwards => 30 * HOUR,
             _ => 2 * HOUR,
         }
