@@ -104,7 +104,7 @@ fn table<'a>(document: &'a str, first_header: &str) -> Vec<Vec<&'a str>> {
 
 /// Returns a duration such as `15m` as written in the documentation.
 fn in_words(duration: &str) -> String {
-    duration.replace('m', " min").replace('h', " h")
+    duration.replace('m', " min").replace('h', " h").replace('s', " s")
 }
 
 #[test]
