@@ -27,13 +27,17 @@ use campaign_exporter::web::gate;
 use campaign_exporter::web::protection::configuration::WebConfig;
 use campaign_exporter::{logging, provider};
 use clap::CommandFactory;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Exit code of a failure at run time.
 const FAILED: u8 = 1;
 /// Exit code of a bad command line or configuration. clap uses the same one.
 const BAD_CONFIGURATION: u8 = 2;
+
+/// Number of open files below which a warning tells that there are few: enough for dozens of accounts.
+const FEW_FILES: u64 = 256;
 
 /// How long blocking work, such as a DNS lookup, may delay the exit.
 const BLOCKING_TIMEOUT: Duration = Duration::from_millis(500);
@@ -59,11 +63,29 @@ fn start() -> anyhow::Result<ExitCode> {
     let telemetry = Telemetry::new()?;
     let dropped_lines = telemetry.dropped_log_lines();
     let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
+    raise_open_files();
     let result = runtime.block_on(run(options, command, telemetry, signals));
     // dropping it would wait forever for a hung lookup or file
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     log.finish();
     Ok(result.err().unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Raises the soft limit of open files to the hard one, as Go programs do: the usual one is for programs
+/// that use `select`.
+fn raise_open_files() {
+    let files = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }) {
+        warn!(%error, "cannot raise the limit of open files");
+    }
+    let files = files.maximum.filter(|files| *files < FEW_FILES);
+    if let Some(files) = files {
+        warn!(
+            files,
+            "the process may open few files, so it serves few connections and may fail to poll: raise \
+             `ulimit -n`, or `LimitNOFILE` of systemd"
+        );
+    }
 }
 
 /// The signals that the command handles.

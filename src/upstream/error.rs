@@ -143,7 +143,7 @@ pub fn presentable(text: &str) -> String {
 pub(super) const OUT_OF_FILES: &str = "too many open files: raise the limit of the process (`ulimit -n`, or `LimitNOFILE` of systemd)";
 
 /// Whether no file or connection can be opened, whatever it is for.
-pub(super) fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
+pub fn is_out_of_files(error: &(dyn Error + 'static)) -> bool {
     let code = cause::<io::Error>(error).and_then(io::Error::raw_os_error);
     code.is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code))
 }

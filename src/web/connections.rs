@@ -4,25 +4,33 @@
 //! loses one: the one that has been idle longest, or, if none is idle, the one with the longest
 //! running request. Idle means without a request; an HTTP/2 connection that only answers pings is
 //! idle. Every connection has a moment of grace to send a request: otherwise, a flood of connections
-//! would close those of scrapers during the TLS handshake.
+//! would close those of scrapers during the TLS handshake. A process that may open few files has fewer
+//! connections, which have a shorter grace, so that a flood takes as long to be turned away.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounter;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Maximum number of concurrent connections. A Prometheus server keeps one or two.
-const MAX_CONNECTIONS: usize = 256;
+use crate::upstream::error::is_out_of_files;
 
-/// Maximum number of concurrent connections while those that could be closed are in their moment of
-/// grace. More wait to be accepted. A process may usually have 1024 open files.
-const MAX_IN_GRACE: usize = 3 * MAX_CONNECTIONS;
+/// Maximum number of concurrent connections. A Prometheus server keeps one or two.
+const MAX_CONNECTIONS: u16 = 256;
+
+/// How many times as many there may be while those that could be closed are in their moment of grace,
+/// or are being closed. More wait to be accepted.
+const IN_GRACE: u16 = 3;
+
+/// The part of the open files that connections may have: a half. The other one is for polls and storage.
+const PART_OF_FILES: u64 = 2;
 
 /// How long a connection may take to send its first request, including the TLS handshake.
 pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,13 +39,19 @@ pub const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// scrapers can reuse their connections.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How long a connection that has sent nothing is not closed to make room. Clients send immediately, but
-/// may run on a busy machine.
-const SILENT_GRACE: Duration = Duration::from_millis(250);
-
-/// How long other connections are not closed to make room after they became idle or busy: some round
-/// trips.
+/// How long connections are not closed to make room after they became idle or busy, if there may be
+/// [`MAX_CONNECTIONS`]: some round trips.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// Minimum of the grace if there are fewer: a TLS handshake.
+pub(super) const MIN_GRACE: Duration = Duration::from_millis(100);
+
+/// The part of the grace of a connection that has sent nothing. Clients send immediately, but may run on
+/// a busy machine.
+const PART_IF_SILENT: u32 = 4;
+
+/// How long to wait for a file after all others are in use.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Minimum time between two warnings about too many connections.
 const WARNING_INTERVAL: Duration = Duration::from_mins(10);
@@ -63,12 +77,17 @@ impl From<IpAddr> for Peer {
 #[derive(Debug)]
 pub struct Connections {
     table: Mutex<Table>,
+    /// Notified when a connection no longer has a file.
+    freed: Notify,
+    limit: u16,
+    grace: Duration,
     dropped: IntCounter,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    open: BTreeMap<u64, Entry>,
+    /// Those that have a file.
+    entries: BTreeMap<u64, Entry>,
     /// The number of connections so far.
     accepted: u64,
     warned: Option<Instant>,
@@ -83,7 +102,7 @@ struct Entry {
     progress: Progress,
     /// When it became idle or busy.
     since: Instant,
-    /// Canceled to close the connection.
+    /// Canceled to close the connection, which has its file until it is removed from the table.
     close: CancellationToken,
 }
 
@@ -97,47 +116,59 @@ enum Progress {
     WasServed,
 }
 
-impl Entry {
-    /// Returns when the connection may be closed to make room.
-    fn grace_ends(&self) -> Instant {
-        match self.progress {
-            Progress::Silent => self.since + SILENT_GRACE,
-            _ => self.since + GRACE,
-        }
-    }
-}
-
 impl Table {
+    /// Returns the connections that are not being closed.
+    fn open(&self) -> impl Iterator<Item = (&u64, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| !entry.close.is_cancelled())
+    }
+
     /// Returns the connection that has to make room for another, and when.
-    fn expendable(&self) -> Option<(u64, Instant)> {
+    fn expendable(&self, grace: Duration) -> Option<(u64, Instant)> {
         let mut by_peer = HashMap::<Peer, usize>::new();
-        for entry in self.open.values() {
+        for (_, entry) in self.open() {
             *by_peer.entry(entry.peer).or_default() += 1;
         }
+        let grace_ends = |entry: &Entry| match entry.progress {
+            Progress::Silent => entry.since + grace / PART_IF_SILENT,
+            _ => entry.since + grace,
+        };
         let now = Instant::now();
-        let expendable = self.open.iter().min_by_key(|(_, entry)| {
+        let expendable = self.open().min_by_key(|(_, entry)| {
             (
                 Reverse(by_peer.get(&entry.peer)),
                 entry.requests > 0,
-                entry.grace_ends().max(now),
+                grace_ends(entry).max(now),
                 entry.progress,
                 entry.since,
             )
         });
-        expendable.map(|(id, entry)| (*id, entry.grace_ends()))
+        expendable.map(|(id, entry)| (*id, grace_ends(entry)))
+    }
+
+    /// Returns whether a warning is due.
+    fn warns(&mut self) -> bool {
+        let is_due = self.warned.is_none_or(|at| at.elapsed() > WARNING_INTERVAL);
+        if is_due {
+            self.warned = Some(Instant::now());
+        }
+        is_due
     }
 }
 
 impl Connections {
-    /// Returns an empty table that counts the connections closed to make room.
-    pub fn new(dropped: IntCounter) -> Arc<Self> {
-        Arc::new(Self { table: Mutex::default(), dropped })
+    /// Returns an empty table that counts the connections closed to make room, in a process that may
+    /// open `files`, if these are limited.
+    pub fn new(files: Option<u64>, dropped: IntCounter) -> Arc<Self> {
+        let files = files.unwrap_or(u64::MAX) / PART_OF_FILES / u64::from(IN_GRACE);
+        let limit = u16::try_from(files).unwrap_or(u16::MAX).clamp(1, MAX_CONNECTIONS);
+        let grace = (GRACE * u32::from(limit) / u32::from(MAX_CONNECTIONS)).max(MIN_GRACE);
+        Arc::new(Self { table: Mutex::default(), freed: Notify::new(), limit, grace, dropped })
     }
 
     /// Adds a connection. If there are too many, closes others whose grace has ended.
     pub async fn add(self: &Arc<Self>, peer: Peer) -> Connection {
         while let Some(grace_ends) = self.make_room() {
-            tokio::time::sleep_until(grace_ends).await;
+            tokio::time::timeout_at(grace_ends, self.freed.notified()).await.ok();
         }
         let close = CancellationToken::new();
         let mut table = self.table();
@@ -150,33 +181,55 @@ impl Connections {
             since: Instant::now(),
             close: close.clone(),
         };
-        table.open.insert(id, entry);
+        table.entries.insert(id, entry);
         Connection { id, peer, close, connections: Arc::clone(self) }
     }
 
-    /// Closes connections if there are too many. Returns when to try again if all that can be closed are
-    /// in their moment of grace, and these are too many, too.
+    /// Closes connections if there are too many. Returns when to try again, at the latest, if all that
+    /// can be closed are in their moment of grace or being closed, and these are too many, too.
     fn make_room(&self) -> Option<Instant> {
         let mut table = self.table();
-        while table.open.len() >= MAX_CONNECTIONS {
-            let (id, grace_ends) = table.expendable()?;
+        let mut retry = Instant::now() + self.grace;
+        while table.open().count() >= self.limit.into() {
+            let (id, grace_ends) = table.expendable(self.grace)?;
             if grace_ends > Instant::now() {
-                return (table.open.len() >= MAX_IN_GRACE).then_some(grace_ends);
+                retry = grace_ends;
+                break;
             }
-            let expendable = table.open.remove(&id)?;
-            expendable.close.cancel();
-            self.dropped.inc();
-            let warned = table.warned.map(|at| at.elapsed());
-            if warned.is_none_or(|ago| ago > WARNING_INTERVAL) {
-                table.warned = Some(Instant::now());
-                warn!(
-                    limit = MAX_CONNECTIONS,
-                    peer = %expendable.peer.0,
-                    "too many connections: closing those of the peer with the most, idle ones first"
-                );
+            self.close(&mut table, id);
+        }
+        (table.entries.len() >= (IN_GRACE * self.limit).into()).then_some(retry)
+    }
+
+    fn close(&self, table: &mut Table, id: u64) {
+        let Some(entry) = table.entries.get(&id) else { return };
+        let peer = entry.peer.0;
+        entry.close.cancel();
+        self.dropped.inc();
+        if table.warns() {
+            warn!(
+                limit = self.limit,
+                %peer,
+                "too many connections: closing those of the peer with the most, idle ones first"
+            );
+        }
+    }
+
+    /// Closes a connection, even in its moment of grace, because another one cannot be accepted. Returns
+    /// once that may be possible.
+    pub async fn cannot_accept(&self, error: &io::Error) {
+        {
+            let mut table = self.table();
+            if table.warns() {
+                warn!(%error, "cannot accept a connection");
+            }
+            if is_out_of_files(error)
+                && let Some((id, _)) = table.expendable(self.grace)
+            {
+                self.close(&mut table, id);
             }
         }
-        None
+        tokio::time::timeout(ACCEPT_PAUSE, self.freed.notified()).await.ok();
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -239,6 +292,12 @@ impl Connection {
         self.entry(|entry| (entry.progress, entry.since) = (Progress::HasSent, Instant::now()));
     }
 
+    /// Removes the connection, which no longer has a file. What remains of its requests may keep it.
+    pub fn is_closed(&self) {
+        self.connections.table().entries.remove(&self.id);
+        self.connections.freed.notify_one();
+    }
+
     /// Starts a request, which lasts until it is dropped.
     pub fn request(self: &Arc<Self>) -> RunningRequest {
         self.entry(|entry| {
@@ -253,13 +312,13 @@ impl Connection {
 
     /// Accesses what is known of the connection, unless it is being closed.
     fn entry<T>(&self, access: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.connections.table().open.get_mut(&self.id).map(access)
+        self.connections.table().entries.get_mut(&self.id).map(access)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.connections.table().open.remove(&self.id);
+        self.is_closed();
     }
 }
 
@@ -287,16 +346,25 @@ impl Drop for RunningRequest {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many connections there may be if files are not limited.
+    const LIMIT: usize = MAX_CONNECTIONS as usize;
 
     fn peer(address: &str) -> Peer {
         Peer::from(address.parse::<IpAddr>().unwrap())
     }
 
     fn connections() -> Arc<Connections> {
-        Connections::new(IntCounter::new("dropped", "Dropped.").unwrap())
+        with_files(None)
+    }
+
+    fn with_files(files: Option<u64>) -> Arc<Connections> {
+        Connections::new(files, IntCounter::new("dropped", "Dropped.").unwrap())
     }
 
     /// Opens connections of a peer, a second apart.
@@ -322,7 +390,7 @@ mod tests {
     async fn the_longest_idle_connection_of_the_largest_peer_makes_room() {
         let table = connections();
         let scraper = open(&table, "10.0.0.1", 2).await;
-        let flood = open(&table, "10.0.0.2", MAX_CONNECTIONS - 2).await;
+        let flood = open(&table, "10.0.0.2", LIMIT - 2).await;
         assert!(closed(&flood).is_empty());
         let running = (flood[0].request(), flood[2].request());
         drop(running.1);
@@ -338,33 +406,40 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_longest_running_request_makes_room_if_none_is_idle() {
         let table = connections();
-        let flood = open(&table, "10.0.0.2", MAX_CONNECTIONS).await;
+        let flood = open(&table, "10.0.0.2", LIMIT).await;
         let mut running = Vec::new();
         for connection in flood.iter().rev() {
             running.push(connection.request());
             tokio::time::advance(SECOND).await;
         }
         let _probe = open(&table, "10.0.0.1", 1).await;
-        assert_eq!(closed(&flood), [MAX_CONNECTIONS - 1]);
+        assert_eq!(closed(&flood), [LIMIT - 1]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn connections_have_a_moment_to_send_their_request() {
-        let table = connections();
-        let mut flood = Vec::new();
-        let start = Instant::now();
-        for _ in 0..MAX_IN_GRACE {
-            let connection = table.add(peer("10.0.0.2")).await;
-            connection.is_silent();
-            flood.push(Arc::new(connection));
+        for (files, most, grace) in [
+            (None, 3 * LIMIT, GRACE),
+            (Some(256), 126, GRACE * 42 / 256),
+            (Some(40), 18, MIN_GRACE),
+        ] {
+            let table = with_files(files);
+            let mut flood = JoinSet::new();
+            let mut open = async || {
+                let connection = table.add(peer("10.0.0.2")).await;
+                connection.is_silent();
+                flood.spawn(async move { connection.close.cancelled().await });
+            };
+            let start = Instant::now();
+            for _ in 0..most {
+                open().await;
+            }
+            assert_eq!((start.elapsed(), table.dropped.get()), (Duration::ZERO, 0));
+            open().await;
+            let early = start.elapsed().abs_diff(grace / PART_IF_SILENT);
+            assert!(early <= Duration::from_millis(1), "{early:?}");
+            assert_eq!(table.dropped.get(), most as u64 * 2 / 3 + 1);
         }
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(closed(&flood).is_empty());
-        flood[0].has_sent();
-        let _more = table.add(peer("10.0.0.2")).await;
-        assert_eq!(start.elapsed(), SILENT_GRACE);
-        let first = 1..=MAX_IN_GRACE - MAX_CONNECTIONS + 1;
-        assert_eq!(closed(&flood), first.collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]
@@ -372,7 +447,7 @@ mod tests {
         let table = connections();
         let served = open(&table, "10.0.0.1", 1).await;
         served[0].request().is_served();
-        let refused = open(&table, "10.0.0.1", MAX_CONNECTIONS - 1).await;
+        let refused = open(&table, "10.0.0.1", LIMIT - 1).await;
         for connection in &refused {
             drop(connection.request());
         }
@@ -388,7 +463,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn closed_connections_make_room() {
         let table = connections();
-        let flood = open(&table, "10.0.0.2", MAX_CONNECTIONS).await;
+        let flood = open(&table, "10.0.0.2", LIMIT).await;
         let rest = flood.split_first().unwrap().1.to_vec();
         drop(flood);
         let _probe = open(&table, "10.0.0.1", 1).await;

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -43,9 +44,6 @@ const MAX_CONNECTION_AGE: Duration = Duration::from_mins(10);
 /// How long a response may take once its connection has to close. A slower scrape is cut off if it
 /// starts just before that; the next one is not.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Pause after `accept` fails, for example with too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Maximum number of concurrent requests on an HTTP/2 connection. Prometheus sends one at a time.
 const MAX_STREAMS: u32 = 8;
@@ -78,7 +76,10 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let service = Arc::new(Service {
-        connections: Connections::new(endpoints.telemetry.dropped_connections()),
+        connections: Connections::new(
+            getrlimit(Resource::Nofile).current,
+            endpoints.telemetry.dropped_connections(),
+        ),
         endpoints,
         active,
         stop,
@@ -97,10 +98,7 @@ async fn accept(listener: TcpListener, service: Arc<Service>) {
     loop {
         match service.stop.run_until_cancelled(listener.accept()).await {
             None => break,
-            Some(Err(error)) => {
-                warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Some(Err(error)) => service.connections.cannot_accept(&error).await,
             Some(Ok((stream, address))) => {
                 let connection = service.connections.add(Peer::from(address.ip())).await;
                 connections.spawn(serve_client(stream, Arc::new(connection), Arc::clone(&service)));
@@ -129,6 +127,7 @@ async fn serve_client(stream: TcpStream, connection: Arc<Connection>, service: A
         () = connection.to_close() => debug!("closing a connection to make room, or without a request"),
         () = serve_stream(stream, Arc::clone(&connection), service) => {}
     }
+    connection.is_closed();
 }
 
 /// Serves a client, over TLS if configured.
@@ -137,7 +136,8 @@ async fn serve_stream(stream: TcpStream, connection: Arc<Connection>, service: A
         debug!(%error, "cannot set TCP_NODELAY");
     }
     connection.is_silent();
-    if let Err(error) = stream.readable().await {
+    // `readable` returns at once for a new connection
+    if let Err(error) = stream.peek(&mut [0]).await {
         return debug!(%error, "a connection failed");
     }
     connection.has_sent();
@@ -275,12 +275,13 @@ pub(crate) mod tests {
     use tokio::time::Instant;
 
     use std::collections::BTreeMap;
+    use std::net::IpAddr;
 
     use super::*;
     use crate::exposition::publisher;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::telemetry::Telemetry;
-    use crate::web::connections::FIRST_REQUEST_TIMEOUT;
+    use crate::web::connections::{FIRST_REQUEST_TIMEOUT, MIN_GRACE};
     use crate::web::routes::Routes;
 
     pub(crate) fn endpoints(
@@ -301,13 +302,20 @@ pub(crate) mod tests {
 
     /// Connects a client to a server with a long `/config`. The task ends with the connection.
     async fn connect(web_config: WebConfig) -> (TcpStream, JoinSet<()>) {
+        let dropped = Telemetry::new().unwrap().dropped_connections();
+        connect_to(web_config, &Connections::new(None, dropped)).await
+    }
+
+    async fn connect_to(
+        web_config: WebConfig,
+        connections: &Arc<Connections>,
+    ) -> (TcpStream, JoinSet<()>) {
         let endpoints = endpoints("x".repeat(100_000_000), watch::Sender::default().subscribe());
-        let connections = Connections::new(endpoints.telemetry.dropped_connections());
         let active = ActiveWebConfig { config: Arc::new(web_config), suspended: false };
         let service = Service {
             endpoints,
             active: watch::Sender::new(active).subscribe(),
-            connections: Arc::clone(&connections),
+            connections: Arc::clone(connections),
             stop: CancellationToken::new(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -361,6 +369,21 @@ pub(crate) mod tests {
         });
         let time = duration(tasks).await;
         assert!(close(time, MAX_CONNECTION_AGE), "{time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_sends_nothing_makes_room_first() {
+        // one connection, and two in grace
+        let dropped = Telemetry::new().unwrap().dropped_connections();
+        let connections = Connections::new(Some(6), dropped.clone());
+        let (_silent, _tasks) = connect_to(WebConfig::default(), &connections).await;
+        let peer = Peer::from(IpAddr::from([127, 0, 0, 1]));
+        let _others = (connections.add(peer).await, connections.add(peer).await);
+        tokio::task::yield_now().await;
+        let start = Instant::now();
+        connections.add(peer).await;
+        assert!(start.elapsed() < MIN_GRACE, "{:?}", start.elapsed());
+        assert_eq!(dropped.get(), 1);
     }
 
     #[tokio::test(start_paused = true)]

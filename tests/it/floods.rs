@@ -1,15 +1,18 @@
 //! Strangers who open connections or guess passwords do not keep scrapers and probes out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::support::daemon::{LIMIT, value};
+use crate::support::apis::with_statuses;
+use crate::support::daemon::{Daemon, LIMIT, Setup, account, config, program, simulate, value};
+use crate::support::faults::Exported;
 use crate::web::{PASSWORD, Protected, identity, users, with_tls};
 
 /// Connections that strangers keep open, more than the exporter allows.
@@ -18,14 +21,17 @@ const STRANGERS: usize = 400;
 /// Prometheus' time limit for a scrape.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens connections that say nothing, and opens each again when it is closed.
-fn idle_connections(address: &str) -> JoinSet<()> {
+/// Opens connections that say nothing from a number of addresses, and opens each again when it is closed.
+fn idle_connections(address: &str, peers: u8) -> JoinSet<()> {
+    let address: SocketAddr = address.parse().unwrap();
     let mut strangers = JoinSet::new();
-    for _ in 0..STRANGERS {
-        let address = address.to_owned();
+    for stranger in 0..STRANGERS {
+        let peer = 1 + u8::try_from(stranger % usize::from(peers)).unwrap();
         strangers.spawn(async move {
             loop {
-                let Ok(mut stream) = TcpStream::connect(&address).await else {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind(SocketAddr::from(([127, 0, 0, peer], 0))).unwrap();
+                let Ok(mut stream) = socket.connect(address).await else {
                     return;
                 };
                 // ends when the exporter closes the connection
@@ -48,7 +54,7 @@ async fn idle_connections_keep_nobody_out(
     client: impl Fn() -> reqwest::ClientBuilder,
     origin: &str,
 ) {
-    let _strangers = idle_connections(protected.daemon.address());
+    let _strangers = idle_connections(protected.daemon.address(), 1);
     let scrape = async || {
         let response = request(client(), &format!("{origin}/metrics")).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -82,6 +88,38 @@ async fn idle_connections_keep_nobody_out_with_tls_certificates_and_users() {
     let client = || protected.authority.trusting().identity(identity.clone());
     let origin = protected.https().replace("/metrics", "");
     idle_connections_keep_nobody_out(&protected, client, &origin).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_connections_leave_files_to_scrapes_and_polls() {
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().kill_on_drop(true);
+    command.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""]);
+    command.arg(program().as_std().get_program());
+    command.arg("--config.file").arg(setup.config_file());
+    command.arg("--storage.path").arg(setup.storage());
+    let daemon = Daemon::start_command(command, setup, &[]).await;
+    let metrics = daemon.until_up(1).await;
+    let polls = Exported::of(&metrics, "one").polls("success");
+    let _strangers = idle_connections(daemon.address(), 200);
+    let end = async {
+        loop {
+            let client = Client::builder().no_proxy();
+            let scraped = request(client, &daemon.url("/metrics")).await.text().await.unwrap();
+            let dropped = value(&scraped, "campaign_exporter_http_connections_dropped_total");
+            let one = Exported::of(&scraped, "one");
+            assert_eq!(one.polls("failure"), 0.0);
+            if dropped >= Some(2.0 * STRANGERS as f64) && one.polls("success") >= polls + 3.0 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(LIMIT, end).await.unwrap();
+    let log = daemon.log();
+    assert!(!log.contains("cannot "), "{log}");
+    assert_eq!(log.matches("too many connections").count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
