@@ -301,21 +301,25 @@ struct Sender {
     channel_name: Scalar,
 }
 
-/// Success is HTTP 200 with `code` 200, as in the error table, or 0, which the documented default
+/// Success is a good HTTP status with `code` 200, as in the error table, or 0, which the documented default
 /// of `code` suggests. Otherwise `code` says more than the HTTP status.
 fn check_success(answer: &Answer, code: Result<Scalar, PollError>) -> Result<(), PollError> {
     let code = match (code, answer.status) {
         (Ok(code), _) => code.count("code", &mut Problems::default()),
-        (Err(error), 200) => return Err(error),
+        (Err(error), _) if answer.is_good() => return Err(error),
         (Err(_), _) => return Err(answer.status_error(&ERROR_MEMBERS)),
     };
     let reason = match (code, answer.status) {
-        (Some(0 | 200), 200) => return Ok(()),
-        (None, 200) => return Err(answer.without("a numeric `code`", &ERROR_MEMBERS)),
+        (Some(0 | 200), _) if answer.is_good() => return Ok(()),
+        (None, _) if answer.is_good() => {
+            return Err(answer.without("a numeric `code`", &ERROR_MEMBERS));
+        }
         (Some(6_451_010), _) => Reason::Throttled,
         // "Bad response from the service"
         (Some(6_451_001), _) => Reason::Server,
-        (Some(code), 200) => u16::try_from(code).map_or(Reason::Client, Reason::of_status),
+        (Some(code), _) if answer.is_good() => {
+            u16::try_from(code).map_or(Reason::Client, Reason::of_status)
+        }
         (_, status) => Reason::of_status(status),
     };
     let code = code.and_then(|code| i64::try_from(code).ok());
@@ -828,14 +832,18 @@ mod tests {
 
     #[test]
     fn success_requires_a_code_and_a_status() {
-        for body in [
-            r#"{"code":200,"result":[]}"#,
-            r#"{"code":0,"result":[]}"#,
-            r#"{"code":"200","result":[],"cid":"x"}"#,
+        for (status, body) in [
+            (200, r#"{"code":200,"result":[]}"#),
+            (200, r#"{"code":0,"result":[]}"#),
+            (200, r#"{"code":"200","result":[],"cid":"x"}"#),
+            (201, r#"{"code":200,"result":[]}"#),
+            (203, r#"{"code":200,"result":[]}"#),
         ] {
-            assert!(take(&source("1", &[Channel::Sms]), 200, body).is_ok(), "{body}");
+            assert!(take(&source("1", &[Channel::Sms]), status, body).is_ok(), "{status} {body}");
         }
         let rows = r#"
+            206 decode {"code":200,"result":[]}
+            204 decode
             200 throttled {"code":6451010,"message":"Reach request limit"}
             400 throttled {"code":6451010,"message":"Reach request limit"}
             200 server {"code":6451001,"message":"Bad response"}

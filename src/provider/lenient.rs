@@ -20,6 +20,10 @@ use crate::upstream::json;
 /// Most characters of a value that could not be read in the example of it.
 const MAX_EXAMPLE: usize = 40;
 
+/// Whole numbers below this are what is written, also with decimals or an exponent: the parser of JSON is
+/// off by far less. Larger ones could be the id of another campaign.
+const MAX_DECIMAL: u64 = 1 << 50;
+
 /// The values that could not be read, by the field's name at the provider.
 #[derive(Clone, Debug, Default)]
 pub struct Problems(BTreeMap<Cow<'static, str>, Unreadable>);
@@ -453,7 +457,11 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar::Number(value))
+                Ok(match whole(value.abs()).filter(|number| *number < MAX_DECIMAL) {
+                    Some(number) if value < 0.0 => Scalar::Text(format!("-{number}")),
+                    Some(number) => Scalar::Whole(number),
+                    None => Scalar::Number(value),
+                })
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Scalar, E> {
@@ -581,8 +589,16 @@ mod tests {
     #[test]
     fn an_id_is_text_or_a_number_and_never_missing() {
         let id = |json| read(json, |scalar, problems| scalar.id("id", problems));
-        assert_eq!(id("18969398"), (Some("18969398".to_owned()), true));
-        assert_eq!(id("-5"), (Some("-5".to_owned()), true));
+        for (json, whole) in [
+            ("18969398", "18969398"),
+            ("1001.0", "1001"),
+            ("1e3", "1000"),
+            ("-5", "-5"),
+            ("-5.0", "-5"),
+            ("987654321098.0", "987654321098"),
+        ] {
+            assert_eq!(id(json), (Some(whole.to_owned()), true), "{json}");
+        }
         assert_eq!(id(r#""g90-x""#), (Some("g90-x".to_owned()), true));
         assert_eq!(id(r#""g\u202ex""#), (Some("g\u{202e}x".to_owned()), true));
         let long = format!(r#""{}""#, "x".repeat(MAX_ID_BYTES + 1));
@@ -592,7 +608,9 @@ mod tests {
             r#"" ""#,
             &long,
             "[]",
-            "1.5",
+            "1001.5",
+            // another id can be the same number
+            "1e17",
             "true",
             r#""1-[redacted]""#,
             "\"1-\u{fffd}\"",

@@ -22,7 +22,7 @@ use crate::upstream::auth::tokens::Access;
 use crate::upstream::credential::Credential;
 use crate::upstream::request::Request;
 use crate::upstream::session::Session;
-use crate::upstream::transport::endpoint;
+use crate::upstream::transport::{MAX_URL_BYTES, endpoint};
 use crate::upstream::{PollError, Reason, json};
 
 /// Most pages of one read: with the smallest page size of a provider, 50, these are 100,000 campaigns.
@@ -383,6 +383,9 @@ impl Pages {
         let count = self.count;
         let message = if count >= MAX_PAGES {
             format!("more than {count} pages: try a shorter lookback")
+        } else if let Some(mark) = mark.as_ref().filter(|mark| mark.len() > MAX_URL_BYTES) {
+            // a cursor may go into a body, where no address bounds it
+            format!("the mark of the next page has {} bytes, more than {MAX_URL_BYTES}", mark.len())
         } else if mark.is_none_or(|mark| self.seen.insert(mark)) {
             return Ok(());
         } else {

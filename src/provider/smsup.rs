@@ -328,19 +328,19 @@ fn envelope(answer: &Answer) -> Result<Option<i64>, PollError> {
     answer.json().map(|envelope: Envelope| envelope.status)
 }
 
-/// Success is HTTP 200 with `status` 1. Errors often come with HTTP 200 and a negative `status`,
+/// Success is a good HTTP status with `status` 1. Errors often come with HTTP 200 and a negative `status`,
 /// which says more than the HTTP status.
 fn check_success(answer: &Answer, status: Result<Option<i64>, PollError>) -> Result<(), PollError> {
     let status = status.map_err(|_| answer.status_error(&ERROR_MEMBERS))?;
     let reason = match (status, answer.status) {
-        (Some(1), 200) => return Ok(()),
+        (Some(1), _) if answer.is_good() => return Ok(()),
         // these tell the kind of failure even if the body says otherwise
         (_, http_status @ (429 | 500..=599)) => Reason::of_status(http_status),
         (Some(-1), _) => Reason::Auth,
         (Some(-8..=-2), _) => Reason::Client,
         // "unknown error"
-        (Some(-99), 200) => Reason::Server,
-        (_, 200) => return Err(answer.without("`status` 1", &ERROR_MEMBERS)),
+        (Some(-99), _) if answer.is_good() => Reason::Server,
+        _ if answer.is_good() => return Err(answer.without("`status` 1", &ERROR_MEMBERS)),
         (_, http_status) => Reason::of_status(http_status),
     };
     Err(answer.error(reason, status, &ERROR_MEMBERS))
@@ -1026,8 +1026,12 @@ mod tests {
     #[test]
     fn success_requires_a_body_status_and_an_http_status() {
         let page = r#"{"status":1,"message":"OK","campaigns":[],"totalRecords":0}"#;
-        assert!(read_page(200, page).is_ok());
+        for status in 200..=203 {
+            assert!(read_page(status, page).is_ok(), "{status}");
+        }
         let rows = r#"
+            206 decode {"status":1,"message":"OK","campaigns":[],"totalRecords":0}
+            204 decode
             200 auth {"status":-1,"message":"Authentication error"}
             401 auth {"status":-1}
             500 server {"status":-1}

@@ -44,6 +44,12 @@ impl Answer {
         }
     }
 
+    /// Whether the status says that the body is what was asked for. Not that it is empty (204), a part
+    /// (206, 207) or a change (226): campaigns that it leaves out would be deleted.
+    pub fn is_good(&self) -> bool {
+        (200..=203).contains(&self.status)
+    }
+
     /// The body as a JSON object of a type, or a `decode` error.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, PollError> {
         let fail = |detail: String| {
@@ -111,9 +117,10 @@ impl Answer {
     pub fn error(&self, reason: Reason, code: Option<i64>, members: &[&str]) -> PollError {
         let mut message = self.outcome();
         if reason == Reason::Decode {
-            message = match self.status {
-                200 => format!("{message}, not the documented JSON ({})", self.content_type),
-                _ => format!("{message} instead of 200"),
+            message = if self.is_good() {
+                format!("{message}, not the documented JSON ({})", self.content_type)
+            } else {
+                format!("{message} instead of 200")
             };
         }
         if let Some(code) = code {

@@ -30,7 +30,7 @@ const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Maximum length of an address: the library refuses longer ones as if the connection had failed. Only
 /// the mark of the next page is long.
-const MAX_URL_BYTES: usize = 60_000;
+pub const MAX_URL_BYTES: usize = 60_000;
 
 /// Compressions that are not asked for. Any other unknown `Content-Encoding` is no compression, such as
 /// `none` or `UTF-8`.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
@@ -296,20 +297,7 @@ fn sources(reader: &mut Reader, nodes: &[(String, &Spanned<Node>)]) -> Vec<Sourc
 
 /// A JSON value as values of providers are read.
 pub(super) fn scalar(value: &Value) -> Scalar {
-    match value {
-        Value::Null => Scalar::Absent,
-        Value::Bool(value) => Scalar::Bool(*value),
-        Value::Number(number) if number.is_i64() && !number.is_u64() => {
-            Scalar::Text(number.to_string())
-        }
-        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
-            (Some(whole), _) => Scalar::Whole(whole),
-            (None, Some(number)) => Scalar::Number(number),
-            (None, None) => Scalar::Other,
-        },
-        Value::String(text) => Scalar::Text(text.clone()),
-        Value::Array(_) | Value::Object(_) => Scalar::Other,
-    }
+    Scalar::deserialize(value).unwrap_or(Scalar::Other)
 }
 
 /// The first characters of a text, with an ellipsis if it is cut.

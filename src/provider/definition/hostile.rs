@@ -15,6 +15,7 @@ use crate::document::node::Node;
 use crate::provider::{Provider, Reading};
 use crate::upstream::PollError;
 use crate::upstream::answer::Answer;
+use crate::upstream::transport::MAX_URL_BYTES;
 
 const HEAD: &str = "
 name: x
@@ -207,6 +208,7 @@ fn paging_ends_whatever_answers_say() {
         let pages = (0..3_000).map(|next| format!(r#"{{"data":{data},"next":"{next}"}}"#));
         pages.collect()
     };
+    let next = |length: usize| format!(r#","next":"{}""#, "x".repeat(length));
     for (paging, bodies, expected) in [
         (offset("short_page"), same(""), "pagination"),
         (offset("{total: $.t}"), same(r#","t":1e15"#), "pagination"),
@@ -247,6 +249,8 @@ fn paging_ends_whatever_answers_say() {
         (cursor.into(), vec![two(r#","next":12345678901234567890123"#), empty("")], "1; 2; "),
         (cursor.into(), numbered("[]"), "pagination"),
         (cursor.into(), numbered(r#"[{"id":1}]"#), "pagination"),
+        (cursor.into(), vec![two(&next(MAX_URL_BYTES)), two("")], "1; 2; "),
+        (cursor.into(), vec![two(&next(MAX_URL_BYTES + 1)), two("")], "pagination"),
         (link.into(), same(r#","next":"/v1/c?x=1""#), "pagination"),
         (link.into(), same(r#","next":"https://evil.example/v1/c""#), "pagination"),
         (link.into(), same(r#","next":"http://api.x.example/v1/c""#), "pagination"),

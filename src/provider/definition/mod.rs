@@ -172,7 +172,7 @@ const DEFINITION: Part = Part {
         may(
             "success",
             "mapping",
-            "How to recognize a successful answer, besides a status of 200 to 299.",
+            "How to recognize a successful answer, besides a status of 200 to 203.",
         ),
         may("errors", "mapping", "What errors look like."),
         may(

@@ -115,7 +115,7 @@ impl Verdict {
     /// The body of a good answer; else the error that the answer reports.
     pub(super) fn of<'a>(&self, answer: &'a Answer) -> Result<&'a RawValue, PollError> {
         let root = serde_json::from_slice::<&RawValue>(&answer.body).ok();
-        let is_good_status = (200..300).contains(&answer.status);
+        let is_good_status = answer.is_good();
         let Some(root) = root else {
             return Err(if is_good_status {
                 answer.not_json()

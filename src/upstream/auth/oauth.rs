@@ -333,7 +333,7 @@ fn read(answer: &Answer) -> Result<Result<Value, OAuthError>, PollError> {
             uri: value.get("error_uri").and_then(words).filter(|uri| is_safe_to_open(uri)),
         }));
     }
-    if answer.status != 200 {
+    if !answer.is_good() {
         return Err(answer.status_error(&ERROR_MEMBERS));
     }
     answer.json().map(Ok)
