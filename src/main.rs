@@ -16,7 +16,7 @@ use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{authorize, check, completions, daemon, definition, init, poll};
 use campaign_exporter::config::Config;
-use campaign_exporter::document::reading::MAX_BLOCKING_THREADS;
+use campaign_exporter::document::reading::{self, MAX_BLOCKING_THREADS};
 use campaign_exporter::redaction::guess;
 use campaign_exporter::storage::store::{self, Store};
 use campaign_exporter::telemetry::Telemetry;
@@ -339,13 +339,10 @@ async fn load_web_config(options: &daemon::Options) -> Result<WebConfig, ExitCod
     let Some(path) = options.web_config_file.clone() else {
         return Ok(WebConfig::default());
     };
-    let shown = path.display().to_string();
     let load = tokio::task::spawn_blocking(move || WebConfig::load(&path));
     let Ok(loaded) = tokio::time::timeout(WEB_CONFIG_TIMEOUT, load).await else {
         let seconds = WEB_CONFIG_TIMEOUT.as_secs();
-        return Err(refuse(format!(
-            "{shown}, or a file that it names, cannot be read within {seconds} s"
-        )));
+        return Err(refuse(format!("{} cannot be read within {seconds} s", reading::hung())));
     };
     let web_config = loaded.map_err(fail)?.map_err(refuse)?;
     gate::log_warnings(&web_config);

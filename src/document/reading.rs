@@ -24,6 +24,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// holds one thread.
 static READS: Mutex<BTreeMap<PathBuf, Reading>> = Mutex::new(BTreeMap::new());
 
+/// The files that are being read, and since when, for messages about those that hang.
+static NOW: Mutex<BTreeMap<PathBuf, std::time::Instant>> = Mutex::new(BTreeMap::new());
+
+/// How long a file may take before it is said to hang.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// A read in progress.
 #[derive(Clone)]
 struct Reading {
@@ -94,13 +100,27 @@ fn reads() -> MutexGuard<'static, BTreeMap<PathBuf, Reading>> {
     READS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The files whose reads take long.
+pub fn hung() -> String {
+    let now = NOW.lock().unwrap_or_else(PoisonError::into_inner);
+    let hung = now.iter().filter(|(_, began)| began.elapsed() >= SLOW);
+    hung.map(|(path, _)| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Reads a file up to one byte beyond `max_bytes` on this thread. A pipe or a device that has nothing to
 /// read in time is an error; only a file system can hold the thread longer.
 pub fn read_now(path: &Path, max_bytes: u64, patience: Duration) -> io::Result<Vec<u8>> {
+    let now = || NOW.lock().unwrap_or_else(PoisonError::into_inner);
+    now().insert(path.to_path_buf(), std::time::Instant::now());
+    let read = read_until(path, max_bytes, std::time::Instant::now() + patience);
+    now().remove(path);
+    read
+}
+
+fn read_until(path: &Path, max_bytes: u64, deadline: std::time::Instant) -> io::Result<Vec<u8>> {
     // without NONBLOCK, opening a pipe waits for a writer, for ever if the pipe is removed meanwhile
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let mut file = File::from(open(path, flags, Mode::empty())?).take(max_bytes + 1);
-    let deadline = std::time::Instant::now() + patience;
     let mut bytes = Vec::new();
     loop {
         if !file.get_ref().metadata()?.is_file() {
@@ -184,6 +204,16 @@ mod tests {
         assert!(matches!(silent, Err(ReadError::Hangs(_))), "{silent:?}");
         while reads().contains_key(&path) {
             tokio::task::yield_now().await;
+        }
+        let hanging = read(&path, 100, PATIENCE);
+        let named = async {
+            while !hung().contains(path.to_str().unwrap()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = named => {}
+            read = hanging => panic!("{read:?}"),
         }
         let writer = std::thread::spawn({
             let path = path.clone();

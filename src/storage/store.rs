@@ -122,6 +122,9 @@ pub enum StoreError {
         /// The error. Not the source, which would be shown again.
         error: io::Error,
     },
+    /// Something else is in the place of a lock.
+    #[error("{0} is not a regular file with a single link: remove it, and it is created again")]
+    NoLock(PathBuf),
     /// Another process owns the directory.
     #[error("{0} is in use by another campaign_exporter: each needs its own")]
     InUse(PathBuf),
@@ -198,7 +201,7 @@ impl Store {
         }
         *lock = None;
         drop(Folder::make(directory).map_err(io_error("create", directory))?);
-        *lock = self.folder.try_lock(LOCK).map_err(io_error("lock", &lock_file))?;
+        *lock = self.folder.try_lock(LOCK).map_err(lock_error(&lock_file))?;
         match &*lock {
             Some(_) => Ok(()),
             None => Err(StoreError::InUse(directory.clone())),
@@ -278,7 +281,7 @@ impl Store {
                 if store.is_owned {
                     store.hold()?;
                 }
-                store.folder.try_lock(&file).map_err(io_error("lock", &shown))
+                store.folder.try_lock(&file).map_err(lock_error(&shown))
             };
             if let Some(lock) = in_time(path.clone(), take).await? {
                 return Ok(lock);
@@ -464,6 +467,14 @@ pub fn fingerprint(text: &str) -> String {
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
     move |error| StoreError::Io { action, path, error }
+}
+
+fn lock_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_path_buf();
+    |error| match error.kind() {
+        io::ErrorKind::InvalidInput => StoreError::NoLock(path),
+        _ => StoreError::Io { action: "lock", path, error },
+    }
 }
 
 /// Runs file operations on a blocking thread, with a time limit.

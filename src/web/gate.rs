@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::document::reading;
 use crate::exposition::pieces::Pieces;
 use crate::web::connections::Peer;
 use crate::web::endpoints::{Endpoints, plain, unavailable};
@@ -108,7 +109,8 @@ async fn read(
     let read = if let Ok(read) = in_time {
         read
     } else {
-        error!("refusing all requests: reading {shown} or a file that it names takes too long");
+        let seconds = READ_TIMEOUT.as_secs();
+        error!("refusing all requests: {} cannot be read within {seconds} s", reading::hung());
         suspend(active);
         reading.await
     };

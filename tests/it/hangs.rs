@@ -179,7 +179,7 @@ async fn a_hung_lock_or_configuration_fails_the_start() {
     make_pipe(&pipe);
     let good = setup.config_file();
     let starts = [
-        (&good, None, 1, "lock: not a regular file"),
+        (&good, None, 1, "lock is not a regular file with a single link: remove it"),
         (&pipe, None, 2, "pipe: cannot be read within 10 s"),
         (&good, Some(&pipe), 2, "pipe: timed out"),
     ];

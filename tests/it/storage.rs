@@ -38,7 +38,10 @@ async fn root_neither_gives_away_nor_creates_what_a_planted_file_links_to() {
         .unwrap();
         let (status, _, log) = home.poll(&config(&[renewed("one", &simulator, &[&secret])])).await;
         assert_eq!(status.code(), Some(1), "{plant}: {log}");
-        assert!(log.contains("lock: not a regular file with a single link"), "{plant}: {log}");
+        assert!(
+            log.contains("lock is not a regular file with a single link: remove it"),
+            "{plant}: {log}"
+        );
         let metadata = fs::metadata(&victim).unwrap();
         assert_eq!(metadata.uid() == 0, is_root, "{plant}");
         assert_eq!(metadata.mode() & 0o777, 0o600, "{plant}");
