@@ -43,6 +43,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Maximum number of compressions of a body. Gateways are known to add one to the provider's.
 const MAX_ENCODINGS: usize = 2;
 
+/// Maximum number of members of a gzip body. Each takes time even if it is empty; programs that write
+/// many begin one every 64 KiB.
+const MAX_MEMBERS: usize = 1_000;
+
 /// Maximum size of all answers of one poll: twice the size of a million campaigns with texts of usual
 /// length.
 const MAX_POLL_BYTES: usize = 1024 * 1024 * 1024;
@@ -237,8 +241,13 @@ fn decompress(compressed: &Bytes) -> Result<Bytes, PollError> {
     if !rest.starts_with(&GZIP) {
         return Ok(compressed.clone());
     }
-    let mut body = Vec::new();
+    let (mut body, mut members) = (Vec::new(), 0);
     while rest.starts_with(&GZIP) {
+        members += 1;
+        if members > MAX_MEMBERS {
+            let message = format!("the answer has more than {MAX_MEMBERS} gzip members");
+            return Err(PollError::new(Reason::TooLarge, message));
+        }
         let mut decoder = GzDecoder::new(rest);
         let most = (MAX_BODY_BYTES + 1).saturating_sub(body.len());
         decoder.by_ref().take(most as u64).read_to_end(&mut body).map_err(|error| {
@@ -363,6 +372,8 @@ mod tests {
             ("gzip", "utf-8", whole.clone(), true),
             ("gzip", "utf-8", halves, true),
             ("gzip", "utf-8", [&whole, &b"\0\0junk"[..]].concat(), true),
+            ("gzip", "utf-8", [gzip(b"").repeat(MAX_MEMBERS - 1), whole.clone()].concat(), true),
+            ("gzip", "utf-8", [gzip(b"").repeat(MAX_MEMBERS), whole.clone()].concat(), false),
             ("gzip", "utf-8", whole[..whole.len() - 9].to_vec(), false),
             ("gzip, gzip", "utf-8", gzip(&whole), true),
             ("br", "utf-8", json.into(), false),
