@@ -149,8 +149,13 @@ impl Store {
         store.is_owned = true;
         store.hold()?;
         // an existing lock file can be opened even if the directory is read-only
-        let written = store.folder.create();
-        drop(written.map_err(io_error("write to", directory))?);
+        match store.folder.create() {
+            // polls go on, and are stored once there is space
+            Err(error) if is_full(&error) => {
+                warn!(path = %directory.display(), %error, "the storage folder is full");
+            }
+            written => drop(written.map_err(io_error("write to", directory))?),
+        }
         store.remove_temporary_files();
         Ok(store)
     }
@@ -467,6 +472,10 @@ pub fn fingerprint(text: &str) -> String {
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_path_buf();
     move |error| StoreError::Io { action, path, error }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn lock_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -5,6 +5,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use tokio::process::Command;
+
 use crate::support::apis::with_statuses;
 use crate::support::daemon::{Daemon, Setup, account, config, poll_once, program, simulate, value};
 use crate::support::tokens::{Home, renewed, simulator_with_authorization};
@@ -67,20 +69,45 @@ async fn commands_of_root_refuse_a_folder_that_everyone_may_write_to() {
     }
 }
 
+/// Runs a program as root of its own namespace.
+fn namespace() -> Command {
+    let mut command = Command::new("unshare");
+    command.env_clear().kill_on_drop(true).args(["--user", "--map-root-user", "--mount"]);
+    command
+}
+
+#[tokio::test]
+async fn a_start_without_inodes_left_polls_all_the_same() {
+    let simulator = simulate(with_statuses(), Vec::new()).await;
+    let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
+    fs::create_dir(setup.storage()).unwrap();
+    let storage = setup.storage().display().to_string();
+    let mount = format!("mount -t tmpfs -o nr_inodes=2 none {storage} && touch {storage}/lock");
+    let has_namespaces = namespace().args(["sh", "-c", &mount]).status().await;
+    if !has_namespaces.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let mut command = namespace();
+    command.args(["sh", "-c", &format!("{mount} && exec \"$0\" \"$@\"")]);
+    command.arg(program().as_std().get_program());
+    command.arg("--config.file").arg(setup.config_file());
+    command.args(["--storage.path", &storage]);
+    let daemon = Daemon::start_command(command, setup, &[]).await;
+    let metrics = daemon.until_up(1).await;
+    assert_eq!(value(&metrics, "campaign_account_last_poll_stored"), Some(0.0));
+    assert!(daemon.log().contains("the storage folder is full"), "{}", daemon.log());
+}
+
 #[tokio::test]
 async fn a_folder_whose_owner_has_no_id_here_is_used_with_one_warning() {
     let simulator = simulate(with_statuses(), Vec::new()).await;
     let setup = Setup::new(&config(&[account("one", &simulator, &[])]));
-    let mut namespace = tokio::process::Command::new("unshare");
-    let namespace = namespace.args(["--user", "--map-root-user"]);
-    let has_namespaces = namespace.arg("true").status().await;
+    let has_namespaces = namespace().arg("true").status().await;
     if !has_namespaces.is_ok_and(|status| status.success()) || !give_away(&setup.storage(), 0o777) {
         return;
     }
     fs::set_permissions(setup.folder(), Permissions::from_mode(0o755)).unwrap();
-    let mut command = tokio::process::Command::new("unshare");
-    command.env_clear().kill_on_drop(true);
-    command.args(["--user", "--map-root-user"]);
+    let mut command = namespace();
     command.arg(program().as_std().get_program());
     command.arg("--config.file").arg(setup.config_file());
     command.arg("--storage.path").arg(setup.storage());
