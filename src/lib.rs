@@ -23,6 +23,8 @@ pub mod config;
 
 pub mod state;
 
+pub mod report;
+
 pub mod polling;
 
 pub mod exposition;

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Bound, Figure};
+use super::figures::{Bound, Figure, Figures};
 use super::history::History;
 use super::{Campaign, Channel, Ratio};
 
@@ -87,6 +87,24 @@ struct Point {
     ratios: [Option<f32>; RATIOS.len()],
 }
 
+/// The ratios of a campaign at an age, and what is usual for campaigns like it.
+#[derive(Clone, Debug)]
+pub struct AtAge {
+    /// The age in seconds.
+    pub seconds: i64,
+    ratios: [Option<f32>; RATIOS.len()],
+    /// What is usual, as far as enough other campaigns are known.
+    pub usual: Figures,
+}
+
+impl AtAge {
+    /// The ratio of the campaign, if it is known.
+    pub fn ratio(&self, ratio: Ratio) -> Option<f64> {
+        let mut ratios = RATIOS.into_iter().zip(self.ratios);
+        ratios.find(|(known, _)| *known == ratio)?.1.map(f64::from)
+    }
+}
+
 /// The curves of an account's campaigns, by id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves(HashMap<String, Curve>);
@@ -158,6 +176,20 @@ impl Curves {
         }
         let usual = Some(self.usual(campaign, now)).filter(|usual| !usual.is_empty())?;
         Some(Campaign { figures: campaign.figures.with(usual), ..campaign.clone() })
+    }
+
+    /// The ratios of a campaign at each of the ages, and what is usual then. Empty if it was not sent yet.
+    pub fn of(&self, campaign: &Campaign) -> Vec<AtAge> {
+        let Some(sent) = campaign.last_sent else { return Vec::new() };
+        let curve = self.0.get(&campaign.id).filter(|curve| curve.sent == sent);
+        let at_age = |(age, seconds)| {
+            let mut points = curve.into_iter().flat_map(|curve| &curve.points);
+            let ratios = points.find(|point| point.age == age).map(|point| point.ratios);
+            let at = sent.checked_add_signed(TimeDelta::seconds(seconds)).unwrap_or(sent);
+            let usual = self.usual(campaign, at).into_iter().collect();
+            AtAge { seconds, ratios: ratios.unwrap_or_default(), usual }
+        };
+        (0_u8..).zip(AGES).map(at_age).collect()
     }
 
     /// What is usual for campaigns like this one at its age: of those on the same channel that were sent

@@ -105,6 +105,12 @@ pub fn sum(one: f64, other: f64) -> f64 {
 pub struct Figures(Box<[(Figure, f64)]>);
 
 impl Figures {
+    /// The bounds of what is usual, if they are known.
+    pub fn usual(&self, ratio: Ratio) -> Option<[f64; 3]> {
+        let [low, median, high] = Bound::ALL.map(|bound| self.get(Figure::Usual(ratio, bound)));
+        Some([low?, median?, high?])
+    }
+
     /// The number of this kind, if the provider reports it.
     pub fn get(&self, figure: Figure) -> Option<f64> {
         let mut all = self.iter();

@@ -322,19 +322,27 @@ impl Ratio {
 
 /// Sums of numerators and denominators. With 128 bits no sum of 64-bit counts overflows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sums {
+pub struct Sums {
     numerator: u128,
     denominator: u128,
 }
 
 impl Sums {
-    fn add(&mut self, parts: Option<(u64, u64)>) {
+    /// Adds the parts of a campaign's ratio.
+    pub fn add(&mut self, parts: Option<(u64, u64)>) {
         let (numerator, denominator) = parts.unwrap_or_default();
         self.numerator += u128::from(numerator);
         self.denominator += u128::from(denominator);
     }
 
-    fn ratio(self) -> Option<f64> {
+    /// Adds the sums of other campaigns.
+    pub fn merge(&mut self, other: Self) {
+        self.numerator += other.numerator;
+        self.denominator += other.denominator;
+    }
+
+    /// The ratio of the sums; `None` if the denominator is 0.
+    pub fn ratio(self) -> Option<f64> {
         (self.denominator > 0).then(|| self.numerator as f64 / self.denominator as f64)
     }
 }

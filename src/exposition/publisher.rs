@@ -9,6 +9,7 @@ use tracing::debug;
 
 use crate::exposition::format::Format;
 use crate::exposition::rendering::{Exposition, Renderer};
+use crate::state::campaigns::{AccountCampaigns, campaigns};
 use crate::state::changes::{Inbox, PendingChange};
 use crate::state::snapshot::Snapshot;
 use crate::state::status::{AccountStatuses, StatusCache};
@@ -18,6 +19,8 @@ use crate::state::status::{AccountStatuses, StatusCache};
 pub struct Published {
     text: Exposition,
     open_metrics: Exposition,
+    /// The campaigns that pages list.
+    pub campaigns: Arc<[AccountCampaigns]>,
     /// The content of the status page.
     pub status: AccountStatuses,
     /// Whether every account has been polled at least once. Never becomes false again.
@@ -86,7 +89,8 @@ fn publish(
     ready: bool,
 ) -> io::Result<Arc<Published>> {
     let (text, open_metrics) = renderer.render(snapshot)?;
-    Ok(Arc::new(Published { text, open_metrics, status: cache.status(snapshot), ready }))
+    let (campaigns, status) = (campaigns(snapshot), cache.status(snapshot));
+    Ok(Arc::new(Published { text, open_metrics, campaigns, status, ready }))
 }
 
 async fn wait_until(time: Option<Instant>) {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, error_span};
 
 use super::heartbeat::Heartbeat;
+use crate::campaign::curve::Curves;
 use crate::campaign::history::History;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
@@ -265,9 +266,15 @@ impl Poller {
             }
         };
         let mut curves =
-            previous.as_ref().map(|previous| previous.curves.clone()).unwrap_or_default();
+            previous.as_ref().map(|previous| Arc::clone(&previous.curves)).unwrap_or_default();
         let before = previous.as_ref().map(|previous| &previous.history);
-        let is_older = curves.observe(before.zip(self.progress.last_success), &history, window.now);
+        let before = before.zip(self.progress.last_success);
+        // a copy, since the web server shows those of the poll before
+        let mut grown = Curves::clone(&curves);
+        let is_older = grown.observe(before, &history, window.now);
+        if is_older {
+            curves = Arc::new(grown);
+        }
         let mut record = DataRecord {
             source: self.account.provider.source(),
             saved: Utc::now(),

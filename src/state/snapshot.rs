@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
+use crate::campaign::curve::Curves;
 use crate::campaign::figures::Currency;
 use crate::campaign::{Campaign, Channel, Totals};
 use crate::config::Account;
@@ -136,6 +137,8 @@ impl Update {
 pub struct Data {
     /// The campaigns, newest first, unique by id.
     pub campaigns: Vec<Arc<Campaign>>,
+    /// What their ratios were at some ages.
+    pub curves: Arc<Curves>,
     /// How many campaigns `max_campaigns` left out.
     pub dropped: usize,
     /// The remaining credits.
@@ -169,7 +172,7 @@ pub struct AccountState {
 /// Data whose age is known.
 #[derive(Debug)]
 struct DatedData {
-    data: Data,
+    data: Arc<Data>,
     /// The age of the data at `since`.
     age: Duration,
     since: Instant,
@@ -191,11 +194,11 @@ impl AccountState {
 
     fn restore(&mut self, known: LastKnown, now: Instant) {
         self.polls = known.polls;
-        self.data = known.data.map(|(age, data)| DatedData { data, age, since: now });
+        self.data = known.data.map(|(age, data)| DatedData { data: data.into(), age, since: now });
     }
 
     /// Returns what the last successful poll found, unless it is stale.
-    pub fn data(&self) -> Option<&Data> {
+    pub fn data(&self) -> Option<&Arc<Data>> {
         self.data.as_ref().map(|dated| &dated.data)
     }
 
@@ -334,7 +337,8 @@ impl Snapshot {
         match update.result {
             Ok(data) => {
                 state.polls.last_success = Some(update.at);
-                state.data = Some(DatedData { data, age: Duration::ZERO, since: update.ended });
+                let (data, since) = (data.into(), update.ended);
+                state.data = Some(DatedData { data, age: Duration::ZERO, since });
             }
             Err(error) => state.polls.failure = Some(error),
         }

@@ -24,6 +24,14 @@ pub const WHATSAPP_MATURITY: Duration = Duration::from_hours(6);
 /// The same for campaigns on other channels.
 pub const MATURITY: Duration = Duration::from_hours(2);
 
+/// Age from which the ratios of campaigns on a channel are meaningful.
+pub const fn maturity(channel: &Channel) -> Duration {
+    match channel {
+        Channel::Whatsapp | Channel::Email => WHATSAPP_MATURITY,
+        _ => MATURITY,
+    }
+}
+
 /// Age from which the alerts ignore a campaign.
 const MAX_AGE: Duration = Duration::from_hours(24);
 
@@ -214,11 +222,7 @@ fn worst(
     let is_judged = |campaign: &Campaign| {
         let age = last_success.zip(campaign.last_sent);
         let age = age.and_then(|(read, sent)| (read - sent).to_std().ok());
-        let maturity = match campaign.channel {
-            Channel::Whatsapp | Channel::Email => WHATSAPP_MATURITY,
-            _ => MATURITY,
-        };
-        age.is_some_and(|age| (maturity..MAX_AGE).contains(&age))
+        age.is_some_and(|age| (maturity(&campaign.channel)..MAX_AGE).contains(&age))
             && campaign.status != Some(Status::InProgress)
     };
     let mut large: Vec<_> = campaigns

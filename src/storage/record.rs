@@ -54,7 +54,7 @@ pub struct DataRecord {
     /// The campaigns.
     pub history: History,
     /// What their ratios were.
-    pub curves: Curves,
+    pub curves: Arc<Curves>,
     /// The remaining credits.
     pub credits: Option<f64>,
     /// The money left.

@@ -5,12 +5,11 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Buf;
 use chrono::Utc;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH,
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_SECURITY_POLICY as CSP, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -19,12 +18,13 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::exposition::format::{Format, Writer};
-use crate::exposition::pieces::Pieces;
 use crate::exposition::publisher::Published;
 use crate::polling::heartbeat::Pulse;
 use crate::provider::Kinds;
 use crate::state::status::{AccountStatus, WorstCampaign};
 use crate::telemetry::{RejectedReload, Telemetry};
+use crate::web::body::Body;
+use crate::web::campaigns::{self, Answer};
 use crate::web::discovery;
 use crate::web::negotiation;
 use crate::web::pages::{self, CONTENT_SECURITY_POLICY};
@@ -63,7 +63,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Answers a request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path().to_owned();
         let path = match self.routes.find(&path) {
             Route::Endpoint(path) => path,
@@ -72,6 +72,12 @@ impl Endpoints {
         };
         if path == "/-/reload" {
             return reload(self, request).await;
+        }
+        if let Some((_, show)) = CAMPAIGNS.iter().find(|(known, _)| *known == path) {
+            return match *request.method() {
+                Method::GET | Method::HEAD => campaigns(self, &request, *show).await,
+                _ => not_allowed("GET, HEAD"),
+            };
         }
         let answer: Read = if path == self.routes.telemetry_path {
             metrics
@@ -89,7 +95,7 @@ impl Endpoints {
 }
 
 /// Answers GET and HEAD requests for a path.
-type Read = fn(&Endpoints, &Request<Incoming>) -> Response<Pieces>;
+type Read = fn(&Endpoints, &Request<Incoming>) -> Response<Body>;
 
 /// The paths that can be read besides the metrics.
 const READ: [(&str, Read); 6] = [
@@ -101,16 +107,25 @@ const READ: [(&str, Read); 6] = [
     ("/config", config),
 ];
 
+/// Shows campaigns for a query.
+type Show = fn(&Arc<Published>, &str, &str) -> Answer;
+
+/// The paths that show campaigns.
+const CAMPAIGNS: [(&str, Show); 2] =
+    [("/campaigns", campaigns::list), ("/campaign", campaigns::detail)];
+
 /// Whether metrics at this path would hide another endpoint. The landing page may be hidden.
 pub fn is_taken(path: &str) -> bool {
-    path.starts_with("/-/") || READ.iter().any(|(known, _)| *known == path && path != "/")
+    let read = READ.iter().map(|(known, _)| *known);
+    let mut known = read.chain(CAMPAIGNS.iter().map(|(known, _)| *known));
+    path.starts_with("/-/") || known.any(|known| known == path && path != "/")
 }
 
-fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Pieces> {
+fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Body> {
     plain(StatusCode::OK, endpoints.config.borrow().clone())
 }
 
-fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
+fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
     let selection = match Selection::read(request.uri().query().unwrap_or_default()) {
         Ok(selection) => selection,
         Err(problem) => return plain(StatusCode::BAD_REQUEST, problem + "\n"),
@@ -153,7 +168,7 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Piece
 }
 
 /// Lists the scrape targets, at the address of the request.
-fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
+fn targets(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
     // HTTP/2 sends it as :authority
     let address = match request.uri().authority() {
         Some(authority) => discovery::address(authority.as_str()),
@@ -179,7 +194,7 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> String {
 
 /// Reports whether the poll loops are alive. Provider failures do not count: a restart would not fix
 /// them.
-fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
+fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     if endpoints.health.borrow().values().all(Pulse::is_alive) {
         plain(StatusCode::OK, "Campaign exporter is healthy.\n")
     } else {
@@ -187,7 +202,7 @@ fn healthy(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     }
 }
 
-fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
+fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     if endpoints.published.borrow().ready {
         plain(StatusCode::OK, "Campaign exporter is ready.\n")
     } else {
@@ -195,7 +210,7 @@ fn ready(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
     }
 }
 
-async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Pieces> {
+async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<Body> {
     if request.method() != Method::POST {
         return not_allowed("POST");
     }
@@ -232,7 +247,7 @@ async fn reload(endpoints: &Endpoints, request: Request<Incoming>) -> Response<P
     }
 }
 
-fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Pieces> {
+fn landing_page(endpoints: &Endpoints, _: &Request<Incoming>) -> Response<Body> {
     let published = Arc::clone(&endpoints.published.borrow());
     page(pages::landing(
         &endpoints.routes.telemetry_path,
@@ -260,7 +275,7 @@ struct AccountJson<'a> {
 
 /// Serves the status page, or its contents as JSON. A parameter selects the format rather than
 /// `Accept`, so that a link can point to either.
-fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces> {
+fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body> {
     let published = Arc::clone(&endpoints.published.borrow());
     let status = &published.status;
     let rejected = endpoints.telemetry.rejected_reload();
@@ -292,8 +307,30 @@ fn status(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Pieces
     }
 }
 
+async fn campaigns(
+    endpoints: &Endpoints,
+    request: &Request<Incoming>,
+    show: Show,
+) -> Response<Body> {
+    let published = Arc::clone(&endpoints.published.borrow());
+    let path = endpoints.routes.telemetry_path.clone();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    match campaigns::apart(move || show(&published, &path, &query)).await {
+        Answer::Page(html) => page(html),
+        Answer::File(content_type, name, body) => {
+            let mut response = respond(StatusCode::OK, content_type, body);
+            let name = HeaderValue::from_static(name);
+            response.headers_mut().insert(CONTENT_DISPOSITION, name);
+            response
+        }
+        Answer::NotFound(problem) => plain(StatusCode::NOT_FOUND, problem + "\n"),
+        Answer::Invalid(problem) => plain(StatusCode::BAD_REQUEST, problem + "\n"),
+        Answer::Failed(error) => failed(error),
+    }
+}
+
 /// Redirects to a path, relative to that of the request.
-fn redirect(location: &str) -> Response<Pieces> {
+fn redirect(location: &str) -> Response<Body> {
     let mut response = plain(StatusCode::FOUND, format!("The exporter is at {location}.\n"));
     match HeaderValue::from_str(location) {
         Ok(location) => response.headers_mut().insert(LOCATION, location),
@@ -302,7 +339,7 @@ fn redirect(location: &str) -> Response<Pieces> {
     response
 }
 
-fn page(html: String) -> Response<Pieces> {
+fn page(html: String) -> Response<Body> {
     let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html);
     if let Ok(policy) = HeaderValue::from_str(&CONTENT_SECURITY_POLICY) {
         response.headers_mut().insert(CSP, policy);
@@ -314,37 +351,39 @@ fn page(html: String) -> Response<Pieces> {
 }
 
 /// Creates the response to a request that cannot be answered now.
-pub fn unavailable(text: &'static str) -> Response<Pieces> {
+pub fn unavailable(text: &'static str) -> Response<Body> {
     plain(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-fn failed(error: impl Display) -> Response<Pieces> {
+fn failed(error: impl Display) -> Response<Body> {
     plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"))
 }
 
-fn not_allowed(allowed: &'static str) -> Response<Pieces> {
+fn not_allowed(allowed: &'static str) -> Response<Body> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 /// Creates a plain text response.
-pub fn plain(status: StatusCode, text: impl Into<Pieces>) -> Response<Pieces> {
+pub fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", text)
 }
 
 fn respond(
     status: StatusCode,
     content_type: &'static str,
-    body: impl Into<Pieces>,
-) -> Response<Pieces> {
+    body: impl Into<Body>,
+) -> Response<Body> {
     let body = body.into();
-    let length = body.remaining();
+    let length = body.length();
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

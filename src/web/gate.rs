@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::document::reading;
-use crate::exposition::pieces::Pieces;
+use crate::web::body::Body;
 use crate::web::connections::Peer;
 use crate::web::endpoints::{Endpoints, plain, unavailable};
 use crate::web::protection::configuration::WebConfig;
@@ -137,7 +137,7 @@ pub async fn answer(
     endpoints: &Endpoints,
     peer: Peer,
     request: Request<Incoming>,
-) -> Response<Pieces> {
+) -> Response<Body> {
     if active.suspended {
         return plain(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -172,7 +172,7 @@ pub async fn answer(
     response
 }
 
-fn unauthorized() -> Response<Pieces> {
+fn unauthorized() -> Response<Body> {
     let mut response = plain(StatusCode::UNAUTHORIZED, "Unauthorized.\n");
     let basic = HeaderValue::from_static("Basic realm=\"campaign_exporter\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, basic);

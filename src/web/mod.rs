@@ -1,5 +1,7 @@
 //! The HTTP server: listeners, connections, access control and endpoints.
 
+pub mod body;
+pub mod campaigns;
 pub mod connections;
 pub mod discovery;
 pub mod endpoints;
@@ -11,3 +13,4 @@ pub mod protection;
 pub mod routes;
 pub mod selection;
 pub mod server;
+pub mod view;

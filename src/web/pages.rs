@@ -3,6 +3,14 @@
 //! maud escapes every value. Names are written by third parties, so each is also wrapped in a `bdi`
 //! element, which isolates bidirectional text.
 
+pub mod campaign;
+pub mod campaigns;
+mod chart;
+pub mod report;
+mod table;
+mod text;
+mod tiles;
+
 use std::sync::LazyLock;
 
 use base64::Engine;
@@ -11,18 +19,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::report::words::{number, plural, shortened, visible};
 use crate::state::snapshot::Unstored;
 use crate::state::status::{
     AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WHATSAPP_MATURITY,
     WorstCampaign,
 };
 use crate::telemetry::{REVISION, RejectedReload, VERSION};
+use text::{entry, moment, time};
 
 /// Refresh interval of the status page in seconds.
 const REFRESH: u32 = 30;
-
-/// Maximum length of a displayed name in characters.
-const MAX_NAME: usize = 200;
 
 /// The order of the accounts: those that need attention first.
 const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::Good];
@@ -30,6 +37,8 @@ const ORDER: [State; 4] = [State::Down, State::Failing, State::Waiting, State::G
 const STYLE: &str = "\
 :root{color-scheme:light dark;--good:light-dark(#1a7f37,#4ac26b);\
 --bad:light-dark(#b3261e,#ff8a80);--wait:light-dark(#7a5c00,#e3b341);\
+--plain:light-dark(#0072b2,#56b4e9);--usual:light-dark(#e69f00,#e69f00);\
+--worse:light-dark(#b34700,#ff9e5e);--better:light-dark(#00704f,#3fd0a4);\
 --line:light-dark(#d0d7de,#3d444d);--dim:light-dark(#57606a,#9da7b1)}\
 *{box-sizing:border-box}\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:75rem;margin:0 auto;padding:1rem;\
@@ -51,7 +60,25 @@ article h3{font-size:1.1rem;margin:.5rem 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1rem;margin:.5rem 0}\
 dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
 .error{border-left:.25rem solid var(--bad);padding-left:.75rem}\
-@media(max-width:40rem){thead{display:none}tr,td,td.number{display:block;text-align:left}\
+.tiles strong{font-size:1.4rem}.tiles div div{font-size:.875rem}\
+.filters ul{display:flex;flex-wrap:wrap;gap:0 1rem;list-style:none;padding:0;margin:.25rem 0}\
+.filters a{display:inline-block;padding:.25rem 0}\
+.filters a[aria-current]{font-weight:600;color:inherit;text-decoration-thickness:.15em}\
+form{margin:.75rem 0}input,button{font:inherit;max-width:100%}\
+.notes{border-left:.25rem solid var(--plain);padding:.25rem 0 .25rem 1.75rem}\
+.mark{border:1px solid var(--line);border-radius:.4rem;padding:0 .3rem;white-space:nowrap}\
+.campaigns{font-size:.9375rem}.campaigns td .dim{font-size:.8125rem;white-space:normal}\
+.bar{display:block;width:100%;min-width:4rem;max-width:10rem;height:.4rem;margin-left:auto;background:var(--line)}\
+.bar .value{fill:var(--plain)}.bar.worse .value{fill:var(--worse)}.bar.better .value{fill:var(--better)}\
+.bar.arriving .value{fill:var(--dim)}.bar .usual{fill:none;stroke:currentColor;vector-effect:non-scaling-stroke}\
+.worse{color:var(--worse)}.better{color:var(--better)}.worse,.better{font-weight:600}\
+span.arriving{color:var(--dim);font-style:italic}\
+figure{margin:1.5rem 0}.chart{display:block;width:100%;max-width:48rem;height:auto}\
+.chart text{font-size:14px;fill:var(--dim)}.chart .grid{stroke:var(--line)}\
+.chart .own{fill:none;stroke:var(--plain);stroke-width:3}.chart circle.own,.chart .now{fill:var(--plain);stroke:none}\
+.chart .band{fill:var(--usual);fill-opacity:.3}.chart .median{fill:none;stroke:var(--usual);stroke-width:2;stroke-dasharray:6 4}\
+.own{color:var(--plain)}\
+@media(max-width:40rem){.bar{margin-left:0}.chart text{font-size:22px}thead{display:none}tr,td,td.number{display:block;text-align:left}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
 td::before{content:attr(data-label) \" \";color:var(--dim)}}";
 
@@ -59,7 +86,7 @@ td::before{content:attr(data-label) \" \";color:var(--dim)}}";
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     format!(
-        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'; \
+        "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'self'; \
          frame-ancestors 'none'"
     )
 });
@@ -151,32 +178,40 @@ fn below(path: &str) -> String {
 }
 
 fn page(title: &str, refreshes: bool, telemetry_path: &str, content: &Markup) -> String {
+    let refresh = html! { @if refreshes { meta http-equiv="refresh" content=(REFRESH); } };
+    let body = html! {
+        header {
+            h1 { "Campaign exporter" }
+            nav aria-label="Pages" { ul {
+                li { a href="./" { "Home" } }
+                li { a href="campaigns" { "Campaigns" } }
+                li { a href="status" { "Status" } }
+                li { a href="status?format=json" { "Status as JSON" } }
+                li { a href=(below(telemetry_path)) { "Metrics" } }
+                li { a href="config" { "Configuration" } }
+                li { a href="sd" { "Service discovery" } }
+                li { a href="-/ready" { "Readiness" } }
+                li { a href="-/healthy" { "Health" } }
+            } }
+        }
+        main { (content) }
+    };
+    document(title, &refresh, &body)
+}
+
+/// A page without anything but its content.
+fn document(title: &str, head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                @if refreshes { meta http-equiv="refresh" content=(REFRESH); }
+                (head)
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                header {
-                    h1 { "Campaign exporter" }
-                    nav aria-label="Pages" { ul {
-                        li { a href="./" { "Home" } }
-                        li { a href="status" { "Status" } }
-                        li { a href="status?format=json" { "Status as JSON" } }
-                        li { a href=(below(telemetry_path)) { "Metrics" } }
-                        li { a href="config" { "Configuration" } }
-                        li { a href="sd" { "Service discovery" } }
-                        li { a href="-/ready" { "Readiness" } }
-                        li { a href="-/healthy" { "Health" } }
-                    } }
-                }
-                main { (content) }
-            }
+            body { (body) }
         }
     };
     page.into_string()
@@ -296,20 +331,6 @@ fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn entry(name: &str, value: &Markup) -> Markup {
-    html! { div { dt { (name) } dd { (value) } } }
-}
-
-/// Shows a time and its distance from now.
-fn moment(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Markup {
-    html! {
-        @match at {
-            None => "never",
-            Some(at) => { (time(at)) " " span.dim { "(" (distance(at - now)) ")" } }
-        }
-    }
-}
-
 /// Shows when the next poll is due. The first poll is due immediately.
 fn next(at: Option<DateTime<Utc>>, is_polling: bool, now: DateTime<Utc>) -> Markup {
     match at {
@@ -318,56 +339,6 @@ fn next(at: Option<DateTime<Utc>>, is_polling: bool, now: DateTime<Utc>) -> Mark
         at if at <= Some(now) => html! { "due since " (moment(at, now)) },
         at => moment(at, now),
     }
-}
-
-fn time(at: DateTime<Utc>) -> Markup {
-    html! { time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M:%S UTC")) } }
-}
-
-fn distance(away: TimeDelta) -> String {
-    let seconds = away.num_seconds().unsigned_abs();
-    let far = match seconds {
-        0..120 => plural_u64(seconds, "second"),
-        120..7_200 => plural_u64(seconds / 60, "minute"),
-        7_200..172_800 => plural_u64(seconds / 3_600, "hour"),
-        _ => plural_u64(seconds / 86_400, "day"),
-    };
-    if away < TimeDelta::zero() { format!("{far} ago") } else { format!("in {far}") }
-}
-
-/// Formats a number with thousands separators.
-fn number(number: u64) -> String {
-    let digits = number.to_string();
-    let mut shown = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            shown.push(',');
-        }
-        shown.push(digit);
-    }
-    shown
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    plural_u64(count as u64, noun)
-}
-
-fn plural_u64(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", number(count))
-}
-
-fn shortened(text: &str) -> String {
-    let end = text.char_indices().nth(MAX_NAME);
-    match end.and_then(|(end, _)| text.get(..end)) {
-        Some(beginning) => visible(beginning) + "…",
-        None => visible(text),
-    }
-}
-
-/// Replaces control characters, most of which HTML cannot represent.
-fn visible(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 const fn word(state: State) -> &'static str {

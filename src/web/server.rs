@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::io::IoSlice;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Buf;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::exposition::pieces::Pieces;
+use crate::web::body::Body;
 use crate::web::connections::{Connection, Connections, IDLE_TIMEOUT, Peer, RunningRequest};
 use crate::web::endpoints::Endpoints;
 use crate::web::gate::{self, ActiveWebConfig};
@@ -198,7 +199,7 @@ async fn serve_http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'stati
 async fn answer(
     request: Request<Incoming>,
     client: Client,
-) -> Result<Response<Full<Sending>>, Infallible> {
+) -> Result<Response<RunningResponse>, Infallible> {
     let running = client.connection.request();
     let active = client.active.borrow().clone();
     let endpoints = &client.service.endpoints;
@@ -207,13 +208,43 @@ async fn answer(
     if response.status().is_success() {
         running.is_served();
     }
-    Ok(response.map(|pieces| Full::new(Sending { pieces, _request: running })))
+    Ok(response.map(|body| RunningResponse { body, request: Arc::new(running) }))
 }
 
 /// A response body that keeps its request running until hyper has written it.
+struct RunningResponse {
+    body: Body,
+    request: Arc<RunningRequest>,
+}
+
+impl hyper::body::Body for RunningResponse {
+    type Data = Sending;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Sending>, Infallible>>> {
+        let pieces = self.body.next();
+        let sending = pieces.map(|pieces| Sending { pieces, _request: Arc::clone(&self.request) });
+        Poll::Ready(sending.map(|sending| Ok(Frame::data(sending))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.length() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .length()
+            .map_or_else(SizeHint::default, |length| SizeHint::with_exact(length as u64))
+    }
+}
+
+/// A part of a response that is being written.
 struct Sending {
     pieces: Pieces,
-    _request: RunningRequest,
+    _request: Arc<RunningRequest>,
 }
 
 impl Buf for Sending {

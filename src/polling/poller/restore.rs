@@ -168,6 +168,7 @@ pub(super) fn exported(
     });
     Data {
         campaigns,
+        curves: Arc::clone(&record.curves),
         dropped,
         credits: record.credits,
         balance: record.balance,
@@ -217,7 +218,7 @@ mod tests {
             source: String::new(),
             saved: now,
             history,
-            curves,
+            curves: curves.into(),
             credits: None,
             balance: None,
             reported_ratios: Vec::new(),

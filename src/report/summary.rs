@@ -1,0 +1,183 @@
+//! The campaigns of a period compared with those of the period before.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::campaign::counts::Count;
+use crate::campaign::{Channel, Ratio};
+use crate::report::filter::Filter;
+use crate::report::row::Row;
+use crate::report::totals::{Sum, Totals, Unit};
+use crate::state::campaigns::AccountCampaigns;
+
+/// The sums of a period and of the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison<'a> {
+    /// Of the period.
+    pub now: Totals<'a>,
+    /// Of the period before, if all of its campaigns are known.
+    pub before: Option<Totals<'a>>,
+}
+
+/// A line of a comparison. Values are `None` if no campaign reports them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Line<'a> {
+    /// What it is about.
+    pub subject: Subject<'a>,
+    /// The value of the period.
+    pub now: Option<Sum>,
+    /// The value of the period before, if that is known.
+    pub before: Option<Sum>,
+    /// The ratio to what was attempted or delivered.
+    pub ratio: Option<f64>,
+    /// The ratio of the period before.
+    pub ratio_before: Option<f64>,
+}
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// The number of campaigns.
+    Campaigns,
+    /// The messages that were attempted.
+    Attempted,
+    /// A count and its ratio.
+    Count(Count, Ratio),
+    /// The cost in a unit.
+    Cost(Unit<'a>),
+}
+
+/// The counts of a comparison.
+const COUNTS: [Ratio; 6] =
+    [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::Bounce, Ratio::OptOut];
+
+impl<'a> Comparison<'a> {
+    /// The lines in the order in which they are shown.
+    pub fn lines(&self) -> Vec<Line<'a>> {
+        let line = |subject, value: &dyn Fn(&Totals<'a>) -> Option<Sum>| Line {
+            subject,
+            now: value(&self.now),
+            before: self.before.as_ref().and_then(value),
+            ratio: None,
+            ratio_before: None,
+        };
+        let campaigns = |totals: &Totals<'a>| {
+            let campaigns = totals.campaigns;
+            Some(Sum { total: campaigns as f64, reporting: campaigns })
+        };
+        let mut lines = vec![
+            line(Subject::Campaigns, &campaigns),
+            line(Subject::Attempted, &Totals::attempted),
+        ];
+        lines.extend(COUNTS.map(|ratio| {
+            let (count, _) = ratio.counts();
+            Line {
+                ratio: self.now.ratio(ratio),
+                ratio_before: self.before.as_ref().and_then(|totals| totals.ratio(ratio)),
+                ..line(Subject::Count(count, ratio), &|totals| totals.count(count))
+            }
+        }));
+        let before = self.before.iter().flat_map(|totals| &totals.costs);
+        let mut units: Vec<Unit<'a>> = Vec::new();
+        for (unit, _) in self.now.costs.iter().chain(before) {
+            if !units.contains(unit) {
+                units.push(*unit);
+            }
+        }
+        lines.extend(
+            units.iter().map(|unit| line(Subject::Cost(*unit), &|totals| totals.cost_in(*unit))),
+        );
+        lines
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.now.merge(&other.now);
+        self.before = self.before.take().zip(other.before.as_ref()).map(|(mut own, other)| {
+            own.merge(other);
+            own
+        });
+    }
+}
+
+impl Line<'_> {
+    /// The difference to the period before, and its share of that.
+    pub fn change(&self) -> Option<(f64, Option<f64>)> {
+        let (now, before) = (self.now?.total, self.before?.total);
+        let change = now - before;
+        Some((change, (before > 0.0).then(|| change / before)))
+    }
+}
+
+/// Sums over the selected campaigns that were sent.
+#[derive(Debug)]
+pub struct Summary<'a> {
+    /// Of all of them.
+    pub total: Comparison<'a>,
+    /// By account and channel.
+    pub groups: BTreeMap<(&'a str, &'a Channel), Comparison<'a>>,
+    /// Accounts without data.
+    pub missing: Vec<&'a AccountCampaigns>,
+    /// Accounts whose data begins within the period.
+    pub short: Vec<&'a AccountCampaigns>,
+    /// Accounts whose data begins within the period before.
+    pub short_before: Vec<&'a AccountCampaigns>,
+}
+
+impl<'a> Summary<'a> {
+    /// Sums up the campaigns that a filter selects.
+    pub fn of(accounts: &'a [AccountCampaigns], filter: &Filter, now: DateTime<Utc>) -> Self {
+        let matches = filter.matcher();
+        let start = filter.start(now);
+        let start_before = start.and_then(|start| start.checked_sub_signed(now - start));
+        let mut summary = Self {
+            total: Comparison::default(),
+            groups: BTreeMap::new(),
+            missing: Vec::new(),
+            short: Vec::new(),
+            short_before: Vec::new(),
+        };
+        let begins_after = |account: &AccountCampaigns, time: Option<DateTime<Utc>>| {
+            // a poll takes a moment
+            time.is_some_and(|time| {
+                account.since.is_none_or(|since| since > time + TimeDelta::hours(1))
+            })
+        };
+        let mut is_comparable = start.is_some();
+        for account in accounts.iter().filter(|account| filter.has(account)) {
+            if account.data.is_none() {
+                summary.missing.push(account);
+            } else if begins_after(account, start) {
+                summary.short.push(account);
+            } else if begins_after(account, start_before) {
+                summary.short_before.push(account);
+            }
+            let is_known = account.data.is_some() && !begins_after(account, start_before);
+            let before = (start.is_some() && is_known).then(Totals::default);
+            is_comparable &= before.is_some();
+            for campaign in account.campaigns() {
+                let row = Row { account, campaign };
+                if !row.is_sent() || campaign.date() > Some(now) || !matches(&row) {
+                    continue;
+                }
+                let is_now = start.is_none() || campaign.date() > start;
+                if !is_now && campaign.date() <= start_before {
+                    continue;
+                }
+                let new = || Comparison { before: before.clone(), ..Comparison::default() };
+                let group = (account.account.as_str(), &campaign.channel);
+                let group = summary.groups.entry(group).or_insert_with(new);
+                if is_now {
+                    group.now.add(row);
+                } else if let Some(before) = &mut group.before {
+                    before.add(row);
+                }
+            }
+        }
+        summary.total.before = is_comparable.then(Totals::default);
+        for group in summary.groups.values() {
+            summary.total.merge(group);
+        }
+        summary
+    }
+}

@@ -1,0 +1,170 @@
+//! The campaigns: the page that lists them, the page of one, and files for spreadsheets and programs.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+
+use crate::exposition::publisher::Published;
+use crate::report::csv;
+use crate::report::json;
+use crate::report::record::Fields;
+use crate::report::row::{Place, rows};
+use crate::report::summary::Summary;
+use crate::state::campaigns::AccountCampaigns;
+use crate::web::body::Body;
+use crate::web::pages;
+use crate::web::pages::campaigns::{Content, ROWS};
+use crate::web::view::{Format, View};
+
+/// How many requests select and sort campaigns at the same time. With 100,000 campaigns, each takes a tenth
+/// of a second and some megabytes.
+const CONCURRENT: usize = 2;
+
+static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(CONCURRENT));
+
+/// Campaigns in a chunk of a file: a millisecond of work, so that scrapes do not wait.
+const CHUNK: usize = 100;
+
+/// A response to a request for campaigns.
+#[derive(Debug)]
+pub enum Answer {
+    /// A page.
+    Page(String),
+    /// A file: its content type, its disposition, and its body.
+    File(&'static str, &'static str, Body),
+    /// What the request asks for does not exist.
+    NotFound(String),
+    /// The request has an error.
+    Invalid(String),
+    /// The answer could not be made.
+    Failed(String),
+}
+
+/// Runs work that would delay scrapes.
+pub async fn apart(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let Ok(_slot) = SLOTS.acquire().await else {
+        return Answer::Failed("The exporter is stopping.".to_owned());
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+}
+
+/// Lists the campaigns that a query selects.
+pub fn list(published: &Arc<Published>, telemetry_path: &str, query: &str) -> Answer {
+    let mut view = match View::read(query) {
+        Ok(view) => view,
+        Err(problem) => return Answer::Invalid(problem),
+    };
+    let accounts = &published.campaigns;
+    if let Some(name) =
+        view.filter.account.as_ref().filter(|_| !accounts.iter().any(|it| view.filter.has(it)))
+    {
+        return Answer::NotFound(format!("Unknown account {name:?}."));
+    }
+    let now = Utc::now();
+    let mut places = view.filter.select(accounts, now);
+    let pages = places.len().div_ceil(ROWS).max(1);
+    view.page = view.page.clamp(1, pages);
+    let end = match view.format {
+        Format::Html => view.page * ROWS,
+        Format::Csv | Format::Json => usize::MAX,
+    };
+    view.sort.sort(view.descending, accounts, &mut places, end);
+    let fields = Fields::of(accounts);
+    let content = match view.format {
+        Format::Html => {
+            let shown = places.iter().skip(end - ROWS).take(ROWS);
+            let content = Content {
+                summary: Summary::of(accounts, &view.filter, now),
+                rows: shown.filter_map(|place| place.row(accounts)).collect(),
+                found: places.len(),
+                view: &view,
+                accounts,
+                now,
+            };
+            return Answer::Page(pages::campaigns::page(telemetry_path, &content));
+        }
+        Format::Csv => csv_file(Arc::clone(accounts), places, fields),
+        Format::Json => json_file(Arc::clone(accounts), places, fields, &view, now),
+    };
+    content.unwrap_or_else(Answer::Failed)
+}
+
+/// Shows the campaign that a query names.
+pub fn detail(published: &Arc<Published>, telemetry_path: &str, query: &str) -> Answer {
+    let (mut account, mut id) = (None, None);
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match key.as_ref() {
+            "account" => account = Some(value.into_owned()),
+            "id" => id = Some(value.into_owned()),
+            _ => {
+                return Answer::Invalid(format!(
+                    "Unsupported parameter {key}; expected account and id."
+                ));
+            }
+        }
+    }
+    let Some((account, id)) = account.zip(id) else {
+        return Answer::Invalid("The parameters account and id are required.".to_owned());
+    };
+    let mut rows = rows(&published.campaigns);
+    let found = rows.find(|(_, row)| row.account.account == account && row.campaign.id == id);
+    match found {
+        Some((_, row)) => Answer::Page(pages::campaign::page(telemetry_path, row, Utc::now())),
+        None => Answer::NotFound("No such campaign. Its provider may have removed it.".to_owned()),
+    }
+}
+
+fn csv_file(
+    accounts: Arc<[AccountCampaigns]>,
+    places: Vec<Place>,
+    fields: Fields,
+) -> Result<Answer, String> {
+    let header = csv::header(&fields).map_err(|error| error.to_string())?;
+    let chunks = chunks(places).map_while(move |places| {
+        let rows = places.iter().filter_map(|place| place.row(&accounts));
+        // a vector takes all that is written
+        csv::rows(&fields, rows).ok().map(Bytes::from)
+    });
+    let chunks = [Bytes::from(header)].into_iter().chain(chunks);
+    let body = Body::Chunks(Box::new(chunks));
+    Ok(Answer::File(
+        "text/csv; charset=utf-8; header=present",
+        "attachment; filename=\"campaigns.csv\"",
+        body,
+    ))
+}
+
+fn json_file(
+    accounts: Arc<[AccountCampaigns]>,
+    places: Vec<Place>,
+    fields: Fields,
+    view: &View,
+    now: DateTime<Utc>,
+) -> Result<Answer, String> {
+    let summary = Summary::of(&accounts, &view.filter, now);
+    let head = json::head(&summary.total, view.filter.start(now), now);
+    let head = head.map_err(|error| error.to_string())?;
+    let mut separator = "";
+    let chunks = chunks(places).map_while(move |places| {
+        let mut text = String::new();
+        for row in places.iter().filter_map(|place| place.row(&accounts)) {
+            text += std::mem::replace(&mut separator, ",\n");
+            text += &json::record(&fields, row).ok()?;
+        }
+        Some(Bytes::from(text))
+    });
+    let tail = Bytes::from_static(json::TAIL.as_bytes());
+    let chunks = [Bytes::from(head)].into_iter().chain(chunks).chain([tail]);
+    Ok(Answer::File("application/json", "inline", Body::Chunks(Box::new(chunks))))
+}
+
+fn chunks(places: Vec<Place>) -> impl Iterator<Item = Vec<Place>> {
+    let mut places = places.into_iter();
+    std::iter::from_fn(move || {
+        let chunk: Vec<_> = places.by_ref().take(CHUNK).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    })
+}

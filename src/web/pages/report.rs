@@ -1,0 +1,90 @@
+//! A report as a page of its own, without links.
+
+use maud::{Markup, html};
+
+use crate::campaign::Ratio;
+use crate::report::document::Document;
+use crate::report::summary::Summary;
+use crate::report::words::{self, amount, days, percent, plural, shortened};
+use crate::web::pages::table::table;
+use crate::web::pages::text::time;
+use crate::web::pages::tiles::tiles;
+
+/// The ratios of the table of accounts.
+const RATIOS: [Ratio; 5] = [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
+
+/// Renders a report.
+pub fn page(document: &Document<'_>) -> String {
+    let title = format!("Campaigns of the last {}", days(document.period));
+    let content = html! {
+        h1 { (title) }
+        p.dim { "Until " (time(document.until)) "." }
+        (tiles(&document.summary, &document.failed, Some(document.period)))
+        h2 { "By account and channel" }
+        (groups(&document.summary))
+        @for ranking in &document.rankings {
+            @let title = words::title(ranking.ratio).to_lowercase();
+            @for (word, rows) in [("Highest", &ranking.best), ("Lowest", &ranking.worst)] {
+                @if !rows.is_empty() {
+                    h2 { (word) " share " (title) }
+                    (table(rows, false, document.until))
+                }
+            }
+        }
+        h2 { "Campaigns" }
+        (table(&document.rows, false, document.until))
+        @if document.left_out > 0 {
+            p { (plural(document.left_out, "older campaign")) " not listed; " code { "--format csv" } " has all." }
+        }
+    };
+    super::document(&title, &html! {}, &content)
+}
+
+fn groups(summary: &Summary<'_>) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th scope="col" { "Account" }
+                th scope="col" { "Channel" }
+                th.number scope="col" { "Campaigns" }
+                th.number scope="col" { "Attempted" }
+                @for ratio in RATIOS { th.number scope="col" { (words::title(ratio)) } }
+                th.number scope="col" { "Cost" }
+            } }
+            tbody {
+                @for ((account, channel), comparison) in &summary.groups {
+                    tr {
+                        td data-label="Account" { bdi { (account) } }
+                        td data-label="Channel" { bdi { (shortened(channel.as_str())) } }
+                        @let lines = comparison.lines();
+                        @for line in lines.iter().take(2) {
+                            td.number data-label=(words::subject(line.subject)) {
+                                @match line.now { Some(sum) => (amount(sum.total)), None => span.dim { "not reported" } }
+                                @if let Some(change) = line.change() { div.dim { (words::change(change)) } }
+                            }
+                        }
+                        @for ratio in RATIOS {
+                            td.number data-label=(words::title(ratio)) {
+                                @let now = comparison.now.ratio(ratio);
+                                @let before = comparison.before.as_ref().and_then(|it| it.ratio(ratio));
+                                @match now { Some(ratio) => (percent(ratio)), None => span.dim { "not reported" } }
+                                @if let Some((now, before)) = now.zip(before) {
+                                    div.dim { (words::points(now, before)) }
+                                }
+                            }
+                        }
+                        td.number data-label="Cost" {
+                            @for line in lines.iter().skip(8) {
+                                div {
+                                    (line.now.map_or("not reported".to_owned(), |sum| amount(sum.total)))
+                                    " " span.dim { (words::subject(line.subject).replace("Cost in ", "")) }
+                                }
+                            }
+                            @if lines.len() == 8 { span.dim { "not reported" } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
