@@ -1,6 +1,7 @@
 //! The command line. Long options follow the naming of Prometheus' own programs.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser};
 use clap::error::{ContextKind, ContextValue};
@@ -8,13 +9,16 @@ use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Su
 use clap_complete::Shell;
 use reqwest::Url;
 
+use crate::commands::report::ReportFormat;
 use crate::config::sharding::Shard;
+use crate::document::parse_duration;
 use crate::logging::{LogFormat, LogLevel};
 use crate::provider;
 use crate::provider::definition::built_in::BUILT_IN;
 use crate::web::endpoints;
 use crate::web::listeners::Listen;
 use crate::web::routes::{self, Routes};
+use crate::web::view::MAX_PERIOD;
 
 /// Default listen address. The port follows the highest one in Prometheus' list of default ports.
 const LISTEN_ADDRESS: &str = ":10058";
@@ -251,7 +255,7 @@ pub enum Command {
         seed: u64,
         /// Interval between polls of an account.
         #[arg(long, default_value = "5s", value_name = "DURATION", value_parser = duration)]
-        poll_interval: std::time::Duration,
+        poll_interval: Duration,
     },
     /// Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user
     /// to grant access there, and store the tokens.
@@ -291,6 +295,26 @@ pub enum Command {
         /// Poll only this account.
         #[arg(long, value_name = "NAME")]
         account: Option<String>,
+    },
+    /// Report on the campaigns of a period and compare it with the one before: poll every account once,
+    /// reading both periods, or use what a running exporter has stored.
+    Report {
+        /// Length of the period.
+        #[arg(long, default_value = "30d", value_name = "DURATION", value_parser = period)]
+        period: Duration,
+        /// Format of the report.
+        #[arg(long, default_value = "html", value_name = "FORMAT")]
+        format: ReportFormat,
+        /// File to write instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Report only on this account.
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Use the campaigns in --storage.path, at most as old as stale_after, and ask no provider. They
+        /// reach back as far as the lookback.
+        #[arg(long)]
+        stored: bool,
     },
 }
 
@@ -390,9 +414,13 @@ fn listen_address(text: &str) -> Result<String, String> {
 }
 
 #[cfg(feature = "demo")]
-fn duration(text: &str) -> Result<std::time::Duration, String> {
-    crate::document::parse_duration(text)
-        .ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    let period = parse_duration(text).filter(|it| !it.is_zero() && *it <= MAX_PERIOD);
+    period.ok_or_else(|| "expected a duration such as 7d or 30d, at most 3650d".to_owned())
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {

@@ -14,8 +14,10 @@ use campaign_exporter::commands::STORAGE;
 #[cfg(feature = "demo")]
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
-use campaign_exporter::commands::{authorize, check, completions, daemon, definition, init, poll};
-use campaign_exporter::config::Config;
+use campaign_exporter::commands::{
+    authorize, check, completions, daemon, definition, init, poll, report,
+};
+use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::reading::{self, MAX_BLOCKING_THREADS};
 use campaign_exporter::redaction::guess;
 use campaign_exporter::storage::store::{self, Store};
@@ -157,6 +159,12 @@ async fn run(
             )
             .await
         }
+        Some(Command::Report { period, format, output, account, stored }) => {
+            let report = report::Options { period, format, output };
+            let work =
+                self::report(daemon_options, report, account, stored, renewals.clone(), telemetry);
+            finish_or_stop(&mut signals, &renewals, work).await
+        }
         Some(Command::Authorize { account }) => {
             finish_or_stop(&mut signals, &renewals, authorize(daemon_options, account)).await
         }
@@ -246,15 +254,8 @@ async fn check(
     if !probe {
         return Ok(());
     }
-    let store = match options.storage {
-        Some(storage) => Some(share(storage).await?),
-        None => None,
-    };
-    match check::probe(config.accounts, client().await?, store, renewals, &telemetry).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(ExitCode::from(FAILED)),
-        Err(error) => Err(fail(error)),
-    }
+    let store = shared(&options).await?;
+    succeeded(check::probe(config.accounts, client().await?, store, renewals, &telemetry).await)
 }
 
 /// Refuses flags that make no sense with the demo.
@@ -283,21 +284,58 @@ async fn poll(
     renewals: Renewals,
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
-    let mut config = load_config(&options).await?;
-    if let Some(name) = account {
+    let accounts = accounts(&options, account).await?;
+    let store = shared(&options).await?;
+    succeeded(poll::poll(accounts, client().await?, store, renewals, &telemetry).await)
+}
+
+async fn report(
+    options: daemon::Options,
+    report: report::Options,
+    account: Option<String>,
+    stored: bool,
+    renewals: Renewals,
+    telemetry: Telemetry,
+) -> Result<(), ExitCode> {
+    let accounts = accounts(&options, account).await?;
+    let store = shared(&options).await?;
+    if stored {
+        let store = store.ok_or_else(|| refuse("--stored needs --storage.path"))?;
+        return succeeded(report::stored(report, accounts, &store).await);
+    }
+    let client = client().await?;
+    succeeded(report::polled(report, accounts, client, store, renewals, &telemetry).await)
+}
+
+/// The accounts of the configuration, or one of them.
+async fn accounts(
+    options: &daemon::Options,
+    only: Option<String>,
+) -> Result<Vec<Account>, ExitCode> {
+    let mut config = load_config(options).await?;
+    if let Some(name) = only {
         if config.accounts.iter().all(|account| account.name != name) {
             return Err(refuse_account(&config, &name));
         }
         config.accounts.retain(|account| account.name == name);
     }
-    let store = match &options.storage {
-        Some(storage) => Some(share(storage.clone()).await?),
-        None => None,
-    };
-    match poll::poll(config.accounts, client().await?, store, renewals, &telemetry).await {
+    Ok(config.accounts)
+}
+
+/// The exit code of a command that returns whether all accounts could be read.
+fn succeeded(done: anyhow::Result<bool>) -> Result<(), ExitCode> {
+    match done {
         Ok(true) => Ok(()),
         Ok(false) => Err(ExitCode::from(FAILED)),
         Err(error) => Err(fail(error)),
+    }
+}
+
+/// The store, if there is one.
+async fn shared(options: &daemon::Options) -> Result<Option<Arc<Store>>, ExitCode> {
+    match &options.storage {
+        Some(storage) => share(storage.clone()).await.map(Some),
+        None => Ok(None),
     }
 }
 

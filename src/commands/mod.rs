@@ -9,6 +9,7 @@ pub mod definition;
 pub mod demo;
 pub mod init;
 pub mod poll;
+pub mod report;
 pub mod signals;
 
 /// What errors of the storage directory begin with.

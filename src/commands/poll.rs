@@ -29,20 +29,36 @@ pub async fn poll(
     renewals: Renewals,
     telemetry: &Telemetry,
 ) -> anyhow::Result<bool> {
+    let (snapshot, failed) = snapshot(accounts, client, store, renewals, telemetry).await?;
+    print(&snapshot, telemetry).context("cannot write to standard output")?;
+    Ok(failed.is_empty())
+}
+
+/// Polls the accounts concurrently, each with a full read. Returns what they found, and the names of the
+/// accounts whose poll failed.
+pub(super) async fn snapshot(
+    accounts: Vec<Account>,
+    client: Client,
+    store: Option<Arc<Store>>,
+    renewals: Renewals,
+    telemetry: &Telemetry,
+) -> anyhow::Result<(Snapshot, Vec<String>)> {
     let mut snapshot = Snapshot::of(&accounts);
     let mut polls = start(accounts, Scope::Full, &client, store, renewals, telemetry).await?;
-    let mut all_succeeded = true;
+    let mut failed = Vec::new();
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;
-        all_succeeded &= outcome.result.is_ok();
+        if outcome.result.is_err() {
+            failed.push(poller.account.name.clone());
+        }
         poller.count(outcome.failure());
         report(&poller.account, &outcome)?;
         let interval = poller.account.polling.poll_interval;
         let update = poller.update(outcome, Instant::now(), interval);
         snapshot.apply(Change::Polled(Box::new(update)));
     }
-    print(&snapshot, telemetry).context("cannot write to standard output")?;
-    Ok(all_succeeded)
+    failed.sort_unstable();
+    Ok((snapshot, failed))
 }
 
 /// Starts a poll of each account.

@@ -13,7 +13,7 @@ use crate::report::order::Sort;
 const PERIOD: Duration = Duration::from_hours(7 * 24);
 
 /// Longest period: that of the longest lookback.
-const MAX_PERIOD: Duration = Duration::from_hours(10 * 365 * 24);
+pub const MAX_PERIOD: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Maximum length of a searched text in bytes. Each is compared with every name.
 const MAX_SEARCH: usize = 200;

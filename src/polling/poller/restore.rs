@@ -88,7 +88,7 @@ impl Poller {
 }
 
 /// What a process that has just started knows about an account.
-fn last_known(
+pub fn last_known(
     account: &Account,
     stored: &StoredAccount,
     poll_interval: Duration,

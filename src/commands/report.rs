@@ -1,0 +1,132 @@
+//! The `report` command: the campaigns of a period as a file for readers or spreadsheets.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::Utc;
+use clap::ValueEnum;
+use tracing::warn;
+
+use crate::commands::poll;
+use crate::config::Account;
+use crate::polling::poller::restore::last_known;
+use crate::report::document::Document;
+use crate::report::filter::Filter;
+use crate::report::order::Sort;
+use crate::report::record::Fields;
+use crate::report::{csv, markdown};
+use crate::state::campaigns::{AccountCampaigns, campaigns};
+use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
+use crate::storage::record;
+use crate::storage::store::Store;
+use crate::telemetry::Telemetry;
+use crate::upstream::auth::renewals::Renewals;
+use crate::upstream::client::Client;
+use crate::web::pages;
+
+/// What to report, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The length of the period.
+    pub period: Duration,
+    /// The format.
+    pub format: ReportFormat,
+    /// The file to write instead of standard output.
+    pub output: Option<PathBuf>,
+}
+
+/// Format of a report.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ReportFormat {
+    /// A page of its own.
+    Html,
+    /// All campaigns, for spreadsheets.
+    Csv,
+    /// Markdown.
+    Md,
+}
+
+/// Polls the accounts once and reports on their campaigns. Returns whether all polls succeeded.
+pub async fn polled(
+    options: Options,
+    mut accounts: Vec<Account>,
+    client: Client,
+    store: Option<Arc<Store>>,
+    renewals: Renewals,
+    telemetry: &Telemetry,
+) -> anyhow::Result<bool> {
+    for account in &mut accounts {
+        // with the period before
+        let lookback = &mut account.polling.lookback;
+        *lookback = (*lookback).max(options.period.saturating_mul(2));
+    }
+    let (snapshot, failed) = poll::snapshot(accounts, client, store, renewals, telemetry).await?;
+    write(options, &snapshot, failed).await
+}
+
+/// Reports on the campaigns that a running exporter has stored. Returns whether there are some of all
+/// accounts.
+pub async fn stored(
+    options: Options,
+    accounts: Vec<Account>,
+    store: &Arc<Store>,
+) -> anyhow::Result<bool> {
+    let mut configured = Vec::new();
+    let mut failed = Vec::new();
+    for account in accounts {
+        let stored = record::load(store, &account.name, &account.provider.source()).await;
+        let poll_interval = account.polling.poll_interval;
+        let restored = last_known(&account, &stored, poll_interval);
+        if restored.as_ref().is_none_or(|known| known.data.is_none()) {
+            warn!(account = account.name, "no campaigns are stored, or they are stale");
+            failed.push(account.name.clone());
+        }
+        let generation = Generation::default();
+        configured.push(ConfiguredAccount { generation, account, poll_interval, restored });
+    }
+    let mut snapshot = Snapshot::default();
+    snapshot.apply(Change::Configured(configured));
+    write(options, &snapshot, failed).await
+}
+
+async fn write(options: Options, snapshot: &Snapshot, failed: Vec<String>) -> anyhow::Result<bool> {
+    let all_succeeded = failed.is_empty();
+    let accounts = campaigns(snapshot);
+    let report = render(&options, &accounts, failed)?;
+    // a file can hang
+    let written = tokio::task::spawn_blocking(move || match options.output {
+        Some(file) => std::fs::write(&file, report)
+            .with_context(|| format!("cannot write {}", file.display())),
+        None => {
+            let mut stdout = io::stdout().lock();
+            let written = stdout.write_all(&report).and_then(|()| stdout.flush());
+            written.context("cannot write to standard output")
+        }
+    });
+    written.await??;
+    Ok(all_succeeded)
+}
+
+fn render(
+    options: &Options,
+    accounts: &[AccountCampaigns],
+    failed: Vec<String>,
+) -> anyhow::Result<Vec<u8>> {
+    let (period, now) = (options.period, Utc::now());
+    let document = || Document::of(accounts, period, now, failed);
+    Ok(match options.format {
+        ReportFormat::Html => pages::report::page(&document()).into_bytes(),
+        ReportFormat::Md => markdown::render(&document()).into_bytes(),
+        ReportFormat::Csv => {
+            let filter = Filter { period: Some(period), ..Filter::default() };
+            let mut places = filter.select(accounts, now);
+            Sort::Date.sort(true, accounts, &mut places, usize::MAX);
+            let fields = Fields::of(accounts);
+            let rows = places.iter().filter_map(|place| place.row(accounts));
+            [csv::header(&fields)?, csv::rows(&fields, rows)?].concat()
+        }
+    })
+}
