@@ -37,7 +37,7 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
     }
     if summary.total.now.arriving > 0 {
         notes.push(format!(
-            "{} still receiving receipts: their rates still change.",
+            "{} still receiving receipts: their messages are in the sums, and not yet in the rates.",
             if summary.total.now.arriving == 1 {
                 "1 campaign is".to_owned()
             } else {

@@ -59,7 +59,9 @@ impl<'a> Totals<'a> {
         for (sum, count) in self.counts.iter_mut().zip(Count::ALL) {
             sum.add(campaign.counts.get(*count).map(|count| count as f64));
         }
-        for (sums, ratio) in self.ratios.iter_mut().zip(Ratio::ALL) {
+        let ratios = self.ratios.iter_mut().zip(Ratio::ALL);
+        // a large campaign in progress would look like a failure
+        for (sums, ratio) in ratios.filter(|_| !row.is_arriving()) {
             sums.add(ratio.parts(campaign));
         }
         if let Some(credits) = campaign.cost_credits {
@@ -114,7 +116,7 @@ impl<'a> Totals<'a> {
         self.reported(sum.map(|(_, sum)| *sum).unwrap_or_default())
     }
 
-    /// A ratio of the group: the sum of the numerators over the sum of the denominators.
+    /// A ratio of the campaigns that are mature: the sum of the numerators over the sum of the denominators.
     pub fn ratio(&self, ratio: Ratio) -> Option<f64> {
         self.ratios.get(ratio as usize)?.ratio()
     }

@@ -61,7 +61,7 @@ dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5
 dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
 .error{border-left:.25rem solid var(--bad);padding-left:.75rem}\
 .tiles strong{font-size:1.4rem}.tiles div div{font-size:.875rem}\
-.filters ul{display:flex;flex-wrap:wrap;gap:0 1rem;list-style:none;padding:0;margin:.25rem 0}\
+.filters ul{display:flex;align-items:baseline;flex-wrap:wrap;gap:0 1rem;list-style:none;padding:0;margin:.25rem 0}\
 .filters a{display:inline-block;padding:.25rem 0}\
 .filters a[aria-current]{font-weight:600;color:inherit;text-decoration-thickness:.15em}\
 form{margin:.75rem 0}input,button{font:inherit;max-width:100%}\
@@ -78,9 +78,12 @@ figure{margin:1.5rem 0}.chart{display:block;width:100%;max-width:48rem;height:au
 .chart .own{fill:none;stroke:var(--plain);stroke-width:3}.chart circle.own,.chart .now{fill:var(--plain);stroke:none}\
 .chart .band{fill:var(--usual);fill-opacity:.3}.chart .median{fill:none;stroke:var(--usual);stroke-width:2;stroke-dasharray:6 4}\
 .own{color:var(--plain)}\
+td.name{min-width:11rem}\
 @media(max-width:40rem){.bar{margin-left:0}.chart text{font-size:22px}thead{display:none}tr,td,td.number{display:block;text-align:left}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
-td::before{content:attr(data-label) \" \";color:var(--dim)}}";
+td::before{content:attr(data-label) \" \";color:var(--dim)}\
+.campaigns tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1rem}\
+.campaigns td.name{grid-column:1/-1;font-weight:600}.campaigns td.name::before{content:none}}";
 
 /// The `Content-Security-Policy` of the pages. It permits their own style only.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {

@@ -58,25 +58,28 @@ pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
 
 fn rates(row: Row<'_>) -> Markup {
     let reported = |ratio| row.campaign.figures.get(Figure::Ratio(ratio));
+    let has_reported = Ratio::ALL.iter().any(|ratio| reported(*ratio).is_some());
     html! {
         @if row.is_arriving() {
-            p { span.mark { "⏳ still arriving" } " Receipts are still arriving, so the rates are not judged yet." }
+            p { span.mark { "◔ still arriving" } " Receipts are still arriving, so the rates are not judged yet." }
         }
         table {
             thead { tr {
                 th scope="col" { "Rate" }
                 th.number scope="col" { "Value" }
-                th.number scope="col" { "As the provider reports it" }
+                @if has_reported { th.number scope="col" { "As the provider reports it" } }
             } }
             tbody {
                 @for ratio in Ratio::ALL.iter().copied() {
                     tr {
                         td data-label="Rate" { (words::title(ratio)) " " span.dim { "of " (words::divisor(ratio)) } }
                         td.number data-label="Value" { (rate(row, ratio, 1.0)) }
-                        td.number data-label="Reported" {
-                            @match reported(ratio) {
-                                Some(ratio) => (percent(ratio)),
-                                None => span.dim { "not reported" },
+                        @if has_reported {
+                            td.number data-label="Reported" {
+                                @match reported(ratio) {
+                                    Some(ratio) => (percent(ratio)),
+                                    None => span.dim { "not reported" },
+                                }
                             }
                         }
                     }

@@ -54,7 +54,7 @@ pub(super) fn table(rows: &[Row<'_>], links: bool, now: DateTime<Utc>) -> Markup
             tbody {
                 @for row in rows {
                     tr {
-                        td data-label="Campaign" { (name(*row, links)) }
+                        td.name data-label="Campaign" { (name(*row, links)) }
                         td data-label="Account" {
                             bdi { (row.account.account) } " "
                             span.dim { bdi { (shortened(row.campaign.channel.as_str())) } }
@@ -76,10 +76,7 @@ fn name(row: Row<'_>, links: bool) -> Markup {
     let campaign = row.campaign;
     let name = if campaign.name.trim().is_empty() { &campaign.id } else { &*campaign.name };
     let name = html! { bdi { (shortened(name)) } };
-    html! {
-        @if links { a href=(detail(row)) { (name) } } @else { (name) }
-        " " span.dim { bdi { (shortened(&campaign.id)) } }
-    }
+    html! { @if links { a href=(detail(row)) { (name) } } @else { (name) } }
 }
 
 /// A relative link to the page of a campaign.
@@ -99,7 +96,7 @@ pub(super) fn sent(row: Row<'_>, now: DateTime<Utc>) -> Markup {
             " " span.mark { (status.as_str().replace('_', " ")) }
         }
         @if !row.is_sent() && campaign.date() > Some(now) { " " span.mark { "planned" } }
-        @if row.is_arriving() { " " span.mark { "⏳ still arriving" } }
+        @if row.is_arriving() { " " span.mark { "◔ still arriving" } }
     }
 }
 

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::report::notes::notes;
 use crate::report::summary::{Line, Summary};
-use crate::report::words::{self, amount, percent, visible};
+use crate::report::words::{self, amount, days, percent, visible};
 
 /// Shows the sums, and what a reader has to know about them.
 pub(super) fn tiles(summary: &Summary<'_>, failed: &[String], period: Option<Duration>) -> Markup {
@@ -16,6 +16,9 @@ pub(super) fn tiles(summary: &Summary<'_>, failed: &[String], period: Option<Dur
             ul.notes { @for note in &notes { li { bdi { (visible(note)) } } } }
         }
         dl.tiles { @for line in summary.total.lines() { (tile(&line)) } }
+        @if let Some(period) = period.filter(|_| summary.total.before.is_some()) {
+            p.dim { "▲ and ▼ compare with the " (days(period)) " before." }
+        }
     }
 }
 
@@ -35,7 +38,7 @@ fn tile(line: &Line<'_>) -> Markup {
                 @if let Some(change) = change {
                     div.dim {
                         span aria-hidden="true" { (words::arrow(change.0)) " " }
-                        (words::change(change)) " against the period before"
+                        (words::change(change))
                         @if let Some((now, before)) = line.ratio.zip(line.ratio_before) {
                             ", " (words::points(now, before))
                         }
