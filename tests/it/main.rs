@@ -8,6 +8,7 @@
 mod support;
 
 mod alerts;
+mod campaigns;
 mod clock;
 mod connections;
 mod dashboards;

@@ -37,14 +37,17 @@ pub(super) fn chart(ratio: Ratio, ages: &[AtAge], now: Option<Point>) -> Option<
         values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
     let margin = ((high - low) * 0.1).max(0.002);
     let (low, high) = ((low - margin).max(0.0), high + margin);
+    let rounded = |value: f64| (value * 10.0).round() / 10.0;
     let x = |age: f64| {
         let share = (age / 600.0).ln() / (172_800.0_f64 / 600.0).ln();
-        LEFT + share * (WIDTH - LEFT - RIGHT)
+        rounded(LEFT + share * (WIDTH - LEFT - RIGHT))
     };
-    let y = |value: f64| HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP);
+    let y = |value: f64| {
+        rounded(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP))
+    };
     let line = |points: &mut dyn Iterator<Item = Point>| {
         let points: Vec<_> =
-            points.map(|(age, value)| format!("{:.1},{:.1}", x(age), y(value))).collect();
+            points.map(|(age, value)| format!("{},{}", x(age), y(value))).collect();
         points.join(" ")
     };
     let band = usual.iter().map(|(age, [low, ..])| (*age, *low));

@@ -1,0 +1,431 @@
+//! The campaigns page and the report, with campaigns that an earlier process stored, so that every figure is
+//! known.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use campaign_exporter::campaign::counts::{Count, Counts};
+use campaign_exporter::campaign::curve::Curves;
+use campaign_exporter::campaign::figures::{Currency, Figure};
+use campaign_exporter::campaign::history::History;
+use campaign_exporter::campaign::window::Window;
+use campaign_exporter::campaign::{Campaign, Channel, Status};
+use campaign_exporter::config::Config;
+use campaign_exporter::provider::native;
+use campaign_exporter::storage::record::{DataRecord, PollRecord};
+use campaign_exporter::storage::store::{Kind, Store};
+use chrono::{TimeDelta, Utc};
+use serde_json::Value;
+
+use crate::support::apis::any_api;
+use crate::support::daemon::{Daemon, Setup, account, account_at, client, config, run, simulate};
+
+const DAY: i64 = 24;
+
+/// A campaign that was sent some hours ago: attempted, delivered and clicked messages.
+fn campaign(id: &str, hours: i64, counts: [Option<u64>; 3]) -> Campaign {
+    let [sends, delivered, clicks] = counts;
+    Campaign {
+        id: id.to_owned(),
+        name: format!("Offer {id}").into(),
+        last_sent: Some(Utc::now() - TimeDelta::hours(hours)),
+        counts: Counts::from([
+            (Count::Sends, sends),
+            (Count::Deliveries, delivered),
+            (Count::Clicks, clicks),
+        ]),
+        ..Campaign::default()
+    }
+}
+
+fn sent(id: &str, hours: i64, sends: u64, delivered: u64) -> Campaign {
+    campaign(id, hours, [Some(sends), Some(delivered), None])
+}
+
+/// Accounts with their lookback and stored campaigns, which are not polled for an hour.
+async fn setup(accounts: &[(&str, &str, &[Campaign])]) -> Setup {
+    setup_with(accounts, Curves::default()).await
+}
+
+async fn setup_with(accounts: &[(&str, &str, &[Campaign])], curves: Curves) -> Setup {
+    let yaml = accounts.iter().map(|(name, lookback, _)| {
+        let lookback = format!("lookback: {lookback}");
+        account_at(name, any_api(), "http://127.0.0.1:9", &[&lookback])
+    });
+    let yaml = yaml.collect::<String>();
+    let global = "global: {poll_interval: 1h, stale_after: 1d}\naccounts:\n";
+    let setup = Setup::new(&format!("{global}{yaml}"));
+    let config = std::fs::read_to_string(setup.config_file()).unwrap();
+    let config = Config::parse(&config, &native(), Some(Path::new("/"))).unwrap();
+    let store = Arc::new(Store::open(&setup.storage()).unwrap());
+    let curves = Arc::new(curves);
+    for (account, (name, _, campaigns)) in config.accounts.iter().zip(accounts) {
+        let (source, now) = (account.provider.source(), Utc::now());
+        let window = Window::ending(now, account.polling.lookback);
+        let data = DataRecord {
+            source: source.clone(),
+            saved: now,
+            history: history(campaigns, window),
+            curves: Arc::clone(&curves),
+            credits: None,
+            balance: None,
+            reported_ratios: Vec::new(),
+        };
+        let poll = PollRecord {
+            source,
+            ended: now,
+            failure: None,
+            took: Duration::ZERO,
+            last_success: Some(now),
+            token_expiry: None,
+            recent_requests: None,
+            full_requests: None,
+            last_full: Some(now),
+            lookback: account.polling.lookback,
+            data_saved: Some(now),
+        };
+        store.save(Kind::Campaigns, name, data).await.unwrap();
+        store.save(Kind::Poll, name, poll).await.unwrap();
+    }
+    setup
+}
+
+fn history(campaigns: &[Campaign], window: Window) -> History {
+    History::of_full_read(campaigns.iter().cloned().map(Arc::new).collect(), window)
+}
+
+async fn start(setup: Setup, arguments: &[&str]) -> Daemon {
+    let storage = format!("--storage.path={}", setup.storage().display());
+    Daemon::start(setup, &[&[storage.as_str()], arguments].concat()).await
+}
+
+async fn json(daemon: &Daemon, query: &str) -> Value {
+    serde_json::from_str(&daemon.get(&format!("/campaigns?format=json&{query}")).await).unwrap()
+}
+
+async fn ids(daemon: &Daemon, query: &str) -> String {
+    let json = json(daemon, query).await;
+    let campaigns = json["campaigns"].as_array().unwrap().iter();
+    let ids: Vec<_> = campaigns.map(|of| of["campaign_id"].as_str().unwrap()).collect();
+    ids.join(" ")
+}
+
+/// The text of a page between its tags.
+fn text(html: &str) -> String {
+    let parts = html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
+    parts.filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("|")
+}
+
+#[tokio::test]
+async fn campaigns_are_filtered_and_sorted() {
+    let mut planned = campaign("planned", 0, [None; 3]);
+    planned.scheduled = planned.last_sent.take().map(|at| at + TimeDelta::days(1));
+    planned.status = Some(Status::Waiting);
+    let read = Campaign { channel: Channel::Whatsapp, ..sent("read", 5 * DAY, 100, 99) };
+    let one = [planned, sent("new", 3, 500, 400), sent("old", 20 * DAY, 900, 0)];
+    let two = [read, campaign("untold", 9 * DAY, [Some(50), None, Some(5)])];
+    let daemon = start(setup(&[("one", "60d", &one), ("two", "60d", &two)]).await, &[]).await;
+    for (query, expected) in [
+        ("", "planned new read"),
+        ("period=14d", "planned new read untold"),
+        ("period=all", "planned new read untold old"),
+        ("period=all&account=two", "read untold"),
+        ("period=all&channel=whatsapp", "read"),
+        ("period=all&status=waiting", "planned"),
+        ("period=all&search=OFFER+o", "old"),
+        ("period=all&search=TOLD&sort=&page=", "untold"),
+        ("period=all&order=asc", "old untold read new planned"),
+        ("period=all&sort=name", "new old planned read untold"),
+        ("period=all&sort=attempted", "old new read untold planned"),
+        // what is not known is last in both directions
+        ("period=all&sort=delivery", "read new old planned untold"),
+        ("period=all&sort=delivery&order=asc", "old new read planned untold"),
+        ("period=all&sort=click", "untold planned new read old"),
+        ("period=all&account=one&search=untold", ""),
+    ] {
+        assert_eq!(ids(&daemon, query).await, expected, "{query}");
+    }
+    let page = daemon.get("/campaigns?period=all&account=two").await;
+    assert!(page.contains("<a href=\"campaign?account=two&amp;id=untold\">"), "{page}");
+    assert!(text(&page).contains("|not reported|"), "{page}");
+    for (path, status) in [
+        ("/campaigns?account=three", 404),
+        ("/campaigns?status=unknown", 400),
+        ("/campaigns?x=y", 400),
+        ("/campaign?account=one&id=read", 404),
+        ("/campaign?account=one", 400),
+        ("/campaign?account=two&id=read", 200),
+        ("/campaigns/one", 404),
+    ] {
+        let found = client().get(daemon.url(path)).send().await.unwrap().status();
+        assert_eq!(found, status, "{path}");
+    }
+    for path in ["/campaigns", "/campaign"] {
+        let posted = client().post(daemon.url(path)).send().await.unwrap();
+        assert_eq!(
+            (posted.status().as_u16(), &posted.headers()["allow"]),
+            (405, &"GET, HEAD".parse().unwrap())
+        );
+    }
+    for query in ["", "?format=csv", "?format=json"] {
+        let head = client().head(daemon.url(&format!("/campaigns{query}"))).send().await.unwrap();
+        assert_eq!(
+            (head.status().as_u16(), &head.headers()["x-content-type-options"]),
+            (200, &"nosniff".parse().unwrap())
+        );
+        assert!(head.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn many_campaigns_are_shown_in_pages_and_sent_in_parts() {
+    let campaigns: Vec<_> = (0..450).map(|id| sent(&format!("{id:03}"), 1, 1_000, id)).collect();
+    let setup = setup(&[("one", "60d", &campaigns)]).await;
+    let daemon = start(setup, &["--web.route-prefix=/x"]).await;
+    let mut link = "campaigns?sort=delivery&order=asc".to_owned();
+    let mut seen = Vec::new();
+    for page in 1..=3 {
+        let html = daemon.get(&format!("/x/{link}")).await;
+        assert!(text(&html).contains(&format!("450 campaigns, page {page} of 3.")), "{html}");
+        let found = html.split("id=").skip(1).map(|rest| rest[..3].to_owned());
+        seen.extend(found);
+        let next = html.split("<a href=\"").find(|rest| rest.contains("rel=\"next\">Next"));
+        let next = next.and_then(|rest| rest.split('"').next());
+        assert_eq!(next.is_some(), page < 3);
+        link = next.unwrap_or_default().replace("&amp;", "&");
+    }
+    let expected: Vec<_> = (0..450).map(|id| format!("{id:03}")).collect();
+    assert_eq!(seen, expected);
+    assert!(daemon.get("/x/campaigns?page=99").await.contains("page 3 of 3"));
+    let response = client().get(daemon.url("/x/campaigns?format=csv&sort=delivery&order=asc"));
+    let response = response.send().await.unwrap();
+    assert_eq!(response.content_length(), None, "not as a whole");
+    let csv = response.text().await.unwrap();
+    assert_eq!(csv.lines().count(), 451);
+}
+
+#[tokio::test]
+async fn a_period_is_compared_with_the_one_before() {
+    let mut euro = campaign("euro", 30, [Some(1_000), Some(900), Some(100)]);
+    let currency = Currency::from_code("EUR").unwrap();
+    euro.figures = [(Figure::Cost(currency), 12.5)].into_iter().collect();
+    let mut credits = sent("credits", 40, 500, 400);
+    credits.cost_credits = Some(7.0);
+    let arriving = sent("arriving", 1, 2_000, 200);
+    let mut planned = sent("planned", -5, 9_999, 0);
+    planned.scheduled = planned.last_sent.take();
+    let before = campaign("before", 9 * DAY, [Some(1_000), Some(950), Some(50)]);
+    let one = [euro, credits, arriving, planned, before, sent("older", 15 * DAY, 1, 1)];
+    let two = [sent("two", 2 * DAY, 100, 100)];
+    let setup = setup(&[("one", "60d", &one), ("two", "8d", &two)]).await;
+    let daemon = start(setup, &[]).await;
+    let found = json(&daemon, "account=one").await;
+    let (now, before) = (&found["totals"], &found["totals_before"]);
+    for (name, of_now, of_before) in [
+        ("campaigns", Some(3.0), Some(1.0)),
+        ("still_arriving", Some(1.0), Some(0.0)),
+        ("attempted", Some(3_500.0), Some(1_000.0)),
+        ("deliveries", Some(1_500.0), Some(950.0)),
+        ("clicks", Some(100.0), Some(50.0)),
+        ("opens", None, None),
+        // without the one whose receipts are arriving
+        ("delivery_ratio", Some(1_300.0 / 1_500.0), Some(0.95)),
+        // of those that report both counts
+        ("click_ratio", Some(0.1), Some(0.05)),
+        ("read_ratio", None, None),
+    ] {
+        assert_eq!((now[name].as_f64(), before[name].as_f64()), (of_now, of_before), "{name}");
+    }
+    assert_eq!(now["cost"], serde_json::json!({"EUR": 12.5}));
+    assert_eq!(now["cost_credits"][any_api().provider()], 7.0);
+    let page = text(&daemon.get("/campaigns?account=one").await);
+    for shown in [
+        "Attempted|3,500|▲ |+2,500 (+250.0 %)|",
+        "Delivered|1,500|86.7 % of attempted|▲ |+550 (+57.9 %), −8.3 points|",
+        "Clicked|100|10.0 % of attempted|▲ |+50 (+100.0 %), +5.0 points|",
+        "Opened|not reported|",
+        "Cost in EUR|12.50|",
+        "compare with the 7 days before",
+        "1 campaign is still receiving receipts",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    // the other account was not read that far back
+    assert_eq!(json(&daemon, "").await["totals_before"], Value::Null);
+    let page = text(&daemon.get("/campaigns").await);
+    assert!(page.contains("No comparison with the 7 days before: the data of two"), "{page}");
+    assert!(page.contains("Attempted|3,600|Delivered|1,600|"), "{page}");
+    let page = text(&daemon.get("/campaigns?period=30d").await);
+    assert!(page.contains("The data of two begins on"), "{page}");
+}
+
+/// A campaign of 1,000 messages.
+fn of_thousand(id: &str, hours: i64, delivered: u64) -> Campaign {
+    sent(id, hours, 1_000, delivered)
+}
+
+#[tokio::test]
+async fn rates_are_compared_with_what_is_usual_once_they_are_mature() {
+    let mut campaigns = vec![of_thousand("low", 3, 700), of_thousand("young", 1, 500)];
+    campaigns.extend((1..=8).map(|index| {
+        let id = format!("usual-{index}");
+        of_thousand(&id, 3 + 4 * index, 940 + index.unsigned_abs())
+    }));
+    let now = Utc::now();
+    let known = history(&campaigns, Window::ending(now, Duration::from_hours(48)));
+    let mut curves = Curves::default();
+    for minutes in (0..40 * 60).rev().step_by(5) {
+        let at = now - TimeDelta::minutes(minutes);
+        curves.observe(Some((&known, at - TimeDelta::minutes(5))), &known, at);
+    }
+    let daemon = start(setup_with(&[("one", "60d", &campaigns)], curves).await, &[]).await;
+    let row = async |search: &str| text(&daemon.get(&format!("/campaigns?search={search}")).await);
+    let low = row("low").await;
+    assert!(low.contains("70.0 %|usual: 9") && low.contains("▼ below usual"), "{low}");
+    let young = row("young").await;
+    assert!(young.contains("◔ still arriving") && young.contains("50.0 %|usual: 9"), "{young}");
+    assert!(!young.contains("below usual"), "{young}");
+    let page = daemon.get("/campaign?account=one&id=low").await;
+    for (n, u) in [
+        ("detail", "/campaign?account=one&id=low"),
+        ("verdict", "/campaigns"),
+        ("young", "/campaign?account=one&id=young"),
+    ] {
+        std::fs::write(format!("/tmp/cp-{n}.html"), daemon.get(u).await).unwrap();
+    } // TEMPORARY
+    let chart = page.split("<svg class=\"chart\"").nth(1).unwrap().split("</svg>").next().unwrap();
+    // at 10, 20, 40 minutes, 1 and 2 hours
+    assert_eq!(chart.matches("class=\"own\" cx=").count(), 5, "{chart}");
+    let points = |class: &str| {
+        let begin = format!("class=\"{class}\" points=\"");
+        chart.split(&begin).nth(1).unwrap().split('"').next().unwrap().split(' ').count()
+    };
+    assert_eq!((points("own"), points("median")), (5, 7), "{chart}");
+    assert_eq!(points("band"), 2 * points("median"));
+    let text = text(&page);
+    assert!(text.contains("|2 h|70.0 %|9"), "{text}");
+}
+
+/// Names that attack a page or a spreadsheet.
+const HOSTILE: [&str; 8] = [
+    "<script>alert(1)</script>",
+    "=cmd|' /C calc'!A0",
+    "@SUM(1)",
+    "+1",
+    "-1",
+    "\t=1",
+    " =1",
+    "\"quoted\", then\r\n;=a new line",
+];
+
+#[tokio::test]
+async fn names_are_text_in_every_format() {
+    let hostile = HOSTILE.iter().enumerate().map(|(index, name)| {
+        let id = format!("{index}<&\"");
+        Campaign { name: (*name).into(), ..campaign(&id, 3, [Some(9), None, Some(0)]) }
+    });
+    let hostile: Vec<_> = hostile.collect();
+    let daemon = start(setup(&[("one", "60d", &hostile)]).await, &[]).await;
+    let response =
+        client().get(daemon.url("/campaigns?format=csv&order=asc")).send().await.unwrap();
+    assert_eq!(response.headers()["content-disposition"], "attachment; filename=\"campaigns.csv\"");
+    let csv = response.text().await.unwrap();
+    let csv = csv.strip_prefix('\u{feff}').unwrap();
+    let (_, lines) = csv.split_once("\r\n").unwrap();
+    assert!(lines.ends_with("\r\n"));
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let head = reader.headers().unwrap().clone();
+    let place = |name: &str| head.iter().position(|field| field == name).unwrap();
+    let records: Vec<_> = reader.records().map(Result::unwrap).collect();
+    for (record, name) in records.iter().zip(HOSTILE) {
+        let is_formula = !name.starts_with(['<', '"']);
+        let expected = format!("{}{name}", if is_formula { "'" } else { "" });
+        assert_eq!(record[place("campaign_name")], expected);
+        assert_eq!((&record[place("deliveries")], &record[place("clicks")]), ("", "0"));
+    }
+    assert_eq!(records.len(), HOSTILE.len());
+    let json = json(&daemon, "order=asc").await;
+    assert_eq!(json["campaigns"][1]["campaign_name"], HOSTILE[1]);
+    assert_eq!(json["campaigns"][1]["deliveries"], Value::Null);
+    let search = "/campaigns?search=%22%3E%3Cscript%3E";
+    for path in ["/campaigns", "/campaign?account=one&id=0%3C%26%22", search] {
+        let response = client().get(daemon.url(path)).send().await.unwrap();
+        let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        assert_eq!(response.headers()["referrer-policy"], "no-referrer");
+        let page = response.text().await.unwrap();
+        assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
+    }
+}
+
+/// Runs `report`. Returns its exit code, the report, and the log.
+async fn report(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = run(setup.command().arg("report").args(arguments)).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn a_report_is_made_of_stored_campaigns() {
+    let one: Vec<_> = (0..4).map(|id| of_thousand(&format!("n{id}"), 30, 900 + 10 * id)).collect();
+    let hostile = Campaign { name: "a|b <b>*c*".into(), ..of_thousand("before", 40 * DAY, 950) };
+    let one = [one, vec![hostile, sent("tiny", 30, 199, 0)]].concat();
+    let setup = setup(&[("one", "60d", &one)]).await;
+    let storage = format!("--storage.path={}", setup.storage().display());
+    let of_stored = [storage.as_str(), "--stored", "--period=30d"];
+    let (code, html, log) = report(&setup, &of_stored).await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!html.contains("href=") && !html.contains("src="), "{html}");
+    let page = text(&html);
+    assert!(page.contains("Campaigns|5|▲ |+4 (+400.0 %)|Attempted|4,199|"), "{page}");
+    let ranking = |word: &str| {
+        let list = page.split(&format!("|{word} share delivered|")).nth(1).unwrap();
+        let list = list.split("|Highest share|").next().unwrap().split("share ").next().unwrap();
+        ["n0", "n1", "n2", "n3", "tiny"].iter().filter(|id| list.contains(**id)).count()
+    };
+    assert_eq!((ranking("Highest"), ranking("Lowest") >= 2), (2, true));
+    let arguments = [&of_stored[..2], &["--format=md", "--period=60d"]].concat();
+    let (_, markdown, _) = report(&setup, &arguments).await;
+    assert!(markdown.contains("| a\\|b \\<b\\>\\*c\\* | one | sms |"), "{markdown}");
+    let file = setup.folder().join("report.csv");
+    let output = format!("--output={}", file.display());
+    let arguments = [&of_stored[..], &["--format=csv", &output]].concat();
+    assert_eq!(report(&setup, &arguments).await.1, "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1 + 5);
+    for (arguments, expected) in [
+        (vec!["--stored"], "--stored needs --storage.path"),
+        (vec!["--period=0s"], "invalid value '0s'"),
+        (vec!["--account=x"], "the configuration has no such account"),
+    ] {
+        let (code, _, log) = report(&setup, &arguments).await;
+        assert!(code == Some(2) && log.contains(expected), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_of_one_poll_reads_the_period_before() {
+    let of = |id: &str, days| {
+        let counts = campaign_simulator::Counts {
+            recipients: 1_000,
+            sends: 1_000,
+            deliveries: 900,
+            ..campaign_simulator::Counts::default()
+        };
+        let at = Utc::now() - TimeDelta::days(days);
+        campaign_simulator::Campaign::sms(id, format!("Offer {id}"), at, counts)
+    };
+    let simulator = simulate(any_api(), vec![of("1", 3), of("2", 4), of("3", 45)]).await;
+    let good = account("good", &simulator, &[]);
+    let setup = Setup::new(&config(&[good.clone()]));
+    let (code, markdown, log) = report(&setup, &["--format=md"]).await;
+    assert_eq!(code, Some(0), "{log}");
+    assert!(markdown.contains("| Campaigns | 2 |  | 1 | +1 (+100.0 %) |"), "{markdown}");
+    let bad = account_at("bad", any_api(), "http://127.0.0.1:9", &[]);
+    setup.write_config(&config(&[good, bad]));
+    let (code, markdown, log) = report(&setup, &["--format=md"]).await;
+    assert_eq!(code, Some(1));
+    assert!(log.contains("poll failed") && log.contains("account=bad"), "{log}");
+    assert!(markdown.contains("> Could not be read: bad."), "{markdown}");
+    assert!(markdown.contains("| Campaigns | 2 |"), "{markdown}");
+}
