@@ -101,7 +101,7 @@ pub const fn divisor(ratio: Ratio) -> &'static str {
 
 /// A count as a heading.
 pub fn count(count: Count) -> String {
-    let name = count.name().replace('_', " ");
+    let name = count.name().replace('_', "-");
     let mut letters = name.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -114,6 +114,7 @@ async fn endpoints_accept_only_get_and_head() {
         ("/status", "text/html", "Lowest delivery ratios"),
         ("/status?", "text/html", "Lowest delivery ratios"),
         ("/status?format=json", "application/json", "\"account\":\"one\""),
+        ("/campaigns", "text/html", "Campaigns of the last 7 days"),
         ("/-/healthy", "text/plain", "healthy"),
         ("/-/ready", "text/plain", "ready"),
         ("/config", "text/plain", "name: one"),

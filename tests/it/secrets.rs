@@ -208,7 +208,7 @@ async fn failed_reloads_show_no_secrets() {
         let response = client().post(daemon.url("/-/reload")).send().await.unwrap();
         assert_eq!(response.status(), 500, "{what}");
         is_not_in(&secret, &response.text().await.unwrap(), &what);
-        for page in ["/", "/status", "/config", "/metrics"] {
+        for page in ["/", "/status", "/campaigns", "/config", "/metrics"] {
             is_not_in(&secret, &daemon.get(page).await, &what);
         }
         is_not_in(&secret, &daemon.log(), &what);
@@ -326,7 +326,10 @@ async fn pages_and_logs_hide_repeated_tokens(format: &str) {
     let last_poll = "campaign_account_last_poll_timestamp_seconds{";
     let all_polled = |metrics: &str| count(metrics, last_poll) == tokens.len();
     let mut said = vec![daemon.scrape_until(all_polled).await];
-    for page in ["/metrics", "/config", "/", "/status", "/status?format=json"] {
+    let campaigns = ["/campaigns?period=all", "/campaigns?period=all&format=json"];
+    for page in
+        ["/metrics", "/config", "/", "/status", "/status?format=json"].iter().chain(&campaigns)
+    {
         said.push(daemon.get(page).await);
     }
     for format in Format::ALL {
@@ -385,7 +388,9 @@ async fn tokens_from_files_and_variables_are_used_but_never_shown() {
         let daemon = Daemon::start_command(command, setup, &["--log.format", format]).await;
         daemon.until_up(secrets.len()).await;
         let mut pages = Vec::new();
-        for page in ["/", "/config", "/metrics", "/-/ready", "/-/healthy", "/status"] {
+        let pages_of_all =
+            ["/", "/config", "/metrics", "/-/ready", "/-/healthy", "/status", "/campaigns"];
+        for page in pages_of_all {
             pages.push(daemon.get(page).await);
         }
         assert!(pages[1].contains("TOKEN_OF_1"), "{}", pages[1]);

@@ -439,7 +439,8 @@ async fn a_prometheus_scrapes_over_tls_with_a_password() {
     assert_eq!(status("prometheus", PASSWORD).await, (200, false));
     assert_eq!(status("prometheus", "open").await, (401, true));
     assert_eq!(status("grafana", PASSWORD).await, (401, true));
-    let every_path = ["/", "/metrics", "/config", "/-/healthy", "/-/ready", "/no"];
+    let every_path =
+        ["/", "/metrics", "/config", "/campaigns", "/campaign", "/-/healthy", "/-/ready", "/no"];
     for path in every_path {
         let url = url.replace("/metrics", path);
         let response = client.get(url).send().await.unwrap();

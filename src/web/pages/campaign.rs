@@ -17,7 +17,7 @@ use crate::web::pages::text::{entry, moment, time};
 pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
     let campaign = row.campaign;
     super::page(
-        "Campaign – Campaign exporter",
+        &format!("{} – Campaign exporter", shortened(&campaign.name)),
         false,
         telemetry_path,
         &html! {
@@ -47,10 +47,10 @@ pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
             }
             h2 { "Rates" }
             (rates(row))
-            h2 { "Counts" }
-            (counts(row))
             h2 { "By age" }
             (curves(row))
+            h2 { "Counts" }
+            (counts(row))
             p.dim { "As of " (time(now)) "." }
         },
     )
@@ -63,7 +63,7 @@ fn rates(row: Row<'_>) -> Markup {
         @if row.is_arriving() {
             p { span.mark { "◔ still arriving" } " Receipts are still arriving, so the rates are not judged yet." }
         }
-        table {
+        table.narrow {
             thead { tr {
                 th scope="col" { "Rate" }
                 th.number scope="col" { "Value" }
@@ -97,7 +97,7 @@ fn counts(row: Row<'_>) -> Markup {
         }
     };
     html! {
-        table {
+        table.narrow {
             thead { tr { th scope="col" { "Count" } th.number scope="col" { "Messages" } } }
             tbody {
                 tr { td data-label="Count" { "Attempted" } td.number data-label="Messages" { (value(campaign.attempted())) } }

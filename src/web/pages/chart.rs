@@ -14,9 +14,13 @@ const BOTTOM: f64 = 28.0;
 const TOP: f64 = 12.0;
 const RIGHT: f64 = 24.0;
 
+/// The ages at either end, in seconds.
+const YOUNGEST: f64 = 600.0;
+const OLDEST: f64 = 172_800.0;
+
 /// The labels of the ages, in seconds.
 const LABELS: [(&str, f64); 5] =
-    [("10 min", 600.0), ("1 h", 3_600.0), ("4 h", 14_400.0), ("1 d", 86_400.0), ("2 d", 172_800.0)];
+    [("10 min", YOUNGEST), ("1 h", 3_600.0), ("4 h", 14_400.0), ("1 d", 86_400.0), ("2 d", OLDEST)];
 
 /// A point of a line: the age and the ratio.
 type Point = (f64, f64);
@@ -30,7 +34,7 @@ pub(super) fn chart(ratio: Ratio, ages: &[AtAge], now: Option<Point>) -> Option<
     if own.is_empty() && usual.is_empty() {
         return None;
     }
-    let now = now.map(|(age, value)| (age.clamp(600.0, 172_800.0), value));
+    let now = now.filter(|(age, _)| (YOUNGEST..=OLDEST).contains(age));
     let values = own.iter().chain(&now).map(|(_, value)| *value);
     let values = values.chain(usual.iter().flat_map(|(_, bounds)| *bounds));
     let (low, high) =
@@ -39,7 +43,7 @@ pub(super) fn chart(ratio: Ratio, ages: &[AtAge], now: Option<Point>) -> Option<
     let (low, high) = ((low - margin).max(0.0), high + margin);
     let rounded = |value: f64| (value * 10.0).round() / 10.0;
     let x = |age: f64| {
-        let share = (age / 600.0).ln() / (172_800.0_f64 / 600.0).ln();
+        let share = (age / YOUNGEST).ln() / (OLDEST / YOUNGEST).ln();
         rounded(LEFT + share * (WIDTH - LEFT - RIGHT))
     };
     let y = |value: f64| {
@@ -54,7 +58,7 @@ pub(super) fn chart(ratio: Ratio, ages: &[AtAge], now: Option<Point>) -> Option<
     let upper = usual.iter().rev().map(|(age, [.., high])| (*age, *high));
     let band = line(&mut band.chain(upper));
     let median = line(&mut usual.iter().map(|(age, [_, median, _])| (*age, *median)));
-    let own_line = line(&mut own.iter().copied());
+    let own_line = line(&mut own.iter().chain(&now).copied());
     let title = words::title(ratio);
     Some(html! {
         figure {
@@ -86,7 +90,7 @@ pub(super) fn chart(ratio: Ratio, ages: &[AtAge], now: Option<Point>) -> Option<
             }
             details {
                 summary { "Values" }
-                table {
+                table.narrow {
                     thead { tr {
                         th scope="col" { "Age" }
                         th.number scope="col" { "This campaign" }
