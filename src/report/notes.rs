@@ -23,7 +23,7 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
     for account in &summary.short {
         let since = account.since.map(|since| since.format("%Y-%m-%d").to_string());
         notes.push(format!(
-            "The data of {} begins on {}, within the last {period}: older campaigns are missing.",
+            "The data of {} begins on {}, within the last {period}: older campaigns are missing, and nothing is compared.",
             account.account,
             since.unwrap_or_default()
         ));

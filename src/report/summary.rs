@@ -146,13 +146,16 @@ impl<'a> Summary<'a> {
         let mut is_comparable = start.is_some();
         for account in accounts.iter().filter(|account| filter.has(account)) {
             if account.data.is_none() {
+                // missing in both periods
                 summary.missing.push(account);
-            } else if begins_after(account, start) {
+                continue;
+            }
+            if begins_after(account, start) {
                 summary.short.push(account);
             } else if begins_after(account, start_before) {
                 summary.short_before.push(account);
             }
-            let is_known = account.data.is_some() && !begins_after(account, start_before);
+            let is_known = !begins_after(account, start_before);
             let before = (start.is_some() && is_known).then(Totals::default);
             is_comparable &= before.is_some();
             for campaign in account.campaigns() {
@@ -179,5 +182,61 @@ impl<'a> Summary<'a> {
             summary.total.merge(group);
         }
         summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::campaign::Campaign;
+    use crate::campaign::counts::Counts;
+    use crate::state::snapshot::Data;
+
+    fn account(name: &str, since: i64, campaigns: &[(i64, u64)]) -> AccountCampaigns {
+        let at = |hours| DateTime::UNIX_EPOCH + TimeDelta::hours(hours);
+        let campaigns = campaigns.iter().map(|(hours, sends)| {
+            let counts = Counts::from([(Count::Sends, Some(*sends))]);
+            Arc::new(Campaign { last_sent: Some(at(*hours)), counts, ..Campaign::default() })
+        });
+        let data = Data { campaigns: campaigns.collect(), ..Data::default() };
+        AccountCampaigns {
+            account: name.to_owned(),
+            provider: "alpha".into(),
+            info_labels: Arc::default(),
+            read: Some(at(1_000)),
+            since: Some(at(since)),
+            data: Some(Arc::new(data)),
+        }
+    }
+
+    #[test]
+    fn each_campaign_is_in_one_period_and_only_known_periods_are_compared() {
+        let filter =
+            Filter { period: Some(std::time::Duration::from_hours(100)), ..Filter::default() };
+        let now = DateTime::UNIX_EPOCH + TimeDelta::hours(1_000);
+        // in the future; now; at the start; before; at the start of the period before
+        let sent =
+            [(1_001, 1), (1_000, 10), (901, 100), (900, 1_000), (801, 10_000), (800, 100_000)];
+        let mut accounts = [account("a", 0, &sent), account("b", 850, &[(999, 5)])];
+        let attempted = |comparison: &Comparison<'_>| {
+            let before = comparison.before.as_ref();
+            [Some(&comparison.now), before]
+                .map(|totals| totals.and_then(|totals| Some(totals.attempted()?.total)))
+        };
+        let summary = Summary::of(&accounts, &filter, now);
+        assert_eq!(attempted(&summary.total), [Some(115.0), None]);
+        let groups: Vec<_> = summary.groups.values().map(attempted).collect();
+        assert_eq!(groups, [[Some(110.0), Some(11_000.0)], [Some(5.0), None]]);
+        assert_eq!((summary.short.len(), summary.short_before.len()), (0, 1));
+        let [line, ..] = summary.groups.values().next().unwrap().lines()[1..] else { panic!() };
+        assert_eq!(line.change(), Some((-10_890.0, Some(-0.99))));
+        // without data, it is missing in both periods
+        accounts[1].data = None;
+        let summary = Summary::of(&accounts, &filter, now);
+        assert_eq!(attempted(&summary.total), [Some(110.0), Some(11_000.0)]);
+        let all = Summary::of(&accounts, &Filter::default(), now);
+        assert_eq!(attempted(&all.total), [Some(111_110.0), None]);
     }
 }

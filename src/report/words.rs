@@ -156,3 +156,22 @@ fn tenths(value: f64) -> String {
     let value = (value * 10.0).round() / 10.0 + 0.0;
     format!("{value:.1}").replace('-', "−")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_and_changes_are_readable() {
+        for (value, expected) in
+            [(0.0, "0"), (1_234.0, "1,234"), (12.5, "12.50"), (0.999, "1"), (-0.75, "−0.75")]
+        {
+            assert_eq!(amount(value), expected);
+        }
+        assert_eq!(change((1_500.0, Some(0.1234))), "+1,500 (+12.3 %)");
+        assert_eq!(change((-3.0, None)), "−3");
+        assert_eq!(points(0.9, 0.95), "−5.0 points");
+        assert_eq!(points(0.5, 0.500_01), "0.0 points");
+        assert_eq!((percent(0.9666), percent(0.00123)), ("96.7 %".into(), "0.12 %".into()));
+    }
+}

@@ -78,11 +78,11 @@ figure{margin:1.5rem 0}.chart{display:block;width:100%;max-width:48rem;height:au
 .chart .own{fill:none;stroke:var(--plain);stroke-width:3}.chart circle.own,.chart .now{fill:var(--plain);stroke:none}\
 .chart .band{fill:var(--usual);fill-opacity:.3}.chart .median{fill:none;stroke:var(--usual);stroke-width:2;stroke-dasharray:6 4}\
 .own{color:var(--plain)}\
-td.name{min-width:11rem}.narrow{max-width:40rem}\
+td.number{overflow-wrap:normal}.campaigns time{white-space:nowrap}td.name{min-width:11rem}.narrow{max-width:40rem}\
 @media(max-width:40rem){.bar{margin-left:0}.chart text{font-size:22px}thead{display:none}tr,td,td.number{display:block;text-align:left}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
 td::before{content:attr(data-label) \" \";color:var(--dim)}\
-.campaigns tr{display:grid;grid-template-columns:1fr 1fr;gap:0 1rem}\
+.campaigns tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1rem}\
 .campaigns td.name{grid-column:1/-1;font-weight:600}.campaigns td.name::before{content:none}}";
 
 /// The `Content-Security-Policy` of the pages. It permits their own style only.
@@ -368,6 +368,7 @@ mod tests {
 
     use super::*;
     use crate::report::words::MAX_NAME;
+    use text::distance;
 
     #[test]
     fn distances_and_numbers_are_readable() {
