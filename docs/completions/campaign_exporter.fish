@@ -1,6 +1,6 @@
 function __fish_campaign_exporter_needs_command
     for word in (commandline -opc)[2..]
-        if contains -- $word demo authorize completions definition init poll
+        if contains -- $word demo authorize completions definition init poll report
             echo $word
             return 1
         end
@@ -41,6 +41,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a 
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "definition" -d 'Check, try, list and show definitions of providers'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration for an account at each of the providers. Standard error says what to do next'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "report" -d 'Report on the campaigns of a period and compare it with the one before: poll every account once, reading both periods, or use what a running exporter has stored'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l provider -d 'Provider to simulate. Can be repeated. By default: constant_contact, cinnox, smsup' -r -f -a "constant_contact\t''
 cinnox\t''
 smsup\t''
@@ -236,3 +237,27 @@ json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l period -d 'Length of the period' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l format -d 'Format of the report' -r -f -a "html\t'A page of its own'
+csv\t'All campaigns, for spreadsheets'
+md\t'Markdown'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l output -d 'File to write instead of standard output' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l account -d 'Report only on this account' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that stop the program or prevent what was requested'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, at most as old as stale_after, and ask no provider. They reach back as far as the lookback'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
