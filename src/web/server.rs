@@ -208,13 +208,15 @@ async fn answer(
     if response.status().is_success() {
         running.is_served();
     }
-    Ok(response.map(|body| RunningResponse { body, request: Arc::new(running) }))
+    Ok(response.map(|body| RunningResponse { body, request: Arc::new(running), rests: false }))
 }
 
 /// A response body that keeps its request running until hyper has written it.
 struct RunningResponse {
     body: Body,
     request: Arc<RunningRequest>,
+    /// Lets other tasks run before each chunk. Otherwise, scrapes would wait until the socket is full.
+    rests: bool,
 }
 
 impl hyper::body::Body for RunningResponse {
@@ -223,8 +225,15 @@ impl hyper::body::Body for RunningResponse {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Sending>, Infallible>>> {
+        if matches!(self.body, Body::Chunks(_)) {
+            self.rests = !self.rests;
+            if self.rests {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
         let pieces = self.body.next();
         let sending = pieces.map(|pieces| Sending { pieces, _request: Arc::clone(&self.request) });
         Poll::Ready(sending.map(|sending| Ok(Frame::data(sending))))
