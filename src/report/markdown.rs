@@ -76,8 +76,12 @@ fn group(comparison: &Comparison<'_>) -> Vec<String> {
         totals.attempted().map_or("not reported".to_owned(), |sum| amount(sum.total)),
         before.map(|sum| amount(sum.total)).unwrap_or_default(),
     ];
-    cells.extend(RATIOS.map(|ratio| totals.ratio(ratio).map(percent).unwrap_or_default()));
+    cells.extend(RATIOS.map(|ratio| rate(totals.ratio(ratio))));
     cells
+}
+
+fn rate(ratio: Option<f64>) -> String {
+    ratio.map_or("not reported".to_owned(), percent)
 }
 
 fn list(rows: &[Row<'_>]) -> String {
@@ -96,7 +100,8 @@ fn list(rows: &[Row<'_>]) -> String {
                 date.unwrap_or_default(),
                 campaign.attempted().map(words::number).unwrap_or_default(),
             ];
-            cells.extend(RATIOS.map(|ratio| row.ratio(ratio).map(percent).unwrap_or_default()));
+            let ratios = RATIOS.map(|ratio| rate(row.ratio(ratio)));
+            cells.extend(if row.is_sent() { ratios } else { Default::default() });
             cells.push(match (row.is_sent(), row.is_arriving()) {
                 (false, _) => "not sent yet".to_owned(),
                 (_, true) => "still arriving".to_owned(),

@@ -15,10 +15,12 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
     let period = period.map(days).unwrap_or_default();
     let mut notes = Vec::new();
     if !failed.is_empty() {
-        notes.push(format!("Could not be read: {}.", failed.join(", ")));
+        notes.push(format!("Could not be read, and missing here: {}.", failed.join(", ")));
     }
-    if !summary.missing.is_empty() {
-        notes.push(format!("Without data, and missing here: {}.", names(&summary.missing)));
+    let missing = summary.missing.iter().copied().filter(|it| !failed.contains(&it.account));
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        notes.push(format!("Without data, and missing here: {}.", names(&missing)));
     }
     for account in &summary.short {
         let since = account.since.map(|since| since.format("%Y-%m-%d").to_string());

@@ -419,6 +419,6 @@ async fn a_report_of_one_poll_reads_the_period_before() {
     let (code, markdown, log) = report(&setup, &["--format=md"]).await;
     assert_eq!(code, Some(1));
     assert!(log.contains("poll failed") && log.contains("account=bad"), "{log}");
-    assert!(markdown.contains("> Could not be read: bad."), "{markdown}");
+    assert!(markdown.contains("> Could not be read, and missing here: bad."), "{markdown}");
     assert!(markdown.contains("| Campaigns | 2 |"), "{markdown}");
 }

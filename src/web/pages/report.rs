@@ -42,7 +42,7 @@ pub fn page(document: &Document<'_>) -> String {
 
 fn groups(summary: &Summary<'_>) -> Markup {
     html! {
-        table {
+        table.campaigns {
             thead { tr {
                 th scope="col" { "Account" }
                 th scope="col" { "Channel" }
@@ -54,7 +54,7 @@ fn groups(summary: &Summary<'_>) -> Markup {
             tbody {
                 @for ((account, channel), comparison) in &summary.groups {
                     tr {
-                        td data-label="Account" { bdi { (account) } }
+                        td.name data-label="Account" { bdi { (account) } }
                         td data-label="Channel" { bdi { (shortened(channel.as_str())) } }
                         @let lines = comparison.lines();
                         @for line in lines.iter().take(2) {
