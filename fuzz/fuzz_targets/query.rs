@@ -4,6 +4,7 @@
 
 use campaign_exporter::web::discovery;
 use campaign_exporter::web::selection::Selection;
+use campaign_exporter::web::view::{View, link};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -12,6 +13,11 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     };
     let (query, host) = text.split_once('\n').unwrap_or((text, ""));
 
+    if let Ok(view) = View::read(query) {
+        let link = link("", view.parameters());
+        let again = View::read(link.trim_start_matches('?')).expect("a link of ours");
+        assert_eq!(again, view, "a link leads elsewhere");
+    }
     match Selection::read(query) {
         Ok(Selection::All) => assert!(!query.contains('='), "a parameter is ignored"),
         Ok(Selection::Own) => assert!(query.contains("own") || query.contains('%')),

@@ -127,19 +127,18 @@ pub fn subject(subject: Subject<'_>) -> String {
 
 /// A difference with its sign, and its share of the value before.
 pub fn change((difference, share): (f64, Option<f64>)) -> String {
-    let sign = |value: f64| if value > 0.0 { "+" } else { "" };
-    let difference_text = format!("{}{}", sign(difference), amount(difference));
+    let sign = if difference > 0.0 { "+" } else { "" };
+    let difference = format!("{sign}{}", amount(difference));
     match share {
-        Some(share) => format!("{difference_text} ({}{} %)", sign(share), tenths(share * 100.0)),
-        None => difference_text,
+        Some(share) => format!("{difference} ({} %)", signed(share * 100.0, 1)),
+        None => difference,
     }
 }
 
-/// The difference of two ratios in percentage points.
+/// The difference of two ratios in percentage points. Small ones have a second decimal.
 pub fn points(now: f64, before: f64) -> String {
     let points = (now - before) * 100.0;
-    let sign = if points > 0.0 { "+" } else { "" };
-    format!("{sign}{} points", tenths(points))
+    format!("{} points", signed(points, if points.abs() < 1.0 { 2 } else { 1 }))
 }
 
 /// An arrow for the direction of a change.
@@ -151,10 +150,14 @@ pub fn arrow(change: f64) -> &'static str {
     }
 }
 
-fn tenths(value: f64) -> String {
-    // a difference that is rounded to 0 has no sign
-    let value = (value * 10.0).round() / 10.0 + 0.0;
-    format!("{value:.1}").replace('-', "−")
+/// A number with its sign, unless it is rounded to 0.
+fn signed(value: f64, decimals: usize) -> String {
+    let text = format!("{value:+.decimals$}");
+    if text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        text.replace('-', "−")
+    } else {
+        text.replace(['-', '+'], "")
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +174,8 @@ mod tests {
         assert_eq!(change((1_500.0, Some(0.1234))), "+1,500 (+12.3 %)");
         assert_eq!(change((-3.0, None)), "−3");
         assert_eq!(points(0.9, 0.95), "−5.0 points");
-        assert_eq!(points(0.5, 0.500_01), "0.0 points");
+        assert_eq!(points(0.5, 0.500_01), "0.00 points");
+        assert_eq!(points(0.004, 0.0035), "+0.05 points");
         assert_eq!((percent(0.9666), percent(0.00123)), ("96.7 %".into(), "0.12 %".into()));
     }
 }

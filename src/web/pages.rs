@@ -60,7 +60,7 @@ article h3{font-size:1.1rem;margin:.5rem 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1rem;margin:.5rem 0}\
 dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
 .error{border-left:.25rem solid var(--bad);padding-left:.75rem}\
-.tiles strong{font-size:1.4rem}.tiles div div{font-size:.875rem}\
+.tiles{grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr))}.tiles strong{font-size:1.4rem}.tiles div div{font-size:.875rem}\
 .filters ul{display:flex;align-items:baseline;flex-wrap:wrap;gap:0 1rem;list-style:none;padding:0;margin:.25rem 0}\
 .filters a{display:inline-block;padding:.25rem 0}\
 .filters a[aria-current]{font-weight:600;color:inherit;text-decoration-thickness:.15em}\

@@ -1,5 +1,6 @@
 //! What the campaigns page shows, as the parameters of its address.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use form_urlencoded::Serializer;
@@ -66,7 +67,7 @@ impl View {
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             let unsupported = || format!("Unsupported value {value:?} of {key}.");
             match (key.as_ref(), value.as_ref()) {
-                (_, "") => {}
+                (_, empty) if empty.trim().is_empty() => {}
                 ("account", name) => view.filter.account = Some(name.to_owned()),
                 ("channel", name) => view.filter.channel = Some(Channel::from_word(name)),
                 ("status", name) => {
@@ -87,7 +88,10 @@ impl View {
                 }
                 ("order", "asc") => order = Some(false),
                 ("order", "desc") => order = Some(true),
-                ("page", text) => view.page = text.parse().map_err(|_| unsupported())?,
+                ("page", text) => {
+                    let page = text.parse::<NonZero<usize>>();
+                    view.page = page.map_err(|_| unsupported())?.get();
+                }
                 ("format", "csv") => view.format = Format::Csv,
                 ("format", "json") => view.format = Format::Json,
                 ("search" | "order" | "format", _) => return Err(unsupported()),
@@ -166,7 +170,7 @@ mod tests {
             let link = link("campaigns", view.parameters());
             assert_eq!(link.trim_start_matches("campaigns").trim_start_matches('?'), query);
         }
-        assert_eq!(View::read("search=&account=&page=").unwrap(), View::default());
+        assert_eq!(View::read("search=&account=+&page=").unwrap(), View::default());
         let view = View::read("sort=click&page=3").unwrap();
         assert_eq!(view.link(|view| view.descending = false), "campaigns?sort=click&order=asc");
     }
@@ -182,6 +186,7 @@ mod tests {
             "sort=x",
             "order=up",
             "page=-1",
+            "page=0",
             "format=xml",
             &long,
         ] {

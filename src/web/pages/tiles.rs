@@ -17,7 +17,7 @@ pub(super) fn tiles(summary: &Summary<'_>, failed: &[String], period: Option<Dur
         }
         dl.tiles { @for line in summary.total.lines() { (tile(&line)) } }
         @if let Some(period) = period.filter(|_| summary.total.before.is_some()) {
-            p.dim { "▲ and ▼ compare with the " (days(period)) " before." }
+            p.dim { "▲, ▼ and points compare with the " (days(period)) " before." }
         }
     }
 }
@@ -33,15 +33,17 @@ fn tile(line: &Line<'_>) -> Markup {
                     Some(sum) => strong { (amount(sum.total)) },
                 }
                 @if let Some((ratio, of)) = line.ratio.zip(words::of(line.subject)) {
-                    " " span.dim { (percent(ratio)) " of " (of) }
+                    div {
+                        (percent(ratio)) " of " (of)
+                        @if let Some(before) = line.ratio_before {
+                            span.dim { " (" (words::points(ratio, before)) ")" }
+                        }
+                    }
                 }
                 @if let Some(change) = change {
                     div.dim {
                         span aria-hidden="true" { (words::arrow(change.0)) " " }
                         (words::change(change))
-                        @if let Some((now, before)) = line.ratio.zip(line.ratio_before) {
-                            ", " (words::points(now, before))
-                        }
                     }
                 }
             }
