@@ -144,20 +144,12 @@ async fn run(
             unless_stopped(&mut signals, ExitCode::from, init).await
         }
         _ if options.config_check => {
-            finish_or_stop(
-                &mut signals,
-                &renewals,
-                check(daemon_options, options.probe, renewals.clone(), telemetry),
-            )
-            .await
+            let work = check(daemon_options, options.probe, renewals.clone(), telemetry);
+            finish_or_stop(&mut signals, &renewals, work).await
         }
         Some(Command::Poll { account }) => {
-            finish_or_stop(
-                &mut signals,
-                &renewals,
-                poll(daemon_options, account, renewals.clone(), telemetry),
-            )
-            .await
+            let work = poll(daemon_options, account, renewals.clone(), telemetry);
+            finish_or_stop(&mut signals, &renewals, work).await
         }
         Some(Command::Report { period, format, output, account, stored }) => {
             let report = report::Options { period, format, output };

@@ -257,7 +257,7 @@ warn\t'Problems that need attention'
 error\t'Errors that stop the program or prevent what was requested'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, at most as old as stale_after, and ask no provider. They reach back as far as the lookback'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, unless they are stale, and ask no provider. They reach back as far as the lookback'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'

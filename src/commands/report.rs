@@ -97,14 +97,14 @@ async fn write(options: Options, snapshot: &Snapshot, failed: Vec<String>) -> an
     let accounts = campaigns(snapshot);
     let report = render(&options, &accounts, failed)?;
     // a file can hang
-    let written = tokio::task::spawn_blocking(move || match options.output {
-        Some(file) => std::fs::write(&file, report)
-            .with_context(|| format!("cannot write {}", file.display())),
-        None => {
-            let mut stdout = io::stdout().lock();
-            let written = stdout.write_all(&report).and_then(|()| stdout.flush());
-            written.context("cannot write to standard output")
+    let written = tokio::task::spawn_blocking(move || {
+        if let Some(file) = options.output {
+            let written = std::fs::write(&file, report);
+            return written.with_context(|| format!("cannot write {}", file.display()));
         }
+        let mut stdout = io::stdout().lock();
+        let written = stdout.write_all(&report).and_then(|()| stdout.flush());
+        written.context("cannot write to standard output")
     });
     written.await??;
     Ok(all_succeeded)
@@ -119,7 +119,7 @@ fn render(
     let document = || Document::of(accounts, period, now, failed);
     Ok(match options.format {
         ReportFormat::Html => pages::report::page(&document()).into_bytes(),
-        ReportFormat::Md => markdown::render(&document()).into_bytes(),
+        ReportFormat::Md => markdown::render(&document())?.into_bytes(),
         ReportFormat::Csv => {
             let filter = Filter { period: Some(period), ..Filter::default() };
             let mut places = filter.select(accounts, now);

@@ -1,5 +1,7 @@
 //! A report in Markdown.
 
+use std::fmt::{Error, Write};
+
 use crate::campaign::Ratio;
 use crate::report::document::Document;
 use crate::report::notes::notes;
@@ -12,14 +14,14 @@ use crate::report::words::{self, amount, days, percent, plural, shortened};
 const RATIOS: [Ratio; 5] = [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
 
 /// Renders a report.
-pub fn render(document: &Document<'_>) -> String {
+pub fn render(document: &Document<'_>) -> Result<String, Error> {
     let period = days(document.period);
     let mut text = format!(
         "# Campaigns of the last {period}\n\nUntil {}.\n",
         document.until.format("%Y-%m-%d %H:%M UTC")
     );
     for note in notes(&document.summary, &document.failed, Some(document.period)) {
-        text += &format!("\n> {}\n", escaped(&note));
+        write!(text, "\n> {}\n", escaped(&note))?;
     }
     let lines = document.summary.total.lines();
     text += &table(
@@ -39,7 +41,7 @@ pub fn render(document: &Document<'_>) -> String {
         let title = words::title(ranking.ratio).to_lowercase();
         for (word, rows) in [("Highest", &ranking.best), ("Lowest", &ranking.worst)] {
             if !rows.is_empty() {
-                text += &format!("\n## {word} share {title}\n");
+                write!(text, "\n## {word} share {title}\n")?;
                 text += &list(rows);
             }
         }
@@ -48,9 +50,9 @@ pub fn render(document: &Document<'_>) -> String {
     text += &list(&document.rows);
     if document.left_out > 0 {
         let left_out = plural(document.left_out, "older campaign");
-        text += &format!("\n{left_out} not listed; `--format csv` has all.\n");
+        write!(text, "\n{left_out} not listed; `--format csv` has all.\n")?;
     }
-    text
+    Ok(text)
 }
 
 fn comparison(line: &Line<'_>) -> [String; 6] {
@@ -113,11 +115,8 @@ fn list(rows: &[Row<'_>]) -> String {
 }
 
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let mut text = format!("\n| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
-    for cells in rows {
-        text += &format!("| {} |\n", cells.join(" | "));
-    }
-    text
+    let head = format!("\n| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+    rows.fold(head, |text, cells| text + "| " + &cells.join(" | ") + " |\n")
 }
 
 /// A text without markup: neither Markdown nor HTML.

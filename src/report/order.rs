@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use crate::campaign::Ratio;
 use crate::campaign::figures::Figure;
+use crate::campaign::{Ratio, Status};
 use crate::report::row::{Place, Row};
 use crate::state::campaigns::AccountCampaigns;
 
@@ -89,7 +89,7 @@ impl Sort {
             Self::Account => by(descending, one, other, |row| Some(&*row.account.account)),
             Self::Channel => by(descending, one, other, |row| Some(row.campaign.channel.as_str())),
             Self::Status => {
-                by(descending, one, other, |row| row.campaign.status.map(|it| it.as_str()))
+                by(descending, one, other, |row| row.campaign.status.map(Status::as_str))
             }
             Self::Attempted => by(descending, one, other, |row| row.campaign.attempted()),
             Self::Cost => by(descending, one, other, cost),

@@ -5,8 +5,8 @@ use serde::{Serialize, Serializer};
 
 use crate::campaign::counts::Count;
 use crate::campaign::curve;
-use crate::campaign::figures::Figure;
-use crate::campaign::{Campaign, Ratio};
+use crate::campaign::figures::{Currency, Figure};
+use crate::campaign::{Campaign, Ratio, Status};
 use crate::report::row::Row;
 use crate::state::campaigns::AccountCampaigns;
 
@@ -128,7 +128,7 @@ impl Fields {
             campaign.channel.as_str().into(),
             campaign.id.as_str().into(),
             (&*campaign.name).into(),
-            campaign.status.map(|status| status.as_str()).into(),
+            campaign.status.map(Status::as_str).into(),
             campaign.last_sent.into(),
             campaign.scheduled.into(),
             campaign.created.into(),
@@ -141,7 +141,7 @@ impl Fields {
         values.push(cost.map(|(_, cost)| cost).into());
         // an amount in another currency would be mistaken
         values.push(revenue.filter(|(of, _)| Some(*of) == currency).map(|(_, it)| it).into());
-        values.push(currency.as_ref().map(|currency| currency.as_str()).into());
+        values.push(currency.as_ref().map(Currency::as_str).into());
         for ratio in curve::RATIOS {
             let usual = campaign.figures.usual(ratio);
             values.push(usual.map(|[low, ..]| low).into());
@@ -152,7 +152,7 @@ impl Fields {
     }
 }
 
-type Amount = (crate::campaign::figures::Currency, f64);
+type Amount = (Currency, f64);
 
 /// The cost and the revenue in money.
 fn money(campaign: &Campaign) -> (Option<Amount>, Option<Amount>) {

@@ -16,7 +16,7 @@ pub enum Body {
 
 impl Body {
     /// The next chunk.
-    pub fn next(&mut self) -> Option<Pieces> {
+    pub fn next_pieces(&mut self) -> Option<Pieces> {
         match self {
             Self::Whole(pieces) => pieces.take().filter(Buf::has_remaining),
             Self::Chunks(chunks) => chunks.next().map(Pieces::from),

@@ -1,6 +1,6 @@
 //! The campaigns: the page that lists them, the page of one, and files for spreadsheets and programs.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -18,11 +18,11 @@ use crate::web::pages;
 use crate::web::pages::campaigns::{Content, ROWS};
 use crate::web::view::{Format, View};
 
-/// How many requests select and sort campaigns at the same time. With 100,000 campaigns, each takes a tenth
-/// of a second and some megabytes.
+/// How many requests select and sort campaigns at the same time. With 100,000 campaigns, each takes up
+/// to a tenth of a second and some megabytes.
 const CONCURRENT: usize = 2;
 
-static SLOTS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(CONCURRENT));
+static SLOTS: Semaphore = Semaphore::const_new(CONCURRENT);
 
 /// Campaigns in a chunk of a file: a millisecond of work, so that scrapes do not wait.
 const CHUNK: usize = 100;

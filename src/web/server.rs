@@ -234,7 +234,7 @@ impl hyper::body::Body for RunningResponse {
                 return Poll::Pending;
             }
         }
-        let pieces = self.body.next();
+        let pieces = self.body.next_pieces();
         let sending = pieces.map(|pieces| Sending { pieces, _request: Arc::clone(&self.request) });
         Poll::Ready(sending.map(|sending| Ok(Frame::data(sending))))
     }

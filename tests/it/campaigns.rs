@@ -412,7 +412,7 @@ async fn a_report_of_one_poll_reads_the_period_before() {
     };
     let simulator = simulate(any_api(), vec![of("1", 3), of("2", 4), of("3", 45)]).await;
     let good = account("good", &simulator, &[]);
-    let setup = Setup::new(&config(&[good.clone()]));
+    let setup = Setup::new(&config(std::slice::from_ref(&good)));
     let (code, markdown, log) = report(&setup, &["--format=md"]).await;
     assert_eq!(code, Some(0), "{log}");
     assert!(markdown.contains("| Campaigns | 2 |  | 1 | +1 (+100.0 %) |"), "{markdown}");
