@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::exposition::publisher::Published;
 use crate::report::csv;
 use crate::report::json;
 use crate::report::record::Fields;
-use crate::report::row::{Place, rows};
+use crate::report::row::{Place, Row, rows};
 use crate::report::summary::Summary;
 use crate::state::campaigns::AccountCampaigns;
 use crate::web::body::Body;
@@ -23,6 +23,12 @@ use crate::web::view::{Format, View};
 const CONCURRENT: usize = 2;
 
 static SLOTS: Semaphore = Semaphore::const_new(CONCURRENT);
+
+/// How many files are sent at the same time. Each keeps the campaigns of its request until the client has
+/// read them: with 100,000 campaigns, some megabytes.
+const MAX_FILES: usize = 8;
+
+static FILES: Semaphore = Semaphore::const_new(MAX_FILES);
 
 /// Campaigns in a chunk of a file: a millisecond of work, so that scrapes do not wait.
 const CHUNK: usize = 100;
@@ -38,17 +44,21 @@ pub enum Answer {
     NotFound(String),
     /// The request has an error.
     Invalid(String),
+    /// Too many files are being sent.
+    Busy,
     /// The answer could not be made.
     Failed(String),
 }
 
 /// Runs work that would delay scrapes.
 pub async fn apart(work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
-    let Ok(_slot) = SLOTS.acquire().await else {
-        return Answer::Failed("The exporter is stopping.".to_owned());
-    };
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    let Ok(slot) = SLOTS.acquire().await else { return Answer::Busy };
+    let done = tokio::task::spawn_blocking(move || {
+        // kept while it works, even if the client is gone
+        let _slot = slot;
+        work()
+    });
+    done.await.unwrap_or_else(|error| Answer::Failed(error.to_string()))
 }
 
 /// Lists the campaigns that a query selects.
@@ -72,24 +82,26 @@ pub fn list(published: &Arc<Published>, telemetry_path: &str, query: &str) -> An
         Format::Csv | Format::Json => usize::MAX,
     };
     view.sort.sort(view.descending, accounts, &mut places, end);
-    let fields = Fields::of(accounts);
-    let content = match view.format {
-        Format::Html => {
-            let shown = places.iter().skip(end - ROWS).take(ROWS);
-            let content = Content {
-                summary: Summary::of(accounts, &view.filter, now),
-                rows: shown.filter_map(|place| place.row(accounts)).collect(),
-                found: places.len(),
-                view: &view,
-                accounts,
-                now,
-            };
-            return Answer::Page(pages::campaigns::page(telemetry_path, &content));
-        }
-        Format::Csv => csv_file(Arc::clone(accounts), places, fields),
-        Format::Json => json_file(Arc::clone(accounts), places, fields, &view, now),
+    if view.format == Format::Html {
+        let shown = places.iter().skip(end - ROWS).take(ROWS);
+        let content = Content {
+            summary: Summary::of(accounts, &view.filter, now),
+            rows: shown.filter_map(|place| place.row(accounts)).collect(),
+            found: places.len(),
+            view: &view,
+            accounts,
+            now,
+        };
+        return Answer::Page(pages::campaigns::page(telemetry_path, &content));
+    }
+    let Ok(permit) = FILES.try_acquire() else { return Answer::Busy };
+    let file =
+        File { accounts: Arc::clone(accounts), fields: Fields::of(accounts), _permit: permit };
+    let answer = match view.format {
+        Format::Json => file.json(places, &view, now),
+        Format::Csv | Format::Html => file.csv(places),
     };
-    content.unwrap_or_else(Answer::Failed)
+    answer.unwrap_or_else(Answer::Failed)
 }
 
 /// Shows the campaign that a query names.
@@ -117,48 +129,48 @@ pub fn detail(published: &Arc<Published>, telemetry_path: &str, query: &str) -> 
     }
 }
 
-fn csv_file(
+/// What is needed to make the chunks of a file.
+struct File {
     accounts: Arc<[AccountCampaigns]>,
-    places: Vec<Place>,
     fields: Fields,
-) -> Result<Answer, String> {
-    let header = csv::header(&fields).map_err(|error| error.to_string())?;
-    let chunks = chunks(places).map_while(move |places| {
-        let rows = places.iter().filter_map(|place| place.row(&accounts));
-        // a vector takes all that is written
-        csv::rows(&fields, rows).ok().map(Bytes::from)
-    });
-    let chunks = [Bytes::from(header)].into_iter().chain(chunks);
-    let body = Body::Chunks(Box::new(chunks));
-    Ok(Answer::File(
-        "text/csv; charset=utf-8; header=present",
-        "attachment; filename=\"campaigns.csv\"",
-        body,
-    ))
+    _permit: SemaphorePermit<'static>,
 }
 
-fn json_file(
-    accounts: Arc<[AccountCampaigns]>,
-    places: Vec<Place>,
-    fields: Fields,
-    view: &View,
-    now: DateTime<Utc>,
-) -> Result<Answer, String> {
-    let summary = Summary::of(&accounts, &view.filter, now);
-    let head = json::head(&summary.total, view.filter.start(now), now);
-    let head = head.map_err(|error| error.to_string())?;
-    let mut separator = "";
-    let chunks = chunks(places).map_while(move |places| {
-        let mut text = String::new();
-        for row in places.iter().filter_map(|place| place.row(&accounts)) {
-            text += std::mem::replace(&mut separator, ",\n");
-            text += &json::record(&fields, row).ok()?;
-        }
-        Some(Bytes::from(text))
-    });
-    let tail = Bytes::from_static(json::TAIL.as_bytes());
-    let chunks = [Bytes::from(head)].into_iter().chain(chunks).chain([tail]);
-    Ok(Answer::File("application/json", "inline", Body::Chunks(Box::new(chunks))))
+impl File {
+    /// Borrows the whole file, so that the chunks keep the permit.
+    fn rows(&self, places: &[Place]) -> impl Iterator<Item = Row<'_>> {
+        places.iter().filter_map(|place| place.row(&self.accounts))
+    }
+
+    fn csv(self, places: Vec<Place>) -> Result<Answer, String> {
+        let header = csv::header(&self.fields).map_err(|error| error.to_string())?;
+        let chunks = chunks(places).map_while(move |places| {
+            // a vector takes all that is written
+            csv::rows(&self.fields, self.rows(&places)).ok().map(Bytes::from)
+        });
+        let chunks = [Bytes::from(header)].into_iter().chain(chunks);
+        let (content_type, disposition) =
+            ("text/csv; charset=utf-8; header=present", "attachment; filename=\"campaigns.csv\"");
+        Ok(Answer::File(content_type, disposition, Body::Chunks(Box::new(chunks))))
+    }
+
+    fn json(self, places: Vec<Place>, view: &View, now: DateTime<Utc>) -> Result<Answer, String> {
+        let summary = Summary::of(&self.accounts, &view.filter, now);
+        let head = json::head(&summary.total, view.filter.start(now), now);
+        let head = head.map_err(|error| error.to_string())?;
+        let mut separator = "";
+        let chunks = chunks(places).map_while(move |places| {
+            let mut text = String::new();
+            for row in self.rows(&places) {
+                text += std::mem::replace(&mut separator, ",\n");
+                text += &json::record(&self.fields, row).ok()?;
+            }
+            Some(Bytes::from(text))
+        });
+        let tail = Bytes::from_static(json::TAIL.as_bytes());
+        let chunks = [Bytes::from(head)].into_iter().chain(chunks).chain([tail]);
+        Ok(Answer::File("application/json", "inline", Body::Chunks(Box::new(chunks))))
+    }
 }
 
 fn chunks(places: Vec<Place>) -> impl Iterator<Item = Vec<Place>> {

@@ -325,6 +325,7 @@ async fn campaigns(
         }
         Answer::NotFound(problem) => plain(StatusCode::NOT_FOUND, problem + "\n"),
         Answer::Invalid(problem) => plain(StatusCode::BAD_REQUEST, problem + "\n"),
+        Answer::Busy => unavailable("Too many files of campaigns are being sent. Try again.\n"),
         Answer::Failed(error) => failed(error),
     }
 }

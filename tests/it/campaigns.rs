@@ -19,7 +19,9 @@ use chrono::{TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::support::apis::any_api;
-use crate::support::daemon::{Daemon, Setup, account, account_at, client, config, run, simulate};
+use crate::support::daemon::{
+    Daemon, LIMIT, Setup, account, account_at, client, config, run, simulate,
+};
 
 const DAY: i64 = 24;
 
@@ -54,7 +56,7 @@ async fn setup_with(accounts: &[(&str, &str, &[Campaign])], curves: Curves) -> S
         account_at(name, any_api(), "http://127.0.0.1:9", &[&lookback])
     });
     let yaml = yaml.collect::<String>();
-    let global = "global: {poll_interval: 1h, stale_after: 1d}\naccounts:\n";
+    let global = "global: {poll_interval: 1h, stale_after: 1d, max_campaigns: 20000}\naccounts:\n";
     let setup = Setup::new(&format!("{global}{yaml}"));
     let config = std::fs::read_to_string(setup.config_file()).unwrap();
     let config = Config::parse(&config, &native(), Some(Path::new("/"))).unwrap();
@@ -203,6 +205,33 @@ async fn many_campaigns_are_shown_in_pages_and_sent_in_parts() {
     assert_eq!(response.content_length(), None, "not as a whole");
     let csv = response.text().await.unwrap();
     assert_eq!(csv.lines().count(), 451);
+}
+
+#[tokio::test]
+async fn slow_readers_of_files_are_limited() {
+    // more than sockets hold
+    let campaigns: Vec<_> = (0..20_000).map(|id| sent(&id.to_string(), 30, 1_000, 900)).collect();
+    let daemon = start(setup(&[("one", "60d", &campaigns)]).await, &[]).await;
+    let file = async || client().get(daemon.url("/campaigns?format=json")).send().await.unwrap();
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        readers.push(file().await);
+    }
+    assert!(readers.iter().all(|reader| reader.status() == 200));
+    let refused = file().await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.text().await.unwrap().contains("Try again"));
+    assert!(daemon.get("/campaigns").await.contains("20,000 campaigns, page 1 of 100."));
+    assert!(daemon.scrape().await.contains("campaign_id=\"19999\""));
+    let whole = readers.pop().unwrap().bytes().await.unwrap();
+    let whole: Value = serde_json::from_slice(&whole).unwrap();
+    assert_eq!(whole["campaigns"].as_array().unwrap().len(), 20_000);
+    let free = async {
+        while file().await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, free).await.unwrap();
 }
 
 #[tokio::test]
