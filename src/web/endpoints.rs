@@ -73,13 +73,15 @@ impl Endpoints {
         if path == "/-/reload" {
             return reload(self, request).await;
         }
-        if let Some((_, show)) = CAMPAIGNS.iter().find(|(known, _)| *known == path) {
+        let is_metrics = path == self.routes.telemetry_path;
+        let show = CAMPAIGNS.iter().find(|(known, _)| *known == path && !is_metrics);
+        if let Some((_, show)) = show {
             return match *request.method() {
                 Method::GET | Method::HEAD => campaigns(self, &request, *show).await,
                 _ => not_allowed("GET, HEAD"),
             };
         }
-        let answer: Read = if path == self.routes.telemetry_path {
+        let answer: Read = if is_metrics {
             metrics
         } else if let Some((_, answer)) = READ.iter().find(|(known, _)| *known == path) {
             *answer
@@ -114,11 +116,10 @@ type Show = fn(&Arc<Published>, &str, &str) -> Answer;
 const CAMPAIGNS: [(&str, Show); 2] =
     [("/campaigns", campaigns::list), ("/campaign", campaigns::detail)];
 
-/// Whether metrics at this path would hide another endpoint. The landing page may be hidden.
+/// Whether metrics at this path would hide another endpoint. The landing page may be hidden, and so may
+/// those of campaigns, which are younger than configurations in use.
 pub fn is_taken(path: &str) -> bool {
-    let read = READ.iter().map(|(known, _)| *known);
-    let mut known = read.chain(CAMPAIGNS.iter().map(|(known, _)| *known));
-    path.starts_with("/-/") || known.any(|known| known == path && path != "/")
+    path.starts_with("/-/") || READ.iter().any(|(known, _)| *known == path && path != "/")
 }
 
 fn config(endpoints: &Endpoints, _request: &Request<Incoming>) -> Response<Body> {
