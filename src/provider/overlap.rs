@@ -78,7 +78,9 @@ impl LastPage {
             if overlap == 0 {
                 // the page before is read again, and may begin as it did
                 self.ids = Vec::new();
-                return Ok(Some(ask.clone().at(ask.offset.saturating_sub(paging.size))));
+                let mut again = ask.clone().at(ask.offset.saturating_sub(paging.size));
+                again.received = ask.received.saturating_sub(last.len());
+                return Ok(Some(again));
             }
             self.ids = last;
             // half a page, so that the pages have to have another item in common
@@ -89,7 +91,7 @@ impl LastPage {
             return fail("a page repeats the one before");
         }
         // a total can promise more than there is
-        if self.ids.len() <= overlap && self.ids.iter().all(|id| last.contains(id)) {
+        if overlap > 0 && self.ids.len() <= overlap && self.ids.iter().all(|id| last.contains(id)) {
             page.more = false;
         }
         Ok(None)

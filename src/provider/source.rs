@@ -49,6 +49,8 @@ pub struct Ask {
     pub part: usize,
     /// The number of items before this page of the list.
     pub offset: usize,
+    /// The number of items that the pages before had, which can be smaller than they were asked to be.
+    pub received: usize,
     /// How the page is selected, if its place selects it.
     pub paging: Option<Paging>,
     /// The field that counts a problem if the request fails, for a part of the read that is optional.
@@ -122,6 +124,7 @@ impl Ask {
             body: None,
             part: 0,
             offset: 0,
+            received: 0,
             paging: None,
             optional: None,
             about: Vec::new(),
@@ -183,7 +186,9 @@ impl Ask {
             return Vec::new();
         };
         if paging.first_page.is_some() {
-            return vec![self.clone().at(self.offset + paging.size)];
+            let mut next = self.clone().at(self.offset + paging.size);
+            next.received += page.items;
+            return vec![next];
         }
         // more items than requested do not move the next page
         let items = page.items.min(paging.size).saturating_sub(OVERLAP);

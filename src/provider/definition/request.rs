@@ -536,10 +536,12 @@ impl Paging {
                 None => Next::Nothing,
             },
             By::LinkHeader => {
-                let links = answer.headers.get_all(LINK).iter();
-                let mut links = links.filter_map(|link| link.to_str().ok());
-                match links.find_map(next_link) {
-                    Some(href) => followed(linked(ask, href), href.to_owned()),
+                let mut links = answer.headers.get_all(LINK).iter();
+                let next = links.find_map(|link| {
+                    next_link(&String::from_utf8_lossy(link.as_bytes())).map(str::to_owned)
+                });
+                match next {
+                    Some(href) => followed(linked(ask, &href), href),
                     None => Next::Nothing,
                 }
             }
@@ -566,10 +568,17 @@ impl Paging {
         let is_short = items < size;
         let page = ask.offset / paging.size.max(1);
         let received = match paging.first_page {
-            Some(_) => page.saturating_mul(size).saturating_add(items),
+            Some(_) => ask.received.saturating_add(items),
             None => ask.offset.saturating_add(items),
         };
-        if items == 0 {
+        // a page can be empty because its items are hidden, but no offset leads past it
+        let can_be_empty = paging.first_page.is_some()
+            && match &self.stop {
+                Stop::Pages(_) => true,
+                Stop::More(path) => path.raw_value(root).is_some(),
+                _ => false,
+            };
+        if items == 0 && !can_be_empty {
             return Ok(false);
         }
         Ok(match &self.stop {
@@ -603,7 +612,14 @@ impl Paging {
 
 /// The cursor or the link at a path; `None` after the last page. Anything else would end the list early.
 fn next_word(path: &Path, answer: &Answer, root: &RawValue) -> Result<Option<String>, PollError> {
-    let Some(text) = path.raw_text(root) else { return Ok(None) };
+    let Some(text) = path.raw_text(root) else {
+        let is_blocked = serde_json::from_str(root.get()).is_ok_and(|root| path.is_blocked(&root));
+        if is_blocked {
+            let detail = "a member on the way is no object";
+            return Err(answer.lacking(&format!("a readable `{}`", path.text()), detail));
+        }
+        return Ok(None);
+    };
     match serde_json::from_str(text).unwrap_or(Scalar::Other) {
         Scalar::Absent | Scalar::Bool(false) | Scalar::Whole(0) => Ok(None),
         // with all its digits
@@ -684,17 +700,16 @@ fn linked(ask: &Ask, href: &str) -> Ask {
     next
 }
 
-/// The target of a `Link` header with the relation `next`.
+/// The target of a `Link` header with the relation `next`. Targets have commas and semicolons of their own.
 fn next_link(header: &str) -> Option<&str> {
-    header.split(',').find_map(|link| {
-        let (target, parameters) = link.split_once(';')?;
-        let is_next = parameters.split(';').any(|parameter| {
+    header.split('<').find_map(|link| {
+        let (target, parameters) = link.split_once('>')?;
+        let is_next = parameters.split([';', ',']).any(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let mut relations = value.trim().trim_matches('"').split_whitespace();
             name.trim().eq_ignore_ascii_case("rel")
                 && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
         });
-        let target = target.trim().strip_prefix('<')?.strip_suffix('>')?;
         is_next.then_some(target)
     })
 }
@@ -717,4 +732,29 @@ pub(super) fn headers(
 /// A header's value of a template.
 pub(super) fn header_value(template: &Template, settings: &Variables) -> Option<HeaderValue> {
     HeaderValue::from_str(&template.render(settings)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_header_has_commas_and_semicolons() {
+        for (header, expected) in [
+            (
+                r#"<https://x.example/c?f=a,b&page=2>; rel="next""#,
+                Some("https://x.example/c?f=a,b&page=2"),
+            ),
+            (
+                r#"</c;v=1?p=1>; rel="prev", </c;v=1?p=3>; title="a, b"; rel="last next""#,
+                Some("/c;v=1?p=3"),
+            ),
+            (r#"</a>; rel=prev,</b>;REL=Next , </d>; rel="last""#, Some("/b")),
+            (r#"</a>; rel="first", </b>; rel="nextish""#, None),
+            ("rel=next", None),
+            ("", None),
+        ] {
+            assert_eq!(next_link(header), expected, "{header}");
+        }
+    }
 }
