@@ -13,7 +13,8 @@ use super::path::Path;
 use super::reader::{Mapping, Part, Reader, may, one_or_more};
 use super::template::Variables;
 use super::time::{self, TimeFormat};
-use crate::campaign::{counts, figures};
+use crate::campaign::counts;
+use crate::campaign::figures::{self, Currency};
 use crate::document::node::Node;
 use crate::provider::lenient::{self, Problems, Scalar};
 
@@ -213,6 +214,16 @@ impl Field {
         let (source, value) = self.found(item, problems)?;
         let field = source.path.field();
         self.read_number(field, value, Unit::Currency, problems, Scalar::signed_number)
+    }
+
+    /// Whether a text of the value has the code of another currency than this one.
+    pub(super) fn is_in_other_currency(&self, item: &Value, currency: Currency) -> bool {
+        let found = || self.found(item, &mut Problems::default()).map(|(_, value)| ("", value));
+        let values = if self.is_sum { self.values(item) } else { found().into_iter().collect() };
+        values.into_iter().filter_map(|(_, value)| value.as_str()).any(|text| {
+            let code = text.trim_matches(|char: char| !char.is_ascii_alphabetic());
+            code.len() == 3 && !code.eq_ignore_ascii_case(currency.as_str())
+        })
     }
 
     /// A number as `read` takes it, with the text of the answer as the example of a problem.

@@ -101,6 +101,11 @@ impl Money {
                 currency?
             }
         };
+        if self.value.is_in_other_currency(item, currency) {
+            let name = self.value.names().next().unwrap_or_default();
+            problems.explain(name, || format!("an amount that is not in {}", currency.as_str()));
+            return None;
+        }
         Some((currency, amount))
     }
 }
@@ -174,13 +179,22 @@ mod tests {
 
     #[test]
     fn an_amount_has_a_currency_or_is_absent() {
-        let item = r#"{"id":1,"n":-1.5,"c":"2.5","in":"usd","odd":"points"}"#;
+        let item = r#"{"id":1,"n":-1.5,"c":"2.5","in":"usd","odd":"points",
+            "text":"2,000.5 EUR"}"#;
         for (money, cost, balance, problems) in [
             ("{value: $.c, currency: eur}", Some(("EUR", 2.5)), Some(("EUR", 2.5)), ["", ""]),
             ("{value: $.c, currency: '{money}'}", Some(("CHF", 2.5)), Some(("CHF", 2.5)), ["", ""]),
             ("{value: $.c, currency: $.in}", Some(("USD", 2.5)), Some(("USD", 2.5)), ["", ""]),
             // only a balance can be negative
             ("{value: $.n, currency: EUR}", None, Some(("EUR", -1.5)), ["n (1 times)", ""]),
+            (
+                "{value: $.text, currency: EUR}",
+                Some(("EUR", 2_000.5)),
+                Some(("EUR", 2_000.5)),
+                ["", ""],
+            ),
+            ("{value: $.text, currency: $.in}", None, None, ["text (1 times)"; 2]),
+            ("{value: {sum: [$.text, $.c]}, currency: USD}", None, None, ["text (1 times)"; 2]),
             ("{value: $.none, currency: $.none}", None, None, ["", ""]),
             ("{value: $.c, currency: $.none}", None, None, ["none (1 times)"; 2]),
             ("{value: $.c, currency: $.odd}", None, None, ["odd (1 times)"; 2]),
