@@ -3,11 +3,14 @@
 use std::fmt::Write;
 use std::str::FromStr;
 
-use chrono::format::{self, Item, Parsed, StrftimeItems};
+use chrono::format::{self, Fixed, Item, Parsed, StrftimeItems};
 use chrono::{
     DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc,
 };
 use chrono_tz::Tz;
+
+/// An afternoon whose month, day, hour, minute and second all differ.
+const SAMPLE: i64 = 1_792_936_049;
 
 /// The time zone of a name.
 pub(super) fn zone(name: &str) -> Result<Tz, String> {
@@ -53,11 +56,20 @@ impl TimeFormat {
     pub(super) fn parse_readable(text: &str) -> Result<Self, String> {
         let format = Self::parse(text)?;
         let Self::Pattern(pattern) = &format else { return Ok(format) };
-        let mut sample = String::new();
-        let written =
-            write!(sample, "{}", DateTime::UNIX_EPOCH.format_with_items(pattern.iter())).is_ok();
-        if written && format.time(&sample, Some(Tz::UTC)).is_none() {
+        let written = |time: DateTime<Utc>| {
+            let mut sample = String::new();
+            let written = write!(sample, "{}", time.format_with_items(pattern.iter()));
+            written.ok().map(|()| sample)
+        };
+        let Some(sample) = DateTime::from_timestamp_secs(SAMPLE).and_then(written) else {
+            return Ok(format);
+        };
+        let Some(time) = format.time(&sample, Some(Tz::UTC)) else {
             return Err(format!("{text:?} does not tell the day: year, month and day are needed"));
+        };
+        if written(time) != Some(sample) {
+            let message = "does not tell the time of day: hours need minutes, and %I needs %p";
+            return Err(format!("{text:?} {message}"));
         }
         Ok(format)
     }
@@ -83,10 +95,20 @@ impl TimeFormat {
                 let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
                 let local = parsed.to_naive_datetime_with_offset(0);
                 let local = local.or_else(|_| parsed.to_naive_date().map(midnight));
-                to_utc(local.ok()?, zone?)
+                let zone = zone?;
+                let time = to_utc(local.ok()?, zone)?;
+                let names_zone = pattern.contains(&Item::Fixed(Fixed::TimezoneName));
+                (!names_zone || is_zone_named(text, time, zone)).then_some(time)
             }
         }
     }
+}
+
+/// Whether a text has the name that the zone has at a time, such as CEST.
+fn is_zone_named(text: &str, time: DateTime<Utc>, zone: Tz) -> bool {
+    let name = time.with_timezone(&zone).format("%Z").to_string();
+    let is_name = |word| word == name || name == "UTC" && matches!(word, "GMT" | "Z");
+    text.split_whitespace().any(is_name)
 }
 
 fn milliseconds(number: f64) -> Option<DateTime<Utc>> {
@@ -131,13 +153,19 @@ mod tests {
             // twice, and never
             ("%Y-%m-%d %H:%M:%S", "2024-10-27 02:30:00", zurich, Some(1_729_989_000)),
             ("%Y-%m-%d %H:%M:%S", "2024-03-31 02:30:00", zurich, Some(1_711_848_600)),
+            // the name of the zone has to be that of the time
+            ("%Y-%m-%d %H:%M %Z", "2026-03-01 13:00 CET", zurich, Some(1_772_366_400)),
+            ("%Y-%m-%d %H:%M %Z", "2026-07-01 13:00 CET", zurich, None),
+            ("%Y-%m-%d %H:%M %Z", "2026-03-01 12:00 GMT", None, Some(1_772_366_400)),
+            ("%Y-%m-%d %H:%M %Z", "2026-03-01 12:00 EST", None, None),
         ] {
             let zone = zone.or(Some(Tz::UTC));
             let time = TimeFormat::parse(format).unwrap().time(text, zone);
             let shown = time.map(|time| time.timestamp());
             assert_eq!(shown, seconds, "{format} {text}");
         }
-        for format in ["iso", "%Q", "%H:%M", "%Y", "%d.%m.", "%Y-%m", "at %%"] {
+        for format in ["iso", "%Q", "%H:%M", "%Y", "%d.%m.", "%Y-%m", "at %%", "%F %I:%M", "%F %H"]
+        {
             assert!(TimeFormat::parse_readable(format).is_err(), "{format}");
         }
         for format in
