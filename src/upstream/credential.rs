@@ -80,17 +80,13 @@ impl Credential {
                 Ok(request.build(client, url))
             }
             Place::Path => {
-                let segments: Vec<_> = url.path_segments().into_iter().flatten().collect();
-                let segments: Vec<_> = segments
-                    .into_iter()
-                    .map(|segment| {
-                        let is_place = segment == PATH_PLACEHOLDER;
-                        if is_place { secret.to_owned() } else { segment.to_owned() }
-                    })
-                    .collect();
-                if let Ok(mut path) = url.path_segments_mut() {
-                    path.clear().extend(segments);
+                let mut encoded = url.clone();
+                if let Ok(mut path) = encoded.path_segments_mut() {
+                    path.clear().push(secret);
                 }
+                let encoded = encoded.path().trim_start_matches('/');
+                let path = url.path().replace(PATH_PLACEHOLDER, encoded);
+                url.set_path(&path);
                 Ok(plain(url))
             }
         }
@@ -159,7 +155,7 @@ mod tests {
     #[test]
     fn a_credential_is_sent_in_its_place() {
         let client = Client::new();
-        let url = Url::parse("https://api.example.com/x/~token~?a=1").unwrap();
+        let url = Url::parse("https://api.example.com/x%2Fy/bot~token~?a=1").unwrap();
         let request = |place| {
             let secret = SecretString::from("hunter2 &");
             let credential = Credential { place, secret, expiry: None };
@@ -186,6 +182,6 @@ mod tests {
         let form = request(Place::Form("key".into()));
         let body = form.body().and_then(reqwest::Body::as_bytes).unwrap();
         assert_eq!(body, b"a=1&key=hunter2+%26");
-        assert_eq!(request(Place::Path).url().path(), "/x/hunter2%20&");
+        assert_eq!(request(Place::Path).url().path(), "/x%2Fy/bothunter2%20&");
     }
 }
