@@ -58,11 +58,22 @@ impl Reading {
     /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
     /// newer, unless an earlier one of another list is further, such as sent instead of waiting.
     fn add(&mut self, page: Page) {
+        let mut on_page = HashSet::new();
         for found in page.found {
             let is_row = matches!(found, Found::DetailsRow(_));
             match found {
                 Found::Campaign(campaign) => {
                     let known = self.campaigns.get(&campaign.id);
+                    let is_other = |known: &&Arc<Campaign>| {
+                        known.channel != campaign.channel
+                            || on_page.contains(&campaign.id) && ***known != campaign
+                    };
+                    if known.is_some_and(|known| is_other(&known)) {
+                        let id = &campaign.id;
+                        self.problems
+                            .explain("campaign_id", || format!("{id:?} has two campaigns"));
+                    }
+                    on_page.insert(campaign.id.clone());
                     if known.is_none_or(|known| known.stage() <= campaign.stage()) {
                         self.insert(campaign);
                     }
@@ -359,11 +370,13 @@ fn linked(base_url: &Url, href: &str, below: &str) -> Result<Url, PollError> {
     if next.origin() != base_url.origin() {
         return Err(refused("leads to another origin"));
     }
-    if !next.path().starts_with(below) {
+    // a link does not include the path of a gateway in front of the API, but that of the API itself
+    let path = next.path().strip_prefix(base_url.path().trim_end_matches('/'));
+    let path = path.filter(|path| path.starts_with('/')).unwrap_or(next.path());
+    if !path.starts_with(below) {
         return Err(refused(&format!("leads outside {below}")));
     }
-    // links are relative to the origin, and do not include the path of a gateway in front of the API
-    let mut url = endpoint(base_url, next.path());
+    let mut url = endpoint(base_url, path);
     url.set_query(next.query());
     Ok(url)
 }
@@ -398,6 +411,7 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::Channel;
     use crate::campaign::bounds::MAX_ID_BYTES;
     use crate::campaign::counts::{Count, Counts};
     use crate::provider::lenient::Scalar;
@@ -434,6 +448,31 @@ mod tests {
             let found = found.map(|campaign| Found::Campaign(campaign.clone()));
             reading.add(Page { found: found.into(), ..Page::default() });
             assert_eq!(&*reading.take_campaigns().get("x").unwrap().name, expected);
+        }
+    }
+
+    #[test]
+    fn an_id_of_two_campaigns_is_told() {
+        let named = |name| campaign("x", name);
+        let email = Campaign { channel: Channel::Email, ..named("a") };
+        for (found, is_one_page, is_told) in [
+            ([named("a"), named("a")], true, false),
+            ([named("a"), named("b")], true, true),
+            // it changed meanwhile
+            ([named("a"), named("b")], false, false),
+            ([named("a"), email], false, true),
+        ] {
+            let mut reading = Reading::default();
+            let found = found.map(Found::Campaign).into_iter();
+            let pages: Vec<Vec<_>> = match is_one_page {
+                true => vec![found.collect()],
+                false => found.map(|found| vec![found]).collect(),
+            };
+            for found in pages {
+                reading.add(Page { found, ..Page::default() });
+            }
+            let told = r#"campaign_id: 1 value, "x" has two campaigns"#;
+            assert_eq!(reading.problems.to_string(), if is_told { told } else { "" });
         }
     }
 
@@ -578,6 +617,7 @@ mod tests {
             next(gateway, "/v3/reports?next=abc"),
             Ok(format!("{gateway}/v3/reports?next=abc"))
         );
+        assert_eq!(next(gateway, "/cc/v3/reports"), Ok(format!("{gateway}/v3/reports")));
         let base_url = Url::parse(gateway).unwrap();
         let ask = Ask::path("/v3/reports").with("limit", "5");
         assert_eq!(

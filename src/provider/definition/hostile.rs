@@ -174,7 +174,8 @@ fn an_answer_is_the_documented_one_or_an_error() {
         (r#"{"data":[]}"#, ""),
         (r#"{"data":{"0":{"id":1}}}"#, "1; "),
         (r#"{"data":[7,null,"x",[],{"id":1}]}"#, "1; data[*] (4 times)"),
-        (r#"{"data":[{"id":1,"cost":1},{"id":1,"cost":2}]}"#, "1 cost=2; "),
+        (r#"{"data":[{"id":1,"cost":1},{"id":1,"cost":2}]}"#, "1 cost=2; campaign_id (1 times)"),
+        (r#"{"data":[{"id":1,"cost":1},{"id":1,"cost":1}]}"#, "1 cost=1; "),
         (r#"{"data":[{"id":1,"cost":1,"cost":2}]}"#, "1 cost=2; "),
         (r#"{"data":[{"id":1}],"data":[{"id":2}]}"#, "2; "),
         (&nested(100_000), "decode"),
@@ -209,7 +210,23 @@ fn paging_ends_whatever_answers_say() {
         pages.collect()
     };
     let next = |length: usize| format!(r#","next":"{}""#, "x".repeat(length));
+    let nested = ", paging: {by: cursor, parameter: c, next: $.p.next}";
+    let one = |id: u8, rest: &str| format!(r#"{{"data":[{{"id":{id}}}]{rest}}}"#);
+    let three = |rest: &str| vec![two(rest), empty(rest), one(3, rest)];
     for (paging, bodies, expected) in [
+        (nested.into(), same(""), "1; 2; "),
+        (nested.into(), same(r#","p":[]"#), "1; 2; "),
+        (nested.into(), same(r#","p":null"#), "1; 2; "),
+        // something else is where the cursor was
+        (nested.into(), same(r#","p":"x""#), "decode"),
+        (nested.into(), same(r#","p":[{"next":"x"}]"#), "decode"),
+        (nested.into(), same(r#","p":7"#), "decode"),
+        // pages are smaller than asked for
+        (page("{total: $.t}"), [1, 2, 3].map(|id| one(id, r#","t":3"#)).to_vec(), "1; 2; 3; "),
+        // a page whose items are hidden
+        (page("{pages: $.n}"), three(r#","n":3"#), "1; 2; 3; "),
+        (bare("{more: $.m}"), three(r#","m":true"#), "1; 2; 3; "),
+        (page("{more: $.m}"), three(r#","m":true"#), "1; 2; 3; "),
         (offset("short_page"), same(""), "pagination"),
         (offset("{total: $.t}"), same(r#","t":1e15"#), "pagination"),
         (offset("{total: $.t}"), same(r#","t":-1"#), "pagination"),

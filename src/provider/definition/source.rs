@@ -126,15 +126,14 @@ impl Defined {
         let usual = self.usual();
         let field = list.items.field();
         let meets = RefCell::new(Vec::new());
-        let newest = RefCell::new(None);
+        let times = RefCell::new(Vec::new());
         let older = Cell::new(0);
         let mut page = Page::of(ask, items, field, |item: Value, problems| {
             if let Some(sorted_by) = &list.newest_first {
                 let mut other = Problems::default();
                 let time = sorted_by.time(&item, usual.times, usual.variables, &mut other);
-                let mut newest = newest.borrow_mut();
                 // an item without a time may be a new one
-                *newest = (*newest).max(Some(time.unwrap_or(DateTime::<Utc>::MAX_UTC)));
+                times.borrow_mut().push(time.unwrap_or(DateTime::<Utc>::MAX_UTC));
             }
             let condition = list.condition.as_ref();
             if condition.is_some_and(|condition| !condition.is_met(&item)) {
@@ -153,9 +152,11 @@ impl Defined {
         page.older = older.get();
         let mut meets = meets.into_inner().into_iter();
         page.found.retain(|_| meets.next().unwrap_or_default());
-        let newest = newest.into_inner();
+        let times = times.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
-        let is_over = newest.is_some_and(|newest| newest < window.created_start());
+        // the first pages of a list that is sorted the other way round are old too
+        let is_over = times.iter().max().is_some_and(|newest| *newest < window.created_start())
+            && times.first() >= times.last();
         let next = match &list.paging {
             Some(paging) if !is_over => {
                 paging.next(ask, answer, root, page.items, &mut page.problems)?
@@ -251,7 +252,15 @@ impl Defined {
                 Some(sum) if details.sums_rows => {
                     lenient::add_row(sum, campaign, &mut lost);
                 }
-                _ => drop(by_id.insert(campaign.id.clone(), campaign.clone())),
+                known => {
+                    if known.is_some_and(|known| known != campaign) {
+                        let id = &campaign.id;
+                        lost.explain(path.field(), || {
+                            format!("several items of {id:?} without sum_rows")
+                        });
+                    }
+                    by_id.insert(campaign.id.clone(), campaign.clone());
+                }
             }
         }
         page.problems.merge(lost);
@@ -587,6 +596,10 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
         assert_eq!(one, r#"stats[*]: 1 value, no item of "D-2""#);
         let other = problems(r#"{"stats":[{"id":"1"},{"id":"2"}]}"#);
         assert_eq!(other, r#"stats[*]: 2 values, such as no item of "D-1", but one of "1""#);
+        let twice = problems(
+            r#"{"stats":[{"id":"D-1","n":1},{"id":"D-1","n":2},{"id":"D-2"},{"id":"D-2"}]}"#,
+        );
+        assert_eq!(twice, r#"stats[*]: 1 value, several items of "D-1" without sum_rows"#);
     }
 
     #[test]
@@ -608,10 +621,15 @@ lists:
         let at = |day: u32| format!("2026-03-{day:02}T00:00:00Z").parse::<DateTime<Utc>>().unwrap();
         let recent = Window::new(at(20), at(22));
         let body = json!({"next": "p2", "x": [
-            {"id": "young", "at": at(21), "made": at(10)},
+            {"id": "young", "at": at(21), "made": at(12)},
             {"id": "running", "at": at(12), "made": at(11), "is": "on"},
             {"id": "old", "at": at(12), "made": at(11)},
         ]});
+        let mut reversed = body.clone();
+        reversed["x"].as_array_mut().unwrap().reverse();
+        let ask = defined.begin(recent).remove(0);
+        let page = defined.take(recent, &ask, &Answer::of(200, reversed.to_string())).unwrap();
+        assert!(!page.then.is_empty(), "what is not sorted newest first is read to its end");
         for (window, since, found, follows) in [
             (recent, at(20), vec!["young"], false),
             (recent.with_created(Some(at(10))), at(10), vec!["young", "running"], true),
