@@ -148,7 +148,7 @@ impl Definition {
     }
 
     /// The requests that are made.
-    fn requests(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+    pub(super) fn requests(&self) -> Vec<(&'static str, Cow<'static, str>)> {
         let lists = self.lists.iter().map(|list| &list.request);
         let details = self.details.iter().map(|details| &details.request);
         let account = self.account.iter().map(|account| &account.request);

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::campaign::{Mapped, Usual};
 use super::field::Field;
 use super::path::Path;
-use super::request::{Next, Paging};
+use super::request::{Next, Paging, Request};
 use super::template::Variables;
 use super::{Definition, Details, List};
 use crate::campaign::window::Window;
@@ -76,6 +76,18 @@ impl Source for Defined {
     }
 
     fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        self.read(window, ask, answer).map_err(|mut error| {
+            let shown = self.definition.requests();
+            if let ([_, _, ..], Some(request)) = (shown.as_slice(), self.request(ask.part)) {
+                error.message = format!("{}: {}", request.shown(), error.message);
+            }
+            error
+        })
+    }
+}
+
+impl Defined {
+    fn read(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         let root = self.definition.verdict.of(answer)?;
         match self.part(ask.part) {
             Some(Part::List(list)) => self.read_list(list, window, ask, answer, root),
@@ -84,9 +96,15 @@ impl Source for Defined {
             None => Ok(Page::default()),
         }
     }
-}
 
-impl Defined {
+    fn request(&self, part: usize) -> Option<&Request> {
+        Some(match self.part(part)? {
+            Part::List(list) => &list.request,
+            Part::Details(details) => &details.request,
+            Part::Account(account) => &account.request,
+        })
+    }
+
     fn part(&self, part: usize) -> Option<Part<'_>> {
         let definition = &self.definition;
         let details = part.checked_sub(definition.lists.len());
@@ -467,7 +485,7 @@ account: {get: /me, credits: $.left}
         let window = Window::default();
         let (_, result) = read_saved(&connection, window, window, &answers);
         let problems = result.unwrap().problems.to_string();
-        assert_eq!(problems, "account: 1 value, HTTP 429: slow down (throttled)");
+        assert_eq!(problems, "account: 1 value, GET /me: HTTP 429: slow down (throttled)");
     }
 
     #[test]
@@ -644,6 +662,25 @@ lists:
             assert_eq!(page.older, 3 - found.len());
             assert_eq!(!page.then.is_empty(), follows);
         }
+    }
+
+    #[test]
+    fn a_listed_code_is_an_error_whatever_the_status() {
+        let defined = defined(
+            "
+channels: [sms]
+errors: {code: $.code, message: $.text, codes: {7: auth}}
+lists: {get: /x, items: '$.x[*]', campaign: {id: $.id}}
+account: {get: /a, credits: $.c}
+",
+        );
+        let ask = defined.begin(Window::default()).remove(0);
+        let take = |body: &str| defined.take(Window::default(), &ask, &Answer::of(200, body));
+        assert!(take(r#"{"code":0,"x":[]}"#).is_ok());
+        let error = take(r#"{"code":7,"text":"expired","x":null}"#).unwrap_err();
+        // of several requests, the error names its own
+        assert_eq!(error.message, "GET /x: HTTP 200, code 7: expired");
+        assert_eq!(error.reason, Reason::Auth);
     }
 
     #[test]

@@ -134,11 +134,14 @@ impl Verdict {
                 }
             },
         };
-        if is_good_status && missing.is_none() {
+        let code = || text(&self.code.as_ref()?.raw_value(root)?);
+        let is_error = |code: String| self.codes.iter().any(|(known, _)| *known == code);
+        let has_no_error =
+            self.success.is_some() || self.codes.is_empty() || !code().is_some_and(is_error);
+        if is_good_status && missing.is_none() && has_no_error {
             return Ok(root);
         }
-        let code = self.code.as_ref().and_then(|path| path.raw_value(root));
-        let code = code.as_ref().and_then(text);
+        let code = code();
         let reason = self.reason(answer, code.as_deref());
         let missing = missing.filter(|_| is_good_status);
         let details = missing.into_iter().chain(self.details(root));
