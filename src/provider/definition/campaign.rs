@@ -464,8 +464,16 @@ pub(super) struct Usual<'a> {
     pub id: Option<&'a str>,
 }
 
+fn refuse_path(word: &str) -> Result<(), String> {
+    if !word.starts_with('$') {
+        return Ok(());
+    }
+    Err(format!("expected a word, or a mapping such as {{path: {word}, words: …}}"))
+}
+
 fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<ChannelField> {
     let check = |word: &str| {
+        refuse_path(word)?;
         let channel = Channel::from_word(word);
         if channels.contains(&channel) {
             return Ok(channel);
@@ -486,7 +494,10 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
 }
 
 fn read_status(mapping: &mut Mapping<'_, '_>) -> Option<Words<Status>> {
-    let meaning = |word: &str| named("status", &Status::ALL, Status::as_str, word);
+    let meaning = |word: &str| {
+        refuse_path(word)?;
+        named("status", &Status::ALL, Status::as_str, word)
+    };
     match mapping.node("status").map(|node| &node.value) {
         Some(Node::Text(_)) => mapping.parsed("status", |word| {
             // every item meets it

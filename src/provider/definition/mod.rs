@@ -867,6 +867,7 @@ mod tests {
                 "settings.z.default: unknown time zone \"CET+1\"",
             ),
             ("{path: $.s, words: {DONE: sent}}", "gone", "status: unknown status \"gone\""),
+            ("{path: $.s, words: {DONE: sent}}", "$.s", "mapping such as {path: $.s, words: …}"),
             ("{path: $.s, words: {DONE: sent}}", "{path: $.s}", "words: is missing: without words"),
             ("DONE: sent", "'': sent", "words.: an empty text is no value"),
             (
