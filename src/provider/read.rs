@@ -467,9 +467,10 @@ mod tests {
         ] {
             let mut reading = Reading::default();
             let found = found.map(Found::Campaign).into_iter();
-            let pages: Vec<Vec<_>> = match is_one_page {
-                true => vec![found.collect()],
-                false => found.map(|found| vec![found]).collect(),
+            let pages: Vec<Vec<_>> = if is_one_page {
+                vec![found.collect()]
+            } else {
+                found.map(|found| vec![found]).collect()
             };
             for found in pages {
                 reading.add(Page { found, ..Page::default() });
