@@ -689,7 +689,7 @@ file, or token_env, the name of an environment variable
   base_url: https://u:hunter2@x => 5:13: accounts[0].base_url: must not contain a user name or password
   base_url: https://x/?token=hunter2 => 5:13: accounts[0].base_url: must not contain a query or fragment
   base_url: https://[fe80::1%25eth0] => 5:13: accounts[0].base_url: has an IPv6 zone, which is not supported: use a host name
-  base_url: hunter2 => 5:13: accounts[0].base_url: is not an address: relative URL without a base
+  base_url: hunter2 => 5:13: accounts[0].base_url: is not an address such as https://api.example.com: relative URL without a base
   name: b => 5:3: accounts[0]: duplicate key \"name\"
   time_zone: 5 => 5:14: accounts[0].time_zone: expected text: put the value in quotes
 - x => 5:3: accounts[1]: expected a mapping, found text";

@@ -389,7 +389,7 @@ impl<'doc> Section<'doc> {
             Err(_) if written.contains("://[") && written.contains('%') => {
                 "has an IPv6 zone, which is not supported: use a host name".to_owned()
             }
-            Err(error) => format!("is not an address: {error}"),
+            Err(error) => format!("is not an address such as https://api.example.com: {error}"),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 "must begin with https:// or http://".to_owned()
             }

@@ -146,13 +146,13 @@ pub fn server(
     }
     let chain = CertificateDer::pem_slice_iter(&settings.certificate)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| "the certificate is not valid PEM")?;
+        .map_err(|_| "cert_file is not valid PEM")?;
     if chain.is_empty() {
-        return Err("the PEM file contains no certificate".to_owned());
+        return Err("cert_file contains no certificate in PEM".to_owned());
     }
     // the original error shows a line of the key, which may be all of it
-    let key =
-        PrivateKeyDer::from_pem_slice(&settings.key).map_err(|_| "the key is not valid PEM")?;
+    let key = PrivateKeyDer::from_pem_slice(&settings.key)
+        .map_err(|_| "key_file contains no key in PEM")?;
     let verifier = verifier(settings, &provider, warnings)?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
