@@ -405,8 +405,9 @@ fn definitions() -> PossibleValuesParser {
 }
 
 fn listen_address(text: &str) -> Result<String, String> {
-    let valid = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if valid {
+    let (host, port) = text.rsplit_once(':').unwrap_or_default();
+    let is_bracketed = host.starts_with('[') && host.ends_with(']');
+    if port.parse::<u16>().is_ok() && (is_bracketed || !host.contains([':', '/'])) {
         Ok(text.to_owned())
     } else {
         Err("expected HOST:PORT, [IPV6]:PORT or :PORT".to_owned())
@@ -493,7 +494,7 @@ mod tests {
         for good in [":10058", "localhost:0", "[::1]:80", "0.0.0.0:9"] {
             assert!(listen_address(good).is_ok(), "{good}");
         }
-        for bad in ["", "localhost", ":x", ":65536", "10058"] {
+        for bad in ["", "localhost", ":x", ":65536", "10058", "::1:80", "http://x:1", "//x:1"] {
             assert!(listen_address(bad).is_err(), "{bad}");
         }
         for good in ["/metrics", "/", "/a/b-c_d.e~"] {

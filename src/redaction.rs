@@ -354,7 +354,9 @@ impl Escape {
             (Self::Backslash, [_, b'u', b'0', b'0', high @ b'0'..=b'7', low, ..]) => {
                 Some((Some(hexadecimal(*high, *low)?), 6))
             }
-            (Self::Backslash, [_, byte @ (b'"' | b'\\' | b'/'), ..]) => Some((Some(*byte), 2)),
+            (Self::Backslash, [_, byte @ (b'"' | b'\'' | b'\\' | b'/'), ..]) => {
+                Some((Some(*byte), 2))
+            }
             (Self::Backslash, [_, b'n' | b'r' | b't', ..]) => Some((None, 2)),
             (Self::Backslash, [_, b'u', b'{', rest @ ..]) => {
                 let digits = rest.iter().position(|byte| *byte == b'}').filter(|it| *it <= 6)?;
@@ -539,9 +541,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_wherever_it_begins() {
-        let secret = "Zq8/+=é.y-Z";
+        let secret = "Zq8/+='é.y-Z";
         let redactor = redactor(&[secret, "another-secret"]);
-        let json = secret.replace('/', "\\/").replace('-', "\\u002D");
+        let json = secret.replace('/', "\\/").replace('\'', "\\'").replace('-', "\\u002D");
         let percent = secret.replace('/', "%2f").replace('é', "%c3%A9");
         for form in [secret, &json, &percent] {
             for before in 0..18 {

@@ -123,6 +123,8 @@ mod tests {
             assert!(line.contains(&format!(":{place}: ")), "{place}:\n{problems}");
         }
         assert!(problems.contains("key_file"), "{problems}");
+        let problem = load("tls_server_config: {cert: x, key: x}").err().unwrap();
+        assert!(problem.contains("cert_file or cert contains no certificate"), "{problem}");
     }
 
     #[test]

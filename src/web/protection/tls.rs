@@ -146,13 +146,13 @@ pub fn server(
     }
     let chain = CertificateDer::pem_slice_iter(&settings.certificate)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| "cert_file is not valid PEM")?;
+        .map_err(|_| "cert_file or cert is not valid PEM")?;
     if chain.is_empty() {
-        return Err("cert_file contains no certificate in PEM".to_owned());
+        return Err("cert_file or cert contains no certificate in PEM".to_owned());
     }
     // the original error shows a line of the key, which may be all of it
     let key = PrivateKeyDer::from_pem_slice(&settings.key)
-        .map_err(|_| "key_file contains no key in PEM")?;
+        .map_err(|_| "key_file or key contains no key in PEM")?;
     let verifier = verifier(settings, &provider, warnings)?;
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
@@ -246,7 +246,7 @@ fn client_cas(
 ) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = settings.client_ca.as_deref().unwrap_or_default();
     let listed = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let listed = listed.map_err(|_| "client_ca is not valid PEM")?;
+    let listed = listed.map_err(|_| "client_ca_file or client_ca is not valid PEM")?;
     if listed.is_empty() {
         return Err(
             "client_ca_file or client_ca is required to verify client certificates, and must \
