@@ -25,8 +25,8 @@ pub const PLACEHOLDER: &str = "[redacted]";
 /// stays known for a while, because a late answer can still repeat it.
 const MAX_SECRETS: usize = 4_096;
 
-/// Shortest secret. A shorter one would match parts of words in every error message.
-pub const MIN_SECRET: usize = 4;
+/// Shortest secret that is searched for. A shorter one would match parts of words in every error message.
+const MIN_SECRET: usize = 4;
 
 /// Shortest secret that is searched for in answers and whole log lines. A shorter one would match
 /// ordinary words, keys and times. Error messages are searched for all.

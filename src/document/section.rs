@@ -51,6 +51,9 @@ const MAX_TYPOS: usize = 2;
 /// What stands for a text that only the user knows.
 pub const CHANGE_ME: &str = "CHANGE-ME";
 
+/// What a file begins with that holds a header, an answer or quotes besides the secret.
+const WRAPPINGS: [&str; 4] = ["Bearer ", "{", "\"", "'"];
+
 /// A secret that a section names.
 #[derive(Clone, Debug)]
 pub struct Secret {
@@ -79,6 +82,9 @@ impl Secret {
                 "has fewer than {MIN_DISTINCT_SECRET} characters: pages and metrics show it if the provider \
                  repeats it"
             ),
+            Ok(secret) if WRAPPINGS.iter().any(|it| secret.expose_secret().starts_with(it)) => {
+                "contains more than the secret: remove `Bearer`, quotes and braces".to_owned()
+            }
             Ok(_) => return None,
         };
         Some(Problem { place: Some(self.place), path: self.path.clone(), message })

@@ -330,6 +330,8 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
     std::fs::write(file("empty"), " ").unwrap();
     std::fs::write(file("placeholder"), "CHANGE-ME").unwrap();
     std::fs::write(file("short"), "x7y8").unwrap();
+    std::fs::write(file("header"), "Bearer x7y8x7y8").unwrap();
+    std::fs::write(file("answer"), r#"{"token": "x7y8x7y8"}"#).unwrap();
     let places = [
         ("token_file", "token", None),
         ("token_file", "empty", Some("empty is empty")),
@@ -338,6 +340,8 @@ async fn config_check_warns_of_unreadable_secrets_and_asks_providers_if_wanted()
         ("token_file", PASTED, Some("looks like the secret itself")),
         ("token_file", "placeholder", Some("is still the placeholder")),
         ("token_file", "short", Some("has fewer than 8 characters")),
+        ("token_file", "header", Some("contains more than the secret")),
+        ("token_file", "answer", Some("contains more than the secret")),
         ("token_env", "NO_SUCH_VARIABLE", Some("NO_SUCH_VARIABLE is not set")),
     ];
     // relative to the configuration file, wherever the program runs
