@@ -6,6 +6,7 @@ pub mod curve;
 pub mod figures;
 pub mod history;
 pub mod pool;
+pub mod sent_time;
 pub mod window;
 
 use std::sync::Arc;

@@ -114,6 +114,7 @@ fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
         (_, Takes::Text) => format!(" \"{CHANGE_ME}\""),
         (_, Takes::Url) => format!(" https://{CHANGE_ME}.example.com"),
         (_, Takes::TimeZone) => " UTC".to_owned(),
+        (_, Takes::Price) => " 0.05 EUR".to_owned(),
         (_, Takes::Duration(least, _)) => format!(" {}", duration_text(*least)),
         (_, Takes::Integer(least, _)) => format!(" {least}"),
         (_, Takes::Number(most)) => format!(" {most}"),
@@ -175,7 +176,10 @@ mod tests {
         let [beta, alpha] = ["name: beta", "name: alpha"].map(|name| text.find(name).unwrap());
         assert!(beta < alpha, "{text}");
         assert_eq!(text.matches("name: beta").count(), 1);
-        assert!(text.contains("#info_labels: []  # any of sender\n"), "{text}");
+        assert!(
+            text.contains("#info_labels: [sender, template, sent_hour, sent_weekday]  # any of "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -10,13 +10,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use crate::campaign::figures::Currency;
+use crate::campaign::sent_time::{SENT_HOUR, SENT_WEEKDAY};
 use crate::config::sharding::Shard;
 use crate::document::keys::{Key, Takes};
 use crate::document::reading;
-use crate::document::section::Secret;
+use crate::document::section::{Secret, price_of};
 use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
@@ -35,6 +38,9 @@ const MAX_NAME_BYTES: usize = 200;
 
 /// Largest `max_campaigns`: more than an account may have in memory.
 const MAX_CAMPAIGNS: u64 = 1_000_000;
+
+/// Labels of `campaign_info` by default: what dashboards compare campaigns by. They add no series.
+const DEFAULT_INFO_LABELS: [&str; 4] = ["sender", "template", SENT_HOUR, SENT_WEEKDAY];
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -102,6 +108,10 @@ pub struct Polling {
     pub requests_per_day: Option<u64>,
     /// Labels of `campaign_info` besides the name.
     pub info_labels: Vec<Arc<str>>,
+    /// Time zone in which the hour and the day of sending are told.
+    pub reporting_time_zone: Tz,
+    /// What a credit costs.
+    pub credit_price: Option<(Currency, f64)>,
 }
 
 /// The keys that `global` and every account take.
@@ -110,8 +120,12 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
     let duration = |name, least, most, meaning, default: Duration| {
         Key::optional(name, Takes::Duration(least, most), meaning).or(default)
     };
-    let labels = kinds.info_labels();
-    let labels = labels.iter().map(|label| Cow::from(label.to_string()));
+    let reported = kinds.info_labels();
+    let mut labels: Vec<&str> = reported.iter().map(|label| &**label).collect();
+    labels.extend(
+        DEFAULT_INFO_LABELS.iter().filter(|label| !reported.iter().any(|of| **of == ***label)),
+    );
+    let labels = labels.into_iter().map(|label| Cow::from(label.to_owned()));
     vec![
         duration(
             "poll_interval",
@@ -189,9 +203,21 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         Key::optional(
             "info_labels",
             Takes::Words(labels.collect()),
-            "Labels that `campaign_info` carries besides the name, if the provider reports them.",
+            "Labels that `campaign_info` carries besides the name, if the provider reports them. \
+             `sent_hour` and `sent_weekday` are those of `reporting_time_zone`.",
         )
-        .or(Vec::new()),
+        .or(DEFAULT_INFO_LABELS.map(str::to_owned).to_vec()),
+        Key::optional(
+            "reporting_time_zone",
+            Takes::TimeZone,
+            "Time zone of the labels `sent_hour` and `sent_weekday`.",
+        )
+        .or("UTC"),
+        Key::optional(
+            "credit_price",
+            Takes::Price,
+            "What a credit costs, such as `0.05 EUR`, for the cost of campaigns in dashboards.",
+        ),
     ]
 }
 
@@ -227,6 +253,11 @@ impl Polling {
             requests_per_hour: values.integer("requests_per_hour"),
             requests_per_day: values.integer("requests_per_day"),
             info_labels: info_labels.map(|label| label.as_str().into()).collect(),
+            reporting_time_zone: values.text("reporting_time_zone")?.parse().ok()?,
+            credit_price: values
+                .text("credit_price")
+                .and_then(price_of)
+                .and_then(|(amount, currency)| Some((Currency::from_code(currency)?, amount))),
         })
     }
 
@@ -670,7 +701,8 @@ file, or token_env, the name of an environment variable
 12:9: accounts[2].name: duplicate account name \"two\"
 15:14: accounts[2].token_env: conflicts with token_file; set only one
 16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
-17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: sender
+17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: sender, \
+template, sent_hour, sent_weekday
 18:1: unknown key \"more\"; expected one of: definitions, global, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
@@ -684,6 +716,12 @@ file, or token_env, the name of an environment variable
   requests_per_second: 0 => 5:24: accounts[0].requests_per_second: 0 is not above 0 and at most 10000
   requests_per_day: 1.5 => 5:21: accounts[0].requests_per_day: expected a whole number, found a number
   info_labels: sender => 5:16: accounts[0].info_labels: expected a list, found text
+  credit_price: 0.05 => 5:17: accounts[0].credit_price: expected text: put the value in quotes
+  credit_price: EUR 0.05 => 5:17: accounts[0].credit_price: \"EUR 0.05\" is no price; expected one such as \"0.05 EUR\"
+  credit_price: 0 EUR => 5:17: accounts[0].credit_price: \"0 EUR\" is no price; expected one such as \"0.05 EUR\"
+  credit_price: nan EUR => 5:17: accounts[0].credit_price: \"nan EUR\" is no price; expected one such as \"0.05 EUR\"
+  credit_price: 5 euros => 5:17: accounts[0].credit_price: \"5 euros\" is no price; expected one such as \"0.05 EUR\"
+  reporting_time_zone: Berlin => 5:24: accounts[0].reporting_time_zone: unknown time zone \"Berlin\"; expected one such as Europe/Zurich
   info_labels: [sender, sender] => 5:25: accounts[0].info_labels: duplicate word \"sender\"
   base_url: ftp://x => 5:13: accounts[0].base_url: must begin with https:// or http://
   base_url: https://u:hunter2@x => 5:13: accounts[0].base_url: must not contain a user name or password

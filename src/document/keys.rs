@@ -39,6 +39,8 @@ pub enum Takes {
     Number(f64),
     /// The IANA name of a time zone.
     TimeZone,
+    /// An amount above 0 and a currency's code, such as `0.05 EUR`.
+    Price,
     /// A list of these words, each at most once.
     Words(Vec<Cow<'static, str>>),
 }

@@ -40,6 +40,8 @@ impl Node {
             // the section reports repeated keys, along with all other problems
             duplicate_keys: DuplicateKeyPolicy::PassThrough,
             budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+            // nobody reads them, and the parser takes only 32 lines of them in a row
+            emit_comments: false,
         };
         serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| syntax::problem(text, &error))

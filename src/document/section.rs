@@ -21,6 +21,9 @@ use super::problem::{Place, Problem};
 use super::secret::SecretSource;
 use crate::redaction::{self, MIN_DISTINCT_SECRET, guess};
 
+/// Largest price of a credit, in any currency: a mistyped one is told.
+const MAX_PRICE: f64 = 1_000_000.0;
+
 /// The values of a section in effect, defaults included, in the order of reading.
 #[derive(Clone, Debug, std::default::Default, PartialEq)]
 pub struct Effective(Vec<(String, Json)>);
@@ -285,6 +288,16 @@ impl<'doc> Section<'doc> {
                 }
                 Some(Value::Text(name))
             }
+            (Takes::Price, node) => {
+                let price = self.checked_text(name, node)?;
+                if price_of(&price).is_none() {
+                    let message =
+                        format!("{price:?} is no price; expected one such as \"0.05 EUR\"");
+                    self.problem(name, message);
+                    return None;
+                }
+                Some(Value::Text(price))
+            }
             (Takes::Url, Node::Text(text)) => self.checked_url(name, text).map(Value::Url),
             (Takes::Url, other) => self.expected(name, "an address", other),
             (Takes::Duration(least, most), node) => {
@@ -525,12 +538,33 @@ fn register_suspects(place: &str) -> bool {
     matches!(clean, Cow::Owned(_))
 }
 
+/// The amount and the currency's code of a price such as `0.05 EUR`.
+pub fn price_of(text: &str) -> Option<(f64, &str)> {
+    let (amount, currency) = text.trim().split_once(' ')?;
+    let currency = currency.trim_start();
+    let is_code =
+        currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_alphabetic());
+    let amount = amount.parse::<f64>().ok()?;
+    (is_code && amount > 0.0 && amount <= MAX_PRICE).then_some((amount, currency))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn comments_have_any_length() {
+        let text = format!(
+            "key: value\nnested:\n{}  inner: 1\n{}",
+            "  # more\n".repeat(1000),
+            "# x\n".repeat(1000)
+        );
+        let node = Node::parse(&text).unwrap().value;
+        assert!(matches!(node, Node::Map(entries) if entries.len() == 2));
+    }
 
     #[test]
     fn a_key_that_resembles_a_known_one_is_named() {

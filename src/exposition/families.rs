@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::campaign::counts::Count;
 use crate::campaign::figures::{Currency, Figure};
+use crate::campaign::sent_time::sent_time_label;
 use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample, sample_with};
 use crate::state::snapshot::{AccountState, Snapshot};
@@ -287,6 +288,15 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         samples: Samples::Value(|state| state.data().and_then(|data| data.credits)),
     },
     Family {
+        name: "campaign_account_credit_price",
+        help: "Price of a credit, as configured by credit_price.",
+        samples: Samples::Labeled(|rows, account| {
+            if let Some((currency, amount)) = account.account.polling.credit_price {
+                rows.push([("currency", currency.as_str())], amount);
+            }
+        }),
+    },
+    Family {
         name: "campaign_account_balance",
         help: "Remaining money of the account.",
         samples: Samples::Labeled(|rows, account| {
@@ -420,7 +430,11 @@ impl<'a> CampaignRows<'a> {
 fn write_info(rows: &mut Rows<'_>, campaign: &Campaign) {
     let name = ("campaign_name", campaign.name.as_ref());
     let configured = rows.account.info_labels().iter();
-    let known = configured.filter_map(|label| Some((&**label, campaign.info.get(label)?)));
+    let time_zone = rows.account.account.polling.reporting_time_zone;
+    let known = configured.filter_map(|label| {
+        let reported = campaign.info.get(label).map(|value| (&**label, value));
+        reported.or_else(|| sent_time_label(label, campaign.last_sent?, time_zone))
+    });
     rows.push([name].into_iter().chain(known), 1.0);
 }
 

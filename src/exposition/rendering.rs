@@ -221,10 +221,14 @@ mod tests {
 
     /// Configures accounts with these names.
     fn configure(snapshot: &mut Snapshot, names: &[&str], info_labels: &str) {
+        configure_with(snapshot, names, &format!("info_labels: [{info_labels}]"));
+    }
+
+    fn configure_with(snapshot: &mut Snapshot, names: &[&str], global: &str) {
         let accounts =
             names.iter().map(|name| format!("- {{name: {name}, provider: alpha, token_env: T}}\n"));
         let accounts: String = accounts.collect();
-        let yaml = format!("global: {{info_labels: [{info_labels}]}}\naccounts:\n{accounts}");
+        let yaml = format!("global: {{{global}}}\naccounts:\n{accounts}");
         snapshot.apply(configured(&yaml, iter::repeat(0)));
     }
 
@@ -409,6 +413,27 @@ mod tests {
         configure(&mut snapshot, &NAMES, "sender");
         let [with, _] = rendered(&mut renderer, &snapshot);
         assert!(text(with.identity(String::new())).contains("sender=\"Shoes\""));
+    }
+
+    #[test]
+    fn the_time_of_sending_is_that_of_the_reporting_time_zone() {
+        let mut renderer = Renderer::new().unwrap();
+        let mut snapshot = Snapshot::default();
+        let mut sent = Campaign::clone(&campaign(1, 90));
+        sent.last_sent = "2026-07-05T22:15:00Z".parse().ok();
+        configure_with(&mut snapshot, &NAMES, "");
+        poll(&mut snapshot, "a", vec![Arc::new(sent), campaign(2, 90)]);
+        let [utc, _] = rendered(&mut renderer, &snapshot);
+        let utc = text(utc.identity(String::new()));
+        assert!(utc.contains("sent_hour=\"22\",sent_weekday=\"Sunday\"} 1\n"), "{utc}");
+        assert_eq!(utc.matches("sent_hour").count(), 1, "{utc}");
+        let zone = "reporting_time_zone: Europe/Zurich, credit_price: 0.05 eur";
+        configure_with(&mut snapshot, &NAMES, zone);
+        let [local, _] = rendered(&mut renderer, &snapshot);
+        let local = text(local.identity(String::new()));
+        assert!(local.contains("sent_hour=\"00\",sent_weekday=\"Monday\"} 1\n"), "{local}");
+        let price = "campaign_account_credit_price{provider=\"alpha\",account=\"a\",currency=\"EUR\"} 0.05\n";
+        assert!(local.contains(price), "{local}");
     }
 
     /// What happens to an account.

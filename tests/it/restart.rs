@@ -592,7 +592,8 @@ async fn data_polled_with_other_settings_is_ignored() {
 async fn display_settings_apply_to_restored_data() {
     let simulator = provider(with_channels()).await;
     let own = |more: &[&str]| hourly(&[account("desk", &simulator, more)]);
-    let daemon = start(Setup::new(&own(&[]))).await;
+    let without_labels = own(&["info_labels: []"]);
+    let daemon = start(Setup::new(&without_labels)).await;
     let metrics = daemon.scrape_until(|metrics| polled(metrics) == 1).await;
     let whole = of_accounts(&metrics);
     assert!(!whole.contains("sender="), "{whole}");
@@ -612,7 +613,7 @@ async fn display_settings_apply_to_restored_data() {
     setup = daemon.end_by("KILL").await;
 
     // nothing was lost
-    setup.write_config(&own(&[]));
+    setup.write_config(&without_labels);
     let daemon = start(setup).await;
     assert_eq!(of_accounts(&daemon.scrape().await), whole);
     setup = daemon.end_by("KILL").await;

@@ -6,6 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
+
 use super::parts::{Part, PartMaker};
 use crate::campaign::Campaign;
 use crate::exposition::families::{
@@ -31,6 +33,7 @@ pub(super) struct AccountParts {
     pub(super) provider: Arc<str>,
     pub(super) revision: Revision,
     info_labels: Vec<Arc<str>>,
+    reporting_time_zone: Tz,
     /// Number of campaign series.
     pub(super) series: usize,
     chunks: Vec<Arc<Chunk>>,
@@ -56,9 +59,12 @@ impl AccountParts {
     ) -> io::Result<Self> {
         let name = state.account.name.as_str();
         let (provider, info_labels) = (state.account.provider.name(), state.info_labels());
+        let reporting_time_zone = state.account.polling.reporting_time_zone;
         // every chunk contains these labels
         let previous = previous.filter(|previous| {
-            previous.provider == *provider && previous.info_labels == info_labels
+            previous.provider == *provider
+                && previous.info_labels == info_labels
+                && previous.reporting_time_zone == reporting_time_zone
         });
         let previous_chunks = previous.map_or(&[][..], |previous| &previous.chunks);
         let chunks = chunks(state, previous_chunks, maker)?;
@@ -75,6 +81,7 @@ impl AccountParts {
             revision: state.revision,
             provider: Arc::clone(provider),
             info_labels: info_labels.to_vec(),
+            reporting_time_zone,
             series: chunks.iter().map(|chunk| chunk.series).sum(),
             chunks,
         })

@@ -62,6 +62,7 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
         Takes::Text => ("text", String::new()),
         Takes::Url => ("address", String::new()),
         Takes::TimeZone => ("time zone", String::new()),
+        Takes::Price => ("price", String::new()),
         Takes::Secret => {
             let name = &key.name;
             let row = |form: &str, kind: &str, meaning: &str| {
@@ -163,6 +164,9 @@ fn property(key: &Key) -> Value {
     let mut schema = match &key.takes {
         Takes::Text | Takes::Secret | Takes::TimeZone => {
             json!({ "type": "string", "minLength": 1 })
+        }
+        Takes::Price => {
+            json!({ "type": "string", "pattern": "^\\s*[0-9.eE+-]+ +[A-Za-z]{3}\\s*$" })
         }
         Takes::Url => json!({ "type": "string", "pattern": "^https?://" }),
         Takes::Duration(..) => json!({ "type": "string", "pattern": DURATION }),

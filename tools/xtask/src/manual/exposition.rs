@@ -65,6 +65,7 @@ fn account(kind: &Kind, number: usize) -> Value {
     let mut account = Map::new();
     account.insert("name".to_owned(), json!(number.to_string()));
     account.insert("provider".to_owned(), json!(&*kind.name));
+    account.insert("credit_price".to_owned(), json!("0.05 EUR"));
     // a token for a trial, if the provider requires none
     let secrets = kind.keys.iter().filter(|key| key.takes == Takes::Secret);
     let needed = |key: &&Key| key.default == Default::Required;
