@@ -169,13 +169,14 @@ pub(crate) async fn evaluate(
             let periods = firing(active, minutes.end, waits, keeps, lost);
             if read.contains("ALERTS") {
                 let minutes_of_rule = (first..minutes.end).step_by(usize::try_from(rule.interval)?);
-                let fires = |minute: &i64| {
+                let is_firing = |minute: &i64| {
                     periods.iter().any(|(from, until)| (*from..*until).contains(minute))
                 };
                 let mut labels = points.labels.clone();
                 labels.insert("alertstate".to_owned(), "firing".to_owned());
                 labels.insert(NAME.to_owned(), "ALERTS".to_owned());
-                let values = minutes_of_rule.filter(fires).map(|minute| (minute, 1.0)).collect();
+                let values =
+                    minutes_of_rule.filter(is_firing).map(|minute| (minute, 1.0)).collect();
                 let state = [Points { labels, values }];
                 prometheus.recorded(&state, minutes.end, rule.interval).await?;
             }
