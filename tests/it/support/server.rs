@@ -3,7 +3,8 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{self, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -129,8 +130,15 @@ impl Server {
     }
 }
 
-/// Returns an address on which nothing listens.
+/// Returns an address on which nothing listens. Its port is below those that the system gives to other
+/// listeners and connections at any time, and no other test gets it.
 pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = u16::try_from(process::id() % 10_000).unwrap();
+        let port = 15_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
 }
