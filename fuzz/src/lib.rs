@@ -201,7 +201,7 @@ fn check_campaign(campaign: &Campaign) {
     }
     let ratios = Ratio::ALL.iter().map(|ratio| ratio.of([campaign]));
     let figures = campaign.figures.iter().map(|(_, value)| Some(value));
-    for number in ratios.chain([campaign.cost_credits]).chain(figures).flatten() {
+    for number in ratios.chain([campaign.readable_cost_credits()]).chain(figures).flatten() {
         assert!(number.is_finite() && number >= 0.0, "{campaign:?}");
     }
 }

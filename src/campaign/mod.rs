@@ -231,6 +231,11 @@ impl Campaign {
         self.status.map(Status::stage)
     }
 
+    /// The cost in credits, unless it could not be read.
+    pub fn readable_cost_credits(&self) -> Option<f64> {
+        self.cost_credits.filter(|cost| cost.is_finite())
+    }
+
     /// Whether a count or an amount is reported that cannot be read.
     pub fn has_unreadable(&self) -> bool {
         self.counts.has_unreadable()

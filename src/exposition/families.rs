@@ -175,7 +175,7 @@ pub const CAMPAIGN_FAMILIES: &[Family<Campaign>] = &[
     Family {
         name: "campaign_cost_credits",
         help: "Cost of the campaign in the provider's credits.",
-        samples: Samples::Value(|campaign| campaign.cost_credits.filter(|cost| cost.is_finite())),
+        samples: Samples::Value(Campaign::readable_cost_credits),
     },
     Family {
         name: "campaign_delivery_ratio",

@@ -121,7 +121,8 @@ fn by<'a, T: PartialOrd>(
 
 /// The cost and its unit: the provider's credits, or a currency.
 fn cost(row: Row<'_>) -> Option<(String, f64)> {
-    let credits = row.campaign.cost_credits.map(|cost| (row.account.provider.to_string(), cost));
+    let credits =
+        row.campaign.readable_cost_credits().map(|cost| (row.account.provider.to_string(), cost));
     credits.or_else(|| {
         row.campaign.figures.iter().find_map(|(figure, cost)| match figure {
             Figure::Cost(currency) => Some((currency.as_str().to_owned(), cost)),

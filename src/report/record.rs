@@ -137,7 +137,7 @@ impl Fields {
         ];
         values.extend(Count::ALL.iter().map(|count| campaign.counts.get(*count).into()));
         values.extend(Ratio::ALL.iter().map(|ratio| row.ratio(*ratio).into()));
-        values.push(campaign.cost_credits.into());
+        values.push(campaign.readable_cost_credits().into());
         values.push(cost.map(|(_, cost)| cost).into());
         // an amount in another currency would be mistaken
         values.push(revenue.filter(|(of, _)| Some(*of) == currency).map(|(_, it)| it).into());

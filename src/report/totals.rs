@@ -64,7 +64,7 @@ impl<'a> Totals<'a> {
         for (sums, ratio) in ratios.filter(|_| !row.is_arriving()) {
             sums.add(ratio.parts(campaign));
         }
-        if let Some(credits) = campaign.cost_credits {
+        if let Some(credits) = campaign.readable_cost_credits() {
             self.cost(Unit::Credits(&row.account.provider)).add(Some(credits));
         }
         for (figure, value) in campaign.figures.iter() {

@@ -166,7 +166,8 @@ pub(super) fn cost(row: Row<'_>) -> Markup {
         Figure::Cost(currency) => Some(format!("{} {}", amount(value), currency.as_str())),
         _ => None,
     });
-    let credits = row.campaign.cost_credits.map(|cost| format!("{} credits", amount(cost)));
+    let credits =
+        row.campaign.readable_cost_credits().map(|cost| format!("{} credits", amount(cost)));
     let costs: Vec<_> = credits.into_iter().chain(money).collect();
     html! {
         @if costs.is_empty() { span.dim { "not reported" } } @else { (costs.join(", ")) }
