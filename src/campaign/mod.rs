@@ -12,10 +12,12 @@ pub mod window;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use self::counts::{Count, Counts, Failures};
 use self::figures::Figures;
+use self::sent_time::sent_time_label;
 
 /// A campaign as its provider reports it. `None` means that the provider does not report the value,
 /// never zero.
@@ -229,6 +231,11 @@ impl Campaign {
     /// How far the campaign is; `None` if that is not known.
     pub fn stage(&self) -> Option<u8> {
         self.status.map(Status::stage)
+    }
+
+    /// The value of a label of `campaign_info`, if it is known: as reported, or of the time of sending.
+    pub fn info_label(&self, label: &str, time_zone: Tz) -> Option<&str> {
+        self.info.get(label).or_else(|| sent_time_label(label, self.last_sent?, time_zone))
     }
 
     /// The cost in credits, unless it could not be read.

@@ -18,18 +18,14 @@ const WEEKDAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// The value of one of these labels in a time zone; `None` for another label.
-pub fn sent_time_label(
-    label: &str,
-    sent: DateTime<Utc>,
-    time_zone: Tz,
-) -> Option<(&'static str, &'static str)> {
+pub fn sent_time_label(label: &str, sent: DateTime<Utc>, time_zone: Tz) -> Option<&'static str> {
     let local = sent.with_timezone(&time_zone);
-    let (name, values, index) = match label {
-        SENT_HOUR => (SENT_HOUR, &HOURS[..], local.hour()),
-        SENT_WEEKDAY => (SENT_WEEKDAY, &WEEKDAYS[..], local.weekday().num_days_from_monday()),
+    let (values, index) = match label {
+        SENT_HOUR => (&HOURS[..], local.hour()),
+        SENT_WEEKDAY => (&WEEKDAYS[..], local.weekday().num_days_from_monday()),
         _ => return None,
     };
-    Some((name, values.get(usize::try_from(index).ok()?)?))
+    values.get(usize::try_from(index).ok()?).copied()
 }
 
 #[cfg(test)]
@@ -38,9 +34,8 @@ mod tests {
 
     #[test]
     fn hours_and_weekdays_are_local() {
-        let label = |label, time: &str, zone: Tz| {
-            sent_time_label(label, time.parse().unwrap(), zone).map(|(_, value)| value)
-        };
+        let label =
+            |label, time: &str, zone: Tz| sent_time_label(label, time.parse().unwrap(), zone);
         let sunday = "2026-10-25T00:30:00Z";
         assert_eq!(label(SENT_HOUR, sunday, Tz::UTC), Some("00"));
         assert_eq!(label(SENT_WEEKDAY, sunday, Tz::UTC), Some("Sunday"));

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use crate::campaign::counts::Count;
 use crate::campaign::figures::{Currency, Figure};
-use crate::campaign::sent_time::sent_time_label;
 use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample, sample_with};
 use crate::state::snapshot::{AccountState, Snapshot};
@@ -431,10 +430,8 @@ fn write_info(rows: &mut Rows<'_>, campaign: &Campaign) {
     let name = ("campaign_name", campaign.name.as_ref());
     let configured = rows.account.info_labels().iter();
     let time_zone = rows.account.account.polling.reporting_time_zone;
-    let known = configured.filter_map(|label| {
-        let reported = campaign.info.get(label).map(|value| (&**label, value));
-        reported.or_else(|| sent_time_label(label, campaign.last_sent?, time_zone))
-    });
+    let known =
+        configured.filter_map(|label| Some((&**label, campaign.info_label(label, time_zone)?)));
     rows.push([name].into_iter().chain(known), 1.0);
 }
 

@@ -147,7 +147,8 @@ impl Fields {
             values.push(usual.map(|[low, ..]| low).into());
             values.push(usual.map(|[.., high]| high).into());
         }
-        values.extend(self.info_labels.iter().map(|label| campaign.info.get(label).into()));
+        let labels = self.info_labels.iter();
+        values.extend(labels.map(|label| row.info_label(label).into()));
         values
     }
 }

@@ -52,7 +52,12 @@ pub enum Verdict {
     Above,
 }
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// The value of a label of `campaign_info`, if it is known.
+    pub fn info_label(&self, label: &str) -> Option<&'a str> {
+        self.campaign.info_label(label, self.account.reporting_time_zone)
+    }
+
     /// How old the campaign was when it was read.
     pub fn age(&self) -> Option<Duration> {
         let (read, sent) = self.account.read.zip(self.campaign.last_sent)?;

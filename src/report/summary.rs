@@ -189,6 +189,8 @@ impl<'a> Summary<'a> {
 mod tests {
     use std::sync::Arc;
 
+    use chrono_tz::Tz;
+
     use super::*;
     use crate::campaign::Campaign;
     use crate::campaign::counts::Counts;
@@ -205,6 +207,7 @@ mod tests {
             account: name.to_owned(),
             provider: "alpha".into(),
             info_labels: Arc::default(),
+            reporting_time_zone: Tz::UTC,
             read: Some(at(1_000)),
             since: Some(at(since)),
             data: Some(Arc::new(data)),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::campaign::Campaign;
 use crate::campaign::window::Window;
@@ -18,6 +19,8 @@ pub struct AccountCampaigns {
     pub provider: Arc<str>,
     /// The configured additional labels of `campaign_info`.
     pub info_labels: Arc<[Arc<str>]>,
+    /// The time zone of those that tell when a campaign was sent.
+    pub reporting_time_zone: Tz,
     /// When the campaigns were read.
     pub read: Option<DateTime<Utc>>,
     /// Campaigns sent before this time are missing.
@@ -43,6 +46,7 @@ impl AccountCampaigns {
             account: state.account.name.clone(),
             provider: Arc::clone(state.account.provider.name()),
             info_labels: state.info_labels().into(),
+            reporting_time_zone: state.account.polling.reporting_time_zone,
             read,
             // the oldest ones are dropped
             since: start.max(oldest.filter(|_| dropped)),

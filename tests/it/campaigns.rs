@@ -345,7 +345,10 @@ const HOSTILE: [&str; 8] = [
 async fn names_are_text_in_every_format() {
     let hostile = HOSTILE.iter().enumerate().map(|(index, name)| {
         let id = format!("{index}<&\"");
-        Campaign { name: (*name).into(), ..campaign(&id, 3, [Some(9), None, Some(0)]) }
+        // a cost that cannot be read
+        let cost_credits = Some(f64::INFINITY);
+        let counts = [Some(9), None, Some(0)];
+        Campaign { name: (*name).into(), cost_credits, ..campaign(&id, 3, counts) }
     });
     let hostile: Vec<_> = hostile.collect();
     let daemon = start(setup(&[("one", "60d", &hostile)]).await, &[]).await;
@@ -365,6 +368,9 @@ async fn names_are_text_in_every_format() {
         let expected = format!("{}{name}", if is_formula { "'" } else { "" });
         assert_eq!(record[place("campaign_name")], expected);
         assert_eq!((&record[place("deliveries")], &record[place("clicks")]), ("", "0"));
+        assert_eq!(record[place("cost_credits")], *"");
+        let hour = hostile[0].last_sent.unwrap().format("%H").to_string();
+        assert_eq!(record[place("sent_hour")], hour);
     }
     assert_eq!(records.len(), HOSTILE.len());
     let json = json(&daemon, "order=asc").await;
@@ -378,6 +384,7 @@ async fn names_are_text_in_every_format() {
         assert_eq!(response.headers()["referrer-policy"], "no-referrer");
         let page = response.text().await.unwrap();
         assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
+        assert!(!page.contains("credits"), "{page}");
     }
 }
 

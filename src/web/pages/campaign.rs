@@ -39,7 +39,7 @@ pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
                     }
                 }
                 @for label in &*row.account.info_labels {
-                    @if let Some(value) = campaign.info.get(label) {
+                    @if let Some(value) = row.info_label(label) {
                         (entry(&label.replace('_', " "), &html! { bdi { (shortened(value)) } }))
                     }
                 }
