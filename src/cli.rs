@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use reqwest::Url;
 
 use crate::commands::report::ReportFormat;
+use crate::config::MAX_DURATION;
 use crate::config::sharding::Shard;
 use crate::document::parse_duration;
 use crate::logging::{LogFormat, LogLevel};
@@ -18,7 +19,6 @@ use crate::provider::definition::built_in::BUILT_IN;
 use crate::web::endpoints;
 use crate::web::listeners::Listen;
 use crate::web::routes::{self, Routes};
-use crate::web::view::MAX_PERIOD;
 
 /// Default listen address. The port follows the highest one in Prometheus' list of default ports.
 const LISTEN_ADDRESS: &str = ":10058";
@@ -420,7 +420,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn period(text: &str) -> Result<Duration, String> {
-    let period = parse_duration(text).filter(|it| !it.is_zero() && *it <= MAX_PERIOD);
+    let period = parse_duration(text).filter(|it| !it.is_zero() && *it <= MAX_DURATION);
     period.ok_or_else(|| "expected a duration such as 7d or 30d, at most 3650d".to_owned())
 }
 

@@ -41,7 +41,8 @@ pub struct Campaign {
     pub counts: Counts,
     /// Failed messages by reason.
     pub failures: Failures,
-    /// The cost in the provider's credits.
+    /// The cost in the provider's credits; infinite if it cannot be read, see
+    /// [`Campaign::readable_cost_credits`].
     pub cost_credits: Option<f64>,
     /// Amounts of money, and the provider's own ratios.
     pub figures: Figures,

@@ -13,9 +13,8 @@ use tracing::warn;
 use crate::commands::poll;
 use crate::config::Account;
 use crate::polling::poller::restore::last_known;
-use crate::report::document::Document;
+use crate::report::document::{Document, newest};
 use crate::report::filter::Filter;
-use crate::report::order::Sort;
 use crate::report::record::Fields;
 use crate::report::{csv, markdown};
 use crate::state::campaigns::{AccountCampaigns, campaigns};
@@ -122,10 +121,8 @@ fn render(
         ReportFormat::Md => markdown::render(&document())?.into_bytes(),
         ReportFormat::Csv => {
             let filter = Filter { period: Some(period), ..Filter::default() };
-            let mut places = filter.select(accounts, now);
-            Sort::Date.sort(true, accounts, &mut places, usize::MAX);
             let fields = Fields::of(accounts);
-            let rows = places.iter().filter_map(|place| place.row(accounts));
+            let rows = newest(accounts, &filter, now).into_iter();
             [csv::header(&fields)?, csv::rows(&fields, rows)?].concat()
         }
     })

@@ -48,7 +48,7 @@ const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
 /// Longest duration that any key takes. Providers keep campaigns for about two years.
-const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
+pub const MAX_DURATION: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A checked configuration.
 #[derive(Debug)]

@@ -18,6 +18,10 @@ const MAX_LISTED: usize = 500;
 /// The ratios by which the best and the worst campaigns are listed.
 const RANKED: [Ratio; 2] = [Ratio::Delivery, Ratio::Click];
 
+/// The ratios in the table of accounts.
+pub const RATIOS: [Ratio; 5] =
+    [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
+
 /// The content of a report.
 #[derive(Debug)]
 pub struct Document<'a> {
@@ -57,9 +61,7 @@ impl<'a> Document<'a> {
         failed: Vec<String>,
     ) -> Self {
         let filter = Filter { period: Some(period), ..Filter::default() };
-        let mut places = filter.select(accounts, until);
-        Sort::Date.sort(true, accounts, &mut places, usize::MAX);
-        let rows: Vec<_> = places.iter().filter_map(|place| place.row(accounts)).collect();
+        let rows = newest(accounts, &filter, until);
         let rankings = RANKED.map(|ratio| {
             let (best, worst) = ranking(rows.iter().copied(), ratio);
             Ranking { ratio, best, worst }
@@ -76,4 +78,15 @@ impl<'a> Document<'a> {
             failed,
         }
     }
+}
+
+/// The selected campaigns, newest first.
+pub fn newest<'a>(
+    accounts: &'a [AccountCampaigns],
+    filter: &Filter,
+    until: DateTime<Utc>,
+) -> Vec<Row<'a>> {
+    let mut places = filter.select(accounts, until);
+    Sort::Date.sort(true, accounts, &mut places, usize::MAX);
+    places.iter().filter_map(|place| place.row(accounts)).collect()
 }

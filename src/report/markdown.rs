@@ -2,16 +2,12 @@
 
 use std::fmt::{Error, Write};
 
-use crate::campaign::Ratio;
-use crate::report::document::Document;
+use crate::report::document::{Document, RATIOS};
 use crate::report::notes::notes;
 use crate::report::row::Row;
 use crate::report::summary::{Comparison, Line};
 use crate::report::totals::{Sum, Totals};
 use crate::report::words::{self, amount, days, percent, plural, shortened};
-
-/// The ratios in the tables.
-const RATIOS: [Ratio; 5] = [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
 
 /// Renders a report.
 pub fn render(document: &Document<'_>) -> Result<String, Error> {

@@ -6,15 +6,13 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 
 use crate::campaign::{Channel, Status};
+use crate::config::MAX_DURATION;
 use crate::document::{duration_text, parse_duration};
 use crate::report::filter::Filter;
 use crate::report::order::Sort;
 
 /// Default period: two of them fit into the default lookback.
 const PERIOD: Duration = Duration::from_hours(7 * 24);
-
-/// Longest period: that of the longest lookback.
-pub const MAX_PERIOD: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Maximum length of a searched text in bytes. Each is compared with every name.
 const MAX_SEARCH: usize = 200;
@@ -77,7 +75,7 @@ impl View {
                 ("period", "all") => view.filter.period = None,
                 ("period", text) => {
                     let period = parse_duration(text);
-                    let period = period.filter(|it| !it.is_zero() && *it <= MAX_PERIOD);
+                    let period = period.filter(|it| !it.is_zero() && *it <= MAX_DURATION);
                     view.filter.period = Some(period.ok_or_else(unsupported)?);
                 }
                 ("search", text) if text.len() <= MAX_SEARCH => {

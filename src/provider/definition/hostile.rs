@@ -80,7 +80,7 @@ fn shown(read: Result<Reading, PollError>) -> String {
         for (name, value) in [
             ("n", count(Count::Sends)),
             ("ok", count(Count::Deliveries)),
-            ("cost", campaign.cost_credits.filter(|it| it.is_finite()).map(|it| it.to_string())),
+            ("cost", campaign.readable_cost_credits().map(|it| it.to_string())),
             ("at", campaign.last_sent.map(|time| time.timestamp().to_string())),
         ] {
             if let Some(value) = value {

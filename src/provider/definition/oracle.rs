@@ -131,7 +131,7 @@ fn outcome((requests, result): (Vec<(usize, Request)>, Result<Reading, PollError
 /// once it is stored.
 fn trimmed(campaign: &Campaign) -> Campaign {
     let created = campaign.created_unsent();
-    let cost_credits = campaign.cost_credits.filter(|cost| cost.is_finite());
+    let cost_credits = campaign.readable_cost_credits();
     let stored = postcard::to_stdvec(campaign).unwrap();
     let stored: Campaign = postcard::from_bytes(&stored).unwrap();
     Campaign { name: campaign.name.trim().into(), created, cost_credits, ..stored }

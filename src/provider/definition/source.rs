@@ -832,7 +832,7 @@ lists:
             let campaign = campaigns.get(id).unwrap();
             let failures: Vec<_> = campaign.failures.iter().collect();
             let counts = format!("{:?} {:?}", campaign.counts, failures);
-            let cost = campaign.cost_credits.filter(|cost| cost.is_finite());
+            let cost = campaign.readable_cost_credits();
             (counts, cost, campaign.figures.iter().map(|(_, amount)| amount).next())
         };
         assert_eq!(shown("1"), (r#"{} [("gone", 2)]"#.into(), None, None));

@@ -2,16 +2,12 @@
 
 use maud::{Markup, html};
 
-use crate::campaign::Ratio;
-use crate::report::document::Document;
-use crate::report::summary::Summary;
+use crate::report::document::{Document, RATIOS};
+use crate::report::summary::{Line, Subject, Summary};
 use crate::report::words::{self, amount, days, percent, plural, shortened};
 use crate::web::pages::table::table;
 use crate::web::pages::text::time;
 use crate::web::pages::tiles::tiles;
-
-/// The ratios of the table of accounts.
-const RATIOS: [Ratio; 5] = [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
 
 /// Renders a report.
 pub fn page(document: &Document<'_>) -> String {
@@ -57,7 +53,7 @@ fn groups(summary: &Summary<'_>) -> Markup {
                         td.name data-label="Account" { bdi { (account) } }
                         td data-label="Channel" { bdi { (shortened(channel.as_str())) } }
                         @let lines = comparison.lines();
-                        @for line in lines.iter().take(2) {
+                        @for line in lines.iter().filter(|line| is_sum(line)) {
                             td.number data-label=(words::subject(line.subject)) {
                                 @match line.now { Some(sum) => (amount(sum.total)), None => span.dim { "not reported" } }
                                 @if let Some(change) = line.change() { div.dim { (words::change(change)) } }
@@ -74,17 +70,26 @@ fn groups(summary: &Summary<'_>) -> Markup {
                             }
                         }
                         td.number data-label="Cost" {
-                            @for line in lines.iter().skip(8) {
+                            @let costs: Vec<_> = lines.iter().filter(|line| is_cost(line)).collect();
+                            @for line in &costs {
                                 div {
                                     (line.now.map_or("not reported".to_owned(), |sum| amount(sum.total)))
                                     " " span.dim { (words::subject(line.subject).replace("Cost in ", "")) }
                                 }
                             }
-                            @if lines.len() == 8 { span.dim { "not reported" } }
+                            @if costs.is_empty() { span.dim { "not reported" } }
                         }
                     }
                 }
             }
         }
     }
+}
+
+fn is_sum(line: &Line<'_>) -> bool {
+    matches!(line.subject, Subject::Campaigns | Subject::Attempted)
+}
+
+fn is_cost(line: &Line<'_>) -> bool {
+    matches!(line.subject, Subject::Cost(_))
 }

@@ -160,7 +160,7 @@ pub(crate) async fn evaluate(
             let keeps = in_minutes(&rule.keep_firing_for);
             let first = points.values.first().map_or(minutes.start, |(minute, _)| *minute);
             let evaluated = (first..minutes.end).step_by(usize::try_from(rule.interval)?);
-            let active = evaluated.map(|minute| (minute, on.contains(&minute)));
+            let active = evaluated.clone().map(|minute| (minute, on.contains(&minute)));
             let waits = in_minutes(&rule.hold);
             let lost = |minute| {
                 let since = minute - rule.interval..minute;
@@ -168,15 +168,13 @@ pub(crate) async fn evaluate(
             };
             let periods = firing(active, minutes.end, waits, keeps, lost);
             if read.contains("ALERTS") {
-                let minutes_of_rule = (first..minutes.end).step_by(usize::try_from(rule.interval)?);
                 let is_firing = |minute: &i64| {
                     periods.iter().any(|(from, until)| (*from..*until).contains(minute))
                 };
                 let mut labels = points.labels.clone();
                 labels.insert("alertstate".to_owned(), "firing".to_owned());
                 labels.insert(NAME.to_owned(), "ALERTS".to_owned());
-                let values =
-                    minutes_of_rule.filter(is_firing).map(|minute| (minute, 1.0)).collect();
+                let values = evaluated.filter(is_firing).map(|minute| (minute, 1.0)).collect();
                 let state = [Points { labels, values }];
                 prometheus.recorded(&state, minutes.end, rule.interval).await?;
             }
