@@ -9,8 +9,9 @@ use campaign_exporter::config::{Account, Polling};
 use campaign_exporter::fuzzing::configuration;
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-/// Printed for an environment variable that does not exist: its name may be a secret.
-const UNNAMED: &str = "(environment variable not set)";
+/// Printed for a variable or file that does not exist: its name may be a secret.
+const UNNAMED: [&str; 2] =
+    ["(environment variable not set)", "(no such file; looks like a secret)"];
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Ok(text) = str::from_utf8(data) else {
@@ -28,9 +29,10 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             assert!(!config.accounts.is_empty(), "accepted without an account");
             let shown = config.to_yaml();
             // hidden names cannot be restored, but the output must still be valid YAML
-            let unnamed = shown.contains(UNNAMED);
-            match configuration(&shown.replace(UNNAMED, "PATH")) {
-                Ok(again) if !unnamed => check_same(&config.accounts, &again.accounts),
+            let named =
+                UNNAMED.iter().fold(shown.clone(), |text, hidden| text.replace(hidden, "PATH"));
+            match configuration(&named) {
+                Ok(again) if named == shown => check_same(&config.accounts, &again.accounts),
                 Ok(_) => {}
                 Err(problems) => panic!("{problems:?}\n{shown}"),
             }

@@ -12,7 +12,8 @@ const FOLDERS: [&str; 8] =
     ["alerts/tests", "benches", "crates", "dashboards", "fuzz", "src", "tests", "tools"];
 
 /// What is a provider's own below them, generated or recorded from it, or not part of the project.
-const EXEMPT: [&str; 8] = [
+const EXEMPT: [&str; 9] = [
+    "/artifacts/",
     "/corpus/",
     "/node_modules/",
     "/snapshots/",
