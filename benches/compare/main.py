@@ -11,6 +11,7 @@ import time
 
 import growth
 import memory
+import rules
 import throughput
 import under_poll
 from contenders import Programs
@@ -20,6 +21,7 @@ MODES = {
     "memory": memory.run,
     "under-poll": under_poll.run,
     "growth": growth.run,
+    "rules": rules.run,
 }
 # seconds to finish the current measurement after the limit is reached
 GRACE = 40
@@ -32,7 +34,7 @@ def arguments():
         "--campaigns",
         type=int,
         metavar="N",
-        help="number of campaigns; default 10000, under-poll 100000, memory both",
+        help="number of campaigns; default 10000, under-poll 100000, memory both, rules also 1000",
     )
     parser.add_argument("--runs", type=int, default=5, metavar="K", help="number of runs, default 5")
     parser.add_argument(

@@ -51,6 +51,13 @@ pub(crate) fn judge(month: &Month, incidents: &mut [Incident]) {
             });
             incident.since = enough.map_or(incident.from, |(sent, ..)| *sent);
         }
+        if let (true, &[slow]) = (incident.kind.loses(), &sendings[..])
+            && slow.recipients > LEAST
+        {
+            // until then, nothing can be said of a campaign that is sent for days
+            let sent = slow.takes * i64::try_from(LEAST).unwrap_or_default();
+            incident.since += sent / i64::try_from(slow.recipients).unwrap_or(i64::MAX);
+        }
         if incident.kind == Kind::Credits {
             incident.from = unpaid_since(month, incident).unwrap_or(incident.from);
             incident.since = incident.from;

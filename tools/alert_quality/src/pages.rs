@@ -57,6 +57,13 @@ pub(crate) struct Page {
     minute: i64,
 }
 
+impl Page {
+    /// Whether it wakes somebody.
+    pub(crate) fn is_to_pager(&self) -> bool {
+        self.group.first().is_some_and(|receiver| receiver.ends_with("-pager"))
+    }
+}
+
 impl Alertmanager {
     pub(crate) fn read(path: &str) -> Result<Self> {
         let text = std::fs::read_to_string(path)?;

@@ -116,9 +116,11 @@ impl Report {
         row("false critical alerts a week", critical, FALSE_CRITICAL_A_WEEK, true)?;
         let pages: usize = judged.iter().map(|verdict| verdict.pages).sum();
         row("notifications of an incident", share(pages, told), PAGES, true)?;
+        let to_pagers: usize = judged.iter().map(|verdict| verdict.to_pagers).sum();
         writeln!(
             out,
-            "\nFalse alerts of severity info: {:.2} a week.\n",
+            "\nNotifications that go to a pager: {:.2} of an incident. False alerts of severity info: {:.2} a week.\n",
+            share(to_pagers, told),
             self.per_week(self.wrong_of(&["info"]))
         )?;
 

@@ -22,6 +22,8 @@ pub(crate) struct Verdict {
     /// Minutes from the first affected message to the alert.
     pub(crate) delay: Option<i64>,
     pub(crate) pages: usize,
+    /// Those of them that go to a pager.
+    pub(crate) to_pagers: usize,
     /// The alerts in these.
     pub(crate) alerts: Vec<String>,
 }
@@ -182,7 +184,8 @@ impl Scored<'_> {
             pages.sort_unstable();
             pages.dedup();
             let delay = first.map(|first| (first - incident.since).max(0));
-            Verdict { incident: incident.clone(), delay, pages: pages.len(), alerts }
+            let to_pagers = pages.iter().filter(|page| page.is_to_pager()).count();
+            Verdict { incident: incident.clone(), delay, pages: pages.len(), to_pagers, alerts }
         };
         self.incidents.iter().map(verdict).collect()
     }

@@ -131,8 +131,8 @@ pub(crate) const CLICKED: Share = Share::new("campaign_clicks", "campaign_attemp
 /// Read / delivered.
 pub(crate) const READ: Share = Share::new("campaign_reads", "campaign_deliveries");
 
-/// Stands for the expression of `campaign:decided:sum`, whose recorded values are up to three minutes
-/// old, which is too old for a campaign in progress.
+/// Stands for the attempted messages that are no longer pending, which are recorded for young campaigns
+/// only.
 const DECIDED: &str = "decided";
 
 impl Share {
