@@ -375,7 +375,7 @@ async fn campaign_problems_notify_marketing() {
         ("bags-fr", with_statuses()),
         ("caps-es", with_statuses()),
         ("hats-it", with_statuses()),
-        // healthy: two accounts that deliver less are fewer than a third
+        // healthy: two accounts that deliver less are not two in five
         ("ties-at", with_statuses()),
         ("belts-be", with_statuses()),
         ("coats-dk", with_statuses()),
