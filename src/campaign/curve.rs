@@ -60,6 +60,10 @@ const DEVIATIONS: f64 = 3.0;
 /// [`MIN_REFERENCES`].
 const UNCERTAINTY: f64 = 3.5;
 
+/// The share of the campaigns that may be below the low bound where messages wait for a connection: some
+/// lists have far more phones without one than others, which the deviation from the median misses.
+const SLOW_LISTS: f64 = 0.1;
+
 /// How much wider the bounds are if they come from campaigns that were sent at other times of day, on
 /// channels whose messages wait for a connection.
 const OTHER_HOURS: f64 = 2.0;
@@ -224,7 +228,8 @@ impl Curves {
                     doubt = OTHER_HOURS;
                 }
             }
-            figures.extend(bounds(ratio, known, doubt));
+            let waits = ratio == Ratio::Delivery && campaign.channel != Channel::Sms && age < DAY;
+            figures.extend(bounds(ratio, known, doubt, waits));
         }
         figures
     }
@@ -262,10 +267,11 @@ fn at_same_hours(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
     apart.min(DAY - apart) <= SAME_HOURS
 }
 
-/// The median of ratios and the bounds of what is usual, wider by the factor `doubt`. They are compared as factors, since 1 and 2 %
-/// of clicks are further apart than 51 and 52 %. Up to half of the ratios can be anything without moving
-/// the bounds far.
-fn bounds(ratio: Ratio, mut ratios: Vec<f64>, doubt: f64) -> Vec<(Figure, f64)> {
+/// The median of ratios and the bounds of what is usual, wider by the factor `doubt`. They are compared as
+/// factors, since 1 and 2 % of clicks are further apart than 51 and 52 %. Up to half of the ratios can be
+/// anything without moving the bounds far, unless messages wait for a connection: then the low bound is
+/// below all but the lowest ones.
+fn bounds(ratio: Ratio, mut ratios: Vec<f64>, doubt: f64, waits: bool) -> Vec<(Figure, f64)> {
     if matches!(ratio, Ratio::Click | Ratio::Open | Ratio::Read) {
         let all = ratios.len();
         // a message without a link or a tracked image says nothing about those that have one
@@ -280,17 +286,27 @@ fn bounds(ratio: Ratio, mut ratios: Vec<f64>, doubt: f64) -> Vec<(Figure, f64)> 
     let most = ratios.iter().copied().fold(1.0, f64::max);
     let logs: Vec<_> = ratios.iter().map(|ratio| ratio.max(LEAST_RATIO).ln()).collect();
     let middle = median(logs.clone());
+    let low = if waits { quantile(logs.clone(), SLOW_LISTS) } else { middle };
     let deviations = logs.iter().map(|log| (log - middle).abs());
     // few values can happen to be close to each other
     let chance = 1.0 + UNCERTAINTY / ratios.len() as f64;
     let width = doubt * DEVIATIONS * SIGMA * chance * median(deviations.collect());
-    let bounds = [(Bound::Low, -width), (Bound::Median, 0.0), (Bound::High, width)];
+    let low = (low - middle).min(-width);
+    let bounds = [(Bound::Low, low), (Bound::Median, 0.0), (Bound::High, width)];
     let rounded = |value: f64| (value * 1e4).round() / 1e4;
     let figure = |(bound, width): (Bound, f64)| {
         // rounded, so that the bounds of an older campaign rarely change
         (Figure::Usual(ratio, bound), rounded((middle + width).exp().min(most)))
     };
     bounds.map(figure).into()
+}
+
+/// The value below which a share of the values are.
+fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+    let place = (values.len() as f64 * share) as usize;
+    values.get(place).copied().unwrap_or_default()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
