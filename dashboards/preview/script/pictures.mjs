@@ -16,8 +16,16 @@ const BROWSER = [
   '--disable-sync',
 ];
 
-/** Width of the page. */
-const WIDTH = 1600;
+/** The published pictures: a notebook, Grafana's default theme. */
+const PUBLISHED = { width: 1280, theme: 'dark' };
+
+/** How else a dashboard must look good: on a phone, in the light, and to one man in twelve. */
+const OTHERS = [
+  { width: 1280, theme: 'light' },
+  { width: 390, theme: 'dark' },
+  { width: 390, theme: 'light' },
+  { width: 1280, theme: 'dark', vision: 'deuteranopia' },
+];
 
 /** Frame and header of a panel, in pixels. */
 const FRAME = { top: 40, side: 8 };
@@ -25,15 +33,17 @@ const FRAME = { top: 40, side: 8 };
 /** Standard deviation of a color below which a panel counts as empty. */
 const UNIFORM = 1;
 
-/** Takes a screenshot of each page, `{ name, url }`. Returns the problems found. */
-export async function pictures(pages, folder, executablePath) {
+/** Takes a screenshot of each page, `{ name, url }`, in one look or in all. Returns the problems found. */
+export async function pictures(pages, folder, executablePath, isEveryLook) {
   await mkdir(folder, { recursive: true });
   const browser = await chromium.launch({ executablePath, args: BROWSER });
   const problems = [];
   try {
-    for (const { name, url } of pages) {
-      const found = await picture(browser, url, join(folder, `${name}.png`));
-      problems.push(...found.problems.map((problem) => `${name}: ${problem}`));
+    const looks = [PUBLISHED, ...(isEveryLook ? OTHERS : [])];
+    for (const { name, url, look } of pages.flatMap((page) => looks.map((look) => ({ ...page, look })))) {
+      const suffix = look === PUBLISHED ? '' : `-${Object.values(look).join('-')}`;
+      const found = await picture(browser, url, look, join(folder, `${name}${suffix}.png`));
+      problems.push(...found.problems.map((problem) => `${name}${suffix}: ${problem}`));
       if (found.emptyQueries.length > 0) {
         console.log(
           `        ${name}: no data, which can be right: ${found.emptyQueries.join(', ')}`,
@@ -46,8 +56,12 @@ export async function pictures(pages, folder, executablePath) {
   return problems;
 }
 
-async function picture(browser, url, file) {
-  const page = await browser.newPage({ viewport: { width: WIDTH, height: 1000 } });
+async function picture(browser, url, { width, theme, vision }, file) {
+  const page = await browser.newPage({ viewport: { width, height: 1000 } });
+  if (vision) {
+    const session = await page.context().newCDPSession(page);
+    await session.send('Emulation.setEmulatedVisionDeficiency', { type: vision });
+  }
   const problems = [];
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
   page.on('console', (message) => {
@@ -56,11 +70,11 @@ async function picture(browser, url, file) {
     }
   });
   page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
-  await page.goto(url);
+  await page.goto(`${url}${url.includes('?') ? '&' : '?'}theme=${theme}`);
   await page.waitForFunction(() => window.report?.done, undefined, { timeout: LIMIT });
   // tables render visible rows only
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
-  await page.setViewportSize({ width: WIDTH, height });
+  await page.setViewportSize({ width, height });
   // graphs and tables render in several passes
   let last;
   await until('the page is stable', async () => {

@@ -1,5 +1,6 @@
 // Starts everything that the dashboards need, takes screenshots, and stops it again.
 
+import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -14,8 +15,6 @@ import { get, prometheus } from './prometheus.mjs';
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const repository = resolve(here, '../..');
 const alerts = join(repository, 'alerts');
-/** Where `run` built the programs. */
-const binaries = join(process.env.CARGO_TARGET_DIR, 'debug');
 
 /** Interval between polls, in the history and in the running demo, in seconds. */
 const STEP = 120;
@@ -30,6 +29,7 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     keep: { type: 'boolean', default: false },
+    looks: { type: 'boolean', default: false },
     out: { type: 'string' },
     chromium: { type: 'string', default: '/usr/bin/chromium' },
   },
@@ -81,8 +81,21 @@ async function dashboards() {
   return Promise.all((given.length > 0 ? given : own).map(read));
 }
 
+/** Builds the programs, and returns their paths by name. */
+function programs() {
+  const packages = ['--package', 'campaign_exporter', '--package', 'xtask'];
+  const messages = execFileSync(
+    'cargo',
+    ['build', '--locked', '--quiet', '--message-format=json-render-diagnostics', ...packages],
+    { cwd: repository, encoding: 'utf8', maxBuffer: 2 ** 28, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const built = messages.trim().split('\n').map((line) => JSON.parse(line));
+  const executables = built.filter(({ executable }) => executable);
+  return Object.fromEntries(executables.map(({ target, executable }) => [target.name, executable]));
+}
+
 /** Starts the programs, with history. */
-async function stage() {
+async function stage({ campaign_exporter, xtask }) {
   const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
   const instance = `127.0.0.1:${exporterPort}`;
   const ruleFiles = [join(alerts, '*.yml')];
@@ -93,7 +106,7 @@ async function stage() {
     scraped: instance,
   };
   say('starting the demo, Prometheus, and Alertmanager');
-  const exporter = start(join(binaries, 'campaign_exporter'), [
+  const exporter = start(campaign_exporter, [
     ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
   ]);
   await answers(`http://${instance}/-/ready`, exporter);
@@ -109,7 +122,7 @@ async function stage() {
     say,
     folder: earlier,
     port: pastPort,
-    program: join(binaries, 'xtask'),
+    program: xtask,
     hours: HOURS,
     step: STEP,
   });
@@ -193,14 +206,15 @@ async function address(site, uid, prometheusUrl) {
 
 try {
   const shown = await dashboards();
-  const addresses = await stage();
+  say('building');
+  const addresses = await stage(programs());
   const site = await serve(shown, addresses);
   const pages = [];
   for (const { name, uid } of shown) {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
   say('taking screenshots');
-  const problems = await pictures(pages, out, options.chromium);
+  const problems = await pictures(pages, out, options.chromium, options.looks);
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }

@@ -5,7 +5,7 @@ import { annotations, type Marks } from './annotations';
 import { type Dashboard, opened, type Panel } from './dashboard';
 import { configured } from './fields';
 import { forFields, type Values } from './interpolation';
-import { COLUMN } from './layout';
+import { arranged, COLUMN } from './layout';
 import { Prometheus } from './prometheus';
 import { frames, type Source } from './query';
 import { problem, report } from './report';
@@ -36,7 +36,7 @@ export async function load(): Promise<Loaded> {
   const source: Source = { prometheus, settings: known, values };
   const replaceVariables = forFields(values, `from=${from}&to=${to}`);
   const marks = await annotations(dashboard.annotations?.list ?? [], source, range);
-  const panels = opened(dashboard.panels).map(async (panel) => {
+  const panels = arranged(opened(dashboard.panels)).map(async (panel) => {
     const own = panel.timeFrom ? timeRange(`now-${panel.timeFrom}`, 'now') : range;
     return { panel, range: own, data: await read(panel, source, own, replaceVariables) };
   });

@@ -133,6 +133,7 @@ impl Exporter {
         let polls = self.pollers.iter_mut().map(async |poller| {
             let turn = poller.turn().await;
             let outcome = poller.poll(turn).await;
+            poller.count(outcome.failure());
             let mut update = poller.update(outcome, ended, poller.interval());
             update.at = moment;
             update

@@ -7,16 +7,20 @@
 
 mod annotation;
 mod campaign;
+mod color;
 mod dashboard;
 mod exporter;
 mod freshness;
 mod link;
+mod marketing;
 mod overview;
 mod panel;
+mod planned;
 mod query;
 mod table;
 mod thresholds;
 mod variable;
+mod verdict;
 
 use anyhow::Context;
 use thresholds::Thresholds;
@@ -30,6 +34,7 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
         overview::dashboard(&thresholds),
         campaign::dashboard(&thresholds),
         exporter::dashboard(&thresholds),
+        marketing::dashboard(),
     ];
     let files = dashboards.into_iter().map(|dashboard| {
         let path = format!("dashboards/{}.json", dashboard.uid);

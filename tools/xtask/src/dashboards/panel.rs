@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::color;
 use super::thresholds::Levels;
 use super::variable;
 
@@ -53,7 +54,8 @@ pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     });
-    panel.set("color", json!({"mode": "palette-classic"}));
+    // the color of a name is the same in every panel
+    panel.set("color", json!({"mode": "palette-classic-by-name"}));
     panel.set(
         "custom",
         json!({
@@ -107,12 +109,9 @@ pub(crate) fn state_timeline(
     states: &[(&str, &str)],
 ) -> Panel {
     let mut panel = Panel::new("state-timeline", title, description, (24, 9));
-    let names = (1..).zip(states).map(|(value, (text, color))| {
-        let shown = json!({"text": text, "color": color, "index": value - 1});
-        (value.to_string(), shown)
-    });
-    let names: serde_json::Map<String, Value> = names.collect();
-    panel.set("mappings", json!([{"type": "value", "options": names}]));
+    let names: Vec<_> =
+        (1..).zip(states).map(|(value, (text, color))| (value, *text, *color)).collect();
+    panel.set("mappings", words_for(&names));
     panel.set("custom", json!({"lineWidth": 0, "fillOpacity": 70}));
     panel.options = json!({
         "showValue": "auto",
@@ -256,20 +255,28 @@ impl Panel {
         self
     }
 
-    /// Sets the thresholds, shown as colors, or as lines in time series.
+    /// Sets the thresholds, shown as colors.
     pub(crate) fn levels(mut self, levels: Levels) -> Self {
-        if self.kind == "timeseries" {
-            self.set("thresholds", levels.lines());
-            self.custom(&json!({"thresholdsStyle": {"mode": "dashed"}}));
-        } else {
-            self.set("thresholds", levels.colors());
-        }
+        self.set("thresholds", levels.colors());
         self
     }
 
     /// Uses a single color, for values without thresholds.
     pub(crate) fn neutral(mut self) -> Self {
-        self.set("color", json!({"mode": "fixed", "fixedColor": "blue"}));
+        self.set("color", json!({"mode": "fixed", "fixedColor": color::PLAIN}));
+        self
+    }
+
+    /// Colors cells from low to high.
+    pub(crate) fn scale(mut self) -> Self {
+        self.set("color", json!({"mode": "continuous-blues"}));
+        self.custom(&json!({"cellOptions": {"type": "color-background", "mode": "basic"}}));
+        self
+    }
+
+    /// Shows words in place of values.
+    pub(crate) fn words(mut self, words: &[(i32, &str, &str)]) -> Self {
+        self.set("mappings", words_for(words));
         self
     }
 
@@ -277,6 +284,20 @@ impl Panel {
     pub(crate) fn no_value(mut self, text: &str) -> Self {
         self.set("noValue", text);
         self
+    }
+
+    /// Draws the second query for comparison: dashed, and in the color of the series with the same name.
+    pub(crate) fn compared(self) -> Self {
+        self.overridden(
+            "byFrameRefID",
+            "B",
+            &[
+                ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
+                ("custom.lineWidth", json!(1)),
+                ("custom.showPoints", json!("never")),
+                ("custom.hideFrom", json!({"viz": false, "legend": true, "tooltip": false})),
+            ],
+        )
     }
 
     /// Draws series whose names match as thin dashed lines, for comparison.
@@ -360,6 +381,15 @@ impl Panel {
         }
         json
     }
+}
+
+/// Value mappings from values to words with colors.
+pub(crate) fn words_for(words: &[(i32, &str, &str)]) -> Value {
+    let words = (0..).zip(words).map(|(index, (value, text, color))| {
+        (value.to_string(), json!({"text": text, "color": color, "index": index}))
+    });
+    let words: serde_json::Map<String, Value> = words.collect();
+    json!([{"type": "value", "options": words}])
 }
 
 /// Merges an object into another, recursively.

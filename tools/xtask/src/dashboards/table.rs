@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::color;
 use super::link;
-use super::panel::Panel;
+use super::panel::{Panel, words_for};
 use super::query::firing;
 use super::thresholds::Levels;
 
@@ -22,6 +23,7 @@ pub(crate) struct Label {
     links: Vec<Value>,
     wide: Option<u32>,
     hidden: bool,
+    words: Map<String, Value>,
 }
 
 /// A column that shows the result of a query.
@@ -29,13 +31,12 @@ pub(crate) struct Figure {
     title: &'static str,
     expression: String,
     unit: &'static str,
-    levels: Option<Levels>,
-    decimals: Option<u32>,
+    properties: Vec<(&'static str, Value)>,
 }
 
 /// A column that shows a label.
-pub(crate) const fn label(name: &'static str, title: &'static str) -> Label {
-    Label { name, title, links: Vec::new(), wide: None, hidden: false }
+pub(crate) fn label(name: &'static str, title: &'static str) -> Label {
+    Label { name, title, links: Vec::new(), wide: None, hidden: false, words: Map::new() }
 }
 
 impl Label {
@@ -46,34 +47,99 @@ impl Label {
     }
 
     /// Sets the width in pixels.
-    pub(crate) const fn wide(mut self, pixels: u32) -> Self {
+    pub(crate) fn wide(mut self, pixels: u32) -> Self {
         self.wide = Some(pixels);
         self
     }
 
+    /// Shows words in place of values.
+    pub(crate) fn words(mut self, words: &[(String, Value)]) -> Self {
+        self.words = words.iter().cloned().collect();
+        self
+    }
+
     /// Hides the column, which links still use.
-    pub(crate) const fn hidden(mut self) -> Self {
+    pub(crate) fn hidden(mut self) -> Self {
         self.hidden = true;
         self
     }
 }
 
+/// Shows words in a color in place of the value of a label.
+pub(crate) fn words(value: &str, text: &str, color: &str) -> (String, Value) {
+    (value.to_owned(), json!({"text": text, "color": color}))
+}
+
+/// The alerts in words: the parts of their names.
+fn alert_words() -> Vec<(String, Value)> {
+    let rules = [
+        include_str!("../../../../alerts/campaigns.yml"),
+        include_str!("../../../../alerts/exporter.yml"),
+    ];
+    let lines = rules.into_iter().flat_map(str::lines);
+    let names = lines.filter_map(|line| line.trim().strip_prefix("- alert: Campaign"));
+    let named = names.map(|name| {
+        let mut text = String::new();
+        for letter in name.chars() {
+            if letter.is_uppercase() && !text.is_empty() {
+                text.push(' ');
+                text.push(letter.to_ascii_lowercase());
+            } else {
+                text.push(letter);
+            }
+        }
+        (format!("Campaign{name}"), json!({"text": text}))
+    });
+    named.collect()
+}
+
 /// A column that shows the result of a query.
 pub(crate) fn figure(title: &'static str, unit: &'static str, expression: &str) -> Figure {
-    Figure { title, expression: expression.to_owned(), unit, levels: None, decimals: None }
+    Figure { title, expression: expression.to_owned(), unit, properties: Vec::new() }
 }
 
 impl Figure {
-    /// Sets the thresholds.
-    pub(crate) const fn levels(mut self, levels: Levels) -> Self {
-        self.levels = Some(levels);
+    fn with(mut self, properties: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        self.properties.extend(properties);
         self
     }
 
+    /// Sets the thresholds.
+    pub(crate) fn levels(self, levels: Levels) -> Self {
+        self.with([
+            ("thresholds", levels.colors()),
+            ("color", json!({"mode": "thresholds"})),
+            ("custom.cellOptions", json!({"type": "color-text"})),
+            ("mappings", json!([uncolored()])),
+        ])
+    }
+
     /// Sets the number of decimals.
-    pub(crate) const fn decimals(mut self, decimals: u32) -> Self {
-        self.decimals = Some(decimals);
-        self
+    pub(crate) fn decimals(self, decimals: u32) -> Self {
+        self.with([("decimals", json!(decimals))])
+    }
+
+    /// Sets the width in pixels.
+    pub(crate) fn wide(self, pixels: u32) -> Self {
+        self.with([("custom.width", json!(pixels))])
+    }
+
+    /// Draws a bar behind the value.
+    pub(crate) fn bar(self) -> Self {
+        self.with([
+            ("custom.cellOptions", json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})),
+            ("color", json!({"mode": "fixed", "fixedColor": color::PLAIN})),
+            ("min", json!(0)),
+            ("max", json!(1)),
+        ])
+    }
+
+    /// Shows words in place of values.
+    pub(crate) fn words(self, words: &[(i32, &str, &str)]) -> Self {
+        self.with([
+            ("mappings", words_for(words)),
+            ("custom.cellOptions", json!({"type": "color-text"})),
+        ])
     }
 
     /// Returns the title.
@@ -97,8 +163,6 @@ pub(crate) fn campaign_columns() -> Vec<Label> {
             .links([link::ROW.to_account(), link::ROW.to_exporter()]),
         label("channel", "Channel").wide(90),
         label("provider", "Provider").hidden(),
-        label("job", "Job").hidden(),
-        label("instance", "Instance").hidden(),
         label("campaign_id", "Campaign id").hidden(),
     ]
 }
@@ -108,17 +172,16 @@ pub(crate) fn account_columns() -> Vec<Label> {
     vec![
         label("account", "Account").links([link::ROW.to_exporter(), link::ROW.to_account()]),
         label("provider", "Provider").wide(130),
-        label("instance", "Instance").wide(150),
-        label("job", "Job").hidden(),
     ]
 }
 
 /// Creates the table of firing alerts that match.
 pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
     let mut columns = vec![
-        label("alertname", "Alert"),
-        label("severity", "Severity").wide(90),
-        label("team", "Team").wide(130),
+        label("alertname", "Alert").words(&alert_words()),
+        label("severity", "Severity")
+            .wide(110)
+            .words(&[words("critical", "✖ act now", color::CRITICAL), words("warning", "⚠ look", color::WARNING)]),
     ];
     columns.extend(campaign_columns());
     let since = figure("Since", "dateTimeFromNow", &firing(matcher));
@@ -128,7 +191,7 @@ pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
         .no_value("No firing alerts.")
 }
 
-/// Creates a table sorted by one of its columns.
+/// Creates a table sorted by one of its columns, or in the order of the first query if that is empty.
 pub(crate) fn table(
     title: &'static str,
     description: &str,
@@ -167,6 +230,9 @@ pub(crate) fn table(
     for (place, label) in labels.into_iter().enumerate() {
         let least = if place == 0 { FIRST } else { LEAST };
         let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
+        if place == 0 {
+            properties.extend(whole());
+        }
         if !label.links.is_empty() {
             properties.push(("links", Value::Array(label.links)));
         }
@@ -175,6 +241,12 @@ pub(crate) fn table(
         }
         if label.hidden {
             properties.extend(hide());
+        }
+        if !label.words.is_empty() {
+            properties.push(("mappings", json!([{"type": "value", "options": label.words}])));
+            if place > 0 {
+                properties.push(("custom.cellOptions", json!({"type": "color-text"})));
+            }
         }
         panel = panel.overridden("byName", label.title, &properties);
     }
@@ -185,29 +257,29 @@ pub(crate) fn table(
             ("custom.minWidth", json!(LEAST)),
             ("custom.width", json!(FIGURE)),
         ];
-        if let Some(levels) = figure.levels {
-            properties.extend([
-                ("thresholds", levels.colors()),
-                ("color", json!({"mode": "thresholds"})),
-                ("custom.cellOptions", json!({"type": "color-text"})),
-                ("mappings", json!([uncolored()])),
-            ]);
-        }
-        if let Some(decimals) = figure.decimals {
-            properties.push(("decimals", json!(decimals)));
-        }
+        // later ones replace earlier ones
+        properties.retain(|(id, _)| figure.properties.iter().all(|(own, _)| own != id));
+        properties.extend(figure.properties);
         panel = panel.overridden("byName", figure.title, &properties);
     }
     panel.options(&json!({
         "showHeader": true,
         "cellHeight": "sm",
-        "sortBy": [{"displayName": sorted_by, "desc": descending}],
+        "sortBy": if sorted_by.is_empty() { json!([]) } else { json!([{"displayName": sorted_by, "desc": descending}]) },
     }))
 }
 
 /// Text of empty cells, which would otherwise show that of an empty table.
 fn absent() -> (&'static str, Value) {
     ("noValue", json!("–"))
+}
+
+/// Wraps long names instead of cutting them, in the forms of Grafana 12 and of earlier versions.
+fn whole() -> [(&'static str, Value); 2] {
+    [
+        ("custom.wrapText", json!(true)),
+        ("custom.cellOptions", json!({"type": "auto", "wrapText": true})),
+    ]
 }
 
 /// Leaves missing values uncolored.

@@ -6,6 +6,8 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::color;
+
 /// Thresholds of `alerts/thresholds.yml`, under the same names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Thresholds {
@@ -91,15 +93,15 @@ impl Levels {
     pub(crate) fn colors(self) -> Value {
         match self {
             Self::Below { warning, critical } => {
-                steps("red", &[("orange", critical), ("green", warning)])
+                steps(color::CRITICAL, &[(color::WARNING, critical), (color::GOOD, warning)])
             }
-            Self::BelowWarning(warning) => steps("orange", &[("green", warning)]),
+            Self::BelowWarning(warning) => steps(color::WARNING, &[(color::GOOD, warning)]),
             Self::Above { warning, critical } => {
-                steps("green", &[("orange", warning), ("red", critical)])
+                steps(color::GOOD, &[(color::WARNING, warning), (color::CRITICAL, critical)])
             }
-            Self::AboveWarning(warning) => steps("green", &[("orange", warning)]),
-            Self::AtLeast(least) => steps("red", &[("green", least)]),
-            Self::Zero => steps("green", &[("red", 1.0)]),
+            Self::AboveWarning(warning) => steps(color::GOOD, &[(color::WARNING, warning)]),
+            Self::AtLeast(least) => steps(color::CRITICAL, &[(color::GOOD, least)]),
+            Self::Zero => steps(color::GOOD, &[(color::CRITICAL, 1.0)]),
         }
     }
 
@@ -107,16 +109,16 @@ impl Levels {
     pub(crate) fn lines(self) -> Value {
         match self {
             Self::Below { warning, critical } => {
-                steps("transparent", &[("red", critical), ("orange", warning)])
+                steps("transparent", &[(color::CRITICAL, critical), (color::WARNING, warning)])
             }
             Self::Above { warning, critical } => {
-                steps("transparent", &[("orange", warning), ("red", critical)])
+                steps("transparent", &[(color::WARNING, warning), (color::CRITICAL, critical)])
             }
             Self::BelowWarning(warning) | Self::AboveWarning(warning) => {
-                steps("transparent", &[("orange", warning)])
+                steps("transparent", &[(color::WARNING, warning)])
             }
-            Self::AtLeast(least) => steps("transparent", &[("red", least)]),
-            Self::Zero => steps("transparent", &[("red", 1.0)]),
+            Self::AtLeast(least) => steps("transparent", &[(color::CRITICAL, least)]),
+            Self::Zero => steps("transparent", &[(color::CRITICAL, 1.0)]),
         }
     }
 }

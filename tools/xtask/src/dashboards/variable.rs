@@ -90,23 +90,49 @@ pub(crate) fn campaign() -> Value {
 
 /// Minimum number of messages for a campaign to be ranked.
 pub(crate) fn min_volume() -> Value {
-    let volumes = ["50", "200", "500", "1000"];
-    let chosen = "200";
-    let options: Vec<Value> = volumes
-        .iter()
-        .map(|volume| json!({"text": volume, "value": volume, "selected": *volume == chosen}))
-        .collect();
+    custom(
+        "min_volume",
+        "Minimum volume",
+        "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
+        &["200", "50", "500", "1000"].map(|volume| (volume, volume)),
+    )
+}
+
+/// The result by which campaigns are ranked: its name, and that of its counts.
+pub(crate) fn result() -> Value {
+    custom(
+        "result",
+        "Result",
+        "Campaigns, senders, templates, and times are ranked by the share of messages with this result.",
+        &[
+            ("Clicked", "clicks"),
+            ("Delivered", "deliveries"),
+            ("Read", "reads"),
+            ("Replied", "replies"),
+            ("Bounced", "bounces"),
+            ("Opted out", "opt_outs"),
+        ],
+    )
+}
+
+/// A variable with fixed values, `(text, value)`. The first one is chosen.
+fn custom(name: &str, label: &str, description: &str, values: &[(&str, &str)]) -> Value {
+    let (text, value) = values[0];
+    let list = values.iter().map(|(text, value)| format!("{text} : {value}"));
+    let options = values.iter().map(|(text, value)| {
+        json!({"text": text, "value": value, "selected": *value == values[0].1})
+    });
     json!({
         "type": "custom",
-        "name": "min_volume",
-        "label": "Minimum volume",
-        "description": "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
-        "query": volumes.join(","),
+        "name": name,
+        "label": label,
+        "description": description,
+        "query": list.collect::<Vec<_>>().join(","),
         "multi": false,
         "includeAll": false,
         "hide": 0,
         "skipUrlSync": false,
-        "current": {"selected": true, "text": chosen, "value": chosen},
-        "options": options,
+        "current": {"selected": true, "text": text, "value": value},
+        "options": options.collect::<Value>(),
     })
 }

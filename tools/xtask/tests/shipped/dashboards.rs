@@ -235,7 +235,7 @@ fn of_any_program(dashboard: &Dashboard) -> Vec<&str> {
 /// accounts may have the same id, and the join would fail or mix them up.
 fn mixed_up(dashboard: &Dashboard) -> Vec<&str> {
     let whole =
-        "on (job, instance, provider, account, channel, campaign_id) group_left (campaign_name)";
+        "on (provider, account, channel, campaign_id) group_left (campaign_name)";
     let targets = dashboard.targets().map(|(_, target)| target.expr.as_str());
     let mixed = targets.filter(|expr| {
         let joins = expr.matches("group_left (campaign_name)").count();
@@ -254,6 +254,6 @@ fn queries_select_our_exporters_and_distinguish_campaigns() {
     let exporter = exporter.replace("(campaign_exporter_build_info", "(up");
     assert!(!of_any_program(&Dashboard::read(&exporter)).is_empty());
     let campaign = file("campaigns-campaign.json");
-    let campaign = campaign.replace("on (job, instance, ", "on (");
+    let campaign = campaign.replace("on (provider, ", "on (");
     assert!(!mixed_up(&Dashboard::read(&campaign)).is_empty());
 }

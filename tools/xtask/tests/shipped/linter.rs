@@ -40,8 +40,8 @@ const RULES: [Rule; 15] = [
 ];
 
 /// Units used by our panels, all of them known to the linter.
-const UNITS: [&str; 9] =
-    ["none", "short", "percentunit", "bytes", "s", "d", "reqps", "bool_yes_no", "dateTimeFromNow"];
+const UNITS: [&str; 10] =
+    ["none", "short", "percentunit", "bytes", "s", "d", "reqps", "bool_yes_no", "dateTimeFromNow", "dateTimeAsIso"];
 
 const RANGED: [&str; 3] = ["rate", "irate", "increase"];
 

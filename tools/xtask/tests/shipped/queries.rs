@@ -91,9 +91,11 @@ fn values(sample: &Sample, number: u32) -> String {
             return format!("0+1x{MINUTES}");
         }
         "campaign_account_credits" => return format!("100000-10x{MINUTES}"),
-        // the first ones yesterday, the others a week ago
+        // two yesterday, one the day before, the others a week ago
         "campaign_last_sent_timestamp_seconds" if number < 2 => -30_000,
+        "campaign_last_sent_timestamp_seconds" if number == 2 => -100_000,
         "campaign_last_sent_timestamp_seconds" => -600_000,
+        "campaign_account_lookback_seconds" => 2_592_000,
         // long enough ago for an alert to fire
         "campaign_account_last_success_timestamp_seconds" => 5_000,
         "campaign_account_last_poll_timestamp_seconds" => 10_000,
