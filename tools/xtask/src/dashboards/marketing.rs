@@ -4,7 +4,7 @@
 //! The campaigns of a period are those sent in it, with their counts at its end. All rates of this
 //! dashboard are shares of the attempted messages, so that they can be compared with each other.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{Panel, stat};
@@ -12,7 +12,7 @@ use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, sent, settled,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
-use super::{annotation, color, link, planned, variable};
+use super::{annotation, color, link, planned, variable, words};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -253,14 +253,16 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
     };
     let each = |share: Share| of_these(&share.each(SCOPE));
     let mut columns = campaign_columns();
-    columns.push(label("reason", "Main failure").wide(110));
+    columns.push(label("reason", "Main failure")
+            .wide(110)
+            .words(&words::REASONS.map(|(name, text)| (name.to_owned(), json!({"text": text})))));
     table(
         title,
         "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures.",
         columns,
         vec![
             figure("Share", "percentunit", &each(CHOSEN)).decimals(2).bar().wide(110),
-            figure("Account", "percentunit", &of_these(&format!("0 * {} + on ({CHANNEL}) group_left () {}", SCOPE.one(ATTEMPTED), usual()))).decimals(2).wide(80),
+            figure("Usual", "percentunit", &of_these(&format!("0 * {} + on ({CHANNEL}) group_left () {}", SCOPE.one(ATTEMPTED), usual()))).decimals(2).wide(80),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
             figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
             figure("Messages", "short", &of_these(&SCOPE.one(ATTEMPTED))).wide(85),
@@ -314,8 +316,8 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
             figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).bar().wide(110),
-            figure("Messages", "short", &enough).wide(85),
-            figure("Campaigns", "short", &these(&format!("count {by}({})", labeled(among(&SCOPE.one(SENT), &sent(SCOPE)))))).wide(90),
+            figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
+            figure("Messages", "short", &enough).wide(90),
         ],
         ("Share", true),
     )
@@ -346,7 +348,7 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
     let corner = r"sent_hour\sent_weekday";
     let order = std::iter::once(corner).chain(WEEKDAYS);
     let order = order.zip(0..).map(|(name, place)| (name.to_owned(), json!(place)));
-    let order: serde_json::Map<String, Value> = order.collect();
+    let order: serde_json::Map<_, _> = order.collect();
     panel
         .transformed(vec![
             json!({"id": "groupingToMatrix", "options": {
@@ -483,7 +485,7 @@ const AGES: [(u32, [&str; 3]); 3] = [
 
 fn ages() -> Row {
     let age = SCOPE.of("campaign:age_when_read:seconds");
-    let last = format!("topk(10, {})", once(&format!("{} and {age}", SCOPE.of(SENT))));
+    let last = format!("topk(10, {})", once(&format!("{} and {age} >= 3600", SCOPE.of(SENT))));
     let at = |expression: &str, hours: u32| {
         let seconds = hours * 3600;
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
@@ -513,13 +515,13 @@ fn ages() -> Row {
         "The last campaigns at the same age",
         [table(
             "Clicks after 1, 4, and 24 hours",
-            "The ten campaigns of the last two days sent last: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
+            "The ten campaigns of the last two days that were sent last, at least an hour ago: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
             campaign_columns(),
             figures,
             ("Sent", true),
         )
         .sized(24, 10)
-        .no_value("No campaign was sent in the last two days, or no provider reports clicks.")],
+        .no_value("No campaign of the last two days is an hour old, or no provider reports clicks.")],
     )
 }
 

@@ -21,6 +21,7 @@ mod table;
 mod thresholds;
 mod variable;
 mod verdict;
+mod words;
 
 use anyhow::Context;
 use thresholds::Thresholds;
@@ -32,7 +33,7 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
     let thresholds = Thresholds::read(&thresholds)?;
     let dashboards = [
         overview::dashboard(&thresholds),
-        campaign::dashboard(&thresholds),
+        campaign::dashboard(),
         exporter::dashboard(&thresholds),
         marketing::dashboard(),
     ];

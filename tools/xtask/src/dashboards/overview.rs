@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, purpose, row};
-use super::panel::{Panel, bargauge, stat, state_timeline, timeseries};
+use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named, named_among, once, sent, settled, sum_of_sent,
+    count_critical, count_warnings, named_among, once, sent, settled, sum_of_sent,
 };
-use super::table::{campaign_columns, figure, firing_alerts, table};
+use super::table::firing_alerts;
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, color, link, planned, variable, verdict};
 
@@ -41,7 +41,6 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         rows: vec![
             wrong(),
             last_sends(),
-            coming(),
             delivery(),
             status(),
             credits(thresholds),
@@ -95,37 +94,9 @@ fn wrong() -> Row {
                 "Alerts of campaigns, accounts, and exporters, without those that a graver one includes. Alerts of accounts have no campaign.",
                 "",
             )
-            .sized(24, 6),
+            .sized(24, 5),
         ],
     )
-}
-
-/// A table of some campaigns with their results and what to think of them.
-fn judged(title: &'static str, description: &str, these: &str) -> Panel {
-    let of = |expression: &str| named(SCOPE, &among(&format!("({expression})"), these));
-    let each = |share: Share| of(&share.each(SCOPE));
-    let mature = settled_in(SCOPE);
-    table(
-        title,
-        description,
-        campaign_columns(),
-        vec![
-            figure("Verdict", "none", &named(SCOPE, &verdict::of(SCOPE, &format!("({these})"), &mature)))
-                .words(&verdict::WORDS)
-                .wide(175),
-            figure("Sent", "dateTimeFromNow", &of(&format!("1000 * {}", SCOPE.one("campaign_last_sent_timestamp_seconds")))).wide(110),
-            figure("Messages", "short", &of(&SCOPE.one("campaign_attempted"))).wide(85),
-            figure("Delivered", "percentunit", &each(DELIVERED)).decimals(1).wide(85),
-            figure("Clicked", "percentunit", &each(CLICKED)).decimals(1).wide(80),
-            figure("Opted out", "percentunit", &each(OPTED_OUT)).decimals(2).wide(85),
-        ],
-        ("Sent", true),
-    )
-    .no_value("No campaign was sent in the time range.")
-}
-
-fn settled_in(scope: Scope) -> String {
-    format!("({})", settled(scope))
 }
 
 /// The campaigns sent last.
@@ -162,34 +133,33 @@ fn last_sends() -> Row {
         );
     }
     row(
-        "How did the last sends do?",
+        "How did the last sends do, and what is coming?",
         [
-            judged(
+            verdict::table(
+                SCOPE,
                 "Last sends",
                 "The ten campaigns of the time range that were sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
                 &last(10),
             )
-            .sized(24, 10),
+            .sized(15, 11),
+            planned::calendar().sized(9, 11),
             panel,
         ],
     )
 }
 
-fn coming() -> Row {
-    row("What is coming?", [planned::calendar().sized(14, 9), planned::paid().sized(10, 9)])
-}
-
 fn delivery() -> Row {
     let bad = format!(
         "topk(20, ({}) >= {})",
-        verdict::of(SCOPE, &format!("({})", once(&sent(SCOPE))), &settled_in(SCOPE)),
+        verdict::of(SCOPE, &format!("({})", once(&sent(SCOPE))), &verdict::mature(SCOPE)),
         verdict::BAD
     );
     let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled(SCOPE));
     row(
         "Delivery",
         [
-            judged(
+            verdict::table(
+                SCOPE,
                 "Campaigns that need attention",
                 "The campaigns sent in the time range beyond a threshold of their account, at most twenty.",
                 &bad,
@@ -279,8 +249,9 @@ fn credits(thresholds: &Thresholds) -> Row {
                 .unit("short")
                 .above_zero()
                 .no_value("No provider of these accounts reports the remaining credits.")
-                .sized(16, 8)
+                .sized(10, 8)
                 .links([link::SERIES.to_account(), link::SERIES.to_exporter()]),
+            planned::paid().sized(10, 8),
             stat(
                 "Credits last for",
                 "Days until the first account runs out of credits, at the rate of the last seven days.",
@@ -292,7 +263,7 @@ fn credits(thresholds: &Thresholds) -> Row {
             .unit("d")
             .decimals(1)
             .levels(Levels::BelowWarning(thresholds.credits_days))
-            .sized(8, 8)
+            .sized(4, 8)
             .no_value("not known"),
         ],
     )

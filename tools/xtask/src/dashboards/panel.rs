@@ -34,7 +34,7 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
         "graphMode": "none",
         "justifyMode": "auto",
         "text": {"valueSize": 32},
-        "wideLayout": true,
+        "wideLayout": false,
         "showPercentChange": false,
         "percentChangeColorMode": "standard",
     });
@@ -86,7 +86,7 @@ pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
         "sizing": "auto",
         "minVizWidth": 8,
         "minVizHeight": 16,
-        "maxVizHeight": 300,
+        "maxVizHeight": 40,
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         "text": {"titleSize": 13, "valueSize": 16},

@@ -43,7 +43,7 @@ pub(crate) fn calendar() -> Panel {
         "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits.",
         columns,
         vec![
-            figure("Due", "dateTimeAsIso", &of_these(&format!("1000 * {}", SCOPE.one("campaign_scheduled_timestamp_seconds")))).wide(160),
+            figure("Due", "dateTimeAsIso", &of_these(&format!("1000 * {}", SCOPE.one("campaign_scheduled_timestamp_seconds")))).wide(150),
             figure("Recipients", "short", &of_these(&SCOPE.one("campaign_recipients"))).wide(90),
             figure("Credits", "short", &of_these(&SCOPE.one("campaign_cost_credits"))).wide(80),
         ],
@@ -65,7 +65,7 @@ pub(crate) fn paid() -> Panel {
         vec![
             figure("Credits", "short", &credits).wide(80),
             figure("Planned", "short", &planned).wide(80),
-            figure("Left after", "short", &left).wide(85),
+            figure("Left after", "short", &left).wide(95),
             figure("Paid for", "none", &format!("{left} >= bool 0")).wide(95).words(&[
                 (1, "✓ yes", color::GOOD),
                 (0, "✖ no", color::CRITICAL),

@@ -105,10 +105,20 @@ pub(crate) fn among(expression: &str, campaigns: &str) -> String {
     format!("{expression} and on ({CAMPAIGN}) ({campaigns})")
 }
 
-/// Selects the twenty selected campaigns sent last, once for a whole graph.
+/// Selects the ten selected campaigns sent last, once for a whole graph.
 pub(crate) fn drawn() -> String {
     let sent = Scope::Campaign.of("campaign_last_sent_timestamp_seconds");
-    format!("topk(20, {})", once(&format!("{sent} @ end()")))
+    format!("topk(10, {})", once(&format!("{sent} @ end()")))
+}
+
+/// Selects the newest of the selected campaigns, or the next one if none was sent.
+pub(crate) fn newest() -> String {
+    let of = |metric: &str| Scope::Campaign.one(metric);
+    format!(
+        "topk(1, {} or 0 * {} - 1)",
+        of("campaign_last_sent_timestamp_seconds"),
+        of("campaign_scheduled_timestamp_seconds")
+    )
 }
 
 /// Selects the campaigns sent in the time range of the dashboard.

@@ -141,17 +141,6 @@ impl Figure {
             ("custom.cellOptions", json!({"type": "color-text"})),
         ])
     }
-
-    /// Returns the title.
-    pub(crate) const fn title(&self) -> &'static str {
-        self.title
-    }
-
-    /// Returns the same column with another query.
-    pub(crate) fn of(mut self, expression: &str) -> Self {
-        expression.clone_into(&mut self.expression);
-        self
-    }
 }
 
 /// Returns the columns that identify a campaign and link to it.
@@ -214,6 +203,12 @@ pub(crate) fn table(
         columns.push((format!("Value #{letter}"), figure.title));
     }
     columns.extend(named);
+    let mut hidden = json!({"Time": true});
+    for name in ["job", "instance", "team"] {
+        if columns.iter().all(|(column, _)| column != name) {
+            hidden[name] = json!(true);
+        }
+    }
     let places = (0..).zip(&columns);
     let places: Map<String, Value> =
         places.map(|(place, (field, _))| (field.clone(), json!(place))).collect();
@@ -222,7 +217,7 @@ pub(crate) fn table(
     panel = panel.transformed(vec![
         json!({"id": "merge", "options": {}}),
         json!({"id": "organize", "options": {
-            "excludeByName": {"Time": true},
+            "excludeByName": hidden,
             "indexByName": places,
             "renameByName": titles,
         }}),
@@ -230,9 +225,11 @@ pub(crate) fn table(
     for (place, label) in labels.into_iter().enumerate() {
         let least = if place == 0 { FIRST } else { LEAST };
         let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
-        if place == 0 {
+        if place == 0 || label.name == "campaign_name" {
             properties.extend(whole());
         }
+        // Grafana takes a phone number for a number
+        properties.push(("unit", json!("string")));
         if !label.links.is_empty() {
             properties.push(("links", Value::Array(label.links)));
         }

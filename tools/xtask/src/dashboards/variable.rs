@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::query::{Scope, named};
+
 /// The Prometheus data source.
 pub(crate) fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
@@ -72,20 +74,33 @@ fn query(name: &str, label: &str, query: &str, regex: &str) -> Value {
     })
 }
 
+/// Number of campaigns in the list; links to older ones work nevertheless.
+const LISTED: u32 = 500;
+
 /// The campaign variable, displayed as name and account, with the id as its value. Grafana does not
 /// escape the text that it matches with the regex, and names may contain any character, so the regex
 /// relies on the order of the labels and the end of the text.
 pub(crate) fn campaign() -> Value {
-    let info = super::query::Scope::Channel.of("campaign_info");
-    let titles = format!(
-        r#"query_result(max by (campaign_id, title) (label_join({info}, "title", " · ", "campaign_name", "account")))"#
+    let of = |metric: &str| Scope::Channel.one(metric);
+    let newest = format!(
+        "topk({LISTED}, {} or {} or {})",
+        of("campaign_last_sent_timestamp_seconds"),
+        of("campaign_scheduled_timestamp_seconds"),
+        of("campaign_created_timestamp_seconds"),
     );
-    query(
+    let titles = format!(
+        r#"query_result(sort_desc(max by (campaign_id, title) (label_join({}, "title", " · ", "campaign_name", "account"))))"#,
+        named(Scope::Channel, &newest)
+    );
+    let mut variable = query(
         "campaign",
         "Campaign",
         &titles,
         r#"/^\{campaign_id="(?<value>[\s\S]*?)",title="(?<text>[\s\S]*)"\} \S+ \S+$/"#,
-    )
+    );
+    // the newest first
+    variable["sort"] = json!(0);
+    variable
 }
 
 /// Minimum number of messages for a campaign to be ranked.

@@ -1,7 +1,12 @@
 //! What to think of a campaign, by the thresholds of its own account.
 
 use super::color;
-use super::query::{ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, DELIVERED, OPTED_OUT, Scope, Share, among, once};
+use super::panel::Panel;
+use super::query::{
+    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, Scope, Share, among, named,
+    once, settled,
+};
+use super::table::{self, campaign_columns, figure};
 
 /// Codes with their words and colors. No verdict depends on a color alone.
 pub(crate) const WORDS: [(i32, &str, &str); 9] = [
@@ -37,7 +42,7 @@ fn threshold(scope: Scope, name: &str) -> String {
 pub(crate) fn of(scope: Scope, campaigns: &str, mature: &str) -> String {
     let beyond = |code: i32, share: Share, sign: &str, name: &str| {
         format!(
-            "0 * ({} {sign} on ({CHANNEL}) group_left () {}) + {code}",
+            "0 * (({}) {sign} on ({CHANNEL}) group_left () {}) + {code}",
             among(&format!("({})", share.each(scope)), campaigns),
             threshold(scope, name)
         )
@@ -66,4 +71,34 @@ pub(crate) fn of(scope: Scope, campaigns: &str, mature: &str) -> String {
     ]
     .map(|rule| format!("({rule})"))
     .join(" or ")
+}
+
+/// Selects the campaigns of the time range whose receipts should have arrived.
+pub(crate) fn mature(scope: Scope) -> String {
+    format!("({})", settled(scope))
+}
+
+/// Creates a table of some campaigns, with their results and what to think of them.
+pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these: &str) -> Panel {
+    let of = |expression: &str| named(scope, &among(&format!("({expression})"), these));
+    let each = |share: Share| of(&share.each(scope));
+    let verdicts = self::of(scope, &format!("({these})"), &mature(scope));
+    let sent = format!("1000 * {}", scope.one("campaign_last_sent_timestamp_seconds"));
+    table::table(
+        title,
+        description,
+        campaign_columns(),
+        vec![
+            figure("Verdict", "none", &named(scope, &among(&format!("({verdicts})"), these)))
+                .words(&WORDS)
+                .wide(160),
+            figure("Sent", "dateTimeFromNow", &of(&sent)).wide(110),
+            figure("Messages", "short", &of(&scope.one("campaign_attempted"))).wide(85),
+            figure("Delivered", "percentunit", &each(DELIVERED)).decimals(1).wide(85),
+            figure("Clicked", "percentunit", &each(CLICKED)).decimals(1).wide(80),
+            figure("Opted out", "percentunit", &each(OPTED_OUT)).decimals(2).wide(85),
+        ],
+        ("Sent", true),
+    )
+    .no_value("No campaign was sent in the time range.")
 }
