@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, preview } from 'vite';
 import { handOver, past } from './past.mjs';
+import { crowd, measure } from './crowd.mjs';
 import { pictures } from './pictures.mjs';
 import { answers, freePorts, LIMIT, start, stop, stopAll, until } from './processes.mjs';
 import { get, prometheus } from './prometheus.mjs';
@@ -16,8 +17,8 @@ const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const repository = resolve(here, '../..');
 const alerts = join(repository, 'alerts');
 
-/** Interval between polls, in the history and in the running demo, in seconds. */
-const STEP = 120;
+/** Interval between polls in the running demo, in seconds. */
+const POLLS = 120;
 
 /** A day for the graphs, plus the lookback of their first points. */
 const HOURS = 26;
@@ -31,9 +32,14 @@ const { values: options, positionals } = parseArgs({
     keep: { type: 'boolean', default: false },
     looks: { type: 'boolean', default: false },
     out: { type: 'string' },
+    copies: { type: 'string', default: '1' },
     chromium: { type: 'string', default: '/usr/bin/chromium' },
   },
 });
+
+const copies = Number(options.copies);
+/** Interval between polls in the history, in seconds. Of many campaigns, Prometheus is told three times. */
+const STEP = copies > 1 ? HOURS * 1800 : POLLS;
 
 const out = options.out
   ? path(options.out)
@@ -94,22 +100,36 @@ function programs() {
   return Object.fromEntries(executables.map(({ target, executable }) => [target.name, executable]));
 }
 
+/** Copies the rules without the intervals of groups, so that no group has to be waited for. */
+async function rules() {
+  const copied = join(folder, 'rules');
+  await mkdir(copied);
+  for (const file of (await readdir(alerts)).filter((file) => file.endsWith('.yml'))) {
+    const text = await readFile(join(alerts, file), 'utf8');
+    await writeFile(join(copied, file), text.replace(/^ +interval: .*\n/gm, ''));
+  }
+  return [join(copied, '*.yml')];
+}
+
 /** Starts the programs, with history. */
 async function stage({ campaign_exporter, xtask }) {
   const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
-  const instance = `127.0.0.1:${exporterPort}`;
-  const ruleFiles = [join(alerts, '*.yml')];
+  const listening = `127.0.0.1:${exporterPort}`;
+  say('starting the demo, Prometheus, and Alertmanager');
+  const ruleFiles = await rules();
+  const exporter = start(campaign_exporter, [
+    ...['demo', '--poll-interval', `${POLLS}s`, `--web.listen-address=${listening}`],
+  ]);
+  await answers(`http://${listening}/-/ready`, exporter);
+  const instance = copies > 1 ? await crowd(listening, copies) : listening;
   const live = {
     folder: join(folder, 'live'),
     port: prometheusPort,
     interval: `${INTERVAL}s`,
+    // samples of the history count until the next one
+    lookback: copies > 1 ? `${STEP + 300}s` : '5m',
     scraped: instance,
   };
-  say('starting the demo, Prometheus, and Alertmanager');
-  const exporter = start(campaign_exporter, [
-    ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
-  ]);
-  await answers(`http://${instance}/-/ready`, exporter);
   const alertmanager = await startAlertmanager(alertmanagerPort);
   // without rules until the history is loaded; otherwise, alerts would become active only now
   const scraper = await prometheus(live);
@@ -125,6 +145,7 @@ async function stage({ campaign_exporter, xtask }) {
     program: xtask,
     hours: HOURS,
     step: STEP,
+    copies,
   });
 
   say('restarting Prometheus with the history');
@@ -140,12 +161,11 @@ async function stage({ campaign_exporter, xtask }) {
   const evaluated = async () => {
     const { groups } = await get(server.url, 'rules');
     return groups.every(({ interval, lastEvaluation }) => {
-      const since = interval > INTERVAL ? 0 : 3 * INTERVAL;
-      return Date.parse(lastEvaluation) > started + since * 1000;
+      return Date.parse(lastEvaluation) > started + 3 * interval * 1000;
     });
   };
   await until('all rules are evaluated', evaluated, { limit: 2 * LIMIT });
-  return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
+  return { exporter: `http://${listening}`, prometheus: server.url, alertmanager };
 }
 
 async function startAlertmanager(port) {
@@ -176,7 +196,7 @@ async function serve(dashboards, addresses) {
   for (const { uid, file } of dashboards) {
     await copyFile(file, join(outDir, 'dashboards', `${uid}.json`));
   }
-  const settings = { prometheus: addresses.prometheus, scrapeInterval: `${STEP}s` };
+  const settings = { prometheus: addresses.prometheus, scrapeInterval: `${POLLS}s` };
   await writeFile(join(outDir, 'settings.json'), JSON.stringify(settings));
   const [port] = await freePorts(1);
   page = await preview({ ...site, preview: { host: '127.0.0.1', port, strictPort: true } });
@@ -214,7 +234,11 @@ try {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
   say('taking screenshots');
-  const problems = await pictures(pages, out, options.chromium, options.looks);
+  const { problems, queries } = await pictures(pages, out, options.chromium, options.looks);
+  if (copies > 1) {
+    say('measuring queries');
+    problems.push(...(await measure(queries)));
+  }
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }

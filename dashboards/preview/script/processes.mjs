@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /** Timeout for any wait, even on a busy machine. */
-export const LIMIT = 180_000;
+export const LIMIT = 600_000;
 
 const running = new Set();
 

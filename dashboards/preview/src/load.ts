@@ -61,8 +61,7 @@ async function read(
     const found = await frames(panel, source, range, panel.gridPos.w * COLUMN);
     const data = await configured(panel, found, replaceVariables);
     const isEmpty = data.every((frame) => frame.length === 0);
-    // panels that can be empty explain it with `noValue`
-    if (isEmpty && !panel.fieldConfig?.defaults.noValue) {
+    if (isEmpty) {
       report.empty.push(panel.title ?? `panel ${panel.id}`);
     }
     return isEmpty ? [] : data;

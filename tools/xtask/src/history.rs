@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 /// Time before the end at which the last provider starts and stops rejecting the token, to show an
 /// outage.
-const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
+const REFUSED: [Duration; 2] = [Duration::from_hours(5), Duration::from_hours(4)];
 
 /// Writes the metric history of the demo as OpenMetrics with timestamps.
 #[derive(Debug, Args)]

@@ -46,31 +46,25 @@ fn now() -> Row {
     let newest = newest();
     let share = |parts: Share| among(&format!("({})", parts.each(SCOPE)), &newest);
     let results = [
-        ("Delivered", "percentunit", 1, share(DELIVERED)),
-        ("Bounced", "percentunit", 1, share(BOUNCED)),
-        ("Clicked", "percentunit", 1, share(CLICKED)),
-        ("Read", "percentunit", 1, share(READ)),
-        ("Opted out", "percentunit", 2, share(OPTED_OUT)),
-        ("Recipients", "short", 0, among(&SCOPE.one("campaign_recipients"), &newest)),
-        ("Still pending", "short", 0, among(&SCOPE.one("campaign_pending"), &newest)),
-        ("Cost in credits", "short", 0, among(&SCOPE.one("campaign_cost_credits"), &newest)),
+        ("Delivered", "percentunit", Some(1), share(DELIVERED)),
+        ("Bounced", "percentunit", Some(1), share(BOUNCED)),
+        ("Clicked", "percentunit", Some(1), share(CLICKED)),
+        ("Read", "percentunit", Some(1), share(READ)),
+        ("Opted out", "percentunit", Some(2), share(OPTED_OUT)),
+        ("Recipients", "short", None, among(&SCOPE.one("campaign_recipients"), &newest)),
+        ("Still pending", "short", None, among(&SCOPE.one("campaign_pending"), &newest)),
+        ("Cost in credits", "short", None, among(&SCOPE.one("campaign_cost_credits"), &newest)),
     ];
-    let mut panel = stat(
+    let panel = stat(
         "Results",
         "Of the messages attempted, except those still pending: delivered. Of those attempted: bounced, with a click, and opted out. Of those delivered: read. What is missing is not reported by the provider.",
     )
     .unit("short")
     .neutral()
-    .sized(24, 4)
+    .sized(14, 8)
     .options(&json!({"text": {"valueSize": 26}}))
-    .no_value("nothing is reported yet");
-    for (name, unit, decimals, expression) in results {
-        panel = panel.query(&expression, name).overridden(
-            "byName",
-            name,
-            &[("unit", json!(unit)), ("decimals", json!(decimals))],
-        );
-    }
+    .no_value("nothing is reported yet")
+    .results(results);
     row(
         "The campaign",
         [
@@ -80,7 +74,7 @@ fn now() -> Row {
                 "The selected campaign; of several, the one that was sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
                 &newest,
             )
-            .sized(24, 3)
+            .sized(24, 4)
             .no_value(NOT_REPORTED),
             panel,
             as_usual(),
@@ -88,7 +82,7 @@ fn now() -> Row {
                 "Alerts of this campaign, its account, and its exporter, without those that a graver one includes.",
                 r#", campaign_id=~"$campaign|""#,
             )
-            .sized(12, 7),
+            .sized(24, 5),
         ],
     )
 }
@@ -140,7 +134,7 @@ fn as_usual() -> super::panel::Panel {
         ],
         ("", false),
     )
-    .sized(12, 7)
+    .sized(10, 8)
     .no_value(NOT_REPORTED)
 }
 
@@ -149,17 +143,22 @@ fn over_time() -> Row {
     let graph = |title, description: &str| {
         timeseries(title, description).no_value(NOT_REPORTED).links(to_campaign())
     };
-    let counts = |title, description: &str, metric: &str| {
-        graph(title, description).query(&line(metric), LEGEND).unit("short").above_zero()
+    let several = |title, description: &str, metrics: &[(&str, &str)]| {
+        let panel = graph(title, description).unit("short").above_zero();
+        metrics.iter().fold(panel, |panel, (metric, what)| {
+            panel.query(&line(metric), &format!("{LEGEND} {what}"))
+        })
     };
     row(
         "Over time",
         [
-            counts(
+            graph(
                 "Delivered",
                 "Messages delivered. Dashed in the same color: messages attempted. If a curve levels off below its dashed line, the campaign has stalled, or the missing messages bounced.",
-                "campaign_deliveries",
             )
+            .unit("short")
+            .above_zero()
+            .query(&line("campaign_deliveries"), LEGEND)
             .query(&line("campaign_attempted"), LEGEND)
             .compared(),
             graph(
@@ -182,22 +181,16 @@ fn over_time() -> Row {
             .decimals(1)
             .soft_range(0.0, 1.0)
             .compared(),
-            counts(
-                "Still pending",
-                "Messages whose delivery is not confirmed yet.",
-                "campaign_pending",
-            )
-            .third(),
-            counts("Bounced", "Messages that could not be delivered.", "campaign_bounces").third(),
-            counts("Opted out", "Recipients who opted out.", "campaign_opt_outs").third(),
-            counts("Clicked", "Links followed.", "campaign_clicks").third(),
-            counts("Read", "Messages read.", "campaign_reads").third(),
-            counts(
-                "Replied",
-                "Replies. A recipient may reply several times.",
-                "campaign_replies",
-            )
-            .third(),
+            several(
+                "Pending, bounced, and opted out",
+                "Messages whose delivery is not confirmed yet, messages that could not be delivered, and recipients who opted out.",
+                &[("campaign_pending", "pending"), ("campaign_bounces", "bounced"), ("campaign_opt_outs", "opted out")],
+            ),
+            several(
+                "Clicked, read, and replied",
+                "Links followed, messages read, and replies. A recipient may reply several times.",
+                &[("campaign_clicks", "clicked"), ("campaign_reads", "read"), ("campaign_replies", "replied")],
+            ),
         ],
     )
 }

@@ -123,20 +123,24 @@ fn compared(
     let before = format!("({before}) and on () {} == 0", unknown_before());
     let change = format!("({now}) - on (measure) ({before})");
     let relative = format!("({change}) / on (measure) (({before}) > 0)");
-    let decimals = u32::from(unit == "percentunit");
+    let is_rate = unit == "percentunit";
+    let shown = |title, expression: &str| {
+        let column = figure(title, unit, expression).wide(95);
+        if is_rate { column.decimals(1) } else { column }
+    };
     table(
         title,
         description,
         vec![label("measure", "Measure").links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            figure("This period", unit, now).decimals(decimals).wide(95),
-            figure("Before", unit, &before).decimals(decimals).wide(95),
-            figure("Change", unit, &change).decimals(decimals).wide(80),
+            shown("This period", now),
+            shown("Before", &before),
+            shown("Change", &change),
             figure("In percent", "percentunit", &relative).decimals(0).wide(85),
         ],
         ("", false),
     )
-    .sized(12, 10)
+    .sized(12, 12)
     .no_value("No campaign was sent in the time range.")
 }
 
@@ -207,10 +211,10 @@ fn spent(of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
 /// The rates of groups of campaigns with a bar each.
 fn bars(by: &str) -> Vec<Figure> {
     let mut figures = vec![
-        figure("Messages", "short", &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE)))).wide(90),
+        figure("Messages", "short", &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE)))).wide(100),
     ];
     figures.extend(RATES.map(|(title, share)| {
-        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE))).decimals(1).bar()
+        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE))).decimals(1).bar().stretched()
     }));
     figures
 }
@@ -221,7 +225,7 @@ fn funnel() -> Row {
         [table(
             "From message to reaction",
             "Each bar is a share of the messages attempted on the channel, by the campaigns sent in the time range that report the count and whose receipts should have arrived. A dash is not reported by any provider of the channel.",
-            vec![label("channel", "Channel").links([link::same("Campaigns", "campaigns-campaign")])],
+            vec![label("channel", "Channel").wide(110).links([link::same("Campaigns", "campaigns-campaign")])],
             bars("by (channel) "),
             ("Messages", true),
         )
@@ -265,7 +269,7 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
             figure("Usual", "percentunit", &of_these(&format!("0 * {} + on ({CHANNEL}) group_left () {}", SCOPE.one(ATTEMPTED), usual()))).decimals(2).wide(80),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
             figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
-            figure("Messages", "short", &of_these(&SCOPE.one(ATTEMPTED))).wide(85),
+            figure("Messages", "short", &of_these(&SCOPE.one(ATTEMPTED))).wide(95),
             figure("Sent", "dateTimeFromNow", &of_these(&format!("1000 * {}", SCOPE.one(SENT)))).wide(100),
         ],
         ("Share", descending),
@@ -321,7 +325,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         ],
         ("Share", true),
     )
-    .sized(8, 9)
+    .sized(8, 7)
     .no_value("No provider of these accounts reports this, or info_labels excludes it.")
 }
 
@@ -343,7 +347,7 @@ fn groups() -> Row {
 
 /// A table of hours and weekdays, with a color for each value.
 fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) -> Panel {
-    let mut panel = Panel::new("table", title, description, (12, 16)).unit(unit).decimals(1);
+    let mut panel = Panel::new("table", title, description, (12, 18)).unit(unit).decimals(1);
     panel.target(expression, &json!({"format": "table", "instant": true, "range": false}));
     let corner = r"sent_hour\sent_weekday";
     let order = std::iter::once(corner).chain(WEEKDAYS);
@@ -361,10 +365,16 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
         ])
         .scale()
         .overridden(
+            "byRegexp",
+            "/day$/",
+            &[("noValue", json!("–")), ("custom.minWidth", json!(50))],
+        )
+        .overridden(
             "byName",
             corner,
             &[
                 ("displayName", json!("Hour")),
+                ("unit", json!("string")),
                 ("custom.width", json!(60)),
                 ("custom.cellOptions", json!({"type": "auto"})),
                 ("links", json!([link::same("Campaigns", "campaigns-campaign")])),

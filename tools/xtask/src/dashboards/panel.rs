@@ -32,7 +32,7 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
         "textMode": "auto",
         "colorMode": "value",
         "graphMode": "none",
-        "justifyMode": "auto",
+        "justifyMode": "center",
         "text": {"valueSize": 32},
         "wideLayout": false,
         "showPercentChange": false,
@@ -222,6 +222,18 @@ impl Panel {
         merge(&mut target, more);
         self.targets.push(target);
         letter
+    }
+
+    /// Adds queries with their own titles, units, and decimals.
+    pub(crate) fn results<const N: usize>(
+        self,
+        results: [(&str, &str, Option<u32>, String); N],
+    ) -> Self {
+        results.into_iter().fold(self, |panel, (name, unit, decimals, expression)| {
+            let mut properties = vec![("unit", json!(unit))];
+            properties.extend(decimals.map(|decimals| ("decimals", json!(decimals))));
+            panel.query(&expression, name).overridden("byName", name, &properties)
+        })
     }
 
     /// Sets the unit.

@@ -70,7 +70,6 @@ pub(crate) fn paid() -> Panel {
                 (1, "✓ yes", color::GOOD),
                 (0, "✖ no", color::CRITICAL),
             ]),
-            figure("Days left", "d", &of("account:credits_left:days")).decimals(1).wide(80),
         ],
         ("Left after", false),
     )

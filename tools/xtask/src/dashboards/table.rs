@@ -11,6 +11,8 @@ use super::thresholds::Levels;
 
 /// Width of a figure in pixels.
 const FIGURE: u32 = 115;
+/// Minimum width of a bar with its value.
+const BAR: u32 = 100;
 /// Minimum width of the subject.
 const FIRST: u32 = 160;
 /// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
@@ -124,6 +126,11 @@ impl Figure {
         self.with([("custom.width", json!(pixels))])
     }
 
+    /// Takes a share of the width that is left.
+    pub(crate) fn stretched(self) -> Self {
+        self.with([("custom.width", Value::Null)])
+    }
+
     /// Draws a bar behind the value.
     pub(crate) fn bar(self) -> Self {
         self.with([
@@ -131,6 +138,7 @@ impl Figure {
             ("color", json!({"mode": "fixed", "fixedColor": color::PLAIN})),
             ("min", json!(0)),
             ("max", json!(1)),
+            ("custom.minWidth", json!(BAR)),
         ])
     }
 
@@ -169,11 +177,11 @@ pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
     let mut columns = vec![
         label("alertname", "Alert").words(&alert_words()),
         label("severity", "Severity")
-            .wide(110)
+            .wide(90)
             .words(&[words("critical", "✖ act now", color::CRITICAL), words("warning", "⚠ look", color::WARNING)]),
     ];
     columns.extend(campaign_columns());
-    let since = figure("Since", "dateTimeFromNow", &firing(matcher));
+    let since = figure("Since", "dateTimeFromNow", &firing(matcher)).wide(110);
     let order = ("Since", true);
     table("Firing alerts", description, columns, vec![since], order)
         .sized(24, 9)
@@ -257,6 +265,7 @@ pub(crate) fn table(
         // later ones replace earlier ones
         properties.retain(|(id, _)| figure.properties.iter().all(|(own, _)| own != id));
         properties.extend(figure.properties);
+        properties.retain(|(_, value)| !value.is_null());
         panel = panel.overridden("byName", figure.title, &properties);
     }
     panel.options(&json!({
