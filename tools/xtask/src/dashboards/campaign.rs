@@ -39,7 +39,7 @@ pub(crate) fn dashboard() -> Dashboard {
 
 /// A metric of the displayed campaigns.
 fn line(metric: &str) -> String {
-    named_among(SCOPE, &SCOPE.one(metric), &drawn())
+    named_among(SCOPE, &SCOPE.of(metric), &drawn())
 }
 
 fn now() -> Row {
@@ -141,7 +141,7 @@ fn as_usual() -> super::panel::Panel {
 fn over_time() -> Row {
     let to_campaign = || [link::SERIES.to_campaign(), link::SERIES.to_account()];
     let graph = |title, description: &str| {
-        timeseries(title, description).no_value(NOT_REPORTED).links(to_campaign())
+        timeseries(title, description).coarse().no_value(NOT_REPORTED).links(to_campaign())
     };
     let several = |title, description: &str, metrics: &[(&str, &str)]| {
         let panel = graph(title, description).unit("short").above_zero();
@@ -169,10 +169,7 @@ fn over_time() -> Row {
             .query(
                 &named_among(
                     SCOPE,
-                    &super::query::once(&SCOPE.with(
-                        "campaign_usual_ratio",
-                        r#"rate="delivery", bound="low""#,
-                    )),
+                    &SCOPE.with("campaign_usual_ratio", r#"rate="delivery", bound="low""#),
                     &drawn(),
                 ),
                 LEGEND,

@@ -32,15 +32,15 @@ const RATES: [(&str, Share); 6] = [
     ("Opted out", share("campaign_opt_outs")),
 ];
 
-/// Counts with their titles.
+/// Names of counts, after `campaign_`, with their titles.
 const COUNTS: [(&str, &str); 7] = [
-    ("Messages", ATTEMPTED),
-    ("Delivered", "campaign_deliveries"),
-    ("Read", "campaign_reads"),
-    ("Clicked", "campaign_clicks"),
-    ("Replied", "campaign_replies"),
-    ("Bounced", "campaign_bounces"),
-    ("Opted out", "campaign_opt_outs"),
+    ("attempted", "Messages"),
+    ("deliveries", "Delivered"),
+    ("reads", "Read"),
+    ("clicks", "Clicked"),
+    ("replies", "Replied"),
+    ("bounces", "Bounced"),
+    ("opt_outs", "Opted out"),
 ];
 
 const WEEKDAYS: [&str; 7] =
@@ -108,8 +108,13 @@ fn unknown_before() -> String {
 
 const SCOPE_OF_ACCOUNTS: Scope = Scope::Account;
 
-fn titled(expression: &str, title: &str) -> String {
-    format!(r#"label_replace({expression}, "measure", "{title}", "", "")"#)
+/// The counts of each campaign with the label `measure`, selected at once: `of` selects a metric.
+fn measures(of: &dyn Fn(&str) -> String) -> String {
+    let names = COUNTS.map(|(name, _)| name).join("|");
+    let counts = of(&format!("campaign_({names})"));
+    format!(
+        r#"max by ({CAMPAIGN}, measure) (label_replace({counts}, "measure", "$1", "__name__", "campaign_(.+)"))"#
+    )
 }
 
 /// A table of measures: this period, the one before, and the difference.
@@ -131,36 +136,43 @@ fn compared(
     table(
         title,
         description,
-        vec![label("measure", "Measure").links([link::same("Campaigns", "campaigns-campaign")])],
+        vec![label("measure", "Measure")
+            .words(&COUNTS.map(|(name, text)| (name.to_owned(), json!({"text": text}))))
+            .links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
             shown("This period", now),
             shown("Before", &before),
             shown("Change", &change),
             figure("In percent", "percentunit", &relative).decimals(0).wide(85),
         ],
-        ("", false),
+        ("This period", true),
     )
     .sized(12, 12)
     .no_value("No campaign was sent in the time range.")
 }
 
 fn periods() -> Row {
-    let counts = |campaigns: &str, of: &dyn Fn(&str) -> String| {
-        let sums = COUNTS.map(|(title, metric)| {
-            titled(&format!("sum({})", among(&of(metric), campaigns)), title)
-        });
+    let counts = |campaigns: &str, all: &dyn Fn(&str) -> String, of: &dyn Fn(&str) -> String| {
+        let sums = format!("sum by (measure) ({})", among(&measures(all), campaigns));
         let costs = spent(of, campaigns);
-        let costs = format!(
-            r#"sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
-        );
-        let number = titled(&format!("count({})", among(&of(SENT), campaigns)), "Campaigns");
-        format!("{number} or {} or {costs}", sums.join(" or "))
+        format!(
+            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or {sums} or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
+        )
     };
-    let rates = |campaigns: &str, of: &dyn Fn(&str) -> String| {
-        let rates = RATES.map(|(title, share)| {
-            titled(&format!("({})", share.together_of(of, "", campaigns, &|counts| counts)), title)
-        });
-        rates.join(" or ")
+    let rates = |campaigns: &str, all: &dyn Fn(&str) -> String, of: &dyn Fn(&str) -> String| {
+        let counts = among(&measures(all), campaigns);
+        let attempted = of(ATTEMPTED);
+        // the attempted messages of the campaigns that report the count
+        let possible = format!("0 * ({counts}) + on ({CAMPAIGN}) group_left () {attempted}");
+        format!(
+            r#"(sum by (measure) ({}) / (sum by (measure) ({possible}) > 0) unless on (measure) label_replace(vector(1), "measure", "attempted", "", ""))"#,
+            among(&counts, &attempted)
+        )
+    };
+    let now = |names: &str| SCOPE.all(names);
+    let before = |names: &str| {
+        let series = SCOPE.all(names);
+        format!("{series} or {series} offset {LOOKED_UP} or {series} offset $__range")
     };
     let one = |metric: &str| SCOPE.one(metric);
     row(
@@ -170,15 +182,15 @@ fn periods() -> Row {
                 "Totals",
                 "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
                 "short",
-                &counts(&sent(SCOPE), &one),
-                &counts(&sent_before(), &past),
+                &counts(&once(&sent(SCOPE)), &now, &one),
+                &counts(&sent_before(), &before, &past),
             ),
             compared(
                 "Rates",
                 "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. The change is in percentage points.",
                 "percentunit",
-                &rates(&settled(SCOPE), &one),
-                &rates(&sent_before(), &past),
+                &rates(&settled(SCOPE), &now, &one),
+                &rates(&sent_before(), &before, &past),
             ),
             stat(
                 "Accounts whose period before is not known",
@@ -500,7 +512,7 @@ fn ages() -> Row {
         let seconds = hours * 3600;
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
         let reached = format!("({age} >= {seconds})");
-        let then = once(&format!("last_over_time(({until})[2d:10m])"));
+        let then = once(&format!("last_over_time(({until})[26h:15m])"));
         named(SCOPE, &among(&among(&then, &reached), &last))
     };
     let clicked = format!(
@@ -525,13 +537,13 @@ fn ages() -> Row {
         "The last campaigns at the same age",
         [table(
             "Clicks after 1, 4, and 24 hours",
-            "The ten campaigns of the last two days that were sent last, at least an hour ago: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
+            "The ten campaigns of the last day that were sent last, at least an hour ago: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
             campaign_columns(),
             figures,
             ("Sent", true),
         )
         .sized(24, 10)
-        .no_value("No campaign of the last two days is an hour old, or no provider reports clicks.")],
+        .no_value("No campaign of the last day is an hour old, or no provider reports clicks.")],
     )
 }
 

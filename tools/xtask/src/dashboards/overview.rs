@@ -6,9 +6,9 @@ use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named_among, once, sent, settled, sum_of_sent,
+    count_critical, count_warnings, named, named_among, once, sent, settled, sum_of_sent,
 };
-use super::table::firing_alerts;
+use super::table::{campaign_columns, figure, firing_alerts, table};
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, color, link, planned, variable, verdict};
 
@@ -153,11 +153,14 @@ fn delivery() -> Row {
     row(
         "Delivery",
         [
-            verdict::table(
-                SCOPE,
+            table(
                 "Campaigns that need attention",
-                "The campaigns sent in the time range beyond a threshold of their account, at most twenty.",
-                &bad,
+                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, the worst first.",
+                campaign_columns(),
+                vec![
+                    figure("Verdict", "none", &named(SCOPE, &bad)).words(&verdict::WORDS).wide(180),
+                ],
+                ("Verdict", true),
             )
             .sized(24, 8)
             .no_value("✓ No campaign of the time range is beyond a threshold."),
@@ -218,7 +221,8 @@ fn status() -> Row {
         ))
     );
     let numbered = (1..).zip(STATUSES).map(|(number, (name, ..))| {
-        format!("{number} * {}", SCOPE.with("campaign_status", &format!(r#"status="{name}""#)))
+        let with = SCOPE.with("campaign_status", &format!(r#"status="{name}""#));
+        format!("{number} * ({})", among(&with, &newest))
     });
     let timeline = format!("({})", numbered.collect::<Vec<_>>().join(" or "));
     row(

@@ -50,6 +50,11 @@ impl Scope {
         format!("{metric}{{{}}}", self.matchers())
     }
 
+    /// Selects several metrics at once.
+    pub(crate) fn all(self, names: &str) -> String {
+        format!(r#"{{__name__=~"{names}", {}}}"#, self.matchers())
+    }
+
     /// Selects a metric of campaigns, once for each campaign.
     pub(crate) fn one(self, metric: &str) -> String {
         once(&self.of(metric))
@@ -95,9 +100,10 @@ pub(crate) fn named(scope: Scope, expression: &str) -> String {
 }
 
 /// Restricts an expression to the campaigns of another one, and adds their names. It looks up only those
-/// names: looking up ten thousand for every point of a graph takes Prometheus many seconds.
+/// names, and only once: ten thousand for every point of a graph take Prometheus many seconds.
 pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
-    with_names(&among(expression, campaigns), &among(&scope.of("campaign_info"), campaigns))
+    let infos = format!("{} @ end()", scope.of("campaign_info"));
+    with_names(&among(expression, campaigns), &among(&infos, campaigns))
 }
 
 /// Restricts an expression to the campaigns of another one.

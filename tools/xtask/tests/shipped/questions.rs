@@ -21,13 +21,13 @@ marketing / Lowest: ${result:text} / Usual: campaign_name=Bad list, reason=npai 
 marketing / Lowest: ${result:text} / Bounced: campaign_name=Bad list, reason=npai 0.5
 overview / Campaigns that need attention / Verdict: campaign_name=Bad list 21
 # How did this period do against the last one?
-marketing / Totals / This period: measure=Messages 3000
-marketing / Totals / Before: measure=Messages 2000
-marketing / Totals / Change: measure=Clicked -10
-marketing / Totals / In percent: measure=Messages 0.5
+marketing / Totals / This period: measure=attempted 3000
+marketing / Totals / Before: measure=attempted 2000
+marketing / Totals / Change: measure=clicks -10
+marketing / Totals / In percent: measure=attempted 0.5
 marketing / Totals / This period: measure=Cost in EUR 100
-marketing / Rates / This period: measure=Clicked 0.05
-marketing / Rates / Change: measure=Clicked -0.01
+marketing / Rates / This period: measure=clicks 0.05
+marketing / Rates / Change: measure=clicks -0.01
 # What did it cost, by account and click?
 marketing / Cost by account / Cost: account=shop, currency=EUR 100
 marketing / Cost by account / Per click: account=shop, currency=EUR 1
