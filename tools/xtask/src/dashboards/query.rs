@@ -119,12 +119,9 @@ pub(crate) fn drawn() -> String {
 
 /// Selects the newest of the selected campaigns, or the next one if none was sent.
 pub(crate) fn newest() -> String {
-    let of = |metric: &str| Scope::Campaign.one(metric);
-    format!(
-        "topk(1, {} or 0 * {} - 1)",
-        of("campaign_last_sent_timestamp_seconds"),
-        of("campaign_scheduled_timestamp_seconds")
-    )
+    let sent = Scope::Campaign.of("campaign_last_sent_timestamp_seconds");
+    let scheduled = Scope::Campaign.of("campaign_scheduled_timestamp_seconds");
+    format!("topk(1, {})", once(&format!("{sent} or {scheduled} unless on () {sent}")))
 }
 
 /// Selects the campaigns sent in the time range of the dashboard.
