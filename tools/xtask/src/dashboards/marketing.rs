@@ -130,7 +130,7 @@ fn compared(
     let relative = format!("({change}) / on (measure) (({before}) > 0)");
     let is_rate = unit == "percentunit";
     let shown = |title, expression: &str| {
-        let column = figure(title, unit, expression).wide(95);
+        let column = figure(title, unit, expression).wide(110);
         if is_rate { column.decimals(1) } else { column }
     };
     table(
@@ -507,7 +507,11 @@ const AGES: [(u32, [&str; 3]); 3] = [
 
 fn ages() -> Row {
     let age = SCOPE.of("campaign:age_when_read:seconds");
-    let last = format!("topk(10, {})", once(&format!("{} and {age} >= 3600", SCOPE.of(SENT))));
+    let last = format!("topk(10, {})", once(&format!(
+        "{} and {} and {age} >= 3600",
+        SCOPE.of(SENT),
+        SCOPE.of("campaign:clicks:young")
+    )));
     let at = |expression: &str, hours: u32| {
         let seconds = hours * 3600;
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
@@ -537,7 +541,7 @@ fn ages() -> Row {
         "The last campaigns at the same age",
         [table(
             "Clicks after 1, 4, and 24 hours",
-            "The ten campaigns of the last day that were sent last, at least an hour ago: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
+            "The ten campaigns of the last day that were sent last, at least an hour ago, and whose provider reports clicks: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
             campaign_columns(),
             figures,
             ("Sent", true),

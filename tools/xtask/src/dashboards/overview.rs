@@ -248,9 +248,9 @@ fn credits(thresholds: &Thresholds) -> Row {
                 .unit("short")
                 .above_zero()
                 .no_value("No provider of these accounts reports the remaining credits.")
-                .sized(10, 8)
+                .sized(9, 8)
                 .links([link::SERIES.to_account(), link::SERIES.to_exporter()]),
-            planned::paid().sized(10, 8),
+            planned::paid().sized(11, 8),
             stat(
                 "Credits last for",
                 "Days until the first account runs out of credits, at the rate of the last seven days.",

@@ -13,7 +13,7 @@ const STATUSES: &str = "waiting|in_moderation|denied";
 
 /// Creates the row.
 pub(crate) fn row() -> Row {
-    dashboard::row("What is planned", [calendar().sized(14, 9), paid().sized(10, 9)])
+    dashboard::row("What is planned", [calendar().sized(13, 9), paid().sized(11, 9)])
 }
 
 /// Creates the table of campaigns that were not sent yet.
