@@ -6,8 +6,8 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, timeseries};
 use super::query::{
-    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among, drawn,
-    named_among, newest,
+    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among, drawn, named_among,
+    newest,
 };
 use super::table::{figure, firing_alerts, label, table};
 use super::{annotation, color, link, variable, verdict, words};

@@ -1,7 +1,7 @@
 //! Age of the accounts' data.
 
-use super::panel::{Panel, stat};
 use super::exporter::ACCOUNT;
+use super::panel::{Panel, stat};
 use super::query::Scope;
 use super::thresholds::{Levels, Thresholds};
 

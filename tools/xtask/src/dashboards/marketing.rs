@@ -108,12 +108,15 @@ fn unknown_before() -> String {
 
 const SCOPE_OF_ACCOUNTS: Scope = Scope::Account;
 
-/// The counts of each campaign with the label `measure`, selected at once: `of` selects a metric.
-fn measures(of: &dyn Fn(&str) -> String) -> String {
+/// The counts of these campaigns with the label `measure`, selected at once. `offsets` are when to look.
+fn measures(campaigns: &str, offsets: &[&str]) -> String {
     let names = COUNTS.map(|(name, _)| name).join("|");
-    let counts = of(&format!("campaign_({names})"));
+    let counts = SCOPE.all(&format!("campaign_({names})"));
+    let counts: Vec<String> =
+        offsets.iter().map(|offset| among(&format!("{counts}{offset}"), campaigns)).collect();
     format!(
-        r#"max by ({CAMPAIGN}, measure) (label_replace({counts}, "measure", "$1", "__name__", "campaign_(.+)"))"#
+        r#"label_replace(max by ({CAMPAIGN}, __name__) ({}), "measure", "$1", "__name__", "campaign_(.+)")"#,
+        counts.join(" or ")
     )
 }
 
@@ -126,8 +129,10 @@ fn compared(
     before: &str,
 ) -> Panel {
     let before = format!("({before}) and on () {} == 0", unknown_before());
-    let change = format!("({now}) - on (measure) ({before})");
-    let relative = format!("({change}) / on (measure) (({before}) > 0)");
+    // calculated by Grafana, since Prometheus would repeat both queries
+    let unknown = json!({"type": "special", "options": {"match": "nan", "result": {"text": "–"}}});
+    let of_nothing =
+        json!({"type": "range", "options": {"from": 1e6, "to": null, "result": {"text": "new"}}});
     let is_rate = unit == "percentunit";
     let shown = |title, expression: &str| {
         let column = figure(title, unit, expression).wide(110);
@@ -136,31 +141,43 @@ fn compared(
     table(
         title,
         description,
-        vec![label("measure", "Measure")
-            .words(&COUNTS.map(|(name, text)| (name.to_owned(), json!({"text": text}))))
-            .links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            shown("This period", now),
-            shown("Before", &before),
-            shown("Change", &change),
-            figure("In percent", "percentunit", &relative).decimals(0).wide(85),
+            label("measure", "Measure")
+                .words(&COUNTS.map(|(name, text)| (name.to_owned(), json!({"text": text}))))
+                .links([link::same("Campaigns", "campaigns-campaign")]),
         ],
+        vec![shown("This period", now), shown("Before", &before)],
         ("This period", true),
     )
     .sized(12, 12)
     .no_value("No campaign was sent in the time range.")
+    .calculated(
+        "Change",
+        ("Value #A", "-", "Value #B"),
+        &[("unit", json!(unit)), ("custom.width", json!(95)), ("mappings", json!([unknown]))],
+    )
+    .calculated(
+        "In percent",
+        ("Change", "/", "Value #B"),
+        &[
+            ("unit", json!("percentunit")),
+            ("decimals", json!(0)),
+            ("custom.width", json!(90)),
+            ("mappings", json!([unknown, of_nothing])),
+        ],
+    )
 }
 
 fn periods() -> Row {
-    let counts = |campaigns: &str, all: &dyn Fn(&str) -> String, of: &dyn Fn(&str) -> String| {
-        let sums = format!("sum by (measure) ({})", among(&measures(all), campaigns));
+    let counts = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
+        let sums = format!("sum by (measure) ({})", measures(campaigns, offsets));
         let costs = spent(of, campaigns);
         format!(
             r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or {sums} or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
         )
     };
-    let rates = |campaigns: &str, all: &dyn Fn(&str) -> String, of: &dyn Fn(&str) -> String| {
-        let counts = among(&measures(all), campaigns);
+    let rates = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
+        let counts = measures(campaigns, offsets);
         let attempted = of(ATTEMPTED);
         // the attempted messages of the campaigns that report the count
         let possible = format!("0 * ({counts}) + on ({CAMPAIGN}) group_left () {attempted}");
@@ -169,11 +186,7 @@ fn periods() -> Row {
             among(&counts, &attempted)
         )
     };
-    let now = |names: &str| SCOPE.all(names);
-    let before = |names: &str| {
-        let series = SCOPE.all(names);
-        format!("{series} or {series} offset {LOOKED_UP} or {series} offset $__range")
-    };
+    let (now, before) = (&[""], &["", " offset 14d", " offset $__range"]);
     let one = |metric: &str| SCOPE.one(metric);
     row(
         "This period against the one before",
@@ -182,15 +195,15 @@ fn periods() -> Row {
                 "Totals",
                 "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
                 "short",
-                &counts(&once(&sent(SCOPE)), &now, &one),
-                &counts(&sent_before(), &before, &past),
+                &counts(&format!("({})", once(&sent(SCOPE))), now, &one),
+                &counts(&sent_before(), before, &past),
             ),
             compared(
                 "Rates",
                 "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. The change is in percentage points.",
                 "percentunit",
-                &rates(&settled(SCOPE), &now, &one),
-                &rates(&sent_before(), &before, &past),
+                &rates(&format!("({})", settled(SCOPE)), now, &one),
+                &rates(&sent_before(), before, &past),
             ),
             stat(
                 "Accounts whose period before is not known",
@@ -207,8 +220,7 @@ fn periods() -> Row {
 
 /// The cost of each campaign, in money if it is known, else in credits of the provider.
 fn spent(of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
-    let money =
-        format!("max by ({CAMPAIGN}, currency) ({})", SCOPE.of("campaign_cost"));
+    let money = format!("max by ({CAMPAIGN}, currency) ({})", SCOPE.of("campaign_cost"));
     let price = format!(
         "max by ({ACCOUNT}, currency) ({})",
         SCOPE_OF_ACCOUNTS.of("campaign_account_credit_price")
@@ -223,10 +235,18 @@ fn spent(of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
 /// The rates of groups of campaigns with a bar each.
 fn bars(by: &str) -> Vec<Figure> {
     let mut figures = vec![
-        figure("Messages", "short", &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE)))).wide(100),
+        figure(
+            "Messages",
+            "short",
+            &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))),
+        )
+        .wide(100),
     ];
     figures.extend(RATES.map(|(title, share)| {
-        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE))).decimals(1).bar().stretched()
+        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE)))
+            .decimals(1)
+            .bar()
+            .stretched()
     }));
     figures
 }
@@ -269,9 +289,11 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
     };
     let each = |share: Share| of_these(&share.each(SCOPE));
     let mut columns = campaign_columns();
-    columns.push(label("reason", "Main failure")
+    columns.push(
+        label("reason", "Main failure")
             .wide(110)
-            .words(&words::REASONS.map(|(name, text)| (name.to_owned(), json!({"text": text})))));
+            .words(&words::REASONS.map(|(name, text)| (name.to_owned(), json!({"text": text})))),
+    );
     table(
         title,
         "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures.",
@@ -318,8 +340,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
     let matcher = format!(r#"{name}!="""#);
     let labeled = |expression: String| informed(&expression, name, &matcher);
     let one = |metric: &str| SCOPE.one(metric);
-    let messages =
-        format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
+    let messages = format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
     let enough = format!("topk(20, {messages} >= $min_volume)");
     let these = |expression: &str| format!("({expression}) and on ({name}) {enough}");
     let rate = |share: Share| these(&share.together_of(&one, &by, &settled(SCOPE), &labeled));
@@ -499,19 +520,19 @@ fn reach() -> Row {
 }
 
 /// Ages at which campaigns are compared, in hours.
-const AGES: [(u32, [&str; 3]); 3] = [
-    (1, ["1 h", "from", "to"]),
-    (4, ["4 h", "from ", "to "]),
-    (24, ["24 h", " from", " to"]),
-];
+const AGES: [(u32, [&str; 3]); 3] =
+    [(1, ["1 h", "from", "to"]), (4, ["4 h", "from ", "to "]), (24, ["24 h", " from", " to"])];
 
 fn ages() -> Row {
     let age = SCOPE.of("campaign:age_when_read:seconds");
-    let last = format!("topk(10, {})", once(&format!(
-        "{} and {} and {age} >= 3600",
-        SCOPE.of(SENT),
-        SCOPE.of("campaign:clicks:young")
-    )));
+    let last = format!(
+        "topk(10, {})",
+        once(&format!(
+            "{} and {} and {age} >= 3600",
+            SCOPE.of(SENT),
+            SCOPE.of("campaign:clicks:young")
+        ))
+    );
     let at = |expression: &str, hours: u32| {
         let seconds = hours * 3600;
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
@@ -550,4 +571,3 @@ fn ages() -> Row {
         .no_value("No campaign of the last day is an hour old, or no provider reports clicks.")],
     )
 }
-

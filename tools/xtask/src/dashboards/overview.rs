@@ -56,10 +56,8 @@ fn with_old_data() -> String {
         Scope::Account.per_account("campaign_account_last_success_timestamp_seconds"),
         Scope::Account.per_account("campaign_account_poll_interval_seconds")
     );
-    let limit = Scope::Account.with(
-        "account:campaign_threshold:effective",
-        r#"threshold="stale_intervals_warning""#,
-    );
+    let limit = Scope::Account
+        .with("account:campaign_threshold:effective", r#"threshold="stale_intervals_warning""#);
     format!("count({age} > on ({ACCOUNT}) max by ({ACCOUNT}) ({limit}))")
 }
 

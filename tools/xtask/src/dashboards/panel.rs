@@ -367,6 +367,25 @@ impl Panel {
         self
     }
 
+    /// Adds a column to a table: one column compared with another. The columns have the names of their
+    /// queries, since titles come last.
+    pub(crate) fn calculated(
+        mut self,
+        title: &str,
+        (left, operator, right): (&str, &str, &str),
+        properties: &[(&str, Value)],
+    ) -> Self {
+        let last = self.transformations.len().saturating_sub(1);
+        let calculation = json!({"id": "calculateField", "options": {
+            "mode": "binary",
+            "alias": title,
+            "binary": {"left": left, "operator": operator, "right": right},
+            "replaceFields": false,
+        }});
+        self.transformations.insert(last, calculation);
+        self.overridden("byName", title, properties)
+    }
+
     fn custom(&mut self, custom: &Value) {
         merge(&mut self.defaults, &json!({"custom": custom}));
     }

@@ -33,11 +33,14 @@ pub(crate) fn calendar() -> Panel {
         )
     };
     let mut columns = campaign_columns();
-    columns.insert(1, label("status", "Status").wide(110).words(&[
-        words("waiting", "waiting", color::PLAIN),
-        words("in_moderation", "in review", color::WARNING),
-        words("denied", "✖ refused", color::CRITICAL),
-    ]));
+    columns.insert(
+        1,
+        label("status", "Status").wide(110).words(&[
+            words("waiting", "waiting", color::PLAIN),
+            words("in_moderation", "in review", color::WARNING),
+            words("denied", "✖ refused", color::CRITICAL),
+        ]),
+    );
     table(
         "Calendar",
         "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits.",

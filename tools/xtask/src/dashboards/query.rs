@@ -183,9 +183,13 @@ impl Share {
 
     /// Returns the ratio of each campaign.
     pub(crate) fn each(self, scope: Scope) -> String {
-        let of = |metric: &str| scope.one(metric);
-        let numerator = Self::count(&of, self.numerator);
-        format!("{numerator} / ({} > 0)", Self::count(&of, self.denominator))
+        self.each_of(&|metric| scope.one(metric))
+    }
+
+    /// Returns the same, where `of` selects the counts.
+    pub(crate) fn each_of(self, of: &dyn Fn(&str) -> String) -> String {
+        let numerator = Self::count(of, self.numerator);
+        format!("{numerator} / ({} > 0)", Self::count(of, self.denominator))
     }
 
     /// Returns sum / sum over the campaigns that report both counts.

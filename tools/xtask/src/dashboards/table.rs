@@ -134,7 +134,10 @@ impl Figure {
     /// Draws a bar behind the value.
     pub(crate) fn bar(self) -> Self {
         self.with([
-            ("custom.cellOptions", json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})),
+            (
+                "custom.cellOptions",
+                json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
+            ),
             ("color", json!({"mode": "fixed", "fixedColor": color::PLAIN})),
             ("min", json!(0)),
             ("max", json!(1)),
@@ -176,9 +179,10 @@ pub(crate) fn account_columns() -> Vec<Label> {
 pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
     let mut columns = vec![
         label("alertname", "Alert").words(&alert_words()),
-        label("severity", "Severity")
-            .wide(90)
-            .words(&[words("critical", "✖ act now", color::CRITICAL), words("warning", "⚠ look", color::WARNING)]),
+        label("severity", "Severity").wide(90).words(&[
+            words("critical", "✖ act now", color::CRITICAL),
+            words("warning", "⚠ look", color::WARNING),
+        ]),
     ];
     columns.extend(campaign_columns());
     let since = figure("Since", "dateTimeFromNow", &firing(matcher)).wide(110);

@@ -134,9 +134,9 @@ pub(crate) fn result() -> Value {
 fn custom(name: &str, label: &str, description: &str, values: &[(&str, &str)]) -> Value {
     let (text, value) = values[0];
     let list = values.iter().map(|(text, value)| format!("{text} : {value}"));
-    let options = values.iter().map(|(text, value)| {
-        json!({"text": text, "value": value, "selected": *value == values[0].1})
-    });
+    let options = values.iter().map(
+        |(text, value)| json!({"text": text, "value": value, "selected": *value == values[0].1}),
+    );
     json!({
         "type": "custom",
         "name": name,

@@ -234,8 +234,7 @@ fn of_any_program(dashboard: &Dashboard) -> Vec<&str> {
 /// Returns queries that join names on an incomplete set of labels: campaigns of other exporters or
 /// accounts may have the same id, and the join would fail or mix them up.
 fn mixed_up(dashboard: &Dashboard) -> Vec<&str> {
-    let whole =
-        "on (provider, account, channel, campaign_id) group_left (campaign_name)";
+    let whole = "on (provider, account, channel, campaign_id) group_left (campaign_name)";
     let targets = dashboard.targets().map(|(_, target)| target.expr.as_str());
     let mixed = targets.filter(|expr| {
         let joins = expr.matches("group_left (campaign_name)").count();

@@ -130,9 +130,8 @@ async fn queries_succeed_on_any_data() {
     let mut tests = Vec::new();
     for dashboard in Dashboard::all() {
         let targets = dashboard.targets();
-        let targets = targets.map(|(panel, target)| {
-            (&target.expr, MAY_BE_EMPTY.contains(&panel.title.as_str()))
-        });
+        let targets = targets
+            .map(|(panel, target)| (&target.expr, MAY_BE_EMPTY.contains(&panel.title.as_str())));
         let annotations = dashboard.annotations.list.iter();
         let annotations = annotations.filter_map(|it| Some((it.expr.as_ref()?, false)));
         for (expr, may_be_empty) in targets.chain(annotations) {

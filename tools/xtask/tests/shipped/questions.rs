@@ -23,11 +23,11 @@ overview / Campaigns that need attention / Verdict: campaign_name=Bad list 21
 # How did this period do against the last one?
 marketing / Totals / This period: measure=attempted 3000
 marketing / Totals / Before: measure=attempted 2000
-marketing / Totals / Change: measure=clicks -10
-marketing / Totals / In percent: measure=attempted 0.5
+marketing / Totals / This period: measure=clicks 110
+marketing / Totals / Before: measure=clicks 120
 marketing / Totals / This period: measure=Cost in EUR 100
 marketing / Rates / This period: measure=clicks 0.05
-marketing / Rates / Change: measure=clicks -0.01
+marketing / Rates / Before: measure=clicks 0.06
 # What did it cost, by account and click?
 marketing / Cost by account / Cost: account=shop, currency=EUR 100
 marketing / Cost by account / Per click: account=shop, currency=EUR 1
@@ -155,9 +155,10 @@ fn asked(dashboard: &Dashboard, title: &str, column: &str) -> String {
     let panel = panel.unwrap_or_else(|| panic!("no panel {title}"));
     let organize = panel.transformations.iter().find(|step| step["id"] == "organize").unwrap();
     let columns = &organize["options"]["renameByName"];
-    let target = panel.targets.iter().find(|target| {
-        column == "0" || columns[format!("Value #{}", target.ref_id)] == column
-    });
+    let target = panel
+        .targets
+        .iter()
+        .find(|target| column == "0" || columns[format!("Value #{}", target.ref_id)] == column);
     let expr = &target.unwrap_or_else(|| panic!("no column {column}")).expr;
     let expr = expr.replace("$__range_s", "604800").replace("$__range", "7d");
     let expr = dashboard.substituted(&expr).replace("$campaign", SHOWN);
