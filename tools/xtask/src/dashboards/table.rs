@@ -284,11 +284,11 @@ fn absent() -> (&'static str, Value) {
     ("noValue", json!("–"))
 }
 
-/// Wraps long names instead of cutting them, in the forms of Grafana 12 and of earlier versions.
+/// Wraps long names instead of cutting them; earlier versions of Grafana show them whole in a window.
 fn whole() -> [(&'static str, Value); 2] {
     [
         ("custom.wrapText", json!(true)),
-        ("custom.cellOptions", json!({"type": "auto", "wrapText": true})),
+        ("custom.inspect", json!(true)),
     ]
 }
 
