@@ -193,7 +193,7 @@ async fn unknown_metrics_and_labels_are_detected_everywhere() {
     let metrics = Metrics::all().await;
     let overview = file("campaigns-overview.json");
     let mistakes = r#"
-        campaign_bounce_ratio{ => campaign_bounces_ratio{ => unknown metric campaign_bounces_ratio
+        campaign_bounces{ => campaign_bouncess{ => unknown metric campaign_bouncess
         account:delivery_ratio:recent{ => account:delivery_ratio:now{ => unknown metric
         {{account}} {{channel}} => {{account}} {{chanel}} => no label chanel
         {{campaign_name}} was sent => {{name}} was sent => no label name
