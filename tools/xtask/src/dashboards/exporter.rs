@@ -15,7 +15,7 @@ const SCOPE: Scope = Scope::Account;
 /// Labels that identify an account of an exporter.
 pub(crate) const ACCOUNT: &str = "job, instance, provider, account";
 
-const PURPOSE: &str = "Is the data up to date and complete? The exporter **polls** each account in the background, with one or more **requests** to its provider's API; scrapes return the result of the last successful poll. For the failure reasons below see docs/troubleshooting.md. Colors and lines follow the default thresholds of the alerts.";
+const PURPOSE: &str = "Is the data up to date and complete? The exporter **polls** each account in the background, with one or more **requests** to its provider's API; scrapes return the result of the last successful poll. For the failure reasons below see docs/troubleshooting.md. Colors follow the default thresholds of the alerts.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {

@@ -154,7 +154,12 @@ fn compared(
     .calculated(
         "Change",
         ("Value #A", "-", "Value #B"),
-        &[("unit", json!(unit)), ("custom.width", json!(95)), ("mappings", json!([unknown]))],
+        &[
+            ("unit", json!(unit)),
+            ("decimals", if is_rate { json!(1) } else { json!(null) }),
+            ("custom.width", json!(95)),
+            ("mappings", json!([unknown])),
+        ],
     )
     .calculated(
         "In percent",

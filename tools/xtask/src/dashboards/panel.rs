@@ -346,8 +346,9 @@ impl Panel {
         fields: &str,
         properties: &[(&str, Value)],
     ) -> Self {
+        let properties = properties.iter().filter(|(_, value)| !value.is_null());
         let properties: Vec<Value> =
-            properties.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
+            properties.map(|(id, value)| json!({"id": id, "value": value})).collect();
         self.overrides.push(json!({
             "matcher": {"id": matcher, "options": fields},
             "properties": properties,

@@ -269,7 +269,6 @@ pub(crate) fn table(
         // later ones replace earlier ones
         properties.retain(|(id, _)| figure.properties.iter().all(|(own, _)| own != id));
         properties.extend(figure.properties);
-        properties.retain(|(_, value)| !value.is_null());
         panel = panel.overridden("byName", figure.title, &properties);
     }
     panel.options(&json!({
@@ -286,10 +285,7 @@ fn absent() -> (&'static str, Value) {
 
 /// Wraps long names instead of cutting them; earlier versions of Grafana show them whole in a window.
 fn whole() -> [(&'static str, Value); 2] {
-    [
-        ("custom.wrapText", json!(true)),
-        ("custom.inspect", json!(true)),
-    ]
+    [("custom.wrapText", json!(true)), ("custom.inspect", json!(true))]
 }
 
 /// Leaves missing values uncolored.
