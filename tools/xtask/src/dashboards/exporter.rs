@@ -358,7 +358,7 @@ fn limits(thresholds: &Thresholds) -> Row {
             .links(to_account()),
             timeseries(
                 "Tokens expire in",
-                "Time until the current access token expires, if known. A refresh raises it again long before the line.",
+                "Time until the current access token expires, if known. A refresh raises it again long before it expires.",
             )
             .query(
                 &format!(
