@@ -432,7 +432,7 @@ pub(crate) fn words_for(words: &[(i32, &str, &str)]) -> Value {
 }
 
 /// Merges an object into another, recursively.
-fn merge(into: &mut Value, from: &Value) {
+pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

@@ -80,7 +80,7 @@ fn alert_words() -> Vec<(String, Value)> {
     ];
     let lines = rules.into_iter().flat_map(str::lines);
     let names = lines.filter_map(|line| line.trim().strip_prefix("- alert: Campaign"));
-    let named = names.map(|name| {
+    let texts = names.map(|name| {
         let mut text = String::new();
         for letter in name.chars() {
             if letter.is_uppercase() && !text.is_empty() {
@@ -92,7 +92,7 @@ fn alert_words() -> Vec<(String, Value)> {
         }
         (format!("Campaign{name}"), json!({"text": text}))
     });
-    named.collect()
+    texts.collect()
 }
 
 /// A column that shows the result of a query.
@@ -215,12 +215,10 @@ pub(crate) fn table(
         columns.push((format!("Value #{letter}"), figure.title));
     }
     columns.extend(named);
-    let mut hidden = json!({"Time": true});
-    for name in ["job", "instance", "team"] {
-        if columns.iter().all(|(column, _)| column != name) {
-            hidden[name] = json!(true);
-        }
-    }
+    let shown: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
+    let unwanted = ["Time", "job", "instance", "team"].into_iter();
+    let unwanted = unwanted.filter(|name| !shown.contains(name));
+    let hidden: Map<String, Value> = unwanted.map(|name| (name.to_owned(), json!(true))).collect();
     let places = (0..).zip(&columns);
     let places: Map<String, Value> =
         places.map(|(place, (field, _))| (field.clone(), json!(place))).collect();

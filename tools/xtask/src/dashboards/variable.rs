@@ -99,7 +99,7 @@ pub(crate) fn campaign() -> Value {
         r#"/^\{campaign_id="(?<value>[\s\S]*?)",title="(?<text>[\s\S]*)"\} \S+ \S+$/"#,
     );
     // the newest first
-    variable["sort"] = json!(0);
+    super::panel::merge(&mut variable, &json!({"sort": 0}));
     variable
 }
 
@@ -109,7 +109,8 @@ pub(crate) fn min_volume() -> Value {
         "min_volume",
         "Minimum volume",
         "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
-        &["200", "50", "500", "1000"].map(|volume| (volume, volume)),
+        ("200", "200"),
+        &["50", "500", "1000"].map(|volume| (volume, volume)),
     )
 }
 
@@ -119,8 +120,8 @@ pub(crate) fn result() -> Value {
         "result",
         "Result",
         "Campaigns, senders, templates, and times are ranked by the share of messages with this result.",
+        ("Clicked", "clicks"),
         &[
-            ("Clicked", "clicks"),
             ("Delivered", "deliveries"),
             ("Read", "reads"),
             ("Replied", "replies"),
@@ -131,12 +132,17 @@ pub(crate) fn result() -> Value {
 }
 
 /// A variable with fixed values, `(text, value)`. The first one is chosen.
-fn custom(name: &str, label: &str, description: &str, values: &[(&str, &str)]) -> Value {
-    let (text, value) = values[0];
-    let list = values.iter().map(|(text, value)| format!("{text} : {value}"));
-    let options = values.iter().map(
-        |(text, value)| json!({"text": text, "value": value, "selected": *value == values[0].1}),
-    );
+fn custom(
+    name: &str,
+    label: &str,
+    description: &str,
+    (text, value): (&str, &str),
+    others: &[(&str, &str)],
+) -> Value {
+    let values = [(text, value)].into_iter().chain(others.iter().copied());
+    let list = values.clone().map(|(text, value)| format!("{text} : {value}"));
+    let options =
+        values.map(|(text, it)| json!({"text": text, "value": it, "selected": it == value}));
     json!({
         "type": "custom",
         "name": name,

@@ -14,7 +14,7 @@ const DAY: i64 = 86_400;
 const HOUR: i64 = 3_600;
 
 /// The answers: dashboard / panel / column, the labels of the row, and its value.
-const QUESTIONS: &str = r#"
+const QUESTIONS: &str = r"
 # Which campaign of the last week was the worst, and why?
 marketing / Lowest: ${result:text} / Share: campaign_name=Bad list, reason=npai 0.01
 marketing / Lowest: ${result:text} / Usual: campaign_name=Bad list, reason=npai 0.0533333
@@ -53,7 +53,7 @@ campaign / Does it run as usual? / So it is: rate=click -1
 campaign / Does it run as usual? / So it is: rate=delivery 0
 overview / Last sends / Verdict: campaign_name=Good list 0
 overview / Last sends / Verdict: campaign_name=Fresh 1
-"#;
+";
 
 /// Id, name, age, delivered, clicked, bounced, and opted out of 1,000 messages; hours since the exporter
 /// stopped reading it; and labels.
@@ -70,18 +70,23 @@ const CAMPAIGNS: [Sent; 5] = [
 /// The campaign shown by the dashboard of one campaign.
 const SHOWN: &str = "5";
 
-/// Returns the series that the exporter and the rules would have written.
-fn series() -> Vec<Value> {
+/// Adds a series as scraped from both exporters.
+fn add(series: &mut Vec<Value>, name: &str, labels: &str, values: &str) {
+    for instance in ["one", "other"] {
+        let target = format!(r#"job="campaign_exporter",instance="{instance}""#);
+        let account = r#"provider="alpha",account="shop""#;
+        let comma = if labels.is_empty() { "" } else { "," };
+        let name = format!("{name}{{{target},{account}{comma}{labels}}}");
+        series.push(json!({"series": name, "values": values}));
+    }
+}
+
+/// Returns the series of the campaigns that were sent.
+fn of_campaigns() -> Vec<Value> {
     let hours = NOW / HOUR;
     let mut series = Vec::new();
     let mut add = |name: &str, labels: &str, values: String| {
-        for instance in ["one", "other"] {
-            let target = format!(r#"job="campaign_exporter",instance="{instance}""#);
-            let account = r#"provider="alpha",account="shop""#;
-            let comma = if labels.is_empty() { "" } else { "," };
-            let name = format!("{name}{{{target},{account}{comma}{labels}}}");
-            series.push(json!({"series": name, "values": values}));
-        }
+        add(&mut series, name, labels, &values);
     };
     for (id, name, age, counts, gone, [sender, template, hour, weekday]) in CAMPAIGNS {
         let of = format!(r#"channel="sms",campaign_id="{id}""#);
@@ -105,7 +110,16 @@ fn series() -> Vec<Value> {
         let grows = format!("{}+{HOUR}x{} stale", age - NOW, hours - gone);
         add("campaign:age:seconds", &of, grows);
     }
-    let always = |value: &str| format!("{value}x{hours}");
+    series
+}
+
+/// Returns the series of the account, of what is usual, and of the campaign that is planned.
+fn of_the_account() -> Vec<Value> {
+    let mut series = Vec::new();
+    let mut add = |name: &str, labels: &str, values: String| {
+        add(&mut series, name, labels, &values);
+    };
+    let always = |value: &str| format!("{value}x{}", NOW / HOUR);
     let fresh = format!(r#"channel="sms",campaign_id="{SHOWN}""#);
     for (rate, now, low, high) in
         [("click", "0.01", "0.04", "0.08"), ("delivery", "0.1", "0.08", "0.2")]
@@ -193,7 +207,7 @@ fn panels_answer_what_marketing_asks() {
     }
     let test = json!({
         "rule_files": [],
-        "tests": [{"interval": "1h", "input_series": series(), "promql_expr_test": tests}],
+        "tests": [{"interval": "1h", "input_series": [of_campaigns(), of_the_account()].concat(), "promql_expr_test": tests}],
     });
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("questions.yml"), test.to_string()).unwrap();
