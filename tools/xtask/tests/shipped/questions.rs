@@ -205,9 +205,10 @@ fn panels_answer_what_marketing_asks() {
             "exp_samples": [{"labels": "{}", "value": 1}],
         }));
     }
+    let series = [of_campaigns(), of_the_account()].concat();
     let test = json!({
         "rule_files": [],
-        "tests": [{"interval": "1h", "input_series": [of_campaigns(), of_the_account()].concat(), "promql_expr_test": tests}],
+        "tests": [{"interval": "1h", "input_series": series, "promql_expr_test": tests}],
     });
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("questions.yml"), test.to_string()).unwrap();
