@@ -41,7 +41,7 @@ interface Field<C> extends Omit<grafana.FieldConfig, 'custom' | 'links'> {
 
 // with properties merged: they have the structure of defaults
 interface Override<C> {
-  matcher: { id: 'byName' | 'byRegexp'; options: string };
+  matcher: { id: 'byName' | 'byRegexp' | 'byFrameRefID'; options: string };
   properties: Field<C>;
 }
 
@@ -50,10 +50,23 @@ type Transformation =
   | {
       id: 'organize';
       options: {
-        excludeByName: Record<string, boolean>;
+        excludeByName?: Record<string, boolean>;
         indexByName: Record<string, number>;
-        renameByName: Record<string, string>;
+        renameByName?: Record<string, string>;
       };
+    }
+  | {
+      id: 'calculateField';
+      options: {
+        mode: 'binary';
+        alias: string;
+        binary: { left: string; operator: '-' | '/'; right: string };
+        replaceFields: boolean;
+      };
+    }
+  | {
+      id: 'groupingToMatrix';
+      options: { columnField: string; rowField: string; valueField: string; emptyValue: 'null' };
     };
 
 interface Common {

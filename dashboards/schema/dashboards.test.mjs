@@ -13,8 +13,8 @@ function read(file) {
   return JSON.parse(readFileSync(new URL(file, folder), 'utf8'));
 }
 
-test('there are three dashboards', () => {
-  assert.equal(files.length, 3);
+test('there are four dashboards', () => {
+  assert.equal(files.length, 4);
 });
 
 for (const file of files) {
@@ -54,7 +54,7 @@ const mistakes = {
     '/properties/unit must be string',
   ],
   'a threshold that is no number': [
-    (d) => (firstOf(d, 'stat').fieldConfig.defaults.thresholds.steps[1].value = '0.9'),
+    (d) => (firstOf(d, 'stat').fieldConfig.defaults.thresholds = { mode: 'absolute', steps: [{}, { color: 'red', value: '0.9' }] }),
     '/thresholds/steps/1/value',
   ],
   'a query with an unknown key': [(d) => (firstOf(d, 'stat').targets[0].legend = 'x'), 'legend'],

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::campaign::sent_time::{SENT_HOUR, SENT_WEEKDAY};
 use crate::commands::daemon;
 use crate::commands::signals::StopSignals;
 use crate::config::Config;
@@ -132,11 +133,13 @@ fn config_file(folder: &Path) -> PathBuf {
 /// The demo's configuration. JSON is YAML, and quotes any path.
 fn config(kinds: &Kinds, poll_interval: Duration, accounts: &[Value]) -> String {
     let labels = kinds.info_labels();
-    let labels: Vec<&str> = labels.iter().map(|label| &**label).collect();
+    let labels = labels.iter().map(|label| &**label);
+    let labels: Vec<&str> = labels.chain([SENT_HOUR, SENT_WEEKDAY]).collect();
     let config = json!({
         "global": {
             "poll_interval": duration_text(poll_interval),
             "info_labels": labels,
+            "credit_price": "0.045 EUR",
             "requests_per_second": 1_000,
         },
         "accounts": accounts,

@@ -1,7 +1,8 @@
 // Backfill for Prometheus: the samples of past scrapes and the results of its rules.
 
-import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { multiply } from './crowd.mjs';
 import { finish, stop } from './processes.mjs';
 import { prometheus, rules } from './prometheus.mjs';
 
@@ -11,7 +12,17 @@ const ULID = /^[0-9A-Z]{26}$/;
 /**
  * Creates blocks that end now, in `folder`. `program` writes the samples, `step` seconds apart.
  */
-export async function past({ folder, port, program, instance, hours, step, ruleFiles, say }) {
+export async function past({
+  folder,
+  port,
+  program,
+  instance,
+  hours,
+  step,
+  copies,
+  ruleFiles,
+  say,
+}) {
   const file = join(folder, 'past.om');
   const data = join(folder, 'data');
   const end = Math.floor(Date.now() / 1000);
@@ -20,11 +31,14 @@ export async function past({ folder, port, program, instance, hours, step, ruleF
   say('polling the providers at past times');
   const length = ['--length', `${hours}h`, '--step', `${step}s`];
   await finish(program, ['history', ...length, '--instance', instance, file]);
+  if (copies > 1) {
+    await writeFile(file, multiply(await readFile(file, 'utf8'), copies));
+  }
   say('creating blocks');
   await finish('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', file, data]);
 
   // rules are evaluated after those they depend on; Prometheus reads new blocks when it starts
-  const options = { folder, port, ruleFiles, interval: '1h' };
+  const options = { folder, port, ruleFiles, interval: '1h', lookback: `${step + 300}s` };
   let server = await prometheus(options);
   const all = await rules(server.url);
   const alerts = all.filter((rule) => rule.type === 'alerting');

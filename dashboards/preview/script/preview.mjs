@@ -1,5 +1,6 @@
 // Starts everything that the dashboards need, takes screenshots, and stops it again.
 
+import { execFileSync } from 'node:child_process';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -7,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build, preview } from 'vite';
 import { handOver, past } from './past.mjs';
+import { crowd, measure } from './crowd.mjs';
 import { pictures } from './pictures.mjs';
 import { answers, freePorts, LIMIT, start, stop, stopAll, until } from './processes.mjs';
 import { get, prometheus } from './prometheus.mjs';
@@ -14,11 +16,9 @@ import { get, prometheus } from './prometheus.mjs';
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const repository = resolve(here, '../..');
 const alerts = join(repository, 'alerts');
-/** Where `run` built the programs. */
-const binaries = join(process.env.CARGO_TARGET_DIR, 'debug');
 
-/** Interval between polls, in the history and in the running demo, in seconds. */
-const STEP = 120;
+/** Interval between polls in the running demo, in seconds. */
+const POLLS = 120;
 
 /** A day for the graphs, plus the lookback of their first points. */
 const HOURS = 26;
@@ -30,10 +30,16 @@ const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     keep: { type: 'boolean', default: false },
+    looks: { type: 'boolean', default: false },
     out: { type: 'string' },
+    copies: { type: 'string', default: '1' },
     chromium: { type: 'string', default: '/usr/bin/chromium' },
   },
 });
+
+const copies = Number(options.copies);
+/** Interval between polls in the history, in seconds. Of many campaigns, Prometheus is told three times. */
+const STEP = copies > 1 ? HOURS * 1800 : POLLS;
 
 const out = options.out
   ? path(options.out)
@@ -81,22 +87,49 @@ async function dashboards() {
   return Promise.all((given.length > 0 ? given : own).map(read));
 }
 
+/** Builds the programs, and returns their paths by name. */
+function programs() {
+  const packages = ['--package', 'campaign_exporter', '--package', 'xtask'];
+  const messages = execFileSync(
+    'cargo',
+    ['build', '--locked', '--quiet', '--message-format=json-render-diagnostics', ...packages],
+    { cwd: repository, encoding: 'utf8', maxBuffer: 2 ** 28, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const built = messages.trim().split('\n').map((line) => JSON.parse(line));
+  const executables = built.filter(({ executable }) => executable);
+  return Object.fromEntries(executables.map(({ target, executable }) => [target.name, executable]));
+}
+
+/** Copies the rules without the intervals of groups, so that no group has to be waited for. */
+async function rules() {
+  const copied = join(folder, 'rules');
+  await mkdir(copied);
+  for (const file of (await readdir(alerts)).filter((file) => file.endsWith('.yml'))) {
+    const text = await readFile(join(alerts, file), 'utf8');
+    await writeFile(join(copied, file), text.replace(/^ +interval: .*\n/gm, ''));
+  }
+  return [join(copied, '*.yml')];
+}
+
 /** Starts the programs, with history. */
-async function stage() {
+async function stage({ campaign_exporter, xtask }) {
   const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
-  const instance = `127.0.0.1:${exporterPort}`;
-  const ruleFiles = [join(alerts, '*.yml')];
+  const listening = `127.0.0.1:${exporterPort}`;
+  say('starting the demo, Prometheus, and Alertmanager');
+  const ruleFiles = await rules();
+  const exporter = start(campaign_exporter, [
+    ...['demo', '--poll-interval', `${POLLS}s`, `--web.listen-address=${listening}`],
+  ]);
+  await answers(`http://${listening}/-/ready`, exporter);
+  const instance = copies > 1 ? await crowd(listening, copies) : listening;
   const live = {
     folder: join(folder, 'live'),
     port: prometheusPort,
     interval: `${INTERVAL}s`,
+    // samples of the history count until the next one
+    lookback: copies > 1 ? `${STEP + 300}s` : '5m',
     scraped: instance,
   };
-  say('starting the demo, Prometheus, and Alertmanager');
-  const exporter = start(join(binaries, 'campaign_exporter'), [
-    ...['demo', '--poll-interval', `${STEP}s`, `--web.listen-address=${instance}`],
-  ]);
-  await answers(`http://${instance}/-/ready`, exporter);
   const alertmanager = await startAlertmanager(alertmanagerPort);
   // without rules until the history is loaded; otherwise, alerts would become active only now
   const scraper = await prometheus(live);
@@ -109,15 +142,16 @@ async function stage() {
     say,
     folder: earlier,
     port: pastPort,
-    program: join(binaries, 'xtask'),
+    program: xtask,
     hours: HOURS,
     step: STEP,
+    copies,
   });
 
   say('restarting Prometheus with the history');
   await stop(scraper);
   await handOver(earlier, live.folder);
-  const server = await prometheus({ ...live, ruleFiles, alertmanager });
+  let server = await prometheus({ ...live, ruleFiles, alertmanager });
   const started = Date.now();
   await until('Prometheus scrapes the demo', async () => {
     const { activeTargets } = await get(server.url, 'targets');
@@ -127,12 +161,16 @@ async function stage() {
   const evaluated = async () => {
     const { groups } = await get(server.url, 'rules');
     return groups.every(({ interval, lastEvaluation }) => {
-      const since = interval > INTERVAL ? 0 : 3 * INTERVAL;
-      return Date.parse(lastEvaluation) > started + since * 1000;
+      return Date.parse(lastEvaluation) > started + 3 * interval * 1000;
     });
   };
   await until('all rules are evaluated', evaluated, { limit: 2 * LIMIT });
-  return { exporter: `http://${instance}`, prometheus: server.url, alertmanager };
+  if (copies > 1) {
+    // scrapes and rules would slow the measured queries down
+    await stop(server);
+    server = await prometheus({ ...live, interval: '1h', scraped: undefined });
+  }
+  return { exporter: `http://${listening}`, prometheus: server.url, alertmanager };
 }
 
 async function startAlertmanager(port) {
@@ -163,7 +201,7 @@ async function serve(dashboards, addresses) {
   for (const { uid, file } of dashboards) {
     await copyFile(file, join(outDir, 'dashboards', `${uid}.json`));
   }
-  const settings = { prometheus: addresses.prometheus, scrapeInterval: `${STEP}s` };
+  const settings = { prometheus: addresses.prometheus, scrapeInterval: `${POLLS}s` };
   await writeFile(join(outDir, 'settings.json'), JSON.stringify(settings));
   const [port] = await freePorts(1);
   page = await preview({ ...site, preview: { host: '127.0.0.1', port, strictPort: true } });
@@ -193,14 +231,19 @@ async function address(site, uid, prometheusUrl) {
 
 try {
   const shown = await dashboards();
-  const addresses = await stage();
+  say('building');
+  const addresses = await stage(programs());
   const site = await serve(shown, addresses);
   const pages = [];
   for (const { name, uid } of shown) {
     pages.push({ name, url: await address(site, uid, addresses.prometheus) });
   }
   say('taking screenshots');
-  const problems = await pictures(pages, out, options.chromium);
+  const { problems, queries } = await pictures(pages, out, options.chromium, options.looks);
+  if (copies > 1) {
+    say('measuring queries');
+    problems.push(...(await measure(queries)));
+  }
   for (const problem of problems) {
     console.error(`  ${problem}`);
   }

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 
 /** Timeout for any wait, even on a busy machine. */
-export const LIMIT = 180_000;
+export const LIMIT = 600_000;
 
 const running = new Set();
 
@@ -47,13 +47,14 @@ export async function stopAll() {
   await Promise.all([...running].map(stop));
 }
 
-/** Runs a program to completion. */
+/** Runs a program to completion, and returns the end of its output. */
 export async function finish(program, args, options = {}) {
   const started = start(program, args, options);
   const [code] = await once(started.child, 'exit');
   if (code !== 0) {
     throw new Error(`${program} exited with ${code}:\n${started.said}`);
   }
+  return started.said;
 }
 
 /** Waits until `condition` returns a value, and returns it; fails after a timeout. */

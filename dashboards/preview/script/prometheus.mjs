@@ -12,6 +12,7 @@ export async function prometheus({
   folder,
   port,
   interval,
+  lookback = '5m',
   scraped,
   ruleFiles = [],
   alertmanager,
@@ -37,6 +38,7 @@ export async function prometheus({
     `--web.listen-address=${address}`,
     // alerts restore their state, even those with a short `for`
     '--rules.alert.for-grace-period=0s',
+    `--query.lookback-delta=${lookback}`,
     '--log.level=warn',
   ]);
   await answers(`http://${address}/-/ready`, started);

@@ -24,8 +24,9 @@ import {
 } from '@grafana/data';
 import { lastValueFrom } from 'rxjs';
 import type { Panel } from './dashboard';
+import { mode } from './settings';
 
-export const theme = createTheme({ colors: { mode: 'dark' } });
+export const theme = createTheme({ colors: { mode: mode() } });
 
 standardTransformersRegistry.setInit(() => {
   // some have two names

@@ -1,13 +1,30 @@
-// Grafana's grid: 24 columns, rows of 30 pixels, 8 pixels between panels.
+// Grafana's grid: 24 columns, rows of 30 pixels, 8 pixels between panels. On a phone, all panels are as
+// wide as the page.
 
 import type { Panel } from './dashboard';
 
-export const WIDTH = 1600;
-export const MARGIN = 16;
+export const WIDTH = window.innerWidth;
+/** Grafana's `md` breakpoint. */
+const IS_PHONE = WIDTH < 769;
+export const MARGIN = IS_PHONE ? 8 : 16;
 const GAP = 8;
 const ROW = 30;
 
 export const COLUMN = (WIDTH - 2 * MARGIN + GAP) / 24;
+
+/** Returns the panels where they are on this screen. */
+export function arranged(panels: Panel[]): Panel[] {
+  if (!IS_PHONE) {
+    return panels;
+  }
+  const order = [...panels].sort((a, b) => a.gridPos.y - b.gridPos.y || a.gridPos.x - b.gridPos.x);
+  let y = 0;
+  return order.map((panel) => {
+    const { h } = panel.gridPos;
+    y += h;
+    return { ...panel, gridPos: { x: 0, w: 24, y: y - h, h } };
+  });
+}
 
 export interface Box {
   left: number;

@@ -5,7 +5,7 @@ import { annotations, type Marks } from './annotations';
 import { type Dashboard, opened, type Panel } from './dashboard';
 import { configured } from './fields';
 import { forFields, type Values } from './interpolation';
-import { COLUMN } from './layout';
+import { arranged, COLUMN } from './layout';
 import { Prometheus } from './prometheus';
 import { frames, type Source } from './query';
 import { problem, report } from './report';
@@ -36,7 +36,7 @@ export async function load(): Promise<Loaded> {
   const source: Source = { prometheus, settings: known, values };
   const replaceVariables = forFields(values, `from=${from}&to=${to}`);
   const marks = await annotations(dashboard.annotations?.list ?? [], source, range);
-  const panels = opened(dashboard.panels).map(async (panel) => {
+  const panels = arranged(opened(dashboard.panels)).map(async (panel) => {
     const own = panel.timeFrom ? timeRange(`now-${panel.timeFrom}`, 'now') : range;
     return { panel, range: own, data: await read(panel, source, own, replaceVariables) };
   });
@@ -61,8 +61,7 @@ async function read(
     const found = await frames(panel, source, range, panel.gridPos.w * COLUMN);
     const data = await configured(panel, found, replaceVariables);
     const isEmpty = data.every((frame) => frame.length === 0);
-    // panels that can be empty explain it with `noValue`
-    if (isEmpty && !panel.fieldConfig?.defaults.noValue) {
+    if (isEmpty) {
       report.empty.push(panel.title ?? `panel ${panel.id}`);
     }
     return isEmpty ? [] : data;

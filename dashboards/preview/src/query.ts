@@ -63,7 +63,8 @@ async function ask(
     __range_s: String(length),
     __range_ms: String(length * 1000),
   });
-  const left = /\$(\w+|\{)/.exec(expression);
+  // `$1` stands for a group of label_replace
+  const left = /\$([a-zA-Z_]\w*|\{)/.exec(expression);
   if (left) {
     throw new Error(`${left[0]} was not replaced in ${expression}`);
   }

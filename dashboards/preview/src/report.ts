@@ -3,7 +3,7 @@
 export interface Report {
   /** Errors. */
   problems: string[];
-  /** Panels without data and without a `noValue` text. */
+  /** Panels without data. */
   empty: string[];
   /** Queries without data in panels that have some. */
   emptyQueries: string[];

@@ -1,5 +1,6 @@
 // Settings from `settings.json`, which the script writes next to the page, and from the URL, which has
-// Grafana's format: /d/UID?var-NAME=VALUE&from=now-6h&to=now
+// Grafana's format:
+// /d/UID?var-NAME=VALUE&from=now-6h&to=now&theme=light
 
 export interface Settings {
   /** URL of Prometheus. */
@@ -29,4 +30,9 @@ export function chosen(variable: string): string[] {
 export function times(): { from?: string; to?: string } {
   const text = (name: string) => parameters.get(name) ?? undefined;
   return { from: text('from'), to: text('to') };
+}
+
+/** Returns the theme from the URL. */
+export function mode(): 'dark' | 'light' {
+  return parameters.get('theme') === 'light' ? 'light' : 'dark';
 }

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 /// Time before the end at which the last provider starts and stops rejecting the token, to show an
 /// outage.
-const REFUSED: [Duration; 2] = [Duration::from_hours(9), Duration::from_hours(8)];
+const REFUSED: [Duration; 2] = [Duration::from_hours(5), Duration::from_hours(4)];
 
 /// Writes the metric history of the demo as OpenMetrics with timestamps.
 #[derive(Debug, Args)]
@@ -133,6 +133,7 @@ impl Exporter {
         let polls = self.pollers.iter_mut().map(async |poller| {
             let turn = poller.turn().await;
             let outcome = poller.poll(turn).await;
+            poller.count(outcome.failure());
             let mut update = poller.update(outcome, ended, poller.interval());
             update.at = moment;
             update

@@ -66,7 +66,8 @@ fn alerts(name: &str, matcher: &str) -> Value {
     json!({
         "name": name,
         "datasource": variable::source(),
-        "enable": true,
+        // switched on to look for a cause; always on, they cover the graphs
+        "enable": false,
         "hide": false,
         "iconColor": "red",
         "expr": format!(r#"ALERTS{{{chosen}{matcher}, alertstate="firing"}}"#),

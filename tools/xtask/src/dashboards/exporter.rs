@@ -5,14 +5,17 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
 use super::panel::{Panel, heatmap, stat, timeseries};
-use super::query::{ACCOUNT, Scope};
-use super::table::{account_columns, figure, table};
+use super::query::Scope;
+use super::table::{account_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, freshness, variable};
 
 const SCOPE: Scope = Scope::Account;
 
-const PURPOSE: &str = "Is the data up to date and complete? The exporter **polls** each account in the background, with one or more **requests** to its provider's API; scrapes return the result of the last successful poll. For the failure reasons below see docs/troubleshooting.md. Colors and lines follow the default thresholds of the alerts.";
+/// Labels that identify an account of an exporter.
+pub(crate) const ACCOUNT: &str = "job, instance, provider, account";
+
+const PURPOSE: &str = "Is the data up to date and complete? The exporter **polls** each account in the background, with one or more **requests** to its provider's API; scrapes return the result of the last successful poll. For the failure reasons below see docs/troubleshooting.md. Colors follow the default thresholds of the alerts.";
 
 /// The dashboard.
 pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
@@ -112,10 +115,12 @@ fn state(thresholds: &Thresholds) -> Row {
 fn accounts(thresholds: &Thresholds) -> Panel {
     let of = |metric: &str| per_account(&SCOPE.of(metric));
     let since = |metric: &str| format!("time() - {}", of(metric));
+    let mut columns = account_columns();
+    columns.extend([label("instance", "Exporter").wide(150), label("job", "Job").hidden()]);
     table(
         "Accounts",
         "Each account: whether its last poll succeeded, the age of its data in poll intervals, and its polling settings.",
-        account_columns(),
+        columns,
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
             figure("Age (polls)", "none", &per_account(&freshness::age_in_intervals()))
@@ -353,7 +358,7 @@ fn limits(thresholds: &Thresholds) -> Row {
             .links(to_account()),
             timeseries(
                 "Tokens expire in",
-                "Time until the current access token expires, if known. A refresh raises it again long before the line.",
+                "Time until the current access token expires, if known. A refresh raises it again long before it expires.",
             )
             .query(
                 &format!(

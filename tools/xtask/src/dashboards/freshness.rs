@@ -1,7 +1,8 @@
 //! Age of the accounts' data.
 
+use super::exporter::ACCOUNT;
 use super::panel::{Panel, stat};
-use super::query::{ACCOUNT, Scope};
+use super::query::Scope;
 use super::thresholds::{Levels, Thresholds};
 
 /// Creates a panel for the account with the oldest data.

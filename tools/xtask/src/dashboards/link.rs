@@ -26,8 +26,10 @@ pub(crate) fn dropdown() -> Value {
 }
 
 fn address(uid: &str, variables: impl Iterator<Item = String>) -> String {
-    let kept = ["${__url_time_range}", "${datasource:queryparam}"].map(str::to_owned);
-    let query: Vec<String> = kept.into_iter().chain(variables).collect();
+    let kept = ["${__url_time_range}", "${datasource:queryparam}"];
+    let kept = kept.into_iter().chain(["${job:queryparam}", "${instance:queryparam}"]);
+    let kept = kept.map(str::to_owned);
+    let query: Vec<String> = kept.chain(variables).collect();
     format!("/d/{uid}?{}", query.join("&"))
 }
 
@@ -44,7 +46,7 @@ pub(crate) const SERIES: Place = Place("__field.labels");
 impl Place {
     /// Links to a dashboard whose variables are set to the labels of the account and `more`.
     fn link(self, title: &str, uid: &str, more: &[(&str, &str)]) -> Value {
-        let account = ["job", "instance", "provider", "account"].map(|label| (label, label));
+        let account = ["provider", "account"].map(|label| (label, label));
         let variables = account.iter().chain(more).map(|(variable, label)| {
             format!("var-{variable}=${{{}.{label}:percentencode}}", self.0)
         });
@@ -76,7 +78,7 @@ impl Place {
 
 /// Links to a dashboard with the current variables.
 pub(crate) fn same(title: &str, uid: &str) -> Value {
-    let variables = ["job", "instance", "provider", "account", "channel"].into_iter();
+    let variables = ["provider", "account", "channel"].into_iter();
     let variables = variables.map(|name| format!("${{{name}:queryparam}}"));
     link(title, &address(uid, variables))
 }

@@ -7,16 +7,21 @@
 
 mod annotation;
 mod campaign;
+mod color;
 mod dashboard;
 mod exporter;
 mod freshness;
 mod link;
+mod marketing;
 mod overview;
 mod panel;
+mod planned;
 mod query;
 mod table;
 mod thresholds;
 mod variable;
+mod verdict;
+mod words;
 
 use anyhow::Context;
 use thresholds::Thresholds;
@@ -28,8 +33,9 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
     let thresholds = Thresholds::read(&thresholds)?;
     let dashboards = [
         overview::dashboard(&thresholds),
-        campaign::dashboard(&thresholds),
+        campaign::dashboard(),
         exporter::dashboard(&thresholds),
+        marketing::dashboard(),
     ];
     let files = dashboards.into_iter().map(|dashboard| {
         let path = format!("dashboards/{}.json", dashboard.uid);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::color;
 use super::thresholds::Levels;
 use super::variable;
 
@@ -18,6 +19,7 @@ pub(crate) struct Panel {
     options: Value,
     transformations: Vec<Value>,
     interval: Option<&'static str>,
+    is_coarse: bool,
 }
 
 /// Creates a panel with a single current value. It has no sparkline: a range query is aligned to its
@@ -31,9 +33,9 @@ pub(crate) fn stat(title: &'static str, description: &str) -> Panel {
         "textMode": "auto",
         "colorMode": "value",
         "graphMode": "none",
-        "justifyMode": "auto",
+        "justifyMode": "center",
         "text": {"valueSize": 32},
-        "wideLayout": true,
+        "wideLayout": false,
         "showPercentChange": false,
         "percentChangeColorMode": "standard",
     });
@@ -53,7 +55,8 @@ pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     });
-    panel.set("color", json!({"mode": "palette-classic"}));
+    // the color of a name is the same in every panel
+    panel.set("color", json!({"mode": "palette-classic-by-name"}));
     panel.set(
         "custom",
         json!({
@@ -84,7 +87,7 @@ pub(crate) fn bargauge(title: &'static str, description: &str) -> Panel {
         "sizing": "auto",
         "minVizWidth": 8,
         "minVizHeight": 16,
-        "maxVizHeight": 300,
+        "maxVizHeight": 40,
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
         "text": {"titleSize": 13, "valueSize": 16},
@@ -107,12 +110,9 @@ pub(crate) fn state_timeline(
     states: &[(&str, &str)],
 ) -> Panel {
     let mut panel = Panel::new("state-timeline", title, description, (24, 9));
-    let names = (1..).zip(states).map(|(value, (text, color))| {
-        let shown = json!({"text": text, "color": color, "index": value - 1});
-        (value.to_string(), shown)
-    });
-    let names: serde_json::Map<String, Value> = names.collect();
-    panel.set("mappings", json!([{"type": "value", "options": names}]));
+    let names: Vec<_> =
+        (1..).zip(states).map(|(value, (text, color))| (value, *text, *color)).collect();
+    panel.set("mappings", words_for(&names));
     panel.set("custom", json!({"lineWidth": 0, "fillOpacity": 70}));
     panel.options = json!({
         "showValue": "auto",
@@ -170,6 +170,7 @@ impl Panel {
             options: json!({}),
             transformations: Vec::new(),
             interval: None,
+            is_coarse: kind == "state-timeline",
         }
     }
 
@@ -188,6 +189,12 @@ impl Panel {
     pub(crate) fn third(self) -> Self {
         let list = json!({"legend": {"displayMode": "list", "calcs": []}});
         self.sized(8, 8).options(&list)
+    }
+
+    /// Limits the points of a graph, each of which evaluates all campaigns, possibly ten thousand.
+    pub(crate) const fn coarse(mut self) -> Self {
+        self.is_coarse = true;
+        self
     }
 
     /// Sets a minimum step of a few polls, so that rates cover several of them.
@@ -225,6 +232,18 @@ impl Panel {
         letter
     }
 
+    /// Adds queries with their own titles, units, and decimals.
+    pub(crate) fn results<const N: usize>(
+        self,
+        results: [(&str, &str, Option<u32>, String); N],
+    ) -> Self {
+        results.into_iter().fold(self, |panel, (name, unit, decimals, expression)| {
+            let mut properties = vec![("unit", json!(unit))];
+            properties.extend(decimals.map(|decimals| ("decimals", json!(decimals))));
+            panel.query(&expression, name).overridden("byName", name, &properties)
+        })
+    }
+
     /// Sets the unit.
     pub(crate) fn unit(mut self, unit: &str) -> Self {
         self.set("unit", unit);
@@ -256,20 +275,28 @@ impl Panel {
         self
     }
 
-    /// Sets the thresholds, shown as colors, or as lines in time series.
+    /// Sets the thresholds, shown as colors.
     pub(crate) fn levels(mut self, levels: Levels) -> Self {
-        if self.kind == "timeseries" {
-            self.set("thresholds", levels.lines());
-            self.custom(&json!({"thresholdsStyle": {"mode": "dashed"}}));
-        } else {
-            self.set("thresholds", levels.colors());
-        }
+        self.set("thresholds", levels.colors());
         self
     }
 
     /// Uses a single color, for values without thresholds.
     pub(crate) fn neutral(mut self) -> Self {
-        self.set("color", json!({"mode": "fixed", "fixedColor": "blue"}));
+        self.set("color", json!({"mode": "fixed", "fixedColor": color::PLAIN}));
+        self
+    }
+
+    /// Colors cells from low to high.
+    pub(crate) fn scale(mut self) -> Self {
+        self.set("color", json!({"mode": "continuous-blues"}));
+        self.custom(&json!({"cellOptions": {"type": "color-background", "mode": "basic"}}));
+        self
+    }
+
+    /// Shows words in place of values.
+    pub(crate) fn words(mut self, words: &[(i32, &str, &str)]) -> Self {
+        self.set("mappings", words_for(words));
         self
     }
 
@@ -277,6 +304,20 @@ impl Panel {
     pub(crate) fn no_value(mut self, text: &str) -> Self {
         self.set("noValue", text);
         self
+    }
+
+    /// Draws the second query for comparison: dashed, and in the color of the series with the same name.
+    pub(crate) fn compared(self) -> Self {
+        self.overridden(
+            "byFrameRefID",
+            "B",
+            &[
+                ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
+                ("custom.lineWidth", json!(1)),
+                ("custom.showPoints", json!("never")),
+                ("custom.hideFrom", json!({"viz": false, "legend": true, "tooltip": false})),
+            ],
+        )
     }
 
     /// Draws series whose names match as thin dashed lines, for comparison.
@@ -305,8 +346,9 @@ impl Panel {
         fields: &str,
         properties: &[(&str, Value)],
     ) -> Self {
+        let properties = properties.iter().filter(|(_, value)| !value.is_null());
         let properties: Vec<Value> =
-            properties.iter().map(|(id, value)| json!({"id": id, "value": value})).collect();
+            properties.map(|(id, value)| json!({"id": id, "value": value})).collect();
         self.overrides.push(json!({
             "matcher": {"id": matcher, "options": fields},
             "properties": properties,
@@ -324,6 +366,25 @@ impl Panel {
     pub(crate) fn transformed(mut self, transformations: Vec<Value>) -> Self {
         self.transformations = transformations;
         self
+    }
+
+    /// Adds a column to a table: one column compared with another. The columns have the names of their
+    /// queries, since titles come last.
+    pub(crate) fn calculated(
+        mut self,
+        title: &str,
+        (left, operator, right): (&str, &str, &str),
+        properties: &[(&str, Value)],
+    ) -> Self {
+        let last = self.transformations.len().saturating_sub(1);
+        let calculation = json!({"id": "calculateField", "options": {
+            "mode": "binary",
+            "alias": title,
+            "binary": {"left": left, "operator": operator, "right": right},
+            "replaceFields": false,
+        }});
+        self.transformations.insert(last, calculation);
+        self.overridden("byName", title, properties)
     }
 
     fn custom(&mut self, custom: &Value) {
@@ -354,16 +415,24 @@ impl Panel {
         if let Some(interval) = self.interval {
             merge(&mut json, &json!({"interval": interval}));
         }
-        // each point evaluates all campaigns, possibly ten thousand
-        if self.kind == "state-timeline" {
-            merge(&mut json, &json!({"maxDataPoints": 100}));
+        if self.is_coarse {
+            merge(&mut json, &json!({"maxDataPoints": 80}));
         }
         json
     }
 }
 
+/// Value mappings from values to words with colors.
+pub(crate) fn words_for(words: &[(i32, &str, &str)]) -> Value {
+    let words = (0..).zip(words).map(|(index, (value, text, color))| {
+        (value.to_string(), json!({"text": text, "color": color, "index": index}))
+    });
+    let words: serde_json::Map<String, Value> = words.collect();
+    json!([{"type": "value", "options": words}])
+}
+
 /// Merges an object into another, recursively.
-fn merge(into: &mut Value, from: &Value) {
+pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {

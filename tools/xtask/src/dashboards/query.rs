@@ -1,20 +1,17 @@
 //! Shared expressions.
 //!
-//! Every join uses all labels that identify a campaign, so that several exporters, or accounts with the
-//! same campaign id, do not get mixed up.
+//! Every join uses all labels that identify a campaign, so that accounts with the same campaign id do not
+//! get mixed up. These labels do not include those of the exporter: two exporters may read the same
+//! account, and its campaigns must count once.
 
 /// Labels that identify a campaign.
-pub(crate) const CAMPAIGN: &str = "job, instance, provider, account, channel, campaign_id";
-
-/// Labels that identify a campaign, and its name.
-const NAMED_CAMPAIGN: &str =
-    "job, instance, provider, account, channel, campaign_id, campaign_name";
+pub(crate) const CAMPAIGN: &str = "provider, account, channel, campaign_id";
 
 /// Labels that identify an account.
-pub(crate) const ACCOUNT: &str = "job, instance, provider, account";
+pub(crate) const ACCOUNT: &str = "provider, account";
 
 /// Labels of series recorded per account and channel.
-pub(crate) const CHANNEL: &str = "job, instance, provider, account, channel";
+pub(crate) const CHANNEL: &str = "provider, account, channel";
 
 /// Series selected by the variables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,21 +50,46 @@ impl Scope {
         format!("{metric}{{{}}}", self.matchers())
     }
 
+    /// Selects several metrics at once.
+    pub(crate) fn all(self, names: &str) -> String {
+        format!(r#"{{__name__=~"{names}", {}}}"#, self.matchers())
+    }
+
+    /// Selects a metric of campaigns, once for each campaign.
+    pub(crate) fn one(self, metric: &str) -> String {
+        once(&self.of(metric))
+    }
+
+    /// Selects a metric of accounts and channels, once for each.
+    pub(crate) fn per_channel(self, metric: &str) -> String {
+        format!("max by ({CHANNEL}) ({})", self.of(metric))
+    }
+
+    /// Selects a metric of accounts, once for each.
+    pub(crate) fn per_account(self, metric: &str) -> String {
+        format!("max by ({ACCOUNT}) ({})", self.of(metric))
+    }
+
     /// Selects the series of a metric with an additional matcher.
     pub(crate) fn with(self, metric: &str, matcher: &str) -> String {
         format!("{metric}{{{}, {matcher}}}", self.matchers())
     }
 }
 
+/// Merges the series of several exporters.
+pub(crate) fn once(series: &str) -> String {
+    format!("max by ({CAMPAIGN}) ({series})")
+}
+
 /// Selects one `campaign_info` series per campaign: after a crash, Prometheus may return both names of a
 /// renamed campaign for five minutes, and every join would fail.
-fn names(infos: &str) -> String {
+pub(crate) fn names(infos: &str) -> String {
     format!("topk by ({CAMPAIGN}) (1, {infos})")
 }
 
 fn with_names(expression: &str, infos: &str) -> String {
     format!(
-        "max by ({NAMED_CAMPAIGN}) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
+        "max by ({CAMPAIGN}, campaign_name) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
         names(infos)
     )
 }
@@ -78,9 +100,10 @@ pub(crate) fn named(scope: Scope, expression: &str) -> String {
 }
 
 /// Restricts an expression to the campaigns of another one, and adds their names. It looks up only those
-/// names: looking up ten thousand for every point of a graph takes Prometheus many seconds.
+/// names, and only once: ten thousand for every point of a graph take Prometheus many seconds.
 pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
-    with_names(&among(expression, campaigns), &among(&scope.of("campaign_info"), campaigns))
+    let infos = format!("{} @ end()", scope.of("campaign_info"));
+    with_names(&among(expression, campaigns), &among(&infos, campaigns))
 }
 
 /// Restricts an expression to the campaigns of another one.
@@ -88,9 +111,17 @@ pub(crate) fn among(expression: &str, campaigns: &str) -> String {
     format!("{expression} and on ({CAMPAIGN}) ({campaigns})")
 }
 
-/// Selects the twenty selected campaigns sent last, once for a whole graph.
+/// Selects the ten selected campaigns sent last, once for a whole graph.
 pub(crate) fn drawn() -> String {
-    format!("topk(20, {} @ end())", Scope::Campaign.of("campaign_last_sent_timestamp_seconds"))
+    let sent = Scope::Campaign.of("campaign_last_sent_timestamp_seconds");
+    format!("topk(10, {})", once(&format!("{sent} @ end()")))
+}
+
+/// Selects the newest of the selected campaigns, or the next one if none was sent.
+pub(crate) fn newest() -> String {
+    let sent = Scope::Campaign.of("campaign_last_sent_timestamp_seconds");
+    let scheduled = Scope::Campaign.of("campaign_scheduled_timestamp_seconds");
+    format!("topk(1, {})", once(&format!("{sent} or {scheduled} unless on () {sent}")))
 }
 
 /// Selects the campaigns sent in the time range of the dashboard.
@@ -100,7 +131,7 @@ pub(crate) fn sent(scope: Scope) -> String {
 
 /// Sums a count over the campaigns sent in the time range.
 pub(crate) fn sum_of_sent(scope: Scope, by: &str, count: &str) -> String {
-    format!("sum {by}({})", among(&scope.of(count), &sent(scope)))
+    format!("sum {by}({})", among(&scope.one(count), &sent(scope)))
 }
 
 /// Selects the campaigns sent in the time range whose receipts should have arrived: those of the last
@@ -136,31 +167,47 @@ pub(crate) const READ: Share = Share::new("campaign_reads", "campaign_deliveries
 const DECIDED: &str = "decided";
 
 impl Share {
-    const fn new(numerator: &'static str, denominator: &'static str) -> Self {
+    pub(crate) const fn new(numerator: &'static str, denominator: &'static str) -> Self {
         Self { numerator, denominator }
     }
 
-    fn count(scope: Scope, name: &str) -> String {
+    fn count(of: &dyn Fn(&str) -> String, name: &str) -> String {
         if name == DECIDED {
-            let attempted = scope.of("campaign_attempted");
-            let pending = scope.of("campaign_pending");
+            let attempted = of("campaign_attempted");
+            let pending = of("campaign_pending");
             format!("({attempted} - {pending} or {attempted})")
         } else {
-            scope.of(name)
+            of(name)
         }
     }
 
     /// Returns the ratio of each campaign.
     pub(crate) fn each(self, scope: Scope) -> String {
-        let numerator = Self::count(scope, self.numerator);
-        format!("{numerator} / ({} > 0)", Self::count(scope, self.denominator))
+        self.each_of(&|metric| scope.one(metric))
+    }
+
+    /// Returns the same, where `of` selects the counts.
+    pub(crate) fn each_of(self, of: &dyn Fn(&str) -> String) -> String {
+        let numerator = Self::count(of, self.numerator);
+        format!("{numerator} / ({} > 0)", Self::count(of, self.denominator))
     }
 
     /// Returns sum / sum over the campaigns that report both counts.
     pub(crate) fn together(self, scope: Scope, by: &str, campaigns: &str) -> String {
+        self.together_of(&|metric| scope.one(metric), by, campaigns, &|counts| counts)
+    }
+
+    /// Returns the same, where `of` selects the counts, and `labeled` adds the labels of `by`.
+    pub(crate) fn together_of(
+        self,
+        of: &dyn Fn(&str) -> String,
+        by: &str,
+        campaigns: &str,
+        labeled: &dyn Fn(String) -> String,
+    ) -> String {
         let part = |name: &str, other: &str| {
-            let both = among(&Self::count(scope, name), &Self::count(scope, other));
-            format!("sum {by}({})", among(&both, campaigns))
+            let both = among(&Self::count(of, name), &Self::count(of, other));
+            format!("sum {by}({})", labeled(among(&both, campaigns)))
         };
         format!(
             "{} / ({} > 0)",
@@ -197,7 +244,7 @@ pub(crate) fn count_warnings() -> String {
 /// Alertmanager inhibits by the same labels.
 fn unless_critical(severity: &str, matcher: &str) -> String {
     format!(
-        "{} unless on (alertname, {CAMPAIGN}) {}",
+        "{} unless on (alertname, job, instance, {CAMPAIGN}) {}",
         alerts(&format!("{matcher}{severity}")),
         alerts(&format!("{matcher}{CRITICAL}"))
     )
@@ -212,7 +259,7 @@ pub(crate) fn firing(matcher: &str) -> String {
         alerts(&format!("{matcher}{CRITICAL}")),
         unless_critical(r#", severity!="critical""#, matcher),
     );
-    let alert = format!("alertname, severity, team, {CAMPAIGN}");
+    let alert = format!("alertname, severity, team, job, instance, {CAMPAIGN}");
     format!(
         "1000 * max by ({alert}, campaign_name) ({alerts} * on ({CAMPAIGN}) group_left (campaign_name) {} or on ({alert}) {alerts})",
         names(&Scope::Channel.of("campaign_info"))

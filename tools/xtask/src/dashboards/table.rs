@@ -3,13 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
+use super::color;
 use super::link;
-use super::panel::Panel;
+use super::panel::{Panel, words_for};
 use super::query::firing;
 use super::thresholds::Levels;
 
 /// Width of a figure in pixels.
 const FIGURE: u32 = 115;
+/// Minimum width of a bar with its value.
+const BAR: u32 = 100;
 /// Minimum width of the subject.
 const FIRST: u32 = 160;
 /// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
@@ -22,6 +25,7 @@ pub(crate) struct Label {
     links: Vec<Value>,
     wide: Option<u32>,
     hidden: bool,
+    words: Map<String, Value>,
 }
 
 /// A column that shows the result of a query.
@@ -29,13 +33,12 @@ pub(crate) struct Figure {
     title: &'static str,
     expression: String,
     unit: &'static str,
-    levels: Option<Levels>,
-    decimals: Option<u32>,
+    properties: Vec<(&'static str, Value)>,
 }
 
 /// A column that shows a label.
-pub(crate) const fn label(name: &'static str, title: &'static str) -> Label {
-    Label { name, title, links: Vec::new(), wide: None, hidden: false }
+pub(crate) fn label(name: &'static str, title: &'static str) -> Label {
+    Label { name, title, links: Vec::new(), wide: None, hidden: false, words: Map::new() }
 }
 
 impl Label {
@@ -46,45 +49,108 @@ impl Label {
     }
 
     /// Sets the width in pixels.
-    pub(crate) const fn wide(mut self, pixels: u32) -> Self {
+    pub(crate) fn wide(mut self, pixels: u32) -> Self {
         self.wide = Some(pixels);
         self
     }
 
+    /// Shows words in place of values.
+    pub(crate) fn words(mut self, words: &[(String, Value)]) -> Self {
+        self.words = words.iter().cloned().collect();
+        self
+    }
+
     /// Hides the column, which links still use.
-    pub(crate) const fn hidden(mut self) -> Self {
+    pub(crate) fn hidden(mut self) -> Self {
         self.hidden = true;
         self
     }
 }
 
+/// Shows words in a color in place of the value of a label.
+pub(crate) fn words(value: &str, text: &str, color: &str) -> (String, Value) {
+    (value.to_owned(), json!({"text": text, "color": color}))
+}
+
+/// The alerts in words: the parts of their names.
+fn alert_words() -> Vec<(String, Value)> {
+    let rules = [
+        include_str!("../../../../alerts/campaigns.yml"),
+        include_str!("../../../../alerts/exporter.yml"),
+    ];
+    let lines = rules.into_iter().flat_map(str::lines);
+    let names = lines.filter_map(|line| line.trim().strip_prefix("- alert: Campaign"));
+    let texts = names.map(|name| {
+        let mut text = String::new();
+        for letter in name.chars() {
+            if letter.is_uppercase() && !text.is_empty() {
+                text.push(' ');
+                text.push(letter.to_ascii_lowercase());
+            } else {
+                text.push(letter);
+            }
+        }
+        (format!("Campaign{name}"), json!({"text": text}))
+    });
+    texts.collect()
+}
+
 /// A column that shows the result of a query.
 pub(crate) fn figure(title: &'static str, unit: &'static str, expression: &str) -> Figure {
-    Figure { title, expression: expression.to_owned(), unit, levels: None, decimals: None }
+    Figure { title, expression: expression.to_owned(), unit, properties: Vec::new() }
 }
 
 impl Figure {
-    /// Sets the thresholds.
-    pub(crate) const fn levels(mut self, levels: Levels) -> Self {
-        self.levels = Some(levels);
+    fn with(mut self, properties: impl IntoIterator<Item = (&'static str, Value)>) -> Self {
+        self.properties.extend(properties);
         self
+    }
+
+    /// Sets the thresholds.
+    pub(crate) fn levels(self, levels: Levels) -> Self {
+        self.with([
+            ("thresholds", levels.colors()),
+            ("color", json!({"mode": "thresholds"})),
+            ("custom.cellOptions", json!({"type": "color-text"})),
+            ("mappings", json!([uncolored()])),
+        ])
     }
 
     /// Sets the number of decimals.
-    pub(crate) const fn decimals(mut self, decimals: u32) -> Self {
-        self.decimals = Some(decimals);
-        self
+    pub(crate) fn decimals(self, decimals: u32) -> Self {
+        self.with([("decimals", json!(decimals))])
     }
 
-    /// Returns the title.
-    pub(crate) const fn title(&self) -> &'static str {
-        self.title
+    /// Sets the width in pixels.
+    pub(crate) fn wide(self, pixels: u32) -> Self {
+        self.with([("custom.width", json!(pixels))])
     }
 
-    /// Returns the same column with another query.
-    pub(crate) fn of(mut self, expression: &str) -> Self {
-        expression.clone_into(&mut self.expression);
-        self
+    /// Takes a share of the width that is left.
+    pub(crate) fn stretched(self) -> Self {
+        self.with([("custom.width", Value::Null)])
+    }
+
+    /// Draws a bar behind the value.
+    pub(crate) fn bar(self) -> Self {
+        self.with([
+            (
+                "custom.cellOptions",
+                json!({"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}),
+            ),
+            ("color", json!({"mode": "fixed", "fixedColor": color::PLAIN})),
+            ("min", json!(0)),
+            ("max", json!(1)),
+            ("custom.minWidth", json!(BAR)),
+        ])
+    }
+
+    /// Shows words in place of values.
+    pub(crate) fn words(self, words: &[(i32, &str, &str)]) -> Self {
+        self.with([
+            ("mappings", words_for(words)),
+            ("custom.cellOptions", json!({"type": "color-text"})),
+        ])
     }
 }
 
@@ -97,8 +163,6 @@ pub(crate) fn campaign_columns() -> Vec<Label> {
             .links([link::ROW.to_account(), link::ROW.to_exporter()]),
         label("channel", "Channel").wide(90),
         label("provider", "Provider").hidden(),
-        label("job", "Job").hidden(),
-        label("instance", "Instance").hidden(),
         label("campaign_id", "Campaign id").hidden(),
     ]
 }
@@ -108,27 +172,27 @@ pub(crate) fn account_columns() -> Vec<Label> {
     vec![
         label("account", "Account").links([link::ROW.to_exporter(), link::ROW.to_account()]),
         label("provider", "Provider").wide(130),
-        label("instance", "Instance").wide(150),
-        label("job", "Job").hidden(),
     ]
 }
 
 /// Creates the table of firing alerts that match.
 pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
     let mut columns = vec![
-        label("alertname", "Alert"),
-        label("severity", "Severity").wide(90),
-        label("team", "Team").wide(130),
+        label("alertname", "Alert").words(&alert_words()),
+        label("severity", "Severity").wide(90).words(&[
+            words("critical", "✖ act now", color::CRITICAL),
+            words("warning", "⚠ look", color::WARNING),
+        ]),
     ];
     columns.extend(campaign_columns());
-    let since = figure("Since", "dateTimeFromNow", &firing(matcher));
+    let since = figure("Since", "dateTimeFromNow", &firing(matcher)).wide(110);
     let order = ("Since", true);
     table("Firing alerts", description, columns, vec![since], order)
         .sized(24, 9)
         .no_value("No firing alerts.")
 }
 
-/// Creates a table sorted by one of its columns.
+/// Creates a table sorted by one of its columns, or in the order of the first query if that is empty.
 pub(crate) fn table(
     title: &'static str,
     description: &str,
@@ -151,6 +215,10 @@ pub(crate) fn table(
         columns.push((format!("Value #{letter}"), figure.title));
     }
     columns.extend(named);
+    let shown: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
+    let unwanted = ["Time", "job", "instance", "team"].into_iter();
+    let unwanted = unwanted.filter(|name| !shown.contains(name));
+    let hidden: Map<String, Value> = unwanted.map(|name| (name.to_owned(), json!(true))).collect();
     let places = (0..).zip(&columns);
     let places: Map<String, Value> =
         places.map(|(place, (field, _))| (field.clone(), json!(place))).collect();
@@ -159,7 +227,7 @@ pub(crate) fn table(
     panel = panel.transformed(vec![
         json!({"id": "merge", "options": {}}),
         json!({"id": "organize", "options": {
-            "excludeByName": {"Time": true},
+            "excludeByName": hidden,
             "indexByName": places,
             "renameByName": titles,
         }}),
@@ -167,6 +235,11 @@ pub(crate) fn table(
     for (place, label) in labels.into_iter().enumerate() {
         let least = if place == 0 { FIRST } else { LEAST };
         let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
+        if place == 0 || label.name == "campaign_name" {
+            properties.extend(whole());
+        }
+        // Grafana takes a phone number for a number
+        properties.push(("unit", json!("string")));
         if !label.links.is_empty() {
             properties.push(("links", Value::Array(label.links)));
         }
@@ -175,6 +248,12 @@ pub(crate) fn table(
         }
         if label.hidden {
             properties.extend(hide());
+        }
+        if !label.words.is_empty() {
+            properties.push(("mappings", json!([{"type": "value", "options": label.words}])));
+            if place > 0 {
+                properties.push(("custom.cellOptions", json!({"type": "color-text"})));
+            }
         }
         panel = panel.overridden("byName", label.title, &properties);
     }
@@ -185,29 +264,26 @@ pub(crate) fn table(
             ("custom.minWidth", json!(LEAST)),
             ("custom.width", json!(FIGURE)),
         ];
-        if let Some(levels) = figure.levels {
-            properties.extend([
-                ("thresholds", levels.colors()),
-                ("color", json!({"mode": "thresholds"})),
-                ("custom.cellOptions", json!({"type": "color-text"})),
-                ("mappings", json!([uncolored()])),
-            ]);
-        }
-        if let Some(decimals) = figure.decimals {
-            properties.push(("decimals", json!(decimals)));
-        }
+        // later ones replace earlier ones
+        properties.retain(|(id, _)| figure.properties.iter().all(|(own, _)| own != id));
+        properties.extend(figure.properties);
         panel = panel.overridden("byName", figure.title, &properties);
     }
     panel.options(&json!({
         "showHeader": true,
         "cellHeight": "sm",
-        "sortBy": [{"displayName": sorted_by, "desc": descending}],
+        "sortBy": if sorted_by.is_empty() { json!([]) } else { json!([{"displayName": sorted_by, "desc": descending}]) },
     }))
 }
 
 /// Text of empty cells, which would otherwise show that of an empty table.
 fn absent() -> (&'static str, Value) {
     ("noValue", json!("–"))
+}
+
+/// Wraps long names instead of cutting them; earlier versions of Grafana show them whole in a window.
+fn whole() -> [(&'static str, Value); 2] {
+    [("custom.wrapText", json!(true)), ("custom.inspect", json!(true))]
 }
 
 /// Leaves missing values uncolored.

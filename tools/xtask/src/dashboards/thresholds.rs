@@ -6,24 +6,11 @@ use anyhow::Context;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::color;
+
 /// Thresholds of `alerts/thresholds.yml`, under the same names.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Thresholds {
-    pub(crate) delivery_ratio_warning: f64,
-    pub(crate) delivery_ratio_critical: f64,
-    pub(crate) delivery_of_baseline_warning: f64,
-    pub(crate) delivery_of_baseline_critical: f64,
-    pub(crate) bounce_ratio_warning: f64,
-    pub(crate) bounce_ratio_critical: f64,
-    pub(crate) account_bounce_ratio_warning: f64,
-    pub(crate) account_bounce_ratio_critical: f64,
-    pub(crate) opt_out_ratio_warning: f64,
-    pub(crate) opt_out_ratio_critical: f64,
-    pub(crate) click_of_baseline_warning: f64,
-    pub(crate) read_of_baseline_warning: f64,
-    pub(crate) read_ratio_warning: f64,
-    pub(crate) moderation_seconds: f64,
-    pub(crate) overdue_seconds: f64,
     pub(crate) stale_intervals_warning: f64,
     pub(crate) stale_intervals_critical: f64,
     pub(crate) failed_polls_ratio: f64,
@@ -73,12 +60,10 @@ impl Thresholds {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Levels {
     /// Lower is worse.
-    Below { warning: f64, critical: f64 },
-    /// Lower is worse, with a warning only.
     BelowWarning(f64),
     /// Higher is worse.
     Above { warning: f64, critical: f64 },
-    /// Higher is worse, with a warning only.
+    /// Higher is worse.
     AboveWarning(f64),
     /// Anything below is bad.
     AtLeast(f64),
@@ -90,33 +75,13 @@ impl Levels {
     /// Returns the steps that color a value.
     pub(crate) fn colors(self) -> Value {
         match self {
-            Self::Below { warning, critical } => {
-                steps("red", &[("orange", critical), ("green", warning)])
-            }
-            Self::BelowWarning(warning) => steps("orange", &[("green", warning)]),
+            Self::BelowWarning(warning) => steps(color::WARNING, &[(color::GOOD, warning)]),
             Self::Above { warning, critical } => {
-                steps("green", &[("orange", warning), ("red", critical)])
+                steps(color::GOOD, &[(color::WARNING, warning), (color::CRITICAL, critical)])
             }
-            Self::AboveWarning(warning) => steps("green", &[("orange", warning)]),
-            Self::AtLeast(least) => steps("red", &[("green", least)]),
-            Self::Zero => steps("green", &[("red", 1.0)]),
-        }
-    }
-
-    /// Returns the steps as lines in a graph, each in the color of the range beyond it.
-    pub(crate) fn lines(self) -> Value {
-        match self {
-            Self::Below { warning, critical } => {
-                steps("transparent", &[("red", critical), ("orange", warning)])
-            }
-            Self::Above { warning, critical } => {
-                steps("transparent", &[("orange", warning), ("red", critical)])
-            }
-            Self::BelowWarning(warning) | Self::AboveWarning(warning) => {
-                steps("transparent", &[("orange", warning)])
-            }
-            Self::AtLeast(least) => steps("transparent", &[("red", least)]),
-            Self::Zero => steps("transparent", &[("red", 1.0)]),
+            Self::AboveWarning(warning) => steps(color::GOOD, &[(color::WARNING, warning)]),
+            Self::AtLeast(least) => steps(color::CRITICAL, &[(color::GOOD, least)]),
+            Self::Zero => steps(color::GOOD, &[(color::CRITICAL, 1.0)]),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::query::{Scope, named};
+
 /// The Prometheus data source.
 pub(crate) fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
@@ -72,41 +74,86 @@ fn query(name: &str, label: &str, query: &str, regex: &str) -> Value {
     })
 }
 
+/// Number of campaigns in the list; links to older ones work nevertheless.
+const LISTED: u32 = 500;
+
 /// The campaign variable, displayed as name and account, with the id as its value. Grafana does not
 /// escape the text that it matches with the regex, and names may contain any character, so the regex
 /// relies on the order of the labels and the end of the text.
 pub(crate) fn campaign() -> Value {
-    let info = super::query::Scope::Channel.of("campaign_info");
-    let titles = format!(
-        r#"query_result(max by (campaign_id, title) (label_join({info}, "title", " · ", "campaign_name", "account")))"#
+    let of = |metric: &str| Scope::Channel.one(metric);
+    let newest = format!(
+        "topk({LISTED}, {} or {} or {})",
+        of("campaign_last_sent_timestamp_seconds"),
+        of("campaign_scheduled_timestamp_seconds"),
+        of("campaign_created_timestamp_seconds"),
     );
-    query(
+    let titles = format!(
+        r#"query_result(sort_desc(max by (campaign_id, title) (label_join({}, "title", " · ", "campaign_name", "account"))))"#,
+        named(Scope::Channel, &newest)
+    );
+    let mut variable = query(
         "campaign",
         "Campaign",
         &titles,
         r#"/^\{campaign_id="(?<value>[\s\S]*?)",title="(?<text>[\s\S]*)"\} \S+ \S+$/"#,
-    )
+    );
+    // the newest first
+    super::panel::merge(&mut variable, &json!({"sort": 0}));
+    variable
 }
 
 /// Minimum number of messages for a campaign to be ranked.
 pub(crate) fn min_volume() -> Value {
-    let volumes = ["50", "200", "500", "1000"];
-    let chosen = "200";
-    let options: Vec<Value> = volumes
-        .iter()
-        .map(|volume| json!({"text": volume, "value": volume, "selected": *volume == chosen}))
-        .collect();
+    custom(
+        "min_volume",
+        "Minimum volume",
+        "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
+        ("200", "200"),
+        &["50", "500", "1000"].map(|volume| (volume, volume)),
+    )
+}
+
+/// The result by which campaigns are ranked: its name, and that of its counts.
+pub(crate) fn result() -> Value {
+    custom(
+        "result",
+        "Result",
+        "Campaigns, senders, templates, and times are ranked by the share of messages with this result.",
+        ("Clicked", "clicks"),
+        &[
+            ("Delivered", "deliveries"),
+            ("Read", "reads"),
+            ("Replied", "replies"),
+            ("Bounced", "bounces"),
+            ("Opted out", "opt_outs"),
+        ],
+    )
+}
+
+/// A variable with fixed values, `(text, value)`. The first one is chosen.
+fn custom(
+    name: &str,
+    label: &str,
+    description: &str,
+    (text, value): (&str, &str),
+    others: &[(&str, &str)],
+) -> Value {
+    let values = [(text, value)].into_iter().chain(others.iter().copied());
+    let list = values.clone().map(|(text, value)| format!("{text} : {value}"));
+    let options =
+        values.map(|(text, it)| json!({"text": text, "value": it, "selected": it == value}));
     json!({
         "type": "custom",
-        "name": "min_volume",
-        "label": "Minimum volume",
-        "description": "Campaigns with fewer messages are not ranked, since their ratios are not significant.",
-        "query": volumes.join(","),
+        "name": name,
+        "label": label,
+        "description": description,
+        "query": list.collect::<Vec<_>>().join(","),
         "multi": false,
         "includeAll": false,
         "hide": 0,
         "skipUrlSync": false,
-        "current": {"selected": true, "text": chosen, "value": chosen},
-        "options": options,
+        "current": {"selected": true, "text": text, "value": value},
+        "options": options.collect::<Value>(),
     })
 }

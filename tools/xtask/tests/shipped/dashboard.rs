@@ -8,8 +8,12 @@ use crate::expression::{self, RATE_INTERVAL};
 use crate::rules;
 
 /// File names.
-pub(crate) const FILES: [&str; 3] =
-    ["campaigns-campaign.json", "campaigns-exporter.json", "campaigns-overview.json"];
+pub(crate) const FILES: [&str; 4] = [
+    "campaigns-campaign.json",
+    "campaigns-exporter.json",
+    "campaigns-marketing.json",
+    "campaigns-overview.json",
+];
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,6 +160,7 @@ impl Dashboard {
         for variable in &self.templating.list {
             if variable.kind == "custom" {
                 let value = variable.current["value"].as_str().unwrap_or_default();
+                expr = expr.replace(&format!("${{{}}}", variable.name), value);
                 expr = expr.replace(&format!("${}", variable.name), value);
             }
         }

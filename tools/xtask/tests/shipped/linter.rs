@@ -40,8 +40,19 @@ const RULES: [Rule; 15] = [
 ];
 
 /// Units used by our panels, all of them known to the linter.
-const UNITS: [&str; 9] =
-    ["none", "short", "percentunit", "bytes", "s", "d", "reqps", "bool_yes_no", "dateTimeFromNow"];
+const UNITS: [&str; 11] = [
+    "none",
+    "short",
+    "percentunit",
+    "bytes",
+    "s",
+    "d",
+    "reqps",
+    "bool_yes_no",
+    "dateTimeFromNow",
+    "dateTimeAsIso",
+    "string",
+];
 
 const RANGED: [&str; 3] = ["rate", "irate", "increase"];
 

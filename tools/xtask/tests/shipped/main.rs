@@ -15,5 +15,6 @@ mod metrics;
 mod packages;
 mod promtool;
 mod queries;
+mod questions;
 mod rules;
 mod thresholds;

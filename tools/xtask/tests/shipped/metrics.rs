@@ -145,8 +145,9 @@ impl Metrics {
     }
 
     fn of_selector(&self, selector: &VectorSelector) -> Result<Labels, String> {
-        let name = selector.name.as_deref();
-        let name = name.ok_or_else(|| format!("no metric in {selector}"))?;
+        let Some(name) = selector.name.as_deref() else {
+            return self.of_several(selector);
+        };
         let labels = self.0.get(name);
         let labels = labels.ok_or_else(|| format!("unknown metric {name}"))?;
         for matcher in &selector.matchers.matchers {
@@ -155,6 +156,20 @@ impl Metrics {
             known(matcher, values).map_err(|problem| format!("{name}: {problem}"))?;
         }
         Ok(labels.clone())
+    }
+
+    /// Returns the labels of the metrics whose names match `prefix(one|other)`.
+    fn of_several(&self, selector: &VectorSelector) -> Result<Labels, String> {
+        let mut names = selector.matchers.matchers.iter().filter(|it| it.name == "__name__");
+        let names = names.next().and_then(|names| names.value.strip_suffix(')')?.split_once('('));
+        let (prefix, ends) = names.ok_or_else(|| format!("no metric in {selector}"))?;
+        let mut labels = Labels::from([("__name__".to_owned(), BTreeSet::new())]);
+        for end in ends.split('|') {
+            let name = format!("{prefix}{end}");
+            let own = self.0.get(&name).ok_or_else(|| format!("unknown metric {name}"))?;
+            unite(&mut labels, own.clone());
+        }
+        Ok(labels)
     }
 
     fn of_aggregate(&self, aggregate: &AggregateExpr) -> Result<Labels, String> {
@@ -247,7 +262,8 @@ impl Metrics {
                 labels.insert((*made).to_owned(), BTreeSet::new());
             }
             ("label_replace", [made, _, from, _]) => {
-                has(&labels, [from].into_iter(), call)?;
+                // an empty one stands for no label
+                has(&labels, [from].into_iter().filter(|from| !from.is_empty()), call)?;
                 labels.insert((*made).to_owned(), BTreeSet::new());
             }
             _ => {}
@@ -256,10 +272,15 @@ impl Metrics {
     }
 }
 
-/// Returns the series of the exporter.
+/// Returns the series of the exporter, with all labels that the dashboards take from `campaign_info`.
 pub(crate) async fn samples() -> Vec<Sample> {
     let families = exposition(&campaign_exporter::provider::built_in()).await.unwrap().into_iter();
-    families.flat_map(|family| family.samples).collect()
+    let mut samples: Vec<Sample> = families.flat_map(|family| family.samples).collect();
+    for sample in samples.iter_mut().filter(|sample| sample.name == "campaign_info") {
+        let reported = ["sender", "template", "created_by"];
+        sample.labels.extend(reported.map(|name| (name.to_owned(), "Ann".to_owned())));
+    }
+    samples
 }
 
 /// Returns whether a matcher matches existing values. Checks only labels whose values are all known, and

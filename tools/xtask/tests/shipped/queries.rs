@@ -26,6 +26,10 @@ const GROUPS: [&str; 6] = [
     "campaign_exporter_alerts",
 ];
 
+/// Panels about what this data lacks: campaigns that became a day old, and failures of the newest one.
+const MAY_BE_EMPTY: [&str; 2] =
+    ["Clicks after 1, 4, and 24 hours", "Why messages were not delivered"];
+
 /// A name with characters that are special in formats, regexes, and legends.
 const HOSTILE: &str = "\"quoted\" back\\slash \n {a=\"b\",} $job ${account} [[x]] .* 🎁";
 
@@ -91,9 +95,11 @@ fn values(sample: &Sample, number: u32) -> String {
             return format!("0+1x{MINUTES}");
         }
         "campaign_account_credits" => return format!("100000-10x{MINUTES}"),
-        // the first ones yesterday, the others a week ago
+        // two yesterday, one the day before, the others a week ago
         "campaign_last_sent_timestamp_seconds" if number < 2 => -30_000,
+        "campaign_last_sent_timestamp_seconds" if number == 2 => -100_000,
         "campaign_last_sent_timestamp_seconds" => -600_000,
+        "campaign_account_lookback_seconds" => 2_592_000,
         // long enough ago for an alert to fire
         "campaign_account_last_success_timestamp_seconds" => 5_000,
         "campaign_account_last_poll_timestamp_seconds" => 10_000,
@@ -123,14 +129,16 @@ async fn queries_succeed_on_any_data() {
     let samples = metrics::samples().await;
     let mut tests = Vec::new();
     for dashboard in Dashboard::all() {
-        let targets = dashboard.targets().map(|(_, target)| &target.expr);
+        let targets = dashboard.targets();
+        let targets = targets
+            .map(|(panel, target)| (&target.expr, MAY_BE_EMPTY.contains(&panel.title.as_str())));
         let annotations = dashboard.annotations.list.iter();
-        let annotations = annotations.filter_map(|annotation| annotation.expr.as_ref());
-        for expr in targets.chain(annotations) {
+        let annotations = annotations.filter_map(|it| Some((it.expr.as_ref()?, false)));
+        for (expr, may_be_empty) in targets.chain(annotations) {
             for (number, choice) in CHOICES.into_iter().enumerate() {
                 let expr = asked(&dashboard, expr, choice);
                 // narrow selections may return no data, but no error
-                let any = if number == 0 {
+                let any = if number == 0 && !may_be_empty {
                     format!("count({expr}) > bool 0")
                 } else {
                     format!("count({expr}) >= bool 0 or vector(1)")

@@ -1,0 +1,578 @@
+//! What the next send should look like: the period against the one before, what works best, what it costs,
+//! and what is planned.
+//!
+//! The campaigns of a period are those sent in it, with their counts at its end. All rates of this
+//! dashboard are shares of the attempted messages, so that they can be compared with each other.
+
+use serde_json::json;
+
+use super::dashboard::{Dashboard, Row, purpose, row};
+use super::panel::{Panel, stat};
+use super::query::{
+    ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, sent, settled,
+};
+use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
+use super::{annotation, color, link, planned, variable, words};
+
+const SCOPE: Scope = Scope::Channel;
+
+const ATTEMPTED: &str = "campaign_attempted";
+const SENT: &str = "campaign_last_sent_timestamp_seconds";
+
+/// The result that the lists rank by.
+const CHOSEN: Share = share("campaign_${result}");
+
+/// Rates with their titles.
+const RATES: [(&str, Share); 6] = [
+    ("Delivered", share("campaign_deliveries")),
+    ("Read", share("campaign_reads")),
+    ("Clicked", share("campaign_clicks")),
+    ("Replied", share("campaign_replies")),
+    ("Bounced", share("campaign_bounces")),
+    ("Opted out", share("campaign_opt_outs")),
+];
+
+/// Names of counts, after `campaign_`, with their titles.
+const COUNTS: [(&str, &str); 7] = [
+    ("attempted", "Messages"),
+    ("deliveries", "Delivered"),
+    ("reads", "Read"),
+    ("clicks", "Clicked"),
+    ("replies", "Replied"),
+    ("bounces", "Bounced"),
+    ("opt_outs", "Opted out"),
+];
+
+const WEEKDAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// Time after which a campaign that the exporter no longer reads is looked up. Receipts have arrived by
+/// then, and campaigns of a month before the last one are still read.
+const LOOKED_UP: &str = "14d";
+
+const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by.";
+
+const NOT_REPORTED: &str =
+    "No provider reports this, or no campaign of the time range has the minimum volume.";
+
+const fn share(count: &'static str) -> Share {
+    Share::new(count, ATTEMPTED)
+}
+
+/// The dashboard.
+pub(crate) fn dashboard() -> Dashboard {
+    let mut variables = variable::common();
+    variables.extend([variable::result(), variable::min_volume()]);
+    Dashboard {
+        uid: "campaigns-marketing",
+        title: "Campaigns / Planning",
+        description: "For whoever plans the next send: this period against the one before, the best and the worst, cost, opt-outs, and what is planned.",
+        from: "now-7d",
+        variables,
+        annotations: annotation::of_many(),
+        rows: vec![
+            periods(),
+            funnel(),
+            lists(),
+            groups(),
+            times(),
+            cost(),
+            reach(),
+            planned::row(),
+            ages(),
+            purpose(PURPOSE),
+        ],
+    }
+}
+
+/// A metric now or, of campaigns that are no longer read, as it was last.
+fn past(metric: &str) -> String {
+    let series = SCOPE.of(metric);
+    once(&format!("{series} or {series} offset {LOOKED_UP} or {series} offset $__range"))
+}
+
+/// Campaigns of the period before.
+fn sent_before() -> String {
+    format!("({} < time() - $__range_s >= time() - 2 * $__range_s)", past(SENT))
+}
+
+/// Counts the accounts whose campaigns of the period before are not all known: they are older than
+/// `lookback`, and Prometheus does not remember them.
+fn unknown_before() -> String {
+    let lookback = SCOPE_OF_ACCOUNTS.per_account("campaign_account_lookback_seconds");
+    let remembered = SCOPE_OF_ACCOUNTS.of("campaign_account_up") + " offset $__range";
+    format!(
+        "(count({lookback} < 2 * $__range_s unless on ({ACCOUNT}) ({lookback} >= $__range_s and on ({ACCOUNT}) {remembered})) or vector(0))"
+    )
+}
+
+const SCOPE_OF_ACCOUNTS: Scope = Scope::Account;
+
+/// The counts of these campaigns with the label `measure`, selected at once. `offsets` are when to look.
+fn measures(campaigns: &str, offsets: &[&str]) -> String {
+    let names = COUNTS.map(|(name, _)| name).join("|");
+    let counts = SCOPE.all(&format!("campaign_({names})"));
+    let counts: Vec<String> =
+        offsets.iter().map(|offset| among(&format!("{counts}{offset}"), campaigns)).collect();
+    format!(
+        r#"label_replace(max by ({CAMPAIGN}, __name__) ({}), "measure", "$1", "__name__", "campaign_(.+)")"#,
+        counts.join(" or ")
+    )
+}
+
+/// A table of measures: this period, the one before, and the difference.
+fn compared(
+    title: &'static str,
+    description: &str,
+    unit: &'static str,
+    now: &str,
+    before: &str,
+) -> Panel {
+    let before = format!("({before}) and on () {} == 0", unknown_before());
+    // calculated by Grafana, since Prometheus would repeat both queries
+    let unknown = json!({"type": "special", "options": {"match": "nan", "result": {"text": "–"}}});
+    let of_nothing =
+        json!({"type": "range", "options": {"from": 1e6, "to": null, "result": {"text": "new"}}});
+    let is_rate = unit == "percentunit";
+    let shown = |title, expression: &str| {
+        let column = figure(title, unit, expression).wide(110);
+        if is_rate { column.decimals(1) } else { column }
+    };
+    table(
+        title,
+        description,
+        vec![
+            label("measure", "Measure")
+                .words(&COUNTS.map(|(name, text)| (name.to_owned(), json!({"text": text}))))
+                .links([link::same("Campaigns", "campaigns-campaign")]),
+        ],
+        vec![shown("This period", now), shown("Before", &before)],
+        ("This period", true),
+    )
+    .sized(12, 12)
+    .no_value("No campaign was sent in the time range.")
+    .calculated(
+        "Change",
+        ("Value #A", "-", "Value #B"),
+        &[
+            ("unit", json!(unit)),
+            ("decimals", if is_rate { json!(1) } else { json!(null) }),
+            ("custom.width", json!(95)),
+            ("mappings", json!([unknown])),
+        ],
+    )
+    .calculated(
+        "In percent",
+        ("Change", "/", "Value #B"),
+        &[
+            ("unit", json!("percentunit")),
+            ("decimals", json!(0)),
+            ("custom.width", json!(90)),
+            ("mappings", json!([unknown, of_nothing])),
+        ],
+    )
+}
+
+fn periods() -> Row {
+    let counts = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
+        let sums = format!("sum by (measure) ({})", measures(campaigns, offsets));
+        let costs = spent(of, campaigns);
+        format!(
+            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or {sums} or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
+        )
+    };
+    let rates = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
+        let counts = measures(campaigns, offsets);
+        let attempted = of(ATTEMPTED);
+        // the attempted messages of the campaigns that report the count
+        let possible = format!("0 * ({counts}) + on ({CAMPAIGN}) group_left () {attempted}");
+        format!(
+            r#"(sum by (measure) ({}) / (sum by (measure) ({possible}) > 0) unless on (measure) label_replace(vector(1), "measure", "attempted", "", ""))"#,
+            among(&counts, &attempted)
+        )
+    };
+    let (now, before) = (&[""], &["", " offset 14d", " offset $__range"]);
+    let one = |metric: &str| SCOPE.one(metric);
+    row(
+        "This period against the one before",
+        [
+            compared(
+                "Totals",
+                "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
+                "short",
+                &counts(&format!("({})", once(&sent(SCOPE))), now, &one),
+                &counts(&sent_before(), before, &past),
+            ),
+            compared(
+                "Rates",
+                "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. The change is in percentage points.",
+                "percentunit",
+                &rates(&format!("({})", settled(SCOPE)), now, &one),
+                &rates(&sent_before(), before, &past),
+            ),
+            stat(
+                "Accounts whose period before is not known",
+                "The exporter reads the campaigns of `lookback`, 30 days by default. Older ones are known if Prometheus keeps its data long enough and scraped the exporter when the time range began. To compare months, set lookback to 62d, or the retention of Prometheus to 31d or more.",
+            )
+            .query(&unknown_before(), "accounts")
+            .unit("short")
+            .words(&[(0, "✓ none: the comparison is complete", color::GOOD)])
+            .sized(24, 3)
+            .options(&json!({"text": {"valueSize": 20}})),
+        ],
+    )
+}
+
+/// The cost of each campaign, in money if it is known, else in credits of the provider.
+fn spent(of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
+    let money = format!("max by ({CAMPAIGN}, currency) ({})", SCOPE.of("campaign_cost"));
+    let price = format!(
+        "max by ({ACCOUNT}, currency) ({})",
+        SCOPE_OF_ACCOUNTS.of("campaign_account_credit_price")
+    );
+    let credits = among(&of("campaign_cost_credits"), campaigns);
+    let money = among(&money, campaigns);
+    format!(
+        r#"({money} or on ({CAMPAIGN}) ({credits}) * on ({ACCOUNT}) group_left (currency) {price} or on ({CAMPAIGN}) label_replace({credits}, "currency", "$1 credits", "provider", "(.+)"))"#
+    )
+}
+
+/// The rates of groups of campaigns with a bar each.
+fn bars(by: &str) -> Vec<Figure> {
+    let mut figures = vec![
+        figure(
+            "Messages",
+            "short",
+            &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))),
+        )
+        .wide(100),
+    ];
+    figures.extend(RATES.map(|(title, share)| {
+        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE)))
+            .decimals(1)
+            .bar()
+            .stretched()
+    }));
+    figures
+}
+
+fn funnel() -> Row {
+    row(
+        "Funnel by channel",
+        [table(
+            "From message to reaction",
+            "Each bar is a share of the messages attempted on the channel, by the campaigns sent in the time range that report the count and whose receipts should have arrived. A dash is not reported by any provider of the channel.",
+            vec![label("channel", "Channel").wide(110).links([link::same("Campaigns", "campaigns-campaign")])],
+            bars("by (channel) "),
+            ("Messages", true),
+        )
+        .sized(24, 6)
+        .no_value("No campaign was sent in the time range.")],
+    )
+}
+
+/// Adds the reason of most failures to campaigns that report reasons.
+fn with_reason(expression: &str) -> String {
+    let failures = format!("max by ({CAMPAIGN}, reason) ({} > 0)", SCOPE.of("campaign_failures"));
+    format!(
+        "({expression}) * on ({CAMPAIGN}) group_left (reason) (0 * topk by ({CAMPAIGN}) (1, {failures}) + 1 or on ({CAMPAIGN}) 0 * {} + 1)",
+        SCOPE.one(ATTEMPTED)
+    )
+}
+
+/// Campaigns ranked by the chosen result.
+fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
+    let enough = format!("({} >= $min_volume)", SCOPE.of(ATTEMPTED));
+    let rate = among(&format!("({})", CHOSEN.each(SCOPE)), &settled(SCOPE));
+    let ranked = format!("{choose}(10, {})", among(&format!("({rate})"), &enough));
+    let of_these = |expression: &str| {
+        let these = among(&format!("({expression})"), &ranked);
+        format!(
+            "max by ({CAMPAIGN}, campaign_name, reason) ({})",
+            with_reason(&named(SCOPE, &these))
+        )
+    };
+    let each = |share: Share| of_these(&share.each(SCOPE));
+    let mut columns = campaign_columns();
+    columns.push(
+        label("reason", "Main failure")
+            .wide(110)
+            .words(&words::REASONS.map(|(name, text)| (name.to_owned(), json!({"text": text})))),
+    );
+    table(
+        title,
+        "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures.",
+        columns,
+        vec![
+            figure("Share", "percentunit", &each(CHOSEN)).decimals(2).bar().wide(110),
+            figure("Usual", "percentunit", &of_these(&format!("0 * {} + on ({CHANNEL}) group_left () {}", SCOPE.one(ATTEMPTED), usual()))).decimals(2).wide(80),
+            figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
+            figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
+            figure("Messages", "short", &of_these(&SCOPE.one(ATTEMPTED))).wide(95),
+            figure("Sent", "dateTimeFromNow", &of_these(&format!("1000 * {}", SCOPE.one(SENT)))).wide(100),
+        ],
+        ("Share", descending),
+    )
+    .sized(24, 10)
+    .no_value(NOT_REPORTED)
+}
+
+/// The share of the chosen result of all campaigns of an account and channel that are known.
+fn usual() -> String {
+    let campaigns = format!("({} >= 86400 < 1296000)", SCOPE.of("campaign:age:seconds"));
+    CHOSEN.together(SCOPE, &format!("by ({CHANNEL}) "), &campaigns)
+}
+
+fn lists() -> Row {
+    row(
+        "The best and the worst: ${result:text}",
+        [
+            list("Highest: ${result:text}", "topk", true),
+            list("Lowest: ${result:text}", "bottomk", false),
+        ],
+    )
+}
+
+/// Adds a label of `campaign_info` to counts of campaigns.
+fn informed(expression: &str, labels: &str, matcher: &str) -> String {
+    let infos = names(&SCOPE.with("campaign_info", matcher));
+    format!("({expression}) * on ({CAMPAIGN}) group_left ({labels}) {infos}")
+}
+
+/// The results of campaigns grouped by a label of `campaign_info`.
+fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: &str) -> Panel {
+    let by = format!("by ({name}) ");
+    let matcher = format!(r#"{name}!="""#);
+    let labeled = |expression: String| informed(&expression, name, &matcher);
+    let one = |metric: &str| SCOPE.one(metric);
+    let messages = format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
+    let enough = format!("topk(20, {messages} >= $min_volume)");
+    let these = |expression: &str| format!("({expression}) and on ({name}) {enough}");
+    let rate = |share: Share| these(&share.together_of(&one, &by, &settled(SCOPE), &labeled));
+    let mut description =
+        "Of the campaigns sent in the time range: the twenty with the most messages.".to_owned();
+    description += hint;
+    table(
+        title,
+        &description,
+        vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
+        vec![
+            figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).bar().wide(110),
+            figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
+            figure("Messages", "short", &enough).wide(90),
+        ],
+        ("Share", true),
+    )
+    .sized(8, 7)
+    .no_value("No provider of these accounts reports this, or info_labels excludes it.")
+}
+
+fn groups() -> Row {
+    row(
+        "What works: ${result:text}",
+        [
+            grouped("By sender", "sender", "Sender", ""),
+            grouped("By template", "template", "Template", ""),
+            grouped(
+                "By creator",
+                "created_by",
+                "Creator",
+                " Requires created_by in info_labels of the configuration.",
+            ),
+        ],
+    )
+}
+
+/// A table of hours and weekdays, with a color for each value.
+fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) -> Panel {
+    let mut panel = Panel::new("table", title, description, (12, 18)).unit(unit).decimals(1);
+    panel.target(expression, &json!({"format": "table", "instant": true, "range": false}));
+    let corner = r"sent_hour\sent_weekday";
+    let order = std::iter::once(corner).chain(WEEKDAYS);
+    let order = order.zip(0..).map(|(name, place)| (name.to_owned(), json!(place)));
+    let order: serde_json::Map<_, _> = order.collect();
+    panel
+        .transformed(vec![
+            json!({"id": "groupingToMatrix", "options": {
+                "columnField": "sent_weekday",
+                "rowField": "sent_hour",
+                "valueField": "Value",
+                "emptyValue": "null",
+            }}),
+            json!({"id": "organize", "options": {"indexByName": order}}),
+        ])
+        .scale()
+        .overridden(
+            "byRegexp",
+            "/day$/",
+            &[("noValue", json!("–")), ("custom.minWidth", json!(50))],
+        )
+        .overridden(
+            "byName",
+            corner,
+            &[
+                ("displayName", json!("Hour")),
+                ("unit", json!("string")),
+                ("custom.width", json!(60)),
+                ("custom.cellOptions", json!({"type": "auto"})),
+                ("links", json!([link::same("Campaigns", "campaigns-campaign")])),
+            ],
+        )
+        .options(&json!({
+            "showHeader": true,
+            "cellHeight": "sm",
+            "sortBy": [{"displayName": "Hour", "desc": false}],
+        }))
+        .no_value("No campaign of the time range has the minimum volume, or info_labels excludes sent_hour or sent_weekday.")
+}
+
+fn times() -> Row {
+    let labels = "sent_hour, sent_weekday";
+    let by = format!("by ({labels}) ");
+    let labeled =
+        |expression: String| informed(&expression, labels, r#"sent_hour!="", sent_weekday!="""#);
+    let one = |metric: &str| SCOPE.one(metric);
+    let messages = format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
+    let rate = CHOSEN.together_of(&one, &by, &settled(SCOPE), &labeled);
+    row(
+        "When to send: ${result:text}",
+        [
+            matrix(
+                "Share by hour and weekday of sending",
+                "In the time zone of reporting_time_zone. Hours with less than the minimum volume are left out; look at the messages beside before believing a color.",
+                "percentunit",
+                &format!("({rate}) and on ({labels}) {messages} >= $min_volume"),
+            ),
+            matrix(
+                "Messages by hour and weekday of sending",
+                "In the time zone of reporting_time_zone. All campaigns sent in the time range.",
+                "short",
+                &messages,
+            ),
+        ],
+    )
+}
+
+fn cost() -> Row {
+    let one = |metric: &str| SCOPE.one(metric);
+    let spent = spent(&one, &sent(SCOPE));
+    let by = format!("by ({ACCOUNT}, currency) ");
+    let per = |metric: &str| {
+        // only campaigns that report both
+        let count = SCOPE.one(metric);
+        format!(
+            "sum {by}({spent} and on ({CAMPAIGN}) {count}) / (sum {by}({count} * on ({CAMPAIGN}) group_left (currency) ({spent} * 0 + 1)) > 0)"
+        )
+    };
+    let mut columns = account_columns();
+    columns.insert(1, label("currency", "In").wide(110));
+    row(
+        "Cost",
+        [table(
+            "Cost by account",
+            "Cost of the campaigns sent in the time range, in the currency that the provider reports or of credit_price in the configuration, else in credits. Per delivery and per click: over the campaigns that report both. A dash is not reported.",
+            columns,
+            vec![
+                figure("Cost", "short", &format!("sum {by}({spent})")).decimals(2),
+                figure("Per delivery", "short", &per("campaign_deliveries")).decimals(4),
+                figure("Per click", "short", &per("campaign_clicks")).decimals(3),
+                figure("Campaigns", "short", &format!("count {by}({spent})")),
+            ],
+            ("Cost", true),
+        )
+        .sized(24, 6)
+        .no_value("No provider of these accounts reports costs.")],
+    )
+}
+
+fn reach() -> Row {
+    let by = format!("by ({CHANNEL}) ");
+    let lost = |of: &dyn Fn(&str) -> String, campaigns: &str| {
+        format!("sum {by}({})", among(&of("campaign_opt_outs"), campaigns))
+    };
+    let one = |metric: &str| SCOPE.one(metric);
+    let before = format!("({}) and on () {} == 0", lost(&past, &sent_before()), unknown_before());
+    let mut columns = account_columns();
+    columns.insert(1, label("channel", "Channel").wide(100));
+    row(
+        "Reach lost",
+        [table(
+            "Opt-outs by account",
+            "Recipients who opted out after the campaigns sent in the time range, and can no longer be reached. Providers do not tell how many joined, so this is the loss, not the balance.",
+            columns,
+            vec![
+                figure("Opted out", "short", &lost(&one, &sent(SCOPE))),
+                figure("Before", "short", &before),
+                figure(
+                    "Share",
+                    "percentunit",
+                    &share("campaign_opt_outs").together(SCOPE, &by, &sent(SCOPE)),
+                )
+                .decimals(2),
+                figure(
+                    "Clicks for each",
+                    "short",
+                    &Share::new("campaign_clicks", "campaign_opt_outs")
+                        .together(SCOPE, &by, &sent(SCOPE)),
+                )
+                .decimals(1),
+            ],
+            ("Opted out", true),
+        )
+        .sized(24, 7)
+        .no_value("No provider of these accounts reports opt-outs.")],
+    )
+}
+
+/// Ages at which campaigns are compared, in hours.
+const AGES: [(u32, [&str; 3]); 3] =
+    [(1, ["1 h", "from", "to"]), (4, ["4 h", "from ", "to "]), (24, ["24 h", " from", " to"])];
+
+fn ages() -> Row {
+    let age = SCOPE.of("campaign:age_when_read:seconds");
+    let last = format!(
+        "topk(10, {})",
+        once(&format!(
+            "{} and {} and {age} >= 3600",
+            SCOPE.of(SENT),
+            SCOPE.of("campaign:clicks:young")
+        ))
+    );
+    let at = |expression: &str, hours: u32| {
+        let seconds = hours * 3600;
+        let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
+        let reached = format!("({age} >= {seconds})");
+        let then = once(&format!("last_over_time(({until})[26h:15m])"));
+        named(SCOPE, &among(&among(&then, &reached), &last))
+    };
+    let clicked = format!(
+        "{} / ({} > 0)",
+        SCOPE.one("campaign:clicks:young"),
+        SCOPE.one("campaign:attempted:young")
+    );
+    let usual = |bound: &str| {
+        let matcher = format!(r#"rate="click", bound="{bound}""#);
+        once(&SCOPE.with("campaign_usual_ratio", &matcher))
+    };
+    let mut figures = Vec::new();
+    for (hours, [rate, from, to]) in AGES {
+        figures.push(figure(rate, "percentunit", &at(&clicked, hours)).decimals(2).wide(75));
+        for (title, bound) in [(from, "low"), (to, "high")] {
+            figures
+                .push(figure(title, "percentunit", &at(&usual(bound), hours)).decimals(2).wide(70));
+        }
+    }
+    figures.push(figure("Sent", "dateTimeFromNow", &named(SCOPE, &format!("1000 * ({last})"))));
+    row(
+        "The last campaigns at the same age",
+        [table(
+            "Clicks after 1, 4, and 24 hours",
+            "The ten campaigns of the last day that were sent last, at least an hour ago, and whose provider reports clicks: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
+            campaign_columns(),
+            figures,
+            ("Sent", true),
+        )
+        .sized(24, 10)
+        .no_value("No campaign of the last day is an hour old, or no provider reports clicks.")],
+    )
+}

@@ -1,0 +1,80 @@
+//! Campaigns that are planned, and whether they are paid for.
+
+use super::color;
+use super::dashboard::{self, Row};
+use super::panel::Panel;
+use super::query::{CAMPAIGN, Scope, among, named, once};
+use super::table::{account_columns, campaign_columns, figure, label, table, words};
+
+const SCOPE: Scope = Scope::Channel;
+
+/// Words for statuses of campaigns that were not sent yet.
+const STATUSES: &str = "waiting|in_moderation|denied";
+
+/// Creates the row.
+pub(crate) fn row() -> Row {
+    dashboard::row("What is planned", [calendar().sized(13, 9), paid().sized(11, 9)])
+}
+
+/// Creates the table of campaigns that were not sent yet.
+pub(crate) fn calendar() -> Panel {
+    let unsent = once(&SCOPE.with("campaign_status", &format!(r#"status=~"{STATUSES}""#)));
+    // at most fifty, the next ones first
+    let due = among(&SCOPE.one("campaign_scheduled_timestamp_seconds"), &unsent);
+    let next = format!("bottomk(50, {due})");
+    let status = format!(
+        "topk by ({CAMPAIGN}) (1, {})",
+        SCOPE.with("campaign_status", &format!(r#"status=~"{STATUSES}""#))
+    );
+    let of_these = |expression: &str| {
+        format!(
+            "max by ({CAMPAIGN}, campaign_name, status) ({} * on ({CAMPAIGN}) group_left (status) {status})",
+            named(SCOPE, &among(&format!("({expression})"), &next))
+        )
+    };
+    let mut columns = campaign_columns();
+    columns.insert(
+        1,
+        label("status", "Status").wide(110).words(&[
+            words("waiting", "waiting", color::PLAIN),
+            words("in_moderation", "in review", color::WARNING),
+            words("denied", "✖ refused", color::CRITICAL),
+        ]),
+    );
+    table(
+        "Calendar",
+        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits.",
+        columns,
+        vec![
+            figure("Due", "dateTimeAsIso", &of_these(&format!("1000 * {}", SCOPE.one("campaign_scheduled_timestamp_seconds")))).wide(150),
+            figure("Recipients", "short", &of_these(&SCOPE.one("campaign_recipients"))).wide(90),
+            figure("Credits", "short", &of_these(&SCOPE.one("campaign_cost_credits"))).wide(80),
+        ],
+        ("Due", false),
+    )
+    .no_value("Nothing is planned, or no provider of these accounts reports it.")
+}
+
+/// Creates the table of credits and what the planned campaigns cost.
+pub(crate) fn paid() -> Panel {
+    let of = |metric: &str| Scope::Account.per_account(metric);
+    let credits = of("campaign_account_credits");
+    let planned = format!("({} or 0 * {credits})", of("account:credits_scheduled:sum"));
+    let left = format!("{credits} - {planned}");
+    table(
+        "Are they paid for?",
+        "The credits of each account that reports them, against the cost of its planned campaigns. If the provider reports no cost before sending, a recipient counts as one credit.",
+        account_columns(),
+        vec![
+            figure("Credits", "short", &credits).wide(80),
+            figure("Planned", "short", &planned).wide(80),
+            figure("Left after", "short", &left).wide(95),
+            figure("Paid for", "none", &format!("{left} >= bool 0")).wide(95).words(&[
+                (1, "✓ yes", color::GOOD),
+                (0, "✖ no", color::CRITICAL),
+            ]),
+        ],
+        ("Left after", false),
+    )
+    .no_value("No provider of these accounts reports the remaining credits.")
+}
