@@ -14,7 +14,7 @@ use crate::rules::{path, rules, text, yaml};
 #[test]
 fn grafana_managed_rules_are_up_to_date() {
     for (path, json) in xtask::grafana_alerting::files().unwrap() {
-        assert!(json == text(&path), "{path}: run cargo xtask alerting");
+        assert!(json == text(&path), "{path}: run deploy/rules");
     }
 }
 
