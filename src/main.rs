@@ -158,9 +158,8 @@ async fn run(
             finish_or_stop(&mut signals, &renewals, work).await
         }
         Some(Command::Backfill { period, output, account, job, instance }) => {
-            let backfill = backfill::Options { period, output, target: [job, instance] };
-            let work =
-                self::backfill(daemon_options, backfill, account, renewals.clone(), telemetry);
+            let wanted = backfill::Options { period, output, target: [job, instance] };
+            let work = backfill(daemon_options, wanted, account, renewals.clone(), telemetry);
             finish_or_stop(&mut signals, &renewals, work).await
         }
         Some(Command::Authorize { account }) => {

@@ -47,8 +47,8 @@ pub async fn backfill(
             (count + 1, Some(oldest.map_or(settled, |oldest| settled.min(oldest))))
         });
         let oldest = oldest.map(|oldest| oldest.format("%F").to_string());
-        let left_out = state.campaigns().len() - written;
-        info!(account, written, oldest, left_out, "left out are campaigns that are not final");
+        let unsettled = state.campaigns().len() - written;
+        info!(account, written, oldest, unsettled, "campaigns that have settled are written");
         let dropped = state.data().map_or(0, |data| data.dropped);
         if dropped > 0 {
             warn!(account, dropped, "older campaigns exceed max_campaigns and are left out");

@@ -36,7 +36,7 @@ async fn prometheus_answers_queries_about_months_before_the_first_scrape() {
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("poll failed") && log.contains("account=gone"), "{log}");
     let oldest = (now - TimeDelta::days(50) + TimeDelta::hours(2)).format("%F");
-    let expected = format!("account=spring written=2 oldest={oldest} left_out=1");
+    let expected = format!("account=spring written=2 oldest={oldest} unsettled=1");
     assert!(log.contains(&expected), "{log}");
 
     create_blocks(&file, &folder.path().join("data")).await;
