@@ -264,6 +264,26 @@ pub enum Command {
         #[arg(value_name = "ACCOUNT")]
         account: String,
     },
+    /// Write the campaigns of the past as OpenMetrics with timestamps, for `promtool tsdb
+    /// create-blocks-from openmetrics`: poll every account once, and write one sample of each series, at
+    /// the time when receipts should have arrived.
+    Backfill {
+        /// How far to read back. Providers can keep less.
+        #[arg(long, default_value = "180d", value_name = "DURATION", value_parser = period)]
+        period: Duration,
+        /// File to write instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Backfill only this account.
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Label `job` of the series.
+        #[arg(long, default_value = "campaign_exporter", value_name = "JOB")]
+        job: String,
+        /// Label `instance` of the series, which tells them from those that are scraped.
+        #[arg(long, default_value = "backfill", value_name = "INSTANCE")]
+        instance: String,
+    },
     /// Print the completion script of a shell.
     Completions {
         /// Shell that loads the script.

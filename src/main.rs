@@ -15,7 +15,7 @@ use campaign_exporter::commands::STORAGE;
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{
-    authorize, check, completions, daemon, definition, init, poll, report,
+    authorize, backfill, check, completions, daemon, definition, init, poll, report,
 };
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::reading::{self, MAX_BLOCKING_THREADS};
@@ -155,6 +155,11 @@ async fn run(
             let report = report::Options { period, format, output };
             let work =
                 self::report(daemon_options, report, account, stored, renewals.clone(), telemetry);
+            finish_or_stop(&mut signals, &renewals, work).await
+        }
+        Some(Command::Backfill { period, output, account, job, instance }) => {
+            let wanted = backfill::Options { period, output, target: [job, instance] };
+            let work = backfill(daemon_options, wanted, account, renewals.clone(), telemetry);
             finish_or_stop(&mut signals, &renewals, work).await
         }
         Some(Command::Authorize { account }) => {
@@ -297,6 +302,19 @@ async fn report(
     }
     let client = client().await?;
     succeeded(report::polled(report, accounts, client, store, renewals, &telemetry).await)
+}
+
+async fn backfill(
+    options: daemon::Options,
+    backfill: backfill::Options,
+    account: Option<String>,
+    renewals: Renewals,
+    telemetry: Telemetry,
+) -> Result<(), ExitCode> {
+    let accounts = accounts(&options, account).await?;
+    let (store, client) = (shared(&options).await?, client().await?);
+    let done = backfill::backfill(backfill, accounts, client, store, renewals, &telemetry);
+    succeeded(done.await)
 }
 
 /// The accounts of the configuration, or one of them.

@@ -3,31 +3,34 @@
 import Ajv from 'ajv';
 import { createGenerator } from 'ts-json-schema-generator';
 
-const path = new URL('dashboard.ts', import.meta.url).pathname;
-// names of Grafana's types are not unique, so none is exposed
-const schema = createGenerator({ path, type: 'Checked', expose: 'none', skipTypeCheck: true }).createSchema('Checked');
-const { dashboard, panels } = schema.definitions.Checked.properties;
-
 const ajv = new Ajv({ allErrors: true, strict: false });
-const isDashboard = ajv.compile(dashboard);
-const isPanel = Object.fromEntries(
-  Object.entries(panels.properties).map(([kind, panel]) => [kind, ajv.compile(panel)])
-);
+
+/** Returns a function that returns the problems of a dashboard, one line each, by the types in a file. */
+export function checker(path) {
+  // names of Grafana's types are not unique, so none is exposed
+  const schema = createGenerator({ path, type: 'Checked', expose: 'none', skipTypeCheck: true }).createSchema('Checked');
+  const { dashboard, panels } = schema.definitions.Checked.properties;
+  const isDashboard = ajv.compile(dashboard);
+  const isPanel = Object.fromEntries(
+    Object.entries(panels.properties).map(([kind, panel]) => [kind, ajv.compile(panel)])
+  );
+  return (json) => {
+    const found = [];
+    check(isDashboard, json, 'dashboard', found);
+    for (const panel of json.panels) {
+      const place = `${panel.type} "${panel.title}"`;
+      if (isPanel[panel.type]) {
+        check(isPanel[panel.type], withoutPaths(panel), place, found);
+      } else {
+        found.push(`${place}: a panel of this kind is not expected`);
+      }
+    }
+    return found;
+  };
+}
 
 /** Returns the problems of a dashboard, one line each. */
-export function problems(json) {
-  const found = [];
-  check(isDashboard, json, 'dashboard', found);
-  for (const panel of json.panels) {
-    const place = `${panel.type} "${panel.title}"`;
-    if (isPanel[panel.type]) {
-      check(isPanel[panel.type], withoutPaths(panel), place, found);
-    } else {
-      found.push(`${place}: a panel of this kind is not expected`);
-    }
-  }
-  return found;
-}
+export const problems = checker(new URL('dashboard.ts', import.meta.url).pathname);
 
 function check(isValid, json, place, found) {
   if (isValid(json)) return;

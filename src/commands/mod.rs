@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod authorize;
+pub mod backfill;
 pub mod check;
 pub mod completions;
 pub mod daemon;
@@ -8,6 +9,7 @@ pub mod definition;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod init;
+mod output;
 pub mod poll;
 pub mod report;
 pub mod signals;

@@ -1,16 +1,14 @@
 //! The `report` command: the campaigns of a period as a file for readers or spreadsheets.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::Utc;
 use clap::ValueEnum;
 use tracing::warn;
 
-use crate::commands::poll;
+use crate::commands::{output, poll};
 use crate::config::Account;
 use crate::polling::poller::restore::last_known;
 use crate::report::document::{Document, newest};
@@ -95,17 +93,7 @@ async fn write(options: Options, snapshot: &Snapshot, failed: Vec<String>) -> an
     let all_succeeded = failed.is_empty();
     let accounts = campaigns(snapshot);
     let report = render(&options, &accounts, failed)?;
-    // a file can hang
-    let written = tokio::task::spawn_blocking(move || {
-        if let Some(file) = options.output {
-            let written = std::fs::write(&file, report);
-            return written.with_context(|| format!("cannot write {}", file.display()));
-        }
-        let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(&report).and_then(|()| stdout.flush());
-        written.context("cannot write to standard output")
-    });
-    written.await??;
+    output::write(options.output, move |out| out.write_all(&report)).await?;
     Ok(all_succeeded)
 }
 

@@ -1,5 +1,6 @@
 //! The text formats, the table of metric families, and the response bodies of scrapes.
 
+pub mod backfill;
 pub mod families;
 pub mod format;
 pub mod gzip;

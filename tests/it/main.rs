@@ -8,6 +8,7 @@
 mod support;
 
 mod alerts;
+mod backfill;
 mod campaigns;
 mod clock;
 mod connections;

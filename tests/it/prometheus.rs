@@ -8,11 +8,8 @@ use chrono::{TimeDelta, Utc};
 
 use crate::support::apis::{with_channels, with_clicks, with_statuses};
 use crate::support::daemon::{Daemon, LIMIT, Setup, account, client, config, simulate};
-use crate::support::prometheus::Prometheus;
+use crate::support::prometheus::{HOSTILE, Prometheus};
 use crate::support::strict;
-
-/// A name with all characters that are special in either format.
-const HOSTILE: &str = "\"quoted\" back\\slash \\n line\nfeed\r\n\ttab {a=\"b\",} # EOF 🎁 é \u{1}\u{1b}\u{7f}\u{85}\u{2028}";
 
 const JOIN: &str = "on (job, instance, provider, account, channel, campaign_id) \
                     group_left (campaign_name) campaign_info";

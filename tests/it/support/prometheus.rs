@@ -15,6 +15,9 @@ use super::server::{PAUSE, Program, Server};
 /// Job name, which the shipped alerts match.
 pub(crate) const JOB: &str = "campaign_exporter";
 
+/// A name with all characters that are special in an exposition.
+pub(crate) const HOSTILE: &str = "\"quoted\" back\\slash \\n line\nfeed\r\n\ttab {a=\"b\",} # EOF 🎁 é \u{1}\u{1b}\u{7f}\u{85}\u{2028}";
+
 pub(crate) const PROGRAM: Program = Program { name: "prometheus", package: "prometheus" };
 
 /// A Prometheus that scrapes exporters. Killed when dropped.
@@ -96,6 +99,12 @@ impl Prometheus {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("prometheus.yml"), yaml).unwrap();
         Self::start(folder, "--storage.tsdb.path", flags).await
+    }
+
+    /// Starts Prometheus on the blocks in the directory `data` of a folder, of any age.
+    pub(crate) async fn of_blocks(folder: TempDir) -> Self {
+        fs::write(folder.path().join("prometheus.yml"), "").unwrap();
+        Self::start(folder, "--storage.tsdb.path", &["--storage.tsdb.retention.time=10y"]).await
     }
 
     /// Starts an agent, which only forwards samples. `flag` enables agent mode.

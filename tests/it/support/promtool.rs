@@ -1,9 +1,12 @@
 //! Runs promtool.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+use super::daemon::end;
 
 /// Checks metrics with `promtool check metrics`, which must report no problems.
 pub(crate) async fn check_metrics(text: &str) {
@@ -28,4 +31,12 @@ pub(crate) async fn check_metrics(text: &str) {
         "promtool ({}): {said}\n{text}",
         output.status
     );
+}
+
+/// Makes blocks of an OpenMetrics file, as the manual says.
+pub(crate) async fn create_blocks(file: &Path, data: &Path) {
+    let mut command = Command::new("promtool");
+    command.args(["tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=486h"]);
+    let (code, said) = end(command.arg(file).arg(data)).await;
+    assert_eq!(code, Some(0), "{said}");
 }

@@ -9,6 +9,7 @@ mod dashboards;
 mod deploy;
 mod documentation;
 mod expression;
+mod grafana_alerting;
 mod links;
 mod linter;
 mod metrics;
