@@ -62,7 +62,7 @@ pub async fn probe(
             }
             Err(error) => {
                 let reason = error.reason.as_str();
-                let advice = poller.account.advice(error.reason);
+                let advice = poller.account.advice(error);
                 warn!(account, reason, %error, advice, "the provider cannot be read");
             }
         }

@@ -24,7 +24,7 @@ use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
 use crate::redaction::{guess, is_invisible};
-use crate::upstream::Reason;
+use crate::upstream::PollError;
 use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
 /// Largest configuration file in bytes; thousands of accounts fit.
@@ -310,8 +310,8 @@ impl Polling {
 
 impl Account {
     /// What to do about a failed poll, with code and addresses in backticks.
-    pub fn advice(&self, reason: Reason) -> String {
-        self.provider.advice(&self.name, reason)
+    pub fn advice(&self, error: &PollError) -> String {
+        self.provider.advice(&self.name, error)
     }
 
     fn read(

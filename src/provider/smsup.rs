@@ -133,6 +133,7 @@ pub(super) fn kind() -> Kind {
         requests: vec![("base_url", "GET /campaigns".into()), ("base_url", "GET /credits".into())],
         notes: NOTES.into(),
         demo_account: "shoes-ch".into(),
+        file: None,
         #[cfg(feature = "demo")]
         simulated: Some(&simulated::Simulated),
     }

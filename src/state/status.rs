@@ -196,7 +196,7 @@ impl AccountStatus {
             error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
-                advice: state.account.advice(failure.reason),
+                advice: state.account.advice(failure),
             }),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
@@ -413,7 +413,7 @@ mod tests {
                 ("{hosts}", "the provider"),
                 ("{settings}", "the addresses and ids"),
                 ("{docs}", "the documentation"),
-                ("{provider}", "NAME"),
+                ("{page}", "docs/providers/NAME.md"),
                 ("{title}", "the provider"),
             ]
             .iter()

@@ -358,7 +358,7 @@ const fn word(state: State) -> &'static str {
         State::Waiting => "not polled yet",
         State::Good => "good",
         State::Failing => "failing, serving the last good data",
-        State::Down => "no data",
+        State::Down => "down, no data",
     }
 }
 
