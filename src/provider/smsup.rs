@@ -116,8 +116,7 @@ pub(super) fn kind() -> Kind {
             Key::optional(
                 "base_url",
                 Takes::Url,
-                "Base URL of the API, to which the documented paths are appended; \
-                 `https://api.smsfactor.com` for SMSFactor.",
+                "Base URL of the API, to which the documented paths are appended.",
             )
             .or("https://api.smsup.ch"),
             Key::required("token", Takes::Secret, "The API token."),
@@ -385,7 +384,7 @@ fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
 }
 
 /// Prose of the provider's page.
-const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor and has the same API: for SMSFactor, set `base_url: https://api.smsfactor.com`.
+const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor. For an account at SMSFactor, use `provider: smsfactor`.
 
 ## How to get credentials
 
