@@ -59,6 +59,10 @@ pub async fn probe(
             Ok((data, _)) => {
                 let campaigns = data.campaigns.len();
                 info!(account, campaigns, "the provider accepts the credentials");
+                let missing = poller.account.provider.missing(&data.campaigns).join(", ");
+                if !missing.is_empty() {
+                    warn!(account, missing, "no campaign has a value for paths of the definition");
+                }
             }
             Err(error) => {
                 let reason = error.reason.as_str();

@@ -102,9 +102,12 @@ async fn read(path: &Path, kinds: &Kinds, further: &[Arc<Kind>]) -> Result<Kind,
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use tempfile::TempDir;
 
+    use crate::campaign::Campaign;
+    use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::provider::made_up;
     use crate::upstream::{PollError, Reason};
@@ -151,6 +154,14 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
         assert!(first.to_yaml().contains("own"), "{}", first.to_yaml());
         write("own/parakeet.yml", &DEFINITION.replace("$.id", "$.key"));
         assert_ne!(load(&folder).await.unwrap().accounts, first.accounts);
+        let counts = "$.id, counts: {sends: $.sent, deliveries: $.deliverd}";
+        write("own/parakeet.yml", &DEFINITION.replace("$.id", counts));
+        let own = load(&folder).await.unwrap();
+        let counts = Counts::from([(Count::Sends, Some(1))]);
+        let campaign = Arc::new(Campaign { counts, ..Campaign::default() });
+        let missing = |campaigns: &[_]| own.accounts[0].provider.missing(campaigns).join(" ");
+        assert_eq!(missing(&[campaign]), "deliveries (deliverd)");
+        assert_eq!(missing(&[]), "");
 
         for (text, problem) in [
             (

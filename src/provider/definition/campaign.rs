@@ -484,7 +484,7 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
     match mapping.node("channel").map(|node| &node.value) {
         None => {
             if channels.len() > 1 {
-                mapping.problem("channel", "is missing: there is more than one");
+                mapping.problem("channel", "is missing: `channels` has more than one");
             }
             None
         }
