@@ -630,8 +630,8 @@ account: {get: /me, credits: $.left}
         let text =
             tried(&rows, &[json!({"x": [{"id": "a"}]}), json!({"x": [{"id": "a"}, {"id": "a"}]})]);
         assert!(!text.unwrap().contains("is the id of several items"));
-        let channel =
-            TRIED.replace("    id: $.id\n", "    id: $.id\n    name: $.n\n    channel: $.c\n");
+        let channel = TRIED
+            .replace("    id: $.id\n", "    id: $.id\n    name: $.n\n    channel: {path: $.c}\n");
         let carrier = json!({"x": [{"id": "a", "c": "Carrier", "n": "\"it's\""}]});
         let text = tried(&channel, &[carrier]).unwrap();
         assert!(text.contains("\nTo check:\n"), "{text}");

@@ -160,7 +160,7 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
         let counts = Counts::from([(Count::Sends, Some(1))]);
         let campaign = Arc::new(Campaign { counts, ..Campaign::default() });
         let missing = |campaigns: &[_]| own.accounts[0].provider.missing(campaigns).join(" ");
-        assert_eq!(missing(&[campaign]), "deliveries (deliverd)");
+        assert_eq!(missing(&[campaign]), "deliveries (`deliverd`)");
         assert_eq!(missing(&[]), "");
 
         for (text, problem) in [
