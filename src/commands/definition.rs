@@ -175,9 +175,7 @@ pub fn trial(
         }
     };
     let mut campaigns = reading.take_campaigns().into_vec();
-    let channels: BTreeSet<_> = campaigns.iter().map(|campaign| &campaign.channel).collect();
-    let unknown = channels.into_iter().filter(|channel| !definition.channels().contains(channel));
-    unused.extend(unknown.map(|it| format!("channel {:?} is not among `channels`", it.as_str())));
+    unused.extend(unknown_channels(definition, &campaigns));
     campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
     text.push_str(&table(&campaigns)?);
     let is_older = |campaign: &&Arc<Campaign>| {
@@ -214,6 +212,12 @@ pub fn trial(
         writeln!(text, "\nTo check:\n  {}", unused.join("\n  "))?;
     }
     Ok(text)
+}
+
+fn unknown_channels(definition: &Definition, campaigns: &[Arc<Campaign>]) -> Vec<String> {
+    let channels: BTreeSet<_> = campaigns.iter().map(|campaign| &campaign.channel).collect();
+    let unknown = channels.into_iter().filter(|channel| !definition.channels().contains(channel));
+    unknown.map(|it| format!("channel {:?} is not among `channels`", it.as_str())).collect()
 }
 
 /// The requests, and the names of the answers to them.

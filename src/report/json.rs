@@ -48,9 +48,9 @@ impl Serialize for Record<'_> {
 
 /// Whole numbers have no decimal point.
 fn number(value: f64) -> Json {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
-    let whole = value as u64;
-    if whole as f64 == value { json!(whole) } else { json!(value) }
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+    let whole = value as i64;
+    if value.fract() == 0.0 { json!(whole) } else { json!(value) }
 }
 
 fn totals(totals: &Totals<'_>) -> Json {

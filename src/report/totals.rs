@@ -152,6 +152,7 @@ impl<'a> Totals<'a> {
         };
         let all = [self.count(numerator), denominator].map(|sum| sum.unwrap_or_default().total);
         let parts = sums.parts();
-        Some(Rate { ratio, value: sums.ratio()?, of: (parts != all).then_some(parts[1]) })
+        let differs = parts.iter().zip(all).any(|(part, all)| part.total_cmp(&all).is_ne());
+        Some(Rate { ratio, value: sums.ratio()?, of: differs.then_some(parts[1]) })
     }
 }
