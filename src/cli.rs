@@ -331,8 +331,8 @@ pub enum Command {
         /// Report only on this account.
         #[arg(long, value_name = "NAME")]
         account: Option<String>,
-        /// Use the campaigns in --storage.path, unless they are stale, and ask no provider. They reach back
-        /// as far as the lookback.
+        /// Use the campaigns in --storage.path, unless they are stale, and make no requests. They
+        /// reach back as far as the lookback.
         #[arg(long)]
         stored: bool,
     },

@@ -51,7 +51,7 @@ pub enum LogLevel {
     Info,
     /// Problems that need attention.
     Warn,
-    /// Errors that stop the program or prevent what was requested.
+    /// Errors that end the program or fail a command.
     Error,
 }
 

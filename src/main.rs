@@ -111,8 +111,9 @@ async fn run(
 ) -> Result<(), ExitCode> {
     let daemon_options = daemon::Options {
         kinds: provider::built_in(),
-        config_file: options.config_file.clone(),
-        storage: options.storage(),
+        // messages name files, which are looked for elsewhere
+        config_file: absolute(options.config_file.clone()),
+        storage: options.storage().map(absolute),
         listen: options.listen(),
         web_config_file: options.web_config(),
         routes: options.routes(),
@@ -167,6 +168,10 @@ async fn run(
         }
         None => serve(daemon_options, telemetry, signals).await,
     }
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Runs the daemon.
@@ -297,6 +302,10 @@ async fn report(
     let accounts = accounts(&options, account).await?;
     let store = shared(&options).await?;
     if stored {
+        let mut storage = options.storage.iter();
+        if let Some(storage) = storage.find(|storage| !storage.is_dir()) {
+            return Err(refuse(format!("{STORAGE}: {} is not a directory", storage.display())));
+        }
         let store = store.ok_or_else(|| refuse("--stored needs --storage.path"))?;
         return succeeded(report::stored(report, accounts, &store).await);
     }
@@ -454,7 +463,7 @@ fn complain(message: &str) -> ExitCode {
 /// Logs why the program failed at run time.
 fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
     let error = error.into();
-    error!(error = %guess::hide(&format!("{error:#}")), "stopped");
+    error!(error = %guess::hide(&format!("{error:#}")), "failed");
     ExitCode::from(FAILED)
 }
 

@@ -26,7 +26,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l sha
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l config.check -d 'Check the configuration file, the secrets that it names, and the web configuration file, then exit'
@@ -72,7 +72,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -89,7 +89,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand auth
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -111,7 +111,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand back
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -128,7 +128,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand comp
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -145,7 +145,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -166,7 +166,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -184,7 +184,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -201,7 +201,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -218,7 +218,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -236,7 +236,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -254,7 +254,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
@@ -277,10 +277,10 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand repo
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
 info\t'Changes'
 warn\t'Problems that need attention'
-error\t'Errors that stop the program or prevent what was requested'"
+error\t'Errors that end the program or fail a command'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
 json\t'One JSON object per line'"
-complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, unless they are stale, and ask no provider. They reach back as far as the lookback'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, unless they are stale, and make no requests. They reach back as far as the lookback'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'

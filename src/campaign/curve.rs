@@ -304,7 +304,11 @@ fn bounds(ratio: Ratio, mut ratios: Vec<f64>, doubt: f64, waits: bool) -> Vec<(F
 /// The value below which a share of the values are.
 fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a place in the list"
+    )]
     let place = (values.len() as f64 * share) as usize;
     values.get(place).copied().unwrap_or_default()
 }

@@ -183,6 +183,15 @@ impl Campaign {
         sends.or_else(|| self.counts.get(Count::Recipients))
     }
 
+    /// Attempted messages that were neither delivered nor bounced and are not pending, if the provider
+    /// reports bounces.
+    pub fn without_receipt(&self) -> Option<u64> {
+        let [deliveries, bounces, pending] =
+            [Count::Deliveries, Count::Bounces, Count::Pending].map(|count| self.counts.get(count));
+        let rest = self.attempted()?.saturating_sub(deliveries?).saturating_sub(bounces?);
+        Some(rest.saturating_sub(pending.unwrap_or_default()))
+    }
+
     /// When it was created, if it was not sent yet.
     pub fn created_unsent(&self) -> Option<DateTime<Utc>> {
         let is_sent = matches!(self.status, Some(Status::Sent | Status::InProgress));
@@ -355,6 +364,11 @@ impl Sums {
         self.denominator += other.denominator;
     }
 
+    /// The sum of the numerators and that of the denominators.
+    pub fn parts(self) -> [f64; 2] {
+        [self.numerator, self.denominator].map(|sum| sum as f64)
+    }
+
     /// The ratio of the sums; `None` if the denominator is 0.
     pub fn ratio(self) -> Option<f64> {
         (self.denominator > 0).then(|| self.numerator as f64 / self.denominator as f64)
@@ -407,6 +421,25 @@ mod tests {
         assert_eq!(campaign(Some(3), Some(4), None).attempted(), Some(3));
         assert_eq!(campaign(None, Some(4), None).attempted(), Some(4));
         assert_eq!(campaign(None, None, Some(4)).attempted(), None);
+    }
+
+    #[test]
+    fn messages_without_a_receipt_need_reported_bounces() {
+        for (counts, expected) in [
+            ([Some(1_000), Some(400), Some(23), None], Some(577)),
+            ([Some(1_000), Some(400), Some(23), Some(500)], Some(77)),
+            ([Some(1_000), Some(1_000), Some(23), None], Some(0)),
+            ([Some(1_000), Some(400), None, None], None),
+            ([Some(1_000), None, Some(23), None], None),
+            ([None, Some(400), Some(23), None], None),
+        ] {
+            let names = [Count::Sends, Count::Deliveries, Count::Bounces, Count::Pending];
+            let mut campaign = Campaign::default();
+            for (name, count) in names.into_iter().zip(counts) {
+                campaign.counts.set(name, count);
+            }
+            assert_eq!(campaign.without_receipt(), expected, "{counts:?}");
+        }
     }
 
     #[test]

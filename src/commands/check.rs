@@ -59,10 +59,14 @@ pub async fn probe(
             Ok((data, _)) => {
                 let campaigns = data.campaigns.len();
                 info!(account, campaigns, "the provider accepts the credentials");
+                let missing = poller.account.provider.missing(&data.campaigns).join(", ");
+                if !missing.is_empty() {
+                    warn!(account, missing, "no campaign has a value for paths of the definition");
+                }
             }
             Err(error) => {
                 let reason = error.reason.as_str();
-                let advice = poller.account.advice(error.reason);
+                let advice = poller.account.advice(error);
                 warn!(account, reason, %error, advice, "the provider cannot be read");
             }
         }

@@ -1,4 +1,4 @@
-//! The daemon: starts the tasks, reloads the configuration, and stops in order.
+//! The daemon: starts the tasks, reloads the configuration, and shuts down gracefully.
 
 mod accounts;
 

@@ -1,6 +1,6 @@
 //! The `definition` command: checks, tries, lists and shows definitions of providers.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -159,7 +159,7 @@ pub fn trial(
     let all = Window::new(DateTime::UNIX_EPOCH, now);
     let (requests, result) = account.provider.read_saved(asked, all, &answers);
     let parts = requests.iter().map(|(part, _)| *part);
-    let unused = definition.unused(&parts.zip(&answers).collect::<Vec<_>>());
+    let mut unused = definition.unused(&parts.zip(&answers).collect::<Vec<_>>());
     let mut text = asked_and_answered(&requests, &names)?;
     if answers.is_empty() {
         return Ok(text);
@@ -175,6 +175,7 @@ pub fn trial(
         }
     };
     let mut campaigns = reading.take_campaigns().into_vec();
+    unused.extend(unknown_channels(definition, &campaigns));
     campaigns.sort_by(|a, b| b.date().cmp(&a.date()).then_with(|| a.id.cmp(&b.id)));
     text.push_str(&table(&campaigns)?);
     let is_older = |campaign: &&Arc<Campaign>| {
@@ -208,9 +209,15 @@ pub fn trial(
         writeln!(text, "\n{}", doubts.join("\n"))?;
     }
     if !unused.is_empty() {
-        writeln!(text, "\nThe definition finds nothing for:\n  {}", unused.join("\n  "))?;
+        writeln!(text, "\nTo check:\n  {}", unused.join("\n  "))?;
     }
     Ok(text)
+}
+
+fn unknown_channels(definition: &Definition, campaigns: &[Arc<Campaign>]) -> Vec<String> {
+    let channels: BTreeSet<_> = campaigns.iter().map(|campaign| &campaign.channel).collect();
+    let unknown = channels.into_iter().filter(|channel| !definition.channels().contains(channel));
+    unknown.map(|it| format!("channel {:?} is not among `channels`", it.as_str())).collect()
 }
 
 /// The requests, and the names of the answers to them.
@@ -310,7 +317,10 @@ fn account(kind: Kind, settings: &[(String, String)]) -> anyhow::Result<Account>
     let kinds: Kinds = [Arc::new(kind)].into_iter().collect();
     let yaml = json!({ "accounts": [keys] }).to_string();
     let mut config = Config::parse(&yaml, &kinds, None).map_err(|problems| {
-        let problems = problems.iter().map(|problem| problem.message.clone());
+        let problems = problems.iter().map(|problem| {
+            let key = problem.path.trim_start_matches("accounts[0].");
+            format!("{key}: {}", problem.message)
+        });
         anyhow!("{}", problems.collect::<Vec<_>>().join("; "))
     })?;
     config.accounts.pop().context("there is no account")
@@ -330,7 +340,7 @@ fn table(campaigns: &[Arc<Campaign>]) -> anyhow::Result<String> {
             campaign.channel.as_str().to_owned(),
             campaign.status.map_or("-", crate::campaign::Status::as_str).to_owned(),
             time(campaign.date()),
-            campaign.name.escape_debug().to_string(),
+            campaign.name.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"),
             counts.collect::<Vec<_>>().join(" "),
         ]
     });
@@ -380,7 +390,7 @@ fn described(file: &Path, definition: &Definition, text: &str) -> String {
     let others = definition.channels().iter().filter(|channel| !Channel::KNOWN.contains(channel));
     let notes = others.map(|channel| {
         let word = channel.as_str();
-        format!("{file}: channel {word:?} is not among {known}; it is exported as it is\n")
+        format!("{file}: channel {word:?} is not among {known}; it is exported all the same\n")
     });
     let valid = format!("{file}: {name} is valid\n");
     [valid].into_iter().chain(notes).collect::<String>()
@@ -554,6 +564,9 @@ account: {get: /me, credits: $.left}
         let definition = parsed("x", TRIED).unwrap();
         let text = trial(&definition, Vec::new(), &settings, Utc::now()).unwrap();
         assert!(text.starts_with("GET https://x.example/x?since="), "{text}");
+        let lookback = [("lookback".to_owned(), "Mars".to_owned())];
+        let error = trial(&definition, Vec::new(), &lookback, Utc::now()).unwrap_err().to_string();
+        assert!(error.starts_with("lookback: "), "{error}");
     }
 
     #[tokio::test]
@@ -621,6 +634,13 @@ account: {get: /me, credits: $.left}
         let text =
             tried(&rows, &[json!({"x": [{"id": "a"}]}), json!({"x": [{"id": "a"}, {"id": "a"}]})]);
         assert!(!text.unwrap().contains("is the id of several items"));
+        let channel = TRIED
+            .replace("    id: $.id\n", "    id: $.id\n    name: $.n\n    channel: {path: $.c}\n");
+        let carrier = json!({"x": [{"id": "a", "c": "Carrier", "n": "\"it's\""}]});
+        let text = tried(&channel, &[carrier]).unwrap();
+        assert!(text.contains("\nTo check:\n"), "{text}");
+        assert!(text.contains("channel \"carrier\" is not among `channels`"), "{text}");
+        assert!(text.contains(" \"it's\""), "{text}");
         let twice = json!({"page": {"after": null}, "x": [{"id": "a"}, {"id": "a"}]});
         let text = tried(TRIED, &[twice]).unwrap();
         assert!(text.contains("\"a\" is the id of several items"), "{text}");

@@ -146,9 +146,10 @@ fn next_steps(options: &daemon::Options, text: &str) -> Vec<String> {
     let accounts = config.iter().flat_map(|config| &config.accounts);
     let kinds = accounts.clone().filter_map(|account| options.kinds.get(account.provider.name()));
     let pages = kinds.map(|kind| credentials_page(kind)).collect::<Vec<_>>().join(", ");
+    let replace = if text.contains(CHANGE_ME) { ", and replace each CHANGE-ME" } else { "" };
     let mut steps = vec![
         format!("Get credentials: {pages}."),
-        format!("Save the configuration as {file}, and replace each {CHANGE_ME}."),
+        format!("Save the configuration as {file}{replace}."),
         "Write each secret to its file; only the exporter should be able to read it.".to_owned(),
     ];
     if options.storage.is_none() {

@@ -126,7 +126,7 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
             }
             Ok((_, problems)) => warn!(account = name, %problems, "values could not be read"),
             Err(error) => {
-                let (reason, advice) = (error.reason.as_str(), account.advice(error.reason));
+                let (reason, advice) = (error.reason.as_str(), account.advice(error));
                 warn!(account = name, reason, %error, advice, "poll failed");
             }
         }
@@ -149,7 +149,7 @@ fn report(account: &Account, outcome: &Outcome) -> anyhow::Result<()> {
         Err(error) => format!(
             "{name}: failed after {took:.1} s ({}): {error}\n  {}",
             error.reason.as_str(),
-            account.advice(error.reason)
+            account.advice(error)
         ),
     };
     writeln!(io::stderr(), "{line}").context("cannot write to standard error")

@@ -96,17 +96,21 @@ async fn read(path: &Path, kinds: &Kinds, further: &[Arc<Kind>]) -> Result<Kind,
             "{shown}: {name} is built in; choose another name, or set replaces_built_in: true"
         )]);
     }
-    Ok(definition.kind())
+    Ok(Kind { file: Some(path.to_path_buf()), ..definition.kind() })
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::Arc;
 
     use tempfile::TempDir;
 
+    use crate::campaign::Campaign;
+    use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::provider::made_up;
+    use crate::upstream::{PollError, Reason};
 
     const DEFINITION: &str = "\
 name: parakeet
@@ -139,9 +143,25 @@ lists: {get: /sent, items: \"$.sent[*]\", campaign: {id: $.id}}
         let first = load(&folder).await.unwrap();
         let again = load(&folder).await.unwrap();
         assert_eq!(first.accounts, again.accounts);
+        for (reason, message, advice) in [
+            (Reason::Decode, "not JSON", "/own/parakeet.yml` with `https://docs.parakeet.example`"),
+            (Reason::Forbidden, "HTTP 403", "that `https://docs.parakeet.example` names"),
+            (Reason::Auth, "token: Permission denied (os error 13)", "owner and mode"),
+        ] {
+            let found = first.accounts[0].advice(&PollError::new(reason, message));
+            assert!(found.contains(advice), "{found}");
+        }
         assert!(first.to_yaml().contains("own"), "{}", first.to_yaml());
         write("own/parakeet.yml", &DEFINITION.replace("$.id", "$.key"));
         assert_ne!(load(&folder).await.unwrap().accounts, first.accounts);
+        let counts = "$.id, counts: {sends: $.sent, deliveries: $.deliverd}";
+        write("own/parakeet.yml", &DEFINITION.replace("$.id", counts));
+        let own = load(&folder).await.unwrap();
+        let counts = Counts::from([(Count::Sends, Some(1))]);
+        let campaign = Arc::new(Campaign { counts, ..Campaign::default() });
+        let missing = |campaigns: &[_]| own.accounts[0].provider.missing(campaigns).join(" ");
+        assert_eq!(missing(&[campaign]), "deliveries (`deliverd`)");
+        assert_eq!(missing(&[]), "");
 
         for (text, problem) in [
             (

@@ -24,7 +24,7 @@ use crate::document::values::Values;
 use crate::document::{Effective, Node, Problem, Section, duration_text};
 use crate::provider::{Kinds, Provider};
 use crate::redaction::{guess, is_invisible};
-use crate::upstream::Reason;
+use crate::upstream::PollError;
 use crate::upstream::quota::{Limits, MAX_WINDOW_REQUESTS};
 
 /// Largest configuration file in bytes; thousands of accounts fit.
@@ -108,7 +108,7 @@ pub struct Polling {
     pub requests_per_day: Option<u64>,
     /// Labels of `campaign_info` besides the name.
     pub info_labels: Vec<Arc<str>>,
-    /// Time zone in which the hour and the day of sending are told.
+    /// Time zone of the hour and the day of sending.
     pub reporting_time_zone: Tz,
     /// What a credit costs.
     pub credit_price: Option<(Currency, f64)>,
@@ -159,7 +159,7 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
             "recent",
             MINUTE,
             MAX_DURATION,
-            "Age of the campaigns that every poll reads.",
+            "Every poll reads the campaigns sent within this time.",
             3 * DAY,
         ),
         duration(
@@ -210,7 +210,8 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
         Key::optional(
             "reporting_time_zone",
             Takes::TimeZone,
-            "Time zone of the labels `sent_hour` and `sent_weekday`.",
+            "Time zone of the labels `sent_hour` (`00` to `23`) and `sent_weekday` (`Monday` to `Sunday`), and of \
+             the dates of campaigns on pages and in reports.",
         )
         .or("UTC"),
         Key::optional(
@@ -310,8 +311,8 @@ impl Polling {
 
 impl Account {
     /// What to do about a failed poll, with code and addresses in backticks.
-    pub fn advice(&self, reason: Reason) -> String {
-        self.provider.advice(&self.name, reason)
+    pub fn advice(&self, error: &PollError) -> String {
+        self.provider.advice(&self.name, error)
     }
 
     fn read(

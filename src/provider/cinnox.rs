@@ -119,6 +119,7 @@ pub(super) fn kind() -> Kind {
         )],
         notes: NOTES.into(),
         demo_account: "desk-hk".into(),
+        file: None,
         #[cfg(feature = "demo")]
         simulated: Some(&simulated::Simulated),
     }

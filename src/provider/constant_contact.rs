@@ -159,6 +159,7 @@ pub(super) fn kind() -> Kind {
         ],
         notes: NOTES.into(),
         demo_account: "spring-us".into(),
+        file: None,
         #[cfg(feature = "demo")]
         simulated: Some(&simulated::Simulated),
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub struct Kind {
     pub notes: Cow<'static, str>,
     /// The name of the demo's account.
     pub demo_account: Cow<'static, str>,
+    /// The file of a definition that does not come with the program.
+    pub file: Option<PathBuf>,
     /// The provider's API on loopback, for the demo and the tests. None for a definition that
     /// does not come with the program.
     #[cfg(feature = "demo")]

@@ -16,9 +16,9 @@ pub mod source;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::campaign::Channel;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
+use crate::campaign::{Campaign, Channel};
 use crate::document::Section;
 use crate::document::values::Values;
 use crate::storage::store::Store;
@@ -91,6 +91,16 @@ impl Provider {
     /// The channels that the account can have.
     pub fn channels(&self) -> &[Channel] {
         &self.connection.channels
+    }
+
+    /// What a definition of the user's own reads that none of these campaigns has: a path that is wrong
+    /// finds nothing.
+    pub fn missing(&self, campaigns: &[Arc<Campaign>]) -> Vec<String> {
+        let is_missing = |count| campaigns.iter().all(|it| it.counts.get(count).is_none());
+        let counts = self.kind.counts.iter().filter(|(count, _)| is_missing(*count));
+        let missing = counts.map(|(count, field)| format!("{} ({field})", count.name()));
+        let is_judged = self.kind.file.is_some() && !campaigns.is_empty();
+        missing.filter(|_| is_judged).collect()
     }
 
     /// The rates that the provider reports itself for a whole result.

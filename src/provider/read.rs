@@ -71,7 +71,7 @@ impl Reading {
                     if known.is_some_and(|known| is_other(&known)) {
                         let id = &campaign.id;
                         self.problems
-                            .explain("campaign_id", || format!("{id:?} has two campaigns"));
+                            .explain("campaign_id", || format!("two campaigns have the id {id:?}"));
                     }
                     on_page.insert(campaign.id.clone());
                     if known.is_none_or(|known| known.stage() <= campaign.stage()) {
@@ -475,7 +475,7 @@ mod tests {
             for found in pages {
                 reading.add(Page { found, ..Page::default() });
             }
-            let told = r#"campaign_id: 1 value, "x" has two campaigns"#;
+            let told = r#"campaign_id: 1 value, two campaigns have the id "x""#;
             assert_eq!(reading.problems.to_string(), if is_told { told } else { "" });
         }
     }

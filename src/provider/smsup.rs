@@ -116,8 +116,7 @@ pub(super) fn kind() -> Kind {
             Key::optional(
                 "base_url",
                 Takes::Url,
-                "Base URL of the API, to which the documented paths are appended; \
-                 `https://api.smsfactor.com` for SMSFactor.",
+                "Base URL of the API, to which the documented paths are appended.",
             )
             .or("https://api.smsup.ch"),
             Key::required("token", Takes::Secret, "The API token."),
@@ -133,6 +132,7 @@ pub(super) fn kind() -> Kind {
         requests: vec![("base_url", "GET /campaigns".into()), ("base_url", "GET /credits".into())],
         notes: NOTES.into(),
         demo_account: "shoes-ch".into(),
+        file: None,
         #[cfg(feature = "demo")]
         simulated: Some(&simulated::Simulated),
     }
@@ -384,7 +384,7 @@ fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
 }
 
 /// Prose of the provider's page.
-const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor and has the same API: for SMSFactor, set `base_url: https://api.smsfactor.com`.
+const NOTES: &str = r#"`provider: smsup` reads the [campaigns](https://doc.smsup.ch/en/api/sms/) and credits of SMSUp. SMSUp is a white label of SMSFactor. For an account at SMSFactor, use `provider: smsfactor`.
 
 ## How to get credentials
 

@@ -18,10 +18,6 @@ const MAX_LISTED: usize = 500;
 /// The ratios by which the best and the worst campaigns are listed.
 const RANKED: [Ratio; 2] = [Ratio::Delivery, Ratio::Click];
 
-/// The ratios in the table of accounts.
-pub const RATIOS: [Ratio; 5] =
-    [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::OptOut];
-
 /// The content of a report.
 #[derive(Debug)]
 pub struct Document<'a> {

@@ -46,8 +46,15 @@ impl Serialize for Record<'_> {
     }
 }
 
+/// Whole numbers have no decimal point.
+fn number(value: f64) -> Json {
+    #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+    let whole = value as i64;
+    if value.fract() == 0.0 { json!(whole) } else { json!(value) }
+}
+
 fn totals(totals: &Totals<'_>) -> Json {
-    let sum = |sum: Option<Sum>| json!(sum.map(|sum| sum.total));
+    let sum = |sum: Option<Sum>| json!(sum.map(|sum| number(sum.total)));
     let mut map = Map::new();
     map.insert("campaigns".to_owned(), json!(totals.campaigns));
     map.insert("still_arriving".to_owned(), json!(totals.arriving));
@@ -56,13 +63,18 @@ fn totals(totals: &Totals<'_>) -> Json {
         map.insert(count.name().to_owned(), sum(totals.count(*count)));
     }
     for ratio in Ratio::ALL {
-        map.insert(format!("{}_ratio", ratio.name()), json!(totals.ratio(*ratio)));
+        let sums = totals.sums(*ratio);
+        let value = sums.ratio();
+        map.insert(format!("{}_ratio", ratio.name()), json!(value));
+        // campaigns that are not mature, or that do not report both counts, are not in it
+        let denominator = value.map(|_| number(sums.parts()[1]));
+        map.insert(format!("{}_ratio_denominator", ratio.name()), json!(denominator));
     }
     let (mut credits, mut money) = (BTreeMap::new(), BTreeMap::new());
     for (unit, sum) in &totals.costs {
         match unit {
-            Unit::Credits(provider) => credits.insert((*provider).to_owned(), sum.total),
-            Unit::Money(currency) => money.insert(currency.as_str().to_owned(), sum.total),
+            Unit::Credits(provider) => credits.insert((*provider).to_owned(), number(sum.total)),
+            Unit::Money(currency) => money.insert(currency.as_str().to_owned(), number(sum.total)),
         };
     }
     map.insert("cost_credits".to_owned(), json!(credits));

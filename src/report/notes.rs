@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::report::summary::Summary;
-use crate::report::words::{days, plural};
+use crate::report::words::{last, plural};
 use crate::state::campaigns::AccountCampaigns;
 
 /// What a reader has to know about the data.
@@ -12,7 +12,7 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
         let names: Vec<_> = accounts.iter().map(|account| account.account.as_str()).collect();
         names.join(", ")
     };
-    let period = period.map(days).unwrap_or_default();
+    let period = period.map(last).unwrap_or_default();
     let mut notes = Vec::new();
     if !failed.is_empty() {
         notes.push(format!("Could not be read, and missing here: {}.", failed.join(", ")));
@@ -39,7 +39,7 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
     }
     if summary.total.now.arriving > 0 {
         notes.push(format!(
-            "{} still receiving receipts: their messages are in the sums, and not yet in the rates.",
+            "{} still receiving receipts: included in the sums, but not yet in the rates.",
             if summary.total.now.arriving == 1 {
                 "1 campaign is".to_owned()
             } else {

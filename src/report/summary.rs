@@ -8,7 +8,7 @@ use crate::campaign::counts::Count;
 use crate::campaign::{Channel, Ratio};
 use crate::report::filter::Filter;
 use crate::report::row::Row;
-use crate::report::totals::{Sum, Totals, Unit};
+use crate::report::totals::{Rate, Sum, Totals, Unit};
 use crate::state::campaigns::AccountCampaigns;
 
 /// The sums of a period and of the one before.
@@ -30,15 +30,17 @@ pub struct Line<'a> {
     /// The value of the period before, if that is known.
     pub before: Option<Sum>,
     /// The ratio to what was attempted or delivered.
-    pub ratio: Option<f64>,
+    pub rate: Option<Rate>,
     /// The ratio of the period before.
-    pub ratio_before: Option<f64>,
+    pub rate_before: Option<Rate>,
+    /// How many campaigns were sent in the period.
+    pub campaigns: usize,
 }
 
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject<'a> {
-    /// The number of campaigns.
+    /// The number of campaigns that were sent.
     Campaigns,
     /// The messages that were attempted.
     Attempted,
@@ -48,9 +50,16 @@ pub enum Subject<'a> {
     Cost(Unit<'a>),
 }
 
-/// The counts of a comparison.
-const COUNTS: [Ratio; 6] =
-    [Ratio::Delivery, Ratio::Click, Ratio::Open, Ratio::Read, Ratio::Bounce, Ratio::OptOut];
+/// The ratios in the order in which they are shown.
+pub const RATIOS: [Ratio; 7] = [
+    Ratio::Delivery,
+    Ratio::Click,
+    Ratio::Open,
+    Ratio::Read,
+    Ratio::Reply,
+    Ratio::Bounce,
+    Ratio::OptOut,
+];
 
 impl<'a> Comparison<'a> {
     /// The lines in the order in which they are shown.
@@ -59,8 +68,9 @@ impl<'a> Comparison<'a> {
             subject,
             now: value(&self.now),
             before: self.before.as_ref().and_then(value),
-            ratio: None,
-            ratio_before: None,
+            rate: None,
+            rate_before: None,
+            campaigns: self.now.campaigns,
         };
         let campaigns = |totals: &Totals<'a>| {
             let campaigns = totals.campaigns;
@@ -70,11 +80,11 @@ impl<'a> Comparison<'a> {
             line(Subject::Campaigns, &campaigns),
             line(Subject::Attempted, &Totals::attempted),
         ];
-        lines.extend(COUNTS.map(|ratio| {
+        lines.extend(RATIOS.map(|ratio| {
             let (count, _) = ratio.counts();
             Line {
-                ratio: self.now.ratio(ratio),
-                ratio_before: self.before.as_ref().and_then(|totals| totals.ratio(ratio)),
+                rate: self.now.rate(ratio),
+                rate_before: self.before.as_ref().and_then(|totals| totals.rate(ratio)),
                 ..line(Subject::Count(count, ratio), &|totals| totals.count(count))
             }
         }));
@@ -125,6 +135,11 @@ pub struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
+    /// The ratios that a campaign of the period has.
+    pub fn ratios(&self) -> Vec<Ratio> {
+        RATIOS.into_iter().filter(|ratio| self.total.now.has(*ratio)).collect()
+    }
+
     /// Sums up the campaigns that a filter selects.
     pub fn of(accounts: &'a [AccountCampaigns], filter: &Filter, now: DateTime<Utc>) -> Self {
         let matches = filter.matcher();

@@ -2,7 +2,7 @@
 
 use crate::campaign::counts::Count;
 use crate::campaign::figures::{Currency, Figure};
-use crate::campaign::{Ratio, Sums};
+use crate::campaign::{Denominator, Ratio, Sums};
 use crate::report::row::Row;
 
 /// What a cost is in. Credits of different providers are different units.
@@ -29,10 +29,26 @@ impl Sum {
         self.reporting += usize::from(value.is_some());
     }
 
+    /// Nothing if no campaign reports the value.
+    fn reported(self) -> Option<Self> {
+        (self.reporting > 0).then_some(self)
+    }
+
     fn merge(&mut self, other: Self) {
         self.total += other.total;
         self.reporting += other.reporting;
     }
+}
+
+/// A ratio of mature campaigns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Which.
+    pub ratio: Ratio,
+    /// Its value.
+    pub value: f64,
+    /// Its denominator, if the sums of all campaigns give another quotient.
+    pub of: Option<f64>,
 }
 
 /// The sums of a group of campaigns.
@@ -102,27 +118,41 @@ impl<'a> Totals<'a> {
 
     /// The messages that were attempted; `None` if no campaign reports them.
     pub fn attempted(&self) -> Option<Sum> {
-        self.reported(self.attempted)
+        self.attempted.reported()
     }
 
     /// A count; `None` if no campaign reports it.
     pub fn count(&self, count: Count) -> Option<Sum> {
-        self.reported(self.counts.get(count as usize).copied()?)
+        self.counts.get(count as usize)?.reported()
     }
 
     /// The cost in a unit; `None` if no campaign reports it.
     pub fn cost_in(&self, unit: Unit<'_>) -> Option<Sum> {
         let sum = self.costs.iter().find(|(known, _)| *known == unit);
-        self.reported(sum.map(|(_, sum)| *sum).unwrap_or_default())
+        sum?.1.reported()
+    }
+
+    /// Whether a campaign reports the numerator of a ratio.
+    pub fn has(&self, ratio: Ratio) -> bool {
+        self.count(ratio.counts().0).is_some()
+    }
+
+    /// The sums of a ratio's parts over the campaigns that are mature.
+    pub fn sums(&self, ratio: Ratio) -> Sums {
+        self.ratios.get(ratio as usize).copied().unwrap_or_default()
     }
 
     /// A ratio of the campaigns that are mature: the sum of the numerators over the sum of the denominators.
-    pub fn ratio(&self, ratio: Ratio) -> Option<f64> {
-        self.ratios.get(ratio as usize)?.ratio()
-    }
-
-    /// The sum over no campaign is 0; over campaigns of which none reports the value, it is unknown.
-    fn reported(&self, sum: Sum) -> Option<Sum> {
-        (self.campaigns == 0 || sum.reporting > 0).then_some(sum)
+    pub fn rate(&self, ratio: Ratio) -> Option<Rate> {
+        let sums = self.sums(ratio);
+        let (numerator, denominator) = ratio.counts();
+        let denominator = match denominator {
+            Denominator::Attempted => self.attempted(),
+            Denominator::Deliveries => self.count(Count::Deliveries),
+        };
+        let all = [self.count(numerator), denominator].map(|sum| sum.unwrap_or_default().total);
+        let parts = sums.parts();
+        let differs = parts.iter().zip(all).any(|(part, all)| part.total_cmp(&all).is_ne());
+        Some(Rate { ratio, value: sums.ratio()?, of: differs.then_some(parts[1]) })
     }
 }

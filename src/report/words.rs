@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::campaign::counts::Count;
-use crate::campaign::{Denominator, Ratio};
+use crate::campaign::figures::Figure;
+use crate::campaign::{Campaign, Denominator, Ratio, Status};
+use crate::report::row::Row;
 use crate::report::summary::Subject;
-use crate::report::totals::Unit;
+use crate::report::totals::{Rate, Unit};
+use crate::state::campaigns::AccountCampaigns;
 
 /// Maximum length of a displayed name in characters.
 pub const MAX_NAME: usize = 200;
@@ -61,11 +66,12 @@ pub fn amount(value: f64) -> String {
 /// Formats a ratio in percent. Small ones have a second decimal.
 pub fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
-    if percent != 0.0 && percent.abs() < 1.0 {
-        format!("{percent:.2} %")
-    } else {
-        format!("{percent:.1} %")
-    }
+    format!("{percent:.*} %", if percent == 0.0 { 1 } else { decimals(percent) })
+}
+
+/// How many decimals a number has, so that rounding does not reach one with fewer.
+fn decimals(value: f64) -> usize {
+    if value.abs() < 0.995 { 2 } else { 1 }
 }
 
 /// Words for a duration of whole days or hours.
@@ -76,6 +82,11 @@ pub fn days(duration: Duration) -> String {
         7_200..86_400 => plural_u64(seconds / 3_600, "hour"),
         _ => plural_u64(seconds / 86_400, "day"),
     }
+}
+
+/// The same after "the last" or before "before".
+pub fn last(duration: Duration) -> String {
+    days(duration).trim_start_matches("1 ").to_owned()
 }
 
 /// What the numerator of a ratio is, as a heading.
@@ -106,18 +117,48 @@ pub fn count(count: Count) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// What the ratio of a line divides by, if it has one.
-pub const fn of(subject: Subject<'_>) -> Option<&'static str> {
-    match subject {
-        Subject::Count(_, ratio) => Some(divisor(ratio)),
+/// What a rate divides by, with its sum if that is not shown.
+pub fn of(rate: Rate) -> String {
+    let sum = rate.of.map(|sum| format!("{} ", amount(sum))).unwrap_or_default();
+    format!("of {sum}{}", divisor(rate.ratio))
+}
+
+/// Stands for a value that no campaign of a period reports.
+pub const fn absent(campaigns: usize) -> &'static str {
+    if campaigns == 0 { "none sent" } else { "not reported" }
+}
+
+/// The status of a campaign, unless it is sent, or that it is planned.
+pub fn state(row: Row<'_>, now: DateTime<Utc>) -> Option<String> {
+    let campaign = row.campaign;
+    let is_planned = !row.is_sent() && campaign.date() > Some(now);
+    let status = campaign.status.filter(|status| *status != Status::Sent);
+    status
+        .map(|status| status.as_str().replace('_', " "))
+        .or_else(|| is_planned.then(|| "planned".to_owned()))
+}
+
+/// A time by the clock of those who plan the campaigns of an account.
+pub fn local(at: DateTime<Utc>, account: &AccountCampaigns) -> String {
+    at.with_timezone(&account.reporting_time_zone).format("%Y-%m-%d %H:%M %Z").to_string()
+}
+
+/// What a campaign cost, in credits and money.
+pub fn cost(campaign: &Campaign) -> Option<String> {
+    let money = campaign.figures.iter().filter_map(|(figure, value)| match figure {
+        Figure::Cost(currency) => Some(format!("{} {}", amount(value), currency.as_str())),
         _ => None,
-    }
+    });
+    let credits = campaign.readable_cost_credits();
+    let credits = credits.map(|cost| format!("{} credits", amount(cost)));
+    let costs: Vec<_> = credits.into_iter().chain(money).collect();
+    (!costs.is_empty()).then(|| costs.join(", "))
 }
 
 /// What a line of a comparison is about.
 pub fn subject(subject: Subject<'_>) -> String {
     match subject {
-        Subject::Campaigns => "Campaigns".to_owned(),
+        Subject::Campaigns => "Campaigns sent".to_owned(),
         Subject::Attempted => "Attempted".to_owned(),
         Subject::Count(_, ratio) => title(ratio).to_owned(),
         Subject::Cost(Unit::Credits(provider)) => format!("Cost in credits of {provider}"),
@@ -127,6 +168,9 @@ pub fn subject(subject: Subject<'_>) -> String {
 
 /// A difference with its sign, and its share of the value before.
 pub fn change((difference, share): (f64, Option<f64>)) -> String {
+    if difference == 0.0 {
+        return "unchanged".to_owned();
+    }
     let sign = if difference > 0.0 { "+" } else { "" };
     let difference = format!("{sign}{}", amount(difference));
     match share {
@@ -138,15 +182,15 @@ pub fn change((difference, share): (f64, Option<f64>)) -> String {
 /// The difference of two ratios in percentage points. Small ones have a second decimal.
 pub fn points(now: f64, before: f64) -> String {
     let points = (now - before) * 100.0;
-    format!("{} points", signed(points, if points.abs() < 1.0 { 2 } else { 1 }))
+    format!("{} points", signed(points, decimals(points)))
 }
 
 /// An arrow for the direction of a change.
 pub fn arrow(change: f64) -> &'static str {
     match change {
-        change if change > 0.0 => "▲",
-        change if change < 0.0 => "▼",
-        _ => "=",
+        change if change > 0.0 => "▲ ",
+        change if change < 0.0 => "▼ ",
+        _ => "",
     }
 }
 
@@ -176,6 +220,18 @@ mod tests {
         assert_eq!(points(0.9, 0.95), "−5.0 points");
         assert_eq!(points(0.5, 0.500_01), "0.00 points");
         assert_eq!(points(0.004, 0.0035), "+0.05 points");
-        assert_eq!((percent(0.9666), percent(0.00123)), ("96.7 %".into(), "0.12 %".into()));
+        assert_eq!(change((0.0, Some(0.0))), "unchanged");
+        for (ratio, expected) in [
+            (0.9666, "96.7 %"),
+            (0.00123, "0.12 %"),
+            (0.009_94, "0.99 %"),
+            (0.009_99, "1.0 %"),
+            (0.01, "1.0 %"),
+            (0.0, "0.0 %"),
+        ] {
+            assert_eq!(percent(ratio), expected);
+        }
+        let last = |hours| last(Duration::from_hours(hours));
+        assert_eq!((last(24), last(11 * 24)), ("day".into(), "11 days".into()));
     }
 }

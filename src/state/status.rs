@@ -111,7 +111,11 @@ pub struct WorstCampaign {
     pub attempted: u64,
     /// How many messages were delivered.
     pub deliveries: u64,
-    /// Deliveries / (attempted - pending).
+    /// How many bounced.
+    pub bounces: Option<u64>,
+    /// How many are pending.
+    pub pending: Option<u64>,
+    /// The same as `campaign_delivery_ratio`.
     pub delivery_ratio: f64,
     /// When the campaign was last sent.
     pub last_sent: Option<DateTime<Utc>>,
@@ -192,7 +196,7 @@ impl AccountStatus {
             error: polls.failure.as_ref().map(|failure| PollFailure {
                 reason: failure.reason.as_str(),
                 message: failure.message.clone(),
-                advice: state.account.advice(failure.reason),
+                advice: state.account.advice(failure),
             }),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
@@ -231,9 +235,9 @@ fn worst(
         .filter_map(|campaign| {
             let (deliveries, attempted) = Ratio::Delivery.parts(campaign)?;
             let pending = campaign.counts.get(Count::Pending).unwrap_or_default();
-            let decided = attempted.saturating_sub(pending);
-            let ratio = deliveries as f64 / decided as f64;
-            (decided >= MIN_VOLUME).then_some((ratio, attempted, deliveries, campaign))
+            let ratio = deliveries as f64 / attempted as f64;
+            let is_large = attempted.saturating_sub(pending) >= MIN_VOLUME;
+            is_large.then_some((ratio, attempted, deliveries, campaign))
         })
         .collect();
     // one pass over all of them, so that only a few have to be sorted
@@ -250,6 +254,8 @@ fn worst(
             channel: campaign.channel.as_str().to_owned(),
             attempted,
             deliveries,
+            bounces: campaign.counts.get(Count::Bounces),
+            pending: campaign.counts.get(Count::Pending),
             delivery_ratio,
             last_sent: campaign.last_sent,
         })
@@ -370,11 +376,13 @@ mod tests {
     }
 
     #[test]
-    fn pending_messages_do_not_lower_a_ratio() {
+    fn the_delivery_ratio_is_that_of_the_metric() {
         let mut campaign = (*campaign(1, 1_000, 400)).clone();
         campaign.counts.set(Count::Pending, Some(500));
-        let worst = worst("a", &[Arc::new(campaign)], Some(now()));
-        assert_eq!((worst[0].attempted, worst[0].delivery_ratio), (1_000, 0.8));
+        let worst = worst("a", &[Arc::new(campaign.clone())], Some(now()));
+        let WorstCampaign { attempted, bounces, pending, delivery_ratio, .. } = worst[0];
+        assert_eq!((attempted, bounces, pending), (1_000, None, Some(500)));
+        assert_eq!(Some(delivery_ratio), Ratio::Delivery.of([&campaign]));
     }
 
     #[test]
@@ -405,7 +413,7 @@ mod tests {
                 ("{hosts}", "the provider"),
                 ("{settings}", "the addresses and ids"),
                 ("{docs}", "the documentation"),
-                ("{provider}", "NAME"),
+                ("{page}", "docs/providers/NAME.md"),
                 ("{title}", "the provider"),
             ]
             .iter()

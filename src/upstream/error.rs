@@ -42,7 +42,7 @@ reasons! {
     Auth, "auth", "The credentials are rejected, cannot be read, or cannot be stored.",
         "Read the message, then {renew}.";
     Forbidden, "forbidden", "The credentials are valid but lack a permission.",
-        "Grant the permission that `docs/providers/{provider}.md` names, or {renew}.";
+        "Grant the permission that `{page}` names, or {renew}.";
     Throttled, "throttled", "Too many requests in a short time.",
         "Usually nothing. If it persists, something else uses the same quota, or the limits of the \
          provider are lower than assumed: lower `requests_per_second`, `requests_per_minute` or \

@@ -20,6 +20,7 @@ use super::credential::Credential;
 use super::error::{OUT_OF_FILES, cause, is_out_of_files};
 use super::request::Request;
 use super::{PollError, Reason};
+use crate::document::duration_text;
 
 /// The code under which a request without an answer is counted.
 const NO_ANSWER: &str = "error";
@@ -124,9 +125,15 @@ impl Transport {
             }
             Err(error) => (NO_ANSWER.to_owned(), Err(transport_error(error, &pool))),
         };
-        if answer.as_ref().is_err_and(|error| error.reason == Reason::Timeout) {
-            self.client.abandon(&pool, url);
-        }
+        let answer = answer.map_err(|error| match error.reason {
+            Reason::Timeout => {
+                self.client.abandon(&pool, url);
+                let (place, limit) = (pool.place(false), duration_text(timeout));
+                let message = format!("{place}: no complete response within {limit}");
+                PollError::new(Reason::Timeout, message)
+            }
+            _ => error,
+        });
         (code, answer)
     }
 
@@ -301,7 +308,28 @@ fn transport_error(error: reqwest::Error, pool: &Pool) -> PollError {
         message.push_str(&inner.to_string());
         cause = inner.source();
     }
+    if reason == Reason::Tls {
+        message = in_words(&message);
+    }
     PollError::new(reason, message)
+}
+
+/// A message that ends with the name of a Rust value, such as `Other(OtherError(CaUsedAsEndEntity))`, with
+/// words in its place.
+fn in_words(message: &str) -> String {
+    let (text, name) = message.rsplit_once(": ").unwrap_or(("", message));
+    let inner = name.trim_end_matches(')').rsplit('(').next().unwrap_or_default();
+    if !inner.chars().all(|char| char.is_ascii_alphanumeric()) {
+        return message.to_owned();
+    }
+    let mut words = String::new();
+    for char in inner.chars() {
+        if char.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(char.to_ascii_lowercase());
+    }
+    format!("{text}: {words}")
 }
 
 /// Whether the answer, or the size of one of its parts, is malformed.
@@ -335,6 +363,20 @@ mod tests {
             ("javascript:alert(1)", false),
         ] {
             assert_eq!(is_private(&Url::parse(url).unwrap()), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn names_of_values_become_words() {
+        for (message, expected) in [
+            (
+                "a: invalid peer certificate: UnknownIssuer",
+                "a: invalid peer certificate: unknown issuer",
+            ),
+            ("a: Other(OtherError(CaUsedAsEndEntity))", "a: ca used as end entity"),
+            ("a: certificate not valid for name \"b\"", "a: certificate not valid for name \"b\""),
+        ] {
+            assert_eq!(in_words(message), expected);
         }
     }
 

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::report::words::{number, plural, shortened, visible};
+use crate::report::words::{number, percent, plural, shortened, visible};
 use crate::state::snapshot::Unstored;
 use crate::state::status::{
     AccountStatus, AccountStatuses, MATURITY, MIN_VOLUME, PollFailure, State, WHATSAPP_MATURITY,
@@ -156,13 +156,15 @@ pub fn status(
                         "Campaigns of the last day, sent at least "
                         (MATURITY.as_secs() / 3600) " hours ago (WhatsApp and email: "
                         (WHATSAPP_MATURITY.as_secs() / 3600) "), with at least " (MIN_VOLUME)
-                        " messages. Campaigns in progress are not judged, and pending messages do not count."
+                        " messages that are not pending. Campaigns in progress are left out."
                     }
                     thead { tr {
                         th scope="col" { "Campaign" }
                         th scope="col" { "Account" }
                         th scope="col" { "Channel" }
                         th.number scope="col" { "Delivered" }
+                        th.number scope="col" { "Bounced" }
+                        th.number scope="col" { "Pending" }
                         th.number scope="col" { "Attempted" }
                         th.number scope="col" { "Ratio" }
                         th scope="col" { "Last sent" }
@@ -318,6 +320,11 @@ fn failure(error: &PollFailure) -> Markup {
 }
 
 fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
+    let count = |count: Option<u64>| {
+        html! {
+            @match count { Some(count) => (number(count)), None => span.dim { "not reported" } }
+        }
+    };
     html! {
         tr {
             td data-label="Campaign" {
@@ -327,8 +334,10 @@ fn row(campaign: &WorstCampaign, now: DateTime<Utc>) -> Markup {
             td data-label="Account" { bdi { (campaign.account) } }
             td data-label="Channel" { bdi { (shortened(&campaign.channel)) } }
             td.number data-label="Delivered" { (number(campaign.deliveries)) }
+            td.number data-label="Bounced" { (count(campaign.bounces)) }
+            td.number data-label="Pending" { (count(campaign.pending)) }
             td.number data-label="Attempted" { (number(campaign.attempted)) }
-            td.number data-label="Ratio" { (format!("{:.1} %", campaign.delivery_ratio * 100.0)) }
+            td.number data-label="Ratio" { (percent(campaign.delivery_ratio)) }
             td data-label="Last sent" { (moment(campaign.last_sent, now)) }
         }
     }
@@ -349,7 +358,7 @@ const fn word(state: State) -> &'static str {
         State::Waiting => "not polled yet",
         State::Good => "good",
         State::Failing => "failing, serving the last good data",
-        State::Down => "no data",
+        State::Down => "down, no data",
     }
 }
 

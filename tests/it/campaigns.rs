@@ -56,7 +56,8 @@ async fn setup_with(accounts: &[(&str, &str, &[Campaign])], curves: Curves) -> S
         account_at(name, any_api(), "http://127.0.0.1:9", &[&lookback])
     });
     let yaml = yaml.collect::<String>();
-    let global = "global: {poll_interval: 1h, stale_after: 1d, max_campaigns: 20000}\naccounts:\n";
+    let global = "global: {poll_interval: 1h, stale_after: 1d, max_campaigns: 20000, \
+                  reporting_time_zone: Asia/Tokyo}\naccounts:\n";
     let setup = Setup::new(&format!("{global}{yaml}"));
     let config = std::fs::read_to_string(setup.config_file()).unwrap();
     let config = Config::parse(&config, &native(), Some(Path::new("/"))).unwrap();
@@ -151,6 +152,17 @@ async fn campaigns_are_filtered_and_sorted() {
     let page = daemon.get("/campaigns?period=all&account=two").await;
     assert!(page.contains("<a href=\"campaign?account=two&amp;id=untold\">"), "{page}");
     assert!(text(&page).contains("|not reported|"), "{page}");
+    // nothing was sent
+    let none = json(&daemon, "status=waiting").await;
+    let expected = serde_json::json!([0, null, null, null]);
+    let totals = ["campaigns", "attempted", "bounces", "delivery_ratio"];
+    assert_eq!(serde_json::json!(totals.map(|name| &none["totals"][name])), expected);
+    let page = text(&daemon.get("/campaigns?status=waiting").await);
+    assert!(page.contains("|Campaigns sent|0|unchanged|Attempted|none sent|"), "{page}");
+    assert!(page.contains(" JST|waiting|not sent yet|"), "{page}");
+    assert!(page.contains("1 campaign.") && !page.contains("ot reported:"), "{page}");
+    let page = text(&daemon.get("/campaign?account=one&id=planned").await);
+    assert!(page.contains(" JST|Account|") && page.contains("|Planned for|"), "{page}");
     for (path, status) in [
         ("/campaigns?account=three", 404),
         ("/campaigns?status=unknown", 400),
@@ -257,6 +269,7 @@ async fn a_period_is_compared_with_the_one_before() {
         ("attempted", Some(3_500.0), Some(1_000.0)),
         ("deliveries", Some(1_500.0), Some(950.0)),
         ("clicks", Some(100.0), Some(50.0)),
+        ("click_ratio_denominator", Some(1_000.0), Some(1_000.0)),
         ("opens", None, None),
         // without the one whose receipts are arriving
         ("delivery_ratio", Some(1_300.0 / 1_500.0), Some(0.95)),
@@ -266,17 +279,18 @@ async fn a_period_is_compared_with_the_one_before() {
     ] {
         assert_eq!((now[name].as_f64(), before[name].as_f64()), (of_now, of_before), "{name}");
     }
+    assert_eq!(now["attempted"].to_string(), "3500");
     assert_eq!(now["cost"], serde_json::json!({"EUR": 12.5}));
     assert_eq!(now["cost_credits"][any_api().provider()], 7.0);
     let page = text(&daemon.get("/campaigns?account=one").await);
     for shown in [
         "Attempted|3,500|▲ |+2,500 (+250.0 %)|",
-        "Delivered|1,500|86.7 % of attempted| (−8.3 points)|▲ |+550 (+57.9 %)|",
-        "Clicked|100|10.0 % of attempted| (+5.0 points)|▲ |+50 (+100.0 %)|",
+        "Delivered|1,500|86.7 % of 1,500 attempted| (−8.3 points)|▲ |+550 (+57.9 %)|",
+        "Clicked|100|10.0 % of 1,000 attempted| (+5.0 points)|▲ |+50 (+100.0 %)|",
         "Opened|not reported|",
         "Cost in EUR|12.50|",
-        "compare with the 7 days before",
-        "1 campaign is still receiving receipts",
+        "relative to the 7 days before",
+        "1 campaign is still receiving receipts: included",
     ] {
         assert!(page.contains(shown), "{shown}: {page}");
     }
@@ -369,7 +383,7 @@ async fn names_are_text_in_every_format() {
         assert_eq!(record[place("campaign_name")], expected);
         assert_eq!((&record[place("deliveries")], &record[place("clicks")]), ("", "0"));
         assert_eq!(record[place("cost_credits")], *"");
-        let hour = hostile[0].last_sent.unwrap().format("%H").to_string();
+        let hour = (hostile[0].last_sent.unwrap() + TimeDelta::hours(9)).format("%H").to_string();
         assert_eq!(record[place("sent_hour")], hour);
     }
     assert_eq!(records.len(), HOSTILE.len());
@@ -399,7 +413,11 @@ async fn report(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String, Stri
 async fn a_report_is_made_of_stored_campaigns() {
     let one: Vec<_> = (0..4).map(|id| of_thousand(&format!("n{id}"), 30, 900 + 10 * id)).collect();
     let hostile = Campaign { name: "a|b <b>*c*".into(), ..of_thousand("before", 40 * DAY, 950) };
-    let one = [one, vec![hostile, sent("tiny", 30, 199, 0)]].concat();
+    let mut lossy = Campaign { cost_credits: Some(7.0), ..of_thousand("lossy", 20 * DAY, 400) };
+    lossy.counts.set(Count::Bounces, Some(23));
+    let mut denied = Campaign { status: Some(Status::Denied), ..sent("denied", -5, 9, 0) };
+    denied.scheduled = denied.last_sent.take();
+    let one = [one, vec![hostile, lossy, denied, sent("tiny", 30, 199, 0)]].concat();
     let setup = setup(&[("one", "60d", &one)]).await;
     let storage = format!("--storage.path={}", setup.storage().display());
     let of_stored = [storage.as_str(), "--stored", "--period=30d"];
@@ -407,23 +425,32 @@ async fn a_report_is_made_of_stored_campaigns() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!html.contains("href=") && !html.contains("src="), "{html}");
     let page = text(&html);
-    assert!(page.contains("Campaigns|5|▲ |+4 (+400.0 %)|Attempted|4,199|"), "{page}");
+    assert!(page.contains("Campaigns sent|6|▲ |+5 (+500.0 %)|Attempted|5,199|"), "{page}");
     // those with at least 200 messages
     let ranking = |title: &str, end: &str| {
         let list = page.split(&format!("|{title} share delivered|")).nth(1).unwrap();
         let list = list.split(end).next().unwrap().split("|Offer ").skip(1);
         list.map(|row| row.split('|').next().unwrap()).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(ranking("Highest", "|Lowest "), "n3 n2");
-    assert_eq!(ranking("Lowest", "|Campaigns|"), "n0 n1");
+    assert_eq!(ranking("Highest", "|Lowest "), "n3 n2 n1");
+    assert_eq!(ranking("Lowest", "|Campaigns|"), "lossy n0");
+    assert!(page.contains("|1,000|577 without a receipt|40.0 %|"), "{page}");
     let arguments = [&of_stored[..2], &["--format=md", "--period=60d"]].concat();
     let (_, markdown, _) = report(&setup, &arguments).await;
-    assert!(markdown.contains("| a\\|b \\<b\\>\\*c\\* | one | sms |"), "{markdown}");
+    for shown in [
+        "| a\\|b \\<b\\>\\*c\\* | one | sms |",
+        " JST | denied |  |  |  |  |  |\n",
+        "| 1,000 | 577 | 40.0 % | 2.3 % | 7 credits |\n",
+        "| Delivered | 5,010 | 80.8 % of attempted |",
+    ] {
+        assert!(markdown.contains(shown), "{shown}: {markdown}");
+    }
+
     let file = setup.folder().join("report.csv");
     let output = format!("--output={}", file.display());
     let arguments = [&of_stored[..], &["--format=csv", &output]].concat();
     assert_eq!(report(&setup, &arguments).await.1, "");
-    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1 + 5);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1 + 7);
     for (arguments, expected) in [
         (vec!["--stored"], "--stored needs --storage.path"),
         (vec!["--period=0s"], "invalid value '0s'"),
@@ -451,12 +478,12 @@ async fn a_report_of_one_poll_reads_the_period_before() {
     let setup = Setup::new(&config(std::slice::from_ref(&good)));
     let (code, markdown, log) = report(&setup, &["--format=md"]).await;
     assert_eq!(code, Some(0), "{log}");
-    assert!(markdown.contains("| Campaigns | 2 |  | 1 | +1 (+100.0 %) |"), "{markdown}");
+    assert!(markdown.contains("| Campaigns sent | 2 |  | 1 | +1 (+100.0 %) |"), "{markdown}");
     let bad = account_at("bad", any_api(), "http://127.0.0.1:9", &[]);
     setup.write_config(&config(&[good, bad]));
     let (code, markdown, log) = report(&setup, &["--format=md"]).await;
     assert_eq!(code, Some(1));
     assert!(log.contains("poll failed") && log.contains("account=bad"), "{log}");
     assert!(markdown.contains("> Could not be read, and missing here: bad."), "{markdown}");
-    assert!(markdown.contains("| Campaigns | 2 |"), "{markdown}");
+    assert!(markdown.contains("| Campaigns sent | 2 |"), "{markdown}");
 }

@@ -240,6 +240,9 @@ async fn network_errors_and_their_advice_name_the_host() {
             assert!(line.contains(&format!("reason={reason} error=\"{host}: ")), "{line}");
             let (_, advice) = line.split_once("advice=").unwrap();
             assert!(advice.contains(&format!("`{host}`")), "{line}");
+            let within = line.contains(": no complete response within 1s");
+            assert_eq!(within, reason == "timeout", "{line}");
+            assert_eq!(advice.contains("Correct the scheme"), reason == "tls", "{line}");
             assert!(!line.contains("hidden-path"), "{line}");
         }
     }

@@ -504,6 +504,7 @@ async fn unexpected_content_is_described_and_advice_fits_the_account() {
             for part in parts {
                 assert!(line.contains(part), "{provider} {part}: {line}");
             }
+            assert!(!line.contains("time_zone"), "{provider}: {line}");
         }
     }
 }

@@ -59,7 +59,7 @@ impl PollLog {
         if self.is_known(error) {
             debug!(reason, %error, took, "poll failed again");
         } else {
-            let advice = account.advice(error.reason);
+            let advice = account.advice(error);
             warn!(reason, %error, took, advice, "poll failed");
         }
         self.succeeded_before = false;

@@ -102,7 +102,7 @@ pub(crate) const CAMPAIGN: Part = Part {
         may(
             "channel",
             "word, or mapping",
-            "The channel; the only one of `channels` by default. A mapping has the `path` of a word, and `words` if they are not the channels' names, or `when`.",
+            "The channel. It can be left out if `channels` has one entry. A mapping has the `path` of a word, and `words` if they are not the channels' names, or `when`.",
         ),
         may(
             "status",
@@ -115,7 +115,7 @@ pub(crate) const CAMPAIGN: Part = Part {
         may(
             "counts",
             "mapping of counts to values",
-            "The counts. `sum_of_failures` stands for the sum of `failures`, if all that are there can be read.",
+            "The counts. `sum_of_failures` is the sum of `failures`. If one of them cannot be read, there is no sum.",
         ),
         may("failures", "mapping of reasons to values", "Failed messages by reason."),
         may("cost_credits", "value", "The cost in credits."),
@@ -484,7 +484,7 @@ fn read_channel(mapping: &mut Mapping<'_, '_>, channels: &[Channel]) -> Option<C
     match mapping.node("channel").map(|node| &node.value) {
         None => {
             if channels.len() > 1 {
-                mapping.problem("channel", "is missing: there is more than one");
+                mapping.problem("channel", "is missing: `channels` has more than one");
             }
             None
         }

@@ -52,7 +52,7 @@ pub(crate) const FIELD: Part = Part {
         may(
             "sum",
             "path, or list of paths",
-            "Adds all values that the paths find. Those that are missing add nothing; with one that cannot \
+            "Adds all values that the paths find. Missing values add nothing. If a value cannot \
              be read, there is no sum.",
         ),
         may(

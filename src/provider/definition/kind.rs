@@ -45,6 +45,7 @@ impl Definition {
             requests: self.requests(),
             notes: self.notes.clone().into(),
             demo_account: self.name.replace('_', "-").into(),
+            file: None,
             #[cfg(feature = "demo")]
             simulated: None,
         };

@@ -232,7 +232,7 @@ const SETTING: Part = Part {
         may(
             "default",
             "text or number",
-            "What holds without it. Without a default it is required, unless it is `optional`.",
+            "The value if an account does not set it. Without a default it is required, unless it is `optional`.",
         ),
         may("optional", "true or false", "Whether it can be left out without a default."),
         must("meaning", "text", "A sentence for the manual."),

@@ -365,7 +365,7 @@ pub(crate) const STOP: Part = Part {
         may(
             "total",
             "path, or list of paths",
-            "The number of all items. Of several numbers, the largest counts until a page is short, and then the smallest.",
+            "The number of all items. If pages have different totals, the largest counts until a page is short, and the smallest after that.",
         ),
         may("pages", "path", "Or the number of all pages."),
         may(

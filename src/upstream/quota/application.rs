@@ -1,5 +1,6 @@
 //! An application at a provider: the pace of its requests, its limits, and its pauses.
 
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -188,8 +189,7 @@ impl Application {
             tokio::time::sleep_until(turn).await;
             return Ok(());
         }
-        let until = (Utc::now() + wait).format("%H:%M:%S UTC");
-        let message = format!("{limit} used up until {until}");
+        let message = format!("{limit} used up until {}", clock(Utc::now() + wait));
         let mut error = PollError::new(Reason::Throttled, message);
         error.retry_after = Some(wait);
         Err(error)
@@ -347,6 +347,11 @@ impl Application {
     }
 }
 
+/// A time of the day.
+fn clock(time: DateTime<Utc>) -> impl Display {
+    time.format("%H:%M:%S UTC")
+}
+
 impl Pause {
     fn is_active(&self, now: DateTime<Utc>) -> bool {
         self.until > Instant::now() && self.day.is_none_or(|day| day == now.date_naive())
@@ -405,7 +410,7 @@ impl State {
                 until,
                 day: (error.reason == Reason::Quota).then(|| now.date_naive()),
                 reason: error.reason,
-                message: format!("no requests for now: {}", error.message),
+                message: format!("no requests until {}: {}", clock(now + pause), error.message),
             });
         }
         exhausted
@@ -589,7 +594,7 @@ mod tests {
         let just_before = time("2026-03-01T23:59:00Z");
         let error = application.check_pause(just_before).unwrap_err();
         assert_eq!(error.reason, Reason::Quota);
-        assert!(error.message.contains("no requests for now: no"), "{error}");
+        assert!(error.message.contains("no requests until 00:00:00 UTC: no"), "{error}");
         // by the wall clock, or by the monotonic one
         let midnight = time("2026-03-02T00:01:00Z");
         assert_eq!(application.check_pause(midnight), Ok(()));

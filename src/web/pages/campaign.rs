@@ -10,7 +10,7 @@ use crate::campaign::figures::Figure;
 use crate::report::row::Row;
 use crate::report::words::{self, amount, number, percent, shortened, visible};
 use crate::web::pages::chart::chart;
-use crate::web::pages::table::{cost, rate, sent};
+use crate::web::pages::table::{cost, date, rate};
 use crate::web::pages::text::{entry, moment, time};
 
 /// Renders the page.
@@ -24,14 +24,14 @@ pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
             p { a href="campaigns" { "All campaigns" } }
             h2 { bdi { (visible(&campaign.name)) } }
             dl {
-                (entry("Sent", &sent(row, now)))
+                (entry(if row.is_sent() { "Sent" } else { "Planned for" }, &date(row)))
                 (entry("Account", &html! { bdi { (row.account.account) } " (" (row.account.provider) ")" }))
                 (entry("Channel", &html! { bdi { (shortened(campaign.channel.as_str())) } }))
                 (entry("Id", &html! { bdi { (shortened(&campaign.id)) } }))
                 @if let Some(status) = campaign.status {
                     (entry("Status", &html! { (status.as_str().replace('_', " ")) }))
                 }
-                @if campaign.created.is_some() { (entry("Created", &moment(campaign.created, now))) }
+                @if let Some(created) = campaign.created { (entry("Created", &html! { (words::local(created, row.account)) })) }
                 (entry("Cost", &cost(row)))
                 @for (figure, value) in campaign.figures.iter() {
                     @if let Figure::Revenue(currency) = figure {
@@ -105,6 +105,12 @@ fn counts(row: Row<'_>) -> Markup {
                     tr {
                         td data-label="Count" { (words::count(count)) }
                         td.number data-label="Messages" { (value(campaign.counts.get(count))) }
+                    }
+                }
+                @if let Some(lost) = campaign.without_receipt() {
+                    tr {
+                        td data-label="Count" { "Without a receipt" }
+                        td.number data-label="Messages" { (number(lost)) }
                     }
                 }
                 @for (reason, count) in campaign.failures.iter() {

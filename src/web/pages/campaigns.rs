@@ -10,7 +10,7 @@ use crate::campaign::{Channel, Ratio, Status};
 use crate::report::order::Sort;
 use crate::report::row::Row;
 use crate::report::summary::Summary;
-use crate::report::words::{self, days, number, shortened};
+use crate::report::words::{self, days, last, number, shortened};
 use crate::state::campaigns::AccountCampaigns;
 use crate::web::pages::table::table;
 use crate::web::pages::text::time;
@@ -79,7 +79,7 @@ pub fn page(telemetry_path: &str, content: &Content<'_>) -> String {
 fn heading(view: &View) -> String {
     match view.filter.period {
         None => "All campaigns".to_owned(),
-        Some(period) => format!("Campaigns of the last {}", days(period)),
+        Some(period) => format!("Campaigns of the last {}", last(period)),
     }
 }
 

@@ -37,7 +37,9 @@ impl Scale {
         let (low, high) = values
             .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
         let margin = ((high - low) * 0.1).max(0.002);
-        Self { low: (low - margin).max(0.0), high: high + margin }
+        // few ratios exceed 1
+        let most = if high <= 1.0 { 1.0 } else { f64::MAX };
+        Self { low: (low - margin).max(0.0), high: (high + margin).min(most) }
     }
 
     fn y(self, value: f64) -> f64 {

@@ -2,16 +2,16 @@
 
 use maud::{Markup, html};
 
-use crate::report::document::{Document, RATIOS};
+use crate::report::document::Document;
 use crate::report::summary::{Line, Subject, Summary};
-use crate::report::words::{self, amount, days, percent, plural, shortened};
+use crate::report::words::{self, absent, amount, last, percent, plural, shortened};
 use crate::web::pages::table::table;
 use crate::web::pages::text::time;
 use crate::web::pages::tiles::tiles;
 
 /// Renders a report.
 pub fn page(document: &Document<'_>) -> String {
-    let title = format!("Campaigns of the last {}", days(document.period));
+    let title = format!("Campaigns of the last {}", last(document.period));
     let content = html! {
         h1 { (title) }
         p.dim { "Until " (time(document.until)) "." }
@@ -37,6 +37,7 @@ pub fn page(document: &Document<'_>) -> String {
 }
 
 fn groups(summary: &Summary<'_>) -> Markup {
+    let ratios = summary.ratios();
     html! {
         table.campaigns {
             thead { tr {
@@ -44,7 +45,7 @@ fn groups(summary: &Summary<'_>) -> Markup {
                 th scope="col" { "Channel" }
                 th.number scope="col" { "Campaigns" }
                 th.number scope="col" { "Attempted" }
-                @for ratio in RATIOS { th.number scope="col" { (words::title(ratio)) } }
+                @for ratio in &ratios { th.number scope="col" { (words::title(*ratio)) } }
                 th.number scope="col" { "Cost" }
             } }
             tbody {
@@ -55,17 +56,23 @@ fn groups(summary: &Summary<'_>) -> Markup {
                         @let lines = comparison.lines();
                         @for line in lines.iter().filter(|line| is_sum(line)) {
                             td.number data-label=(words::subject(line.subject)) {
-                                @match line.now { Some(sum) => (amount(sum.total)), None => span.dim { "not reported" } }
+                                @match line.now { Some(sum) => (amount(sum.total)), None => span.dim { (absent(line.campaigns)) } }
                                 @if let Some(change) = line.change() { div.dim { (words::change(change)) } }
                             }
                         }
-                        @for ratio in RATIOS {
-                            td.number data-label=(words::title(ratio)) {
-                                @let now = comparison.now.ratio(ratio);
-                                @let before = comparison.before.as_ref().and_then(|it| it.ratio(ratio));
-                                @match now { Some(ratio) => (percent(ratio)), None => span.dim { "not reported" } }
+                        @for ratio in &ratios {
+                            td.number data-label=(words::title(*ratio)) {
+                                @let now = comparison.now.rate(*ratio);
+                                @let before = comparison.before.as_ref().and_then(|it| it.rate(*ratio));
+                                @match now {
+                                    Some(rate) => (percent(rate.value)),
+                                    None => span.dim { (absent(comparison.now.campaigns)) },
+                                }
+                                @if let Some(rate) = now.filter(|rate| rate.of.is_some()) {
+                                    div.dim { (words::of(rate)) }
+                                }
                                 @if let Some((now, before)) = now.zip(before) {
-                                    div.dim { (words::points(now, before)) }
+                                    div.dim { (words::points(now.value, before.value)) }
                                 }
                             }
                         }
@@ -73,11 +80,11 @@ fn groups(summary: &Summary<'_>) -> Markup {
                             @let costs: Vec<_> = lines.iter().filter(|line| is_cost(line)).collect();
                             @for line in &costs {
                                 div {
-                                    (line.now.map_or("not reported".to_owned(), |sum| amount(sum.total)))
+                                    (line.now.map_or(absent(line.campaigns).to_owned(), |sum| amount(sum.total)))
                                     " " span.dim { (words::subject(line.subject).replace("Cost in ", "")) }
                                 }
                             }
-                            @if costs.is_empty() { span.dim { "not reported" } }
+                            @if costs.is_empty() { span.dim { (absent(comparison.now.campaigns)) } }
                         }
                     }
                 }

@@ -3,22 +3,11 @@
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
-use crate::campaign::figures::Figure;
-use crate::campaign::{Ratio, Status};
+use crate::campaign::Ratio;
 use crate::report::row::{Row, Verdict};
-use crate::report::words::{self, amount, number, percent, shortened};
+use crate::report::summary::RATIOS;
+use crate::report::words::{self, number, percent, shortened};
 use crate::web::view::link;
-
-/// The ratios that have a column, unless no campaign reports them.
-const RATIOS: [Ratio; 7] = [
-    Ratio::Delivery,
-    Ratio::Click,
-    Ratio::Open,
-    Ratio::Read,
-    Ratio::Reply,
-    Ratio::Bounce,
-    Ratio::OptOut,
-];
 
 /// Shows campaigns.
 pub(super) fn table(rows: &[Row<'_>], links: bool, now: DateTime<Utc>) -> Markup {
@@ -33,20 +22,20 @@ pub(super) fn table(rows: &[Row<'_>], links: bool, now: DateTime<Utc>) -> Markup
     html! {
         table.campaigns {
             caption {
-                "Times are in UTC. Bars of delivered end at 100 %, others at the highest rate of the table."
-                @if !left_out.is_empty() {
-                    " No campaign of the table has a rate for: "
+                "A full bar is 100 % delivered; for other rates, it is the highest rate in the table."
+                @if !left_out.is_empty() && rows.iter().any(Row::is_sent) {
+                    " Not reported: "
                     @for (index, ratio) in left_out.iter().enumerate() {
                         @if index > 0 { ", " }
                         (words::title(*ratio).to_lowercase())
                     }
-                    " (not reported)."
+                    "."
                 }
             }
             thead { tr {
                 th scope="col" { "Campaign" }
                 th scope="col" { "Account" }
-                th scope="col" { "Sent" }
+                th scope="col" { "Date" }
                 th.number scope="col" { "Attempted" }
                 @for ratio in &shown { th.number scope="col" { (words::title(*ratio)) } }
                 th.number scope="col" { "Cost" }
@@ -59,7 +48,7 @@ pub(super) fn table(rows: &[Row<'_>], links: bool, now: DateTime<Utc>) -> Markup
                             bdi { (row.account.account) } " "
                             span.dim { bdi { (shortened(row.campaign.channel.as_str())) } }
                         }
-                        td data-label="Sent" { (sent(*row, now)) }
+                        td data-label="Date" { (date(*row)) (state(*row, now)) }
                         td.number data-label="Attempted" { (attempted(*row)) }
                         @for (ratio, most) in &scales {
                             td.number data-label=(words::title(*ratio)) { (rate(*row, *ratio, *most)) }
@@ -84,18 +73,19 @@ fn detail(row: Row<'_>) -> String {
     link("campaign", [("account", row.account.account.as_str()), ("id", &row.campaign.id)])
 }
 
-/// When a campaign was or will be sent, and its status.
-pub(super) fn sent(row: Row<'_>, now: DateTime<Utc>) -> Markup {
-    let campaign = row.campaign;
+/// When a campaign was or will be sent.
+pub(super) fn date(row: Row<'_>) -> Markup {
     html! {
-        @match campaign.date() {
+        @match row.campaign.date() {
             None => span.dim { "date not reported" },
-            Some(at) => time datetime=(at.to_rfc3339()) { (at.format("%Y-%m-%d %H:%M")) },
+            Some(at) => time datetime=(at.to_rfc3339()) { (words::local(at, row.account)) },
         }
-        @if let Some(status) = campaign.status.filter(|status| *status != Status::Sent) {
-            " " span.mark { (status.as_str().replace('_', " ")) }
-        }
-        @if !row.is_sent() && campaign.date() > Some(now) { " " span.mark { "planned" } }
+    }
+}
+
+fn state(row: Row<'_>, now: DateTime<Utc>) -> Markup {
+    html! {
+        @if let Some(state) = words::state(row, now) { " " span.mark { (state) } }
         @if row.is_arriving() { " " span.mark { "◔ still arriving" } }
     }
 }
@@ -106,6 +96,9 @@ fn attempted(row: Row<'_>) -> Markup {
             (Some(attempted), _) => (number(attempted)),
             (None, true) => span.dim { "not reported" },
             (None, false) => span.dim { "not sent yet" },
+        }
+        @if let Some(lost) = row.campaign.without_receipt().filter(|lost| *lost > 0) {
+            div.dim { (number(lost)) " without a receipt" }
         }
     }
 }
@@ -162,14 +155,7 @@ fn share(value: f64, most: f64) -> f64 {
 
 /// What a campaign cost, in credits or money.
 pub(super) fn cost(row: Row<'_>) -> Markup {
-    let money = row.campaign.figures.iter().filter_map(|(figure, value)| match figure {
-        Figure::Cost(currency) => Some(format!("{} {}", amount(value), currency.as_str())),
-        _ => None,
-    });
-    let credits =
-        row.campaign.readable_cost_credits().map(|cost| format!("{} credits", amount(cost)));
-    let costs: Vec<_> = credits.into_iter().chain(money).collect();
     html! {
-        @if costs.is_empty() { span.dim { "not reported" } } @else { (costs.join(", ")) }
+        @match words::cost(row.campaign) { Some(cost) => (cost), None => span.dim { "not reported" } }
     }
 }

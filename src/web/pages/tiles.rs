@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use crate::report::notes::notes;
 use crate::report::summary::{Line, Summary};
-use crate::report::words::{self, amount, days, percent, visible};
+use crate::report::words::{self, amount, last, percent, visible};
 
 /// Shows the sums, and what a reader has to know about them.
 pub(super) fn tiles(summary: &Summary<'_>, failed: &[String], period: Option<Duration>) -> Markup {
@@ -17,7 +17,7 @@ pub(super) fn tiles(summary: &Summary<'_>, failed: &[String], period: Option<Dur
         }
         dl.tiles { @for line in summary.total.lines() { (tile(&line)) } }
         @if let Some(period) = period.filter(|_| summary.total.before.is_some()) {
-            p.dim { "▲, ▼ and points compare with the " (days(period)) " before." }
+            p.dim { "Changes are relative to the " (last(period)) " before." }
         }
     }
 }
@@ -29,20 +29,20 @@ fn tile(line: &Line<'_>) -> Markup {
             dt { (words::subject(line.subject)) }
             dd {
                 @match line.now {
-                    None => span.dim { "not reported" },
+                    None => span.dim { (words::absent(line.campaigns)) },
                     Some(sum) => strong { (amount(sum.total)) },
                 }
-                @if let Some((ratio, of)) = line.ratio.zip(words::of(line.subject)) {
+                @if let Some(rate) = line.rate {
                     div {
-                        (percent(ratio)) " of " (of)
-                        @if let Some(before) = line.ratio_before {
-                            span.dim { " (" (words::points(ratio, before)) ")" }
+                        (percent(rate.value)) " " (words::of(rate))
+                        @if let Some(before) = line.rate_before {
+                            span.dim { " (" (words::points(rate.value, before.value)) ")" }
                         }
                     }
                 }
                 @if let Some(change) = change {
                     div.dim {
-                        span aria-hidden="true" { (words::arrow(change.0)) " " }
+                        span aria-hidden="true" { (words::arrow(change.0)) }
                         (words::change(change))
                     }
                 }

@@ -350,7 +350,7 @@ impl ClientCertVerifier for Clients {
     }
 }
 
-/// Returns the subject alternative names of a certificate: DNS names, e-mail addresses, IP addresses
+/// Returns the subject alternative names of a certificate: DNS names, email addresses, IP addresses
 /// and URIs.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {

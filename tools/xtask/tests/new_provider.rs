@@ -64,6 +64,7 @@ fn pigeon() -> Kind {
         ],
         notes: "## How to get credentials\n\nWhistle.".into(),
         demo_account: "roof".into(),
+        file: None,
         simulated: Some(&Loft),
     }
 }

@@ -32,7 +32,7 @@ fn words() -> String {
         counts.map(|count| [code(count.name()), count.meaning().to_owned()]).collect();
     format!(
         "## The exporter's words\n\n\
-         - Channels: {}. Any other word is exported as it is.\n\
+         - Channels: {}. Any other word is exported in lower case.\n\
          - Statuses: {}. A campaign `in_moderation` waits for the provider's approval, one `denied` did not get it.\n\
          - Reasons: {}. See [troubleshooting.md](troubleshooting.md) for their meanings.\n\
          - Ratios: {}.\n\n{}",

@@ -66,7 +66,7 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
         "`process_*` metrics exist on Linux only.".to_owned(),
         rows(&own, &[]),
         "## Values of labels".to_owned(),
-        "The labels with a fixed set of values.".to_owned(),
+        "The labels whose values are known. A definition can add values of `provider`, `channel`, and `reason` of `campaign_failures`.".to_owned(),
         table(["metric", "label", "values"], &values),
     ];
     Ok(parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n")
