@@ -16,9 +16,6 @@ use crate::state::status::maturity;
 /// overlap with it.
 const HEAD: TimeDelta = TimeDelta::hours(3);
 
-/// What a campaign has at its present age only.
-const OF_PRESENT_AGE: &str = "campaign_usual_ratio";
-
 /// When the counts of a campaign were final: once its receipts should have arrived. `None` if they are not
 /// yet, or have been for less than three hours.
 pub fn settled(campaign: &Campaign, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -40,8 +37,7 @@ pub fn write(
 ) -> io::Result<()> {
     let target = labels([("job", job), ("instance", instance)]);
     let mut samples = String::new();
-    let families = CAMPAIGN_FAMILIES.iter().filter(|family| family.name() != OF_PRESENT_AGE);
-    for family in families {
+    for family in CAMPAIGN_FAMILIES {
         let mut header = Writer::new(Format::OpenMetrics);
         family.begin(&mut header);
         let mut header = header.into_string();
@@ -60,4 +56,32 @@ pub fn write(
         }
     }
     out.write_all(Format::OpenMetrics.end().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Channel;
+
+    #[test]
+    fn a_campaign_settles_when_its_receipts_should_have_arrived() {
+        let now: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
+        for (channel, status, hours_ago, expected) in [
+            (Channel::Sms, None, 24, Some(22)),
+            (Channel::Email, Some(Status::Sent), 24, Some(18)),
+            (Channel::Whatsapp, Some(Status::Other), 24, Some(18)),
+            (Channel::Sms, Some(Status::InProgress), 24, None),
+            (Channel::Sms, Some(Status::Denied), 24, None),
+            (Channel::Sms, None, 5, Some(3)),
+            // Prometheus still writes that block
+            (Channel::Sms, None, 4, None),
+            (Channel::Sms, None, -24, None),
+        ] {
+            let last_sent = Some(now - TimeDelta::hours(hours_ago));
+            let campaign = Campaign { channel, status, last_sent, ..Campaign::default() };
+            let expected = expected.map(|hours| now - TimeDelta::hours(hours));
+            assert_eq!(settled(&campaign, now), expected, "{campaign:?}");
+        }
+        assert_eq!(settled(&Campaign::default(), now), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! `backfill`, and what Prometheus makes of it.
 
+use campaign_exporter::exposition::format::Format;
 use campaign_simulator::Campaign;
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
@@ -8,6 +9,7 @@ use crate::support::apis::{COUNTS, any_api, with_channels, with_clicks};
 use crate::support::daemon::{Setup, account, account_at, config, end, simulate};
 use crate::support::prometheus::{HOSTILE, Prometheus};
 use crate::support::promtool::create_blocks;
+use crate::support::strict;
 
 #[tokio::test]
 async fn prometheus_answers_queries_about_months_before_the_first_scrape() {
@@ -38,6 +40,14 @@ async fn prometheus_answers_queries_about_months_before_the_first_scrape() {
     let oldest = (now - TimeDelta::days(50) + TimeDelta::hours(2)).format("%F");
     let expected = format!("account=spring written=2 oldest={oldest} unsettled=1");
     assert!(log.contains(&expected), "{log}");
+
+    // one block of lines for each family, whatever the number of accounts
+    let text = std::fs::read_to_string(&file).unwrap();
+    let untimed = text.split_inclusive('\n').map(|line| match line.rsplit_once(' ') {
+        Some((sample, _)) if !line.starts_with('#') => format!("{sample}\n"),
+        _ => line.to_owned(),
+    });
+    strict::read(&untimed.collect::<String>(), Format::OpenMetrics);
 
     create_blocks(&file, &folder.path().join("data")).await;
     let prometheus = Prometheus::of_blocks(folder).await;

@@ -765,9 +765,12 @@ async fn storage_is_locked_by_one_exporter_but_not_for_commands() {
 
     let (code, log) = end(command(&daemon.setup).arg("--config.check")).await;
     assert_eq!(code, Some(0), "{log}");
-    let (code, log) = end(command(&daemon.setup).arg("poll")).await;
-    assert_eq!(code, Some(0), "{log}");
-    assert!(answered(&simulator) > asked);
+    for word in ["poll", "backfill"] {
+        let asked = answered(&simulator);
+        let (code, log) = end(command(&daemon.setup).arg(word)).await;
+        assert_eq!(code, Some(0), "{word}: {log}");
+        assert!(answered(&simulator) > asked, "{word}");
+    }
     let mut demo = command(&daemon.setup);
     demo.arg("demo").env("TMPDIR", daemon.setup.folder());
     let demo = Daemon::start_command(demo, Setup::new(""), &[]).await;
