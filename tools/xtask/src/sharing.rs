@@ -67,7 +67,7 @@ mod tests {
             let requires = keys.remove("__requires").unwrap();
             let ids = requires.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap());
             let ids: Vec<_> = ids.collect();
-            for id in ["grafana", "prometheus", "stat", "timeseries"] {
+            for id in ["grafana", "prometheus", "stat", "text"] {
                 assert!(ids.contains(&id), "{name}: {ids:?}");
             }
             assert!(!ids.contains(&"row") && !ids.contains(&""), "{name}: {ids:?}");
