@@ -485,6 +485,25 @@ mod tests {
     }
 
     #[test]
+    fn lists_with_many_phones_off_are_usual_where_messages_wait_for_them() {
+        let low = |channel: Channel| {
+            let mut curves = Curves::default();
+            for index in 0..10 {
+                let share = if index % 5 == 0 { 0.55 } else { 0.8 + index as f32 / 1_000.0 };
+                for age in [2, 3] {
+                    let point = Point { age, ratios: [Some(share); RATIOS.len()] };
+                    let sent = at(-(index + 1) * 1_440);
+                    curves.add(&index.to_string(), channel.clone(), sent, point);
+                }
+            }
+            let young = Campaign { channel, ..campaign("young", 0, 900, 20) };
+            usual(&curves, &young, 45).first().unwrap().1
+        };
+        assert!(low(Channel::Whatsapp) <= 0.55);
+        assert!(low(Channel::Sms) > 0.7);
+    }
+
+    #[test]
     fn a_campaign_that_is_sent_again_begins_again() {
         let mut curves = Curves::default();
         let observe = |curves: &mut Curves, sent: i64, now: i64| {
