@@ -203,16 +203,13 @@ fn translated(text: &str) -> String {
         let name = r#"{{ with index .Labels "campaign_name" }}{{ . }}{{ else }}{{ $labels.campaign_id }}{{ end }}"#;
         text.replace_range(begin..begin + length + END.len(), name);
     }
-    // a sentence of numbers that are looked up
-    if text.starts_with("{{ $")
-        && let Some((_, advice)) = text.rsplit_once("{{ end }}. ")
-    {
-        text = format!(
-            "{{{{ $labels.provider }}}} account {{{{ $labels.account }}}}{{{{ with $labels.channel }}}}, channel {{{{ . }}}}{{{{ end }}}}. {advice}"
-        );
-    }
     let text = without_lookups(&text);
-    let text = text.trim_start_matches(". ").trim_end_matches(" of ");
+    // a figure that is left out leaves two spaces
+    let (lacking, whole): (Vec<_>, Vec<_>) =
+        text.split(". ").filter(|text| !text.is_empty()).partition(|text| text.contains("  "));
+    let is_named = lacking.iter().any(|text| text.contains("$labels.account"));
+    let text = is_named.then_some(ACCOUNT).into_iter().chain(whole).collect::<Vec<_>>().join(". ");
+    let text = text.trim_end_matches(" of ");
     text.replace(r#"{{ or $externalLabels.grafana_url "http://localhost:3000" }}/"#, "{{ externalURL }}")
         .replace(
             r#"{{ or $externalLabels.runbooks_url "https://example.com/campaign_exporter/docs/runbooks.md" }}"#,
@@ -223,6 +220,9 @@ fn translated(text: &str) -> String {
 }
 
 const END: &str = "{{ end }}";
+
+/// Stands for a sentence that names the account.
+const ACCOUNT: &str = "{{ $labels.provider }} account {{ $labels.account }}{{ with $labels.channel }}, channel {{ . }}{{ end }}";
 
 /// The text as if all lookups find nothing.
 fn without_lookups(text: &str) -> String {
@@ -247,7 +247,7 @@ fn without_lookups(text: &str) -> String {
                 *is_lookup
             }),
             Some("end") => blocks.pop().is_some_and(|(is_lookup, _)| is_lookup),
-            _ => action.is_empty(),
+            _ => action.is_empty() || action.contains(":="),
         };
         if !is_lookup && !hidden {
             kept.extend(["{{ ", action, " }}"]);
@@ -269,12 +269,16 @@ mod tests {
                 format!("Campaign {name}: {{{{ .Values.A.Value | humanizePercentage }}}}"),
             ),
             (
-                r#"{{ $campaign := printf "job=%q" $labels.job }}Of {{ with printf "a{%s}" $campaign | query }}{{ . | first | value }}{{ end }} messages, {{ with printf "b{%s}" $campaign | query }}{{ . }}{{ end }}. Stop it. Now."#,
+                r#"{{ $campaign := printf "job=%q" $labels.job }}Of {{ with printf "a{%s}" $campaign | query }}{{ . | first | value }}{{ end }} messages of {{ $labels.account }}, {{ with printf "b{%s}" $campaign | query }}{{ . }}{{ end }} failed. Stop it. Now."#,
                 "{{ .Labels.provider }} account {{ .Labels.account }}{{ with .Labels.channel }}, channel {{ . }}{{ end }}. Stop it. Now.".to_owned(),
             ),
             (
                 r#"Polls fail{{ with query "a" }} ({{ if gt $value 1.0 }}x{{ else }}y{{ end }}){{ else }}, too{{ end }}.{{ with $labels.channel }} {{ . }}{{ end }}"#,
                 "Polls fail, too.{{ with .Labels.channel }} {{ . }}{{ end }}".to_owned(),
+            ),
+            (
+                r#"{{ $account := "a" }}{{ with query $account }}{{ . }}{{ end }} of {{ with query "a" }}{{ . }}{{ end }} are left. Buy more."#,
+                "Buy more.".to_owned(),
             ),
             (r#"{{ with query "a" }}left{{ end }}. Buy more."#, "Buy more.".to_owned()),
             (r#"Down: {{ $value }} of {{ with query "a" }}{{ . }}{{ end }}"#, "Down: {{ .Values.A.Value }}".to_owned()),

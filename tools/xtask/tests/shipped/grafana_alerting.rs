@@ -164,6 +164,8 @@ fn texts_use_only_what_templates_of_grafana_have() {
                 // `$` begins a variable of the environment
                 assert!(!text.contains('$') && !text.contains(" query "), "{place}");
                 assert!(!text.contains("  ") && !text.contains("}} ."), "{place}");
+                assert!(name != "description" || text.ends_with('.'), "{place}");
+                assert!(!text.contains(":="), "{place}");
                 assert!(text.trim() == text && !text.starts_with(['.', ',', ';']), "{place}");
             }
         }
