@@ -19,28 +19,41 @@ pub(crate) struct Browser {
     _profile: TempDir,
 }
 
+/// Starts the driver. Returns it with its port; `None` if it exits instead.
+async fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!(
+                "the tests need chromedriver on the PATH (Debian: package chromium-driver): {error}"
+            )
+        });
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            return Some((driver, port.trim_end_matches('.').to_owned()));
+        }
+    }
+    None
+}
+
 impl Browser {
     /// Starts the browser.
     pub(crate) async fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("the tests need chromedriver on the PATH (Debian: package chromium-driver): {error}")
-            });
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = tokio::time::timeout(LIMIT, async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, port)) = line.split_once("started successfully on port ") {
-                    return port.trim_end_matches('.').to_owned();
+        // it exits if another process takes its port between IPv4 and IPv6
+        let started = tokio::time::timeout(LIMIT, async {
+            loop {
+                if let Some(started) = start_driver().await {
+                    return started;
                 }
             }
-            panic!("chromedriver reports no port");
         });
-        let driver_url = format!("http://127.0.0.1:{}", port.await.unwrap());
+        let (driver, port) = started.await.expect("chromedriver reports no port");
+        let driver_url = format!("http://127.0.0.1:{port}");
         let profile = TempDir::new().unwrap();
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
         let options = json!({

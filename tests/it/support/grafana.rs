@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::prometheus::{Prometheus, Span};
 
 // compiling them is slow without optimization
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\$(\w+)|\$\{(\w+)\}").unwrap());
+// `$1` belongs to a regular expression of PromQL
+static VARIABLE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\$([A-Za-z_]\w*)|\$\{(\w+)\}").unwrap());
 static CALL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(\w+)\(([\s\S]*)\)$").unwrap());
 static SPECIAL: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[$^*{}\[\]'+?.()|]").unwrap());
 
@@ -81,12 +83,18 @@ impl Dashboard {
         }
         let variables = json["templating"]["list"].as_array().unwrap();
         let from = text(&json["time"]["from"]);
-        let hours = from.strip_prefix("now-").unwrap().strip_suffix('h');
+        let lasts = from.strip_prefix("now-").unwrap();
+        let (number, unit) = lasts.split_at(lasts.len() - 1);
+        let unit = match unit {
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => panic!("{from}"),
+        };
         Self {
             uid: text(&json["uid"]),
             variables: variables.iter().filter_map(Variable::read).collect(),
             queries,
-            range: hours.unwrap().parse::<u32>().unwrap() * 3_600,
+            range: number.parse::<u32>().unwrap() * unit,
         }
     }
 
@@ -158,7 +166,11 @@ impl Variable {
                 }
             }
             "custom" => Kind::Custom {
-                values: text(&json["query"]).split(',').map(str::to_owned).collect(),
+                // a value may have a text before it
+                values: text(&json["query"])
+                    .split(',')
+                    .map(|option| option.rsplit(" : ").next().unwrap().trim().to_owned())
+                    .collect(),
                 current: text(&json["current"]["value"]),
             },
             other => panic!("a variable of type {other}"),
