@@ -52,7 +52,7 @@ impl Browser {
                 }
             }
         });
-        let (driver, port) = started.await.expect("chromedriver reports no port");
+        let (driver, port) = started.await.unwrap();
         let driver_url = format!("http://127.0.0.1:{port}");
         let profile = TempDir::new().unwrap();
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
