@@ -99,7 +99,7 @@ fn config_file(folder: &Path) -> PathBuf {
 /// to arrive first.
 fn shorten(route: &mut Value) {
     let waits = [
-        ("group_wait", "2s"),
+        ("group_wait", "4s"),
         ("group_interval", "1s"),
         // beyond the duration of a test
         ("repeat_interval", "1h"),
