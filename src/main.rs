@@ -256,8 +256,8 @@ async fn check(
     if !probe {
         return Ok(());
     }
-    let store = shared(&options).await?;
-    succeeded(check::probe(config.accounts, client().await?, store, renewals, &telemetry).await)
+    let setup = setup(&options, renewals, &telemetry).await?;
+    succeeded(check::probe(config.accounts, setup).await)
 }
 
 /// Refuses flags that make no sense with the demo.
@@ -280,6 +280,15 @@ async fn client() -> Result<Client, ExitCode> {
     client.map_err(anyhow::Error::msg).map_err(fail)
 }
 
+async fn setup<'a>(
+    options: &daemon::Options,
+    renewals: Renewals,
+    telemetry: &'a Telemetry,
+) -> Result<poll::Setup<'a>, ExitCode> {
+    let store = shared(options).await?;
+    Ok(poll::Setup { client: client().await?, store, renewals, telemetry })
+}
+
 async fn poll(
     options: daemon::Options,
     account: Option<String>,
@@ -287,8 +296,7 @@ async fn poll(
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
     let accounts = accounts(&options, account).await?;
-    let store = shared(&options).await?;
-    succeeded(poll::poll(accounts, client().await?, store, renewals, &telemetry).await)
+    succeeded(poll::poll(accounts, setup(&options, renewals, &telemetry).await?).await)
 }
 
 async fn report(
@@ -300,17 +308,17 @@ async fn report(
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
     let accounts = accounts(&options, account).await?;
-    let store = shared(&options).await?;
     if stored {
         let mut storage = options.storage.iter();
         if let Some(storage) = storage.find(|storage| !storage.is_dir()) {
             return Err(refuse(format!("{STORAGE}: {} is not a directory", storage.display())));
         }
-        let store = store.ok_or_else(|| refuse("--stored needs --storage.path"))?;
+        let store =
+            shared(&options).await?.ok_or_else(|| refuse("--stored needs --storage.path"))?;
         return succeeded(report::stored(report, accounts, &store).await);
     }
-    let client = client().await?;
-    succeeded(report::polled(report, accounts, client, store, renewals, &telemetry).await)
+    let setup = setup(&options, renewals, &telemetry).await?;
+    succeeded(report::polled(report, accounts, setup).await)
 }
 
 async fn backfill(
@@ -321,9 +329,8 @@ async fn backfill(
     telemetry: Telemetry,
 ) -> Result<(), ExitCode> {
     let accounts = accounts(&options, account).await?;
-    let (store, client) = (shared(&options).await?, client().await?);
-    let done = backfill::backfill(backfill, accounts, client, store, renewals, &telemetry);
-    succeeded(done.await)
+    let setup = setup(&options, renewals, &telemetry).await?;
+    succeeded(backfill::backfill(backfill, accounts, setup).await)
 }
 
 /// The accounts of the configuration, or one of them.

@@ -1,19 +1,15 @@
 //! The `backfill` command: what providers still tell of the past, as OpenMetrics with timestamps.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use tracing::{info, warn};
 
-use crate::commands::{output, poll};
+use crate::commands::output;
+use crate::commands::poll::{self, Setup};
 use crate::config::Account;
 use crate::exposition::backfill::{settled, write};
-use crate::storage::store::Store;
-use crate::telemetry::Telemetry;
-use crate::upstream::auth::renewals::Renewals;
-use crate::upstream::client::Client;
 
 /// What to write, and where.
 #[derive(Clone, Debug)]
@@ -30,15 +26,12 @@ pub struct Options {
 pub async fn backfill(
     options: Options,
     mut accounts: Vec<Account>,
-    client: Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
+    setup: Setup<'_>,
 ) -> anyhow::Result<bool> {
     for account in &mut accounts {
         account.polling.lookback = options.period;
     }
-    let (snapshot, failed) = poll::snapshot(accounts, client, store, renewals, telemetry).await?;
+    let (snapshot, failed) = poll::snapshot(accounts, setup).await?;
     let now = Utc::now();
     for state in snapshot.accounts().filter(|state| !failed.contains(&state.account.name)) {
         let account = &state.account.name;

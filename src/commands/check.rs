@@ -1,19 +1,17 @@
 //! `--config.check`: what can be wrong with a valid configuration.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context;
 use tracing::{info, warn};
 
-use crate::commands::{STORAGE, poll};
+use crate::commands::STORAGE;
+use crate::commands::poll::{self, Setup};
 use crate::config::{Account, Config};
 use crate::polling::poller::turn::Scope;
 use crate::redaction::guess;
 use crate::storage::store::{self, Store};
-use crate::telemetry::Telemetry;
-use crate::upstream::auth::renewals::Renewals;
-use crate::upstream::client::{self, Client};
+use crate::upstream::client;
 
 /// Warns of each secret that cannot be read, which may exist only where the exporter runs, and of values
 /// that are hardly meant.
@@ -42,15 +40,8 @@ pub async fn storage(directory: &Path) {
 }
 
 /// Asks the provider of each account for its recent campaigns. Returns whether all answered.
-pub async fn probe(
-    accounts: Vec<Account>,
-    client: Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
-) -> anyhow::Result<bool> {
-    let scope = Scope::Recent;
-    let mut polls = poll::start(accounts, scope, &client, store, renewals, telemetry).await?;
+pub async fn probe(accounts: Vec<Account>, setup: Setup<'_>) -> anyhow::Result<bool> {
+    let mut polls = poll::start(accounts, Scope::Recent, setup).await?;
     let mut all_answered = true;
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;

@@ -21,15 +21,22 @@ use crate::upstream::applications::Applications;
 use crate::upstream::auth::renewals::Renewals;
 use crate::upstream::client::Client;
 
+/// What polls need besides their accounts.
+pub struct Setup<'a> {
+    /// Sends the requests.
+    pub client: Client,
+    /// Keeps tokens and what polls have learned, if there is a storage directory.
+    pub store: Option<Arc<Store>>,
+    /// What the token renewals of all accounts share.
+    pub renewals: Renewals,
+    /// Counts requests and polls.
+    pub telemetry: &'a Telemetry,
+}
+
 /// Polls the accounts concurrently, each with a full read. Returns whether all polls succeeded.
-pub async fn poll(
-    accounts: Vec<Account>,
-    client: Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
-) -> anyhow::Result<bool> {
-    let (snapshot, failed) = snapshot(accounts, client, store, renewals, telemetry).await?;
+pub async fn poll(accounts: Vec<Account>, setup: Setup<'_>) -> anyhow::Result<bool> {
+    let telemetry = setup.telemetry;
+    let (snapshot, failed) = snapshot(accounts, setup).await?;
     print(&snapshot, telemetry).context("cannot write to standard output")?;
     Ok(failed.is_empty())
 }
@@ -38,13 +45,10 @@ pub async fn poll(
 /// accounts whose poll failed.
 pub(super) async fn snapshot(
     accounts: Vec<Account>,
-    client: Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
+    setup: Setup<'_>,
 ) -> anyhow::Result<(Snapshot, Vec<String>)> {
     let mut snapshot = Snapshot::of(&accounts);
-    let mut polls = start(accounts, Scope::Full, &client, store, renewals, telemetry).await?;
+    let mut polls = start(accounts, Scope::Full, setup).await?;
     let mut failed = Vec::new();
     while let Some(ended) = polls.join_next().await {
         let (poller, outcome) = ended.context("a poll panicked")?;
@@ -65,11 +69,9 @@ pub(super) async fn snapshot(
 pub(super) async fn start(
     accounts: Vec<Account>,
     scope: Scope,
-    client: &Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
+    setup: Setup<'_>,
 ) -> anyhow::Result<JoinSet<(Poller, Outcome)>> {
+    let Setup { client, store, renewals, telemetry } = setup;
     let mut applications = Applications::new(store.clone(), renewals);
     configure(&mut applications, &accounts).await;
     let mut polls = JoinSet::new();

@@ -8,7 +8,8 @@ use chrono::Utc;
 use clap::ValueEnum;
 use tracing::warn;
 
-use crate::commands::{output, poll};
+use crate::commands::output;
+use crate::commands::poll::{self, Setup};
 use crate::config::Account;
 use crate::polling::poller::restore::last_known;
 use crate::report::document::{Document, newest};
@@ -19,9 +20,6 @@ use crate::state::campaigns::{AccountCampaigns, campaigns};
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, Snapshot};
 use crate::storage::record;
 use crate::storage::store::Store;
-use crate::telemetry::Telemetry;
-use crate::upstream::auth::renewals::Renewals;
-use crate::upstream::client::Client;
 use crate::web::pages;
 
 /// What to report, and where.
@@ -50,17 +48,14 @@ pub enum ReportFormat {
 pub async fn polled(
     options: Options,
     mut accounts: Vec<Account>,
-    client: Client,
-    store: Option<Arc<Store>>,
-    renewals: Renewals,
-    telemetry: &Telemetry,
+    setup: Setup<'_>,
 ) -> anyhow::Result<bool> {
     for account in &mut accounts {
         // with the period before
         let lookback = &mut account.polling.lookback;
         *lookback = (*lookback).max(options.period.saturating_mul(2));
     }
-    let (snapshot, failed) = poll::snapshot(accounts, client, store, renewals, telemetry).await?;
+    let (snapshot, failed) = poll::snapshot(accounts, setup).await?;
     write(options, &snapshot, failed).await
 }
 
