@@ -17,6 +17,9 @@ pub const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// levels take five times as long to save a few percent more.
 const LEVEL: u32 = 1;
 
+/// Bytes that the end of a stream needs besides a short rest: the head of a block, checksum and length.
+const STORED_OVERHEAD: usize = 5 + 8;
+
 /// Bytes by which the output buffer grows.
 const ROOM: usize = 16 * 1024;
 
@@ -61,21 +64,6 @@ impl Compressor {
         Ok(Deflated { bytes: Bytes::copy_from_slice(&self.out), checksum })
     }
 
-    /// Returns the end of a stream, after pieces with the given checksum.
-    pub fn end(&mut self, before: &Checksum, rest: &[u8]) -> io::Result<Bytes> {
-        self.begin();
-        self.deflate(rest, FlushCompress::Finish)?;
-        let mut of_rest = Crc::new();
-        of_rest.update(rest);
-        let mut whole = Crc::new();
-        whole.combine(&before.0);
-        whole.combine(&of_rest);
-        self.out.extend_from_slice(&whole.sum().to_le_bytes());
-        // the length modulo 2^32 (RFC 1952, 2.3.1)
-        self.out.extend_from_slice(&whole.amount().to_le_bytes());
-        Ok(Bytes::copy_from_slice(&self.out))
-    }
-
     /// Forgets earlier data, so that the next piece does not refer to it.
     fn begin(&mut self) {
         self.compress.reset();
@@ -110,6 +98,42 @@ impl Checksum {
     pub fn add(&mut self, piece: &Deflated) {
         self.0.combine(&piece.checksum);
     }
+
+    /// Appends the pieces of another checksum.
+    pub fn append(&mut self, other: &Self) {
+        self.0.combine(&other.0);
+    }
+
+    /// Returns the end of the stream: a short rest, and the checksum and length of all.
+    ///
+    /// The rest is stored as it is (RFC 1951, 3.2.4). To compress a few lines takes longer than to send
+    /// them, since each compression begins by clearing its tables.
+    pub fn end(mut self, rest: &[u8]) -> Bytes {
+        let mut of_rest = Crc::new();
+        of_rest.update(rest);
+        self.0.combine(&of_rest);
+        let mut out = Vec::with_capacity(rest.len() + STORED_OVERHEAD);
+        let mut blocks = rest.chunks(u16::MAX.into()).peekable();
+        while let Some(block) = blocks.next() {
+            stored(&mut out, block, blocks.peek().is_none());
+        }
+        if rest.is_empty() {
+            stored(&mut out, rest, true);
+        }
+        out.extend_from_slice(&self.0.sum().to_le_bytes());
+        // the length modulo 2^32 (RFC 1952, 2.3.1)
+        out.extend_from_slice(&self.0.amount().to_le_bytes());
+        out.into()
+    }
+}
+
+/// Writes a block of at most 65,535 bytes without compression.
+fn stored(out: &mut Vec<u8>, block: &[u8], is_last: bool) {
+    let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+    out.push(is_last.into());
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(block);
 }
 
 #[cfg(test)]
@@ -128,6 +152,7 @@ mod tests {
             cut in 0..100_usize,
             reversed: bool,
             rest in proptest::collection::vec(any::<u8>(), 0..500),
+            times in prop_oneof![Just(1), Just(400)],
         ) {
             let mut compressor = Compressor::new();
             let pieces = texts.iter().map(|text| {
@@ -146,7 +171,8 @@ mod tests {
                 stream.extend_from_slice(&piece.bytes);
                 expected.extend_from_slice(text.as_bytes());
             }
-            stream.extend_from_slice(&compressor.end(&checksum, &rest).unwrap());
+            let rest = rest.repeat(times);
+            stream.extend_from_slice(&checksum.end(&rest));
             expected.extend_from_slice(&rest);
             let mut text = Vec::new();
             // reads one member and checks its checksum and length
