@@ -217,7 +217,7 @@ fn write_labels<'a>(
 }
 
 fn escape(out: &mut String, value: &str) {
-    if !value.contains(['\\', '"', '\n']) {
+    if memchr::memchr3(b'\\', b'"', b'\n', value.as_bytes()).is_none() {
         out.push_str(value);
         return;
     }
