@@ -9,7 +9,7 @@ use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
 use crate::exposition::format::{Format, Writer};
-use crate::exposition::gzip::{Compressor, Deflated};
+use crate::exposition::gzip::{Compressor, Deflated, Stream};
 use crate::exposition::rendering::SharedBody;
 use crate::telemetry::{AccountTelemetry, Telemetry, Version};
 
@@ -125,7 +125,7 @@ impl Rendered {
             self.runs.insert(ids, deflated);
         }
         let texts = pieces.iter().map(|(piece, _)| piece.text.clone());
-        Ok(SharedBody::new(texts, order.iter()))
+        Ok(SharedBody::new(texts, Stream::joined(&order)))
     }
 }
 

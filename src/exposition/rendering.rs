@@ -20,7 +20,7 @@ use self::accounts::AccountParts;
 use self::parts::{Part, PartMaker};
 use crate::exposition::families::{ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, write_series};
 use crate::exposition::format::{Format, Writer};
-use crate::exposition::gzip::{self, Checksum, Deflated};
+use crate::exposition::gzip::{self, Checksum, Stream};
 use crate::exposition::pieces::Pieces;
 use crate::state::snapshot::Snapshot;
 
@@ -58,17 +58,9 @@ impl SharedBody {
         Pieces::new(lists.chain([Arc::from([end])]), length)
     }
 
-    /// Returns a body of texts, which were compressed in larger or smaller pieces.
-    pub(super) fn new<'a>(
-        texts: impl Iterator<Item = Bytes>,
-        deflated: impl Iterator<Item = &'a Arc<Deflated>>,
-    ) -> Self {
-        let mut gzip = Vec::new();
-        let mut checksum = Checksum::default();
-        for deflated in deflated {
-            gzip.push(deflated.bytes.clone());
-            checksum.add(deflated);
-        }
+    /// Returns a body of texts, and of the same compressed in larger or smaller pieces.
+    pub(super) fn new(texts: impl Iterator<Item = Bytes>, compressed: Stream) -> Self {
+        let Stream { pieces: gzip, checksum } = compressed;
         let identity: Arc<[_]> = texts.collect();
         let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
         Self {
@@ -104,7 +96,10 @@ impl Exposition {
 
     /// Returns the exposition without accounts: only the number of series.
     pub fn own(&self) -> SharedBody {
-        SharedBody::new([self.series.text.clone()].into_iter(), [&self.series.deflated].into_iter())
+        SharedBody::new(
+            [self.series.text.clone()].into_iter(),
+            Stream::apart([&self.series.deflated].into_iter()),
+        )
     }
 
     /// Returns the exposition of the accounts that `wanted` selects by name and provider. Renders
@@ -115,7 +110,7 @@ impl Exposition {
             accounts.filter(|account| wanted(&account.name, &account.provider)).collect();
         let families = families(&self.headers, accounts.iter().copied());
         let parts: Vec<_> = families.cloned().collect();
-        SharedBody::new(texts(&parts), parts.iter().map(|part| &part.deflated))
+        SharedBody::new(texts(&parts), Stream::apart(parts.iter().map(|part| &part.deflated)))
     }
 }
 
@@ -180,7 +175,7 @@ impl Renderer {
         let families = families(headers, accounts.iter());
         let parts: Vec<_> = families.chain([&series]).cloned().collect();
         Ok(Exposition {
-            whole: SharedBody::new(texts(&parts), self.maker.runs(&parts)?.iter()),
+            whole: SharedBody::new(texts(&parts), Stream::joined(&self.maker.runs(&parts)?)),
             headers: Arc::clone(headers),
             accounts,
             series,
