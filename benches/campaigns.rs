@@ -194,7 +194,7 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         bencher.iter(|| SharedBody::identity(&[&text.whole], own.clone()));
     });
     group.bench_function(id("gzip"), |bencher| {
-        bencher.iter(|| SharedBody::gzip(&[&text.whole], &own))
+        bencher.iter(|| SharedBody::gzip(&[&text.whole], &own));
     });
     group.finish();
     Ok(())

@@ -155,7 +155,7 @@ pub struct Options {
     )]
     pub lifecycle: bool,
 
-    /// Leave out campaign_exporter_api_request_duration_seconds, 12 of the about 40 series of an account
+    /// Leave out the histogram of the durations of requests, 12 of the about 40 series of an account
     #[arg(
         long = "web.disable-request-durations",
         env = "CAMPAIGN_EXPORTER_WEB_DISABLE_REQUEST_DURATIONS",

@@ -87,7 +87,7 @@ impl Rendered {
 
     /// Renders what has changed.
     fn update(&mut self, own: Vec<MetricFamily>) -> io::Result<Arc<SharedBody>> {
-        let mut has_changed = self.own.replace([(0, own)].into(), &mut self.maker);
+        let mut has_changed = self.own.replace(&[(0, own)].into(), &mut self.maker);
         for (group, accounts) in self.groups.iter_mut().zip(self.accounts.chunks(GROUP)) {
             has_changed |= group.update(accounts, &mut self.maker);
         }
@@ -166,19 +166,19 @@ impl Group {
                 gathered.insert(index, account.gather());
             }
         }
-        !gathered.is_empty() && self.replace(gathered, maker)
+        !gathered.is_empty() && self.replace(&gathered, maker)
     }
 
     /// Replaces the samples of some sources. Returns whether a text has changed.
     fn replace(
         &mut self,
-        gathered: BTreeMap<usize, Vec<MetricFamily>>,
+        gathered: &BTreeMap<usize, Vec<MetricFamily>>,
         maker: &mut PieceMaker,
     ) -> bool {
         let mut new: BTreeMap<String, HashMap<usize, String>> = BTreeMap::new();
         // families that none of the sources has any more
         new.extend(self.pieces.keys().map(|name| (name.clone(), HashMap::new())));
-        for (source, families) in &gathered {
+        for (source, families) in gathered {
             for family in families {
                 let samples = maker.samples(family);
                 new.entry(family.name().to_owned()).or_default().insert(*source, samples);
