@@ -306,6 +306,7 @@ mod tests {
             checked(&own);
             for account in accounts.iter().step_by(GROUP + 1) {
                 account.request("200", Duration::from_secs(1));
+                checked(&own);
                 account.retry();
                 checked(&own);
                 account.poll_succeeded();
