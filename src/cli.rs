@@ -155,6 +155,16 @@ pub struct Options {
     )]
     pub lifecycle: bool,
 
+    /// Leave out the histogram of the durations of requests, 12 of the about 40 series of an account
+    #[arg(
+        long = "web.disable-request-durations",
+        env = "CAMPAIGN_EXPORTER_WEB_DISABLE_REQUEST_DURATIONS",
+        action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+        global = true
+    )]
+    pub disable_request_durations: bool,
+
     /// Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd;
     /// otherwise none]
     #[arg(

@@ -62,7 +62,10 @@ fn start() -> anyhow::Result<ExitCode> {
         .build()?;
     // before all else: a signal can arrive at any time
     let signals = runtime.block_on(async { signals(command.as_ref()) })?;
-    let telemetry = Telemetry::new()?;
+    let mut telemetry = Telemetry::new()?;
+    if options.disable_request_durations {
+        telemetry = telemetry.without_request_durations();
+    }
     let dropped_lines = telemetry.dropped_log_lines();
     let log = logging::init(options.log_level, options.log_format, dropped_lines)?;
     raise_open_files();

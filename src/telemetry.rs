@@ -1,9 +1,14 @@
 //! The exporter's own metrics. Each account has its own registry, so that its series disappear when
 //! it is removed from the configuration.
 
+#[cfg(target_os = "linux")]
+mod process;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -29,28 +34,58 @@ const MAX_PROBLEMS: usize = 5;
 #[derive(Clone, Debug)]
 pub struct AccountTelemetry {
     registry: Registry,
+    /// How often the metrics in the registry have changed.
+    changes: Arc<AtomicU64>,
     polls: IntCounterVec,
     poll_errors: IntCounterVec,
     requests: IntCounterVec,
-    request_duration: Histogram,
+    request_duration: Option<Histogram>,
     retries: IntCounter,
     decode_problems: IntCounterVec,
     mismatches: IntCounterVec,
+    budget: Option<Budget>,
+    budget_limit: Gauge,
+    budget_remaining: Gauge,
+}
+
+/// Returns the requests per day that an account's application may make, and how many are left. Both change
+/// with the time and with other accounts, so they are read when they are shown.
+#[derive(Clone)]
+struct Budget(Arc<dyn Fn() -> Option<(u64, u64)> + Send + Sync>);
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0().fmt(formatter)
+    }
+}
+
+/// The version of an account's metrics. Those of the same version are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    changes: u64,
+    budget: Option<(u64, u64)>,
 }
 
 impl AccountTelemetry {
-    /// Returns the metrics of an account. Series of labels with a closed set of values start at 0.
+    /// Returns the metrics of an account, with the durations of its requests if asked for. Series of labels
+    /// with a closed set of values start at 0.
     pub fn new<'a>(
         provider: &str,
         account: &str,
         reasons: impl IntoIterator<Item = &'a str>,
         rates: &[Arc<str>],
         fields: &[Cow<'static, str>],
+        with_durations: bool,
     ) -> prometheus::Result<Self> {
-        let telemetry = Self::registered(&HashMap::from([
+        let labels = HashMap::from([
             ("provider".to_owned(), provider.to_owned()),
             ("account".to_owned(), account.to_owned()),
-        ]))?;
+        ]);
+        let mut telemetry = Self::registered(&labels)?;
+        if with_durations {
+            let durations = request_durations(labels)?;
+            telemetry.request_duration = Some(registered(&telemetry.registry, durations)?);
+        }
         for result in ["success", "failure"] {
             telemetry.polls.with_label_values(&[result]);
         }
@@ -73,13 +108,6 @@ impl AccountTelemetry {
             let counters = IntCounterVec::new(opts(name, help), &[label])?;
             registered(&registry, counters)
         };
-        let request_duration = Histogram::with_opts(HistogramOpts {
-            common_opts: opts(
-                "campaign_exporter_api_request_duration_seconds",
-                "Duration of requests to the provider, including the response body.",
-            ),
-            buckets: REQUEST_BUCKETS.to_vec(),
-        })?;
         let retries = IntCounter::with_opts(opts(
             "campaign_exporter_api_retries_total",
             "Requests retried within a poll.",
@@ -100,7 +128,7 @@ impl AccountTelemetry {
                 "Requests to the provider by HTTP status code, or error if there was no response.",
                 "code",
             )?,
-            request_duration: registered(&registry, request_duration)?,
+            request_duration: None,
             retries: registered(&registry, retries)?,
             decode_problems: vec(
                 "campaign_exporter_decode_problems_total",
@@ -114,45 +142,95 @@ impl AccountTelemetry {
                  point from the counts of the page's campaigns, by rate.",
                 "rate",
             )?,
+            changes: Arc::default(),
+            budget: None,
+            budget_limit: Gauge::with_opts(opts(
+                "campaign_account_api_requests_limit",
+                "Requests per day that the account's application may make.",
+            ))?,
+            budget_remaining: Gauge::with_opts(opts(
+                "campaign_account_api_requests_remaining",
+                "Requests that the account's application has left until 00:00 UTC.",
+            ))?,
             registry,
         })
     }
 
-    /// Adds a collector, such as the request budget of the account.
-    pub fn observe(&self, collector: Box<dyn Collector>) -> prometheus::Result<()> {
-        self.registry.register(collector)
+    /// Adds the daily request budget of the account's application: its limit, and what is left of it. There
+    /// are no metrics while it has none.
+    #[must_use]
+    pub fn with_budget(
+        mut self,
+        budget: impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static,
+    ) -> Self {
+        self.budget = Some(Budget(Arc::new(budget)));
+        self
+    }
+
+    /// Returns the version of the metrics. Read it before them: they may change in between.
+    pub fn version(&self) -> Version {
+        Version { changes: self.changes.load(Ordering::Acquire), budget: self.budget() }
+    }
+
+    fn budget(&self) -> Option<(u64, u64)> {
+        self.budget.as_ref().and_then(|Budget(read)| read())
+    }
+
+    /// Gathers the metrics.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        let mut families = self.registry.gather();
+        if let Some((limit, remaining)) = self.budget() {
+            self.budget_limit.set(limit as f64);
+            self.budget_remaining.set(remaining as f64);
+            families.extend(self.budget_limit.collect());
+            families.extend(self.budget_remaining.collect());
+        }
+        families
+    }
+
+    /// Notes a change of the metrics, after it.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Counts a request with its status code.
     pub fn request(&self, code: &str, took: Duration) {
         self.requests.with_label_values(&[code]).inc();
-        self.request_duration.observe(took.as_secs_f64());
+        if let Some(durations) = &self.request_duration {
+            durations.observe(took.as_secs_f64());
+        }
+        self.changed();
     }
 
     /// Counts a retry.
     pub fn retry(&self) {
         self.retries.inc();
+        self.changed();
     }
 
     /// Counts a successful poll.
     pub fn poll_succeeded(&self) {
         self.polls.with_label_values(&["success"]).inc();
+        self.changed();
     }
 
     /// Counts a failed poll.
     pub fn poll_failed(&self, reason: &str) {
         self.polls.with_label_values(&["failure"]).inc();
         self.poll_errors.with_label_values(&[reason]).inc();
+        self.changed();
     }
 
     /// Counts values that could not be decoded.
     pub fn decode_problems(&self, field: &str, count: u64) {
         self.decode_problems.with_label_values(&[field]).inc_by(count);
+        self.changed();
     }
 
     /// Counts a page whose rate does not match its campaigns.
     pub fn mismatch(&self, rate: &str) {
         self.mismatches.with_label_values(&[rate]).inc();
+        self.changed();
     }
 }
 
@@ -169,11 +247,14 @@ pub struct RejectedReload {
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     registry: Registry,
+    /// The metrics of the process, which are never the same.
+    process: Registry,
+    with_durations: bool,
     reload_successful: Gauge,
     reload_time: Gauge,
     dropped_connections: IntCounter,
     dropped_log_lines: IntCounter,
-    accounts: watch::Sender<Vec<AccountTelemetry>>,
+    accounts: watch::Sender<Arc<[AccountTelemetry]>>,
     rejected: watch::Sender<Option<RejectedReload>>,
 }
 
@@ -211,7 +292,9 @@ impl Telemetry {
             dropped_connections: registered(&registry, dropped_connections)?,
             dropped_log_lines: registered(&registry, dropped_log_lines)?,
             registry,
-            accounts: watch::Sender::default(),
+            process: Registry::new(),
+            with_durations: true,
+            accounts: watch::Sender::new(Arc::default()),
             rejected: watch::Sender::default(),
         };
         telemetry.reload_succeeded();
@@ -221,8 +304,7 @@ impl Telemetry {
     /// Adds the `process_*` metrics of the running process.
     #[cfg(target_os = "linux")]
     pub fn observe_process(&self) -> prometheus::Result<()> {
-        use prometheus::process_collector::ProcessCollector;
-        self.registry.register(Box::new(ProcessCollector::for_self()))
+        self.process.register(Box::new(process::ProcessMetrics::new()?))
     }
 
     /// Does nothing: there are no `process_*` metrics on this system.
@@ -268,18 +350,45 @@ impl Telemetry {
         self.rejected.borrow().clone()
     }
 
+    /// Leaves out the durations of requests: 12 series of each account.
+    #[must_use]
+    pub fn without_request_durations(mut self) -> Self {
+        self.with_durations = false;
+        self
+    }
+
+    /// Whether accounts have durations of requests.
+    pub const fn has_request_durations(&self) -> bool {
+        self.with_durations
+    }
+
     /// Replaces the accounts whose metrics are gathered.
     pub fn set_accounts(&self, accounts: Vec<AccountTelemetry>) {
-        self.accounts.send_replace(accounts);
+        self.accounts.send_replace(accounts.into());
+    }
+
+    /// Returns the accounts whose metrics are gathered.
+    pub fn accounts(&self) -> Arc<[AccountTelemetry]> {
+        Arc::clone(&self.accounts.borrow())
+    }
+
+    /// Gathers the metrics of the exporter, without those of accounts and of the process.
+    pub fn gather_own(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// Gathers the metrics of the process. Their names come after those of all others.
+    pub fn gather_process(&self) -> Vec<MetricFamily> {
+        self.process.gather()
     }
 
     /// Gathers all metrics, by name. Each family occurs once.
     pub fn gather(&self) -> Vec<MetricFamily> {
         let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
-        let accounts = self.accounts.borrow();
-        let registries = accounts.iter().map(|account| &account.registry);
-        let registries = [&self.registry].into_iter().chain(registries);
-        for mut family in registries.flat_map(Registry::gather) {
+        let accounts = self.accounts();
+        let of_accounts = accounts.iter().flat_map(AccountTelemetry::gather);
+        let own = self.gather_own().into_iter().chain(self.gather_process());
+        for mut family in own.chain(of_accounts) {
             match families.get_mut(family.name()) {
                 Some(known) => known.mut_metric().append(&mut family.take_metric()),
                 None => drop(families.insert(family.name().to_owned(), family)),
@@ -287,6 +396,17 @@ impl Telemetry {
         }
         families.into_values().collect()
     }
+}
+
+fn request_durations(labels: HashMap<String, String>) -> prometheus::Result<Histogram> {
+    let common_opts = Opts::new(
+        "campaign_exporter_api_request_duration_seconds",
+        "Duration of requests to the provider, including the response body.",
+    );
+    Histogram::with_opts(HistogramOpts {
+        common_opts: common_opts.const_labels(labels),
+        buckets: REQUEST_BUCKETS.to_vec(),
+    })
 }
 
 /// Registers a collector and returns it.

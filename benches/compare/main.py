@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 
+import clients
 import growth
 import memory
 import rules
@@ -22,6 +23,7 @@ MODES = {
     "under-poll": under_poll.run,
     "growth": growth.run,
     "rules": rules.run,
+    "clients": clients.run,
 }
 # seconds to finish the current measurement after the limit is reached
 GRACE = 40
@@ -51,6 +53,10 @@ def arguments():
         metavar="SECONDS",
         help=f"start no run that would end later than this, and abort {GRACE} s later; default 560",
     )
+    for client in ("prometheus", "vmagent"):
+        parser.add_argument(
+            f"--{client}", metavar="FILE", help=f"{client} for clients, default {client} in PATH"
+        )
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="output file for the results")
     parser.add_argument("--folder", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--programs", required=True, type=pathlib.Path, help=argparse.SUPPRESS)

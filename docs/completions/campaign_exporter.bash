@@ -59,7 +59,7 @@ _campaign_exporter() {
 
     case "${cmd}" in
         campaign_exporter)
-            opts="-h -V --config.file --config.check --probe --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize backfill completions definition init poll report"
+            opts="-h -V --config.file --config.check --probe --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help --version demo authorize backfill completions definition init poll report"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -113,7 +113,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__authorize)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,7 +167,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__backfill)
-            opts="-h --period --output --account --job --instance --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --period --output --account --job --instance --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -241,7 +241,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__completions)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help bash elvish fish powershell zsh"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -295,7 +295,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help check try list show"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help check try list show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -349,7 +349,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -403,7 +403,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__list)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -457,7 +457,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__show)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -511,7 +511,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__try)
-            opts="-h --set --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --set --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -569,7 +569,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__demo)
-            opts="-h --provider --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --provider --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -635,7 +635,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__init)
-            opts="-h --definition --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help constant_contact cinnox smsup activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
+            opts="-h --definition --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help constant_contact cinnox smsup activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -693,7 +693,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__poll)
-            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -751,7 +751,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__report)
-            opts="-h --period --format --output --account --stored --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --period --format --output --account --stored --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

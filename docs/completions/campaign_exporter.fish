@@ -33,6 +33,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l con
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l probe -d 'With --config.check, also ask the provider of each account for its recent campaigns; exit code 1 if one cannot be read'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -s V -l version -d 'Print version'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "demo" -d 'Serve live metrics of providers, simulated in this process; needs no account'
@@ -77,6 +78,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
@@ -94,6 +96,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand auth
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand authorize" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l period -d 'How far to read back. Providers can keep less' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l output -d 'File to write instead of standard output' -r -F
@@ -116,6 +119,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand back
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand backfill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
@@ -133,6 +137,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand comp
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
@@ -150,6 +155,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "check" -d 'Check definitions and report every problem'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -f -a "try" -d 'Read saved answers as a poll would, without network, and print the campaigns and metrics'
@@ -171,6 +177,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l set -d 'Value of a setting of the account. Can be repeated' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l config.file -d 'Configuration file' -r -F
@@ -189,6 +196,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from try" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
@@ -206,6 +214,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
@@ -223,6 +232,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand defi
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l definition -d 'File of a definition, for an account at a provider of your own. Can be repeated' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l config.file -d 'Configuration file' -r -F
@@ -241,6 +251,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l account -d 'Poll only this account' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l config.file -d 'Configuration file' -r -F
@@ -259,6 +270,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand poll" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l period -d 'Length of the period' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l format -d 'Format of the report' -r -f -a "html\t'A page of its own'
@@ -283,4 +295,5 @@ json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l stored -d 'Use the campaigns in --storage.path, unless they are stale, and make no requests. They reach back as far as the lookback'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'

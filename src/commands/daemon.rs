@@ -20,6 +20,7 @@ use self::accounts::RunningAccounts;
 use crate::commands::signals::StopSignals;
 use crate::config::Config;
 use crate::config::sharding::Shard;
+use crate::exposition::own::OwnMetrics;
 use crate::exposition::publisher::{self, Published};
 use crate::provider::Kinds;
 use crate::state::changes::{Changes, changes};
@@ -114,6 +115,7 @@ pub async fn run(
         routes: options.routes.clone(),
         lifecycle: options.lifecycle,
         published,
+        own: Arc::new(OwnMetrics::new(telemetry.clone())),
         telemetry,
         config: accounts.shown_config.subscribe(),
         health: accounts.pulses.subscribe(),

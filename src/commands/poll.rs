@@ -77,7 +77,8 @@ pub(super) async fn start(
     let mut polls = JoinSet::new();
     let mut telemetries = Vec::new();
     for account in accounts {
-        let (telemetry, access) = connect(&account, &applications, store.clone())?;
+        let (telemetry, access) =
+            connect(&account, &applications, store.clone(), telemetry.has_request_durations())?;
         telemetries.push(telemetry.clone());
         let mut poller = Poller {
             account,

@@ -96,32 +96,39 @@ impl Writer {
     /// Writes families of the `prometheus` crate.
     pub fn families(&mut self, families: &[MetricFamily]) {
         for family in families {
-            let (name, help) = (family.name(), family.help());
+            self.family_header(family);
+            self.family_samples(family);
+        }
+    }
+
+    /// Writes the header of a family of the `prometheus` crate.
+    pub fn family_header(&mut self, family: &MetricFamily) {
+        let (name, help) = (family.name(), family.help());
+        match family.get_field_type() {
+            MetricType::COUNTER => {
+                // in OpenMetrics, only the samples of a counter have the suffix
+                let name = match self.format {
+                    Format::Text => name,
+                    Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+                };
+                self.header(name, help, "counter");
+            }
+            MetricType::HISTOGRAM => self.header(name, help, "histogram"),
+            // this program registers no other types
+            _ => self.header(name, help, "gauge"),
+        }
+    }
+
+    /// Writes the samples of a family of the `prometheus` crate.
+    pub fn family_samples(&mut self, family: &MetricFamily) {
+        let name = family.name();
+        for metric in family.get_metric() {
             match family.get_field_type() {
                 MetricType::COUNTER => {
-                    // in OpenMetrics, only the samples of a counter have the suffix
-                    let family_name = match self.format {
-                        Format::Text => name,
-                        Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
-                    };
-                    self.header(family_name, help, "counter");
-                    for metric in family.get_metric() {
-                        self.sample(name, &pairs(metric), metric.get_counter().get_value());
-                    }
+                    self.sample(name, &pairs(metric), metric.get_counter().get_value());
                 }
-                MetricType::HISTOGRAM => {
-                    self.header(name, help, "histogram");
-                    for metric in family.get_metric() {
-                        self.histogram(name, metric);
-                    }
-                }
-                // this program registers no other types
-                _ => {
-                    self.header(name, help, "gauge");
-                    for metric in family.get_metric() {
-                        self.sample(name, &pairs(metric), metric.get_gauge().get_value());
-                    }
-                }
+                MetricType::HISTOGRAM => self.histogram(name, metric),
+                _ => self.sample(name, &pairs(metric), metric.get_gauge().get_value()),
             }
         }
     }
@@ -210,7 +217,7 @@ fn write_labels<'a>(
 }
 
 fn escape(out: &mut String, value: &str) {
-    if !value.contains(['\\', '"', '\n']) {
+    if memchr::memchr3(b'\\', b'"', b'\n', value.as_bytes()).is_none() {
         out.push_str(value);
         return;
     }

@@ -4,6 +4,7 @@ pub mod backfill;
 pub mod families;
 pub mod format;
 pub mod gzip;
+pub mod own;
 pub mod pieces;
 pub mod publisher;
 pub mod rendering;

@@ -1,35 +1,39 @@
 //! Response bodies made of shared pieces, which are neither copied nor joined.
 
+use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-/// Shared pieces and a last piece that belongs to one response.
+/// Lists of pieces, most of which are shared by many responses.
 ///
 /// hyper passes many pieces to the system with one vectored write.
 #[derive(Clone, Debug, Default)]
 pub struct Pieces {
-    shared: Arc<[Bytes]>,
-    last: Bytes,
-    /// The piece to read next, and how many of its bytes have been read.
+    lists: VecDeque<Arc<[Bytes]>>,
+    /// The piece of the first list to read next, and how many of its bytes have been read.
     index: usize,
     offset: usize,
     remaining: usize,
 }
 
 impl Pieces {
-    /// Returns a body of shared pieces with a total of `length` bytes and a last piece.
-    pub fn new(shared: Arc<[Bytes]>, length: usize, last: Bytes) -> Self {
-        debug_assert_eq!(length, shared.iter().map(Bytes::len).sum::<usize>());
-        Self { remaining: length + last.len(), shared, last, index: 0, offset: 0 }
+    /// Returns a body of lists of pieces with a total of `length` bytes.
+    pub fn new(lists: impl IntoIterator<Item = Arc<[Bytes]>>, length: usize) -> Self {
+        let lists: VecDeque<_> = lists.into_iter().collect();
+        let lengths = lists.iter().flat_map(|list| list.iter().map(Bytes::len));
+        debug_assert_eq!(length, lengths.sum::<usize>());
+        Self { lists, index: 0, offset: 0, remaining: length }
     }
 
     fn rest(&self) -> impl Iterator<Item = &[u8]> {
-        let shared = self.shared.get(self.index..).unwrap_or_default();
-        let last = (self.index <= self.shared.len()).then_some(&self.last);
-        let mut offset = self.offset;
-        let pieces = shared.iter().chain(last).map(move |piece| {
+        let (mut index, mut offset) = (self.index, self.offset);
+        let pieces = self.lists.iter().flat_map(move |list| {
+            let from = std::mem::take(&mut index);
+            list.get(from..).unwrap_or_default()
+        });
+        let pieces = pieces.map(move |piece| {
             let from = std::mem::take(&mut offset);
             piece.get(from..).unwrap_or_default()
         });
@@ -39,7 +43,9 @@ impl Pieces {
 
 impl<T: Into<Bytes>> From<T> for Pieces {
     fn from(bytes: T) -> Self {
-        Self::new(Arc::default(), 0, bytes.into())
+        let bytes = bytes.into();
+        let length = bytes.len();
+        Self::new([Arc::from([bytes])], length)
     }
 }
 
@@ -65,11 +71,18 @@ impl Buf for Pieces {
         assert!(count <= self.remaining, "cannot advance past the end");
         self.remaining -= count;
         let mut left = count + self.offset;
-        while let Some(piece) = self.shared.get(self.index)
-            && left >= piece.len()
-        {
-            left -= piece.len();
-            self.index += 1;
+        while let Some(list) = self.lists.front() {
+            match list.get(self.index) {
+                Some(piece) if left < piece.len() => break,
+                Some(piece) => {
+                    left -= piece.len();
+                    self.index += 1;
+                }
+                None => {
+                    self.lists.pop_front();
+                    self.index = 0;
+                }
+            }
         }
         self.offset = left;
     }
@@ -85,14 +98,14 @@ mod tests {
         #[test]
         fn pieces_are_read_as_one_in_steps_of_any_size(
             shared in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..6),
-            last in proptest::collection::vec(any::<u8>(), 0..9),
+            others in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..9), 0..3),
             steps in proptest::collection::vec(1..12_usize, 1..60),
             slices in 1..5_usize,
         ) {
-            let whole = [shared.concat(), last.clone()].concat();
-            let length = shared.iter().map(Vec::len).sum();
-            let shared: Vec<_> = shared.into_iter().map(Bytes::from).collect();
-            let mut pieces = Pieces::new(shared.into(), length, last.into());
+            let whole = [shared.concat(), others.concat()].concat();
+            let lists = [shared, Vec::new(), others];
+            let lists = lists.map(|list| list.into_iter().map(Bytes::from).collect());
+            let mut pieces = Pieces::new(lists, whole.len());
             let mut read = 0;
             for step in steps {
                 prop_assert_eq!(pieces.remaining(), whole.len() - read);

@@ -20,11 +20,11 @@ use self::accounts::AccountParts;
 use self::parts::{Part, PartMaker};
 use crate::exposition::families::{ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, write_series};
 use crate::exposition::format::{Format, Writer};
-use crate::exposition::gzip::{self, Checksum, Compressor, Deflated};
+use crate::exposition::gzip::{self, Checksum, Stream};
 use crate::exposition::pieces::Pieces;
 use crate::state::snapshot::Snapshot;
 
-/// The shared beginning of an exposition. Each scrape appends the exporter's own metrics.
+/// A part of an exposition that responses share. Each appends what belongs to it alone.
 #[derive(Debug)]
 pub struct SharedBody {
     identity: Arc<[Bytes]>,
@@ -35,26 +35,33 @@ pub struct SharedBody {
 }
 
 impl SharedBody {
-    /// Returns the whole exposition without compression.
-    pub fn identity(&self, rest: String) -> Pieces {
-        let identity = Arc::clone(&self.identity);
-        Pieces::new(identity, self.identity_length, rest.into())
+    /// Returns bodies one after the other, and what follows them, without compression.
+    pub fn identity(bodies: &[&Self], rest: String) -> Pieces {
+        let rest = Bytes::from(rest);
+        let length = bodies.iter().map(|body| body.identity_length).sum::<usize>() + rest.len();
+        let lists = bodies.iter().map(|body| Arc::clone(&body.identity));
+        Pieces::new(lists.chain([Arc::from([rest])]), length)
     }
 
-    /// Returns the whole exposition as one gzip stream.
-    pub fn gzip(&self, rest: &str) -> io::Result<Pieces> {
-        let end = Compressor::new().end(&self.checksum, rest.as_bytes())?;
-        Ok(Pieces::new(Arc::clone(&self.gzip), self.gzip_length, end))
-    }
-
-    fn new<'a>(parts: &[Arc<Part>], deflated: impl Iterator<Item = &'a Arc<Deflated>>) -> Self {
-        let mut gzip = vec![Bytes::from_static(&gzip::HEADER)];
+    /// Returns the same as one gzip stream.
+    pub fn gzip(bodies: &[&Self], rest: &str) -> Pieces {
+        let header = Bytes::from_static(&gzip::HEADER);
         let mut checksum = Checksum::default();
-        for deflated in deflated {
-            gzip.push(deflated.bytes.clone());
-            checksum.add(deflated);
+        for body in bodies {
+            checksum.append(&body.checksum);
         }
-        let identity: Arc<[_]> = parts.iter().map(|part| part.text.clone()).collect();
+        let end = checksum.end(rest.as_bytes());
+        let length = bodies.iter().map(|body| body.gzip_length).sum::<usize>();
+        let length = header.len() + length + end.len();
+        let lists = bodies.iter().map(|body| Arc::clone(&body.gzip));
+        let lists = [Arc::from([header])].into_iter().chain(lists);
+        Pieces::new(lists.chain([Arc::from([end])]), length)
+    }
+
+    /// Returns a body of texts, and of the same compressed in larger or smaller pieces.
+    pub(super) fn new(texts: impl Iterator<Item = Bytes>, compressed: Stream) -> Self {
+        let Stream { pieces: gzip, checksum } = compressed;
+        let identity: Arc<[_]> = texts.collect();
         let length = |pieces: &[Bytes]| pieces.iter().map(Bytes::len).sum();
         Self {
             identity_length: length(&identity),
@@ -64,6 +71,10 @@ impl SharedBody {
             checksum,
         }
     }
+}
+
+fn texts(parts: &[Arc<Part>]) -> impl Iterator<Item = Bytes> {
+    parts.iter().map(|part| part.text.clone())
 }
 
 /// All accounts in one format, with the parts to serve some of them.
@@ -85,7 +96,10 @@ impl Exposition {
 
     /// Returns the exposition without accounts: only the number of series.
     pub fn own(&self) -> SharedBody {
-        SharedBody::new(&[Arc::clone(&self.series)], [&self.series.deflated].into_iter())
+        SharedBody::new(
+            [self.series.text.clone()].into_iter(),
+            Stream::apart([&self.series.deflated].into_iter()),
+        )
     }
 
     /// Returns the exposition of the accounts that `wanted` selects by name and provider. Renders
@@ -96,7 +110,7 @@ impl Exposition {
             accounts.filter(|account| wanted(&account.name, &account.provider)).collect();
         let families = families(&self.headers, accounts.iter().copied());
         let parts: Vec<_> = families.cloned().collect();
-        SharedBody::new(&parts, parts.iter().map(|part| &part.deflated))
+        SharedBody::new(texts(&parts), Stream::apart(parts.iter().map(|part| &part.deflated)))
     }
 }
 
@@ -161,7 +175,7 @@ impl Renderer {
         let families = families(headers, accounts.iter());
         let parts: Vec<_> = families.chain([&series]).cloned().collect();
         Ok(Exposition {
-            whole: SharedBody::new(&parts, self.maker.runs(&parts)?.iter()),
+            whole: SharedBody::new(texts(&parts), Stream::joined(&self.maker.runs(&parts)?)),
             headers: Arc::clone(headers),
             accounts,
             series,
@@ -269,13 +283,18 @@ mod tests {
             let whole = families::render(snapshot, format);
             let expected = whole.clone() + "own 1\n";
             let all = &exposition.whole;
-            assert_eq!(text(all.identity("own 1\n".to_owned())), expected);
-            assert_eq!(decompressed(all.gzip("own 1\n").unwrap()), expected);
+            assert_eq!(text(SharedBody::identity(&[all], "own 1\n".to_owned())), expected);
+            assert_eq!(decompressed(SharedBody::gzip(&[all], "own 1\n")), expected);
             for wanted in [&["a"][..], &["c", "a"], &["b", "c"], &[]] {
                 let some = exposition.some(|name, _| wanted.contains(&name));
                 let expected = of_accounts(&whole, wanted) + "own 1\n";
-                assert_eq!(text(some.identity("own 1\n".to_owned())), expected);
-                assert_eq!(decompressed(some.gzip("own 1\n").unwrap()), expected);
+                let twice = expected.replace("own 1\n", "").repeat(2) + "own 1\n";
+                let (once, two) = (&[&some][..], &[&some, &some][..]);
+                for (bodies, expected) in [(once, expected), (two, twice)] {
+                    let identity = SharedBody::identity(bodies, "own 1\n".to_owned());
+                    assert_eq!(text(identity), expected);
+                    assert_eq!(decompressed(SharedBody::gzip(bodies, "own 1\n")), expected);
+                }
             }
         }
         [text_format.whole, open_metrics.whole]
@@ -299,14 +318,16 @@ mod tests {
         lines
     }
 
-    /// Counts the pieces that are not shared with a previous body, uncompressed and compressed.
-    fn new_pieces(now: &SharedBody, before: &SharedBody) -> (usize, usize) {
-        let new = |now: &[Bytes], before: &[Bytes]| {
-            let before: Vec<_> = before.iter().map(|piece| piece.as_ptr()).collect();
-            let now = now.iter().filter(|piece| !before.contains(&piece.as_ptr()));
-            now.count()
-        };
-        (new(&now.identity, &before.identity), new(&now.gzip, &before.gzip))
+    impl SharedBody {
+        /// Counts the pieces that are not shared with a previous body, uncompressed and compressed.
+        pub(in crate::exposition) fn new_pieces(&self, before: &Self) -> (usize, usize) {
+            let new = |now: &[Bytes], before: &[Bytes]| {
+                let before: Vec<_> = before.iter().map(|piece| piece.as_ptr()).collect();
+                let now = now.iter().filter(|piece| !before.contains(&piece.as_ptr()));
+                now.count()
+            };
+            (new(&self.identity, &before.identity), new(&self.gzip, &before.gzip))
+        }
     }
 
     #[test]
@@ -323,23 +344,23 @@ mod tests {
             let pieces = rendered.identity.iter();
             pieces.filter(|piece| piece.starts_with(b"# ")).count()
         };
-        assert_eq!(new_pieces(&other_format, &first).0, headers(&first));
+        assert_eq!(other_format.new_pieces(&first).0, headers(&first));
         assert!(first.identity.len() > 5 * headers(&first), "several chunks each");
 
         // always new: the number of series
         let [again, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&again, &first), (1, 1));
+        assert_eq!(again.new_pieces(&first), (1, 1));
 
         // a poll that finds the same data
         poll(&mut snapshot, "b", campaigns.clone());
         let [same, _] = rendered(&mut renderer, &snapshot);
-        assert_eq!(new_pieces(&same, &again), (1, 1));
+        assert_eq!(same.new_pieces(&again), (1, 1));
 
         // one campaign: its deliveries and delivery ratio, and the ratio of the account
         campaigns[2_500] = campaign(2_500, 91);
         poll(&mut snapshot, "b", campaigns.clone());
         let [changed, _] = rendered(&mut renderer, &snapshot);
-        let (pieces, compressed) = new_pieces(&changed, &same);
+        let (pieces, compressed) = changed.new_pieces(&same);
         assert_eq!(pieces, 1 + 3);
         assert!(compressed <= pieces, "{compressed}");
 
@@ -348,7 +369,7 @@ mod tests {
         campaigns.insert(0, campaign(5_000, 90));
         poll(&mut snapshot, "b", campaigns);
         let [longer, _] = rendered(&mut renderer, &snapshot);
-        let (pieces, compressed) = new_pieces(&longer, &changed);
+        let (pieces, compressed) = longer.new_pieces(&changed);
         assert_eq!(pieces, 1 + 5 + 2);
         assert!(compressed <= pieces, "{compressed}");
     }
@@ -369,7 +390,9 @@ mod tests {
         poll(&mut snapshot, "a", vec![campaign(1, 90)]);
         let (text_format, _) = Renderer::new().unwrap().render(&snapshot).unwrap();
         let some = || text_format.some(|name, _| name == "a");
-        let bodies = |body: &SharedBody| [body.identity(String::new()), body.gzip("").unwrap()];
+        let bodies = |body: &SharedBody| {
+            [SharedBody::identity(&[body], String::new()), SharedBody::gzip(&[body], "")]
+        };
         for body in [&some(), &text_format.whole] {
             let [one, other] = [bodies(body), bodies(body)];
             let [[text, mut gzip], [same_text, mut same_gzip]] =
@@ -409,10 +432,10 @@ mod tests {
         one.info = Arc::new([("sender".into(), "Shoes".to_owned())].into_iter().collect());
         poll(&mut snapshot, "a", vec![Arc::new(one)]);
         let [without, _] = rendered(&mut renderer, &snapshot);
-        assert!(!text(without.identity(String::new())).contains("Shoes"));
+        assert!(!text(SharedBody::identity(&[&without], String::new())).contains("Shoes"));
         configure(&mut snapshot, &NAMES, "sender");
         let [with, _] = rendered(&mut renderer, &snapshot);
-        assert!(text(with.identity(String::new())).contains("sender=\"Shoes\""));
+        assert!(text(SharedBody::identity(&[&with], String::new())).contains("sender=\"Shoes\""));
     }
 
     #[test]
@@ -424,13 +447,13 @@ mod tests {
         configure_with(&mut snapshot, &NAMES, "");
         poll(&mut snapshot, "a", vec![Arc::new(sent), campaign(2, 90)]);
         let [utc, _] = rendered(&mut renderer, &snapshot);
-        let utc = text(utc.identity(String::new()));
+        let utc = text(SharedBody::identity(&[&utc], String::new()));
         assert!(utc.contains("sent_hour=\"22\",sent_weekday=\"Sunday\"} 1\n"), "{utc}");
         assert_eq!(utc.matches("sent_hour").count(), 1, "{utc}");
         let zone = "reporting_time_zone: Europe/Zurich, credit_price: 0.05 eur";
         configure_with(&mut snapshot, &NAMES, zone);
         let [local, _] = rendered(&mut renderer, &snapshot);
-        let local = text(local.identity(String::new()));
+        let local = text(SharedBody::identity(&[&local], String::new()));
         assert!(local.contains("sent_hour=\"00\",sent_weekday=\"Monday\"} 1\n"), "{local}");
         let price = "campaign_account_credit_price{provider=\"alpha\",account=\"a\",currency=\"EUR\"} 0.05\n";
         assert!(local.contains(price), "{local}");

@@ -438,7 +438,7 @@ pub(super) mod tests {
         let account = config.accounts.remove(0);
         let mut applications = Applications::new(None, Renewals::new(String::new()));
         configure(&mut applications, std::slice::from_ref(&account)).await;
-        let (telemetry, access) = connect(&account, &applications, None).unwrap();
+        let (telemetry, access) = connect(&account, &applications, None, true).unwrap();
         Poller {
             account,
             generation: Generation::default(),

@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use chrono::{DateTime, LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::format::{self, Item as DateItem, Parsed, StrftimeItems};
+use chrono::{DateTime, LocalResult, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
@@ -38,6 +39,10 @@ const LENGTH: usize = 1_000;
 
 /// The format of times.
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+
+/// The parts of [`DATE_FORMAT`], which take longer to tell apart than to read.
+static DATE_ITEMS: LazyLock<Vec<DateItem<'static>>> =
+    LazyLock::new(|| StrftimeItems::new(DATE_FORMAT).collect());
 
 /// Length of the part of the text that serves as the name, in characters.
 const NAME_CHARS: usize = 40;
@@ -370,7 +375,9 @@ fn first_characters(text: &str) -> String {
 /// A local time: the earlier one if clocks go back and it occurs twice. One that clocks skip is read
 /// with the offset before.
 fn local_time(text: &str, time_zone: Tz) -> Option<DateTime<Utc>> {
-    let local = NaiveDateTime::parse_from_str(text, DATE_FORMAT).ok()?;
+    let mut fields = Parsed::new();
+    format::parse(&mut fields, text, DATE_ITEMS.iter()).ok()?;
+    let local = fields.to_naive_datetime_with_offset(0).ok()?;
     let zoned = match time_zone.from_local_datetime(&local) {
         LocalResult::Single(time) => time,
         LocalResult::Ambiguous(earlier, _) => earlier,

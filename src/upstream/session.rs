@@ -154,7 +154,7 @@ mod tests {
             Client::local().unwrap(),
             MAX_WAIT,
             Instant::now() + time_for_retries,
-            AccountTelemetry::new("p", "a", [], &[], &[]).unwrap(),
+            AccountTelemetry::new("p", "a", [], &[], &[], true).unwrap(),
             Arc::clone(&application),
         );
         let request = Request::get("http://127.0.0.1:1".parse().unwrap());

@@ -17,8 +17,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::exposition::format::{Format, Writer};
+use crate::exposition::format::Format;
+use crate::exposition::own::OwnMetrics;
 use crate::exposition::publisher::Published;
+use crate::exposition::rendering::SharedBody;
 use crate::polling::heartbeat::Pulse;
 use crate::provider::Kinds;
 use crate::state::status::{AccountStatus, WorstCampaign};
@@ -49,8 +51,10 @@ pub struct Endpoints {
     pub lifecycle: bool,
     /// The metrics of campaigns and accounts.
     pub published: watch::Receiver<Arc<Published>>,
-    /// The exporter's own metrics.
+    /// What is known of the last attempt to load the configuration, among others.
     pub telemetry: Telemetry,
+    /// The exporter's own metrics.
+    pub own: Arc<OwnMetrics>,
     /// The active configuration.
     pub config: watch::Receiver<String>,
     /// The liveness of the poll loops, by account.
@@ -132,14 +136,11 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
         Err(problem) => return plain(StatusCode::BAD_REQUEST, problem + "\n"),
     };
     let format = negotiation::format(&header(request, ACCEPT));
-    let mut writer = Writer::new(format);
     let published = Arc::clone(&endpoints.published.borrow());
     let exposition = published.exposition(format);
     let part = match &selection {
-        Selection::All | Selection::Own => {
-            writer.families(&endpoints.telemetry.gather());
-            (selection == Selection::Own).then(|| exposition.own())
-        }
+        Selection::All => None,
+        Selection::Own => Some(exposition.own()),
         Selection::Some(accounts) => {
             let existing = exposition.accounts();
             if let Some(problem) = accounts.unknown(&endpoints.kinds, &existing) {
@@ -148,20 +149,29 @@ fn metrics(endpoints: &Endpoints, request: &Request<Incoming>) -> Response<Body>
             Some(exposition.some(|name, provider| accounts.matches(name, provider)))
         }
     };
-    let own = writer.into_string() + format.end();
-    let rendered = part.as_ref().unwrap_or(&exposition.whole);
+    let mut bodies = vec![part.as_ref().unwrap_or(&exposition.whole)];
+    let (own, mut rest);
+    match selection {
+        Selection::All | Selection::Own => {
+            own = match endpoints.own.body(format) {
+                Ok(own) => own,
+                Err(error) => return failed(error),
+            };
+            bodies.push(&own);
+            rest = endpoints.own.process(format);
+        }
+        Selection::Some(_) => rest = String::new(),
+    }
+    rest.push_str(format.end());
     let content_type = format.content_type();
     let mut response = if negotiation::accepts_gzip(&header(request, ACCEPT_ENCODING)) {
-        let body = match rendered.gzip(&own) {
-            Ok(body) => body,
-            Err(error) => return failed(error),
-        };
+        let body = SharedBody::gzip(&bodies, &rest);
         let mut response = respond(StatusCode::OK, content_type, body);
         let gzip = HeaderValue::from_static("gzip");
         response.headers_mut().insert(CONTENT_ENCODING, gzip);
         response
     } else {
-        respond(StatusCode::OK, content_type, rendered.identity(own))
+        respond(StatusCode::OK, content_type, SharedBody::identity(&bodies, rest))
     };
     let vary = HeaderValue::from_static("Accept, Accept-Encoding");
     response.headers_mut().insert(VARY, vary);

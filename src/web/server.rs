@@ -318,6 +318,7 @@ pub(crate) mod tests {
     use std::net::IpAddr;
 
     use super::*;
+    use crate::exposition::own::OwnMetrics;
     use crate::exposition::publisher;
     use crate::polling::heartbeat::{Pulse, heartbeat};
     use crate::telemetry::Telemetry;
@@ -332,6 +333,7 @@ pub(crate) mod tests {
             routes: Routes::default(),
             lifecycle: true,
             published: publisher::empty().unwrap().subscribe(),
+            own: Arc::new(OwnMetrics::new(Telemetry::new().unwrap())),
             telemetry: Telemetry::new().unwrap(),
             config: watch::Sender::new(config).subscribe(),
             health,

@@ -637,6 +637,24 @@ async fn content_is_identical_in_both_formats_and_encodings() {
     check_metrics(&pages[0].0).await;
 }
 
+#[tokio::test]
+async fn durations_of_requests_can_be_left_out() {
+    let (api, provider) = apis()[0];
+    let simulator = simulate(api, Vec::new()).await;
+    let yaml = config(&[account(provider, &simulator, &["poll_interval: 1h"])]);
+    let page = async |flags: &[&str]| {
+        let daemon = Daemon::start(Setup::new(&yaml), flags).await;
+        daemon.until_up(1).await
+    };
+    let with = page(&[]).await;
+    let without = page(&["--web.disable-request-durations"]).await;
+    let durations = "campaign_exporter_api_request_duration_seconds";
+    // two lines of the header, nine bounds and infinity, sum and count
+    assert_eq!(with.lines().filter(|line| line.contains(durations)).count(), 2 + 9 + 1 + 2);
+    assert!(!without.contains(durations), "{without}");
+    assert!(without.contains("campaign_exporter_api_requests_total{"), "{without}");
+}
+
 // Absent is not zero
 
 /// An item of a provider's response, and what is expected of its campaign.

@@ -194,7 +194,12 @@ impl RunningAccounts {
         });
         let (telemetry, access) = match same {
             Some(same) => (same.telemetry, same.access),
-            None => connect(&account, &self.applications, self.store.clone())?,
+            None => connect(
+                &account,
+                &self.applications,
+                self.store.clone(),
+                self.telemetry.has_request_durations(),
+            )?,
         };
         let (heartbeat, pulse) = heartbeat();
         let stop = self.stop.child_token();

@@ -17,7 +17,6 @@ use crate::storage::store::Store;
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
-use crate::upstream::quota::metrics::QuotaMetrics;
 use crate::upstream::{PollError, Reason};
 
 /// Applies the request limits of the accounts to the applications that they share.
@@ -30,23 +29,26 @@ pub async fn configure(applications: &mut Applications, accounts: &[Account]) {
     applications.configure(limits).await;
 }
 
-/// Returns the metrics, all 0, and the access of an account that did not exist before.
+/// Returns the metrics, all 0, and the access of an account that did not exist before. The metrics have the
+/// durations of its requests if asked for.
 pub fn connect(
     account: &Account,
     applications: &Applications,
     store: Option<Arc<Store>>,
+    with_durations: bool,
 ) -> anyhow::Result<(AccountTelemetry, Access)> {
     let (name, provider) = (&account.name, &account.provider);
     let reasons = Reason::ALL.map(Reason::as_str);
     let rates = provider.reported_rates();
     let fields = &provider.kind().fields;
-    let telemetry = AccountTelemetry::new(provider.name(), name, reasons, rates, fields);
+    let telemetry =
+        AccountTelemetry::new(provider.name(), name, reasons, rates, fields, with_durations);
     let telemetry = telemetry.with_context(|| format!("cannot count for account {name}"))?;
     let application = applications
         .of(&provider.application(name))
         .with_context(|| format!("account {name} has no application"))?;
-    let quota = QuotaMetrics::new(Arc::clone(&application), provider.name(), name)?;
-    telemetry.observe(Box::new(quota))?;
+    let of_budget = Arc::clone(&application);
+    let telemetry = telemetry.with_budget(move || of_budget.limit().zip(of_budget.remaining()));
     Ok((telemetry, Access::new(name, application, applications.renewals().clone(), store)))
 }
 

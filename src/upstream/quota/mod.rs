@@ -5,7 +5,6 @@
 
 pub mod allowance;
 pub mod application;
-pub mod metrics;
 pub mod pace;
 pub mod plan;
 mod window;

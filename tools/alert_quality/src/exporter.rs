@@ -453,5 +453,6 @@ fn counters(configured: &campaign_exporter::config::Account) -> Result<AccountTe
         reasons,
         rates,
         &provider.kind().fields,
+        true,
     )?)
 }

@@ -109,7 +109,7 @@ impl Exporter {
         telemetry.observe_process()?;
         let mut pollers = Vec::new();
         for account in accounts {
-            let (telemetry, access) = connect(account, &applications, None)?;
+            let (telemetry, access) = connect(account, &applications, None, true)?;
             pollers.push(Poller {
                 account: account.clone(),
                 generation: Generation::default(),

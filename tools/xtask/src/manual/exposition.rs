@@ -42,7 +42,7 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
 
     let mut telemetries = Vec::new();
     for (account, reason) in accounts.iter().zip(Reason::ALL.into_iter().cycle()) {
-        let (telemetry, _) = connect(account, &applications, None)?;
+        let (telemetry, _) = connect(account, &applications, None, true)?;
         telemetry.request("200", Duration::from_secs(1));
         telemetries.push(telemetry);
         snapshot.apply(Change::Polled(Box::new(polled(account))));
