@@ -22,7 +22,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-exporter",
         title: "Campaigns / Exporter and providers",
-        description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process.",
+        description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process. Needs the profile essential of metrics.",
         from: "now-6h",
         variables: variable::common(),
         annotations: annotation::of_exporters(),
