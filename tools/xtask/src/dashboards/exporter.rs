@@ -33,6 +33,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
             requests(),
             limits(thresholds),
             data(),
+            cost(),
             process(),
         ],
     }
@@ -447,6 +448,45 @@ fn data() -> Row {
             .third()
             .links(to_account()),
         ],
+    )
+}
+
+/// What `campaign_exporter cost` says before the deployment, as measured.
+fn cost() -> Row {
+    let samples = format!(
+        "sum_over_time({}[1d]) and on (job, instance) {}",
+        Scope::Exporter.of("scrape_samples_scraped"),
+        Scope::Exporter.of("campaign_exporter_build_info")
+    );
+    row(
+        "Cost",
+        [table(
+            "Series, samples and requests",
+            "What hosted stores and providers count: campaign series, samples scraped and requests made in the last 24 hours. campaign_exporter cost says the same before a configuration is deployed, by account and profile of metrics.",
+            vec![label("instance", "Exporter").wide(250), label("job", "Job")],
+            vec![
+                figure(
+                    "Campaign series",
+                    "short",
+                    &format!("max by (job, instance) ({})", Scope::Exporter.of("campaign_exporter_series")),
+                ),
+                figure(
+                    "Samples a day",
+                    "short",
+                    &format!("sum by (job, instance) ({samples})"),
+                ),
+                figure(
+                    "Requests a day",
+                    "short",
+                    &format!(
+                        "sum by (job, instance) (increase({}[1d]))",
+                        SCOPE.of("campaign_exporter_api_requests_total")
+                    ),
+                ),
+            ],
+            ("Campaign series", true),
+        )
+        .sized(24, 6)],
     )
 }
 
