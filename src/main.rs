@@ -103,6 +103,7 @@ fn signals(command: Option<&Command>) -> io::Result<StopSignals> {
 }
 
 /// Runs the command. The reason for another exit code than 0 is logged.
+#[expect(clippy::too_many_lines, reason = "a table of the commands")]
 async fn run(
     options: Options,
     command: Option<Command>,
@@ -166,7 +167,7 @@ async fn run(
         Some(Command::Cost { campaigns, scrape_interval, format, account }) => {
             let wanted = cost::Options { scrape_interval, campaigns, format };
             let work = cost(daemon_options, wanted, account);
-            finish_or_stop(&mut signals, &renewals, work).await
+            unless_stopped(&mut signals, ExitCode::from, work).await
         }
         Some(Command::Authorize { account }) => {
             finish_or_stop(&mut signals, &renewals, authorize(daemon_options, account)).await

@@ -274,9 +274,18 @@ fn measured(
         series,
         bytes: text.len(),
         gzip_bytes: gzip_bytes(text).context("cannot compress")?,
-        samples_a_day: (series as f64 * scrapes).round() as u64,
-        requests_a_day: requests.ceil() as u64,
+        samples_a_day: whole(series as f64 * scrapes),
+        requests_a_day: whole(requests.ceil()),
     })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "of a day, and never negative"
+)]
+const fn whole(number: f64) -> u64 {
+    number.round() as u64
 }
 
 fn gzip_bytes(text: &str) -> io::Result<usize> {
@@ -336,7 +345,8 @@ impl Costs {
                 0 => format!("{cell:<width$}"),
                 _ => format!("{cell:>width$}"),
             });
-            text += &format!("{between}{}\n", cells.collect::<Vec<_>>().join("  "));
+            let cells = cells.collect::<Vec<_>>().join("  ");
+            text.extend([between, cells.trim_end(), "\n"]);
         }
         text + &format!(
             "\nSeries include those of accounts, and not the exporter's own. Samples are those of a scrape every {} s.\n",
@@ -347,12 +357,13 @@ impl Costs {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::campaign::exported::ESSENTIAL;
     use crate::commands::init;
     use crate::config::Config;
-    use crate::provider::{Kinds, built_in, made_up, native};
-    use std::path::Path;
+    use crate::provider::{Kinds, built_in, native};
 
     fn accounts(kinds: &Kinds) -> Vec<Account> {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name.to_string()).collect();
@@ -385,20 +396,18 @@ mod tests {
     #[test]
     fn the_documented_series_of_a_campaign_are_correct() {
         let document = include_str!("../../docs/cost.md");
-        let mut missing = String::new();
-        for account in accounts(&native()) {
-            for channel in account.provider.channels() {
-                let mut row = format!("| {}, {}", account.provider.kind().title, channel.as_str());
-                for profile in Profile::ALL {
-                    for is_older in [false, true] {
-                        row += &format!(" | {}", series(&account, profile, channel, is_older));
-                    }
-                }
-                if !document.contains(&format!("{row} |\n")) {
-                    missing += &format!("{row} |\n");
-                }
-            }
-        }
+        let accounts = accounts(&native());
+        let rows = accounts.iter().flat_map(|account| {
+            account.provider.channels().iter().map(move |channel| {
+                let cells = Profile::ALL.into_iter().flat_map(|profile| {
+                    [false, true].map(|is_older| series(account, profile, channel, is_older))
+                });
+                let cells: Vec<_> = cells.map(|series| series.to_string()).collect();
+                let (title, channel) = (&account.provider.kind().title, channel.as_str());
+                format!("| {title}, {channel} | {} |\n", cells.join(" | "))
+            })
+        });
+        let missing: String = rows.filter(|row| !document.contains(row)).collect();
         assert!(missing.is_empty(), "docs/cost.md lacks\n{missing}");
     }
 
@@ -432,7 +441,7 @@ mod tests {
             let (_, data) = data(&options(campaigns), account, &stored, Utc::now()).unwrap();
             requests_a_day(account, &stored, &data.campaigns, true)
         });
-        assert_eq!(requests, [288.0, 2_808.0]);
+        assert_eq!(requests.map(whole), [288, 2_808]);
     }
 
     #[test]

@@ -324,16 +324,7 @@ impl<'doc> Section<'doc> {
         let name = &*key.name;
         match (&key.takes, node) {
             (Takes::Text | Takes::Secret, node) => self.checked_text(name, node).map(Value::Text),
-            (Takes::TimeZone, node) => {
-                let name = self.checked_text(name, node)?;
-                if Tz::from_str(&name).is_err() {
-                    let message =
-                        format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
-                    self.problem(&key.name, message);
-                    return None;
-                }
-                Some(Value::Text(name))
-            }
+            (Takes::TimeZone, node) => self.checked_time_zone(name, node).map(Value::Text),
             (Takes::Price, node) => {
                 let price = self.checked_text(name, node)?;
                 if price_of(&price).is_none() {
@@ -376,14 +367,7 @@ impl<'doc> Section<'doc> {
                 Some(Value::Words(self.checked_words(name, words, items)))
             }
             (Takes::Words(_), other) => self.expected(name, "a list", other),
-            (Takes::Word(words), node) => {
-                let word = self.checked_text(name, node)?;
-                if !words.iter().any(|known| **known == word) {
-                    self.problem(name, unknown_word(&word, words));
-                    return None;
-                }
-                Some(Value::Text(word))
-            }
+            (Takes::Word(words), node) => self.checked_word(name, words, node).map(Value::Text),
             // read by `value`
             (Takes::Mapping(_), _) => None,
         }
@@ -399,6 +383,30 @@ impl<'doc> Section<'doc> {
             other => return self.expected(key, "text", other),
         }
         None
+    }
+
+    fn checked_time_zone(&mut self, key: &str, node: &Node) -> Option<String> {
+        let name = self.checked_text(key, node)?;
+        if Tz::from_str(&name).is_err() {
+            let message = format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
+            self.problem(key, message);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn checked_word(
+        &mut self,
+        key: &str,
+        words: &[Cow<'static, str>],
+        node: &Node,
+    ) -> Option<String> {
+        let word = self.checked_text(key, node)?;
+        if !words.iter().any(|known| **known == word) {
+            self.problem(key, unknown_word(&word, words));
+            return None;
+        }
+        Some(word)
     }
 
     fn checked_duration(

@@ -80,6 +80,7 @@ impl Values {
     }
 
     /// The values of a mapping; none without one.
+    #[must_use]
     pub fn mapping(&self, key: &str) -> Self {
         match self.0.get(key) {
             Some(Value::Mapping(values)) => Self(values.clone()),

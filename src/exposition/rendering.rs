@@ -472,7 +472,7 @@ mod tests {
         let campaigns: Vec<_> = (0..1_000)
             .map(|id| {
                 let mut campaign = Campaign::clone(&campaign(id, 90));
-                campaign.last_sent = Some(sent + TimeDelta::hours(id as i64));
+                campaign.last_sent = Some(sent + TimeDelta::hours(i64::try_from(id).unwrap()));
                 Arc::new(campaign)
             })
             .collect();
@@ -480,7 +480,8 @@ mod tests {
             let mut update = update("a", Some(campaigns.clone()));
             update.at = sent + after;
             snapshot.apply(Change::Polled(Box::new(update)));
-            rendered(&mut renderer, &snapshot)[0].identity.clone()
+            let [whole, _] = rendered(&mut renderer, &snapshot);
+            whole.identity
         };
         let count = |pieces: &[Bytes], name: &str| {
             let text: String = pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect();

@@ -112,12 +112,11 @@ impl Ask {
     /// The number of pages that this many items have, at least one. One, too, if the request does not
     /// tell the size of a page.
     pub fn pages(&self, items: usize) -> usize {
-        let (size, overlap) = match &self.paging {
-            Some(paging) => (Some(paging.size), paging.overlap()),
-            None => {
-                let limit = self.query.iter().find(|(name, _)| name == LIMIT);
-                (limit.and_then(|(_, value)| value.parse().ok()), 0)
-            }
+        let (size, overlap) = if let Some(paging) = &self.paging {
+            (Some(paging.size), paging.overlap())
+        } else {
+            let limit = self.query.iter().find(|(name, _)| name == LIMIT);
+            (limit.and_then(|(_, value)| value.parse().ok()), 0)
         };
         size.map_or(1, |size: usize| {
             let own = size.saturating_sub(overlap).max(1);
