@@ -454,39 +454,47 @@ fn data() -> Row {
 /// What `campaign_exporter cost` says before the deployment, as measured.
 fn cost() -> Row {
     let samples = format!(
-        "sum_over_time({}[1d]) and on (job, instance) {}",
+        "sum by (job, instance) (sum_over_time({}[1d]) and on (job, instance) {})",
         Scope::Exporter.of("scrape_samples_scraped"),
         Scope::Exporter.of("campaign_exporter_build_info")
     );
     row(
         "Cost",
-        [table(
-            "Series, samples and requests",
-            "What hosted stores and providers count: campaign series, samples scraped and requests made in the last 24 hours. campaign_exporter cost says the same before a configuration is deployed, by account and profile of metrics.",
-            vec![label("instance", "Exporter").wide(250), label("job", "Job")],
-            vec![
-                figure(
-                    "Campaign series",
-                    "short",
-                    &format!("max by (job, instance) ({})", Scope::Exporter.of("campaign_exporter_series")),
+        [
+            timeseries(
+                "Campaign series",
+                "Campaign series in the exposition, which determine the load on Prometheus and the price of most hosted stores. campaign_exporter cost has them by account, and for each profile of metrics.",
+            )
+            .query(&Scope::Exporter.of("campaign_exporter_series"), "{{instance}}")
+            .unit("short")
+            .above_zero()
+            .third(),
+            timeseries(
+                "Samples in a day",
+                "Samples that Prometheus scraped from each exporter in the 24 hours before.",
+            )
+            .query(&samples, "{{instance}}")
+            .unit("short")
+            .above_zero()
+            .third(),
+            timeseries(
+                "Requests in a day",
+                "Requests to the providers at the current rate, by account, to compare with their daily limits.",
+            )
+            .query(
+                &format!(
+                    "86400 * sum by ({ACCOUNT}) (rate({}[$__rate_interval]))",
+                    SCOPE.of("campaign_exporter_api_requests_total")
                 ),
-                figure(
-                    "Samples a day",
-                    "short",
-                    &format!("sum by (job, instance) ({samples})"),
-                ),
-                figure(
-                    "Requests a day",
-                    "short",
-                    &format!(
-                        "sum by (job, instance) (increase({}[1d]))",
-                        SCOPE.of("campaign_exporter_api_requests_total")
-                    ),
-                ),
-            ],
-            ("Campaign series", true),
-        )
-        .sized(24, 6)],
+                "{{account}}",
+            )
+            .unit("short")
+            .above_zero()
+            .no_value("No requests yet.")
+            .over_polls()
+            .third()
+            .links([link::SERIES.to_exporter(), link::SERIES.to_account()]),
+        ],
     )
 }
 
@@ -494,14 +502,6 @@ fn process() -> Row {
     row(
         "Exporter process",
         [
-            timeseries(
-                "Campaign series",
-                "Campaign series in the exposition, which determine the load on Prometheus.",
-            )
-            .query(&Scope::Exporter.of("campaign_exporter_series"), "{{instance}}")
-            .unit("short")
-            .above_zero()
-            .third(),
             timeseries("Scrape duration", "Duration of Prometheus' scrapes.")
                 .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
                 .unit("s")
