@@ -9,6 +9,7 @@ use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Su
 use clap_complete::Shell;
 use reqwest::Url;
 
+use crate::commands::cost::{CostFormat, MAX_CAMPAIGNS};
 use crate::commands::report::ReportFormat;
 use crate::config::MAX_DURATION;
 use crate::config::sharding::Shard;
@@ -299,6 +300,23 @@ pub enum Command {
         /// Shell that loads the script.
         shell: Shell,
     },
+    /// Print what a configuration costs: series, bytes of a scrape, samples and requests a day, by account
+    /// and for each profile of metrics. Makes no requests.
+    Cost {
+        /// Campaigns of each account, at most `max_campaigns`, spread evenly over the lookback [default:
+        /// those in --storage.path]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_CAMPAIGNS))]
+        campaigns: Option<u64>,
+        /// How often Prometheus scrapes the exporter.
+        #[arg(long, default_value = "1m", value_name = "DURATION", value_parser = interval)]
+        scrape_interval: Duration,
+        /// Format of the output.
+        #[arg(long, default_value = "text", value_name = "FORMAT")]
+        format: CostFormat,
+        /// Only this account.
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+    },
     /// Check, try, list and show definitions of providers.
     Definition {
         /// What to do.
@@ -447,6 +465,11 @@ fn listen_address(text: &str) -> Result<String, String> {
 #[cfg(feature = "demo")]
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 5s or 2m".to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).filter(|it| it.as_secs() > 0);
+    interval.ok_or_else(|| "expected a duration of at least 1s, such as 30s or 1m".to_owned())
 }
 
 fn period(text: &str) -> Result<Duration, String> {

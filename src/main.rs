@@ -15,7 +15,7 @@ use campaign_exporter::commands::STORAGE;
 use campaign_exporter::commands::demo;
 use campaign_exporter::commands::signals::StopSignals;
 use campaign_exporter::commands::{
-    authorize, backfill, check, completions, daemon, definition, init, poll, report,
+    authorize, backfill, check, completions, cost, daemon, definition, init, poll, report,
 };
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::document::reading::{self, MAX_BLOCKING_THREADS};
@@ -106,6 +106,7 @@ fn signals(command: Option<&Command>) -> io::Result<StopSignals> {
 }
 
 /// Runs the command. The reason for another exit code than 0 is logged.
+#[expect(clippy::too_many_lines, reason = "a table of the commands")]
 async fn run(
     options: Options,
     command: Option<Command>,
@@ -165,6 +166,11 @@ async fn run(
             let wanted = backfill::Options { period, output, target: [job, instance] };
             let work = backfill(daemon_options, wanted, account, renewals.clone(), telemetry);
             finish_or_stop(&mut signals, &renewals, work).await
+        }
+        Some(Command::Cost { campaigns, scrape_interval, format, account }) => {
+            let wanted = cost::Options { scrape_interval, campaigns, format };
+            let work = cost(daemon_options, wanted, account);
+            unless_stopped(&mut signals, ExitCode::from, work).await
         }
         Some(Command::Authorize { account }) => {
             finish_or_stop(&mut signals, &renewals, authorize(daemon_options, account)).await
@@ -334,6 +340,21 @@ async fn backfill(
     let accounts = accounts(&options, account).await?;
     let setup = setup(&options, renewals, &telemetry).await?;
     succeeded(backfill::backfill(backfill, accounts, setup).await)
+}
+
+async fn cost(
+    options: daemon::Options,
+    wanted: cost::Options,
+    account: Option<String>,
+) -> Result<(), ExitCode> {
+    let accounts = accounts(&options, account).await?;
+    let store = match wanted.campaigns {
+        Some(_) => None,
+        None => Some(shared(&options).await?.ok_or_else(|| {
+            refuse("cost needs --campaigns N, or the --storage.path of a running exporter")
+        })?),
+    };
+    succeeded(cost::cost(wanted, accounts, store.as_ref()).await)
 }
 
 /// The accounts of the configuration, or one of them.

@@ -1,6 +1,6 @@
 function __fish_campaign_exporter_needs_command
     for word in (commandline -opc)[2..]
-        if contains -- $word demo authorize backfill completions definition init poll report
+        if contains -- $word demo authorize backfill completions cost definition init poll report
             echo $word
             return 1
         end
@@ -40,6 +40,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a 
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "authorize" -d 'Authorize the exporter to read an account with OAuth: print a URL and a code, wait for a user to grant access there, and store the tokens'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "backfill" -d 'Write the campaigns of the past as OpenMetrics with timestamps, for `promtool tsdb create-blocks-from openmetrics`: poll every account once, and write one sample of each series, at the time when receipts should have arrived'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "completions" -d 'Print the completion script of a shell'
+complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "cost" -d 'Print what a configuration costs: series, bytes of a scrape, samples and requests a day, by account and for each profile of metrics. Makes no requests'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "definition" -d 'Check, try, list and show definitions of providers'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "init" -d 'Print a commented configuration for an account at each of the providers. Standard error says what to do next'
 complete -c campaign_exporter -n "__fish_campaign_exporter_needs_command" -f -a "poll" -d 'Poll every account once and print the metrics'
@@ -139,6 +140,28 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand comp
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.enable-lifecycle -d 'Enable POST /-/reload'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l campaigns -d 'Campaigns of each account, at most `max_campaigns`, spread evenly over the lookback [default: those in --storage.path]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l scrape-interval -d 'How often Prometheus scrapes the exporter' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l format -d 'Format of the output' -r -f -a "text\t'Tables'
+json\t'JSON'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l account -d 'Only this account' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l config.file -d 'Configuration file' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.external-url -d 'URL at which a reverse proxy shows the exporter. Its path is the default of --web.route-prefix; /sd uses it for clients that come through the proxy' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.route-prefix -d 'Path below which to serve all endpoints, / for none [default: the path of --web.external-url]' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.telemetry-path -d 'Path under which to expose metrics, below the prefix' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l storage.path -d 'Directory for tokens and data that survive restarts [default: $STATE_DIRECTORY, set by systemd; otherwise none]' -r -F
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l shard -d 'Read only the accounts of shard I (0 to N-1) of N exporters that share a configuration; auto/N takes I from the number at the end of the host name' -r
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l log.level -d 'Minimum log level' -r -f -a "debug\t'Everything, including each successful poll'
+info\t'Changes'
+warn\t'Problems that need attention'
+error\t'Errors that end the program or fail a command'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l log.format -d 'Format of log lines' -r -f -a "logfmt\t'`key=value` pairs'
+json\t'One JSON object per line'"
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.config.file -d 'Web configuration file for TLS, basic authentication, response headers and a rate limit, in the format of Prometheus\' exporter toolkit [default: plain HTTP without authentication]' -r -F

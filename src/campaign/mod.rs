@@ -3,6 +3,7 @@
 pub mod bounds;
 pub mod counts;
 pub mod curve;
+pub mod exported;
 pub mod figures;
 pub mod history;
 pub mod pool;

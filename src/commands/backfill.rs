@@ -30,6 +30,8 @@ pub async fn backfill(
 ) -> anyhow::Result<bool> {
     for account in &mut accounts {
         account.polling.lookback = options.period;
+        // a campaign settles while it is young
+        account.polling.exported = account.polling.exported.at_any_age();
     }
     let (snapshot, failed) = poll::snapshot(accounts, setup).await?;
     let now = Utc::now();

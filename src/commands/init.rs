@@ -118,7 +118,9 @@ fn entry(indent: &str, owner: &str, key: &Key, is_set: bool) -> String {
         (_, Takes::Duration(least, _)) => format!(" {}", duration_text(*least)),
         (_, Takes::Integer(least, _)) => format!(" {least}"),
         (_, Takes::Number(most)) => format!(" {most}"),
+        (_, Takes::Word(words)) => format!(" {}", words.first().map_or("", |word| word)),
         (_, Takes::Words(words)) => format!(" [{}]", words.join(", ")),
+        (_, Takes::Mapping(_)) => " {}".to_owned(),
     };
     let default = match default {
         Default::Absent(words) if !words.is_empty() => format!(" Default: {words}."),

@@ -4,6 +4,7 @@ pub mod authorize;
 pub mod backfill;
 pub mod check;
 pub mod completions;
+pub mod cost;
 pub mod daemon;
 pub mod definition;
 #[cfg(feature = "demo")]

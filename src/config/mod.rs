@@ -14,10 +14,11 @@ use chrono_tz::Tz;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use crate::campaign::exported::{ESSENTIAL, Exported, METRICS, Profile};
 use crate::campaign::figures::Currency;
 use crate::campaign::sent_time::{SENT_HOUR, SENT_WEEKDAY};
 use crate::config::sharding::Shard;
-use crate::document::keys::{Key, Takes};
+use crate::document::keys::{Key, Takes, Value};
 use crate::document::reading;
 use crate::document::section::{Secret, price_of};
 use crate::document::values::Values;
@@ -41,6 +42,9 @@ const MAX_CAMPAIGNS: u64 = 1_000_000;
 
 /// Labels of `campaign_info` by default: what dashboards compare campaigns by. They add no series.
 const DEFAULT_INFO_LABELS: [&str; 4] = ["sender", "template", SENT_HOUR, SENT_WEEKDAY];
+
+/// Least `detail`: alerts look at campaigns of three days.
+const MIN_DETAIL: Duration = Duration::from_hours(3 * 24);
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -112,6 +116,8 @@ pub struct Polling {
     pub reporting_time_zone: Tz,
     /// What a credit costs.
     pub credit_price: Option<(Currency, f64)>,
+    /// Which metrics of campaigns are exported.
+    pub exported: Exported,
 }
 
 /// The keys that `global` and every account take.
@@ -219,6 +225,44 @@ pub fn polling_keys(kinds: &Kinds) -> Vec<Key> {
             Takes::Price,
             "What a credit costs, such as `0.05 EUR`, for the cost of campaigns in dashboards.",
         ),
+        Key::optional(
+            "metrics",
+            Takes::Mapping(metrics_keys()),
+            "Which metrics of campaigns are exported. Those of accounts always are, and cover all campaigns. \
+             See docs/cost.md.",
+        )
+        .or(Value::Mapping(BTreeMap::from([("profile".to_owned(), Profile::Full.name().into())]))),
+        Key::optional(
+            "detail",
+            Takes::Duration(MIN_DETAIL, MAX_DURATION),
+            "Campaigns sent longer ago are exported with fewer metrics: those of `metrics` that account \
+             figures and the dashboards of a month need.",
+        )
+        .or_else("campaigns of any age have the same metrics"),
+    ]
+}
+
+/// The keys of `metrics`.
+fn metrics_keys() -> Vec<Key> {
+    let names = || METRICS.iter().map(|metric| Cow::Borrowed(metric.name)).collect();
+    let profiles = Profile::ALL.map(|profile| Cow::Borrowed(profile.name()));
+    vec![
+        Key {
+            meaning: format!(
+                "`full`: all; `standard`: what the alerts and dashboards need; `essential`: at most {ESSENTIAL} \
+                 series a campaign, for alerts on delivery."
+            )
+            .into(),
+            ..Key::optional("profile", Takes::Word(profiles.into()), "").or(Profile::Full.name())
+        },
+        Key::optional("exclude", Takes::Words(names()), "Metrics to leave out of the profile.")
+            .or(Vec::new()),
+        Key::optional(
+            "include",
+            Takes::Words(names()),
+            "Metrics to export beyond the profile, whatever `detail` is.",
+        )
+        .or(Vec::new()),
     ]
 }
 
@@ -259,6 +303,15 @@ impl Polling {
                 .text("credit_price")
                 .and_then(price_of)
                 .and_then(|(amount, currency)| Some((Currency::from_code(currency)?, amount))),
+            exported: {
+                let metrics = values.mapping("metrics");
+                Exported::new(
+                    Profile::from_name(metrics.text("profile")?)?,
+                    metrics.words("exclude"),
+                    metrics.words("include"),
+                    values.duration("detail"),
+                )
+            },
         })
     }
 
@@ -330,9 +383,7 @@ impl Account {
         let provider = account.text("provider").and_then(|word| {
             let kind = keys.kinds.get(word);
             if kind.is_none() {
-                let names = keys.kinds.names().join(", ");
-                let message = format!("unknown provider {word:?}; expected one of: {names}");
-                section.problem("provider", message);
+                section.problem("provider", unknown_provider(word, keys.kinds));
             }
             kind
         });
@@ -342,10 +393,66 @@ impl Account {
             section.accept_any();
             None
         };
-        let polling = Values::read(section, &keys.polling, global);
+        let inherited = account.text("provider").and_then(|name| keys.providers.get(name));
+        let polling = read_polling(section, &keys.polling, inherited.unwrap_or(global));
         let polling = Polling::of(&polling).map(|polling| polling.shown(section));
         Some((name?, polling?, provider?))
     }
+}
+
+/// The settings of `global`, a provider or an account.
+fn read_polling(section: &mut Section<'_>, keys: &[Key], inherited: &Values) -> Values {
+    let values = Values::read(section, keys, inherited);
+    let metrics = values.mapping("metrics");
+    let (exclude, include) = (metrics.words("exclude"), metrics.words("include"));
+    // told once, where the list is written that makes it one
+    if section.take("metrics").is_some()
+        && let Some(name) = include.iter().find(|name| exclude.contains(name))
+    {
+        section.problem("metrics", format!("{name} is in include and in exclude; set only one"));
+    }
+    values
+}
+
+/// The settings of `providers`, by provider.
+fn read_providers(
+    section: &mut Section<'_>,
+    global: &Values,
+    keys: &Keys<'_>,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Values> {
+    let mut providers = BTreeMap::new();
+    let Some(node) = section.take("providers") else {
+        return providers;
+    };
+    let mut section = match Section::new("providers", node) {
+        Ok(section) => section,
+        Err(problem) => {
+            problems.push(problem);
+            return providers;
+        }
+    };
+    for (name, node) in section.entries() {
+        let name = &name.value;
+        if keys.kinds.get(name).is_none() {
+            section.problem(name, unknown_provider(name, keys.kinds));
+            continue;
+        }
+        match Section::new(&section.path_of(name), node) {
+            Ok(mut section) => {
+                let values = read_polling(&mut section, &keys.polling, global);
+                problems.extend(section.finish().1);
+                providers.insert(name.clone(), values);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(section.finish().1);
+    providers
+}
+
+fn unknown_provider(name: &str, kinds: &Kinds) -> String {
+    format!("unknown provider {name:?}; expected one of: {}", kinds.names().join(", "))
 }
 
 fn check_name(section: &mut Section<'_>, name: &str, names: &mut HashSet<String>) {
@@ -366,6 +473,8 @@ struct Keys<'a> {
     kinds: &'a Kinds,
     account: Vec<Key>,
     polling: Vec<Key>,
+    /// The settings of all accounts at a provider.
+    providers: BTreeMap<String, Values>,
 }
 
 impl Config {
@@ -405,20 +514,26 @@ impl Config {
         }
         let mut section = Section::new("", &root).map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
-        let keys =
-            Keys { folder, kinds, account: account_keys(kinds), polling: polling_keys(kinds) };
+        let mut keys = Keys {
+            folder,
+            kinds,
+            account: account_keys(kinds),
+            polling: polling_keys(kinds),
+            providers: BTreeMap::new(),
+        };
         // their files are read before, since they decide which providers there are
         let definitions = section.texts("definitions").unwrap_or_default();
         let mut global = Values::default();
         if let Some(node) = section.take("global") {
             match Section::new("global", node) {
                 Ok(mut section) => {
-                    global = Values::read(&mut section, &keys.polling, &global);
+                    global = read_polling(&mut section, &keys.polling, &global);
                     problems.extend(section.finish().1);
                 }
                 Err(problem) => problems.push(problem),
             }
         }
+        keys.providers = read_providers(&mut section, &global, &keys, &mut problems);
         let (accounts, doubts) =
             read_accounts(&mut section, &global, &keys, storage, &mut problems);
         problems.extend(section.finish().1);
@@ -668,6 +783,64 @@ mod tests {
     }
 
     #[test]
+    fn an_account_inherits_from_its_provider_and_from_global_key_by_key() {
+        let yaml = "
+global: {poll_interval: 10m, stale_after: 1h, metrics: {profile: standard, exclude: [campaign_clicks]}}
+providers:
+  alpha: {lookback: 9d, metrics: {include: [campaign_opens]}}
+accounts:
+- {name: a, provider: alpha, token_file: /t, detail: 7d}
+- {name: b, provider: alpha, token_file: /t, metrics: {profile: essential, exclude: []}}
+- {name: c, provider: beta, base_url: 'https://x', app: a, token_file: /t}
+";
+        let config = Config::parse(yaml, &made_up(), None).unwrap();
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let exported = |profile, exclude: &[&str], include: &[&str], detail| {
+            Exported::new(profile, &names(exclude), &names(include), detail)
+        };
+        let found = config.accounts.iter().map(|account| {
+            let polling = &account.polling;
+            (polling.poll_interval, polling.lookback, polling.exported)
+        });
+        let (opens, clicks) = (["campaign_opens"], ["campaign_clicks"]);
+        let expected = [
+            (9 * DAY, exported(Profile::Standard, &clicks, &opens, Some(7 * DAY))),
+            (9 * DAY, exported(Profile::Essential, &[], &opens, None)),
+            (30 * DAY, exported(Profile::Standard, &clicks, &[], None)),
+        ];
+        let expected = expected.map(|(lookback, exported)| (10 * MINUTE, lookback, exported));
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        // what is shown can be read again
+        let again = Config::parse(&config.to_yaml(), &made_up(), None).unwrap();
+        for (again, account) in again.accounts.iter().zip(&config.accounts) {
+            assert_eq!(again.polling, account.polling);
+        }
+    }
+
+    #[test]
+    fn settings_of_providers_are_checked() {
+        for (providers, message) in [
+            ("[alpha]", "1:12: providers: expected a mapping, found a list"),
+            (
+                "{gamma: {}}",
+                "1:20: providers.gamma: unknown provider \"gamma\"; expected one of: alpha, beta",
+            ),
+            ("{alpha: 5m}", "1:20: providers.alpha: expected a mapping, found text"),
+            (
+                "{alpha: {look_back: 9d}}",
+                "1:21: providers.alpha: unknown key \"look_back\": did you mean lookback?",
+            ),
+            (
+                "{alpha: {metrics: {exclude: [campaign_info], include: [campaign_info]}}}",
+                "1:30: providers.alpha.metrics: campaign_info is in include and in exclude; set only one",
+            ),
+        ] {
+            let yaml = format!("providers: {providers}\n{}", account(""));
+            assert_eq!(problems(&yaml), [message], "{providers}");
+        }
+    }
+
+    #[test]
     fn all_problems_are_reported_together_in_file_order() {
         let yaml = "\
 global:
@@ -704,7 +877,7 @@ file, or token_env, the name of an environment variable
 16:14: accounts[2].time_zone: unknown time zone \"Mars/Olympus\"; expected one such as Europe/Zurich
 17:25: accounts[2].info_labels: unknown word \"mood\"; expected one of: sender, \
 template, sent_hour, sent_weekday
-18:1: unknown key \"more\"; expected one of: definitions, global, accounts";
+18:1: unknown key \"more\"; expected one of: definitions, global, providers, accounts";
         assert_eq!(problems(yaml).join("\n"), expected);
     }
 
@@ -723,6 +896,14 @@ template, sent_hour, sent_weekday
   credit_price: nan EUR => 5:17: accounts[0].credit_price: \"nan EUR\" is no price; expected one such as \"0.05 EUR\"
   credit_price: 5 euros => 5:17: accounts[0].credit_price: \"5 euros\" is no price; expected one such as \"0.05 EUR\"
   reporting_time_zone: Berlin => 5:24: accounts[0].reporting_time_zone: unknown time zone \"Berlin\"; expected one such as Europe/Zurich
+  metrics: full => 5:12: accounts[0].metrics: expected a mapping, found text
+  metrics: {profile: standart} => 5:22: accounts[0].metrics.profile: unknown word \"standart\": did you mean standard?
+  metrics: {profile: tiny} => 5:22: accounts[0].metrics.profile: unknown word \"tiny\"; expected one of: full, standard, essential
+  metrics: {exclude: [campaign_optouts]} => 5:23: accounts[0].metrics.exclude: unknown word \"campaign_optouts\": did you mean campaign_opt_outs?
+  metrics: {include: [clicks]} => 5:23: accounts[0].metrics.include: unknown word \"clicks\": did you mean campaign_clicks?
+  metrics: {excludes: []} => 5:13: accounts[0].metrics: unknown key \"excludes\": did you mean exclude?
+  metrics: {include: [campaign_opens], exclude: [campaign_opens]} => 5:12: accounts[0].metrics: campaign_opens is in include and in exclude; set only one
+  detail: 2d => 5:11: accounts[0].detail: 2d is not between 3d and 3650d
   info_labels: [sender, sender] => 5:25: accounts[0].info_labels: duplicate word \"sender\"
   base_url: ftp://x => 5:13: accounts[0].base_url: must begin with https:// or http://
   base_url: https://u:hunter2@x => 5:13: accounts[0].base_url: must not contain a user name or password

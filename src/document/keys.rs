@@ -2,6 +2,7 @@
 //! schema come.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -41,8 +42,12 @@ pub enum Takes {
     TimeZone,
     /// An amount above 0 and a currency's code, such as `0.05 EUR`.
     Price,
+    /// One of these words.
+    Word(Vec<Cow<'static, str>>),
     /// A list of these words, each at most once.
     Words(Vec<Cow<'static, str>>),
+    /// A mapping with these keys. A key that it leaves out is inherited on its own.
+    Mapping(Vec<Key>),
 }
 
 /// What holds if a key is left out.
@@ -73,6 +78,8 @@ pub enum Value {
     Number(f64),
     /// Words of a list.
     Words(Vec<String>),
+    /// The values of a mapping, by key.
+    Mapping(BTreeMap<String, Value>),
 }
 
 impl Key {
@@ -142,6 +149,11 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Number(number) => number.to_string(),
             Self::Words(words) => format!("[{}]", words.join(", ")),
+            Self::Mapping(values) => {
+                let values =
+                    values.iter().map(|(key, value)| format!("{key}: {}", value.to_text()));
+                format!("{{{}}}", values.collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A mapping whose values are taken key by key.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -105,17 +105,25 @@ impl<'doc> Section<'doc> {
                 message: format!("expected a mapping, found {}", node.value.kind()),
             });
         };
-        Ok(Self {
-            path: path.to_owned(),
+        Ok(Self::of(path.to_owned(), place, entries))
+    }
+
+    const fn of(
+        path: String,
+        place: Place,
+        entries: &'doc [(Spanned<String>, Spanned<Node>)],
+    ) -> Self {
+        Self {
+            path,
             place,
             entries,
             known: Vec::new(),
             problems: Vec::new(),
-            effective: Effective::default(),
+            effective: Effective(Vec::new()),
             folder: PathBuf::new(),
             secrets: Vec::new(),
             doubts: Vec::new(),
-        })
+        }
     }
 
     /// Sets the folder to which paths are relative.
@@ -218,6 +226,9 @@ impl<'doc> Section<'doc> {
     /// The checked value of a key of the table: as written, else inherited, else the default.
     pub fn value(&mut self, key: &Key, inherited: Option<&Value>) -> Option<Value> {
         let name = &*key.name;
+        if let Takes::Mapping(keys) = &key.takes {
+            return self.mapping(name, keys, inherited).map(Value::Mapping);
+        }
         if let Takes::Secret = key.takes {
             let problems = self.problems.len();
             let source = self.secret(name);
@@ -249,6 +260,41 @@ impl<'doc> Section<'doc> {
         Some(value)
     }
 
+    /// The checked values of a mapping, each as written, else inherited, else the default.
+    fn mapping(
+        &mut self,
+        name: &str,
+        keys: &[Key],
+        inherited: Option<&Value>,
+    ) -> Option<BTreeMap<String, Value>> {
+        let mut section = match self.take(name) {
+            None => Self::of(self.path_of(name), self.place, &[]),
+            Some(node) => match Self::new(&self.path_of(name), node) {
+                Ok(section) => section,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    return None;
+                }
+            },
+        };
+        let mut values = BTreeMap::new();
+        for key in keys {
+            let inherited = inherited.and_then(|inherited| match inherited {
+                Value::Mapping(values) => values.get(&*key.name),
+                _ => None,
+            });
+            if let Some(value) = section.value(key, inherited) {
+                values.insert(key.name.clone().into_owned(), value);
+            }
+        }
+        self.doubts.append(&mut section.doubts);
+        let (effective, mut problems) = section.finish();
+        self.problems.append(&mut problems);
+        let shown = effective.0.into_iter().collect::<serde_json::Map<_, _>>();
+        self.show(name, shown);
+        Some(values)
+    }
+
     fn show_value(&mut self, key: &Key, value: &Value) {
         let name = &*key.name;
         match value {
@@ -278,16 +324,7 @@ impl<'doc> Section<'doc> {
         let name = &*key.name;
         match (&key.takes, node) {
             (Takes::Text | Takes::Secret, node) => self.checked_text(name, node).map(Value::Text),
-            (Takes::TimeZone, node) => {
-                let name = self.checked_text(name, node)?;
-                if Tz::from_str(&name).is_err() {
-                    let message =
-                        format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
-                    self.problem(&key.name, message);
-                    return None;
-                }
-                Some(Value::Text(name))
-            }
+            (Takes::TimeZone, node) => self.checked_time_zone(name, node).map(Value::Text),
             (Takes::Price, node) => {
                 let price = self.checked_text(name, node)?;
                 if price_of(&price).is_none() {
@@ -330,6 +367,9 @@ impl<'doc> Section<'doc> {
                 Some(Value::Words(self.checked_words(name, words, items)))
             }
             (Takes::Words(_), other) => self.expected(name, "a list", other),
+            (Takes::Word(words), node) => self.checked_word(name, words, node).map(Value::Text),
+            // read by `value`
+            (Takes::Mapping(_), _) => None,
         }
     }
 
@@ -343,6 +383,30 @@ impl<'doc> Section<'doc> {
             other => return self.expected(key, "text", other),
         }
         None
+    }
+
+    fn checked_time_zone(&mut self, key: &str, node: &Node) -> Option<String> {
+        let name = self.checked_text(key, node)?;
+        if Tz::from_str(&name).is_err() {
+            let message = format!("unknown time zone {name:?}; expected one such as Europe/Zurich");
+            self.problem(key, message);
+            return None;
+        }
+        Some(name)
+    }
+
+    fn checked_word(
+        &mut self,
+        key: &str,
+        words: &[Cow<'static, str>],
+        node: &Node,
+    ) -> Option<String> {
+        let word = self.checked_text(key, node)?;
+        if !words.iter().any(|known| **known == word) {
+            self.problem(key, unknown_word(&word, words));
+            return None;
+        }
+        Some(word)
     }
 
     fn checked_duration(
@@ -389,9 +453,7 @@ impl<'doc> Section<'doc> {
                     chosen.push(word.clone());
                     continue;
                 }
-                Node::Text(word) => {
-                    format!("unknown word {word:?}; expected one of: {}", words.join(", "))
-                }
+                Node::Text(word) => unknown_word(word, words),
                 _ => format!("expected one of: {}", words.join(", ")),
             };
             self.problem_at(Place::of(item), key, message);
@@ -514,6 +576,18 @@ impl<'doc> Section<'doc> {
             is_misplaced,
         });
         Some(source)
+    }
+}
+
+/// What is wrong with a word that is none of these.
+fn unknown_word(word: &str, words: &[Cow<'static, str>]) -> String {
+    let ends = |known: &&Cow<'static, str>| {
+        known.strip_suffix(word).is_some_and(|start| start.ends_with('_'))
+    };
+    let meant = words.iter().find(|known| resembles(known, word)).or(words.iter().find(ends));
+    match meant {
+        Some(meant) => format!("unknown word {word:?}: did you mean {meant}?"),
+        None => format!("unknown word {word:?}; expected one of: {}", words.join(", ")),
     }
 }
 

@@ -79,6 +79,15 @@ impl Values {
         }
     }
 
+    /// The values of a mapping; none without one.
+    #[must_use]
+    pub fn mapping(&self, key: &str) -> Self {
+        match self.0.get(key) {
+            Some(Value::Mapping(values)) => Self(values.clone()),
+            _ => Self::default(),
+        }
+    }
+
     /// The words of a list; none without a value.
     pub fn words(&self, key: &str) -> &[String] {
         match self.0.get(key) {

@@ -37,7 +37,7 @@ pub fn write(
 ) -> io::Result<()> {
     let target = labels([("job", job), ("instance", instance)]);
     let mut samples = String::new();
-    for family in CAMPAIGN_FAMILIES {
+    for (index, family) in CAMPAIGN_FAMILIES.iter().enumerate() {
         let mut header = Writer::new(Format::OpenMetrics);
         family.begin(&mut header);
         let mut header = header.into_string();
@@ -47,7 +47,8 @@ pub fn write(
                     continue;
                 };
                 samples.clear();
-                CampaignRows::new(account, slice::from_ref(campaign)).write(&mut samples, family);
+                let rows = CampaignRows::new(account, slice::from_ref(campaign));
+                rows.write(&mut samples, index, family);
                 for (name, rest) in samples.lines().filter_map(|sample| sample.split_once('{')) {
                     out.write_all(std::mem::take(&mut header).as_bytes())?;
                     writeln!(out, "{name}{{{target},{rest} {}", settled.timestamp())?;

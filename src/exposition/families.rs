@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::campaign::counts::Count;
+use crate::campaign::exported::Exported;
 use crate::campaign::figures::{Currency, Figure};
 use crate::campaign::{Campaign, Ratio};
 use crate::exposition::format::{Format, Writer, labels, sample, sample_with};
@@ -353,10 +354,10 @@ pub fn render(snapshot: &Snapshot, format: Format) -> String {
     let rows: Vec<_> = rows.collect();
     let mut writer = Writer::new(format);
     let mut series = 0;
-    for family in CAMPAIGN_FAMILIES {
+    for (index, family) in CAMPAIGN_FAMILIES.iter().enumerate() {
         let mut samples = String::new();
         for rows in &rows {
-            series += rows.write(&mut samples, family);
+            series += rows.write(&mut samples, index, family);
         }
         write_family(&mut writer, |writer| family.begin(writer), &samples);
     }
@@ -402,7 +403,16 @@ fn account_labels(account: &AccountState) -> String {
 #[derive(Debug)]
 pub struct CampaignRows<'a> {
     account: &'a AccountState,
-    campaigns: Vec<(String, &'a Campaign)>,
+    exported: Exported,
+    campaigns: Vec<Row<'a>>,
+}
+
+/// A campaign with the labels of all its series.
+#[derive(Debug)]
+struct Row<'a> {
+    labels: String,
+    campaign: &'a Campaign,
+    is_older: bool,
 }
 
 impl<'a> CampaignRows<'a> {
@@ -414,15 +424,25 @@ impl<'a> CampaignRows<'a> {
                 ("channel", campaign.channel.as_str()),
                 ("campaign_id", campaign.id.as_str()),
             ]);
-            (format!("{of_account},{own}"), campaign.as_ref())
+            Row {
+                labels: format!("{of_account},{own}"),
+                campaign,
+                is_older: account.is_older(campaign),
+            }
         });
-        Self { account, campaigns: campaigns.collect() }
+        Self { account, exported: account.account.polling.exported, campaigns: campaigns.collect() }
     }
 
-    /// Writes the samples in one of the [`CAMPAIGN_FAMILIES`]. Returns their number.
-    pub fn write(&self, out: &mut String, family: &Family<Campaign>) -> usize {
-        let campaigns = self.campaigns.iter();
-        campaigns.map(|(labels, campaign)| family.write(out, labels, self.account, campaign)).sum()
+    /// Writes the samples in the family with this index of the [`CAMPAIGN_FAMILIES`], as far as they
+    /// are exported. Returns their number.
+    pub fn write(&self, out: &mut String, index: usize, family: &Family<Campaign>) -> usize {
+        let [young, older] = [false, true].map(|is_older| self.exported.contains(index, is_older));
+        if !young && !older {
+            return 0;
+        }
+        let rows = self.campaigns.iter();
+        let rows = rows.filter(|row| if row.is_older { older } else { young });
+        rows.map(|row| family.write(out, &row.labels, self.account, row.campaign)).sum()
     }
 }
 
@@ -497,6 +517,7 @@ fn write_reported_ratios(rows: &mut Rows<'_>, account: &AccountState) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::exported::{METRICS, Profile};
 
     #[test]
     fn every_metric_is_documented() {
@@ -506,6 +527,22 @@ mod tests {
         for name in families.chain(accounts) {
             let named = |end| document.contains(&format!("`{name}{end}"));
             assert!(named('`') || named('{'), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_families_are_the_metrics_of_campaigns() {
+        let families = CAMPAIGN_FAMILIES.iter().map(|family| family.name);
+        assert!(families.eq(METRICS.iter().map(|metric| metric.name)));
+    }
+
+    #[test]
+    fn a_metric_of_the_smallest_profile_has_one_series() {
+        let families = CAMPAIGN_FAMILIES.iter().zip(METRICS);
+        for (family, metric) in families.filter(|(_, it)| it.profile == Profile::Essential) {
+            // of which campaigns have one each
+            let is_single = ["campaign_info", "campaign_status"].contains(&metric.name);
+            assert!(is_single || !matches!(family.samples, Samples::Labeled(_)), "{family:?}");
         }
     }
 

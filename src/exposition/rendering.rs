@@ -220,6 +220,7 @@ mod tests {
     use std::iter;
 
     use bytes::Buf;
+    use chrono::{DateTime, TimeDelta, Utc};
     use flate2::bufread::GzDecoder;
     use proptest::prelude::*;
 
@@ -457,6 +458,90 @@ mod tests {
         assert!(local.contains("sent_hour=\"00\",sent_weekday=\"Monday\"} 1\n"), "{local}");
         let price = "campaign_account_credit_price{provider=\"alpha\",account=\"a\",currency=\"EUR\"} 0.05\n";
         assert!(local.contains(price), "{local}");
+    }
+
+    #[test]
+    fn another_profile_changes_the_next_exposition() {
+        let mut renderer = Renderer::new().unwrap();
+        let mut snapshot = Snapshot::default();
+        configure(&mut snapshot, &NAMES, "");
+        poll(&mut snapshot, "a", vec![campaign(1, 90)]);
+        let shown = |snapshot: &Snapshot, renderer: &mut Renderer| {
+            let [whole, _] = rendered(renderer, snapshot);
+            let text = text(whole.identity(String::new()));
+            let names = ["campaign_info", "campaign_recipients", "campaign_delivery_ratio"];
+            let counted = text.lines().find(|line| line.starts_with("campaign_exporter_series "));
+            (names.map(|name| text.contains(&format!("\n{name}{{"))), counted.unwrap().to_owned())
+        };
+        for (metrics, expected, series) in [
+            ("profile: full", [true, true, true], 5),
+            ("profile: standard", [true, true, false], 4),
+            ("profile: essential", [true, false, false], 3),
+            ("exclude: [campaign_recipients]", [true, false, true], 4),
+            ("profile: essential, include: [campaign_delivery_ratio]", [true, false, true], 4),
+        ] {
+            configure_with(&mut snapshot, &NAMES, &format!("metrics: {{{metrics}}}"));
+            let series = format!("campaign_exporter_series {series}");
+            assert_eq!(shown(&snapshot, &mut renderer), (expected, series), "{metrics}");
+        }
+    }
+
+    #[test]
+    fn older_campaigns_are_exported_in_less_detail() {
+        let mut renderer = Renderer::new().unwrap();
+        let mut snapshot = Snapshot::default();
+        configure_with(&mut snapshot, &NAMES, "detail: 7d");
+        let sent: DateTime<Utc> = "2026-07-05T22:15:00Z".parse().unwrap();
+        let campaigns: Vec<_> = (0..1_000)
+            .map(|id| {
+                let mut campaign = Campaign::clone(&campaign(id, 90));
+                campaign.last_sent = Some(sent + TimeDelta::hours(i64::try_from(id).unwrap()));
+                Arc::new(campaign)
+            })
+            .collect();
+        let mut read = |after: TimeDelta| {
+            let mut update = update("a", Some(campaigns.clone()));
+            update.at = sent + after;
+            snapshot.apply(Change::Polled(Box::new(update)));
+            let [whole, _] = rendered(&mut renderer, &snapshot);
+            whole.identity
+        };
+        let count = |pieces: &[Bytes], name: &str| {
+            let text: String = pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect();
+            text.matches(&format!("\n{name}{{")).count()
+        };
+        let all = read(TimeDelta::days(1));
+        assert_eq!(count(&all, "campaign_recipients"), 1_000);
+        let week = TimeDelta::days(7);
+        let later = read(week + TimeDelta::hours(99));
+        assert_eq!(count(&later, "campaign_recipients"), 900);
+        assert_eq!(count(&later, "campaign_delivery_ratio"), 900);
+        for name in ["campaign_info", "campaign_attempted", "campaign_deliveries"] {
+            assert_eq!(count(&later, name), 1_000, "{name}");
+        }
+        // figures of the account cover all campaigns
+        let ratio = |pieces: &[Bytes]| {
+            let text: String = pieces.iter().map(|piece| String::from_utf8_lossy(piece)).collect();
+            let mut lines = text.lines();
+            lines
+                .find(|line| line.starts_with("campaign_account_delivery_ratio{"))
+                .map(str::to_owned)
+        };
+        assert_eq!(ratio(&later), ratio(&all));
+        assert!(ratio(&all).is_some_and(|ratio| ratio.ends_with(" 0.9")));
+        // the same again; then one campaign that became older
+        let addresses =
+            |pieces: &[Bytes]| pieces.iter().map(|piece| piece.as_ptr()).collect::<Vec<_>>();
+        let new = |now: &[Bytes], before: &[Bytes]| {
+            let before = addresses(before);
+            addresses(now).iter().filter(|piece| !before.contains(piece)).count()
+        };
+        let same = read(week + TimeDelta::hours(99) + TimeDelta::minutes(5));
+        // the time of the polls, and the number of series
+        assert_eq!(new(&same, &later), 3);
+        let one = read(week + TimeDelta::hours(100));
+        assert_eq!(count(&one, "campaign_recipients"), 899);
+        assert_eq!(new(&one, &same), 3 + 2);
     }
 
     /// What happens to an account.

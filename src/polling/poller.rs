@@ -17,7 +17,7 @@ use crate::campaign::curve::Curves;
 use crate::campaign::history::History;
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
-use crate::config::Account;
+use crate::config::{Account, Polling};
 use crate::document::duration_text;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::Changes;
@@ -47,6 +47,11 @@ const MAX_SPREAD: Duration = Duration::from_secs(2);
 /// How far a recent read begins before the recent campaigns: enough for a provider that filters by
 /// another time zone than that of its dates, and for the hour that repeats in autumn.
 const RECENT_MARGIN: TimeDelta = TimeDelta::hours(3);
+
+/// Start of the campaigns that every poll reads.
+pub fn recent_start(polling: &Polling, now: DateTime<Utc>) -> DateTime<Utc> {
+    Window::ending(now, polling.recent).start - RECENT_MARGIN
+}
 
 /// Everything that polling an account needs.
 #[derive(Debug)]
@@ -310,7 +315,7 @@ impl Poller {
 
     /// Start of the campaigns that every poll reads.
     pub(super) fn recent_start(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        Window::ending(now, self.account.polling.recent).start - RECENT_MARGIN
+        recent_start(&self.account.polling, now)
     }
 
     /// Whether a recent read covers the whole lookback.

@@ -198,6 +198,16 @@ impl Provider {
         read::read(&self.connection, session, access, window, known).await
     }
 
+    /// The requests of a read that finds campaigns with these ids, spread evenly over its lists: as many
+    /// as the first requests tell.
+    pub fn requests(&self, window: Window, ids: &[String]) -> usize {
+        let source = &self.connection.source;
+        let asks = source.begin(window);
+        let lists = asks.iter().filter(|ask| ask.pages(usize::MAX) > 1).count().max(1);
+        let pages: usize = asks.iter().map(|ask| ask.pages(ids.len().div_ceil(lists))).sum();
+        pages + source.details(window, ids).len()
+    }
+
     /// What a poll makes of saved answers, in the order of its requests for the window `asked`. Returns
     /// the requests too, each with the number of the part that it is for.
     pub fn read_saved(

@@ -105,7 +105,25 @@ pub enum Target {
     },
 }
 
+/// The parameter that most providers name the size of a page by, if links select the pages.
+const LIMIT: &str = "limit";
+
 impl Ask {
+    /// The number of pages that this many items have, at least one. One, too, if the request does not
+    /// tell the size of a page.
+    pub fn pages(&self, items: usize) -> usize {
+        let (size, overlap) = if let Some(paging) = &self.paging {
+            (Some(paging.size), paging.overlap())
+        } else {
+            let limit = self.query.iter().find(|(name, _)| name == LIMIT);
+            (limit.and_then(|(_, value)| value.parse().ok()), 0)
+        };
+        size.map_or(1, |size: usize| {
+            let own = size.saturating_sub(overlap).max(1);
+            items.saturating_sub(overlap).div_ceil(own).max(1)
+        })
+    }
+
     /// A request for an encoded path, which begins with a slash.
     pub fn path(path: impl Into<String>) -> Self {
         Self::of(Target::Path(path.into()))

@@ -207,6 +207,17 @@ impl AccountState {
         self.data().map_or(&[], |data| &data.campaigns)
     }
 
+    /// Whether a campaign was older than `detail` when the account was last read.
+    pub fn is_older(&self, campaign: &Campaign) -> bool {
+        let exported = self.account.polling.exported;
+        self.polls.last_success.is_some_and(|at| exported.is_older(campaign, at))
+    }
+
+    /// Returns how many campaigns were.
+    pub fn older(&self, campaigns: &[Arc<Campaign>]) -> usize {
+        campaigns.iter().filter(|campaign| self.is_older(campaign)).count()
+    }
+
     /// Returns the configured additional labels of `campaign_info`.
     pub fn info_labels(&self) -> &[Arc<str>] {
         &self.account.polling.info_labels

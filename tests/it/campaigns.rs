@@ -462,6 +462,45 @@ async fn a_report_is_made_of_stored_campaigns() {
 }
 
 #[tokio::test]
+async fn the_cost_is_that_of_stored_or_stated_campaigns() {
+    let one = [sent("a", 30, 100, 90), sent("b", 20 * DAY, 100, 90)];
+    let setup = setup(&[("one", "60d", &one), ("two", "60d", &[])]).await;
+    let storage = format!("--storage.path={}", setup.storage().display());
+    let cost = async |arguments: &[&str]| {
+        let output = run(setup.command().arg("cost").args(arguments)).await;
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, json, log) = cost(&[&storage, "--format=json", "--scrape-interval=30s"]).await;
+    assert_eq!(code, Some(0), "{log}");
+    let costs: Value = serde_json::from_str(&json).unwrap();
+    let number = |line: &Value, name: &str| line[name].as_u64().unwrap();
+    let [first, second] = [&costs["accounts"][0], &costs["accounts"][1]];
+    assert_eq!((number(first, "campaigns"), number(second, "campaigns")), (2, 0));
+    assert_eq!(number(first, "samples_a_day"), 2_880 * number(first, "series"));
+    let sum = number(first, "series") + number(second, "series");
+    assert_eq!(number(&costs["total"], "series"), sum);
+    let profiles = costs["profiles"].as_array().unwrap();
+    let names = profiles.iter().map(|line| line["name"].as_str().unwrap());
+    assert_eq!(names.clone().next(), Some("profile: full"));
+    let of = |name| number(&profiles[names.clone().position(|it| it == name).unwrap()], "series");
+    assert_eq!(of("profile: full"), sum);
+    assert!(of("profile: standard") < sum && of("profile: essential") < of("profile: standard"));
+    assert!(of("profile: full, detail: 7d") < sum);
+
+    let (code, text, _) = cost(&["--campaigns=10", "--account=one"]).await;
+    assert!(code == Some(0) && text.contains("\none "), "{text}");
+    for (arguments, expected) in [
+        (vec![], "cost needs --campaigns N, or the --storage.path of a running exporter"),
+        (vec!["--campaigns=0"], "invalid value '0'"),
+        (vec!["--scrape-interval=1ms"], "invalid value '1ms'"),
+    ] {
+        let (code, _, log) = cost(&arguments).await;
+        assert!(code == Some(2) && log.contains(expected), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_report_of_one_poll_reads_the_period_before() {
     let of = |id: &str, days| {
         let counts = campaign_simulator::Counts {

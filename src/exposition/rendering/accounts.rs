@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 
 use super::parts::{Part, PartMaker};
 use crate::campaign::Campaign;
+use crate::campaign::exported::Exported;
 use crate::exposition::families::{
     ACCOUNT_FAMILIES, CAMPAIGN_FAMILIES, CampaignRows, write_account,
 };
@@ -34,6 +35,7 @@ pub(super) struct AccountParts {
     pub(super) revision: Revision,
     info_labels: Vec<Arc<str>>,
     reporting_time_zone: Tz,
+    exported: Exported,
     /// Number of campaign series.
     pub(super) series: usize,
     chunks: Vec<Arc<Chunk>>,
@@ -45,6 +47,8 @@ pub(super) struct AccountParts {
 #[derive(Debug)]
 struct Chunk {
     campaigns: Box<[Arc<Campaign>]>,
+    /// Number of campaigns older than `detail`. Age orders them, so equal numbers are equal campaigns.
+    older: usize,
     series: usize,
     /// Samples in each of the [`CAMPAIGN_FAMILIES`], if any.
     parts: Vec<Option<Arc<Part>>>,
@@ -60,11 +64,13 @@ impl AccountParts {
         let name = state.account.name.as_str();
         let (provider, info_labels) = (state.account.provider.name(), state.info_labels());
         let reporting_time_zone = state.account.polling.reporting_time_zone;
-        // every chunk contains these labels
+        let exported = state.account.polling.exported;
+        // every chunk depends on these
         let previous = previous.filter(|previous| {
             previous.provider == *provider
                 && previous.info_labels == info_labels
                 && previous.reporting_time_zone == reporting_time_zone
+                && previous.exported == exported
         });
         let previous_chunks = previous.map_or(&[][..], |previous| &previous.chunks);
         let chunks = chunks(state, previous_chunks, maker)?;
@@ -82,6 +88,7 @@ impl AccountParts {
             provider: Arc::clone(provider),
             info_labels: info_labels.to_vec(),
             reporting_time_zone,
+            exported,
             series: chunks.iter().map(|chunk| chunk.series).sum(),
             chunks,
         })
@@ -112,7 +119,12 @@ fn chunks(
         let last = campaigns.last();
         let previous = last.and_then(|last| previous.remove(last.id.as_str()));
         match previous {
-            Some(chunk) if are_shared(&chunk.campaigns, campaigns) => Ok(Arc::clone(chunk)),
+            Some(chunk)
+                if are_shared(&chunk.campaigns, campaigns)
+                    && chunk.older == state.older(campaigns) =>
+            {
+                Ok(Arc::clone(chunk))
+            }
             previous => Chunk::new(state, campaigns, previous.map(AsRef::as_ref), maker),
         }
     });
@@ -133,13 +145,14 @@ impl Chunk {
         let mut series = 0;
         let parts = CAMPAIGN_FAMILIES.iter().enumerate().map(|(index, family)| {
             text.clear();
-            series += rows.write(&mut text, family);
+            series += rows.write(&mut text, index, family);
             let previous = previous.and_then(|previous| previous.parts.get(index)?.as_ref());
             samples(&text, previous, (name, last, index), maker)
         });
         Ok(Arc::new(Self {
             parts: parts.collect::<io::Result<_>>()?,
             campaigns: campaigns.into(),
+            older: state.older(campaigns),
             series,
         }))
     }

@@ -144,7 +144,7 @@ fn fresh_data(
 
 /// The part of the data that is exported, with what is usual at the ages of young campaigns. Equal ones of
 /// the poll before, `compared`, share their memory.
-pub(super) fn exported(
+pub fn exported(
     account: &Account,
     record: &DataRecord,
     now: DateTime<Utc>,

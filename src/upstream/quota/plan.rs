@@ -32,7 +32,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn requests_a_day(&self) -> f64 {
+    /// The requests of a day.
+    pub fn requests_a_day(&self) -> f64 {
         let times = SECONDS_A_DAY / self.full_interval().as_secs_f64();
         self.recent_requests_a_day() + times * self.full_requests
     }

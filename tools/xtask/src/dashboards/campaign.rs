@@ -29,13 +29,16 @@ pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
         uid: "campaigns-campaign",
         title: "Campaigns / Campaign",
-        description: "One campaign: its results, what is usual for the account, failures, and the account's other campaigns.",
+        description: "One campaign: its results, what is usual for the account, failures, and the account's other campaigns. Needs the profile standard of metrics.",
         from: "now-24h",
         variables,
         annotations: annotation::of_campaigns(),
         rows: vec![now(), over_time(), failures(), comparison(), purpose(PURPOSE)],
     }
 }
+
+/// The exporter's `campaign_delivery_ratio`, which not every profile has.
+const DELIVERED_OF_ATTEMPTED: Share = Share::new("campaign_deliveries", "campaign_attempted");
 
 /// A metric of the displayed campaigns.
 fn line(metric: &str) -> String {
@@ -90,17 +93,14 @@ fn now() -> Row {
 /// The rates of the newest campaign beside what is usual at its age.
 fn as_usual() -> super::panel::Panel {
     let rates = [
-        ("delivery", "Delivered"),
-        ("click", "Clicked"),
-        ("read", "Read"),
-        ("bounce", "Bounced"),
-        ("opt_out", "Opted out"),
+        ("delivery", "Delivered", DELIVERED_OF_ATTEMPTED),
+        ("click", "Clicked", CLICKED),
+        ("read", "Read", READ),
+        ("bounce", "Bounced", BOUNCED),
+        ("opt_out", "Opted out", OPTED_OUT),
     ];
-    let each = rates.map(|(rate, _)| {
-        format!(
-            r#"label_replace({}, "rate", "{rate}", "", "")"#,
-            SCOPE.one(&format!("campaign_{rate}_ratio"))
-        )
+    let each = rates.map(|(rate, _, share)| {
+        format!(r#"label_replace({}, "rate", "{rate}", "", "")"#, share.each(SCOPE))
     });
     let now = format!("max by (rate) ({})", among(&format!("({})", each.join(" or ")), &newest()));
     let usual = |bound: &str| {
@@ -113,7 +113,7 @@ fn as_usual() -> super::panel::Panel {
         "The rates of the campaign, and from where to where they usually are for the account's campaigns of this channel at the same age. Known for the first two days, once the account has seven campaigns.",
         vec![
             label("rate", "Rate")
-                .words(&rates.map(|(rate, text)| (rate.to_owned(), json!({"text": text}))))
+                .words(&rates.map(|(rate, text, _)| (rate.to_owned(), json!({"text": text}))))
                 .links([link::same("Overview", "campaigns-overview")]),
         ],
         vec![
@@ -165,7 +165,14 @@ fn over_time() -> Row {
                 "Share delivered",
                 "Share of all messages attempted that were delivered. Dashed in the same color: from where it usually is for the account's campaigns at the same age, if that is known.",
             )
-            .query(&line("campaign_delivery_ratio"), LEGEND)
+            .query(
+                &named_among(
+                    SCOPE,
+                    &format!("({})", DELIVERED_OF_ATTEMPTED.each_of(&|metric| SCOPE.of(metric))),
+                    &drawn(),
+                ),
+                LEGEND,
+            )
             .query(
                 &named_among(
                     SCOPE,

@@ -22,7 +22,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-exporter",
         title: "Campaigns / Exporter and providers",
-        description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process.",
+        description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process. Needs the profile essential of metrics.",
         from: "now-6h",
         variables: variable::common(),
         annotations: annotation::of_exporters(),
@@ -33,6 +33,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
             requests(),
             limits(thresholds),
             data(),
+            cost(),
             process(),
         ],
     }
@@ -450,18 +451,57 @@ fn data() -> Row {
     )
 }
 
-fn process() -> Row {
+/// What `campaign_exporter cost` says before the deployment, as measured.
+fn cost() -> Row {
+    let samples = format!(
+        "sum by (job, instance) (sum_over_time({}[1d]) and on (job, instance) {})",
+        Scope::Exporter.of("scrape_samples_scraped"),
+        Scope::Exporter.of("campaign_exporter_build_info")
+    );
     row(
-        "Exporter process",
+        "Cost",
         [
             timeseries(
                 "Campaign series",
-                "Campaign series in the exposition, which determine the load on Prometheus.",
+                "Campaign series in the exposition, which determine the load on Prometheus and the price of most hosted stores. campaign_exporter cost has them by account, and for each profile of metrics.",
             )
             .query(&Scope::Exporter.of("campaign_exporter_series"), "{{instance}}")
             .unit("short")
             .above_zero()
             .third(),
+            timeseries(
+                "Samples in a day",
+                "Samples that Prometheus scraped from each exporter in the 24 hours before.",
+            )
+            .query(&samples, "{{instance}}")
+            .unit("short")
+            .above_zero()
+            .third(),
+            timeseries(
+                "Requests in a day",
+                "Requests to the providers at the current rate, by account, to compare with their daily limits.",
+            )
+            .query(
+                &format!(
+                    "86400 * sum by ({ACCOUNT}) (rate({}[$__rate_interval]))",
+                    SCOPE.of("campaign_exporter_api_requests_total")
+                ),
+                "{{account}}",
+            )
+            .unit("short")
+            .above_zero()
+            .no_value("No requests yet.")
+            .over_polls()
+            .third()
+            .links([link::SERIES.to_exporter(), link::SERIES.to_account()]),
+        ],
+    )
+}
+
+fn process() -> Row {
+    row(
+        "Exporter process",
+        [
             timeseries("Scrape duration", "Duration of Prometheus' scrapes.")
                 .query(&of_exporters("scrape_duration_seconds"), "{{instance}}")
                 .unit("s")

@@ -66,7 +66,7 @@ pub(crate) fn dashboard() -> Dashboard {
     Dashboard {
         uid: "campaigns-marketing",
         title: "Campaigns / Planning",
-        description: "For whoever plans the next send: this period against the one before, the best and the worst, cost, opt-outs, and what is planned.",
+        description: "For whoever plans the next send: this period against the one before, the best and the worst, cost, opt-outs, and what is planned. Needs the profile standard of metrics.",
         from: "now-7d",
         variables,
         annotations: annotation::of_many(),

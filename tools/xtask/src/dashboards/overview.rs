@@ -34,7 +34,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
     Dashboard {
         uid: "campaigns-overview",
         title: "Campaigns / Overview",
-        description: "Whether anything is wrong, how the last sends did, and what is coming, for all accounts.",
+        description: "Whether anything is wrong, how the last sends did, and what is coming, for all accounts. Needs the profile standard of metrics.",
         from: "now-24h",
         variables: variable::common(),
         annotations: annotation::of_many(),

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use super::NOTICE;
 use super::table::{code, codes, table};
 
+/// Most words that a table lists.
+const MANY_WORDS: usize = 30;
+
 /// The pattern of a duration.
 const DURATION: &str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
 
@@ -25,7 +28,7 @@ pub(crate) fn text(kinds: &Kinds) -> String {
     let parts = [
         NOTICE.to_owned(),
         "# Configuration".to_owned(),
-        "The configuration is a YAML file with the keys `accounts`, a list, and `global`; see the \
+        "The configuration is a YAML file with the keys `accounts`, a list, `global` and `providers`; see the \
          [example](../config.example.yaml). Unknown keys are errors. Durations are written `30s`, \
          `5m`, `12h`, `30d`. [Secrets](credentials.md) are in files or environment variables, never in \
          the configuration. Paths are relative to the configuration file. `campaign_exporter \
@@ -39,8 +42,11 @@ pub(crate) fn text(kinds: &Kinds) -> String {
         "## `accounts`".to_owned(),
         key_table(&account_keys(kinds)),
         format!("Further keys depend on the provider: {}.", providers.join(", ")),
-        "## `global` and `accounts`".to_owned(),
-        "An account's own value takes precedence over the one in `global`.".to_owned(),
+        "## `global`, `providers` and `accounts`".to_owned(),
+        "`providers` has the same keys as `global`, for all accounts at a provider: `providers: {NAME: \
+         {poll_interval: 10m}}`. An account's own value takes precedence over the one of its provider, and \
+         that over the one in `global`."
+            .to_owned(),
         key_table(&polling_keys(kinds)),
     ];
     parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n"
@@ -80,7 +86,20 @@ fn rows(key: &Key) -> Vec<[String; 5]> {
         }
         Takes::Integer(least, most) => ("whole number", format!("{least} to {most}")),
         Takes::Number(most) => ("number", format!("above 0, at most {most}")),
+        Takes::Word(words) => ("word", codes(words.iter().map(Cow::as_ref))),
+        Takes::Words(words) if words.len() > MANY_WORDS => {
+            ("list", "[names](metrics.md#campaigns)".to_owned())
+        }
         Takes::Words(words) => ("list", codes(words.iter().map(Cow::as_ref))),
+        Takes::Mapping(keys) => {
+            let nested = keys.iter().flat_map(|nested| {
+                let name = format!("{}.{}", key.name, nested.name).into();
+                rows(&Key { name, ..nested.clone() })
+            });
+            let meaning = key.meaning.clone().into_owned();
+            let own = [code(&key.name), "mapping".to_owned(), default, String::new(), meaning];
+            return [own].into_iter().chain(nested).collect();
+        }
     };
     vec![[code(&key.name), kind.to_owned(), default, range, key.meaning.clone().into_owned()]]
 }
@@ -103,15 +122,26 @@ pub(crate) fn schema(kinds: &Kinds) -> anyhow::Result<String> {
         "required": ["name", "provider"],
         "properties": { "provider": { "type": "string", "not": { "enum": kinds.names() } } },
     });
+    let mappings = polling.iter().filter_map(|key| match &key.takes {
+        Takes::Mapping(keys) => {
+            Some((key.name.to_string(), object(&keys.iter().collect::<Vec<_>>())))
+        }
+        _ => None,
+    });
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "campaign_exporter configuration",
         "type": "object",
         "additionalProperties": false,
+        "definitions": mappings.collect::<Map<_, _>>(),
         "required": ["accounts"],
         "properties": {
             "definitions": { "type": "array", "items": { "type": "string", "minLength": 1 } },
             "global": object(&polling.iter().collect::<Vec<_>>()),
+            "providers": {
+                "type": "object",
+                "additionalProperties": object(&polling.iter().collect::<Vec<_>>()),
+            },
             "accounts": {
                 "type": "array",
                 "minItems": 1,
@@ -176,6 +206,11 @@ fn property(key: &Key) -> Value {
         Takes::Number(most) => {
             json!({ "type": "number", "exclusiveMinimum": 0, "maximum": most })
         }
+        Takes::Word(words) => json!({ "enum": words }),
+        // once for all accounts; beside a reference, a description would be ignored
+        Takes::Mapping(_) => {
+            json!({ "allOf": [{ "$ref": format!("#/definitions/{}", key.name) }] })
+        }
         Takes::Words(words) => json!({
             "type": "array",
             "uniqueItems": true,
@@ -186,7 +221,7 @@ fn property(key: &Key) -> Value {
         schema.insert("description".to_owned(), json!(key.meaning));
         if let Default::Value(value) = &key.default {
             let default = match &key.takes {
-                Takes::Words(_) | Takes::Integer(..) => {
+                Takes::Words(_) | Takes::Mapping(_) | Takes::Integer(..) => {
                     serde_saphyr::from_str(&value.to_text()).unwrap_or(Value::Null)
                 }
                 _ => json!(value.to_text()),

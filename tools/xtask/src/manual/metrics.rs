@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
+use campaign_exporter::campaign::exported::METRICS;
 use campaign_exporter::exposition::families::{ACCOUNT_FAMILIES, BACKGROUND, CAMPAIGN_FAMILIES};
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::provider::Kinds;
@@ -58,7 +59,10 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
              [configuration](configuration.md). {BACKGROUND}",
             codes(OF_CAMPAIGN)
         ),
-        rows(&campaigns, &OF_CAMPAIGN),
+        "*Profile* is the smallest one that has the metric, and *older* says whether campaigns older than \
+         `detail` have it; see [cost](cost.md)."
+            .to_owned(),
+        of_campaigns(families.iter().filter(campaigns)),
         "## Accounts".to_owned(),
         format!("All have the labels {}.", codes(OF_ACCOUNT)),
         rows(&accounts, &OF_ACCOUNT),
@@ -70,6 +74,19 @@ pub(crate) async fn text(kinds: &Kinds) -> anyhow::Result<String> {
         table(["metric", "label", "values"], &values),
     ];
     Ok(parts.map(|part| part.trim_end().to_owned()).join("\n\n") + "\n")
+}
+
+/// The table of the metrics of campaigns.
+fn of_campaigns<'a>(families: impl Iterator<Item = &'a Family>) -> String {
+    let rows = families.map(|family| {
+        let [name, kind, unit, labels, meaning] = row(family, &OF_CAMPAIGN);
+        let metric = METRICS.iter().find(|metric| metric.name == family.name);
+        let profile = metric.map_or("", |metric| metric.profile.name()).to_owned();
+        let older = if metric.is_some_and(|metric| metric.is_lasting) { "yes" } else { "" };
+        [name, kind, unit, labels, profile, older.to_owned(), meaning]
+    });
+    let columns = ["metric", "type", "unit", "labels", "profile", "older", "meaning"];
+    table(columns, &rows.collect::<Vec<_>>())
 }
 
 fn names(text: &str) -> impl Iterator<Item = &str> {

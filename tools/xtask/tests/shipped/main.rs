@@ -14,6 +14,7 @@ mod links;
 mod linter;
 mod metrics;
 mod packages;
+mod profiles;
 mod promtool;
 mod queries;
 mod questions;
