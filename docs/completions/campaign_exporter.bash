@@ -62,7 +62,7 @@ _campaign_exporter() {
 
     case "${cmd}" in
         campaign_exporter)
-            opts="-h -V --config.file --config.check --probe --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help --version demo authorize backfill completions cost definition init poll report"
+            opts="-h -V --config.file --config.check --probe --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help --version demo authorize backfill completions cost definition init poll report"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -116,7 +116,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__authorize)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -170,7 +170,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__backfill)
-            opts="-h --period --output --account --job --instance --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --period --output --account --job --instance --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -244,7 +244,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__completions)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help bash elvish fish powershell zsh"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,7 +298,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__cost)
-            opts="-h --campaigns --scrape-interval --format --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --campaigns --scrape-interval --format --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -368,7 +368,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help check try list show"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help check try list show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -422,7 +422,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__check)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -476,7 +476,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__list)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -530,7 +530,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__show)
-            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
+            opts="-h --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -584,7 +584,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__definition__subcmd__try)
-            opts="-h --set --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --set --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -642,7 +642,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__demo)
-            opts="-h --provider --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --provider --seed --poll-interval --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -708,7 +708,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__init)
-            opts="-h --definition --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help constant_contact cinnox smsup activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
+            opts="-h --definition --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help constant_contact cinnox smsup activecampaign brevo_sms brevo_whatsapp getresponse kapso klaviyo listmonk meta_whatsapp mobizon onesignal simpletexting smsfactor textmagic"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -766,7 +766,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__poll)
-            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --account --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -824,7 +824,7 @@ _campaign_exporter() {
             return 0
             ;;
         campaign_exporter__subcmd__report)
-            opts="-h --period --format --output --account --stored --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --storage.path --shard --log.level --log.format --help"
+            opts="-h --period --format --output --account --stored --config.file --web.listen-address --web.systemd-socket --web.config.file --web.external-url --web.route-prefix --web.telemetry-path --web.enable-lifecycle --web.disable-request-durations --storage.path --shard --log.level --log.format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

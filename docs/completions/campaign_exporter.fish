@@ -161,6 +161,7 @@ complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost
 json\t'One JSON object per line'"
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.systemd-socket -d 'Listen on sockets passed by systemd instead of --web.listen-address'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.enable-lifecycle -d 'Enable POST /-/reload'
+complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -l web.disable-request-durations -d 'Leave out the histogram of the durations of requests, 12 of the about 40 series of an account'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand cost" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l config.file -d 'Configuration file' -r -F
 complete -c campaign_exporter -n "__fish_campaign_exporter_using_subcommand definition; and not __fish_seen_subcommand_from check try list show" -l web.listen-address -d 'Address to listen on; all addresses if the host is omitted. Can be repeated; separate several addresses in the environment variable with commas' -r

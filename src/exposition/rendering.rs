@@ -468,7 +468,7 @@ mod tests {
         poll(&mut snapshot, "a", vec![campaign(1, 90)]);
         let shown = |snapshot: &Snapshot, renderer: &mut Renderer| {
             let [whole, _] = rendered(renderer, snapshot);
-            let text = text(whole.identity(String::new()));
+            let text = text(SharedBody::identity(&[&whole], String::new()));
             let names = ["campaign_info", "campaign_recipients", "campaign_delivery_ratio"];
             let counted = text.lines().find(|line| line.starts_with("campaign_exporter_series "));
             (names.map(|name| text.contains(&format!("\n{name}{{"))), counted.unwrap().to_owned())
