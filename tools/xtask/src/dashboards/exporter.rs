@@ -123,7 +123,7 @@ fn accounts(thresholds: &Thresholds) -> Panel {
         columns,
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Age of data", freshness::MULTIPLE, &per_account(&freshness::age_in_intervals()))
+            figure("Age, in intervals", "none", &per_account(&freshness::age_in_intervals()))
                 .decimals(1)
                 .levels(freshness::stale(thresholds)),
             figure(
@@ -160,7 +160,7 @@ fn accounts(thresholds: &Thresholds) -> Panel {
             )
             .levels(Levels::Zero),
         ],
-        ("Age of data", true),
+        ("Age, in intervals", true),
     )
     .sized(24, 7)
 }

@@ -5,9 +5,6 @@ use super::panel::{Panel, stat};
 use super::query::Scope;
 use super::thresholds::{Levels, Thresholds};
 
-/// Unit of an age as a multiple of the interval of polls.
-pub(crate) const MULTIPLE: &str = "suffix: × interval";
-
 /// Creates a panel for the account with the oldest data.
 pub(crate) fn oldest_data(thresholds: &Thresholds) -> Panel {
     stat(

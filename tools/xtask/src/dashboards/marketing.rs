@@ -125,7 +125,6 @@ impl Period {
             Self::Now | Self::Settled => &[Place::Read(""), Place::Backfilled("")],
             Self::Before => &[
                 Place::Read(""),
-                Place::Read(" offset 14d"),
                 Place::Read(" offset $__range"),
                 // receipts of campaigns sent at its end arrive after it
                 Place::Backfilled(""),
