@@ -193,6 +193,12 @@ impl Campaign {
         Some(rest.saturating_sub(pending.unwrap_or_default()))
     }
 
+    /// Whether messages that are yet to be sent count as attempted: the campaign is being sent, and the
+    /// provider does not report how many were.
+    pub fn counts_unsent(&self) -> bool {
+        self.status == Some(Status::InProgress) && self.counts.get(Count::Sends).is_none()
+    }
+
     /// When it was created, if it was not sent yet.
     pub fn created_unsent(&self) -> Option<DateTime<Utc>> {
         let is_sent = matches!(self.status, Some(Status::Sent | Status::InProgress));
@@ -422,6 +428,15 @@ mod tests {
         assert_eq!(campaign(Some(3), Some(4), None).attempted(), Some(3));
         assert_eq!(campaign(None, Some(4), None).attempted(), Some(4));
         assert_eq!(campaign(None, None, Some(4)).attempted(), None);
+    }
+
+    #[test]
+    fn recipients_of_a_campaign_that_is_being_sent_include_unsent_messages() {
+        let counts = |status, sends| Campaign { status, ..campaign(sends, Some(4), None) };
+        assert!(counts(Some(Status::InProgress), None).counts_unsent());
+        assert!(!counts(Some(Status::InProgress), Some(3)).counts_unsent());
+        assert!(!counts(Some(Status::Sent), None).counts_unsent());
+        assert!(!counts(None, None).counts_unsent());
     }
 
     #[test]

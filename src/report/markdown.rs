@@ -2,7 +2,7 @@
 
 use std::fmt::{Error, Write};
 
-use crate::campaign::Ratio;
+use crate::campaign::{Campaign, Ratio};
 use crate::report::document::Document;
 use crate::report::notes::notes;
 use crate::report::row::Row;
@@ -110,7 +110,10 @@ fn list(rows: &[Row<'_>], document: &Document<'_>) -> String {
                 date.unwrap_or_default(),
                 state.join(", "),
                 campaign.attempted().map(words::number).unwrap_or_default(),
-                campaign.without_receipt().map(words::number).unwrap_or_default(),
+                campaign
+                    .without_receipt()
+                    .map(|lost| unreceived(campaign, lost))
+                    .unwrap_or_default(),
             ];
             let unknown = if row.is_sent() { "not reported" } else { "" };
             cells.extend(
@@ -122,6 +125,16 @@ fn list(rows: &[Row<'_>], document: &Document<'_>) -> String {
             cells
         }),
     )
+}
+
+/// Messages without a receipt; words only if that is not all they may be.
+fn unreceived(campaign: &Campaign, lost: u64) -> String {
+    let lost = words::number(lost);
+    if campaign.counts_unsent() {
+        format!("{lost} {}", words::without_receipt(campaign))
+    } else {
+        lost
+    }
 }
 
 fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {

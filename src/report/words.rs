@@ -138,6 +138,11 @@ pub fn state(row: Row<'_>, now: DateTime<Utc>) -> Option<String> {
         .or_else(|| is_planned.then(|| "planned".to_owned()))
 }
 
+/// What messages are of which neither a delivery nor a bounce is known.
+pub fn without_receipt(campaign: &Campaign) -> &'static str {
+    if campaign.counts_unsent() { "not sent yet or without a receipt" } else { "without a receipt" }
+}
+
 /// A time by the clock of those who plan the campaigns of an account.
 pub fn local(at: DateTime<Utc>, account: &AccountCampaigns) -> String {
     at.with_timezone(&account.reporting_time_zone).format("%Y-%m-%d %H:%M %Z").to_string()

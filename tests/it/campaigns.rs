@@ -410,6 +410,30 @@ async fn report(setup: &Setup, arguments: &[&str]) -> (Option<i32>, String, Stri
 }
 
 #[tokio::test]
+async fn unsent_messages_are_not_said_to_lack_a_receipt() {
+    let counted = |id, count| {
+        let mut campaign = of_thousand(id, 1, 400);
+        campaign.status = Some(Status::InProgress);
+        campaign.counts = Counts::from([
+            (count, Some(1_000)),
+            (Count::Deliveries, Some(400)),
+            (Count::Bounces, Some(23)),
+        ]);
+        campaign
+    };
+    let all = [counted("sent", Count::Sends), counted("listed", Count::Recipients)];
+    let setup = setup(&[("one", "60d", &all)]).await;
+    let storage = format!("--storage.path={}", setup.storage().display());
+    let (_, html, log) = report(&setup, &[&storage, "--stored"]).await;
+    let page = text(&html);
+    assert!(page.contains("|1,000|577 without a receipt|"), "{page}{log}");
+    assert!(page.contains("|1,000|577 not sent yet or without a receipt|"), "{page}");
+    let (_, markdown, _) = report(&setup, &[&storage, "--stored", "--format=md"]).await;
+    assert!(markdown.contains("| 1,000 | 577 | 40.0 % |"), "{markdown}");
+    assert!(markdown.contains("| 1,000 | 577 not sent yet or without a receipt |"), "{markdown}");
+}
+
+#[tokio::test]
 async fn a_report_is_made_of_stored_campaigns() {
     let one: Vec<_> = (0..4).map(|id| of_thousand(&format!("n{id}"), 30, 900 + 10 * id)).collect();
     let hostile = Campaign { name: "a|b <b>*c*".into(), ..of_thousand("before", 40 * DAY, 950) };

@@ -215,7 +215,7 @@ struct Choices {
 
 impl Choices {
     async fn of(dashboard: &Dashboard, prometheus: &Prometheus) -> Self {
-        let all = dashboard.all();
+        let mut all = dashboard.all();
         let mut single = vec![all.clone()];
         let mut others = Vec::new();
         for variable in &dashboard.variables {
@@ -224,7 +224,12 @@ impl Choices {
                 longer.insert(variable.name.clone(), Some(vec![value]));
                 longer
             };
-            if !variable.has_all() {
+            if variable.is_multi() && !variable.has_all() {
+                // as many as there are
+                let values = variable.values(dashboard, &all, prometheus).await;
+                all.insert(variable.name.clone(), Some(values));
+            }
+            if !variable.is_multi() {
                 let values = variable.values(dashboard, &all, prometheus).await;
                 others.extend(values.into_iter().map(|value| chosen(&all, value)));
                 continue;

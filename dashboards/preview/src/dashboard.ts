@@ -50,6 +50,7 @@ export interface Variable {
   multi?: boolean;
   includeAll?: boolean;
   allValue?: string | null;
+  sort?: number;
   hide?: number;
   current?: { value?: string | string[] };
 }

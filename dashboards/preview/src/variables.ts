@@ -46,7 +46,7 @@ async function optionsOf(
   switch (variable.type) {
     case 'query': {
       const found = await find(query(text, values), prometheus, range);
-      return matching(found, variable.regex ?? '');
+      return matching(found, variable);
     }
     case 'datasource':
       return [{ text: 'Prometheus', value: 'prometheus' }];
@@ -80,7 +80,7 @@ async function find(text: string, prometheus: Prometheus, range: TimeRange): Pro
 }
 
 /** Extracts a part of each text; named groups separate the displayed text from the value. */
-function matching(texts: string[], regex: string): Option[] {
+function matching(texts: string[], { regex = '', sort = 0 }: Variable): Option[] {
   const options = texts.flatMap((text): Option[] => {
     if (!regex) {
       return [{ text, value: text }];
@@ -92,7 +92,7 @@ function matching(texts: string[], regex: string): Option[] {
     const value = match.groups?.value ?? match.groups?.text ?? match[1] ?? match[0];
     return [{ text: match.groups?.text ?? value, value }];
   });
-  return options.sort((a, b) => a.text.localeCompare(b.text));
+  return sort === 0 ? options : options.sort((a, b) => a.text.localeCompare(b.text));
 }
 
 function valueOf(variable: Variable, options: Option[]): Value {

@@ -109,7 +109,10 @@ fn counts(row: Row<'_>) -> Markup {
                 }
                 @if let Some(lost) = campaign.without_receipt() {
                     tr {
-                        td data-label="Count" { "Without a receipt" }
+                        td data-label="Count" {
+                            @if campaign.counts_unsent() { "Not sent yet or without a receipt" }
+                            @else { "Without a receipt" }
+                        }
                         td.number data-label="Messages" { (number(lost)) }
                     }
                 }

@@ -98,7 +98,7 @@ fn attempted(row: Row<'_>) -> Markup {
             (None, false) => span.dim { "not sent yet" },
         }
         @if let Some(lost) = row.campaign.without_receipt().filter(|lost| *lost > 0) {
-            div.dim { (number(lost)) " without a receipt" }
+            div.dim { (number(lost)) " " (words::without_receipt(row.campaign)) }
         }
     }
 }

@@ -188,6 +188,11 @@ impl Variable {
         self.all.is_some()
     }
 
+    /// Whether several values can be chosen.
+    pub(crate) fn is_multi(&self) -> bool {
+        self.is_multi
+    }
+
     /// Returns the possible values, given those of the previous variables.
     pub(crate) async fn values(
         &self,

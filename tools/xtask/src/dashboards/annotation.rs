@@ -13,7 +13,7 @@ const SENT: &str = "campaign_last_sent_timestamp_seconds";
 pub(crate) fn of_many() -> Vec<Value> {
     vec![
         own(),
-        starts(&named(Scope::Channel, &Scope::Channel.of(SENT)), false),
+        starts(&named(Scope::Channel, &Scope::Channel.of(SENT), &Scope::Channel.of(SENT)), false),
         alerts("Critical alerts", r#", severity="critical""#),
     ]
 }

@@ -20,7 +20,7 @@ const LEGEND: &str = "{{campaign_name}} ({{account}})";
 /// Shown instead of missing figures.
 const NOT_REPORTED: &str = "Nothing has been sent yet, or the provider does not report this.";
 
-const PURPOSE: &str = "How does one campaign do? Choose it under **Campaign**, or click its name in any table. If several are selected, the top shows the one that was sent last, and the graphs the last ten. Figures are the provider's current counts, which keep changing for days; a dash is a figure that the provider does not report. To return to all campaigns, use **Campaign dashboards** above.";
+const PURPOSE: &str = "How does one campaign do? At first the one sent last is shown. Choose others under **Campaign**, or click a name in any table. If several are selected, the top shows the one that was sent last, and the graphs the last ten. Figures are the provider's current counts, which keep changing for days; a dash is a figure that the provider does not report. To return to all campaigns, use **Campaign dashboards** above.";
 
 /// The dashboard.
 pub(crate) fn dashboard() -> Dashboard {

@@ -120,11 +120,11 @@ fn accounts(thresholds: &Thresholds) -> Panel {
     columns.extend([label("instance", "Exporter").wide(150), label("job", "Job").hidden()]);
     table(
         "Accounts",
-        "Each account: whether its last poll succeeded, the age of its data in poll intervals, and its polling settings.",
+        "Each account: whether its last poll succeeded, how long ago its data was read, as a multiple of the interval in which it should be (up to 2 is normal), and its polling settings.",
         columns,
         vec![
             figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Age (polls)", "none", &per_account(&freshness::age_in_intervals()))
+            figure("Age, in intervals", "none", &per_account(&freshness::age_in_intervals()))
                 .decimals(1)
                 .levels(freshness::stale(thresholds)),
             figure(
@@ -161,7 +161,7 @@ fn accounts(thresholds: &Thresholds) -> Panel {
             )
             .levels(Levels::Zero),
         ],
-        ("Age (polls)", true),
+        ("Age, in intervals", true),
     )
     .sized(24, 7)
 }
@@ -217,8 +217,8 @@ fn polls(thresholds: &Thresholds) -> Row {
             .over_polls()
             .third(),
             timeseries(
-                "Time since the last successful poll",
-                "In poll intervals of the account, so that all accounts share the same thresholds.",
+                "Age of the data, in intervals",
+                "How long ago each account was read, as a multiple of the interval in which it should be, so that all accounts share the same thresholds. Up to 2 is normal.",
             )
             .query(&per_account(&freshness::age_in_intervals()), "{{account}}")
             .unit("none")

@@ -8,16 +8,16 @@ use super::thresholds::{Levels, Thresholds};
 /// Creates a panel for the account with the oldest data.
 pub(crate) fn oldest_data(thresholds: &Thresholds) -> Panel {
     stat(
-        "Oldest data, in poll intervals",
-        "Time since the last successful poll of the account with the oldest data, in its poll intervals.",
+        "Oldest data, in intervals",
+        "Of the account with the oldest data: how long ago it was read, as a multiple of the interval in which it should be. Up to 2 is normal.",
     )
-    .query(&format!("max({})", age_in_intervals()), "intervals")
+    .query(&format!("max({})", age_in_intervals()), "age")
     .unit("none")
     .decimals(1)
     .levels(stale(thresholds))
 }
 
-/// Time since the last successful poll, in poll intervals.
+/// Time since the last successful poll, divided by the interval of polls.
 pub(crate) fn age_in_intervals() -> String {
     format!(
         "(time() - {}) / on ({ACCOUNT}) {}",

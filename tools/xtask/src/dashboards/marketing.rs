@@ -9,10 +9,10 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{Panel, stat};
 use super::query::{
-    ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, sent, settled,
+    ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, with_names,
 };
 use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
-use super::{annotation, color, link, planned, variable, words};
+use super::{annotation, color, link, planned, query, variable, words};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -45,10 +45,6 @@ const COUNTS: [(&str, &str); 7] = [
 
 const WEEKDAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-
-/// Time after which a campaign that the exporter no longer reads is looked up. Receipts have arrived by
-/// then, and campaigns of a month before the last one are still read.
-const LOOKED_UP: &str = "14d";
 
 const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by.";
 
@@ -85,15 +81,111 @@ pub(crate) fn dashboard() -> Dashboard {
     }
 }
 
-/// A metric now or, of campaigns that are no longer read, as it was last.
-fn past(metric: &str) -> String {
-    let series = SCOPE.of(metric);
-    once(&format!("{series} or {series} offset {LOOKED_UP} or {series} offset $__range"))
+/// Campaigns of a period.
+#[derive(Clone, Copy, Debug)]
+enum Period {
+    /// Sent in the time range.
+    Now,
+    /// Of those, the ones whose receipts should have arrived.
+    Settled,
+    /// Sent in the period before.
+    Before,
 }
 
-/// Campaigns of the period before.
-fn sent_before() -> String {
-    format!("({} < time() - $__range_s >= time() - 2 * $__range_s)", past(SENT))
+/// Where campaigns are found.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Among those that the exporter reads, now or at an offset.
+    Read(&'static str),
+    /// Among those that were backfilled in the time range before an offset. They have one sample each, when
+    /// their receipts should have arrived.
+    Backfilled(&'static str),
+}
+
+impl Place {
+    /// Selects series of campaigns; `select` does so for a scope.
+    fn select(self, select: impl Fn(Scope) -> String) -> String {
+        match self {
+            Self::Read(offset) => format!("{}{offset}", select(SCOPE)),
+            Self::Backfilled(offset) => {
+                format!("last_over_time({}[$__range]{offset})", select(Scope::Backfilled))
+            }
+        }
+    }
+
+    /// Selects the series of a metric.
+    fn of(self, metric: &str) -> String {
+        self.select(|scope| scope.of(metric))
+    }
+}
+
+impl Period {
+    const fn places(self) -> &'static [Place] {
+        match self {
+            Self::Now | Self::Settled => &[Place::Read(""), Place::Backfilled("")],
+            Self::Before => &[
+                Place::Read(""),
+                Place::Read(" offset $__range"),
+                // receipts of campaigns sent at its end arrive after it
+                Place::Backfilled(""),
+                Place::Backfilled(" offset $__range"),
+            ],
+        }
+    }
+
+    /// Selects the campaigns that are found there.
+    fn found(self, place: Place) -> String {
+        let sent = place.of(SENT);
+        match (self, place) {
+            (Self::Now | Self::Settled, Place::Backfilled(_)) => {
+                format!("{sent} >= time() - $__range_s")
+            }
+            (Self::Now, Place::Read(_)) => query::sent(SCOPE),
+            (Self::Settled, Place::Read(_)) => query::settled(SCOPE),
+            (Self::Before, _) => {
+                format!("{sent} < time() - $__range_s >= time() - 2 * $__range_s")
+            }
+        }
+    }
+
+    /// Selects series of these campaigns; `select` does so in a place. Each place is restricted on its own:
+    /// Prometheus takes long to combine all series of ten thousand campaigns.
+    fn series(self, select: &dyn Fn(Place) -> String) -> String {
+        let found = |place: &Place| among(&select(*place), &self.found(*place));
+        let all: Vec<String> = self.places().iter().map(found).collect();
+        all.join(" or ")
+    }
+
+    /// Selects series of all campaigns, whenever they were sent.
+    fn all(self, select: &dyn Fn(Place) -> String) -> String {
+        let all: Vec<String> = self.places().iter().map(|place| select(*place)).collect();
+        all.join(" or ")
+    }
+
+    /// Selects a metric of these campaigns, once for each.
+    fn of(self, metric: &str) -> String {
+        once(&self.series(&|place| place.of(metric)))
+    }
+
+    /// Selects a metric of those that also report another one.
+    fn of_both(self, metric: &str, other: &str) -> String {
+        once(&self.series(&|place| among(&place.of(metric), &place.of(other))))
+    }
+
+    /// Selects the same with labels of `campaign_info`, of the campaigns that have them.
+    fn labeled(self, metric: &str, other: &str, labels: &str, matcher: &str) -> String {
+        let places = self.places().iter().map(|place| {
+            let both = among(&place.of(metric), &place.of(other));
+            let infos = place.select(|scope| scope.with("campaign_info", matcher));
+            format!(
+                "({}) * on ({CAMPAIGN}) group_left ({labels}) {}",
+                among(&both, &self.found(*place)),
+                names(&infos)
+            )
+        });
+        let places: Vec<String> = places.collect();
+        names(&format!("({})", places.join(" or ")))
+    }
 }
 
 /// Counts the accounts whose campaigns of the period before are not all known: they are older than
@@ -101,23 +193,27 @@ fn sent_before() -> String {
 fn unknown_before() -> String {
     let lookback = SCOPE_OF_ACCOUNTS.per_account("campaign_account_lookback_seconds");
     let remembered = SCOPE_OF_ACCOUNTS.of("campaign_account_up") + " offset $__range";
+    let backfilled = Place::Backfilled(" offset $__range").of(SENT);
     format!(
-        "(count({lookback} < 2 * $__range_s unless on ({ACCOUNT}) ({lookback} >= $__range_s and on ({ACCOUNT}) {remembered})) or vector(0))"
+        "(count({lookback} < 2 * $__range_s unless on ({ACCOUNT}) ({lookback} >= $__range_s and on ({ACCOUNT}) {remembered}) unless on ({ACCOUNT}) {backfilled}) or vector(0))"
     )
 }
 
 const SCOPE_OF_ACCOUNTS: Scope = Scope::Account;
 
-/// The counts of these campaigns with the label `measure`, selected at once. `offsets` are when to look.
-fn measures(campaigns: &str, offsets: &[&str]) -> String {
-    let names = COUNTS.map(|(name, _)| name).join("|");
-    let counts = SCOPE.all(&format!("campaign_({names})"));
-    let counts: Vec<String> =
-        offsets.iter().map(|offset| among(&format!("{counts}{offset}"), campaigns)).collect();
-    format!(
-        r#"label_replace(max by ({CAMPAIGN}, __name__) ({}), "measure", "$1", "__name__", "campaign_(.+)")"#,
-        counts.join(" or ")
-    )
+/// Counts of campaigns, selected at once by `series`. Their names say what they count.
+fn counts(
+    counts: impl Iterator<Item = (&'static str, &'static str)>,
+    series: impl Fn(&dyn Fn(Place) -> String) -> String,
+) -> String {
+    let names = counts.map(|(name, _)| name).collect::<Vec<_>>().join("|");
+    let select = |place: Place| place.select(|scope| scope.all(&format!("campaign_({names})")));
+    format!("max by ({CAMPAIGN}, __name__) ({})", series(&select))
+}
+
+/// Turns names of counts into the label `measure`.
+fn measured(expression: &str) -> String {
+    format!(r#"label_replace({expression}, "measure", "$1", "__name__", "campaign_(.+)")"#)
 }
 
 /// A table of measures: this period, the one before, and the difference.
@@ -174,25 +270,33 @@ fn compared(
 }
 
 fn periods() -> Row {
-    let counts = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
-        let sums = format!("sum by (measure) ({})", measures(campaigns, offsets));
-        let costs = spent(of, campaigns);
+    let totals = |period: Period| {
+        let campaigns = period.of(SENT);
+        let sums = measured(&format!(
+            "sum by (__name__) ({})",
+            counts(COUNTS.into_iter(), |select| period.series(select))
+        ));
+        let costs = spent(period);
         format!(
-            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or {sums} or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
+            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or sum by (measure) ({sums}) or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
         )
     };
-    let rates = |campaigns: &str, offsets: &[&str], of: &dyn Fn(&str) -> String| {
-        let counts = measures(campaigns, offsets);
-        let attempted = of(ATTEMPTED);
+    let rates = |period: Period| {
+        // the first count is that of the attempted messages, which have no rate
+        let rated = || COUNTS.into_iter().skip(1);
+        let attempted = |place: Place| place.of(ATTEMPTED);
+        let both = counts(rated(), |select| {
+            period.series(&|place| among(&select(place), &attempted(place)))
+        });
+        let sums = measured(&format!("sum by (__name__) ({both})"));
         // the attempted messages of the campaigns that report the count
-        let possible = format!("0 * ({counts}) + on ({CAMPAIGN}) group_left () {attempted}");
-        format!(
-            r#"(sum by (measure) ({}) / (sum by (measure) ({possible}) > 0) unless on (measure) label_replace(vector(1), "measure", "attempted", "", ""))"#,
-            among(&counts, &attempted)
-        )
+        let possible = format!(
+            "0 * {} + on ({CAMPAIGN}) group_left () {}",
+            measured(&counts(rated(), |select| period.series(select))),
+            once(&period.all(&attempted))
+        );
+        format!("(sum by (measure) ({sums}) / (sum by (measure) ({possible}) > 0))")
     };
-    let (now, before) = (&[""], &["", " offset 14d", " offset $__range"]);
-    let one = |metric: &str| SCOPE.one(metric);
     row(
         "This period against the one before",
         [
@@ -200,15 +304,15 @@ fn periods() -> Row {
                 "Totals",
                 "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
                 "short",
-                &counts(&format!("({})", once(&sent(SCOPE))), now, &one),
-                &counts(&sent_before(), before, &past),
+                &totals(Period::Now),
+                &totals(Period::Before),
             ),
             compared(
                 "Rates",
                 "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. The change is in percentage points.",
                 "percentunit",
-                &rates(&format!("({})", settled(SCOPE)), now, &one),
-                &rates(&sent_before(), before, &past),
+                &rates(Period::Settled),
+                &rates(Period::Before),
             ),
             stat(
                 "Accounts whose period before is not known",
@@ -224,31 +328,44 @@ fn periods() -> Row {
 }
 
 /// The cost of each campaign, in money if it is known, else in credits of the provider.
-fn spent(of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
-    let money = format!("max by ({CAMPAIGN}, currency) ({})", SCOPE.of("campaign_cost"));
+fn spent(period: Period) -> String {
+    let money = period.series(&|place| place.of("campaign_cost"));
+    let money = format!("max by ({CAMPAIGN}, currency) ({money})");
+    // of accounts without a price, the credits
     let price = format!(
-        "max by ({ACCOUNT}, currency) ({})",
-        SCOPE_OF_ACCOUNTS.of("campaign_account_credit_price")
+        r#"(max by ({ACCOUNT}, currency) ({}) or on ({ACCOUNT}) label_replace({} * 0 + 1, "currency", "$1 credits", "provider", "(.+)"))"#,
+        SCOPE_OF_ACCOUNTS.of("campaign_account_credit_price"),
+        SCOPE_OF_ACCOUNTS.per_account("campaign_account_up"),
     );
-    let credits = among(&of("campaign_cost_credits"), campaigns);
-    let money = among(&money, campaigns);
+    let credits = period.of("campaign_cost_credits");
+    format!("({money} or on ({CAMPAIGN}) {credits} * on ({ACCOUNT}) group_left (currency) {price})")
+}
+
+/// A share over all campaigns of a period that report both counts.
+fn together(share: Share, period: Period, by: &str) -> String {
+    let [count, of] = share.counts();
+    let (count, of) = (period.of_both(count, of), period.of_both(of, count));
+    format!("sum {by}({count}) / (sum {by}({of}) > 0)")
+}
+
+/// The same by labels of `campaign_info`.
+fn together_by(share: Share, labels: &str, matcher: &str) -> String {
+    let [count, of] = share.counts();
+    let part = |count: &str, of: &str| Period::Settled.labeled(count, of, labels, matcher);
     format!(
-        r#"({money} or on ({CAMPAIGN}) ({credits}) * on ({ACCOUNT}) group_left (currency) {price} or on ({CAMPAIGN}) label_replace({credits}, "currency", "$1 credits", "provider", "(.+)"))"#
+        "sum by ({labels}) ({}) / (sum by ({labels}) ({}) > 0)",
+        part(count, of),
+        part(of, count)
     )
 }
 
 /// The rates of groups of campaigns with a bar each.
 fn bars(by: &str) -> Vec<Figure> {
     let mut figures = vec![
-        figure(
-            "Messages",
-            "short",
-            &format!("sum {by}({})", among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))),
-        )
-        .wide(100),
+        figure("Messages", "short", &format!("sum {by}({})", Period::Now.of(ATTEMPTED))).wide(100),
     ];
     figures.extend(RATES.map(|(title, share)| {
-        figure(title, "percentunit", &share.together(SCOPE, by, &settled(SCOPE)))
+        figure(title, "percentunit", &together(share, Period::Settled, by))
             .decimals(1)
             .bar()
             .stretched()
@@ -271,28 +388,24 @@ fn funnel() -> Row {
     )
 }
 
-/// Adds the reason of most failures to campaigns that report reasons.
-fn with_reason(expression: &str) -> String {
-    let failures = format!("max by ({CAMPAIGN}, reason) ({} > 0)", SCOPE.of("campaign_failures"));
-    format!(
-        "({expression}) * on ({CAMPAIGN}) group_left (reason) (0 * topk by ({CAMPAIGN}) (1, {failures}) + 1 or on ({CAMPAIGN}) 0 * {} + 1)",
-        SCOPE.one(ATTEMPTED)
-    )
-}
-
 /// Campaigns ranked by the chosen result.
 fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
-    let enough = format!("({} >= $min_volume)", SCOPE.of(ATTEMPTED));
-    let rate = among(&format!("({})", CHOSEN.each(SCOPE)), &settled(SCOPE));
-    let ranked = format!("{choose}(10, {})", among(&format!("({rate})"), &enough));
-    let of_these = |expression: &str| {
-        let these = among(&format!("({expression})"), &ranked);
-        format!(
-            "max by ({CAMPAIGN}, campaign_name, reason) ({})",
-            with_reason(&named(SCOPE, &these))
-        )
+    let [count, of] = CHOSEN.counts();
+    let ranked = Period::Settled
+        .series(&|place| format!("{} / ({} >= $min_volume)", place.of(count), place.of(of)));
+    let ranked = format!("{choose}(10, {})", once(&ranked));
+    let found = |select: &dyn Fn(Place) -> String| Period::Settled.all(select);
+    let these = |series: &str| once(&among(&format!("({series})"), &ranked));
+    let metric = |metric: &str| these(&found(&|place| place.of(metric)));
+    let each = |share: Share| {
+        let [count, of] = share.counts();
+        these(&found(&|place| format!("{} / ({} > 0)", place.of(count), place.of(of))))
     };
-    let each = |share: Share| of_these(&share.each(SCOPE));
+    // Grafana merges rows by the labels that all columns have
+    let share = with_names(&ranked, &found(&|place| place.of("campaign_info")), "");
+    let failures = found(&|place| place.of("campaign_failures"));
+    let failures = among(&format!("max by ({CAMPAIGN}, reason) ({failures}) > 0"), &ranked);
+    let main_failure = format!("topk by ({CAMPAIGN}) (1, {failures})");
     let mut columns = campaign_columns();
     columns.push(
         label("reason", "Main failure")
@@ -301,15 +414,16 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
     );
     table(
         title,
-        "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures.",
+        "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures, with how many messages failed for it.",
         columns,
         vec![
-            figure("Share", "percentunit", &each(CHOSEN)).decimals(2).bar().wide(110),
-            figure("Usual", "percentunit", &of_these(&format!("0 * {} + on ({CHANNEL}) group_left () {}", SCOPE.one(ATTEMPTED), usual()))).decimals(2).wide(80),
+            figure("Share", "percentunit", &share).decimals(2).bar().wide(110),
+            figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(80),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
             figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
-            figure("Messages", "short", &of_these(&SCOPE.one(ATTEMPTED))).wide(95),
-            figure("Sent", "dateTimeFromNow", &of_these(&format!("1000 * {}", SCOPE.one(SENT)))).wide(100),
+            figure("Messages", "short", &metric(ATTEMPTED)).wide(95),
+            figure("Sent", "dateTimeFromNow", &format!("1000 * {}", metric(SENT))).wide(100),
+            figure("Failed", "short", &main_failure).wide(75),
         ],
         ("Share", descending),
     )
@@ -333,22 +447,14 @@ fn lists() -> Row {
     )
 }
 
-/// Adds a label of `campaign_info` to counts of campaigns.
-fn informed(expression: &str, labels: &str, matcher: &str) -> String {
-    let infos = names(&SCOPE.with("campaign_info", matcher));
-    format!("({expression}) * on ({CAMPAIGN}) group_left ({labels}) {infos}")
-}
-
 /// The results of campaigns grouped by a label of `campaign_info`.
 fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: &str) -> Panel {
-    let by = format!("by ({name}) ");
     let matcher = format!(r#"{name}!="""#);
-    let labeled = |expression: String| informed(&expression, name, &matcher);
-    let one = |metric: &str| SCOPE.one(metric);
-    let messages = format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
+    let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
+    let messages = format!("sum by ({name}) ({messages})");
     let enough = format!("topk(20, {messages} >= $min_volume)");
     let these = |expression: &str| format!("({expression}) and on ({name}) {enough}");
-    let rate = |share: Share| these(&share.together_of(&one, &by, &settled(SCOPE), &labeled));
+    let rate = |share| these(&together_by(share, name, &matcher));
     let mut description =
         "Of the campaigns sent in the time range: the twenty with the most messages.".to_owned();
     description += hint;
@@ -428,12 +534,10 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
 
 fn times() -> Row {
     let labels = "sent_hour, sent_weekday";
-    let by = format!("by ({labels}) ");
-    let labeled =
-        |expression: String| informed(&expression, labels, r#"sent_hour!="", sent_weekday!="""#);
-    let one = |metric: &str| SCOPE.one(metric);
-    let messages = format!("sum {by}({})", labeled(among(&SCOPE.one(ATTEMPTED), &sent(SCOPE))));
-    let rate = CHOSEN.together_of(&one, &by, &settled(SCOPE), &labeled);
+    let matcher = r#"sent_hour!="", sent_weekday!="""#;
+    let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, labels, matcher);
+    let messages = format!("sum by ({labels}) ({messages})");
+    let rate = together_by(CHOSEN, labels, matcher);
     row(
         "When to send: ${result:text}",
         [
@@ -454,12 +558,11 @@ fn times() -> Row {
 }
 
 fn cost() -> Row {
-    let one = |metric: &str| SCOPE.one(metric);
-    let spent = spent(&one, &sent(SCOPE));
+    let spent = spent(Period::Now);
     let by = format!("by ({ACCOUNT}, currency) ");
     let per = |metric: &str| {
         // only campaigns that report both
-        let count = SCOPE.one(metric);
+        let count = Period::Now.of(metric);
         format!(
             "sum {by}({spent} and on ({CAMPAIGN}) {count}) / (sum {by}({count} * on ({CAMPAIGN}) group_left (currency) ({spent} * 0 + 1)) > 0)"
         )
@@ -487,11 +590,8 @@ fn cost() -> Row {
 
 fn reach() -> Row {
     let by = format!("by ({CHANNEL}) ");
-    let lost = |of: &dyn Fn(&str) -> String, campaigns: &str| {
-        format!("sum {by}({})", among(&of("campaign_opt_outs"), campaigns))
-    };
-    let one = |metric: &str| SCOPE.one(metric);
-    let before = format!("({}) and on () {} == 0", lost(&past, &sent_before()), unknown_before());
+    let lost = |period: Period| format!("sum {by}({})", period.of("campaign_opt_outs"));
+    let before = format!("({}) and on () {} == 0", lost(Period::Before), unknown_before());
     let mut columns = account_columns();
     columns.insert(1, label("channel", "Channel").wide(100));
     row(
@@ -501,19 +601,22 @@ fn reach() -> Row {
             "Recipients who opted out after the campaigns sent in the time range, and can no longer be reached. Providers do not tell how many joined, so this is the loss, not the balance.",
             columns,
             vec![
-                figure("Opted out", "short", &lost(&one, &sent(SCOPE))),
+                figure("Opted out", "short", &lost(Period::Now)),
                 figure("Before", "short", &before),
                 figure(
                     "Share",
                     "percentunit",
-                    &share("campaign_opt_outs").together(SCOPE, &by, &sent(SCOPE)),
+                    &together(share("campaign_opt_outs"), Period::Now, &by),
                 )
                 .decimals(2),
                 figure(
                     "Clicks for each",
                     "short",
-                    &Share::new("campaign_clicks", "campaign_opt_outs")
-                        .together(SCOPE, &by, &sent(SCOPE)),
+                    &together(
+                        Share::new("campaign_clicks", "campaign_opt_outs"),
+                        Period::Now,
+                        &by,
+                    ),
                 )
                 .decimals(1),
             ],
@@ -543,7 +646,7 @@ fn ages() -> Row {
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
         let reached = format!("({age} >= {seconds})");
         let then = once(&format!("last_over_time(({until})[26h:15m])"));
-        named(SCOPE, &among(&among(&then, &reached), &last))
+        among(&among(&then, &reached), &last)
     };
     let clicked = format!(
         "{} / ({} > 0)",
@@ -562,7 +665,8 @@ fn ages() -> Row {
                 .push(figure(title, "percentunit", &at(&usual(bound), hours)).decimals(2).wide(70));
         }
     }
-    figures.push(figure("Sent", "dateTimeFromNow", &named(SCOPE, &format!("1000 * ({last})"))));
+    let sent = named(SCOPE, &format!("1000 * ({last})"), &last);
+    figures.push(figure("Sent", "dateTimeFromNow", &sent));
     row(
         "The last campaigns at the same age",
         [table(

@@ -6,7 +6,8 @@ use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named, named_among, once, sent, settled, sum_of_sent,
+    count_critical, count_warnings, named, once, one_of, sent, settled, sum_of_sent,
+    with_names_at_end,
 };
 use super::table::{campaign_columns, figure, firing_alerts, table};
 use super::thresholds::{Levels, Thresholds};
@@ -100,8 +101,10 @@ fn wrong() -> Row {
 
 /// The campaigns sent last.
 fn last(count: u32) -> String {
-    let sent_at = SCOPE.one("campaign_last_sent_timestamp_seconds");
-    format!("topk({count}, {})", among(&sent_at, &sent(SCOPE)))
+    format!(
+        "topk({count}, {})",
+        one_of(SCOPE, "campaign_last_sent_timestamp_seconds", &sent(SCOPE))
+    )
 }
 
 fn last_sends() -> Row {
@@ -142,11 +145,7 @@ fn last_sends() -> Row {
 }
 
 fn delivery() -> Row {
-    let bad = format!(
-        "topk(20, ({}) >= {})",
-        verdict::of(SCOPE, &format!("({})", once(&sent(SCOPE))), &verdict::mature(SCOPE)),
-        verdict::BAD
-    );
+    let bad = format!("topk(20, {})", verdict::bad(SCOPE, &sent(SCOPE)));
     let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled(SCOPE));
     row(
         "Delivery",
@@ -156,7 +155,7 @@ fn delivery() -> Row {
                 "The campaigns sent in the time range beyond a threshold of their account, at most twenty, the worst first.",
                 campaign_columns(),
                 vec![
-                    figure("Verdict", "none", &named(SCOPE, &bad)).words(&verdict::WORDS).wide(180),
+                    figure("Verdict", "none", &named(SCOPE, &bad, &sent(SCOPE))).words(&verdict::WORDS).wide(180),
                 ],
                 ("Verdict", true),
             )
@@ -218,11 +217,14 @@ fn status() -> Row {
             SCOPE.of("campaign_created_timestamp_seconds"),
         ))
     );
-    let numbered = (1..).zip(STATUSES).map(|(number, (name, ..))| {
-        let with = SCOPE.with("campaign_status", &format!(r#"status="{name}""#));
-        format!("{number} * ({})", among(&with, &newest))
+    let numbers = (1..).zip(STATUSES).map(|(number, (name, ..))| {
+        format!(r#"label_replace(vector({number}), "status", "{name}", "", "")"#)
     });
-    let timeline = format!("({})", numbered.collect::<Vec<_>>().join(" or "));
+    let timeline = format!(
+        "({}) * on (status) group_left () ({})",
+        among(&statuses, &newest),
+        numbers.collect::<Vec<_>>().join(" or ")
+    );
     row(
         "Status, if the provider reports it",
         [state_timeline(
@@ -230,7 +232,7 @@ fn status() -> Row {
             "Status of the twenty newest campaigns whose provider reports one.",
             &STATUSES.map(|(_, words, color)| (words, color)),
         )
-        .query(&named_among(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
+        .query(&with_names_at_end(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
         .unit("none")
         .no_value("No provider of these accounts reports a status.")
         .links([link::SERIES.to_campaign()])],

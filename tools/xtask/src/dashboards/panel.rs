@@ -52,6 +52,9 @@ pub(crate) fn timeseries(title: &'static str, description: &str) -> Panel {
             "placement": "bottom",
             "showLegend": true,
             "calcs": ["lastNotNull", "min", "max"],
+            // in the order of the lines at their right ends, so that colors need not be told apart
+            "sortBy": "Last *",
+            "sortDesc": true,
         },
         "tooltip": {"mode": "multi", "sort": "desc"},
     });

@@ -3,7 +3,7 @@
 use super::color;
 use super::dashboard::{self, Row};
 use super::panel::Panel;
-use super::query::{CAMPAIGN, Scope, among, named, once};
+use super::query::{CAMPAIGN, Scope, among, one_of, with_names};
 use super::table::{account_columns, campaign_columns, figure, label, table, words};
 
 const SCOPE: Scope = Scope::Channel;
@@ -18,20 +18,16 @@ pub(crate) fn row() -> Row {
 
 /// Creates the table of campaigns that were not sent yet.
 pub(crate) fn calendar() -> Panel {
-    let unsent = once(&SCOPE.with("campaign_status", &format!(r#"status=~"{STATUSES}""#)));
+    let unsent = SCOPE.with("campaign_status", &format!(r#"status=~"{STATUSES}""#));
     // at most fifty, the next ones first
-    let due = among(&SCOPE.one("campaign_scheduled_timestamp_seconds"), &unsent);
+    let due = one_of(SCOPE, "campaign_scheduled_timestamp_seconds", &unsent);
     let next = format!("bottomk(50, {due})");
-    let status = format!(
-        "topk by ({CAMPAIGN}) (1, {})",
-        SCOPE.with("campaign_status", &format!(r#"status=~"{STATUSES}""#))
+    let with_status = format!(
+        "1000 * ({next}) * on ({CAMPAIGN}) group_left (status) topk by ({CAMPAIGN}) (1, {unsent})"
     );
-    let of_these = |expression: &str| {
-        format!(
-            "max by ({CAMPAIGN}, campaign_name, status) ({} * on ({CAMPAIGN}) group_left (status) {status})",
-            named(SCOPE, &among(&format!("({expression})"), &next))
-        )
-    };
+    let infos = among(&SCOPE.of("campaign_info"), &unsent);
+    // names and statuses of the first column are those of the row
+    let of_these = |metric: &str| one_of(SCOPE, metric, &next);
     let mut columns = campaign_columns();
     columns.insert(
         1,
@@ -46,9 +42,9 @@ pub(crate) fn calendar() -> Panel {
         "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits.",
         columns,
         vec![
-            figure("Due", "dateTimeAsIso", &of_these(&format!("1000 * {}", SCOPE.one("campaign_scheduled_timestamp_seconds")))).wide(150),
-            figure("Recipients", "short", &of_these(&SCOPE.one("campaign_recipients"))).wide(90),
-            figure("Credits", "short", &of_these(&SCOPE.one("campaign_cost_credits"))).wide(80),
+            figure("Due", "dateTimeAsIso", &with_names(&with_status, &infos, "status")).wide(150),
+            figure("Recipients", "short", &of_these("campaign_recipients")).wide(90),
+            figure("Credits", "short", &of_these("campaign_cost_credits")).wide(80),
         ],
         ("Due", false),
     )

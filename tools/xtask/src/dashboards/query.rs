@@ -24,6 +24,8 @@ pub(crate) enum Scope {
     Account,
     /// Series of an account and a channel, including campaigns.
     Channel,
+    /// Series of campaigns that `campaign_exporter backfill` wrote.
+    Backfilled,
     /// Series of the selected campaigns.
     Campaign,
 }
@@ -38,6 +40,9 @@ impl Scope {
             }
             Self::Channel => {
                 r#"job=~"$job", instance=~"$instance", provider=~"$provider", account=~"$account", channel=~"$channel""#
+            }
+            Self::Backfilled => {
+                r#"job=~"$job", instance=~"$instance", instance="backfill", provider=~"$provider", account=~"$account", channel=~"$channel""#
             }
             Self::Campaign => {
                 r#"job=~"$job", instance=~"$instance", provider=~"$provider", account=~"$account", channel=~"$channel", campaign_id=~"$campaign""#
@@ -87,23 +92,31 @@ pub(crate) fn names(infos: &str) -> String {
     format!("topk by ({CAMPAIGN}) (1, {infos})")
 }
 
-fn with_names(expression: &str, infos: &str) -> String {
+/// Adds names from `campaign_info` to an expression; `more` are other labels that it has.
+pub(crate) fn with_names(expression: &str, infos: &str, more: &str) -> String {
+    let comma = if more.is_empty() { "" } else { ", " };
     format!(
-        "max by ({CAMPAIGN}, campaign_name) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
+        "max by ({CAMPAIGN}, campaign_name{comma}{more}) (({expression}) * on ({CAMPAIGN}) group_left (campaign_name) {})",
         names(infos)
     )
 }
 
-/// Adds the names of campaigns to an expression.
-pub(crate) fn named(scope: Scope, expression: &str) -> String {
-    with_names(expression, &scope.of("campaign_info"))
+/// Adds the names of these campaigns to an expression. In a table, the first column has them: Grafana
+/// merges rows by the labels that all columns have.
+pub(crate) fn named(scope: Scope, expression: &str, campaigns: &str) -> String {
+    with_names(expression, &among(&scope.of("campaign_info"), campaigns), "")
 }
 
-/// Restricts an expression to the campaigns of another one, and adds their names. It looks up only those
-/// names, and only once: ten thousand for every point of a graph take Prometheus many seconds.
+/// Restricts an expression to the campaigns of another one, and adds their names.
 pub(crate) fn named_among(scope: Scope, expression: &str, campaigns: &str) -> String {
+    with_names_at_end(scope, &among(expression, campaigns), campaigns)
+}
+
+/// Adds the names of these campaigns to an expression in a graph. It looks up only those names, and only
+/// once: ten thousand for every point of a graph take Prometheus many seconds.
+pub(crate) fn with_names_at_end(scope: Scope, expression: &str, campaigns: &str) -> String {
     let infos = format!("{} @ end()", scope.of("campaign_info"));
-    with_names(&among(expression, campaigns), &among(&infos, campaigns))
+    with_names(expression, &among(&infos, campaigns), "")
 }
 
 /// Restricts an expression to the campaigns of another one.
@@ -129,9 +142,15 @@ pub(crate) fn sent(scope: Scope) -> String {
     format!("{} < $__range_s", scope.of("campaign:age:seconds"))
 }
 
+/// Selects a metric of these campaigns, once for each. Only their series are merged, since merging is
+/// expensive.
+pub(crate) fn one_of(scope: Scope, metric: &str, campaigns: &str) -> String {
+    once(&among(&scope.of(metric), campaigns))
+}
+
 /// Sums a count over the campaigns sent in the time range.
 pub(crate) fn sum_of_sent(scope: Scope, by: &str, count: &str) -> String {
-    format!("sum {by}({})", among(&scope.one(count), &sent(scope)))
+    format!("sum {by}({})", one_of(scope, count, &sent(scope)))
 }
 
 /// Selects the campaigns sent in the time range whose receipts should have arrived: those of the last
@@ -194,26 +213,22 @@ impl Share {
 
     /// Returns sum / sum over the campaigns that report both counts.
     pub(crate) fn together(self, scope: Scope, by: &str, campaigns: &str) -> String {
-        self.together_of(&|metric| scope.one(metric), by, campaigns, &|counts| counts)
-    }
-
-    /// Returns the same, where `of` selects the counts, and `labeled` adds the labels of `by`.
-    pub(crate) fn together_of(
-        self,
-        of: &dyn Fn(&str) -> String,
-        by: &str,
-        campaigns: &str,
-        labeled: &dyn Fn(String) -> String,
-    ) -> String {
+        let of = |metric: &str| one_of(scope, metric, campaigns);
         let part = |name: &str, other: &str| {
-            let both = among(&Self::count(of, name), &Self::count(of, other));
-            format!("sum {by}({})", labeled(among(&both, campaigns)))
+            // a campaign without attempted messages has none that are decided
+            let other = if other == DECIDED { "campaign_attempted" } else { other };
+            format!("sum {by}({})", among(&Self::count(&of, name), &scope.of(other)))
         };
         format!(
             "{} / ({} > 0)",
             part(self.numerator, self.denominator),
             part(self.denominator, self.numerator)
         )
+    }
+
+    /// Returns the names of the two counts.
+    pub(crate) const fn counts(self) -> [&'static str; 2] {
+        [self.numerator, self.denominator]
     }
 }
 

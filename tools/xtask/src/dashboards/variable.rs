@@ -90,7 +90,7 @@ pub(crate) fn campaign() -> Value {
     );
     let titles = format!(
         r#"query_result(sort_desc(max by (campaign_id, title) (label_join({}, "title", " · ", "campaign_name", "account"))))"#,
-        named(Scope::Channel, &newest)
+        named(Scope::Channel, &newest, &newest)
     );
     let mut variable = query(
         "campaign",
@@ -98,8 +98,12 @@ pub(crate) fn campaign() -> Value {
         &titles,
         r#"/^\{campaign_id="(?<value>[\s\S]*?)",title="(?<text>[\s\S]*)"\} \S+ \S+$/"#,
     );
-    // the newest first
-    super::panel::merge(&mut variable, &json!({"sort": 0}));
+    // The newest first. Grafana opens a variable on its first value only if it has no All.
+    let newest = json!({"sort": 0, "includeAll": false, "current": {}});
+    super::panel::merge(&mut variable, &newest);
+    if let Some(variable) = variable.as_object_mut() {
+        variable.remove("allValue");
+    }
     variable
 }
 

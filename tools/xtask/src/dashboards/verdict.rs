@@ -4,25 +4,25 @@ use super::color;
 use super::panel::Panel;
 use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, Scope, Share, among, named,
-    once, settled,
+    once, one_of, settled,
 };
 use super::table::{self, campaign_columns, figure};
 
-/// Codes with their words and colors. No verdict depends on a color alone.
+/// Codes with their words and colors, the higher the worse. No verdict depends on a color alone.
 pub(crate) const WORDS: [(i32, &str, &str); 9] = [
     (0, "✓ fine", color::GOOD),
     (1, "… too early to tell", color::UNKNOWN),
     (2, "· too small to tell", color::UNKNOWN),
-    (11, "⚠ few delivered", color::WARNING),
+    (11, "⚠ many opted out", color::WARNING),
     (12, "⚠ many bounced", color::WARNING),
-    (13, "⚠ many opted out", color::WARNING),
-    (21, "✖ very few delivered", color::CRITICAL),
+    (13, "⚠ few delivered", color::WARNING),
+    (21, "✖ very many opted out", color::CRITICAL),
     (22, "✖ very many bounced", color::CRITICAL),
-    (23, "✖ very many opted out", color::CRITICAL),
+    (23, "✖ very few delivered", color::CRITICAL),
 ];
 
 /// The code of the first bad one.
-pub(crate) const BAD: i32 = 11;
+const BAD: i32 = 11;
 
 /// The threshold of each channel of each account.
 fn threshold(scope: Scope, name: &str) -> String {
@@ -34,64 +34,81 @@ fn threshold(scope: Scope, name: &str) -> String {
     format!("max by ({CHANNEL}) ({})", own.with("channel:campaign_threshold:effective", &matcher))
 }
 
-/// Returns the code of each of these campaigns. Delivery is judged once the receipts should have arrived;
-/// `mature` selects those campaigns.
-pub(crate) fn of(scope: Scope, campaigns: &str, mature: &str) -> String {
-    // series of several exporters are merged last, since that is expensive
+/// Returns the codes of the campaigns beyond a threshold that have the minimum volume. Delivery is judged
+/// once the receipts should have arrived.
+///
+/// Few campaigns are beyond a warning, so the rest is done with few: with ten thousand, each step takes
+/// Prometheus a noticeable time.
+pub(crate) fn bad(scope: Scope, campaigns: &str) -> String {
     let beyond = |code: i32, share: Share, sign: &str, name: &str| {
-        format!(
-            "0 * ({} {sign} on ({CHANNEL}) group_left () {}) + {code}",
-            share.each_of(&|metric| scope.of(metric)),
-            threshold(scope, name)
-        )
-    };
-    let few = |code: i32, name: &str| {
-        format!("({}) and on ({CAMPAIGN}) {mature}", beyond(code, DELIVERED, "<", name))
+        let ratio = share.each_of(&|metric| scope.of(metric));
+        let beyond = |severity: &str, how: &str| {
+            let threshold = threshold(scope, &format!("{name}_{severity}"));
+            format!("{sign} {how}on ({CHANNEL}) group_left () {threshold}")
+        };
+        format!("10 * ({ratio} {} {}) + {code}", beyond("warning", ""), beyond("critical", "bool "))
     };
     let least = Scope::Account
         .with("account:campaign_threshold:effective", r#"threshold="attempted_min_warning""#);
+    let few = format!(
+        "({} and on ({CAMPAIGN}) ({}))",
+        beyond(BAD + 2, DELIVERED, "<", "delivery_ratio"),
+        settled(scope)
+    );
+    // labels keep apart what a campaign is blamed for
+    let worst = [
+        few,
+        beyond(BAD + 1, BOUNCED, ">", "bounce_ratio"),
+        beyond(BAD, OPTED_OUT, ">", "opt_out_ratio"),
+    ];
+    let worst = worst
+        .iter()
+        .zip(["delivered", "bounced", "opted out"])
+        .map(|(code, why)| format!(r#"label_replace({code}, "why", "{why}", "", "")"#));
+    let worst = worst.collect::<Vec<_>>().join(" or ");
     let attempted = scope.of("campaign_attempted");
-    let all = once(campaigns);
-    let rules = [
-        format!(
-            "0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2"
-        ),
-        few(21, "delivery_ratio_critical"),
-        beyond(22, BOUNCED, ">", "bounce_ratio_critical"),
-        beyond(23, OPTED_OUT, ">", "opt_out_ratio_critical"),
-        few(11, "delivery_ratio_warning"),
-        beyond(12, BOUNCED, ">", "bounce_ratio_warning"),
-        beyond(13, OPTED_OUT, ">", "opt_out_ratio_warning"),
-        format!("0 * ({all} unless on ({CAMPAIGN}) {mature}) + 1"),
-        format!("0 * {all}"),
-    ]
-    .map(|rule| format!("({rule})"))
-    .join(" or ");
-    once(&among(&format!("({rules})"), campaigns))
+    format!(
+        "{} unless on ({CAMPAIGN}) ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least}))",
+        once(&among(&format!("({worst})"), campaigns))
+    )
 }
 
-/// Selects the campaigns of the time range whose receipts should have arrived.
-pub(crate) fn mature(scope: Scope) -> String {
-    format!("({})", settled(scope))
+/// Returns the code of each of these campaigns.
+fn each(scope: Scope, campaigns: &str) -> String {
+    let all = format!("0 * ({campaigns})");
+    let least = Scope::Account
+        .with("account:campaign_threshold:effective", r#"threshold="attempted_min_warning""#);
+    let attempted = one_of(scope, "campaign_attempted", campaigns);
+    format!(
+        "({} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
+        bad(scope, campaigns),
+        settled(scope)
+    )
 }
 
-/// Creates a table of some campaigns, with their results and what to think of them.
+/// Creates a table of some campaigns, with their results and what to think of them. `these` selects each
+/// of them once.
 pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these: &str) -> Panel {
-    let of = |expression: &str| named(scope, &among(&format!("({expression})"), these));
-    let each = |share: Share| of(&share.each(scope));
-    let verdicts = self::of(scope, &format!("({these})"), &mature(scope));
-    let sent = format!("1000 * {}", scope.one("campaign_last_sent_timestamp_seconds"));
+    let of = |metric: &str| one_of(scope, metric, these);
+    let share = |share: Share| share.each_of(&of);
     table::table(
         title,
         description,
         campaign_columns(),
         vec![
-            figure("Verdict", "none", &named(scope, &verdicts)).words(&WORDS).wide(160),
-            figure("Sent", "dateTimeFromNow", &of(&sent)).wide(110),
-            figure("Messages", "short", &of(&scope.one("campaign_attempted"))).wide(85),
-            figure("Delivered", "percentunit", &each(DELIVERED)).decimals(1).wide(85),
-            figure("Clicked", "percentunit", &each(CLICKED)).decimals(1).wide(80),
-            figure("Opted out", "percentunit", &each(OPTED_OUT)).decimals(2).wide(85),
+            figure("Verdict", "none", &named(scope, &each(scope, these), these))
+                .words(&WORDS)
+                .wide(160),
+            figure(
+                "Sent",
+                "dateTimeFromNow",
+                &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds")),
+            )
+            .wide(110),
+            figure("Messages", "short", &of("campaign_attempted")).wide(85),
+            figure("Delivered", "percentunit", &share(DELIVERED)).decimals(1).wide(85),
+            figure("Clicked", "percentunit", &share(CLICKED)).decimals(1).wide(80),
+            figure("Opted out", "percentunit", &share(OPTED_OUT)).decimals(2).wide(85),
         ],
         ("Sent", true),
     )

@@ -16,10 +16,11 @@ const HOUR: i64 = 3_600;
 /// The answers: dashboard / panel / column, the labels of the row, and its value.
 const QUESTIONS: &str = r"
 # Which campaign of the last week was the worst, and why?
-marketing / Lowest: ${result:text} / Share: campaign_name=Bad list, reason=npai 0.01
-marketing / Lowest: ${result:text} / Usual: campaign_name=Bad list, reason=npai 0.0533333
-marketing / Lowest: ${result:text} / Bounced: campaign_name=Bad list, reason=npai 0.5
-overview / Campaigns that need attention / Verdict: campaign_name=Bad list 21
+marketing / Lowest: ${result:text} / Share: campaign_name=Bad list 0.01
+marketing / Lowest: ${result:text} / Usual: campaign_id=2 0.0533333
+marketing / Lowest: ${result:text} / Bounced: campaign_id=2 0.5
+marketing / Lowest: ${result:text} / Failed: campaign_id=2, reason=npai 500
+overview / Campaigns that need attention / Verdict: campaign_name=Bad list 23
 # How did this period do against the last one?
 marketing / Totals / This period: measure=attempted 3000
 marketing / Totals / Before: measure=attempted 2000
@@ -44,7 +45,8 @@ marketing / Opt-outs by account / Opted out: account=shop 60
 marketing / Opt-outs by account / Before: account=shop 20
 marketing / Opt-outs by account / Share: account=shop 0.02
 # What is planned, and is it paid for?
-marketing / Calendar / Recipients: campaign_name=Next, status=waiting 700
+marketing / Calendar / Due: campaign_name=Next, status=waiting 1814400000
+marketing / Calendar / Recipients: campaign_id=6 700
 marketing / Are they paid for? / Left after: account=shop -200
 marketing / Are they paid for? / Paid for: account=shop 0
 # Does the send of today run as usual?
