@@ -165,9 +165,14 @@ impl Poller {
 
     /// Polls once. The caller counts the poll with [`Poller::count`].
     pub async fn poll(&mut self, turn: Turn) -> Outcome {
+        self.poll_by(turn, Utc::now).await
+    }
+
+    /// Polls once by another clock, to make a history.
+    pub async fn poll_by(&mut self, turn: Turn, clock: impl Fn() -> DateTime<Utc>) -> Outcome {
         let begin = Instant::now();
         let scope = turn.scope;
-        let window = self.window(scope, Utc::now());
+        let window = self.window(scope, clock());
         let session = self.session(begin);
         let reading = self.read(&session, window).await;
         if let TokenInUse::Until(expiry) = session.token() {
@@ -189,7 +194,7 @@ impl Poller {
             self.plan();
             (data, problems)
         });
-        let ended = Utc::now();
+        let ended = clock();
         self.progress.last_poll = Some(ended);
         if result.is_ok() {
             self.progress.last_success = Some(ended);
@@ -538,8 +543,10 @@ pub(super) mod tests {
         let mut poller = poller_with(&keys).await;
         let begin = Instant::now();
         let turn = poller.turn().await;
-        let outcome = poller.poll(turn).await;
+        let past = "2026-03-01T12:00:00Z".parse().unwrap();
+        let outcome = poller.poll_by(turn, || past).await;
         assert_eq!(outcome.failure(), Some(Reason::Timeout));
+        assert_eq!(poller.progress.last_poll, Some(past));
         assert!(begin.elapsed() <= MAX_POLL_DURATION + Duration::from_secs(1));
     }
 

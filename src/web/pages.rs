@@ -58,7 +58,7 @@ td.number,th.number{text-align:right;white-space:nowrap;font-variant-numeric:tab
 article{border:1px solid var(--line);border-radius:.4rem;padding:.25rem 1rem;margin:1rem 0}\
 article h3{font-size:1.1rem;margin:.5rem 0}\
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.5rem 1rem;margin:.5rem 0}\
-dt{color:var(--dim);font-size:.875rem}dd{margin:0}\
+dt{color:var(--dim);font-size:.875rem}dt::first-letter{text-transform:uppercase}dd{margin:0}\
 .error{border-left:.25rem solid var(--bad);padding-left:.75rem}\
 .tiles{grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr))}.tiles strong{font-size:1.4rem}.tiles div div{font-size:.875rem}\
 .filters ul{display:flex;align-items:baseline;flex-wrap:wrap;gap:0 1rem;list-style:none;padding:0;margin:.25rem 0}\
@@ -78,7 +78,7 @@ figure{margin:1.5rem 0}.chart{display:block;width:100%;max-width:48rem;height:au
 .chart .own{fill:none;stroke:var(--plain);stroke-width:3}.chart circle.own,.chart .now{fill:var(--plain);stroke:none}\
 .chart .band{fill:var(--usual);fill-opacity:.3}.chart .median{fill:none;stroke:var(--usual);stroke-width:2;stroke-dasharray:6 4}\
 .own{color:var(--plain)}\
-td.number{overflow-wrap:normal}.campaigns time{white-space:nowrap}td.name{min-width:11rem}.narrow{max-width:40rem}\
+td.number{overflow-wrap:normal}td[data-label=Channel]{min-width:5rem}.campaigns time{white-space:nowrap}td.name{min-width:11rem}.narrow{max-width:40rem}\
 @media(max-width:40rem){.bar{margin-left:0}.chart text{font-size:22px}thead{display:none}tr,td,td.number{display:block;text-align:left}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
 td::before{content:attr(data-label) \" \";color:var(--dim)}\

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::support::apis::{COUNTS, any_api, with_channels, with_clicks};
 use crate::support::daemon::{Setup, account, account_at, config, end, simulate};
+use crate::support::grafana::Dashboard;
 use crate::support::prometheus::{HOSTILE, Prometheus};
 use crate::support::promtool::create_blocks;
 use crate::support::strict;
@@ -71,4 +72,78 @@ async fn prometheus_answers_queries_about_months_before_the_first_scrape() {
     assert_eq!(prometheus.query(&at(settled - 1)).await, []);
     let named = "last_over_time(campaign_info{campaign_id=\"this month\"}[30d])";
     assert_eq!(prometheus.query(named).await[0].0["campaign_name"], HOSTILE);
+}
+
+#[tokio::test]
+async fn planning_counts_backfilled_campaigns_once() {
+    let now = Utc::now();
+    let ago = |id: &str, days| Campaign::sms(id, id, now - TimeDelta::days(days), COUNTS);
+    let campaigns = vec![ago("scraped", 9), ago("earlier", 25), ago("before", 40)];
+    let spring = simulate(with_clicks(), campaigns).await;
+    let setup = Setup::new(&config(&[account("spring", &spring, &[])]));
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("backfill");
+    let mut command = setup.command();
+    command.args(["backfill", "--period=90d", "--output"]).arg(&file);
+    let (code, log) = end(&mut command).await;
+    assert_eq!(code, Some(0), "{log}");
+    let data = folder.path().join("data");
+    create_blocks(&file, &data).await;
+    // as Prometheus scraped the only campaign that the exporter still reads
+    let text = std::fs::read_to_string(&file).unwrap();
+    let own = text.lines().filter(|line| line.contains("campaign_id=\"scraped\""));
+    let scraped = own.map(|line| {
+        let (sample, _) = line.rsplit_once(' ').unwrap();
+        sample.replace("instance=\"backfill\"", "instance=\"exporter\"")
+    });
+    let labels = scraped.clone().find(|line| line.starts_with("campaign_attempted{")).unwrap();
+    let (labels, _) = labels.split_once('{').unwrap().1.rsplit_once('}').unwrap();
+    let of_account = labels.split(',').filter(|it| !it.starts_with("c")).collect::<Vec<_>>();
+    let of_account = of_account.join(",");
+    let rest = [
+        format!("campaign:age:seconds{{{labels}}} {}", 9 * 86_400),
+        format!("campaign_account_up{{{of_account}}} 1"),
+        format!("campaign_account_lookback_seconds{{{of_account}}} 1209600"),
+    ];
+    let live: String =
+        scraped.chain(rest).map(|line| format!("{line} {}\n", now.timestamp())).collect();
+    std::fs::write(&file, live + "# EOF\n").unwrap();
+    create_blocks(&file, &data).await;
+
+    let prometheus = Prometheus::of_blocks(folder).await;
+    let mut all = Dashboard::shipped().into_iter();
+    let mut planning = all.find(|dashboard| dashboard.uid == "campaigns-marketing").unwrap();
+    planning.range = 30 * 86_400;
+    let choice = planning.all();
+    let ask = async |title: &str| {
+        let query = planning.queries.iter().find(|query| query.title == title).unwrap();
+        prometheus.query(&planning.fill(&query.expr, &choice)).await
+    };
+    let of = async |title: &str, measure: &str| {
+        let found = ask(title).await;
+        let mut row = found
+            .iter()
+            .filter(|(labels, _)| labels.get("measure").is_none_or(|own| own == measure));
+        let value = row.next().unwrap_or_else(|| panic!("{title}: {found:?}")).1;
+        assert!(row.next().is_none(), "{found:?}");
+        value
+    };
+    let sends = COUNTS.sends as f64;
+    let clicked = COUNTS.clicks as f64 / sends;
+    for (title, measure, expected) in [
+        ("Totals A", "Campaigns", 2.0),
+        ("Totals A", "attempted", 2.0 * sends),
+        ("Totals B", "Campaigns", 1.0),
+        ("Totals B", "attempted", sends),
+        ("Rates A", "clicks", clicked),
+        ("Rates B", "clicks", clicked),
+        ("From message to reaction A", "", 2.0 * sends),
+        ("Accounts whose period before is not known A", "", 0.0),
+        ("Opt-outs by account B", "", COUNTS.opt_outs as f64),
+    ] {
+        let found = of(title, measure).await;
+        assert!((found - expected).abs() < 1e-9, "{title} {measure}: {found}");
+    }
+    // with the names of both
+    assert_eq!(ask("Highest: ${result:text} A").await.len(), 2);
 }

@@ -10,7 +10,8 @@ import { prometheus, rules } from './prometheus.mjs';
 const ULID = /^[0-9A-Z]{26}$/;
 
 /**
- * Creates blocks that end now, in `folder`. `program` writes the samples, `step` seconds apart.
+ * Creates blocks that end now, in `folder`. `program` writes the samples, `step` seconds apart. Returns when
+ * they end, in seconds.
  */
 export async function past({
   folder,
@@ -60,6 +61,7 @@ export async function past({
   await evaluate(alerts.map((alert) => firing(alert, step)));
   await evaluate(alerts.map((alert) => since(alert, step)));
   await stop(server);
+  return end;
 }
 
 /** Moves the blocks to a Prometheus that is not running. */

@@ -81,8 +81,8 @@ async function dashboards() {
   const own = all.filter((file) => file.endsWith('.json')).map((file) => join(dirname(here), file));
   const given = positionals.map(path);
   const read = async (file) => {
-    const { uid } = JSON.parse(await readFile(file, 'utf8'));
-    return { uid, file, name: basename(file, '.json') };
+    const { uid, time } = JSON.parse(await readFile(file, 'utf8'));
+    return { uid, file, name: basename(file, '.json'), time };
   };
   return Promise.all((given.length > 0 ? given : own).map(read));
 }
@@ -136,7 +136,7 @@ async function stage({ campaign_exporter, xtask }) {
 
   // the history ends when the demo starts, so there is no gap
   const earlier = join(folder, 'past');
-  await past({
+  const end = await past({
     instance,
     ruleFiles,
     say,
@@ -170,7 +170,7 @@ async function stage({ campaign_exporter, xtask }) {
     await stop(server);
     server = await prometheus({ ...live, interval: '1h', scraped: undefined });
   }
-  return { exporter: `http://${listening}`, prometheus: server.url, alertmanager };
+  return { exporter: `http://${listening}`, prometheus: server.url, alertmanager, end };
 }
 
 async function startAlertmanager(port) {
@@ -229,14 +229,28 @@ async function address(site, uid, prometheusUrl) {
   throw new Error('no campaign has a cost');
 }
 
+/** Returns a time range such as now-24h as it was, in milliseconds. */
+function rangeUntil({ from }, end) {
+  const [, count, unit] = /^now-(\d+)([hd])$/.exec(from);
+  const length = Number(count) * { h: 3600, d: 86400 }[unit];
+  return { from: (end - length) * 1000, to: end * 1000 };
+}
+
 try {
   const shown = await dashboards();
   say('building');
   const addresses = await stage(programs());
   const site = await serve(shown, addresses);
   const pages = [];
-  for (const { name, uid } of shown) {
-    pages.push({ name, url: await address(site, uid, addresses.prometheus) });
+  for (const { name, uid, time } of shown) {
+    const url = new URL(await address(site, uid, addresses.prometheus));
+    if (copies === 1) {
+      // a demo that has just started does not know what is usual: show the moment before
+      const { from, to } = rangeUntil(time, addresses.end);
+      url.searchParams.set('from', from);
+      url.searchParams.set('to', to);
+    }
+    pages.push({ name, url: `${url}` });
   }
   say('taking screenshots');
   const { problems, queries } = await pictures(pages, out, options.chromium, options.looks);

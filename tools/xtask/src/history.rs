@@ -22,7 +22,7 @@ use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use campaign_exporter::upstream::auth::renewals::Renewals;
 use campaign_simulator::{Fault, FaultPlan};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use futures_util::future::join_all;
 use testkit::exposition::{self, Family};
@@ -31,6 +31,11 @@ use tokio::time::Instant;
 /// Time before the end at which the last provider starts and stops rejecting the token, to show an
 /// outage.
 const REFUSED: [Duration; 2] = [Duration::from_hours(5), Duration::from_hours(4)];
+
+/// How long before the history the providers are already polled, and how often, so that the exporter knows
+/// what is usual: for at least seven campaigns of each account that were sent at the same time of day.
+const BEFORE: TimeDelta = TimeDelta::days(24);
+const BEFORE_STEP: TimeDelta = TimeDelta::hours(1);
 
 /// Writes the metric history of the demo as OpenMetrics with timestamps.
 #[derive(Debug, Args)]
@@ -66,10 +71,17 @@ pub async fn write(options: Options) -> anyhow::Result<()> {
 
     let file = File::create(&options.file).context("cannot create the file")?;
     let mut past = Past { file: BufWriter::new(file), instance: options.instance, begin };
-    let mut moment = begin;
+    let first = begin - BEFORE;
+    let mut moment = first;
+    while moment < begin {
+        tell_time(&providers, moment, end);
+        exporter.poll(moment, moment - first).await?;
+        moment += BEFORE_STEP;
+    }
+    moment = begin;
     while moment < end {
         tell_time(&providers, moment, end);
-        exporter.poll(moment, moment - begin).await?;
+        exporter.poll(moment, moment - first).await?;
         let started = Instant::now();
         let exposition = exporter.exposition()?;
         past.write(moment, &exposition, started.elapsed())?;
@@ -124,19 +136,13 @@ impl Exporter {
     }
 
     /// Polls all accounts at a time, this long after the first.
-    async fn poll(
-        &mut self,
-        moment: DateTime<Utc>,
-        passed: chrono::TimeDelta,
-    ) -> anyhow::Result<()> {
+    async fn poll(&mut self, moment: DateTime<Utc>, passed: TimeDelta) -> anyhow::Result<()> {
         let ended = self.began + passed.to_std()?;
         let polls = self.pollers.iter_mut().map(async |poller| {
             let turn = poller.turn().await;
-            let outcome = poller.poll(turn).await;
+            let outcome = poller.poll_by(turn, || moment).await;
             poller.count(outcome.failure());
-            let mut update = poller.update(outcome, ended, poller.interval());
-            update.at = moment;
-            update
+            poller.update(outcome, ended, poller.interval())
         });
         for update in join_all(polls).await {
             self.snapshot.apply(Change::Polled(Box::new(update)));
