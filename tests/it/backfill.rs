@@ -98,16 +98,17 @@ async fn planning_counts_backfilled_campaigns_once() {
     });
     let labels = scraped.clone().find(|line| line.starts_with("campaign_attempted{")).unwrap();
     let (labels, _) = labels.split_once('{').unwrap().1.rsplit_once('}').unwrap();
-    let of_account = labels.split(',').filter(|it| !it.starts_with("c")).collect::<Vec<_>>();
+    let of_account = labels.split(',').filter(|it| !it.starts_with('c')).collect::<Vec<_>>();
     let of_account = of_account.join(",");
     let rest = [
         format!("campaign:age:seconds{{{labels}}} {}", 9 * 86_400),
         format!("campaign_account_up{{{of_account}}} 1"),
         format!("campaign_account_lookback_seconds{{{of_account}}} 1209600"),
     ];
-    let live: String =
-        scraped.chain(rest).map(|line| format!("{line} {}\n", now.timestamp())).collect();
-    std::fs::write(&file, live + "# EOF\n").unwrap();
+    let mut live: Vec<_> =
+        scraped.chain(rest).map(|line| format!("{line} {}", now.timestamp())).collect();
+    live.push("# EOF\n".to_owned());
+    std::fs::write(&file, live.join("\n")).unwrap();
     create_blocks(&file, &data).await;
 
     let prometheus = Prometheus::of_blocks(folder).await;
