@@ -237,7 +237,7 @@ impl Choices {
             let mut longer = Vec::new();
             for choice in &single {
                 let values = variable.values(dashboard, choice, prometheus).await;
-                if values.is_empty() {
+                if values.is_empty() && variable.has_all() {
                     // an account without data has no channel, so only All can be chosen
                     longer.push(choice.clone());
                 }

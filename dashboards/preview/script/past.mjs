@@ -99,7 +99,8 @@ function firing({ name, query, duration, labels }, step) {
   const points = Math.max(Math.floor(duration / step), 1);
   return {
     record: 'ALERTS',
-    expr: `(count_over_time((${query})[${points * step}s:${step}s]) >= ${points}) ^ 0`,
+    // without names: an alert can have one condition with a name after another without
+    expr: `(count_over_time(((${query}) ^ 0)[${points * step}s:${step}s]) >= ${points}) ^ 0`,
     labels: { ...labels, alertname: name, alertstate: 'firing' },
   };
 }
