@@ -23,7 +23,7 @@ const HOSTILE: &str = "\"Spring\" \\ ($1.+|{x}) $job\n'é' 🎁";
 
 /// Queries without data in a short test, and why. Their results are tested with data of weeks, with the
 /// questions that the dashboards answer.
-const MAY_BE_EMPTY: [(&str, &[&str]); 6] = [
+const MAY_BE_EMPTY: [(&str, &[&str]); 7] = [
     (
         "spending requires the credits of an hour ago",
         &[
@@ -67,6 +67,13 @@ const MAY_BE_EMPTY: [(&str, &[&str]); 6] = [
             "campaigns-campaign: Results D",
             "campaigns-campaign: Results G",
             "campaigns-campaign: The account's last twenty campaigns E",
+        ],
+    ),
+    (
+        "campaigns with clicks report no reasons of failures",
+        &[
+            "campaigns-marketing: Highest: ${result:text} G",
+            "campaigns-marketing: Lowest: ${result:text} G",
         ],
     ),
     (
