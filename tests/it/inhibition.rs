@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::support::alertmanager::Alertmanager;
-use crate::support::rules::alerts;
+use crate::support::alertmanager::{Alertmanager, shipped};
+use crate::support::rules::{alerts, seconds};
 use crate::support::webhook::{Message, Webhook};
 
 /// A scenario: its name, and what happens. `+` lines are the firing alerts, with an account and a campaign
@@ -177,6 +177,70 @@ fn expand(scenario: &'static str, line: &'static str) -> impl Iterator<Item = Va
             labels
         })
     })
+}
+
+/// Whether an alert has the labels that all matchers of an inhibition rule ask for.
+fn matches(matchers: &Value, alert: &Value) -> bool {
+    matchers.as_array().unwrap().iter().all(|matcher| {
+        let (label, wanted) = matcher.as_str().unwrap().split_once('=').unwrap();
+        let has = match label {
+            "alertname" => alert["alert"].as_str().unwrap(),
+            label => alert["labels"][label].as_str().unwrap(),
+        };
+        let wanted = wanted.trim_start_matches('~').trim_matches('"');
+        wanted.split('|').any(|one| match one.strip_suffix(".+") {
+            Some(start) => has.starts_with(start),
+            None => has == one,
+        })
+    })
+}
+
+/// For how long an alert keeps firing.
+fn kept(alert: &Value) -> Option<f64> {
+    Some(seconds(alert["keep_firing_for"].as_str()?))
+}
+
+/// When all end, Alertmanager must not see the inhibited ones last. They end at different evaluations if
+/// one of them reads rules that are evaluated in between.
+#[test]
+fn alerts_outlast_those_that_they_inhibit() {
+    const MARGIN: f64 = 120.0;
+    let config = shipped();
+    let rules = config["inhibit_rules"].as_array().unwrap();
+    let alerts = alerts();
+    // counts the alerts that it inhibits, and so ends after them
+    let outlasting = alerts.iter().filter(|alert| alert["alert"] != "CampaignProviderDeliveryLow");
+    let mut compared = 0;
+    for source in outlasting {
+        let Some(source_kept) = kept(source) else { continue };
+        for rule in rules.iter().filter(|rule| matches(&rule["source_matchers"], source)) {
+            let equal = |label: &str| rule["equal"].as_array().unwrap().contains(&json!(label));
+            let of_account =
+                |alert: &Value| alert["alert"].as_str().unwrap().starts_with("CampaignAccount");
+            let targets = alerts.iter().filter(|target| {
+                let named_alike = target["alert"] == source["alert"];
+                let itself =
+                    named_alike && target["labels"]["severity"] == source["labels"]["severity"];
+                !itself
+                    && (named_alike || !equal("alertname"))
+                    && (of_account(target) == of_account(source) || !equal("campaign_id"))
+                    && matches(&rule["target_matchers"], target)
+            });
+            for target in targets {
+                let Some(target_kept) = kept(target) else { continue };
+                assert!(
+                    source_kept >= target_kept + MARGIN,
+                    "{} {} inhibits {} {}",
+                    source["alert"],
+                    source["labels"]["severity"],
+                    target["alert"],
+                    target["labels"]["severity"]
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 20, "{compared}");
 }
 
 /// Returns the notifications about firing alerts of a scenario, as in the table.
