@@ -1,10 +1,8 @@
 """Measures how the cost of scrapes and polls grows with campaigns, accounts, and concurrent scrapes."""
 
-import pathlib
-import subprocess
 import sys
 
-from contenders import ONCE, python
+from contenders import ONCE
 from polls import polls
 from processes import until
 from scrape import ENCODINGS, load, scrape
@@ -15,7 +13,6 @@ ACCOUNTS = (1, 10, 100, 1_000)
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
 # fixed values while the other parameters vary
 MIDDLE = 10_000
-PLOT = "matplotlib==3.11.2"
 
 
 def run(programs, options):
@@ -90,11 +87,3 @@ def measure(programs, varied, at, campaigns, accounts, connections, options):
                 )
                 print(f"{results[-1]}", file=sys.stderr)
     return results
-
-
-def plot(programs, json_file):
-    """Plots the results next to the JSON file."""
-    command = [python(programs.folder, PLOT), "-B"]
-    command += [pathlib.Path(__file__).with_name("plot.py"), json_file]
-    subprocess.run(command, check=True, stdout=sys.stderr, timeout=60)
-    print(f"Plot: {json_file.with_suffix('.svg')}")

@@ -6,6 +6,7 @@ import os
 import pathlib
 import platform
 import signal
+import subprocess
 import sys
 import time
 
@@ -13,9 +14,10 @@ import clients
 import growth
 import memory
 import rules
+import shards
 import throughput
 import under_poll
-from contenders import Programs
+from contenders import Programs, python
 
 MODES = {
     "throughput": throughput.run,
@@ -24,7 +26,11 @@ MODES = {
     "growth": growth.run,
     "rules": rules.run,
     "clients": clients.run,
+    "shards": shards.run,
 }
+# modes whose results are plotted, and the scripts that do
+PLOTS = {"growth": "plot.py", "shards": "plot_shards.py"}
+PLOT = "matplotlib==3.11.2"
 # seconds to finish the current measurement after the limit is reached
 GRACE = 40
 
@@ -39,6 +45,9 @@ def arguments():
         help="number of campaigns; default 10000, under-poll 100000, memory both, rules also 1000",
     )
     parser.add_argument("--runs", type=int, default=5, metavar="K", help="number of runs, default 5")
+    parser.add_argument(
+        "--shards", type=int, default=10, metavar="K", help="measured shards of ten, default all"
+    )
     parser.add_argument(
         "--duration",
         type=int,
@@ -81,8 +90,15 @@ def main():
     file = options.json or options.programs.parent / f"compare-{options.mode}.json"
     file.write_text(json.dumps(results, indent=1))
     print(f"Raw results: {file}")
-    if options.mode == "growth":
-        growth.plot(programs, file)
+    if script := PLOTS.get(options.mode):
+        plot(programs, script, file)
+
+
+def plot(programs, script, json_file):
+    """Plots the results next to the JSON file."""
+    command = [python(programs.folder, PLOT), "-B", pathlib.Path(__file__).with_name(script), json_file]
+    subprocess.run(command, check=True, stdout=sys.stderr, timeout=60)
+    print(f"Plot: {json_file.with_suffix('.svg')}")
 
 
 main()

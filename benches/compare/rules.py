@@ -22,7 +22,7 @@ global: {{scrape_interval: {interval}s, scrape_timeout: {interval}s, evaluation_
 rule_files: [{folder}/rules/*.yml]
 scrape_configs:
   - job_name: campaign_exporter
-    static_configs: [{{targets: ['{exporter}']}}]
+    {targets}
   - job_name: prometheus
     static_configs: [{{targets: ['{own}']}}]
 """
@@ -49,7 +49,8 @@ def run(programs, options):
 
 def measure(programs, campaigns, options):
     with programs.provider(campaigns) as provider, programs.exporter(provider) as exporter:
-        with prometheus(programs, exporter) as server:
+        targets = f"static_configs: [{{targets: ['{exporter.address}']}}]"
+        with prometheus(programs, targets) as server:
             until("rules are evaluated", lambda: evaluated(server) >= SETTLED, pause=1)
             evaluations = []
             while len(evaluations) < options.runs:
@@ -69,7 +70,7 @@ def measure(programs, campaigns, options):
             }
 
 
-def prometheus(programs, exporter):
+def prometheus(programs, targets, interval=INTERVAL):
     """Starts Prometheus with the rules, each evaluated as often as the others."""
     folder = programs.folder / f"prometheus-{time.monotonic_ns()}"
     (folder / "rules").mkdir(parents=True)
@@ -80,7 +81,7 @@ def prometheus(programs, exporter):
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = "{}:{}".format(*free.getsockname())
     config.write_text(
-        CONFIG.format(interval=INTERVAL, folder=folder, exporter=exporter.address, own=address)
+        CONFIG.format(interval=interval, folder=folder, targets=targets, own=address)
     )
     command = ["prometheus", "--config.file", config, "--storage.tsdb.path", folder / "data"]
     command += ["--web.listen-address", address, "--log.level=warn"]
