@@ -652,7 +652,10 @@ async fn disordered_pages_of(api: Api) {
             .await;
         for name in &names {
             let own = Exported::of(&metrics, name);
-            assert_eq!((own.all_errors(), own.retries()), (0.0, 0.0), "{fault:?}");
+            // a poll may have failed while the campaigns moved back at once
+            let at_first = Exported::of(&broken, name);
+            assert_eq!(own.all_errors(), at_first.all_errors(), "{fault:?}");
+            assert_eq!(own.retries(), 0.0, "{fault:?}");
             assert_eq!(own.problem_fields(), BTreeSet::new(), "{fault:?}");
             assert_eq!(own.mismatches(), 0.0, "{fault:?}");
             let campaigns = own.of_channel("campaign_account_campaigns", "sms");
