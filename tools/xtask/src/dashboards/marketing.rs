@@ -141,7 +141,7 @@ impl Period {
                 format!("{sent} >= time() - $__range_s")
             }
             (Self::Now, Place::Read(_)) => query::sent(SCOPE),
-            (Self::Settled, Place::Read(_)) => query::settled(SCOPE),
+            (Self::Settled, Place::Read(_)) => query::settled_and_sent(SCOPE),
             (Self::Before, _) => {
                 format!("{sent} < time() - $__range_s >= time() - 2 * $__range_s")
             }

@@ -6,7 +6,7 @@ use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named, once, one_of, sent, settled, sum_of_sent,
+    count_critical, count_warnings, named, once, one_of, sent, settled_and_sent, sum_of_sent,
     with_names_at_end,
 };
 use super::table::{campaign_columns, figure, firing_alerts, table};
@@ -108,7 +108,7 @@ fn last(count: u32) -> String {
 }
 
 fn last_sends() -> Row {
-    let share = |parts: Share| parts.together(SCOPE, "", &settled(SCOPE));
+    let share = |parts: Share| parts.together(SCOPE, "", &settled_and_sent(SCOPE));
     let totals = [
         ("Campaigns", "short", None, format!("count({})", once(&sent(SCOPE)))),
         ("Messages", "short", None, sum_of_sent(SCOPE, "", "campaign_attempted")),
@@ -146,7 +146,7 @@ fn last_sends() -> Row {
 
 fn delivery() -> Row {
     let bad = format!("topk(20, {})", verdict::bad(SCOPE, &sent(SCOPE)));
-    let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled(SCOPE));
+    let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled_and_sent(SCOPE));
     row(
         "Delivery",
         [
