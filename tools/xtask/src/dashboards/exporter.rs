@@ -196,6 +196,8 @@ fn polls(thresholds: &Thresholds) -> Row {
                 )
                 .unit("short")
                 .above_zero()
+                .colored("/^success$/", color::GOOD)
+                .colored("/^failure$/", color::CRITICAL)
                 .over_polls()
                 .third(),
             timeseries(

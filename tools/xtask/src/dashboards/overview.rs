@@ -76,7 +76,7 @@ fn wrong() -> Row {
     )
     .unit("short")
     .words(&[(0, "✓ none", color::GOOD)])
-    .sized(24, 3)
+    .sized(24, 4)
     .options(&json!({"text": {"titleSize": 15, "valueSize": 24}}))
     .links([link::same("Exporter and providers", "campaigns-exporter")]);
     for (name, count, color) in counts {
@@ -94,7 +94,7 @@ fn wrong() -> Row {
                 "Alerts of campaigns, accounts, and exporters, without those that a graver one includes. Alerts of accounts have no campaign.",
                 "",
             )
-            .sized(24, 7),
+            .sized(24, 6),
         ],
     )
 }
