@@ -357,15 +357,17 @@ fn together(share: Share, period: Period, by: &str) -> String {
     format!("sum {by}({count}) / (sum {by}({of}) > 0)")
 }
 
-/// The same by labels of `campaign_info`.
-fn together_by(share: Share, labels: &str, matcher: &str) -> String {
+/// The same by labels of `campaign_info`; `enough` chooses groups by their attempted messages.
+fn together_by(
+    share: Share,
+    labels: &str,
+    matcher: &str,
+    enough: &dyn Fn(&str) -> String,
+) -> String {
     let [count, of] = share.counts();
     let part = |count: &str, of: &str| Period::Settled.labeled(count, of, labels, matcher);
-    format!(
-        "sum by ({labels}) ({}) / (sum by ({labels}) ({}) > 0)",
-        part(count, of),
-        part(of, count)
-    )
+    let possible = enough(&format!("sum by ({labels}) ({})", part(of, count)));
+    format!("sum by ({labels}) ({}) / {possible}", part(count, of))
 }
 
 /// The rates of groups of campaigns with a bar each.
@@ -461,9 +463,9 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
     let matcher = format!(r#"{name}!="""#);
     let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
     let messages = format!("sum by ({name}) ({messages})");
-    let enough = format!("topk(20, {messages} >= $min_volume)");
-    let these = |expression: &str| format!("({expression}) and on ({name}) {enough}");
-    let rate = |share| these(&together_by(share, name, &matcher));
+    // each query chooses for itself: to ask for the messages once more takes half as long again
+    let enough = |messages: &str| format!("topk(20, {messages} >= $min_volume)");
+    let rate = |share| together_by(share, name, &matcher, &enough);
     let mut description =
         "Of the campaigns sent in the time range: the twenty with the most messages.".to_owned();
     description += hint;
@@ -474,7 +476,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         vec![
             figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).wide(85),
             figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
-            figure("Messages", "short", &enough).wide(90),
+            figure("Messages", "short", &enough(&messages)).wide(90),
         ],
         ("Share", true),
     )
@@ -551,7 +553,8 @@ fn times() -> Row {
     let matcher = r#"sent_hour!="", sent_weekday!="""#;
     let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, labels, matcher);
     let messages = format!("sum by ({labels}) ({messages})");
-    let rate = together_by(CHOSEN, labels, matcher);
+    let enough = |messages: &str| format!("({messages} >= $min_volume)");
+    let rate = together_by(CHOSEN, labels, matcher, &enough);
     row(
         "When to send: ${result:text}",
         [
@@ -559,7 +562,7 @@ fn times() -> Row {
                 "Share by hour and weekday of sending",
                 "In the time zone of reporting_time_zone. Hours with less than the minimum volume are left out; look at the messages beside before believing a color.",
                 "percentunit",
-                &format!("({rate}) and on ({labels}) {messages} >= $min_volume"),
+                &rate,
             )
             .decimals(1),
             matrix(
