@@ -1,5 +1,6 @@
 //! Tasks for developers; run `cargo xtask help` for a list.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -33,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
         Task::Manual => write(manual::files(&campaign_exporter::provider::built_in()).await?),
         Task::History(options) => history::write(options).await,
         Task::Shown => {
-            println!("{}", history::providers().join("\n"));
+            writeln!(io::stdout(), "{}", history::providers().join("\n"))?;
             Ok(())
         }
         Task::Share { folder } => {
