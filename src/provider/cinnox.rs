@@ -562,7 +562,7 @@ mod simulated {
                     "channelName": "Sample channel",
                     "sourceName": "Sample source",
                 },
-                "subject": "sample_template",
+                "subject": campaign.pick(["sample_template", "sample_reminder"]),
                 "totalRecipients": counts.recipients,
                 "delivered": counts.deliveries,
                 "read": counts.reads,

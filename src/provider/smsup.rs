@@ -628,7 +628,7 @@ mod simulated {
             counts.deliveries.saturating_mul(10_000).checked_div(counts.recipients).unwrap_or(0);
         json!({
             "id": campaign.id,
-            "sender": "SAMPLE",
+            "sender": campaign.pick(["SAMPLE", "SAMPLE SALE"]),
             "text": campaign.name,
             "creation_date": local(campaign.created_at),
             "date": local(campaign.sent_at),

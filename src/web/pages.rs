@@ -49,7 +49,7 @@ nav a{display:inline-block;padding:.25rem 0}\
 .dim,caption{color:var(--dim)}.good{color:var(--good)}.failing,.down{color:var(--bad)}\
 .waiting{color:var(--wait)}\
 .good,.failing,.down,.waiting{font-weight:600}\
-code{font-family:ui-monospace,monospace}\
+code{font-family:ui-monospace,monospace}p.dim code{white-space:nowrap}\
 table{border-collapse:collapse;width:100%}caption{text-align:left;padding:.25rem 0}\
 th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;\
 border-bottom:1px solid var(--line)}\
@@ -78,12 +78,12 @@ figure{margin:1.5rem 0}.chart{display:block;width:100%;max-width:48rem;height:au
 .chart .own{fill:none;stroke:var(--plain);stroke-width:3}.chart circle.own,.chart .now{fill:var(--plain);stroke:none}\
 .chart .band{fill:var(--usual);fill-opacity:.3}.chart .median{fill:none;stroke:var(--usual);stroke-width:2;stroke-dasharray:6 4}\
 .own{color:var(--plain)}\
-td.number{overflow-wrap:normal}td[data-label=Channel]{min-width:5rem}.campaigns time{white-space:nowrap}td.name{min-width:11rem}.narrow{max-width:40rem}\
+td.number{overflow-wrap:normal}td[data-label=Account]{min-width:5.25rem}td[data-label=Channel]{min-width:5.75rem}td time,td time+.dim{white-space:nowrap}td.name{min-width:11rem}.narrow{max-width:40rem}\
 @media(max-width:40rem){.bar{margin-left:0}.chart text{font-size:22px}thead{display:none}tr,td,td.number{display:block;text-align:left}\
 tr{border-bottom:1px solid var(--line);padding:.5rem 0}td{border:0;padding:.1rem 0}\
 td::before{content:attr(data-label) \" \";color:var(--dim)}\
 .campaigns tr{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:0 1rem}\
-.campaigns td.name{grid-column:1/-1;font-weight:600}.campaigns td.name::before{content:none}}";
+.campaigns td.none{display:none}.campaigns td.name{grid-column:1/-1;font-weight:600}.campaigns td.name::before{content:none}}";
 
 /// The `Content-Security-Policy` of the pages. It permits their own style only.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {

@@ -40,6 +40,7 @@ const MAY_BE_EMPTY: [(&str, &[&str]); 7] = [
             "campaigns-campaign: Does it run as usual? C",
             "campaigns-campaign: Does it run as usual? D",
             "campaigns-campaign: Share delivered B",
+            "campaigns-campaign: Share delivered C",
             "campaigns-marketing: Clicks after 1, 4, and 24 hours A",
             "campaigns-marketing: Clicks after 1, 4, and 24 hours B",
             "campaigns-marketing: Clicks after 1, 4, and 24 hours C",

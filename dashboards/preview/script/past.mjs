@@ -17,6 +17,7 @@ export async function past({
   folder,
   port,
   program,
+  providers,
   instance,
   hours,
   step,
@@ -31,7 +32,7 @@ export async function past({
   await mkdir(folder);
   say('polling the providers at past times');
   const length = ['--length', `${hours}h`, '--step', `${step}s`];
-  await finish(program, ['history', ...length, '--instance', instance, file]);
+  await finish(program, ['history', ...providers, ...length, '--instance', instance, file]);
   if (copies > 1) {
     await writeFile(file, multiply(await readFile(file, 'utf8'), copies));
   }

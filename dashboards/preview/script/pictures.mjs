@@ -92,6 +92,8 @@ async function picture(browser, url, { width, theme, vision }, file) {
   page.on('requestfailed', (request) => problems.push(`request: ${request.url()} failed`));
   await page.goto(`${url}${url.includes('?') ? '&' : '?'}theme=${theme}`);
   await page.waitForFunction(() => window.report?.done, undefined, { timeout: LIMIT });
+  // the panels are rendered a moment later, without which the page has no height
+  await page.waitForSelector('[data-panel]', { timeout: LIMIT });
   // tables render visible rows only
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   await page.setViewportSize({ width, height });

@@ -23,6 +23,9 @@ const POLLS = 120;
 /** A day for the graphs, plus the lookback of their first points. */
 const HOURS = 26;
 
+/** Other parameters with which dashboards are shown, with endings of the names of the pictures. */
+const MORE = { 'campaigns-marketing': { '-month': { from: 'now-30d', 'var-result': 'deliveries' } } };
+
 /** Interval of scrapes and rule evaluations of the running demo, in seconds. */
 const INTERVAL = 10;
 
@@ -116,9 +119,11 @@ async function stage({ campaign_exporter, xtask }) {
   const [exporterPort, prometheusPort, alertmanagerPort, pastPort] = await freePorts(4);
   const listening = `127.0.0.1:${exporterPort}`;
   say('starting the demo, Prometheus, and Alertmanager');
+  const names = execFileSync(xtask, ['shown'], { encoding: 'utf8' }).trim().split('\n');
+  const providers = names.flatMap((name) => ['--provider', name]);
   const ruleFiles = await rules();
   const exporter = start(campaign_exporter, [
-    ...['demo', '--poll-interval', `${POLLS}s`, `--web.listen-address=${listening}`],
+    ...['demo', '--poll-interval', `${POLLS}s`, `--web.listen-address=${listening}`, ...providers],
   ]);
   await answers(`http://${listening}/-/ready`, exporter);
   const instance = copies > 1 ? await crowd(listening, copies) : listening;
@@ -143,6 +148,7 @@ async function stage({ campaign_exporter, xtask }) {
     folder: earlier,
     port: pastPort,
     program: xtask,
+    providers,
     hours: HOURS,
     step: STEP,
     copies,
@@ -244,13 +250,18 @@ try {
   const pages = [];
   for (const { name, uid, time } of shown) {
     const url = new URL(await address(site, uid, addresses.prometheus));
-    if (copies === 1) {
-      // a demo that has just started does not know what is usual: show the moment before
-      const { from, to } = rangeUntil(time, addresses.end);
-      url.searchParams.set('from', from);
-      url.searchParams.set('to', to);
+    if (copies > 1) {
+      pages.push({ name, url: `${url}` });
+      continue;
     }
-    pages.push({ name, url: `${url}` });
+    for (const [suffix, more] of Object.entries({ '': time, ...MORE[uid] })) {
+      // a demo that has just started does not know what is usual: show the moment before
+      const parameters = { ...more, ...rangeUntil(more, addresses.end) };
+      for (const [name, value] of Object.entries(parameters)) {
+        url.searchParams.set(name, value);
+      }
+      pages.push({ name: `${name}${suffix}`, url: `${url}` });
+    }
   }
   say('taking screenshots');
   const { problems, queries } = await pictures(pages, out, options.chromium, options.looks);

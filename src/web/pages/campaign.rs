@@ -1,5 +1,7 @@
 //! The page of one campaign.
 
+use std::iter;
+
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
@@ -45,10 +47,12 @@ pub fn page(telemetry_path: &str, row: Row<'_>, now: DateTime<Utc>) -> String {
                 }
                 (entry("Read from the provider", &moment(row.account.read, now)))
             }
-            h2 { "Rates" }
-            (rates(row))
-            h2 { "By age" }
-            (curves(row))
+            @if row.is_sent() {
+                h2 { "Rates" }
+                (rates(row))
+                h2 { "By age" }
+                (curves(row))
+            }
             h2 { "Counts" }
             (counts(row))
             p.dim { "As of " (time(now)) "." }
@@ -91,20 +95,21 @@ fn rates(row: Row<'_>) -> Markup {
 
 fn counts(row: Row<'_>) -> Markup {
     let campaign = row.campaign;
-    let value = |count: Option<u64>| {
-        html! {
-            @match count { Some(count) => (number(count)), None => span.dim { "not reported" } }
-        }
-    };
+    let counts = Count::ALL.iter().map(|count| (words::count(*count), campaign.counts.get(*count)));
+    let counts = iter::once(("Attempted".to_owned(), campaign.attempted())).chain(counts);
+    let counts: Vec<_> = counts.collect();
+    let left_out = counts.iter().filter(|(_, count)| count.is_none());
+    let left_out: Vec<_> = left_out.map(|(name, _)| name.to_lowercase()).collect();
     html! {
         table.narrow {
+            @if row.is_sent() && !left_out.is_empty() {
+                caption { "Not reported: " (left_out.join(", ")) "." }
+            }
             thead { tr { th scope="col" { "Count" } th.number scope="col" { "Messages" } } }
             tbody {
-                tr { td data-label="Count" { "Attempted" } td.number data-label="Messages" { (value(campaign.attempted())) } }
-                @for count in Count::ALL.iter().copied() {
-                    tr {
-                        td data-label="Count" { (words::count(count)) }
-                        td.number data-label="Messages" { (value(campaign.counts.get(count))) }
+                @for (name, count) in &counts {
+                    @if let Some(count) = *count {
+                        tr { td data-label="Count" { (name) } td.number data-label="Messages" { (number(count)) } }
                     }
                 }
                 @if let Some(lost) = campaign.without_receipt() {
@@ -140,7 +145,7 @@ fn curves(row: Row<'_>) -> Markup {
         @if charts.is_empty() {
             p.dim {
                 "Nothing is known yet. The exporter keeps the rates of campaigns with at least 50 messages that \
-                 it sees while they are young; with --storage.path also across restarts."
+                 it sees while they are young; with " code { "--storage.path" } " also across restarts."
             }
         }
         @for chart in charts { (chart) }

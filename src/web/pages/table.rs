@@ -51,9 +51,11 @@ pub(super) fn table(rows: &[Row<'_>], links: bool, now: DateTime<Utc>) -> Markup
                         td data-label="Date" { (date(*row)) (state(*row, now)) }
                         td.number data-label="Attempted" { (attempted(*row)) }
                         @for (ratio, most) in &scales {
-                            td.number data-label=(words::title(*ratio)) { (rate(*row, *ratio, *most)) }
+                            td.number.none[row.ratio(*ratio).is_none()] data-label=(words::title(*ratio)) {
+                                (rate(*row, *ratio, *most))
+                            }
                         }
-                        td.number data-label="Cost" { (cost(*row)) }
+                        td.number.none[words::cost(row.campaign).is_none()] data-label="Cost" { (cost(*row)) }
                     }
                 }
             }

@@ -43,7 +43,8 @@ fn tile(line: &Line<'_>) -> Markup {
                 @if let Some(change) = change {
                     div.dim {
                         span aria-hidden="true" { (words::arrow(change.0)) }
-                        (words::change(change))
+                        // the unit stays with its number
+                        (words::change(change).replace(" %", "\u{a0}%"))
                     }
                 }
             }

@@ -1,5 +1,5 @@
 //! Metric history for the preview: the samples that Prometheus would have scraped from the demo since
-//! yesterday.
+//! yesterday, and a month ago.
 //!
 //! Steps the clock of the simulated providers, polls them with the real clients, and writes the
 //! exposition with these timestamps, for `promtool tsdb create-blocks-from openmetrics`.
@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use campaign_exporter::commands::demo::Providers;
+use campaign_exporter::campaign::counts::Count;
+use campaign_exporter::commands::demo::{Providers, shown};
 use campaign_exporter::document::parse_duration;
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer, labels};
 use campaign_exporter::polling::poller::restore::{configure, connect};
 use campaign_exporter::polling::poller::{Poller, Progress};
-use campaign_exporter::provider::native;
+use campaign_exporter::provider::{Kind, built_in, native};
 use campaign_exporter::state::snapshot::{Change, Generation, Snapshot};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
@@ -32,14 +33,19 @@ use tokio::time::Instant;
 /// outage.
 const REFUSED: [Duration; 2] = [Duration::from_hours(5), Duration::from_hours(4)];
 
-/// How long before the history the providers are already polled, and how often, so that the exporter knows
-/// what is usual: for at least seven campaigns of each account that were sent at the same time of day.
-const BEFORE: TimeDelta = TimeDelta::days(24);
-const BEFORE_STEP: TimeDelta = TimeDelta::hours(1);
+/// How long before the end the providers are polled for the first time, and how often until the history
+/// begins, so that the exporter knows what is usual: for at least seven campaigns of each account that were
+/// sent at the same time of day. The first scrape is written, so that a month can be compared with the one
+/// before; two minutes earlier, since a query finds the samples before its time.
+const FIRST: TimeDelta = TimeDelta::minutes(30 * 24 * 60 + 2);
+const FIRST_STEP: TimeDelta = TimeDelta::hours(1);
 
 /// Writes the metric history of the demo as OpenMetrics with timestamps.
 #[derive(Debug, Args)]
 pub struct Options {
+    /// Providers of the demo.
+    #[arg(long = "provider")]
+    providers: Vec<String>,
     /// Seed of the demo.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -62,30 +68,42 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write for example 2m or 26h".to_owned())
 }
 
+/// The names of the providers that the preview shows: those of the demo, none of which reports clicks
+/// together with costs and senders, and those that do.
+pub fn providers() -> Vec<String> {
+    let is_shown = |kind: &Kind| {
+        native().iter().any(|native| native.name == kind.name)
+            || kind.counts.iter().any(|(count, _)| *count == Count::Clicks)
+                && kind.info_labels.iter().any(|(label, _)| **label == *"sender")
+                && kind.extras.iter().any(|(metric, _)| *metric == "campaign_cost")
+    };
+    let kinds = built_in();
+    let kinds = kinds.iter().filter(|kind| is_shown(kind));
+    kinds.map(|kind| kind.name.to_string()).collect()
+}
+
 /// Writes the history.
 pub async fn write(options: Options) -> anyhow::Result<()> {
     let end = Utc::now();
     let begin = end - options.length;
-    let providers = Providers::start(&native(), options.seed, end, options.step).await?;
+    let kinds = shown(&built_in(), &options.providers);
+    let providers = Providers::start(&kinds, options.seed, end, options.step).await?;
     let mut exporter = Exporter::new(&providers).await?;
 
     let file = File::create(&options.file).context("cannot create the file")?;
     let mut past = Past { file: BufWriter::new(file), instance: options.instance, begin };
-    let first = begin - BEFORE;
+    let first = (end - FIRST).min(begin);
     let mut moment = first;
-    while moment < begin {
-        tell_time(&providers, moment, end);
-        exporter.poll(moment, moment - first).await?;
-        moment += BEFORE_STEP;
-    }
-    moment = begin;
     while moment < end {
         tell_time(&providers, moment, end);
         exporter.poll(moment, moment - first).await?;
-        let started = Instant::now();
-        let exposition = exporter.exposition()?;
-        past.write(moment, &exposition, started.elapsed())?;
-        moment += options.step;
+        if moment == first || moment >= begin {
+            let started = Instant::now();
+            let exposition = exporter.exposition()?;
+            past.write(moment, &exposition, started.elapsed())?;
+        }
+        moment =
+            if moment < begin { (moment + FIRST_STEP).min(begin) } else { moment + options.step };
     }
     past.end().context("cannot write")
 }

@@ -1,5 +1,6 @@
 //! Tasks for developers; run `cargo xtask help` for a list.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -16,6 +17,8 @@ enum Task {
     /// Generates the manual: man pages, completions, reference pages, and the README's table.
     Manual,
     History(history::Options),
+    /// Prints the names of the providers that the preview shows.
+    Shown,
     /// Writes the dashboards in the form that grafana.com accepts.
     Share {
         /// The folder to write to, which must exist.
@@ -30,6 +33,10 @@ async fn main() -> anyhow::Result<()> {
         Task::Dashboards => write(dashboards::files()?),
         Task::Manual => write(manual::files(&campaign_exporter::provider::built_in()).await?),
         Task::History(options) => history::write(options).await,
+        Task::Shown => {
+            writeln!(io::stdout(), "{}", history::providers().join("\n"))?;
+            Ok(())
+        }
         Task::Share { folder } => {
             for (name, dashboard) in sharing::files()? {
                 let path = folder.join(name);

@@ -6,6 +6,9 @@ import { theme } from '../fields';
 import { Axes } from './Axes';
 import type { View } from './view';
 
+/** Height of the legend, in pixels. */
+const LEGEND = 24;
+
 interface Span {
   from: number;
   to: number;
@@ -22,10 +25,12 @@ export function StateTimeline({ panel, data, width, height, range }: View) {
         spans: spans(frame, field),
       })),
   );
-  const { rowHeight: filled = 0.9, showValue = 'auto' } = panel.options;
+  const { rowHeight: filled = 0.9, showValue = 'auto', legend } = panel.options;
   const fillOpacity = (panel.fieldConfig?.defaults.custom?.fillOpacity ?? 70) / 100;
-  return (
-    <Axes width={width} height={height} range={range} rows={rows.map((row) => row.name)}>
+  const names = rows.map((row) => row.name);
+  const foot = legend?.showLegend ? LEGEND : 0;
+  const axes = (
+    <Axes width={width} height={height - foot} range={range} rows={names}>
       {({ x, y, rowHeight }) =>
         rows.map((row, index) =>
           row.spans.map(({ from, to, text, color }) => {
@@ -59,6 +64,21 @@ export function StateTimeline({ panel, data, width, height, range }: View) {
         )
       }
     </Axes>
+  );
+  const states = new Map(rows.flatMap((row) => row.spans.map(({ text, color }) => [text, color])));
+  return (
+    <>
+      {axes}
+      {foot > 0 && (
+        <div style={{ height: LEGEND, display: 'flex', flexWrap: 'wrap', gap: 16, fontSize: 12 }}>
+          {[...states].map(([text, color]) => (
+            <span key={text}>
+              <span style={{ color }}>■</span> {text}
+            </span>
+          ))}
+        </div>
+      )}
+    </>
   );
 }
 

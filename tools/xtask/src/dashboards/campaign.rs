@@ -64,8 +64,8 @@ fn now() -> Row {
     )
     .unit("short")
     .neutral()
-    .sized(14, 8)
-    .options(&json!({"text": {"valueSize": 26}}))
+    .sized(12, 7)
+    .options(&json!({"text": {"titleSize": 15, "valueSize": 26}}))
     .no_value("nothing is reported yet")
     .results(results);
     row(
@@ -92,14 +92,18 @@ fn now() -> Row {
 
 /// The rates of the newest campaign beside what is usual at its age.
 fn as_usual() -> super::panel::Panel {
+    // the last number tells those of which more is better from the others
     let rates = [
-        ("delivery", "Delivered", DELIVERED_OF_ATTEMPTED),
-        ("click", "Clicked", CLICKED),
-        ("read", "Read", READ),
-        ("bounce", "Bounced", BOUNCED),
-        ("opt_out", "Opted out", OPTED_OUT),
+        ("delivery", "Delivered", DELIVERED_OF_ATTEMPTED, 1),
+        ("click", "Clicked", CLICKED, 1),
+        ("read", "Read", READ, 1),
+        ("bounce", "Bounced", BOUNCED, 2),
+        ("opt_out", "Opted out", OPTED_OUT, 2),
     ];
-    let each = rates.map(|(rate, _, share)| {
+    let numbers = rates.map(|(rate, .., number)| {
+        format!(r#"label_replace(vector({number}), "rate", "{rate}", "", "")"#)
+    });
+    let each = rates.map(|(rate, _, share, _)| {
         format!(r#"label_replace({}, "rate", "{rate}", "", "")"#, share.each(SCOPE))
     });
     let now = format!("max by (rate) ({})", among(&format!("({})", each.join(" or ")), &newest()));
@@ -113,28 +117,33 @@ fn as_usual() -> super::panel::Panel {
         "The rates of the campaign, and from where to where they usually are for the account's campaigns of this channel at the same age. Known for the first two days, once the account has seven campaigns.",
         vec![
             label("rate", "Rate")
-                .words(&rates.map(|(rate, text, _)| (rate.to_owned(), json!({"text": text}))))
+                .words(&rates.map(|(rate, text, ..)| (rate.to_owned(), json!({"text": text}))))
                 .links([link::same("Overview", "campaigns-overview")]),
         ],
         vec![
-            figure("Now", "percentunit", &now).decimals(1).wide(75),
-            figure("Usually from", "percentunit", &low).decimals(1).wide(100),
-            figure("to", "percentunit", &high).decimals(1).wide(75),
+            figure("Now", "percentunit", &now).decimals(1).wide(70),
             figure(
                 "So it is",
                 "none",
-                &format!("({now} > bool {high}) - ({now} < bool {low})"),
+                &format!(
+                    "(({now} > bool {high}) - ({now} < bool {low})) * on (rate) ({})",
+                    numbers.join(" or ")
+                ),
             )
             .wide(115)
             .words(&[
                 (0, "✓ as usual", color::GOOD),
                 (-1, "▼ lower", color::WARNING),
                 (1, "▲ higher", color::PLAIN),
+                (-2, "▼ lower", color::PLAIN),
+                (2, "▲ higher", color::WARNING),
             ]),
+            figure("Usually from", "percentunit", &low).decimals(1).wide(105),
+            figure("to", "percentunit", &high).decimals(1).wide(75),
         ],
         ("", false),
     )
-    .sized(10, 8)
+    .sized(12, 7)
     .no_value(NOT_REPORTED)
 }
 
@@ -143,11 +152,18 @@ fn over_time() -> Row {
     let graph = |title, description: &str| {
         timeseries(title, description).coarse().no_value(NOT_REPORTED).links(to_campaign())
     };
-    let several = |title, description: &str, metrics: &[(&str, &str)]| {
+    // a color for each metric: those of names can be alike
+    let several = |title, description: &str, metrics: &[(&str, &str, &str)]| {
         let panel = graph(title, description).unit("short").above_zero();
-        metrics.iter().fold(panel, |panel, (metric, what)| {
-            panel.query(&line(metric), &format!("{LEGEND} {what}"))
+        metrics.iter().fold(panel, |panel, (metric, what, color)| {
+            panel
+                .query(&line(metric), &format!("{LEGEND} {what}"))
+                .colored(&format!("/ {what}$/"), color)
         })
+    };
+    let usual = |bound: &str| {
+        let matcher = format!(r#"rate="delivery", bound="{bound}""#);
+        named_among(SCOPE, &SCOPE.with("campaign_usual_ratio", &matcher), &drawn())
     };
     row(
         "Over time",
@@ -163,7 +179,7 @@ fn over_time() -> Row {
             .compared(),
             graph(
                 "Share delivered",
-                "Share of all messages attempted that were delivered. Dashed in the same color: from where it usually is for the account's campaigns at the same age, if that is known.",
+                "Share of all messages attempted that were delivered. Dashed in the same color: from where to where it usually is for the account's campaigns at the same age, if that is known.",
             )
             .query(
                 &named_among(
@@ -173,14 +189,8 @@ fn over_time() -> Row {
                 ),
                 LEGEND,
             )
-            .query(
-                &named_among(
-                    SCOPE,
-                    &SCOPE.with("campaign_usual_ratio", r#"rate="delivery", bound="low""#),
-                    &drawn(),
-                ),
-                LEGEND,
-            )
+            .query(&usual("low"), LEGEND)
+            .query(&usual("high"), LEGEND)
             .unit("percentunit")
             .decimals(1)
             .soft_range(0.0, 1.0)
@@ -188,12 +198,20 @@ fn over_time() -> Row {
             several(
                 "Pending, bounced, and opted out",
                 "Messages whose delivery is not confirmed yet, messages that could not be delivered, and recipients who opted out.",
-                &[("campaign_pending", "pending"), ("campaign_bounces", "bounced"), ("campaign_opt_outs", "opted out")],
+                &[
+                    ("campaign_pending", "pending", color::UNKNOWN),
+                    ("campaign_bounces", "bounced", color::CRITICAL),
+                    ("campaign_opt_outs", "opted out", color::PLAIN),
+                ],
             ),
             several(
                 "Clicked, read, and replied",
                 "Links followed, messages read, and replies. A recipient may reply several times.",
-                &[("campaign_clicks", "clicked"), ("campaign_reads", "read"), ("campaign_replies", "replied")],
+                &[
+                    ("campaign_clicks", "clicked", color::PLAIN),
+                    ("campaign_reads", "read", color::GOOD),
+                    ("campaign_replies", "replied", color::WARNING),
+                ],
             ),
         ],
     )
@@ -244,7 +262,7 @@ fn comparison() -> Row {
                 "The selected campaigns, at most the ten that were sent last.",
                 &drawn(),
             )
-            .sized(24, 8)
+            .sized(24, 6)
             .no_value(NOT_REPORTED),
         ],
     )

@@ -8,7 +8,7 @@ use super::panel::{Panel, heatmap, stat, timeseries};
 use super::query::Scope;
 use super::table::{account_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
-use super::{annotation, freshness, variable};
+use super::{annotation, color, freshness, variable};
 
 const SCOPE: Scope = Scope::Account;
 
@@ -27,7 +27,6 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         variables: variable::common(),
         annotations: annotation::of_exporters(),
         rows: vec![
-            purpose(PURPOSE),
             state(thresholds),
             polls(thresholds),
             requests(),
@@ -35,6 +34,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
             data(),
             cost(),
             process(),
+            purpose(PURPOSE),
         ],
     }
 }
@@ -87,8 +87,9 @@ fn state(thresholds: &Thresholds) -> Row {
                 ),
                 "configuration",
             )
-            .unit("bool_yes_no")
-            .levels(Levels::AtLeast(1.0)),
+            .unit("none")
+            .words(&[(1, "✓ loaded", color::GOOD), (0, "✖ rejected", color::CRITICAL)])
+            .options(&json!({"text": {"valueSize": 24}})),
             stat("Up for", "Time since the most recent start of an exporter.")
                 .query(
                     &format!("time() - max({})", of_exporters("process_start_time_seconds")),
@@ -123,29 +124,35 @@ fn accounts(thresholds: &Thresholds) -> Panel {
         "Each account: whether its last poll succeeded, how long ago its data was read, as a multiple of the interval in which it should be (up to 2 is normal), and its polling settings.",
         columns,
         vec![
-            figure("Up", "bool_yes_no", &of("campaign_account_up")).levels(Levels::AtLeast(1.0)),
-            figure("Age, in intervals", "none", &per_account(&freshness::age_in_intervals()))
+            figure("Up", "bool_yes_no", &of("campaign_account_up"))
+                .levels(Levels::AtLeast(1.0))
+                .wide(55),
+            figure("Intervals old", "none", &per_account(&freshness::age_in_intervals()))
                 .decimals(1)
-                .levels(freshness::stale(thresholds)),
+                .levels(freshness::stale(thresholds))
+                .wide(120),
             figure(
                 "Last success",
                 "s",
                 &since("campaign_account_last_success_timestamp_seconds"),
             )
-            .decimals(0),
+            .decimals(0)
+            .wide(105),
             figure(
                 "Last poll",
                 "s",
                 &since("campaign_account_last_poll_timestamp_seconds"),
             )
-            .decimals(0),
+            .decimals(0)
+            .wide(85),
             figure(
                 "Interval",
                 "s",
                 &of("campaign_account_poll_interval_seconds"),
-            ),
-            figure("Took", "s", &of("campaign_account_poll_duration_seconds")).decimals(1),
-            figure("Lookback", "s", &of("campaign_account_lookback_seconds")),
+            )
+            .wide(75),
+            figure("Took", "s", &of("campaign_account_poll_duration_seconds")).decimals(1).wide(80),
+            figure("Lookback", "s", &of("campaign_account_lookback_seconds")).wide(95),
             figure(
                 "Campaigns",
                 "short",
@@ -153,15 +160,17 @@ fn accounts(thresholds: &Thresholds) -> Panel {
                     "sum by ({ACCOUNT}) ({})",
                     SCOPE.of("campaign_account_campaigns")
                 ),
-            ),
+            )
+            .wide(95),
             figure(
                 "Dropped",
                 "short",
                 &of("campaign_account_campaigns_dropped"),
             )
-            .levels(Levels::Zero),
+            .levels(Levels::Zero)
+            .wide(80),
         ],
-        ("Age, in intervals", true),
+        ("Intervals old", true),
     )
     .sized(24, 7)
 }
@@ -187,6 +196,8 @@ fn polls(thresholds: &Thresholds) -> Row {
                 )
                 .unit("short")
                 .above_zero()
+                .colored("/^success$/", color::GOOD)
+                .colored("/^failure$/", color::CRITICAL)
                 .over_polls()
                 .third(),
             timeseries(
@@ -222,6 +233,7 @@ fn polls(thresholds: &Thresholds) -> Row {
             )
             .query(&per_account(&freshness::age_in_intervals()), "{{account}}")
             .unit("none")
+            .decimals(1)
             .above_zero()
             .levels(freshness::stale(thresholds))
             .no_value("No account has been read yet.")

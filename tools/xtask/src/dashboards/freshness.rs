@@ -8,7 +8,7 @@ use super::thresholds::{Levels, Thresholds};
 /// Creates a panel for the account with the oldest data.
 pub(crate) fn oldest_data(thresholds: &Thresholds) -> Panel {
     stat(
-        "Oldest data, in intervals",
+        "Age in intervals",
         "Of the account with the oldest data: how long ago it was read, as a multiple of the interval in which it should be. Up to 2 is normal.",
     )
     .query(&format!("max({})", age_in_intervals()), "age")

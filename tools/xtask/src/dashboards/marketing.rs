@@ -43,8 +43,16 @@ const COUNTS: [(&str, &str); 7] = [
     ("opt_outs", "Opted out"),
 ];
 
-const WEEKDAYS: [&str; 7] =
-    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+/// Weekdays with their titles.
+const WEEKDAYS: [(&str, &str); 7] = [
+    ("Monday", "Mon"),
+    ("Tuesday", "Tue"),
+    ("Wednesday", "Wed"),
+    ("Thursday", "Thu"),
+    ("Friday", "Fri"),
+    ("Saturday", "Sat"),
+    ("Sunday", "Sun"),
+];
 
 const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by.";
 
@@ -141,7 +149,7 @@ impl Period {
                 format!("{sent} >= time() - $__range_s")
             }
             (Self::Now, Place::Read(_)) => query::sent(SCOPE),
-            (Self::Settled, Place::Read(_)) => query::settled(SCOPE),
+            (Self::Settled, Place::Read(_)) => query::settled_and_sent(SCOPE),
             (Self::Before, _) => {
                 format!("{sent} < time() - $__range_s >= time() - 2 * $__range_s")
             }
@@ -230,6 +238,7 @@ fn compared(
     let of_nothing =
         json!({"type": "range", "options": {"from": 1e6, "to": null, "result": {"text": "new"}}});
     let is_rate = unit == "percentunit";
+    let change = if is_rate { "In points" } else { "Change" };
     let shown = |title, expression: &str| {
         let column = figure(title, unit, expression).wide(110);
         if is_rate { column.decimals(1) } else { column }
@@ -245,10 +254,10 @@ fn compared(
         vec![shown("This period", now), shown("Before", &before)],
         ("This period", true),
     )
-    .sized(12, 12)
+    .sized(12, 13)
     .no_value("No campaign was sent in the time range.")
     .calculated(
-        "Change",
+        change,
         ("Value #A", "-", "Value #B"),
         &[
             ("unit", json!(unit)),
@@ -259,7 +268,7 @@ fn compared(
     )
     .calculated(
         "In percent",
-        ("Change", "/", "Value #B"),
+        (change, "/", "Value #B"),
         &[
             ("unit", json!("percentunit")),
             ("decimals", json!(0)),
@@ -309,7 +318,7 @@ fn periods() -> Row {
             ),
             compared(
                 "Rates",
-                "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. The change is in percentage points.",
+                "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. In points: the difference of the two; in percent: by how much of the share before it changed.",
                 "percentunit",
                 &rates(Period::Settled),
                 &rates(Period::Before),
@@ -348,15 +357,17 @@ fn together(share: Share, period: Period, by: &str) -> String {
     format!("sum {by}({count}) / (sum {by}({of}) > 0)")
 }
 
-/// The same by labels of `campaign_info`.
-fn together_by(share: Share, labels: &str, matcher: &str) -> String {
+/// The same by labels of `campaign_info`; `enough` chooses groups by their attempted messages.
+fn together_by(
+    share: Share,
+    labels: &str,
+    matcher: &str,
+    enough: &dyn Fn(&str) -> String,
+) -> String {
     let [count, of] = share.counts();
     let part = |count: &str, of: &str| Period::Settled.labeled(count, of, labels, matcher);
-    format!(
-        "sum by ({labels}) ({}) / (sum by ({labels}) ({}) > 0)",
-        part(count, of),
-        part(of, count)
-    )
+    let possible = enough(&format!("sum by ({labels}) ({})", part(of, count)));
+    format!("sum by ({labels}) ({}) / {possible}", part(count, of))
 }
 
 /// The rates of groups of campaigns with a bar each.
@@ -417,7 +428,7 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
         "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures, with how many messages failed for it.",
         columns,
         vec![
-            figure("Share", "percentunit", &share).decimals(2).bar().wide(110),
+            figure("Share", "percentunit", &share).decimals(2).wide(85),
             figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(80),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
             figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
@@ -452,9 +463,9 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
     let matcher = format!(r#"{name}!="""#);
     let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
     let messages = format!("sum by ({name}) ({messages})");
-    let enough = format!("topk(20, {messages} >= $min_volume)");
-    let these = |expression: &str| format!("({expression}) and on ({name}) {enough}");
-    let rate = |share| these(&together_by(share, name, &matcher));
+    // each query chooses for itself: to ask for the messages once more takes half as long again
+    let enough = |messages: &str| format!("topk(20, {messages} >= $min_volume)");
+    let rate = |share| together_by(share, name, &matcher, &enough);
     let mut description =
         "Of the campaigns sent in the time range: the twenty with the most messages.".to_owned();
     description += hint;
@@ -463,13 +474,13 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         &description,
         vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).bar().wide(110),
+            figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).wide(85),
             figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
-            figure("Messages", "short", &enough).wide(90),
+            figure("Messages", "short", &enough(&messages)).wide(90),
         ],
         ("Share", true),
     )
-    .sized(8, 7)
+    .sized(12, 8)
     .no_value("No provider of these accounts reports this, or info_labels excludes it.")
 }
 
@@ -484,20 +495,22 @@ fn groups() -> Row {
                 "created_by",
                 "Creator",
                 " Requires created_by in info_labels of the configuration.",
-            ),
+            )
+            .sized(24, 5),
         ],
     )
 }
 
 /// A table of hours and weekdays, with a color for each value.
 fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) -> Panel {
-    let mut panel = Panel::new("table", title, description, (12, 18)).unit(unit).decimals(1);
+    // as high as 24 rows
+    let mut panel = Panel::new("table", title, description, (12, 26)).unit(unit);
     panel.target(expression, &json!({"format": "table", "instant": true, "range": false}));
     let corner = r"sent_hour\sent_weekday";
-    let order = std::iter::once(corner).chain(WEEKDAYS);
+    let order = std::iter::once(corner).chain(WEEKDAYS.map(|(day, _)| day));
     let order = order.zip(0..).map(|(name, place)| (name.to_owned(), json!(place)));
     let order: serde_json::Map<_, _> = order.collect();
-    panel
+    panel = panel
         .transformed(vec![
             json!({"id": "groupingToMatrix", "options": {
                 "columnField": "sent_weekday",
@@ -529,7 +542,10 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
             "cellHeight": "sm",
             "sortBy": [{"displayName": "Hour", "desc": false}],
         }))
-        .no_value("No campaign of the time range has the minimum volume, or info_labels excludes sent_hour or sent_weekday.")
+        .no_value("No campaign of the time range has the minimum volume, or info_labels excludes sent_hour or sent_weekday.");
+    WEEKDAYS.into_iter().fold(panel, |panel, (day, title)| {
+        panel.overridden("byName", day, &[("displayName", json!(title))])
+    })
 }
 
 fn times() -> Row {
@@ -537,7 +553,8 @@ fn times() -> Row {
     let matcher = r#"sent_hour!="", sent_weekday!="""#;
     let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, labels, matcher);
     let messages = format!("sum by ({labels}) ({messages})");
-    let rate = together_by(CHOSEN, labels, matcher);
+    let enough = |messages: &str| format!("({messages} >= $min_volume)");
+    let rate = together_by(CHOSEN, labels, matcher, &enough);
     row(
         "When to send: ${result:text}",
         [
@@ -545,8 +562,9 @@ fn times() -> Row {
                 "Share by hour and weekday of sending",
                 "In the time zone of reporting_time_zone. Hours with less than the minimum volume are left out; look at the messages beside before believing a color.",
                 "percentunit",
-                &format!("({rate}) and on ({labels}) {messages} >= $min_volume"),
-            ),
+                &rate,
+            )
+            .decimals(1),
             matrix(
                 "Messages by hour and weekday of sending",
                 "In the time zone of reporting_time_zone. All campaigns sent in the time range.",
@@ -610,7 +628,7 @@ fn reach() -> Row {
                 )
                 .decimals(2),
                 figure(
-                    "Clicks for each",
+                    "Clicks per opt-out",
                     "short",
                     &together(
                         Share::new("campaign_clicks", "campaign_opt_outs"),
@@ -618,7 +636,8 @@ fn reach() -> Row {
                         &by,
                     ),
                 )
-                .decimals(1),
+                .decimals(1)
+                .wide(140),
             ],
             ("Opted out", true),
         )
@@ -627,14 +646,20 @@ fn reach() -> Row {
     )
 }
 
-/// Ages at which campaigns are compared, in hours.
-const AGES: [(u32, [&str; 3]); 3] =
-    [(1, ["1 h", "from", "to"]), (4, ["4 h", "from ", "to "]), (24, ["24 h", " from", " to"])];
+/// Ages at which campaigns are compared, in hours, with the titles of the share and of its usual bounds.
+const AGES: [(u32, [&str; 3]); 3] = [
+    (1, ["1 h", "Low, 1 h", "High, 1 h"]),
+    (4, ["4 h", "Low, 4 h", "High, 4 h"]),
+    (24, ["24 h", "Low, 24 h", "High, 24 h"]),
+];
+
+/// Number of campaigns compared: several days of an account that sends a few a day.
+const COMPARED: u32 = 15;
 
 fn ages() -> Row {
     let age = SCOPE.of("campaign:age_when_read:seconds");
     let last = format!(
-        "topk(10, {})",
+        "topk({COMPARED}, {})",
         once(&format!(
             "{} and {} and {age} >= 3600",
             SCOPE.of(SENT),
@@ -659,24 +684,24 @@ fn ages() -> Row {
     };
     let mut figures = Vec::new();
     for (hours, [rate, from, to]) in AGES {
-        figures.push(figure(rate, "percentunit", &at(&clicked, hours)).decimals(2).wide(75));
+        figures.push(figure(rate, "percentunit", &at(&clicked, hours)).decimals(1).wide(60));
         for (title, bound) in [(from, "low"), (to, "high")] {
             figures
-                .push(figure(title, "percentunit", &at(&usual(bound), hours)).decimals(2).wide(70));
+                .push(figure(title, "percentunit", &at(&usual(bound), hours)).decimals(1).wide(88));
         }
     }
     let sent = named(SCOPE, &format!("1000 * ({last})"), &last);
-    figures.push(figure("Sent", "dateTimeFromNow", &sent));
+    figures.push(figure("Sent", "dateTimeFromNow", &sent).wide(110));
     row(
         "The last campaigns at the same age",
         [table(
             "Clicks after 1, 4, and 24 hours",
-            "The ten campaigns of the last day that were sent last, at least an hour ago, and whose provider reports clicks: the share of messages with a click at each age, and from where to where it usually is for the account's campaigns at that age.",
+            "The fifteen campaigns of the last two days that were sent last, at least an hour ago, and whose provider reports clicks: the share of messages with a click at each age, and between which two it usually is for the account's campaigns at that age.",
             campaign_columns(),
             figures,
             ("Sent", true),
         )
-        .sized(24, 10)
-        .no_value("No campaign of the last day is an hour old, or no provider reports clicks.")],
+        .sized(24, 17)
+        .no_value("No campaign of the last two days is an hour old, or no provider reports clicks.")],
     )
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
-    ACCOUNT, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named, once, one_of, sent, settled, sum_of_sent,
+    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
+    count_critical, count_warnings, named, once, one_of, sent, settled_and_sent, sum_of_sent,
     with_names_at_end,
 };
 use super::table::{campaign_columns, figure, firing_alerts, table};
@@ -22,10 +22,10 @@ const CHANNEL_LEGEND: &str = "{{account}} {{channel}}";
 const STATUSES: [(&str, &str, &str); 6] = [
     ("sent", "sent", color::GOOD),
     ("in_progress", "being sent", color::PLAIN),
-    ("waiting", "waiting", "#56B4E9"),
+    ("waiting", "waiting", color::UNKNOWN),
     ("in_moderation", "in review", color::WARNING),
     ("denied", "refused", color::CRITICAL),
-    ("other", "other", color::UNKNOWN),
+    ("other", "other", "#CC79A7"),
 ];
 
 const PURPOSE: &str = "Is anything wrong, how did the last sends do, and what is coming? Tables and totals are of the campaigns sent in the dashboard's **time range**. A campaign is judged by the thresholds of its own account, and only once its receipts should have arrived. A dash is a figure that the provider does not report. Click a campaign to see more of it; *Planning* compares periods, senders, and times.";
@@ -94,7 +94,7 @@ fn wrong() -> Row {
                 "Alerts of campaigns, accounts, and exporters, without those that a graver one includes. Alerts of accounts have no campaign.",
                 "",
             )
-            .sized(24, 5),
+            .sized(24, 6),
         ],
     )
 }
@@ -108,7 +108,7 @@ fn last(count: u32) -> String {
 }
 
 fn last_sends() -> Row {
-    let share = |parts: Share| parts.together(SCOPE, "", &settled(SCOPE));
+    let share = |parts: Share| parts.together(SCOPE, "", &settled_and_sent(SCOPE));
     let totals = [
         ("Campaigns", "short", None, format!("count({})", once(&sent(SCOPE)))),
         ("Messages", "short", None, sum_of_sent(SCOPE, "", "campaign_attempted")),
@@ -124,7 +124,7 @@ fn last_sends() -> Row {
     .unit("short")
     .neutral()
     .sized(24, 5)
-    .options(&json!({"text": {"valueSize": 26}}))
+    .options(&json!({"text": {"titleSize": 15, "valueSize": 26}}))
     .no_value("not reported")
     .links([link::same("Planning", "campaigns-marketing")])
     .results(totals);
@@ -138,7 +138,7 @@ fn last_sends() -> Row {
                 &last(10),
             )
             .sized(24, 7),
-            planned::calendar().sized(24, 6),
+            planned::calendar().sized(24, 7),
             panel,
         ],
     )
@@ -146,7 +146,11 @@ fn last_sends() -> Row {
 
 fn delivery() -> Row {
     let bad = format!("topk(20, {})", verdict::bad(SCOPE, &sent(SCOPE)));
-    let by_channel = DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled(SCOPE));
+    let of_bad = |share: Share| {
+        once(&among(&format!("({})", share.each_of(&|metric| SCOPE.of(metric))), &bad))
+    };
+    let by_channel =
+        DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled_and_sent(SCOPE));
     row(
         "Delivery",
         [
@@ -155,7 +159,10 @@ fn delivery() -> Row {
                 "The campaigns sent in the time range beyond a threshold of their account, at most twenty, the worst first.",
                 campaign_columns(),
                 vec![
-                    figure("Verdict", "none", &named(SCOPE, &bad, &sent(SCOPE))).words(&verdict::WORDS).wide(180),
+                    figure("Verdict", "none", &named(SCOPE, &bad, &sent(SCOPE))).words(&verdict::WORDS).wide(160),
+                    figure("Delivered", "percentunit", &of_bad(DELIVERED)).decimals(1).wide(85),
+                    figure("Bounced", "percentunit", &of_bad(BOUNCED)).decimals(1).wide(80),
+                    figure("Opted out", "percentunit", &of_bad(OPTED_OUT)).decimals(2).wide(85),
                 ],
                 ("Verdict", true),
             )
@@ -234,6 +241,7 @@ fn status() -> Row {
         )
         .query(&with_names_at_end(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
         .unit("none")
+        .sized(24, 14)
         .no_value("No provider of these accounts reports a status.")
         .links([link::SERIES.to_campaign()])],
     )

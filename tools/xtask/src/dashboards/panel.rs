@@ -122,7 +122,7 @@ pub(crate) fn state_timeline(
         "rowHeight": 0.9,
         "mergeValues": true,
         "alignValue": "left",
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false, "calcs": []},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     });
     panel
@@ -309,31 +309,24 @@ impl Panel {
         self
     }
 
-    /// Draws the second query for comparison: dashed, and in the color of the series with the same name.
+    /// Draws all queries but the first for comparison: dashed, and in the color of the series with the same
+    /// name.
     pub(crate) fn compared(self) -> Self {
-        self.overridden(
-            "byFrameRefID",
-            "B",
-            &[
-                ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
-                ("custom.lineWidth", json!(1)),
-                ("custom.showPoints", json!("never")),
-                ("custom.hideFrom", json!({"viz": false, "legend": true, "tooltip": false})),
-            ],
-        )
+        let letters = ('B'..='Z').take(self.targets.len().saturating_sub(1));
+        letters.fold(self, |panel, letter| {
+            panel.overridden("byFrameRefID", &letter.to_string(), &dashes())
+        })
     }
 
     /// Draws series whose names match as thin dashed lines, for comparison.
     pub(crate) fn dashed(self, names: &str) -> Self {
-        self.overridden(
-            "byRegexp",
-            names,
-            &[
-                ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
-                ("custom.lineWidth", json!(1)),
-                ("custom.showPoints", json!("never")),
-            ],
-        )
+        self.overridden("byRegexp", names, &dashes())
+    }
+
+    /// Draws series whose names match in a color.
+    pub(crate) fn colored(self, names: &str, color: &str) -> Self {
+        let color = json!({"mode": "fixed", "fixedColor": color});
+        self.overridden("byRegexp", names, &[("color", color)])
     }
 
     /// Adds data links.
@@ -423,6 +416,16 @@ impl Panel {
         }
         json
     }
+}
+
+/// A thin dashed line, which the description explains rather than the legend.
+fn dashes() -> [(&'static str, Value); 4] {
+    [
+        ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),
+        ("custom.lineWidth", json!(1)),
+        ("custom.showPoints", json!("never")),
+        ("custom.hideFrom", json!({"viz": false, "legend": true, "tooltip": false})),
+    ]
 }
 
 /// Value mappings from values to words with colors.

@@ -13,7 +13,7 @@ const STATUSES: &str = "waiting|in_moderation|denied";
 
 /// Creates the row.
 pub(crate) fn row() -> Row {
-    dashboard::row("What is planned", [calendar().sized(13, 9), paid().sized(11, 9)])
+    dashboard::row("What is planned", [calendar().sized(24, 7), paid().sized(24, 5)])
 }
 
 /// Creates the table of campaigns that were not sent yet.
@@ -39,12 +39,14 @@ pub(crate) fn calendar() -> Panel {
     );
     table(
         "Calendar",
-        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits.",
+        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits, if it is known before sending.",
         columns,
         vec![
             figure("Due", "dateTimeAsIso", &with_names(&with_status, &infos, "status")).wide(150),
             figure("Recipients", "short", &of_these("campaign_recipients")).wide(90),
-            figure("Credits", "short", &of_these("campaign_cost_credits")).wide(80),
+            // before sending, some providers report 0
+            figure("Credits", "short", &format!("{} > 0", of_these("campaign_cost_credits")))
+                .wide(80),
         ],
         ("Due", false),
     )
@@ -57,10 +59,15 @@ pub(crate) fn paid() -> Panel {
     let credits = of("campaign_account_credits");
     let planned = format!("({} or 0 * {credits})", of("account:credits_scheduled:sum"));
     let left = format!("{credits} - {planned}");
+    // too wide for a part of a row
+    let columns = account_columns()
+        .into_iter()
+        .map(|column| if column.is("provider") { column.hidden() } else { column })
+        .collect();
     table(
         "Are they paid for?",
         "The credits of each account that reports them, against the cost of its planned campaigns. If the provider reports no cost before sending, a recipient counts as one credit.",
-        account_columns(),
+        columns,
         vec![
             figure("Credits", "short", &credits).wide(80),
             figure("Planned", "short", &planned).wide(80),

@@ -153,14 +153,19 @@ pub(crate) fn sum_of_sent(scope: Scope, by: &str, count: &str) -> String {
     format!("sum {by}({})", one_of(scope, count, &sent(scope)))
 }
 
-/// Selects the campaigns sent in the time range whose receipts should have arrived: those of the last
-/// two days in `campaign:mature_age:seconds`, and all older ones.
+/// Selects the campaigns whose receipts should have arrived, whenever they were sent: those of the last two
+/// days in `campaign:mature_age:seconds`, and all older ones.
 pub(crate) fn settled(scope: Scope) -> String {
     format!(
-        "({} or {} >= 172800) < $__range_s",
+        "{} or {} >= 172800",
         scope.of("campaign:mature_age:seconds"),
         scope.of("campaign:age:seconds")
     )
+}
+
+/// Selects those of them that were sent in the time range.
+pub(crate) fn settled_and_sent(scope: Scope) -> String {
+    format!("({}) < $__range_s", settled(scope))
 }
 
 /// A ratio of two counts.

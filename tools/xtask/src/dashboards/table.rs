@@ -13,8 +13,12 @@ use super::thresholds::Levels;
 const FIGURE: u32 = 115;
 /// Minimum width of a bar with its value.
 const BAR: u32 = 100;
-/// Minimum width of the subject.
-const FIRST: u32 = 160;
+/// Minimum width of the name of a campaign: most fit on two lines.
+const NAME: u32 = 190;
+/// Minimum width of the name of an alert.
+const ALERT: u32 = 140;
+/// Minimum width of another subject.
+const FIRST: u32 = 100;
 /// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
 const LEAST: u32 = 50;
 
@@ -58,6 +62,11 @@ impl Label {
     pub(crate) fn words(mut self, words: &[(String, Value)]) -> Self {
         self.words = words.iter().cloned().collect();
         self
+    }
+
+    /// Whether it shows this label.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.name == name
     }
 
     /// Hides the column, which links still use.
@@ -186,8 +195,12 @@ pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
     ];
     columns.extend(campaign_columns());
     let since = figure("Since", "dateTimeFromNow", &firing(matcher)).wide(110);
-    let order = ("Since", true);
-    table("Firing alerts", description, columns, vec![since], order)
+    table("Firing alerts", description, columns, vec![since], ("Since", true))
+        .options(&json!({"sortBy": [
+            // critical comes before warning
+            {"displayName": "Severity", "desc": false},
+            {"displayName": "Since", "desc": true},
+        ]}))
         .sized(24, 9)
         .no_value("No firing alerts.")
 }
@@ -233,7 +246,12 @@ pub(crate) fn table(
         }}),
     ]);
     for (place, label) in labels.into_iter().enumerate() {
-        let least = if place == 0 { FIRST } else { LEAST };
+        let least = match label.name {
+            "campaign_name" => NAME,
+            "alertname" => ALERT,
+            _ if place == 0 => FIRST,
+            _ => LEAST,
+        };
         let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
         if place == 0 || label.name == "campaign_name" {
             properties.extend(whole());

@@ -104,7 +104,7 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
                 "dateTimeFromNow",
                 &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds")),
             )
-            .wide(110),
+            .wide(125),
             figure("Messages", "short", &of("campaign_attempted")).wide(85),
             figure("Delivered", "percentunit", &share(DELIVERED)).decimals(1).wide(85),
             figure("Clicked", "percentunit", &share(CLICKED)).decimals(1).wide(80),

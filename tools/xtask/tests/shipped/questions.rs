@@ -53,6 +53,8 @@ marketing / Are they paid for? / Paid for: account=shop 0
 campaign / Does it run as usual? / Now: rate=click 0.01
 campaign / Does it run as usual? / So it is: rate=click -1
 campaign / Does it run as usual? / So it is: rate=delivery 0
+campaign / Does it run as usual? / So it is: rate=bounce 2
+campaign / The account's last twenty campaigns / Verdict: campaign_name=Good list 0
 overview / Last sends / Verdict: campaign_name=Good list 0
 overview / Last sends / Verdict: campaign_name=Fresh 1
 ";
@@ -123,9 +125,11 @@ fn of_the_account() -> Vec<Value> {
     };
     let always = |value: &str| format!("{value}x{}", NOW / HOUR);
     let fresh = format!(r#"channel="sms",campaign_id="{SHOWN}""#);
-    for (rate, now, low, high) in
-        [("click", "0.01", "0.04", "0.08"), ("delivery", "0.1", "0.08", "0.2")]
-    {
+    for (rate, now, low, high) in [
+        ("click", "0.01", "0.04", "0.08"),
+        ("delivery", "0.1", "0.08", "0.2"),
+        ("bounce", "0.005", "0.001", "0.002"),
+    ] {
         add(&format!("campaign_{rate}_ratio"), &fresh, always(now));
         for (bound, value) in [("low", low), ("high", high)] {
             let usual = format!(r#"{fresh},rate="{rate}",bound="{bound}""#);
@@ -176,7 +180,11 @@ fn asked(dashboard: &Dashboard, title: &str, column: &str) -> String {
         .iter()
         .find(|target| column == "0" || columns[format!("Value #{}", target.ref_id)] == column);
     let expr = &target.unwrap_or_else(|| panic!("no column {column}")).expr;
-    let expr = expr.replace("$__range_s", "604800").replace("$__range", "7d");
+    // the dashboard of a campaign also shows older ones than its time range
+    let days = if dashboard.uid == "campaigns-campaign" { 1 } else { 7 };
+    let expr = expr
+        .replace("$__range_s", &(days * DAY).to_string())
+        .replace("$__range", &format!("{days}d"));
     let expr = dashboard.substituted(&expr).replace("$campaign", SHOWN);
     let all = ["$job", "$instance", "$provider", "$account", "$channel"];
     all.into_iter().fold(expr, |expr, name| expr.replace(name, ".+"))
