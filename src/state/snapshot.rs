@@ -529,6 +529,47 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_account_that_others_read_is_ready_and_resumes_where_they_stopped() {
+        let (mut snapshot, now) = snapshot();
+        snapshot.apply(polled("b", 2, now, None));
+        let why = || "locked".to_owned();
+        let waiting = |generation| Change::Waiting {
+            account: "a".to_owned(),
+            generation: Generation(generation),
+            why: why(),
+        };
+        assert!(!snapshot.apply(waiting(0)), "of an earlier configuration");
+        assert!(!snapshot.all_polled());
+        assert!(snapshot.apply(waiting(1)));
+        assert_eq!(state(&snapshot, "a").waiting, Some(why()));
+        assert!(snapshot.all_polled());
+        let campaign = Arc::new(Campaign { id: "x".to_owned(), ..Campaign::default() });
+        let data = Data { campaigns: vec![campaign], ..Data::default() };
+        let resumed = |known| {
+            Change::Resumed(Box::new(Resumed {
+                account: "a".to_owned(),
+                generation: Generation(1),
+                poll_interval: MINUTE,
+                known,
+            }))
+        };
+        let polls = PollStatus { up: true, ..PollStatus::default() };
+        let known = LastKnown { polls, data: Some((9 * MINUTE, data)) };
+        assert!(snapshot.apply(resumed(Some(known))));
+        assert_eq!(ids(&snapshot, "a"), ["x"]);
+        let resumed_state = state(&snapshot, "a");
+        assert!(resumed_state.polls.up && resumed_state.waiting.is_none());
+        assert!(snapshot.expire(now + 2 * MINUTE), "it has the age that it had for the others");
+
+        // nobody else has read it meanwhile
+        snapshot.apply(polled("a", 1, now, Some(&["y"])));
+        snapshot.apply(waiting(1));
+        assert!(!state(&snapshot, "a").polls.up);
+        snapshot.apply(resumed(None));
+        assert_eq!(ids(&snapshot, "a"), ["y"]);
+    }
+
+    #[test]
     fn only_successful_polls_replace_data() {
         let (mut snapshot, now) = snapshot();
         snapshot.apply(polled("a", 1, now, Some(&["x", "y"])));

@@ -689,6 +689,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn several_owners_have_an_application_each() {
+        let directory = TempDir::new().unwrap();
+        let part = || Store::open_part(directory.path()).map(Arc::new);
+        let (one, other) = (part().unwrap(), part().unwrap());
+        assert!(one.is_owned() && one.is_divided());
+        assert!(matches!(Store::open(directory.path()), Err(StoreError::InUse(_))));
+        let held = one.try_own("a", None).await.unwrap();
+        let error = other.try_own("a", None).await.unwrap_err().to_string();
+        assert!(error.contains("another") && error.contains("a.ca978112ca1bbdca.requests.lock"));
+        let of_other = other.try_own("b", None).await.unwrap();
+        let kept = one.try_own("a", Some(Arc::clone(&held))).await.unwrap();
+        assert!(Arc::ptr_eq(&kept, &held));
+        drop((kept, held));
+        let held = other.try_own("a", None).await.unwrap();
+
+        // others take a lock that was removed
+        let lock = directory.path().join(lock_name(Kind::Requests, "a"));
+        fs::remove_file(&lock).unwrap();
+        let taken = one.try_own("a", None).await.unwrap();
+        let lost = other.try_own("a", Some(Arc::clone(&held))).await.unwrap_err();
+        assert!(matches!(lost, StoreError::Elsewhere(_)), "{lost}");
+        fs::remove_file(&lock).unwrap();
+        let again = one.try_own("a", Some(Arc::clone(&taken))).await.unwrap();
+        assert!(!Arc::ptr_eq(&taken, &again));
+
+        drop((one, other, of_other));
+        assert!(Store::open(directory.path()).is_ok());
+    }
+
+    #[tokio::test]
     async fn a_lock_excludes_other_processes() {
         let (_directory, store) = store();
         let soon = Duration::from_millis(200);

@@ -53,7 +53,7 @@ impl Poller {
             };
             let why = error.to_string();
             if told.as_ref() != Some(&why) {
-                warn!(reason = why, "waiting");
+                warn!(%error, "waiting for another exporter");
                 let account = account.clone();
                 let change = Change::Waiting { account, generation, why: why.clone() };
                 changes.make(change).await?;
@@ -73,7 +73,7 @@ impl Poller {
         } else if told.is_none() {
             return Ok(None);
         }
-        info!("no other exporter reads the account");
+        info!("no longer waiting for another exporter");
         let poll_interval = self.interval();
         let resumed = Resumed { account, generation, poll_interval, known };
         changes.make(Change::Resumed(Box::new(resumed))).await?;

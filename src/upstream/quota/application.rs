@@ -699,6 +699,41 @@ mod tests {
         assert_eq!(start(&store).await.remaining(), Some(100));
     }
 
+    #[tokio::test]
+    async fn the_count_moves_to_the_next_owner() {
+        let folder = TempDir::new().unwrap();
+        let limits = Limits { per_day: Some(100), ..Limits::default() };
+        let start = async || {
+            let store = Some(Arc::new(Store::open_part(folder.path()).unwrap()));
+            Application::new("a/b".to_owned(), limits.clone(), store).await
+        };
+        let (first, second) = (start().await, start().await);
+        let tenure = first.own().await.unwrap();
+        assert_ne!(tenure, Tenure::default(), "something has to be loaded");
+        first.admit().await.unwrap();
+        first.admit().await.unwrap();
+        assert_eq!(first.own().await.unwrap(), tenure);
+        let refused = second.own().await.unwrap_err();
+        assert!(matches!(refused, StoreError::Elsewhere(_)), "{refused}");
+        assert_eq!(second.remaining(), Some(100), "not read yet");
+        drop(first);
+        let tenure = second.own().await.unwrap();
+        assert_eq!(second.remaining(), Some(98));
+        // another one has it meanwhile
+        let lock = second.ownership.lock().await.lock.take();
+        drop(lock);
+        let third = start().await;
+        third.own().await.unwrap();
+        third.admit().await.unwrap();
+        assert!(second.own().await.is_err());
+        drop(third);
+        assert_ne!(second.own().await.unwrap(), tenure, "what was loaded is out of date");
+        assert_eq!(second.remaining(), Some(97));
+        // what nobody shares never changes its owner
+        let alone = application(100).await;
+        assert_eq!(alone.own().await.unwrap(), Tenure::default());
+    }
+
     /// Polls like a poller from `start` to midnight. Returns the number of requests, and the longest
     /// time without one.
     fn day(application: &Arc<Application>, plan: Plan, start: DateTime<Utc>) -> (u64, TimeDelta) {
