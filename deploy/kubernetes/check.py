@@ -102,6 +102,8 @@ ONE_OF_THREE = ("auto/3", 3)
 base = kustomized("base")
 assert shard(check("base", base, KINDS)) == ALONE
 assert shard(check("sharded", kustomized("sharded"), KINDS)) == ONE_OF_THREE
+shared = check("shared", kustomized("shared"), KINDS | {"PersistentVolumeClaim"})
+assert shard(shared) == ONE_OF_THREE
 
 report = helm.lint(CHART, strict=True)
 problems = [it for it in report["messages"] if it["severity"] > 1]
@@ -109,6 +111,15 @@ assert not problems and not report["errors"], report
 chart = rendered({})
 assert shard(check("chart", chart, KINDS)) == ALONE
 assert shard(check("chart in shards", rendered({"shards": 3}), KINDS)) == ONE_OF_THREE
+values = {"shards": 3, "storage": {"existingClaim": "campaign-exporter"}}
+for stateful_set in [shared, check("chart with one volume", rendered(values), KINDS)]:
+    assert "volumeClaimTemplates" not in stateful_set["spec"], "each pod has a volume"
+    volumes = stateful_set["spec"]["template"]["spec"]["volumes"]
+    claims = [it["persistentVolumeClaim"]["claimName"] for it in volumes if it["name"] == "storage"]
+    assert claims == ["campaign-exporter"], claims
+# one that is not a shard would exclude others
+values["shards"] = 1
+assert shard(check("chart with one pod for a shared volume", rendered(values), KINDS)) == ("auto/1", 1)
 kubernetes = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
 assert kubernetes == f">={KUBERNETES[0]}.0-0", f"the chart requires Kubernetes {kubernetes}"
 

@@ -240,6 +240,12 @@ pub const ACCOUNT_FAMILIES: &[Family<AccountState>] = &[
         samples: Samples::Labeled(write_last_poll_reason),
     },
     Family {
+        name: "campaign_account_waiting",
+        help: "The account is not polled, because another exporter with the same --storage.path reads it. \
+               Always 1. Absent otherwise.",
+        samples: Samples::Value(|state| state.waiting.as_ref().map(|_| 1.0)),
+    },
+    Family {
         name: "campaign_account_last_poll_stored",
         help: "Whether the last poll of the account could be stored (1) or not (0). Absent without \
                --storage.path.",

@@ -1,6 +1,7 @@
 //! One task per account, which polls it and never twice at the same time.
 
 mod log;
+mod ownership;
 pub mod restore;
 pub mod turn;
 
@@ -20,13 +21,14 @@ use crate::campaign::window::Window;
 use crate::config::{Account, Polling};
 use crate::document::duration_text;
 use crate::provider::{Problems, Reading};
-use crate::state::changes::Changes;
+use crate::state::changes::{Changes, Stopped};
 use crate::state::snapshot::{Change, Data, Generation, Update};
 use crate::storage::record::{DataRecord, PollRecord};
 use crate::storage::store::{Kind, StoreError};
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::auth::tokens::Access;
 use crate::upstream::client::Client;
+use crate::upstream::quota::application::Tenure;
 use crate::upstream::quota::plan::Plan;
 use crate::upstream::session::{Session, TokenInUse};
 use crate::upstream::{PollError, Reason};
@@ -86,6 +88,8 @@ pub struct Progress {
     pub(super) unsaved: bool,
     /// The young campaigns as they are exported: with what is usual.
     pub(super) compared: Campaigns,
+    /// The tenure in which this was loaded.
+    pub(super) tenure: Tenure,
 }
 
 /// The outcome of one poll.
@@ -138,6 +142,16 @@ impl Poller {
         loop {
             heartbeat.expect_by(next);
             tokio::time::sleep_until(next).await;
+            match self.own(&changes, &heartbeat).await {
+                Ok(None) => {}
+                // another exporter has polled it meanwhile
+                Ok(Some(delay)) => {
+                    next = Instant::now() + delay;
+                    continue;
+                }
+                // the publisher has ended: the exporter is stopping
+                Err(Stopped) => return,
+            }
             let begin = Instant::now();
             let turn = self.turn_with(&heartbeat).await;
             heartbeat.polling_until(Instant::now() + MAX_POLL_DURATION);
@@ -156,7 +170,6 @@ impl Poller {
             let update = Update { stored, ..self.update(outcome, ended, interval) };
             let change = Change::Polled(Box::new(update));
             if changes.make(change).await.is_err() {
-                // the publisher has ended: the exporter is stopping
                 return;
             }
             self.count(failure);

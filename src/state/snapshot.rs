@@ -35,6 +35,17 @@ pub struct Revision(u64);
 pub enum Change {
     /// A poll of an account ended.
     Polled(Box<Update>),
+    /// An account is not polled for now, since another exporter reads it.
+    Waiting {
+        /// The account's name.
+        account: String,
+        /// The configuration of the account that waits.
+        generation: Generation,
+        /// What it waits for.
+        why: String,
+    },
+    /// An account waits no longer.
+    Resumed(Box<Resumed>),
     /// These accounts replace all previous ones.
     Configured(Vec<ConfiguredAccount>),
 }
@@ -87,6 +98,19 @@ pub struct LastKnown {
     pub polls: PollStatus,
     /// The age of the data, and the data.
     pub data: Option<(Duration, Data)>,
+}
+
+/// An account that other exporters read no longer.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The account's name.
+    pub account: String,
+    /// The configuration of the account.
+    pub generation: Generation,
+    /// The current poll interval.
+    pub poll_interval: Duration,
+    /// What others knew about it, if they read it meanwhile.
+    pub known: Option<LastKnown>,
 }
 
 /// The outcome of a poll.
@@ -161,6 +185,8 @@ pub struct AccountState {
     pub revision: Revision,
     /// How its polls went.
     pub polls: PollStatus,
+    /// Why it is not polled for now, while another exporter reads it.
+    pub waiting: Option<String>,
     /// The current poll interval.
     pub poll_interval: Duration,
     /// Requests left of the daily budget after the last poll, if there is a budget.
@@ -186,6 +212,7 @@ impl AccountState {
             generation,
             revision: Revision::default(),
             polls: PollStatus::default(),
+            waiting: None,
             requests_remaining: None,
             data: None,
             by_channel: BTreeMap::new(),
@@ -247,6 +274,34 @@ impl AccountState {
         self.by_channel = by_channel;
     }
 
+    /// Applies the outcome of a poll.
+    fn update(&mut self, update: Update) {
+        let since = match &self.polls.stored {
+            Some(Err(unstored)) => unstored.since,
+            _ => update.at,
+        };
+        let unstored = |error| Unstored { error, since };
+        self.polls = PollStatus {
+            up: update.result.is_ok(),
+            last_poll: Some(update.at),
+            poll_duration: Some(update.took),
+            token_expiry: update.token_expiry,
+            last_success: self.polls.last_success,
+            failure: None,
+            stored: update.stored.map(|stored| stored.map_err(unstored)),
+        };
+        self.poll_interval = update.poll_interval;
+        self.requests_remaining = update.requests_remaining;
+        match update.result {
+            Ok(data) => {
+                self.polls.last_success = Some(update.at);
+                let (data, since) = (data.into(), update.ended);
+                self.data = Some(DatedData { data, age: Duration::ZERO, since });
+            }
+            Err(error) => self.polls.failure = Some(error),
+        }
+    }
+
     fn expiry(&self) -> Option<Instant> {
         let DatedData { since, age, .. } = self.data.as_ref()?;
         let stale_after = self.account.polling.stale_after(self.poll_interval);
@@ -285,6 +340,22 @@ impl Snapshot {
     pub fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Polled(update) => self.update(*update),
+            Change::Waiting { account, generation, why } => {
+                self.change(&account, generation, |state| {
+                    state.polls.up = false;
+                    state.waiting = Some(why);
+                })
+            }
+            Change::Resumed(resumed) => {
+                let Resumed { account, generation, poll_interval, known } = *resumed;
+                self.change(&account, generation, |state| {
+                    state.waiting = None;
+                    state.poll_interval = poll_interval;
+                    if let Some(known) = known {
+                        state.restore(known, Instant::now());
+                    }
+                })
+            }
             Change::Configured(accounts) => {
                 self.configure(accounts);
                 true
@@ -322,39 +393,27 @@ impl Snapshot {
         }
     }
 
-    /// Applies the outcome of a poll, unless the account has been reconfigured since it started.
-    fn update(&mut self, update: Update) -> bool {
+    /// Changes an account, unless it has been reconfigured meanwhile.
+    fn change(
+        &mut self,
+        account: &str,
+        generation: Generation,
+        change: impl FnOnce(&mut AccountState),
+    ) -> bool {
         let revision = self.next_revision();
-        let state = self.accounts.get_mut(&update.account);
-        let Some(state) = state.filter(|state| state.generation == update.generation) else {
+        let state = self.accounts.get_mut(account);
+        let Some(state) = state.filter(|state| state.generation == generation) else {
             return false;
         };
-        let since = match &state.polls.stored {
-            Some(Err(unstored)) => unstored.since,
-            _ => update.at,
-        };
-        let unstored = |error| Unstored { error, since };
-        state.polls = PollStatus {
-            up: update.result.is_ok(),
-            last_poll: Some(update.at),
-            poll_duration: Some(update.took),
-            token_expiry: update.token_expiry,
-            last_success: state.polls.last_success,
-            failure: None,
-            stored: update.stored.map(|stored| stored.map_err(unstored)),
-        };
-        state.poll_interval = update.poll_interval;
-        state.requests_remaining = update.requests_remaining;
-        match update.result {
-            Ok(data) => {
-                state.polls.last_success = Some(update.at);
-                let (data, since) = (data.into(), update.ended);
-                state.data = Some(DatedData { data, age: Duration::ZERO, since });
-            }
-            Err(error) => state.polls.failure = Some(error),
-        }
+        change(state);
         state.changed(revision);
         true
+    }
+
+    /// Applies the outcome of a poll, unless the account has been reconfigured since it started.
+    fn update(&mut self, update: Update) -> bool {
+        let (account, generation) = (update.account.clone(), update.generation);
+        self.change(&account, generation, |state| state.update(update))
     }
 
     /// Removes the data that is stale at `now`. Returns whether there was any.
@@ -376,9 +435,11 @@ impl Snapshot {
         self.accounts.values().filter_map(AccountState::expiry).min()
     }
 
-    /// Whether every account has been polled, successfully or not.
+    /// Whether every account has been polled, successfully or not. One that another exporter reads does not
+    /// count: that exporter may be stopped only once this one is ready, as in a rollout.
     pub fn all_polled(&self) -> bool {
-        self.accounts.values().all(|state| state.polls.last_poll.is_some())
+        let is_polled = |state: &AccountState| state.polls.last_poll.is_some();
+        self.accounts.values().all(|state| is_polled(state) || state.waiting.is_some())
     }
 
     fn next_revision(&mut self) -> Revision {
@@ -465,6 +526,47 @@ pub(crate) mod tests {
         assert!(!snapshot.all_polled());
         snapshot.apply(polled("b", 2, now, None));
         assert!(snapshot.all_polled());
+    }
+
+    #[test]
+    fn an_account_that_others_read_is_ready_and_resumes_where_they_stopped() {
+        let (mut snapshot, now) = snapshot();
+        snapshot.apply(polled("b", 2, now, None));
+        let why = || "locked".to_owned();
+        let waiting = |generation| Change::Waiting {
+            account: "a".to_owned(),
+            generation: Generation(generation),
+            why: why(),
+        };
+        assert!(!snapshot.apply(waiting(0)), "of an earlier configuration");
+        assert!(!snapshot.all_polled());
+        assert!(snapshot.apply(waiting(1)));
+        assert_eq!(state(&snapshot, "a").waiting, Some(why()));
+        assert!(snapshot.all_polled());
+        let campaign = Arc::new(Campaign { id: "x".to_owned(), ..Campaign::default() });
+        let data = Data { campaigns: vec![campaign], ..Data::default() };
+        let resumed = |known| {
+            Change::Resumed(Box::new(Resumed {
+                account: "a".to_owned(),
+                generation: Generation(1),
+                poll_interval: MINUTE,
+                known,
+            }))
+        };
+        let polls = PollStatus { up: true, ..PollStatus::default() };
+        let known = LastKnown { polls, data: Some((9 * MINUTE, data)) };
+        assert!(snapshot.apply(resumed(Some(known))));
+        assert_eq!(ids(&snapshot, "a"), ["x"]);
+        let resumed_state = state(&snapshot, "a");
+        assert!(resumed_state.polls.up && resumed_state.waiting.is_none());
+        assert!(snapshot.expire(now + 2 * MINUTE), "it has the age that it had for the others");
+
+        // nobody else has read it meanwhile
+        snapshot.apply(polled("a", 1, now, Some(&["y"])));
+        snapshot.apply(waiting(1));
+        assert!(!state(&snapshot, "a").polls.up);
+        snapshot.apply(resumed(None));
+        assert_eq!(ids(&snapshot, "a"), ["y"]);
     }
 
     #[test]

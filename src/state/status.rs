@@ -80,6 +80,8 @@ pub struct AccountStatus {
     pub storage_error: Option<Unstored>,
     /// Why the last poll failed.
     pub error: Option<PollFailure>,
+    /// Why the account is not polled for now, while another exporter reads it.
+    pub waiting: Option<String>,
     /// The worst campaigns, the worst first.
     #[serde(skip)]
     worst: Vec<WorstCampaign>,
@@ -198,6 +200,7 @@ impl AccountStatus {
                 message: failure.message.clone(),
                 advice: state.account.advice(failure),
             }),
+            waiting: state.waiting.clone(),
             worst: worst(account, state.campaigns(), polls.last_success),
         }
     }

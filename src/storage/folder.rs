@@ -33,6 +33,15 @@ pub(super) struct Folder {
     warned: Mutex<BTreeSet<&'static str>>,
 }
 
+/// With whom a process shares a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// With nobody.
+    Exclusive,
+    /// With all that ask for the same.
+    Shared,
+}
+
 /// A file with a temporary name. Removed when dropped.
 pub(super) struct Unfinished<'a> {
     folder: &'a Folder,
@@ -103,7 +112,7 @@ impl Folder {
     }
 
     /// Takes a lock unless another process holds it. Creates the lock file if needed.
-    pub(super) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
+    pub(super) fn try_lock(&self, name: &str, lock: Lock) -> io::Result<Option<File>> {
         let directory = self.open()?;
         // file systems that emulate locks want them to be writable
         let file = match self.create_new(&directory, name, OFlags::RDWR) {
@@ -112,12 +121,27 @@ impl Folder {
             }
             file => file?,
         };
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
+        let is_locked = self.lock(&file, lock)?;
+        Ok(is_locked.then_some(file))
+    }
+
+    /// Returns whether a lock is still held, and at its name. A file system on another machine can lose a
+    /// lock and give it to another process; asking for it again tells.
+    pub(super) fn keeps(&self, name: &str, file: &File, lock: Lock) -> io::Result<bool> {
+        Ok(self.has(name, file)? && self.lock(file, lock)?)
+    }
+
+    fn lock(&self, file: &File, lock: Lock) -> io::Result<bool> {
+        let locked = match lock {
+            Lock::Exclusive => file.try_lock(),
+            Lock::Shared => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) if is_unsupported(&error) => {
-                self.warn("no locks: a second exporter would not be noticed", &error);
-                Ok(Some(file))
+                self.warn("no locks: two exporters could read the same account", &error);
+                Ok(true)
             }
             Err(TryLockError::Error(error)) => Err(error),
         }

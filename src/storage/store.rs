@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::folder::{self, Folder, NOT_PLAIN, TEMPORARY_PREFIX};
+use super::folder::{self, Folder, Lock, NOT_PLAIN, TEMPORARY_PREFIX};
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 
 /// The first word of every file.
@@ -45,7 +45,7 @@ const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 /// runtime's blocking threads to rendering.
 static THREADS: Semaphore = Semaphore::const_new(64);
 
-/// The file that the owner of a directory locks.
+/// The file that the owners of a directory lock.
 const LOCK: &str = "lock";
 
 /// Pause between two attempts to take a lock.
@@ -98,15 +98,35 @@ impl Kind {
 #[derive(Debug)]
 pub struct Store {
     folder: Arc<Folder>,
-    /// Whether this process owns the directory.
-    is_owned: bool,
-    /// Held as long as it does; `None` while another process does instead.
+    owned: Owned,
+    /// Held as long as this process owns any of it; `None` while another process does instead.
     lock: Mutex<Option<File>>,
     /// The sequence number of the next save.
     next: AtomicU64,
     /// The sequence number of the last save of each file, so that a save that hung and timed out
     /// cannot overwrite a newer one.
     saved: Mutex<HashMap<PathBuf, u64>>,
+}
+
+/// What a process owns of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owned {
+    /// All of it.
+    Whole,
+    /// The applications that it has locked. Others own the rest.
+    Part,
+    /// None of it.
+    Nothing,
+}
+
+impl Owned {
+    const fn lock(self) -> Option<Lock> {
+        match self {
+            Self::Whole => Some(Lock::Exclusive),
+            Self::Part => Some(Lock::Shared),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// Reason why a file or its directory cannot be used.
@@ -126,8 +146,16 @@ pub enum StoreError {
     #[error("{0} is not a regular file with a single link: remove it, and it is created again")]
     NoLock(PathBuf),
     /// Another process owns the directory.
-    #[error("{0} is in use by another campaign_exporter: each needs its own")]
+    #[error(
+        "{0} is in use by another campaign_exporter: each needs its own, unless all have --shard"
+    )]
     InUse(PathBuf),
+    /// Another process owns an application of the directory.
+    #[error(
+        "another campaign_exporter with the same --storage.path reads this account and has locked {0}; \
+         this one goes on once the other stops or its shard no longer has the account"
+    )]
+    Elsewhere(PathBuf),
     /// A command of root would write where everyone can.
     #[error("root does not use {0}, to which every user may write: run `chmod o-w` on it")]
     OpenToAll(PathBuf),
@@ -145,8 +173,17 @@ pub enum StoreError {
 impl Store {
     /// Opens a directory as its only owner until the value is dropped. Creates it if needed.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let mut store = Self::of(directory)?;
-        store.is_owned = true;
+        Self::own(directory, Owned::Whole)
+    }
+
+    /// Opens a directory as one of several owners, each of which owns the applications that it has
+    /// [locked](Self::try_own). Creates it if needed.
+    pub fn open_part(directory: &Path) -> Result<Self, StoreError> {
+        Self::own(directory, Owned::Part)
+    }
+
+    fn own(directory: &Path, owned: Owned) -> Result<Self, StoreError> {
+        let store = Self::of(directory, owned)?;
         store.hold()?;
         // an existing lock file can be opened even if the directory is read-only
         match store.folder.create() {
@@ -167,7 +204,7 @@ impl Store {
 
     /// Opens a directory that another process may own, to read it and to change tokens.
     pub fn share(directory: &Path) -> Result<Self, StoreError> {
-        let store = Self::of(directory)?;
+        let store = Self::of(directory, Owned::Nothing)?;
         let is_open_to_all = store.folder.is_open_to_all();
         if is_open_to_all.map_err(io_error("open", directory))? {
             return Err(StoreError::OpenToAll(directory.to_path_buf()));
@@ -175,25 +212,58 @@ impl Store {
         Ok(store)
     }
 
-    fn of(directory: &Path) -> Result<Self, StoreError> {
+    fn of(directory: &Path, owned: Owned) -> Result<Self, StoreError> {
         let folder = Folder::make(directory).map_err(io_error("create", directory))?;
         Ok(Self {
             folder: Arc::new(folder),
-            is_owned: false,
+            owned,
             lock: Mutex::default(),
             next: AtomicU64::new(1),
             saved: Mutex::default(),
         })
     }
 
-    /// Returns whether this process owns the directory.
-    pub const fn is_owned(&self) -> bool {
-        self.is_owned
+    /// Returns whether this process owns the directory, or what it has locked there.
+    pub fn is_owned(&self) -> bool {
+        self.owned != Owned::Nothing
+    }
+
+    /// Returns whether other processes can own other applications of the directory.
+    pub fn is_divided(&self) -> bool {
+        self.owned == Owned::Part
+    }
+
+    /// Locks an application until the value is dropped, or keeps a lock that it has. While another process
+    /// owns the application, that is [`StoreError::Elsewhere`].
+    pub async fn try_own(
+        self: &Arc<Self>,
+        application: &str,
+        held: Option<Arc<File>>,
+    ) -> Result<Arc<File>, StoreError> {
+        // its owner is the one who counts its requests
+        let file = lock_name(Kind::Requests, application);
+        let path = self.folder.path.join(&file);
+        let store = Arc::clone(self);
+        in_time(path.clone(), move || {
+            store.hold()?;
+            if let Some(held) = held {
+                let keeps = store.folder.keeps(&file, &held, Lock::Exclusive);
+                if keeps.map_err(lock_error(&path))? {
+                    return Ok(held);
+                }
+            }
+            let lock = store.folder.try_lock(&file, Lock::Exclusive).map_err(lock_error(&path))?;
+            lock.map(Arc::new).ok_or(StoreError::Elsewhere(path))
+        })
+        .await
     }
 
     /// Holds the lock of the directory that is at its path now: the directory or the lock can be removed or
     /// replaced at any time, and another exporter would not notice this one.
     fn hold(&self) -> Result<(), StoreError> {
+        let Some(wanted) = self.owned.lock() else {
+            return Ok(());
+        };
         let directory = &self.folder.path;
         let lock_file = directory.join(LOCK);
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -206,7 +276,7 @@ impl Store {
         }
         *lock = None;
         drop(Folder::make(directory).map_err(io_error("create", directory))?);
-        *lock = self.folder.try_lock(LOCK).map_err(lock_error(&lock_file))?;
+        *lock = self.folder.try_lock(LOCK, wanted).map_err(lock_error(&lock_file))?;
         match &*lock {
             Some(_) => Ok(()),
             None => Err(StoreError::InUse(directory.clone())),
@@ -277,16 +347,14 @@ impl Store {
         name: &str,
         patience: Duration,
     ) -> Result<File, StoreError> {
-        let file = format!("{}.lock", file_name(kind, name));
+        let file = lock_name(kind, name);
         let path = self.folder.path.join(&file);
         let deadline = Instant::now() + patience;
         loop {
             let (store, file, shown) = (Arc::clone(self), file.clone(), path.clone());
             let take = move || {
-                if store.is_owned {
-                    store.hold()?;
-                }
-                store.folder.try_lock(&file).map_err(lock_error(&shown))
+                store.hold()?;
+                store.folder.try_lock(&file, Lock::Exclusive).map_err(lock_error(&shown))
             };
             if let Some(lock) = in_time(path.clone(), take).await? {
                 return Ok(lock);
@@ -305,9 +373,7 @@ impl Store {
         payload: &[u8],
         number: u64,
     ) -> Result<(), StoreError> {
-        if self.is_owned {
-            self.hold()?;
-        }
+        self.hold()?;
         let path = &self.path(kind, name);
         if (MAX_HEADER_BYTES + payload.len()) as u64 > MAX_FILE_BYTES {
             return Err(io_error("write", path)(io::ErrorKind::FileTooLarge.into()));
@@ -457,6 +523,11 @@ fn file_name(kind: Kind, name: &str) -> String {
         .collect();
     let (fingerprint, kind) = (short_fingerprint(name), kind.as_str());
     format!("{legible}.{fingerprint}.{kind}")
+}
+
+/// Returns the name of the lock of a file.
+fn lock_name(kind: Kind, name: &str) -> String {
+    format!("{}.lock", file_name(kind, name))
 }
 
 /// Returns enough of the fingerprint to tell names apart.
@@ -615,6 +686,36 @@ mod tests {
         let path = store.folder.path.clone();
         drop(store);
         assert!(Store::open(&path).is_ok());
+    }
+
+    #[tokio::test]
+    async fn several_owners_have_an_application_each() {
+        let directory = TempDir::new().unwrap();
+        let part = || Store::open_part(directory.path()).map(Arc::new);
+        let (one, other) = (part().unwrap(), part().unwrap());
+        assert!(one.is_owned() && one.is_divided());
+        assert!(matches!(Store::open(directory.path()), Err(StoreError::InUse(_))));
+        let held = one.try_own("a", None).await.unwrap();
+        let error = other.try_own("a", None).await.unwrap_err().to_string();
+        assert!(error.contains("another") && error.contains("a.ca978112ca1bbdca.requests.lock"));
+        let of_other = other.try_own("b", None).await.unwrap();
+        let kept = one.try_own("a", Some(Arc::clone(&held))).await.unwrap();
+        assert!(Arc::ptr_eq(&kept, &held));
+        drop((kept, held));
+        let held = other.try_own("a", None).await.unwrap();
+
+        // others take a lock that was removed
+        let lock = directory.path().join(lock_name(Kind::Requests, "a"));
+        fs::remove_file(&lock).unwrap();
+        let taken = one.try_own("a", None).await.unwrap();
+        let lost = other.try_own("a", Some(Arc::clone(&held))).await.unwrap_err();
+        assert!(matches!(lost, StoreError::Elsewhere(_)), "{lost}");
+        fs::remove_file(&lock).unwrap();
+        let again = one.try_own("a", Some(Arc::clone(&taken))).await.unwrap();
+        assert!(!Arc::ptr_eq(&taken, &again));
+
+        drop((one, other, of_other));
+        assert!(Store::open(directory.path()).is_ok());
     }
 
     #[tokio::test]

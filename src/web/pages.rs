@@ -299,6 +299,9 @@ fn account(account: &AccountStatus, is_polling: bool, now: DateTime<Utc>) -> Mar
             @if let Some(error) = &account.error {
                 (failure(error))
             }
+            @if let Some(why) = &account.waiting {
+                div.error { p { "Waiting: " bdi { (visible(why)) } "." } }
+            }
         }
     }
 }

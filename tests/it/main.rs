@@ -18,6 +18,7 @@ mod exposition;
 mod failures;
 mod floods;
 mod golden;
+mod handover;
 mod hangs;
 mod inhibition;
 mod layers;

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use super::{Ended, Options, log_warnings};
 use crate::config::{Account, Config, ConfigError};
@@ -19,7 +19,7 @@ use crate::polling::poller::{Poller, Progress};
 use crate::redaction;
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, ConfiguredAccount, Generation, LastKnown};
-use crate::storage::record::{self, StoredAccount};
+use crate::storage::record::StoredAccount;
 use crate::storage::store::{self, Store, StoreError};
 use crate::telemetry::{AccountTelemetry, Telemetry};
 use crate::upstream::applications::Applications;
@@ -74,7 +74,9 @@ impl RunningAccounts {
         let store = match &options.storage {
             Some(path) => {
                 let directory = path.clone();
-                let open = store::in_time(path.clone(), move || Store::open(&directory));
+                // shards can have a directory in common
+                let open = options.shard.map_or(Store::open as fn(&_) -> _, |_| Store::open_part);
+                let open = store::in_time(path.clone(), move || open(&directory));
                 Some(Arc::new(open.await?))
             }
             None => None,
@@ -137,9 +139,7 @@ impl RunningAccounts {
         let config_yaml = config.to_yaml();
         let names: Vec<_> = config.accounts.iter().map(|it| it.name.clone()).collect();
         let mut poll_loops = self.replace(config.accounts)?;
-        if let Some(store) = &self.store {
-            join_all(poll_loops.values_mut().map(|it| it.load_progress(store))).await;
-        }
+        join_all(poll_loops.values_mut().map(PollLoop::load_progress)).await;
         for poll_loop in poll_loops.values() {
             poll_loop.poller.plan();
         }
@@ -259,11 +259,14 @@ impl RunningAccounts {
 
 impl PollLoop {
     /// Loads what an earlier process, or the previous version of the account, has stored.
-    async fn load_progress(&mut self, store: &Arc<Store>) {
-        let account = &self.poller.account;
-        let stored = record::load(store, &account.name, &account.provider.source()).await;
-        self.poller.progress = Progress::of(stored.clone());
-        self.stored = Some(stored).filter(|_| self.is_new);
+    async fn load_progress(&mut self) {
+        match self.poller.load().await {
+            Ok(stored) => self.stored = Some(stored).filter(|_| self.is_new),
+            Err(error) => {
+                let account = &self.poller.account.name;
+                debug!(account, %error, "loaded later");
+            }
+        }
     }
 
     /// Resumes where an earlier process stopped. Returns what it knew.

@@ -17,6 +17,7 @@ use crate::storage::store::Store;
 use crate::telemetry::AccountTelemetry;
 use crate::upstream::applications::Applications;
 use crate::upstream::auth::tokens::Access;
+use crate::upstream::quota::application::Tenure;
 use crate::upstream::{PollError, Reason};
 
 /// Applies the request limits of the accounts to the applications that they share.
@@ -68,6 +69,7 @@ impl Progress {
             full_failed: false,
             unsaved: false,
             compared: Campaigns::default(),
+            tenure: Tenure::default(),
         }
     }
 }

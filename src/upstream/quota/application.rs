@@ -1,6 +1,7 @@
 //! An application at a provider: the pace of its requests, its limits, and its pauses.
 
 use std::fmt::Display;
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::Limits;
 use super::pace::Pace;
 use super::plan::{Plan, Plans, SECONDS_A_DAY, until_midnight};
 use super::window::Window;
-use crate::storage::store::{Kind, Store};
+use crate::storage::store::{Kind, Store, StoreError};
 use crate::upstream::{PollError, Reason};
 
 /// Longest pause that a provider can ask for, other than for an exhausted daily quota: a
@@ -45,12 +46,26 @@ const STORE_PAUSE: Duration = Duration::from_mins(1);
 pub struct Application {
     key: String,
     store: Option<Arc<Store>>,
+    ownership: tokio::sync::Mutex<Ownership>,
     state: Mutex<State>,
     /// Held while a request is counted and the count stored.
     counting: tokio::sync::Mutex<()>,
     /// Held while tokens of the application are renewed.
     pub(crate) refreshing: tokio::sync::Mutex<()>,
     full_reads: Arc<Semaphore>,
+}
+
+/// A time during which no other exporter reads the accounts of an application. What was stored before a
+/// later one began may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tenure(u64);
+
+/// The last tenure, and its lock. Other exporters get the lock once the application is dropped, which is
+/// after the last poll and token renewal of its accounts.
+#[derive(Debug, Default)]
+struct Ownership {
+    tenure: Tenure,
+    lock: Option<Arc<File>>,
 }
 
 /// Permission for a full read of an account. Its requests are reserved until it is dropped.
@@ -105,18 +120,11 @@ impl Application {
         limits: Limits,
         store: Option<Arc<Store>>,
     ) -> Self {
-        let day = Utc::now().date_naive();
-        let mut today = Requests { day, spent: 0 };
-        if let Some(store) = &store {
-            match store.load::<Requests>(Kind::Requests, &key).await {
-                Ok(Some(stored)) if stored.day == day => today = stored,
-                Ok(_) => {}
-                Err(error) => warn!(%error, "cannot read today's request count; counting from 0"),
-            }
-        }
+        let today = Requests { day: Utc::now().date_naive(), spent: 0 };
         let application = Self {
             key,
             store,
+            ownership: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 limits: Limits::default(),
                 pace: None,
@@ -133,7 +141,47 @@ impl Application {
             full_reads: Arc::new(Semaphore::new(FULL_READS)),
         };
         application.set_limits(limits);
+        if let Some(store) = application.store.as_ref().filter(|store| !store.is_divided()) {
+            application.load_count(store).await;
+        }
         application
+    }
+
+    /// Reads what was counted today.
+    async fn load_count(&self, store: &Arc<Store>) {
+        match store.load::<Requests>(Kind::Requests, &self.key).await {
+            Ok(Some(stored)) if stored.day == Utc::now().date_naive() => {
+                self.state().today = stored;
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot read today's request count; counting from 0"),
+        }
+    }
+
+    /// Makes sure that no other exporter with the same store reads the accounts of the application, before
+    /// anything of theirs is read.
+    pub async fn own(&self) -> Result<Tenure, StoreError> {
+        let mut ownership = self.ownership.lock().await;
+        let Some(store) = self.store.as_ref().filter(|store| store.is_divided()) else {
+            return Ok(ownership.tenure);
+        };
+        let held = ownership.lock.clone();
+        match store.try_own(&self.key, held.clone()).await {
+            Ok(lock) if held.is_some_and(|held| Arc::ptr_eq(&held, &lock)) => {}
+            Ok(lock) => {
+                self.load_count(store).await;
+                let Tenure(before) = ownership.tenure;
+                *ownership = Ownership { tenure: Tenure(before + 1), lock: Some(lock) };
+            }
+            Err(error) => {
+                // another failure does not end the tenure
+                if matches!(error, StoreError::Elsewhere(_)) {
+                    ownership.lock = None;
+                }
+                return Err(error);
+            }
+        }
+        Ok(ownership.tenure)
     }
 
     /// Replaces the limits and the accounts. The counts stay.
@@ -649,6 +697,41 @@ mod tests {
         let yesterday = Requests { day: Utc::now().date_naive().pred_opt().unwrap(), spent: 50 };
         store.save(Kind::Requests, "a/b", yesterday).await.unwrap();
         assert_eq!(start(&store).await.remaining(), Some(100));
+    }
+
+    #[tokio::test]
+    async fn the_count_moves_to_the_next_owner() {
+        let folder = TempDir::new().unwrap();
+        let limits = Limits { per_day: Some(100), ..Limits::default() };
+        let start = async || {
+            let store = Some(Arc::new(Store::open_part(folder.path()).unwrap()));
+            Application::new("a/b".to_owned(), limits.clone(), store).await
+        };
+        let (first, second) = (start().await, start().await);
+        let tenure = first.own().await.unwrap();
+        assert_ne!(tenure, Tenure::default(), "something has to be loaded");
+        first.admit().await.unwrap();
+        first.admit().await.unwrap();
+        assert_eq!(first.own().await.unwrap(), tenure);
+        let refused = second.own().await.unwrap_err();
+        assert!(matches!(refused, StoreError::Elsewhere(_)), "{refused}");
+        assert_eq!(second.remaining(), Some(100), "not read yet");
+        drop(first);
+        let tenure = second.own().await.unwrap();
+        assert_eq!(second.remaining(), Some(98));
+        // another one has it meanwhile
+        let lock = second.ownership.lock().await.lock.take();
+        drop(lock);
+        let third = start().await;
+        third.own().await.unwrap();
+        third.admit().await.unwrap();
+        assert!(second.own().await.is_err());
+        drop(third);
+        assert_ne!(second.own().await.unwrap(), tenure, "what was loaded is out of date");
+        assert_eq!(second.remaining(), Some(97));
+        // what nobody shares never changes its owner
+        let alone = application(100).await;
+        assert_eq!(alone.own().await.unwrap(), Tenure::default());
     }
 
     /// Polls like a poller from `start` to midnight. Returns the number of requests, and the longest
