@@ -11,7 +11,7 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// Returns the shipped rule files with durations divided by a factor, as JSON, which is valid YAML. Of
-/// `keep_firing_for`, this is true of the first 15 minutes; what is beyond half an hour is left out.
+/// `keep_firing_for`, this is true of the first half hour; what is beyond three quarters is left out.
 pub(crate) fn shortened(times: f64) -> Vec<String> {
     let files = shipped().into_iter();
     let shortened = files.map(|mut file| {
@@ -26,7 +26,7 @@ pub(crate) fn shortened(times: f64) -> Vec<String> {
                 rule["expr"] = json!(expr);
                 shorten(rule, "for", |duration| duration / times);
                 // the minutes by which an alert outlasts those that it inhibits become seconds
-                let (same, longest) = (900.0, 1_800.0);
+                let (same, longest) = (1_800.0, 2_700.0);
                 shorten(rule, "keep_firing_for", |duration| {
                     duration.min(same) / times + (duration.min(longest) - same).max(0.0) / 60.0
                 });
