@@ -14,7 +14,7 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::{Format, Writer};
 use campaign_exporter::polling::poller::restore::{configure, connect};
 use campaign_exporter::provider::{Kind, Kinds};
-use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
+use campaign_exporter::state::snapshot::{Change, Data, Generation, Snapshot, Update};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::applications::Applications;
 use campaign_exporter::upstream::auth::renewals::Renewals;
@@ -49,6 +49,8 @@ pub async fn exposition(kinds: &Kinds) -> anyhow::Result<Vec<Family>> {
         // keeps the data
         let failed = Update { result: Err(PollError::new(reason, "")), ..polled(account) };
         snapshot.apply(Change::Polled(Box::new(failed)));
+        let (account, generation) = (account.name.clone(), Generation::default());
+        snapshot.apply(Change::Waiting { account, generation, why: String::new() });
     }
     let telemetry = Telemetry::new()?;
     telemetry.observe_process()?;
