@@ -19,6 +19,7 @@ use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 use crate::config::{Account, Polling};
 use crate::document::duration_text;
+use crate::provider::unchanged::Decoded;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::Changes;
 use crate::state::snapshot::{Change, Data, Generation, Update};
@@ -86,6 +87,8 @@ pub struct Progress {
     pub(super) unsaved: bool,
     /// The young campaigns as they are exported: with what is usual.
     pub(super) compared: Campaigns,
+    /// What the items of earlier polls were decoded to.
+    pub(super) decoded: Decoded,
 }
 
 /// The outcome of one poll.
@@ -233,7 +236,8 @@ impl Poller {
         let known = data.map_or_else(Campaigns::default, |data| data.history.by_id());
         let known = Arc::new(known);
         let provider = &self.account.provider;
-        let reading = provider.read_campaigns(session, &self.access, window, &known);
+        let reading =
+            provider.read_campaigns(session, &self.access, window, &known, &self.progress.decoded);
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
@@ -258,7 +262,7 @@ impl Poller {
         scope: Scope,
         window: Window,
     ) -> (Data, bool) {
-        let found = reading.take_campaigns();
+        let (found, decoded) = (reading.take_campaigns(), reading.take_decoded());
         let previous = self.progress.data.take();
         let (history, reported_ratios) = match (scope, &previous) {
             (Scope::Recent, Some(previous)) => {
@@ -306,6 +310,7 @@ impl Poller {
         }
         let data = exported(&self.account, &record, window.now, &mut self.progress.compared);
         self.progress.data = Some(record);
+        self.progress.decoded.add(decoded);
         (data, unchanged.is_none())
     }
 

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{Poller, Progress};
 use crate::campaign::pool::Campaigns;
 use crate::config::Account;
+use crate::provider::unchanged::Decoded;
 use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
 use crate::storage::store::Store;
@@ -68,6 +69,7 @@ impl Progress {
             full_failed: false,
             unsaved: false,
             compared: Campaigns::default(),
+            decoded: Decoded::default(),
         }
     }
 }
