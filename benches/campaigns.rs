@@ -116,7 +116,7 @@ impl Versions {
 struct Polls<'a> {
     account: &'a Account,
     answers: [Vec<Answer>; 2],
-    history: History,
+    known: Arc<Campaigns>,
     decoded: Decoded,
 }
 
@@ -127,23 +127,27 @@ impl<'a> Polls<'a> {
             let pages = pages_of(api, size, |number| if number < newest { 0 } else { version });
             pages.map(|pages| pages.iter().map(|page| Answer::of(200, page)).collect())
         });
-        let history = History::of_full_read(Campaigns::default(), WINDOW);
-        let mut polls =
-            Self { account, answers: [before?, after?], history, decoded: Decoded::default() };
+        let mut polls = Self {
+            account,
+            answers: [before?, after?],
+            known: Arc::default(),
+            decoded: Decoded::default(),
+        };
         polls.poll()?;
         Ok(polls)
     }
 
     fn poll(&mut self) -> Result<Vec<Arc<campaign::Campaign>>> {
-        let known = Arc::new(self.history.by_id());
         let provider = &self.account.provider;
         let [answers, _] = &self.answers;
-        let mut reading = provider.read_again(WINDOW, answers, &known, &self.decoded)?;
+        let mut reading = provider.read_again(WINDOW, answers, &self.known, &self.decoded)?;
         ensure!(reading.problems.is_empty(), "{}", reading.problems);
-        self.history = History::of_full_read(reading.take_campaigns(), WINDOW);
+        let campaigns = reading.take_campaigns();
+        self.known = Arc::new(campaigns.clone());
+        let history = History::of_full_read(campaigns, WINDOW);
         self.decoded.add(reading.take_decoded());
         self.answers.reverse();
-        Ok(self.history.newest(usize::MAX).0)
+        Ok(history.newest(usize::MAX).0)
     }
 }
 

@@ -87,6 +87,8 @@ pub struct Progress {
     pub(super) unsaved: bool,
     /// The young campaigns as they are exported: with what is usual.
     pub(super) compared: Campaigns,
+    /// All campaigns of the data, by id.
+    pub(super) known: Arc<Campaigns>,
     /// What the items of earlier polls were decoded to.
     pub(super) decoded: Decoded,
 }
@@ -232,12 +234,14 @@ impl Poller {
     }
 
     async fn read(&self, session: &Session, window: Window) -> Result<Reading, PollError> {
-        let data = self.progress.data.as_ref();
-        let known = data.map_or_else(Campaigns::default, |data| data.history.by_id());
-        let known = Arc::new(known);
         let provider = &self.account.provider;
-        let reading =
-            provider.read_campaigns(session, &self.access, window, &known, &self.progress.decoded);
+        let reading = provider.read_campaigns(
+            session,
+            &self.access,
+            window,
+            &self.progress.known,
+            &self.progress.decoded,
+        );
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
@@ -270,10 +274,12 @@ impl Poller {
                 let lookback = Window::ending(window.now, polling.lookback).start;
                 let history = previous.history.with_recent_read(found, lookback);
                 // only a full read has ratios of all campaigns
+                self.progress.known = history.by_id().into();
                 (history, previous.reported_ratios.clone())
             }
             (Scope::Full | Scope::Recent, _) => {
                 self.progress.last_full = Some(window.now);
+                self.progress.known = found.clone().into();
                 let ratios = reading.account.reported_ratios.iter();
                 let ratios = ratios.map(|(rate, ratio)| (rate.to_string(), *ratio));
                 (History::of_full_read(found, window), ratios.collect())

@@ -85,14 +85,18 @@ impl Reading {
                     }
                 }
                 Found::Row(row) => {
-                    let mut campaign = row;
-                    if let Some(known) = self.campaigns.get(&campaign.id) {
-                        let row = std::mem::replace(&mut campaign, Campaign::clone(known));
-                        lenient::add_row(&mut campaign, &row, &mut self.problems);
-                    }
+                    let campaign = match self.campaigns.get(&row.id) {
+                        None => row,
+                        Some(known) => {
+                            let mut sum = Campaign::clone(known);
+                            lenient::add_row(&mut sum, &row, &mut self.problems);
+                            Arc::new(sum)
+                        }
+                    };
                     drop(self.insert(campaign));
                 }
                 Found::Details(details) | Found::DetailsRow(details) => {
+                    let details = Arc::unwrap_or_clone(details);
                     self.bytes += details.kept_bytes();
                     match self.details.entry(details.id.clone()) {
                         Entry::Occupied(mut known) if is_row => {
@@ -132,8 +136,8 @@ impl Reading {
         }
     }
 
-    fn insert(&mut self, mut campaign: Campaign) -> Option<Arc<Campaign>> {
-        if !campaign.bound() {
+    fn insert(&mut self, mut campaign: Arc<Campaign>) -> Option<Arc<Campaign>> {
+        if !Arc::make_mut(&mut campaign).bound() {
             self.problems.add("campaign_id");
             return None;
         }
@@ -168,7 +172,7 @@ impl Reading {
             if let Some(campaign) = self.campaigns.get(&id) {
                 let mut campaign = Campaign::clone(campaign);
                 campaign.complete(details);
-                drop(self.insert(campaign));
+                drop(self.insert(Arc::new(campaign)));
             }
         }
         self
@@ -278,7 +282,8 @@ impl Progress {
     /// The next request. Details come last, since a list moves; so no campaign is asked for twice, and
     /// each request is for as many as it can be.
     fn next(&mut self, source: &dyn Source, window: Window) -> Result<Option<Ask>, PollError> {
-        if self.asks.is_empty() && !std::mem::replace(&mut self.has_details, true) {
+        let is_over = self.asks.is_empty() && !std::mem::replace(&mut self.has_details, true);
+        if is_over && source.has_details() {
             self.asks = source.details(window, &self.reading.sent_ids()).into();
             if self.asks.len() > MAX_DETAILS {
                 let message = format!(
@@ -476,7 +481,7 @@ mod tests {
     }
 
     fn listed(campaign: Campaign) -> Found {
-        Found::Campaign(Listed::New(campaign, None))
+        Found::Campaign(Listed::New(Arc::new(campaign), None))
     }
 
     #[test]
@@ -539,8 +544,8 @@ mod tests {
     #[test]
     fn a_long_id_costs_its_campaign_however_it_was_read() {
         let mut reading = Reading::default();
-        reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept"));
-        reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost"));
+        drop(reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept").into()));
+        drop(reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost").into()));
         assert_eq!(reading.problems.counted(), "campaign_id (1 times)");
         assert_eq!(reading.take_campaigns().len(), 1);
     }
@@ -550,7 +555,7 @@ mod tests {
         let mut reading = Reading::default();
         let name = "x".repeat(5_000);
         let fits = |index: &usize| {
-            reading.insert(campaign(&format!("{index:0256}"), &name));
+            drop(reading.insert(campaign(&format!("{index:0256}"), &name).into()));
             reading.check_size().is_ok()
         };
         let fitted = (0..MAX_ACCOUNT_BYTES).take_while(fits).count();
@@ -601,11 +606,11 @@ mod tests {
         };
         let page = |found| Page { found, ..Page::default() };
         let mut reading = Reading::default();
-        reading.add(page(vec![Found::Details(details("x", 3))]));
-        reading.add(page(vec![Found::Details(details("y", 4))]));
+        reading.add(page(vec![Found::Details(details("x", 3).into())]));
+        reading.add(page(vec![Found::Details(details("y", 4).into())]));
         reading.add(page(vec![listed(campaign("x", "X"))]));
-        reading.add(page(vec![Found::Row(details("rows", 5))]));
-        reading.add(page(vec![Found::Row(details("rows", 6))]));
+        reading.add(page(vec![Found::Row(details("rows", 5).into())]));
+        reading.add(page(vec![Found::Row(details("rows", 6).into())]));
         let campaigns = reading.finish().take_campaigns();
         assert_eq!(campaigns.len(), 2);
         let opens = |id| campaigns.get(id).unwrap().counts.get(Count::Opens);

@@ -29,7 +29,12 @@ pub trait Source: Debug + Send + Sync {
     /// The first requests of a read, in order.
     fn begin(&self, window: Window) -> Vec<Ask>;
 
-    /// The requests for details of the campaigns with these ids, once all lists are read.
+    /// Whether details are asked for once all lists are read.
+    fn has_details(&self) -> bool {
+        false
+    }
+
+    /// The requests for details of the campaigns with these ids.
     fn details(&self, _: Window, _: &[String]) -> Vec<Ask> {
         Vec::new()
     }
@@ -322,7 +327,7 @@ impl Page {
                 let digest = digest.filter(|_| problems.is_empty());
                 let all = if index < again { &mut problems_again } else { &mut page.problems };
                 all.merge(problems);
-                campaign.map(|campaign| Listed::New(campaign, digest))
+                campaign.map(|campaign| Listed::New(Arc::new(campaign), digest))
             });
             if ask.paging.is_some() {
                 page.ids.push(listed.as_ref().map(|found| found.id.clone()));
@@ -336,24 +341,24 @@ impl Page {
     pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> + Clone {
         self.found.iter().filter_map(|found| match found {
             Found::Campaign(listed) => Some(&**listed),
-            Found::Row(campaign) => Some(campaign),
+            Found::Row(campaign) => Some(&**campaign),
             Found::Details(_) | Found::DetailsRow(_) => None,
         })
     }
 }
 
-/// A campaign, or more about one.
+/// A campaign, or more about one. Small, since a page has thousands.
 #[derive(Debug)]
 pub enum Found {
     /// A campaign, in place of an earlier one with the same id.
     Campaign(Listed),
     /// More about the campaign with the same id, whichever is found first. What it has replaces what
     /// the campaign has.
-    Details(Campaign),
+    Details(Arc<Campaign>),
     /// One of the rows that together are the details of a campaign.
-    DetailsRow(Campaign),
+    DetailsRow(Arc<Campaign>),
     /// One of the rows that together are a campaign: their counts, failures and amounts are added.
-    Row(Campaign),
+    Row(Arc<Campaign>),
 }
 
 /// A campaign of a list.
@@ -362,7 +367,7 @@ pub enum Listed {
     /// The one that an earlier read decoded the same item to.
     Again(Arc<Campaign>),
     /// A decoded one, with the digest of the item if it is to be known by the next read.
-    New(Campaign, Option<Digest>),
+    New(Arc<Campaign>, Option<Digest>),
 }
 
 impl Deref for Listed {
@@ -370,18 +375,16 @@ impl Deref for Listed {
 
     fn deref(&self) -> &Campaign {
         match self {
-            Self::Again(campaign) => campaign,
-            Self::New(campaign, _) => campaign,
+            Self::Again(campaign) | Self::New(campaign, _) => campaign,
         }
     }
 }
 
 impl Listed {
     /// The campaign on its own.
-    pub fn into_campaign(self) -> Campaign {
+    pub fn into_campaign(self) -> Arc<Campaign> {
         match self {
-            Self::Again(campaign) => Arc::unwrap_or_clone(campaign),
-            Self::New(campaign, _) => campaign,
+            Self::Again(campaign) | Self::New(campaign, _) => campaign,
         }
     }
 }

@@ -58,7 +58,9 @@ impl Progress {
     pub fn of(stored: StoredAccount) -> Self {
         let last_success = stored.last_success();
         let poll = stored.poll.as_ref();
+        let known = stored.data.as_ref().map(|(_, data)| data.history.by_id());
         Self {
+            known: known.unwrap_or_default().into(),
             last_full: poll.and_then(|poll| poll.last_full),
             recent_requests: poll.and_then(|poll| poll.recent_requests),
             full_requests: poll.and_then(|poll| poll.full_requests),

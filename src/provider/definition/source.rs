@@ -59,6 +59,10 @@ impl Source for Defined {
         asks
     }
 
+    fn has_details(&self) -> bool {
+        !self.definition.details.is_empty()
+    }
+
     fn details(&self, window: Window, ids: &[String]) -> Vec<Ask> {
         let definition = &self.definition;
         let variables = self.variables(window);
@@ -282,7 +286,9 @@ impl Defined {
             let campaigns: Vec<_> = campaign.into_iter().collect();
             let is_asked_for = |campaign: &&Campaign| ask.about.contains(&campaign.id);
             count_missing(ask, "details", &campaigns, &mut page.problems);
-            page.found.extend(campaigns.iter().filter(is_asked_for).cloned().map(Found::Details));
+            page.found.extend(
+                campaigns.iter().filter(is_asked_for).cloned().map(Arc::new).map(Found::Details),
+            );
             return Ok(page);
         };
         let items = self.items(path, None, &details.campaign, answer, root)?;
@@ -314,7 +320,7 @@ impl Defined {
             let campaigns: Vec<_> = page.campaigns().cloned().collect();
             count_missing(ask, path.field(), &campaigns, &mut page.problems);
         }
-        page.found = by_id.into_values().map(Found::Details).collect();
+        page.found = by_id.into_values().map(Arc::new).map(Found::Details).collect();
         Ok(page)
     }
 
