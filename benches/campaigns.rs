@@ -16,7 +16,7 @@ use campaign_exporter::campaign::window::Window;
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::exposition::rendering::{Renderer, SharedBody};
+use campaign_exporter::exposition::rendering::{Exposition, Renderer, SharedBody};
 use campaign_exporter::provider::definition::Definition;
 use campaign_exporter::provider::unchanged::Decoded;
 use campaign_exporter::provider::{Kinds, native};
@@ -240,8 +240,13 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         });
     });
     group.finish();
+    scrapes(criterion, size, &renderer.render(&snapshot)?.0);
+    Ok(())
+}
 
-    let (text, _) = renderer.render(&snapshot)?;
+/// Assembles scrapes of an exposition.
+fn scrapes(criterion: &mut Criterion, size: usize, text: &Exposition) {
+    let id = |step: &str| BenchmarkId::new(step, size);
     let own = "campaign_exporter_polls_total{provider=\"alpha\"} 1\n".repeat(60);
     let mut group = criterion.benchmark_group("scrape");
     group.bench_function(id("identity"), |bencher| {
@@ -251,7 +256,6 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         bencher.iter(|| SharedBody::gzip(&[&text.whole], &own));
     });
     group.finish();
-    Ok(())
 }
 
 /// Publishes one account of many, all of the same size.

@@ -185,19 +185,7 @@ impl Defined {
             meets.borrow_mut().push(true);
             Some(campaign)
         })?;
-        let mut meets = meets.into_inner().into_iter();
-        let mut older = 0;
-        page.found.retain(|found| match found {
-            Found::Campaign(listed) => {
-                // one that is known met the condition
-                let meets = matches!(listed, Listed::Again(_)) || meets.next().unwrap_or_default();
-                let is_older = meets && !is_within(listed, window);
-                older += usize::from(is_older);
-                meets && !is_older
-            }
-            _ => true,
-        });
-        page.older = older;
+        keep_within(&mut page, meets.into_inner(), window);
         let times = times.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
         // the first pages of a list that is sorted the other way round are old too
@@ -219,19 +207,7 @@ impl Defined {
         }
         if list.sums_rows || list.completes {
             let found = std::mem::take(&mut page.found).into_iter();
-            page.found = found
-                .map(|found| match found {
-                    Found::Campaign(listed) => {
-                        let campaign = listed.into_campaign();
-                        match (list.completes, list.sums_rows) {
-                            (true, true) => Found::DetailsRow(campaign),
-                            (true, false) => Found::Details(campaign),
-                            (false, _) => Found::Row(campaign),
-                        }
-                    }
-                    other => other,
-                })
-                .collect();
+            page.found = found.map(|found| as_part(found, list)).collect();
         }
         Ok(page)
     }
@@ -353,6 +329,31 @@ fn count_missing(ask: &Ask, field: &str, campaigns: &[Campaign], problems: &mut 
         if !campaigns.iter().any(|campaign| campaign.id == *id) {
             problems.explain(field, || format!("no item of {id:?}{other}"));
         }
+    }
+}
+
+/// Leaves out the campaigns that do not meet the condition, and those that are older than the window, which
+/// are counted. `meets` has those that were decoded; the others met the condition then.
+fn keep_within(page: &mut Page, meets: Vec<bool>, window: Window) {
+    let (mut meets, mut older) = (meets.into_iter(), 0);
+    page.found.retain(|found| {
+        let Found::Campaign(listed) = found else { return true };
+        let meets = matches!(listed, Listed::Again(_)) || meets.next().unwrap_or_default();
+        let is_older = meets && !is_within(listed, window);
+        older += usize::from(is_older);
+        meets && !is_older
+    });
+    page.older = older;
+}
+
+/// A campaign of a list that tells only a part of it.
+fn as_part(found: Found, list: &List) -> Found {
+    let Found::Campaign(listed) = found else { return found };
+    let campaign = listed.into_campaign();
+    match (list.completes, list.sums_rows) {
+        (true, true) => Found::DetailsRow(campaign),
+        (true, false) => Found::Details(campaign),
+        (false, _) => Found::Row(campaign),
     }
 }
 
