@@ -16,10 +16,12 @@ use campaign_exporter::campaign::window::Window;
 use campaign_exporter::config::{Account, Config};
 use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
-use campaign_exporter::exposition::rendering::{Renderer, SharedBody};
+use campaign_exporter::exposition::rendering::{Exposition, Renderer, SharedBody};
 use campaign_exporter::provider::definition::Definition;
+use campaign_exporter::provider::unchanged::Decoded;
 use campaign_exporter::provider::{Kinds, native};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
+use campaign_exporter::upstream::answer::Answer;
 use campaign_exporter::web::negotiation;
 use campaign_simulator::{Api, Campaign, Counts, State};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -61,6 +63,7 @@ fn repeat(step: &str, count: usize) -> Result<()> {
     let account = account(api)?;
     let pages = pages(api, SIZE, 0)?;
     let Versions { before, after } = Versions::new(&account, api, &pages, SIZE)?;
+    let mut polls = Polls::new(&account, api, SIZE)?;
     let mut snapshot = Snapshot::of(std::slice::from_ref(&account));
     polled(&mut snapshot, &account, &before);
     let mut renderer = Renderer::new()?;
@@ -77,6 +80,11 @@ fn repeat(step: &str, count: usize) -> Result<()> {
             }
             "publish what changed" => {
                 polled(&mut snapshot, &account, version);
+                black_box(renderer.render(&snapshot)?);
+            }
+            "from bytes to published, 1 % changed" => {
+                let campaigns = polls.poll()?;
+                polled(&mut snapshot, &account, &campaigns);
                 black_box(renderer.render(&snapshot)?);
             }
             _ => bail!("unknown step {step}"),
@@ -104,6 +112,45 @@ impl Versions {
     }
 }
 
+/// Polls of an account whose newest 1 % of campaigns change each time.
+struct Polls<'a> {
+    account: &'a Account,
+    answers: [Vec<Answer>; 2],
+    known: Arc<Campaigns>,
+    decoded: Decoded,
+}
+
+impl<'a> Polls<'a> {
+    fn new(account: &'a Account, api: &dyn Api, size: usize) -> Result<Self> {
+        let newest = size - size / 100;
+        let [before, after] = [0, 1].map(|version| {
+            let pages = pages_of(api, size, |number| if number < newest { 0 } else { version });
+            pages.map(|pages| pages.iter().map(|page| Answer::of(200, page)).collect())
+        });
+        let mut polls = Self {
+            account,
+            answers: [before?, after?],
+            known: Arc::default(),
+            decoded: Decoded::default(),
+        };
+        polls.poll()?;
+        Ok(polls)
+    }
+
+    fn poll(&mut self) -> Result<Vec<Arc<campaign::Campaign>>> {
+        let provider = &self.account.provider;
+        let [answers, _] = &self.answers;
+        let mut reading = provider.read_again(WINDOW, answers, &self.known, &self.decoded)?;
+        ensure!(reading.problems.is_empty(), "{}", reading.problems);
+        let campaigns = reading.take_campaigns();
+        self.known = Arc::new(campaigns.clone());
+        let history = History::of_full_read(campaigns, WINDOW);
+        self.decoded.add(reading.take_decoded());
+        self.answers.reverse();
+        Ok(history.newest(usize::MAX).0)
+    }
+}
+
 /// The times that a read covers; no decoder looks at them.
 const WINDOW: Window = Window::new(DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH);
 
@@ -113,7 +160,7 @@ fn decode(criterion: &mut Criterion) -> Result<()> {
     let kinds = native();
     for api in kinds.iter().filter_map(|kind| kind.simulated) {
         let account = account(api)?;
-        let page = page(api, 0, api.listing().page_size, 0)?;
+        let page = page(api, 0, api.listing().page_size, |_| 0)?;
         account.provider.read_answer(WINDOW, 200, &page)?;
         group.throughput(Throughput::Bytes(page.len() as u64));
         group.bench_function(&**account.provider.name(), |bencher| {
@@ -172,6 +219,13 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
             renderer.render(&snapshot)
         });
     });
+    let mut polls = Polls::new(&account, api, size)?;
+    group.bench_function(id("from bytes to published, 1 % changed"), |bencher| {
+        bencher.iter(|| {
+            polled(&mut snapshot, &account, &polls.poll()?);
+            anyhow::Ok(renderer.render(&snapshot)?)
+        });
+    });
     group.bench_function(id("publish the same"), |bencher| {
         bencher.iter(|| {
             polled(&mut snapshot, &account, &before);
@@ -186,8 +240,13 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         });
     });
     group.finish();
+    scrapes(criterion, size, &renderer.render(&snapshot)?.0);
+    Ok(())
+}
 
-    let (text, _) = renderer.render(&snapshot)?;
+/// Assembles scrapes of an exposition.
+fn scrapes(criterion: &mut Criterion, size: usize, text: &Exposition) {
+    let id = |step: &str| BenchmarkId::new(step, size);
     let own = "campaign_exporter_polls_total{provider=\"alpha\"} 1\n".repeat(60);
     let mut group = criterion.benchmark_group("scrape");
     group.bench_function(id("identity"), |bencher| {
@@ -197,7 +256,6 @@ fn steps(criterion: &mut Criterion, size: usize) -> Result<()> {
         bencher.iter(|| SharedBody::gzip(&[&text.whole], &own));
     });
     group.finish();
-    Ok(())
 }
 
 /// Publishes one account of many, all of the same size.
@@ -305,14 +363,25 @@ fn campaigns(account: &Account, pages: &[Vec<u8>]) -> Result<Vec<Arc<campaign::C
 
 /// Returns campaigns in pages of the provider's size. Versions differ in their counts.
 fn pages(api: &dyn Api, size: usize, version: u64) -> Result<Vec<Vec<u8>>> {
-    let page_size = api.listing().page_size;
-    let starts = (0..size).step_by(page_size);
-    starts.map(|start| page(api, start, page_size.min(size - start), version)).collect()
+    pages_of(api, size, |_| version)
 }
 
-fn page(api: &dyn Api, start: usize, length: usize, version: u64) -> Result<Vec<u8>> {
+/// Returns campaigns in pages, each campaign in its version.
+fn pages_of(api: &dyn Api, size: usize, version: impl Fn(usize) -> u64) -> Result<Vec<Vec<u8>>> {
+    let page_size = api.listing().page_size;
+    let starts = (0..size).step_by(page_size);
+    starts.map(|start| page(api, start, page_size.min(size - start), &version)).collect()
+}
+
+fn page(
+    api: &dyn Api,
+    start: usize,
+    length: usize,
+    version: impl Fn(usize) -> u64,
+) -> Result<Vec<u8>> {
     let (state, now) = (State::new("", Vec::new()), Utc::now());
     let items = (start..start + length).map(|number| {
+        let version = version(number);
         let of = |most: usize| (number % most) as u64;
         let recipients = 100 + (number * 7_919 % 90_000) as u64;
         let counts = Counts {

@@ -54,6 +54,13 @@ impl Campaign {
         self.id.len() <= MAX_ID_BYTES
     }
 
+    /// Whether a text of it has invisible characters, within which a secret could be.
+    pub fn has_invisible(&self) -> bool {
+        let info = self.info.0.iter().map(|(_, value)| value.as_str());
+        let mut texts = [&*self.id, &*self.name, self.channel.as_str()].into_iter().chain(info);
+        texts.any(has_invisible)
+    }
+
     /// About the most bytes that the campaign takes in memory.
     pub fn kept_bytes(&self) -> usize {
         let info = self.info.0.iter().map(|(_, value)| value.len());
@@ -85,12 +92,12 @@ fn fit(text: &str, most: usize) -> Option<String> {
 
 /// The text without secrets that have invisible characters within. Others were removed from the answer.
 pub fn visible(text: &str) -> Cow<'_, str> {
+    if has_invisible(text) { redaction::redact_distinct(text) } else { text.into() }
+}
+
+fn has_invisible(text: &str) -> bool {
     // most characters are ASCII, of which these are visible
-    if text.contains(|char| !matches!(char, ' '..='~') && is_invisible(char)) {
-        redaction::redact_distinct(text)
-    } else {
-        text.into()
-    }
+    text.contains(|char| !matches!(char, ' '..='~') && is_invisible(char))
 }
 
 /// The text with an ellipsis in place of what exceeds a length in bytes, if anything does.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::{Bound, Figure, Figures};
 use super::history::History;
+use super::pool::Campaigns;
 use super::{Campaign, Channel, Ratio};
 
 /// The ages at which ratios are kept, in seconds: most receipts arrive within minutes, the last ones
@@ -122,7 +123,7 @@ impl Curves {
         history: &History,
         now: DateTime<Utc>,
     ) -> bool {
-        let known = before.map(|(history, time)| (history.by_id(), time));
+        let known = before.map(|(history, time)| (young(history, now), time));
         let mut kept = HashSet::new();
         let mut changed = false;
         for campaign in history.campaigns() {
@@ -233,6 +234,14 @@ impl Curves {
         }
         figures
     }
+}
+
+/// The campaigns of a history that can have reached an age since: the gap around the last one is part of
+/// that age.
+fn young(history: &History, now: DateTime<Utc>) -> Campaigns {
+    let is_young = |sent: DateTime<Utc>| now - sent <= MAX_AGE * 2;
+    let all = history.campaigns().iter();
+    all.filter(|campaign| campaign.last_sent.is_some_and(is_young)).cloned().collect()
 }
 
 impl Curve {

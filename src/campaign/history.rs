@@ -178,7 +178,7 @@ mod tests {
     fn read_after(before: &History, campaigns: impl IntoIterator<Item = Campaign>) -> Campaigns {
         let mut pool = Pool::of(Arc::new(before.by_id()));
         let campaigns = campaigns.into_iter();
-        campaigns.map(|campaign| pool.share(campaign)).collect()
+        campaigns.map(|campaign| pool.share(campaign.into())).collect()
     }
 
     fn full(campaigns: impl IntoIterator<Item = Campaign>, start: i64, now: i64) -> History {

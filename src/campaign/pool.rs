@@ -72,6 +72,13 @@ impl FromIterator<Arc<Campaign>> for Campaigns {
 #[derive(Debug, Default)]
 pub struct Pool {
     campaigns: Arc<Campaigns>,
+    /// Once a campaign has other texts than before.
+    texts: Option<Texts>,
+}
+
+/// Texts whose memory can be shared.
+#[derive(Debug)]
+struct Texts {
     names: HashSet<Arc<str>>,
     infos: HashSet<Arc<Info>>,
 }
@@ -79,24 +86,39 @@ pub struct Pool {
 impl Pool {
     /// A pool of these campaigns.
     pub fn of(campaigns: Arc<Campaigns>) -> Self {
+        Self { campaigns, texts: None }
+    }
+
+    /// Returns the equal campaign of the pool, if there is one. Otherwise shares equal texts.
+    pub fn share(&mut self, mut campaign: Arc<Campaign>) -> Arc<Campaign> {
+        let known = self.campaigns.get(&campaign.id);
+        if let Some(known) = known.filter(|known| **known == campaign) {
+            return Arc::clone(known);
+        }
+        let own = Arc::make_mut(&mut campaign);
+        match known {
+            // most changes are of counts
+            Some(known) if known.name == own.name && known.info == own.info => {
+                own.name = Arc::clone(&known.name);
+                own.info = Arc::clone(&known.info);
+            }
+            _ => {
+                let texts = self.texts.get_or_insert_with(|| Texts::of(&self.campaigns));
+                share(&mut texts.names, &mut own.name);
+                share(&mut texts.infos, &mut own.info);
+            }
+        }
+        campaign
+    }
+}
+
+impl Texts {
+    fn of(campaigns: &Campaigns) -> Self {
         let known = campaigns.0.iter().map(|ById(campaign)| campaign);
         Self {
             names: known.clone().map(|campaign| Arc::clone(&campaign.name)).collect(),
             infos: known.map(|campaign| Arc::clone(&campaign.info)).collect(),
-            campaigns,
         }
-    }
-
-    /// Returns the equal campaign of the pool, if there is one. Otherwise shares equal texts.
-    pub fn share(&mut self, mut campaign: Campaign) -> Arc<Campaign> {
-        if let Some(known) = self.campaigns.get(&campaign.id)
-            && **known == campaign
-        {
-            return Arc::clone(known);
-        }
-        share(&mut self.names, &mut campaign.name);
-        share(&mut self.infos, &mut campaign.info);
-        Arc::new(campaign)
     }
 }
 
@@ -126,14 +148,14 @@ mod tests {
     fn what_is_known_is_not_stored_twice() {
         let before = Arc::new(campaign("1", "Spring", "Shoes"));
         let mut pool = Pool::of(Arc::new([Arc::clone(&before)].into_iter().collect()));
-        let same = pool.share(campaign("1", "Spring", "Shoes"));
+        let same = pool.share(campaign("1", "Spring", "Shoes").into());
         assert!(Arc::ptr_eq(&same, &before));
-        let renamed = pool.share(campaign("1", "Summer", "Shoes"));
+        let renamed = pool.share(campaign("1", "Summer", "Shoes").into());
         assert_eq!(&*renamed.name, "Summer");
         assert!(Arc::ptr_eq(&renamed.info, &before.info));
-        let another = pool.share(campaign("2", "Summer", "Boots"));
+        let another = pool.share(campaign("2", "Summer", "Boots").into());
         assert!(Arc::ptr_eq(&another.name, &renamed.name));
-        let third = pool.share(campaign("3", "Autumn", "Boots"));
+        let third = pool.share(campaign("3", "Autumn", "Boots").into());
         assert!(Arc::ptr_eq(&third.info, &another.info));
     }
 }

@@ -4,14 +4,17 @@ mod accounts;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -96,10 +99,16 @@ pub async fn run(
     telemetry.observe_process()?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let (changes, published) = start_publisher(&mut tasks)?;
+    let (changes, poll_loops, published) = start_publisher(&mut tasks)?;
     let start = async {
-        let accounts =
-            RunningAccounts::new(&options, client, telemetry.clone(), changes, stop.clone());
+        let accounts = RunningAccounts::new(
+            &options,
+            client,
+            telemetry.clone(),
+            changes,
+            poll_loops,
+            stop.clone(),
+        );
         let mut accounts = accounts.await.context(super::STORAGE)?;
         accounts.apply(config, &mut tasks).await?;
         anyhow::Ok(accounts)
@@ -170,19 +179,65 @@ async fn main_loop(
     }
 }
 
-/// Starts the publisher on a thread of its own, because rendering blocks.
+/// A poll loop that runs until it is stopped.
+type PollLoop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs poll loops.
+#[derive(Clone, Debug)]
+struct PollLoops(mpsc::UnboundedSender<PollLoop>);
+
+impl PollLoops {
+    /// Runs a poll loop. Returns what waits for its end.
+    fn run<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        poll_loop: F,
+    ) -> impl Future<Output = Ended> + use<F> {
+        let (running, has_ended) = oneshot::channel::<()>();
+        let poll_loop = Box::pin(async move {
+            poll_loop.await;
+            drop(running);
+        });
+        // without the thread, it is dropped, and so has ended
+        drop(self.0.send(poll_loop));
+        async {
+            drop(has_ended.await);
+            Ended::Stopped
+        }
+    }
+}
+
+/// Starts the publisher and the poll loops on a thread of their own, because rendering and decoding block.
+/// On one thread, since allocators keep memory by thread: what decoding frees is free for rendering.
 fn start_publisher(
     tasks: &mut JoinSet<Ended>,
-) -> anyhow::Result<(Changes, watch::Receiver<Arc<Published>>)> {
+) -> anyhow::Result<(Changes, PollLoops, watch::Receiver<Arc<Published>>)> {
     let published = publisher::empty()?;
     let exposition = published.subscribe();
     let (changes, inbox) = changes();
+    let (sender, poll_loops) = mpsc::unbounded_channel();
     let runtime = Handle::current();
     tasks.spawn_blocking(move || {
-        let ended = runtime.block_on(publisher::run(inbox, published));
+        let ended = runtime.block_on(async {
+            tokio::select! {
+                ended = publisher::run(inbox, published) => ended,
+                () = run_all(poll_loops) => Ok(()),
+            }
+        });
         Ended::Early("publisher", ended.err())
     });
-    Ok((changes, exposition))
+    Ok((changes, PollLoops(sender), exposition))
+}
+
+/// Runs poll loops, and never ends.
+async fn run_all(mut poll_loops: mpsc::UnboundedReceiver<PollLoop>) {
+    let mut running = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(poll_loop) = poll_loops.recv() => running.push(poll_loop),
+            Some(()) = running.next() => {}
+            else => std::future::pending().await,
+        }
+    }
 }
 
 fn log_listeners(
@@ -344,17 +399,19 @@ mod tests {
         assert_eq!(ended.to_string(), "the server ended unexpectedly");
     }
 
-    async fn accounts(changes: Changes) -> RunningAccounts {
+    async fn accounts(changes: Changes, poll_loops: PollLoops) -> RunningAccounts {
         let (client, telemetry) = (Client::local().unwrap(), Telemetry::new().unwrap());
         let stop = CancellationToken::new();
-        RunningAccounts::new(&options(), client, telemetry, changes, stop).await.unwrap()
+        RunningAccounts::new(&options(), client, telemetry, changes, poll_loops, stop)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
     async fn a_configuration_replaces_all_poll_loops() {
         let mut tasks = JoinSet::new();
-        let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes).await;
+        let (changes, poll_loops, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes, poll_loops).await;
         let account = |name, more| {
             format!("- {{name: {name}, provider: alpha, token_env: NO_SUCH_VARIABLE_{more}}}\n")
         };
@@ -376,8 +433,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reload_of_a_hung_file_is_given_up() {
         let mut tasks = JoinSet::new();
-        let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes).await;
+        let (changes, poll_loops, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes, poll_loops).await;
         let (reader, writer) = io::pipe().unwrap();
         let options = Options {
             config_file: format!("/proc/self/fd/{}", reader.as_raw_fd()).into(),
@@ -399,8 +456,8 @@ mod tests {
     #[tokio::test]
     async fn the_main_loop_ends_with_a_task() {
         let mut tasks = JoinSet::new();
-        let (changes, _published) = start_publisher(&mut tasks).unwrap();
-        let mut accounts = accounts(changes).await;
+        let (changes, poll_loops, _published) = start_publisher(&mut tasks).unwrap();
+        let mut accounts = accounts(changes, poll_loops).await;
         let mut signals = StopSignals::unused().unwrap();
         let mut hang_up = signal(SignalKind::user_defined2()).unwrap();
         let (_sender, mut reloads) = mpsc::channel(RELOADS);

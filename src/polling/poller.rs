@@ -20,6 +20,7 @@ use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 use crate::config::{Account, Polling};
 use crate::document::duration_text;
+use crate::provider::unchanged::Decoded;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::{Changes, Stopped};
 use crate::state::snapshot::{Change, Data, Generation, Update};
@@ -90,6 +91,10 @@ pub struct Progress {
     pub(super) compared: Campaigns,
     /// The tenure in which this was loaded.
     pub(super) tenure: Tenure,
+    /// All campaigns of the data, by id.
+    pub(super) known: Arc<Campaigns>,
+    /// What the items of earlier polls were decoded to.
+    pub(super) decoded: Decoded,
 }
 
 /// The outcome of one poll.
@@ -242,11 +247,14 @@ impl Poller {
     }
 
     async fn read(&self, session: &Session, window: Window) -> Result<Reading, PollError> {
-        let data = self.progress.data.as_ref();
-        let known = data.map_or_else(Campaigns::default, |data| data.history.by_id());
-        let known = Arc::new(known);
         let provider = &self.account.provider;
-        let reading = provider.read_campaigns(session, &self.access, window, &known);
+        let reading = provider.read_campaigns(
+            session,
+            &self.access,
+            window,
+            &self.progress.known,
+            &self.progress.decoded,
+        );
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);
@@ -271,7 +279,7 @@ impl Poller {
         scope: Scope,
         window: Window,
     ) -> (Data, bool) {
-        let found = reading.take_campaigns();
+        let (found, decoded) = (reading.take_campaigns(), reading.take_decoded());
         let previous = self.progress.data.take();
         let (history, reported_ratios) = match (scope, &previous) {
             (Scope::Recent, Some(previous)) => {
@@ -279,10 +287,12 @@ impl Poller {
                 let lookback = Window::ending(window.now, polling.lookback).start;
                 let history = previous.history.with_recent_read(found, lookback);
                 // only a full read has ratios of all campaigns
+                self.progress.known = history.by_id().into();
                 (history, previous.reported_ratios.clone())
             }
             (Scope::Full | Scope::Recent, _) => {
                 self.progress.last_full = Some(window.now);
+                self.progress.known = found.clone().into();
                 let ratios = reading.account.reported_ratios.iter();
                 let ratios = ratios.map(|(rate, ratio)| (rate.to_string(), *ratio));
                 (History::of_full_read(found, window), ratios.collect())
@@ -319,6 +329,7 @@ impl Poller {
         }
         let data = exported(&self.account, &record, window.now, &mut self.progress.compared);
         self.progress.data = Some(record);
+        self.progress.decoded.add(decoded);
         (data, unchanged.is_none())
     }
 

@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
 use super::source::{AccountFacts, Ask, Found, Page, Source};
+use super::unchanged::Decoded;
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio};
@@ -294,7 +295,13 @@ impl Source for ConstantContact {
             .collect()
     }
 
-    fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(
+        &self,
+        window: Window,
+        ask: &Ask,
+        answer: &Answer,
+        decoded: &Decoded,
+    ) -> Result<Page, PollError> {
         let Some(report) = REPORTS.get(ask.part) else {
             return Ok(Page::default());
         };
@@ -311,7 +318,7 @@ impl Source for ConstantContact {
             let expected = format!("`{}`", report.member);
             return Err(answer.without(&expected, &ERROR_MEMBERS));
         }
-        let mut page = Page::of(ask, summaries, report.member, |item, problems| {
+        let mut page = Page::of(ask, summaries, report.member, Some(decoded), |item, problems| {
             self.campaign(&report.channel, item, problems)
         })?;
         let percents = list.aggregate_percents;
@@ -985,7 +992,8 @@ mod tests {
     }
 
     fn take(ask: &Ask, status: u16, body: &str) -> Result<Page, PollError> {
-        source().take(Window::default(), ask, &Answer::of(status, body))
+        let answer = Answer::of(status, body);
+        source().take(Window::default(), ask, &answer, &Decoded::default())
     }
 
     fn read_page(status: u16, body: &str) -> Result<Page, PollError> {
@@ -1062,7 +1070,7 @@ mod tests {
 
     fn emails(window: Window, page: &str) -> Page {
         let [_, ask] = asks(window);
-        source().take(window, &ask, &Answer::of(200, page)).unwrap()
+        source().take(window, &ask, &Answer::of(200, page), &Decoded::default()).unwrap()
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod overlap;
 pub mod read;
 mod smsup;
 pub mod source;
+pub mod unchanged;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::upstream::{PollError, Reason};
 pub use kind::{Connection, Kind, Kinds, QuotaScope};
 pub use lenient::Problems;
 pub use read::Reading;
+use unchanged::Decoded;
 
 /// The providers that are built in.
 pub fn native() -> Kinds {
@@ -187,15 +189,16 @@ impl Provider {
     }
 
     /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
-    /// their memory.
+    /// their memory, and items that are `decoded` already are not decoded again.
     pub async fn read_campaigns(
         &self,
         session: &Session,
         access: &Access,
         window: Window,
         known: &Arc<Campaigns>,
+        decoded: &Decoded,
     ) -> Result<Reading, PollError> {
-        read::read(&self.connection, session, access, window, known).await
+        read::read(&self.connection, session, access, window, known, decoded).await
     }
 
     /// The requests of a read that finds campaigns with these ids, spread evenly over its lists: as many
@@ -217,6 +220,17 @@ impl Provider {
         answers: &[Answer],
     ) -> (Vec<(usize, Request)>, Result<Reading, PollError>) {
         read::read_saved(&self.connection, asked, window, answers)
+    }
+
+    /// What a poll after another one makes of these answers to its first request, for benchmarks.
+    pub fn read_again(
+        &self,
+        window: Window,
+        answers: &[Answer],
+        known: &Arc<Campaigns>,
+        decoded: &Decoded,
+    ) -> Result<Reading, PollError> {
+        read::read_again(&self.connection, window, answers, known, decoded)
     }
 
     /// What a poll makes of one answer, for benchmarks and fuzzing.

@@ -3,7 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use reqwest::Url;
 use tracing::debug;
@@ -11,7 +11,8 @@ use tracing::debug;
 use super::kind::Connection;
 use super::lenient::{self, Problems};
 use super::overlap::LastPage;
-use super::source::{AccountFacts, Ask, Found, Page, Source, Target};
+use super::source::{AccountFacts, Ask, Found, Listed, Page, Source, Target};
+use super::unchanged::{Decoded, Digest};
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
@@ -41,6 +42,8 @@ pub struct Reading {
     pool: Pool,
     /// Details of campaigns, by id.
     details: HashMap<String, Campaign>,
+    /// The items that were decoded, for the next read.
+    decoded: Vec<(Digest, Weak<Campaign>)>,
     /// What the provider says about the account.
     pub account: AccountFacts,
     /// The number of campaigns that are left out because they are older than the period.
@@ -58,7 +61,7 @@ impl Reading {
     /// Adds a page. Pages shift while they are read, so a campaign can come twice: the later one is
     /// newer, unless an earlier one of another list is further, such as sent instead of waiting.
     fn add(&mut self, page: Page) {
-        let mut on_page = HashSet::new();
+        let mut on_page = Campaigns::default();
         for found in page.found {
             let is_row = matches!(found, Found::DetailsRow(_));
             match found {
@@ -66,27 +69,34 @@ impl Reading {
                     let known = self.campaigns.get(&campaign.id);
                     let is_other = |known: &&Arc<Campaign>| {
                         known.channel != campaign.channel
-                            || on_page.contains(&campaign.id) && ***known != campaign
+                            || on_page.get(&campaign.id).is_some() && ***known != *campaign
                     };
                     if known.is_some_and(|known| is_other(&known)) {
                         let id = &campaign.id;
                         self.problems
                             .explain("campaign_id", || format!("two campaigns have the id {id:?}"));
                     }
-                    on_page.insert(campaign.id.clone());
-                    if known.is_none_or(|known| known.stage() <= campaign.stage()) {
-                        self.insert(campaign);
+                    let shown = match known {
+                        Some(known) if known.stage() > campaign.stage() => Some(Arc::clone(known)),
+                        _ => self.list(campaign),
+                    };
+                    if let Some(shown) = shown {
+                        on_page.insert(shown);
                     }
                 }
                 Found::Row(row) => {
-                    let mut campaign = row;
-                    if let Some(known) = self.campaigns.get(&campaign.id) {
-                        let row = std::mem::replace(&mut campaign, Campaign::clone(known));
-                        lenient::add_row(&mut campaign, &row, &mut self.problems);
-                    }
-                    self.insert(campaign);
+                    let campaign = match self.campaigns.get(&row.id) {
+                        None => row,
+                        Some(known) => {
+                            let mut sum = Campaign::clone(known);
+                            lenient::add_row(&mut sum, &row, &mut self.problems);
+                            Arc::new(sum)
+                        }
+                    };
+                    drop(self.insert(campaign));
                 }
                 Found::Details(details) | Found::DetailsRow(details) => {
+                    let details = Arc::unwrap_or_clone(details);
                     self.bytes += details.kept_bytes();
                     match self.details.entry(details.id.clone()) {
                         Entry::Occupied(mut known) if is_row => {
@@ -107,14 +117,34 @@ impl Reading {
         self.problems.merge(page.problems);
     }
 
-    fn insert(&mut self, mut campaign: Campaign) {
-        if !campaign.bound() {
+    /// Adds a campaign of a list, unless its id is too long.
+    fn list(&mut self, listed: Listed) -> Option<Arc<Campaign>> {
+        match listed {
+            Listed::Again(campaign) => {
+                self.bytes += campaign.kept_bytes();
+                self.campaigns.insert(Arc::clone(&campaign));
+                Some(campaign)
+            }
+            Listed::New(campaign, digest) => {
+                let campaign = self.insert(campaign)?;
+                // which secrets invisible characters hide depends on those in use
+                if let Some(digest) = digest.filter(|_| !campaign.has_invisible()) {
+                    self.decoded.push((digest, Arc::downgrade(&campaign)));
+                }
+                Some(campaign)
+            }
+        }
+    }
+
+    fn insert(&mut self, mut campaign: Arc<Campaign>) -> Option<Arc<Campaign>> {
+        if !Arc::make_mut(&mut campaign).bound() {
             self.problems.add("campaign_id");
-            return;
+            return None;
         }
         self.bytes += campaign.kept_bytes();
         let campaign = self.pool.share(campaign);
-        self.campaigns.insert(campaign);
+        self.campaigns.insert(Arc::clone(&campaign));
+        Some(campaign)
     }
 
     fn check_size(&self) -> Result<(), PollError> {
@@ -142,7 +172,7 @@ impl Reading {
             if let Some(campaign) = self.campaigns.get(&id) {
                 let mut campaign = Campaign::clone(campaign);
                 campaign.complete(details);
-                self.insert(campaign);
+                drop(self.insert(Arc::new(campaign)));
             }
         }
         self
@@ -151,6 +181,11 @@ impl Reading {
     /// Takes the campaigns.
     pub fn take_campaigns(&mut self) -> Campaigns {
         std::mem::take(&mut self.campaigns)
+    }
+
+    /// Takes the items that were decoded.
+    pub fn take_decoded(&mut self) -> Vec<(Digest, Weak<Campaign>)> {
+        std::mem::take(&mut self.decoded)
     }
 }
 
@@ -166,32 +201,34 @@ fn take(
     window: Window,
     ask: &Ask,
     answer: &Answer,
+    decoded: &Decoded,
 ) -> Result<Page, PollError> {
-    let decoded = json::utf16(&answer.body).map(|body| answer.with_body(body));
-    let answer = decoded.as_ref().unwrap_or(answer);
+    let utf8 = json::utf16(&answer.body).map(|body| answer.with_body(body));
+    let answer = utf8.as_ref().unwrap_or(answer);
     let redacted = redacted(answer);
-    redacted
-        .as_ref()
-        .unwrap_or(answer)
-        .interpreted(|answer| source.take(window, ask, answer), |page| page.problems.is_empty())
+    redacted.as_ref().unwrap_or(answer).interpreted(
+        |answer| source.take(window, ask, answer, decoded),
+        |page| page.problems.is_empty(),
+    )
 }
 
 /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
-/// their memory.
+/// their memory, and items that are `decoded` already are not decoded again.
 pub async fn read(
     connection: &Connection,
     session: &Session,
     access: &Access,
     window: Window,
     known: &Arc<Campaigns>,
+    decoded: &Decoded,
 ) -> Result<Reading, PollError> {
     let auth = &connection.auth;
     let credential = session.credential(auth, access, None).await?;
-    let result = match read_pages(connection, session, &credential, window, known).await {
+    let result = match read_pages(connection, session, &credential, window, known, decoded).await {
         Err(error) if error.reason == Reason::Auth && auth.is_renewable() => {
             debug!(%error, "the access token is refused");
             let renewed = session.credential(auth, access, Some(&credential)).await?;
-            read_pages(connection, session, &renewed, window, known).await
+            read_pages(connection, session, &renewed, window, known, decoded).await
         }
         result => result,
     };
@@ -207,12 +244,13 @@ async fn read_pages(
     credential: &Credential,
     window: Window,
     known: &Arc<Campaigns>,
+    decoded: &Decoded,
 ) -> Result<Reading, PollError> {
     let source = &*connection.source;
     let mut progress = Progress::begin(source, window, Reading::after(known));
     while let Some(ask) = progress.next(source, window)? {
         let request = request(connection, &ask)?;
-        let take = |answer: &Answer| take(source, window, &ask, answer);
+        let take = |answer: &Answer| take(source, window, &ask, answer, decoded);
         let answer = session.get(&request, credential, take).await;
         progress.take(&ask, answer)?;
     }
@@ -244,7 +282,8 @@ impl Progress {
     /// The next request. Details come last, since a list moves; so no campaign is asked for twice, and
     /// each request is for as many as it can be.
     fn next(&mut self, source: &dyn Source, window: Window) -> Result<Option<Ask>, PollError> {
-        if self.asks.is_empty() && !std::mem::replace(&mut self.has_details, true) {
+        let is_over = self.asks.is_empty() && !std::mem::replace(&mut self.has_details, true);
+        if is_over && source.has_details() {
             self.asks = source.details(window, &self.reading.sent_ids()).into();
             if self.asks.len() > MAX_DETAILS {
                 let message = format!(
@@ -313,12 +352,29 @@ pub fn read_saved(
         while let Some(ask) = progress.next(source, asked)? {
             requests.push((ask.part, request(connection, &ask)?));
             let Some(answer) = answers.next() else { break };
-            progress.take(&ask, take(source, window, &ask, answer))?;
+            let page = take(source, window, &ask, answer, &Decoded::default());
+            progress.take(&ask, page)?;
         }
         Ok(())
     };
     let result = read();
     (requests, result.map(|()| progress.reading.finish()))
+}
+
+/// What a read after another one makes of these answers to its first request.
+pub fn read_again(
+    connection: &Connection,
+    window: Window,
+    answers: &[Answer],
+    known: &Arc<Campaigns>,
+    decoded: &Decoded,
+) -> Result<Reading, PollError> {
+    let mut reading = Reading::after(known);
+    let ask = connection.source.begin(window).into_iter().next();
+    for (ask, answer) in ask.iter().cycle().zip(answers) {
+        reading.add(take(&*connection.source, window, ask, answer, decoded)?);
+    }
+    Ok(reading.finish())
 }
 
 /// What a read makes of one answer to its first request.
@@ -329,7 +385,7 @@ pub fn read_answer(
 ) -> Result<Reading, PollError> {
     let mut reading = Reading::default();
     if let Some(ask) = connection.source.begin(window).first() {
-        let page = take(&*connection.source, window, ask, answer)?;
+        let page = take(&*connection.source, window, ask, answer, &Decoded::default())?;
         for next in page.then.iter().chain(&ask.after(&page)) {
             url(&connection.base_url, next)?;
         }
@@ -417,16 +473,21 @@ mod tests {
     use crate::campaign::Channel;
     use crate::campaign::bounds::MAX_ID_BYTES;
     use crate::campaign::counts::{Count, Counts};
+    use crate::config::Config;
     use crate::provider::lenient::Scalar;
 
     fn campaign(id: &str, name: &str) -> Campaign {
         Campaign { id: id.to_owned(), name: name.into(), ..Campaign::default() }
     }
 
+    fn listed(campaign: Campaign) -> Found {
+        Found::Campaign(Listed::New(Arc::new(campaign), None))
+    }
+
     #[test]
     fn the_last_campaign_with_the_same_id_is_kept() {
         let mut reading = Reading::default();
-        let found = ["first", "second"].map(|name| Found::Campaign(campaign("x", name)));
+        let found = ["first", "second"].map(|name| listed(campaign("x", name)));
         let page = Page { found: found.into(), ..Page::default() };
         reading.add(page);
         let campaigns = reading.take_campaigns();
@@ -448,7 +509,7 @@ mod tests {
             ([&waiting, &none], "waiting"),
         ] {
             let mut reading = Reading::default();
-            let found = found.map(|campaign| Found::Campaign(campaign.clone()));
+            let found = found.map(|campaign| listed(campaign.clone()));
             reading.add(Page { found: found.into(), ..Page::default() });
             assert_eq!(&*reading.take_campaigns().get("x").unwrap().name, expected);
         }
@@ -466,7 +527,7 @@ mod tests {
             ([named("a"), email], false, true),
         ] {
             let mut reading = Reading::default();
-            let found = found.map(Found::Campaign).into_iter();
+            let found = found.map(listed).into_iter();
             let pages: Vec<Vec<_>> = if is_one_page {
                 vec![found.collect()]
             } else {
@@ -483,8 +544,8 @@ mod tests {
     #[test]
     fn a_long_id_costs_its_campaign_however_it_was_read() {
         let mut reading = Reading::default();
-        reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept"));
-        reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost"));
+        drop(reading.insert(campaign(&"x".repeat(MAX_ID_BYTES), "kept").into()));
+        drop(reading.insert(campaign(&"y".repeat(MAX_ID_BYTES + 1), "lost").into()));
         assert_eq!(reading.problems.counted(), "campaign_id (1 times)");
         assert_eq!(reading.take_campaigns().len(), 1);
     }
@@ -494,7 +555,7 @@ mod tests {
         let mut reading = Reading::default();
         let name = "x".repeat(5_000);
         let fits = |index: &usize| {
-            reading.insert(campaign(&format!("{index:0256}"), &name));
+            drop(reading.insert(campaign(&format!("{index:0256}"), &name).into()));
             reading.check_size().is_ok()
         };
         let fitted = (0..MAX_ACCOUNT_BYTES).take_while(fits).count();
@@ -505,6 +566,39 @@ mod tests {
     }
 
     #[test]
+    fn an_unchanged_item_is_not_decoded_again() {
+        let kinds = crate::provider::made_up();
+        let yaml = "accounts: [{name: a, provider: alpha, token_env: T}]";
+        let mut accounts = Config::parse(yaml, &kinds, None).unwrap().accounts;
+        let provider = accounts.remove(0).provider;
+        let mut decoded = Decoded::default();
+        let read = |items: &str, decoded: &mut Decoded| {
+            let answer = Answer::of(200, format!(r#"{{"campaigns":[{items}]}}"#));
+            let window = Window::default();
+            let known = Arc::default();
+            let reading = provider.read_again(window, &[answer], &known, decoded);
+            let mut reading = reading.unwrap();
+            let problems = reading.problems.counted();
+            decoded.add(reading.take_decoded());
+            (reading.take_campaigns(), problems)
+        };
+        let same = r#"{"id":1,"date":"2025-01-01T00:00:00Z","from":"Shoes"}"#;
+        let bad = r#"{"id":2,"date":"never"}"#;
+        let hidden = "{\"id\":3,\"from\":\"a-token-\u{200b}of-next-week\"}";
+        let items = |last: &str| format!("{same},{bad},{hidden},{last}");
+        let (before, problems) = read(&items(r#"{"id":4,"from":"x"}"#), &mut decoded);
+        assert_eq!((before.len(), problems.as_str()), (4, "date (1 times)"));
+        redaction::register(&"a-token-of-next-week".into());
+        let (after, problems) = read(&items(r#"{"id":4,"from":"y"}"#), &mut decoded);
+        assert_eq!((after.len(), problems.as_str()), (4, "date (1 times)"));
+        let pair = |id| (before.get(id).unwrap(), after.get(id).unwrap());
+        let is_shared = |id| Arc::ptr_eq(pair(id).0, pair(id).1);
+        assert_eq!(["1", "2", "3", "4"].map(is_shared), [true, false, false, false]);
+        let sender = |id| pair(id).1.info.get("sender").unwrap().to_owned();
+        assert_eq!([sender("3"), sender("4")], ["[redacted]", "y"]);
+    }
+
+    #[test]
     fn details_are_merged_into_their_campaign() {
         let details = |id: &str, opens| Campaign {
             counts: Counts::from([(Count::Opens, Some(opens))]),
@@ -512,11 +606,11 @@ mod tests {
         };
         let page = |found| Page { found, ..Page::default() };
         let mut reading = Reading::default();
-        reading.add(page(vec![Found::Details(details("x", 3))]));
-        reading.add(page(vec![Found::Details(details("y", 4))]));
-        reading.add(page(vec![Found::Campaign(campaign("x", "X"))]));
-        reading.add(page(vec![Found::Row(details("rows", 5))]));
-        reading.add(page(vec![Found::Row(details("rows", 6))]));
+        reading.add(page(vec![Found::Details(details("x", 3).into())]));
+        reading.add(page(vec![Found::Details(details("y", 4).into())]));
+        reading.add(page(vec![listed(campaign("x", "X"))]));
+        reading.add(page(vec![Found::Row(details("rows", 5).into())]));
+        reading.add(page(vec![Found::Row(details("rows", 6).into())]));
         let campaigns = reading.finish().take_campaigns();
         assert_eq!(campaigns.len(), 2);
         let opens = |id| campaigns.get(id).unwrap().counts.get(Count::Opens);
@@ -546,11 +640,17 @@ mod tests {
                 Vec::new()
             }
 
-            fn take(&self, _: Window, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
+            fn take(
+                &self,
+                _: Window,
+                _: &Ask,
+                answer: &Answer,
+                _: &Decoded,
+            ) -> Result<Page, PollError> {
                 let mut page = Page::default();
                 for id in answer.json::<HashMap<String, Vec<Scalar>>>()?.remove("ids").unwrap() {
                     let id = id.id("id", &mut page.problems);
-                    let found = id.map(|id| Found::Campaign(campaign(&id, "x")));
+                    let found = id.map(|id| listed(campaign(&id, "x")));
                     page.found.extend(found);
                 }
                 Ok(page)
@@ -559,7 +659,8 @@ mod tests {
         redaction::register(&"a-token-in-ids".into());
         let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
         let answer = redacted(&Answer::of(200, ids)).unwrap();
-        let page = Ids.take(Window::default(), &Ask::path("/"), &answer).unwrap();
+        let page = Ids.take(Window::default(), &Ask::path("/"), &answer, &Decoded::default());
+        let page = page.unwrap();
         assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
         assert_eq!(page.problems.counted(), "id (3 times)");

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use reqwest::Url;
 use serde::Deserialize;
 
 use super::lenient::{self, List, Problems};
+use super::unchanged::{Decoded, Digest};
 use crate::campaign::Campaign;
 use crate::campaign::figures::Currency;
 use crate::campaign::window::Window;
@@ -27,13 +29,24 @@ pub trait Source: Debug + Send + Sync {
     /// The first requests of a read, in order.
     fn begin(&self, window: Window) -> Vec<Ask>;
 
-    /// The requests for details of the campaigns with these ids, once all lists are read.
+    /// Whether details are asked for once all lists are read.
+    fn has_details(&self) -> bool {
+        false
+    }
+
+    /// The requests for details of the campaigns with these ids.
     fn details(&self, _: Window, _: &[String]) -> Vec<Ask> {
         Vec::new()
     }
 
     /// What an answer means, and which requests follow it. The window is that of the read.
-    fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
+    fn take(
+        &self,
+        window: Window,
+        ask: &Ask,
+        answer: &Answer,
+        decoded: &Decoded,
+    ) -> Result<Page, PollError>;
 }
 
 /// A request: a GET, or with a body a POST.
@@ -283,11 +296,13 @@ pub struct Page {
 
 impl Page {
     /// Reads the items of an answer's list, if they are no more than any good page has. An item that is
-    /// not what the provider documents costs only itself.
+    /// not what the provider documents costs only itself. What `campaign` makes of an item has to depend
+    /// on nothing that changes, if items that are `decoded` already are to be known.
     pub fn of<'a, T: Deserialize<'a>>(
         ask: &Ask,
         list: List<'a>,
         field: &str,
+        decoded: Option<&Decoded>,
         campaign: impl Fn(T, &mut Problems) -> Option<Campaign>,
     ) -> Result<Self, PollError> {
         let list = list.items();
@@ -302,13 +317,22 @@ impl Page {
         let overlap = ask.paging.as_ref().map_or(0, Paging::overlap);
         let again = if ask.offset > 0 { overlap } else { 0 };
         for (index, json) in list.into_iter().enumerate() {
-            let problems = if index < again { &mut problems_again } else { &mut page.problems };
-            let item = lenient::item(json, field, problems);
-            let campaign = item.and_then(|item| campaign(item, problems));
+            let digest = decoded.map(|decoded| decoded.digest(ask.part, json.get()));
+            let known = decoded.zip(digest).and_then(|(decoded, digest)| decoded.get(digest));
+            let listed = known.map(Listed::Again).or_else(|| {
+                let mut problems = Problems::default();
+                let item = lenient::item(json, field, &mut problems);
+                let campaign = item.and_then(|item| campaign(item, &mut problems));
+                // its problems are counted by each read
+                let digest = digest.filter(|_| problems.is_empty());
+                let all = if index < again { &mut problems_again } else { &mut page.problems };
+                all.merge(problems);
+                campaign.map(|campaign| Listed::New(Arc::new(campaign), digest))
+            });
             if ask.paging.is_some() {
-                page.ids.push(campaign.as_ref().map(|found| found.id.clone()));
+                page.ids.push(listed.as_ref().map(|found| found.id.clone()));
             }
-            page.found.extend(campaign.map(Found::Campaign));
+            page.found.extend(listed.map(Found::Campaign));
         }
         Ok(page)
     }
@@ -316,24 +340,53 @@ impl Page {
     /// The campaigns.
     pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> + Clone {
         self.found.iter().filter_map(|found| match found {
-            Found::Campaign(campaign) | Found::Row(campaign) => Some(campaign),
+            Found::Campaign(listed) => Some(&**listed),
+            Found::Row(campaign) => Some(&**campaign),
             Found::Details(_) | Found::DetailsRow(_) => None,
         })
     }
 }
 
-/// A campaign, or more about one.
+/// A campaign, or more about one. Small, since a page has thousands.
 #[derive(Debug)]
 pub enum Found {
     /// A campaign, in place of an earlier one with the same id.
-    Campaign(Campaign),
+    Campaign(Listed),
     /// More about the campaign with the same id, whichever is found first. What it has replaces what
     /// the campaign has.
-    Details(Campaign),
+    Details(Arc<Campaign>),
     /// One of the rows that together are the details of a campaign.
-    DetailsRow(Campaign),
+    DetailsRow(Arc<Campaign>),
     /// One of the rows that together are a campaign: their counts, failures and amounts are added.
-    Row(Campaign),
+    Row(Arc<Campaign>),
+}
+
+/// A campaign of a list.
+#[derive(Debug)]
+pub enum Listed {
+    /// The one that an earlier read decoded the same item to.
+    Again(Arc<Campaign>),
+    /// A decoded one, with the digest of the item if it is to be known by the next read.
+    New(Arc<Campaign>, Option<Digest>),
+}
+
+impl Deref for Listed {
+    type Target = Campaign;
+
+    fn deref(&self) -> &Campaign {
+        match self {
+            Self::Again(campaign) | Self::New(campaign, _) => campaign,
+        }
+    }
+}
+
+impl Listed {
+    /// The campaign on its own.
+    pub fn into_campaign(self) -> Arc<Campaign> {
+        match self {
+            Self::Again(campaign) | Self::New(campaign, _) => campaign,
+        }
+    }
 }
 
 /// What an answer says about the account.
@@ -372,7 +425,7 @@ pub(super) mod tests {
         for (items, is_good) in [(MAX_PAGE_ITEMS, true), (MAX_PAGE_ITEMS + 1, false)] {
             let json = serde_json::json!(vec![0; items]).to_string();
             let list = serde_json::from_str(&json).unwrap();
-            let page = Page::of(&Ask::path("/"), list, "f", |(), _| None);
+            let page = Page::of(&Ask::path("/"), list, "f", None, |(), _| None);
             let reason = page.err().map(|error| error.reason);
             assert_eq!(reason, (!is_good).then_some(Reason::TooLarge));
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -316,12 +316,9 @@ impl Store {
         let path = self.path(kind, name);
         let store = Arc::clone(self);
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let target = path.clone();
         let name = name.to_owned();
         in_time(path, move || {
-            let payload =
-                postcard::to_stdvec(&value).map_err(|error| StoreError::Encode(target, error))?;
-            let replaced = store.replace(kind, &name, &payload, number);
+            let replaced = store.replace(kind, &name, &value, number);
             drop(lock);
             replaced
         })
@@ -370,21 +367,23 @@ impl Store {
         &self,
         kind: Kind,
         name: &str,
-        payload: &[u8],
+        value: &impl Serialize,
         number: u64,
     ) -> Result<(), StoreError> {
         self.hold()?;
         let path = &self.path(kind, name);
-        if (MAX_HEADER_BYTES + payload.len()) as u64 > MAX_FILE_BYTES {
+        // encoded twice, since the encoded campaigns of an account would take as much memory as they do
+        let mut tally = Tally::default();
+        encode(value, &mut tally, path)?;
+        if MAX_HEADER_BYTES as u64 + tally.length > MAX_FILE_BYTES {
             return Err(io_error("write", path)(io::ErrorKind::FileTooLarge.into()));
         }
         let unfinished = self.folder.create();
         let unfinished = unfinished.map_err(io_error("write to", &self.folder.path))?;
         let mut file = &unfinished.file;
-        let written = file
-            .write_all(header(kind, name, payload).as_bytes())
-            .and_then(|()| file.write_all(payload));
-        written.map_err(io_error("write", path))?;
+        let header = tally.header(kind, name);
+        file.write_all(header.as_bytes()).map_err(io_error("write", path))?;
+        encode(value, file, path)?;
         let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         let last = saved.entry(path.clone()).or_default();
         if *last > number {
@@ -463,9 +462,71 @@ impl Store {
 }
 
 pub(crate) fn header(kind: Kind, name: &str, payload: &[u8]) -> String {
-    let (kind, version, owner) = (kind.as_str(), kind.version(), short_fingerprint(name));
-    let (sum, length) = (checksum(payload), payload.len());
-    format!("{PROGRAM} {kind} {version} {owner} {sum:08x} {length}\n")
+    let mut tally = Tally::default();
+    tally.add(payload);
+    tally.header(kind, name)
+}
+
+/// The checksum and the length of a payload.
+#[derive(Default)]
+struct Tally {
+    checksum: Crc,
+    length: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: &[u8]) {
+        self.checksum.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
+    fn header(&self, kind: Kind, name: &str) -> String {
+        let (kind, version, owner) = (kind.as_str(), kind.version(), short_fingerprint(name));
+        let (sum, length) = (self.checksum.sum(), self.length);
+        format!("{PROGRAM} {kind} {version} {owner} {sum:08x} {length}\n")
+    }
+}
+
+impl Write for Tally {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A writer that keeps the error of the system, which the encoder drops.
+struct Kept<W> {
+    writer: W,
+    error: Option<io::Error>,
+}
+
+impl<W: Write> Write for Kept<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            self.error = Some(error);
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Encodes a value piece by piece.
+fn encode(value: &impl Serialize, writer: impl Write, path: &Path) -> Result<(), StoreError> {
+    let mut kept = Kept { writer, error: None };
+    let encoded = postcard::to_io(value, BufWriter::new(&mut kept)).map(drop);
+    match (encoded, kept.error) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(error)) => Err(io_error("write", path)(error)),
+        (Err(error), None) => Err(StoreError::Encode(path.to_path_buf(), error)),
+    }
 }
 
 /// Decodes a file. The error says why it is not valid.
@@ -506,12 +567,6 @@ pub(crate) fn decode<T: DeserializeOwned>(
         postcard::Error::SerdeDeCustom => "exceeds a bound of its content".to_owned(),
         error => format!("cannot decode: {error}"),
     })
-}
-
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut checksum = Crc::new();
-    checksum.update(bytes);
-    checksum.sum()
 }
 
 /// Returns a legible, unique file name of bounded length.
@@ -769,6 +824,16 @@ mod tests {
         assert!(!store.path(Kind::Campaigns, "a").exists());
     }
 
+    #[test]
+    fn an_error_of_the_system_is_told() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        for value in ["small".to_owned(), "large".repeat(10_000)] {
+            let error = encode(&value, &full, Path::new("a")).unwrap_err();
+            let StoreError::Io { action: "write", error, .. } = error else { panic!("{error}") };
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
+    }
+
     #[tokio::test]
     #[expect(clippy::await_holding_lock, reason = "another thread waits for it")]
     async fn large_files_are_read_one_at_a_time() {
@@ -792,11 +857,9 @@ mod tests {
     async fn a_late_save_does_not_replace_a_newer_one() {
         let (_directory, store) = store();
         save(&store, "a", "new").await;
-        let old = postcard::to_stdvec(&vec!["old"]).unwrap();
-        store.replace(Kind::Tokens, "a", &old, 0).unwrap();
+        store.replace(Kind::Tokens, "a", &vec!["old"], 0).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["new".to_owned()]));
-        let newer = postcard::to_stdvec(&vec!["newer"]).unwrap();
-        store.replace(Kind::Tokens, "a", &newer, 9).unwrap();
+        store.replace(Kind::Tokens, "a", &vec!["newer"], 9).unwrap();
         assert_eq!(load(&store, "a").await, Some(vec!["newer".to_owned()]));
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use super::{Ended, Options, log_warnings};
+use super::{Ended, Options, PollLoops, log_warnings};
 use crate::config::{Account, Config, ConfigError};
 use crate::polling::heartbeat::{Heartbeat, Pulse, heartbeat};
 use crate::polling::poller::restore::{configure, connect};
@@ -32,6 +32,7 @@ pub(super) struct RunningAccounts {
     client: Client,
     telemetry: Telemetry,
     changes: Changes,
+    poll_loops: PollLoops,
     /// The active configuration, as `/config` shows it.
     pub(super) shown_config: watch::Sender<String>,
     pub(super) pulses: watch::Sender<BTreeMap<String, Pulse>>,
@@ -69,6 +70,7 @@ impl RunningAccounts {
         client: Client,
         telemetry: Telemetry,
         changes: Changes,
+        poll_loops: PollLoops,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
         let store = match &options.storage {
@@ -85,6 +87,7 @@ impl RunningAccounts {
             client,
             telemetry,
             changes,
+            poll_loops,
             shown_config: watch::Sender::default(),
             pulses: watch::Sender::default(),
             applications: Applications::new(store.clone(), Renewals::new(options.flags())),
@@ -147,12 +150,9 @@ impl RunningAccounts {
         self.shown_config.send_replace(config_yaml);
         // started only now, so that no poll ends before the snapshot has its account
         for poll_loop in poll_loops.into_values() {
-            let changes = self.changes.clone();
-            tasks.spawn(async move {
-                let PollLoop { poller, delay, heartbeat, stop, .. } = poll_loop;
-                poller.run(delay, changes, heartbeat, stop).await;
-                Ended::Stopped
-            });
+            let PollLoop { poller, delay, heartbeat, stop, .. } = poll_loop;
+            let poll_loop = poller.run(delay, self.changes.clone(), heartbeat, stop);
+            tasks.spawn(self.poll_loops.run(poll_loop));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{Poller, Progress};
 use crate::campaign::pool::Campaigns;
 use crate::config::Account;
+use crate::provider::unchanged::Decoded;
 use crate::state::snapshot::{Data, LastKnown, PollStatus};
 use crate::storage::record::{DataRecord, StoredAccount};
 use crate::storage::store::Store;
@@ -58,7 +59,9 @@ impl Progress {
     pub fn of(stored: StoredAccount) -> Self {
         let last_success = stored.last_success();
         let poll = stored.poll.as_ref();
+        let known = stored.data.as_ref().map(|(_, data)| data.history.by_id());
         Self {
+            known: known.unwrap_or_default().into(),
             last_full: poll.and_then(|poll| poll.last_full),
             recent_requests: poll.and_then(|poll| poll.recent_requests),
             full_requests: poll.and_then(|poll| poll.full_requests),
@@ -70,6 +73,7 @@ impl Progress {
             unsaved: false,
             compared: Campaigns::default(),
             tenure: Tenure::default(),
+            decoded: Decoded::default(),
         }
     }
 }

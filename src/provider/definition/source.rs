@@ -1,6 +1,6 @@
 //! Reading an account as its definition says.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -17,7 +17,8 @@ use super::{Definition, Details, List};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Status};
 use crate::provider::lenient::{self, Problems};
-use crate::provider::source::{AccountFacts, Ask, Found, Page, Source};
+use crate::provider::source::{AccountFacts, Ask, Found, Listed, Page, Source};
+use crate::provider::unchanged::Decoded;
 use crate::upstream::answer::Answer;
 use crate::upstream::{PollError, Reason};
 
@@ -58,6 +59,10 @@ impl Source for Defined {
         asks
     }
 
+    fn has_details(&self) -> bool {
+        !self.definition.details.is_empty()
+    }
+
     fn details(&self, window: Window, ids: &[String]) -> Vec<Ask> {
         let definition = &self.definition;
         let variables = self.variables(window);
@@ -75,8 +80,14 @@ impl Source for Defined {
         asks
     }
 
-    fn take(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
-        self.read(window, ask, answer).map_err(|mut error| {
+    fn take(
+        &self,
+        window: Window,
+        ask: &Ask,
+        answer: &Answer,
+        decoded: &Decoded,
+    ) -> Result<Page, PollError> {
+        self.read(window, ask, answer, decoded).map_err(|mut error| {
             let shown = self.definition.requests();
             if let ([_, _, ..], Some(request)) = (shown.as_slice(), self.request(ask.part)) {
                 error.message = format!("{}: {}", request.shown(), error.message);
@@ -87,10 +98,16 @@ impl Source for Defined {
 }
 
 impl Defined {
-    fn read(&self, window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn read(
+        &self,
+        window: Window,
+        ask: &Ask,
+        answer: &Answer,
+        decoded: &Decoded,
+    ) -> Result<Page, PollError> {
         let root = self.definition.verdict.of(answer)?;
         match self.part(ask.part) {
-            Some(Part::List(list)) => self.read_list(list, window, ask, answer, root),
+            Some(Part::List(list)) => self.read_list(list, window, ask, answer, root, decoded),
             Some(Part::Details(details)) => self.read_details(details, ask, answer, root),
             Some(Part::Account(account)) => self.read_account(account, root),
             None => Ok(Page::default()),
@@ -139,14 +156,17 @@ impl Defined {
         ask: &Ask,
         answer: &Answer,
         root: &RawValue,
+        decoded: &Decoded,
     ) -> Result<Page, PollError> {
         let items = self.items(&list.items, list.paging.as_ref(), &list.campaign, answer, root)?;
         let usual = self.usual();
         let field = list.items.field();
         let meets = RefCell::new(Vec::new());
         let times = RefCell::new(Vec::new());
-        let older = Cell::new(0);
-        let mut page = Page::of(ask, items, field, |item: Value, problems| {
+        // more is read of the items of the others than their campaigns
+        let is_plain = list.newest_first.is_none() && !list.sums_rows && !list.completes;
+        let decoded = is_plain.then_some(decoded);
+        let mut page = Page::of(ask, items, field, decoded, |item: Value, problems| {
             if let Some(sorted_by) = &list.newest_first {
                 let mut other = Problems::default();
                 let time = sorted_by.time(&item, usual.times, usual.variables, &mut other);
@@ -162,14 +182,10 @@ impl Defined {
                 return Some(campaign);
             }
             let campaign = list.campaign.campaign(&item, &usual, problems)?;
-            let is_within = is_within(&campaign, window);
-            older.set(older.get() + usize::from(!is_within));
-            meets.borrow_mut().push(is_within);
+            meets.borrow_mut().push(true);
             Some(campaign)
         })?;
-        page.older = older.get();
-        let mut meets = meets.into_inner().into_iter();
-        page.found.retain(|_| meets.next().unwrap_or_default());
+        keep_within(&mut page, meets.into_inner(), window);
         let times = times.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
         // the first pages of a list that is sorted the other way round are old too
@@ -191,16 +207,7 @@ impl Defined {
         }
         if list.sums_rows || list.completes {
             let found = std::mem::take(&mut page.found).into_iter();
-            page.found = found
-                .map(|found| match found {
-                    Found::Campaign(campaign) => match (list.completes, list.sums_rows) {
-                        (true, true) => Found::DetailsRow(campaign),
-                        (true, false) => Found::Details(campaign),
-                        (false, _) => Found::Row(campaign),
-                    },
-                    other => other,
-                })
-                .collect();
+            page.found = found.map(|found| as_part(found, list)).collect();
         }
         Ok(page)
     }
@@ -255,11 +262,13 @@ impl Defined {
             let campaigns: Vec<_> = campaign.into_iter().collect();
             let is_asked_for = |campaign: &&Campaign| ask.about.contains(&campaign.id);
             count_missing(ask, "details", &campaigns, &mut page.problems);
-            page.found.extend(campaigns.iter().filter(is_asked_for).cloned().map(Found::Details));
+            page.found.extend(
+                campaigns.iter().filter(is_asked_for).cloned().map(Arc::new).map(Found::Details),
+            );
             return Ok(page);
         };
         let items = self.items(path, None, &details.campaign, answer, root)?;
-        let mut page = Page::of(ask, items, path.field(), |item: Value, problems| {
+        let mut page = Page::of(ask, items, path.field(), None, |item: Value, problems| {
             details.campaign.campaign(&item, &usual, problems)
         })?;
         let mut by_id: HashMap<String, Campaign> = HashMap::new();
@@ -287,7 +296,7 @@ impl Defined {
             let campaigns: Vec<_> = page.campaigns().cloned().collect();
             count_missing(ask, path.field(), &campaigns, &mut page.problems);
         }
-        page.found = by_id.into_values().map(Found::Details).collect();
+        page.found = by_id.into_values().map(Arc::new).map(Found::Details).collect();
         Ok(page)
     }
 
@@ -320,6 +329,31 @@ fn count_missing(ask: &Ask, field: &str, campaigns: &[Campaign], problems: &mut 
         if !campaigns.iter().any(|campaign| campaign.id == *id) {
             problems.explain(field, || format!("no item of {id:?}{other}"));
         }
+    }
+}
+
+/// Leaves out the campaigns that do not meet the condition, and those that are older than the window, which
+/// are counted. `meets` has those that were decoded; the others met the condition then.
+fn keep_within(page: &mut Page, meets: Vec<bool>, window: Window) {
+    let (mut meets, mut older) = (meets.into_iter(), 0);
+    page.found.retain(|found| {
+        let Found::Campaign(listed) = found else { return true };
+        let meets = matches!(listed, Listed::Again(_)) || meets.next().unwrap_or_default();
+        let is_older = meets && !is_within(listed, window);
+        older += usize::from(is_older);
+        meets && !is_older
+    });
+    page.older = older;
+}
+
+/// A campaign of a list that tells only a part of it.
+fn as_part(found: Found, list: &List) -> Found {
+    let Found::Campaign(listed) = found else { return found };
+    let campaign = listed.into_campaign();
+    match (list.completes, list.sums_rows) {
+        (true, true) => Found::DetailsRow(campaign),
+        (true, false) => Found::Details(campaign),
+        (false, _) => Found::Row(campaign),
     }
 }
 
@@ -382,7 +416,8 @@ mod tests {
     /// What the request of a part makes of an answer.
     fn read(defined: &Defined, part: usize, body: &str) -> Page {
         let ask = defined.begin(Window::default()).remove(part);
-        let page = defined.take(Window::default(), &ask, &Answer::of(200, body));
+        let answer = Answer::of(200, body);
+        let page = defined.take(Window::default(), &ask, &answer, &Decoded::default());
         page.unwrap_or_else(|error| panic!("{}", error.message))
     }
 
@@ -522,7 +557,8 @@ lists: {get: /x, items: '$.x[*]', campaign: {id: $.key}}
         }
         let answer = Answer::of(200, r#"{"ok":true,"data":{"y":[{"key":1}]}}"#);
         let ask = defined.begin(Window::default()).remove(0);
-        let error = defined.take(Window::default(), &ask, &answer).unwrap_err();
+        let error =
+            defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap_err();
         let message = "HTTP 200 without a list at `$.x[*]`: `$.data.y[*]` has objects with an id";
         assert_eq!(error.message, message);
     }
@@ -606,7 +642,8 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
         let asked = ["D-1".to_owned(), "D-2".to_owned()];
         let ask = defined.details(Window::default(), &asked).remove(0);
         let problems = |body: &str| {
-            let page = defined.take(Window::default(), &ask, &Answer::of(200, body)).unwrap();
+            let answer = Answer::of(200, body);
+            let page = defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap();
             page.problems.to_string()
         };
         assert_eq!(problems(r#"{"stats":[{"id":"D-1"},{"id":"D-2"}]}"#), "");
@@ -646,7 +683,8 @@ lists:
         let mut reversed = body.clone();
         reversed["x"].as_array_mut().unwrap().reverse();
         let ask = defined.begin(recent).remove(0);
-        let page = defined.take(recent, &ask, &Answer::of(200, reversed.to_string())).unwrap();
+        let page = Answer::of(200, reversed.to_string());
+        let page = defined.take(recent, &ask, &page, &Decoded::default()).unwrap();
         assert!(!page.then.is_empty(), "what is not sorted newest first is read to its end");
         for (window, since, found, follows) in [
             (recent, at(20), vec!["young"], false),
@@ -656,7 +694,8 @@ lists:
             let ask = defined.begin(window).remove(0);
             let since = ("since".into(), since.timestamp().to_string());
             assert_eq!(ask.query, [since]);
-            let page = defined.take(window, &ask, &Answer::of(200, body.to_string())).unwrap();
+            let page = Answer::of(200, body.to_string());
+            let page = defined.take(window, &ask, &page, &Decoded::default()).unwrap();
             let ids: Vec<_> = page.campaigns().map(|campaign| campaign.id.as_str()).collect();
             assert_eq!(ids, found);
             assert_eq!(page.older, 3 - found.len());
@@ -675,7 +714,10 @@ account: {get: /a, credits: $.c}
 ",
         );
         let ask = defined.begin(Window::default()).remove(0);
-        let take = |body: &str| defined.take(Window::default(), &ask, &Answer::of(200, body));
+        let take = |body: &str| {
+            let answer = Answer::of(200, body);
+            defined.take(Window::default(), &ask, &answer, &Decoded::default())
+        };
         assert!(take(r#"{"code":0,"x":[]}"#).is_ok());
         let error = take(r#"{"code":7,"text":"expired","x":null}"#).unwrap_err();
         // of several requests, the error names its own
@@ -712,7 +754,8 @@ lists: {get: /x, items: '$.x[*]', campaign: {id: $.id}}
             ),
         ] {
             let answer = Answer::of(200, body);
-            let error = defined.take(Window::default(), &ask, &answer).unwrap_err();
+            let error =
+                defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap_err();
             assert_eq!(error.message, message);
             assert_eq!(error.retry_after.map(|wait| wait.as_secs()), wait);
         }
