@@ -17,7 +17,8 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::Section;
 use campaign_exporter::document::keys::{Key, Takes};
 use campaign_exporter::document::values::Values;
-use campaign_exporter::provider::source::{Ask, Found, Page, Source};
+use campaign_exporter::provider::source::{Ask, Found, Listed, Page, Source};
+use campaign_exporter::provider::unchanged::Decoded;
 use campaign_exporter::provider::{Connection, Kind, Kinds, QuotaScope, native};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::PollError;
@@ -93,7 +94,13 @@ impl Source for Flights {
         vec![Ask::path("/flights")]
     }
 
-    fn take(&self, _window: Window, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+    fn take(
+        &self,
+        _window: Window,
+        ask: &Ask,
+        answer: &Answer,
+        _decoded: &Decoded,
+    ) -> Result<Page, PollError> {
         if answer.status != 200 {
             return Err(answer.status_error(&["coo"]));
         }
@@ -104,23 +111,22 @@ impl Source for Flights {
                 (Count::Deliveries, body["landed"].as_u64()),
             ]);
             let mut page = Page::default();
-            page.found.push(Found::Details(campaign::Campaign {
-                id: id.clone(),
-                counts,
-                ..campaign::Campaign::default()
-            }));
+            let details =
+                campaign::Campaign { id: id.clone(), counts, ..campaign::Campaign::default() };
+            page.found.push(Found::Details(Arc::new(details)));
             return Ok(page);
         }
         let flights = body["flights"].as_array();
         let flights = flights.ok_or_else(|| answer.without("`flights`", &["coo"]))?;
         let mut page = Page { items: flights.len(), ..Page::default() };
         for id in flights.iter().filter_map(Value::as_str) {
-            page.found.push(Found::Campaign(campaign::Campaign {
+            let flight = campaign::Campaign {
                 id: id.to_owned(),
                 name: format!("Flight {id}").into(),
                 channel: Channel::from_word("pigeon"),
                 ..campaign::Campaign::default()
-            }));
+            };
+            page.found.push(Found::Campaign(Listed::New(Arc::new(flight), None)));
             let details = Ask::path(format!("/flights/{id}"));
             page.then.push(details.about(vec![id.to_owned()]));
         }
