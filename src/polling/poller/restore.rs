@@ -49,8 +49,7 @@ pub fn connect(
     let application = applications
         .of(&provider.application(name))
         .with_context(|| format!("account {name} has no application"))?;
-    let of_budget = Arc::clone(&application);
-    let telemetry = telemetry.with_budget(move || of_budget.limit().zip(of_budget.remaining()));
+    let telemetry = telemetry.with_budget(application.budget());
     Ok((telemetry, Access::new(name, application, applications.renewals().clone(), store)))
 }
 

@@ -47,7 +47,7 @@ pub struct Application {
     key: String,
     store: Option<Arc<Store>>,
     ownership: tokio::sync::Mutex<Ownership>,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     /// Held while a request is counted and the count stored.
     counting: tokio::sync::Mutex<()>,
     /// Held while tokens of the application are renewed.
@@ -125,7 +125,7 @@ impl Application {
             key,
             store,
             ownership: tokio::sync::Mutex::default(),
-            state: Mutex::new(State {
+            state: Arc::new(Mutex::new(State {
                 limits: Limits::default(),
                 pace: None,
                 minute: Window::new("minute", Duration::from_mins(1)),
@@ -135,7 +135,7 @@ impl Application {
                 pause: None,
                 plans: Plans::new(),
                 not_stored_until: None,
-            }),
+            })),
             counting: tokio::sync::Mutex::new(()),
             refreshing: tokio::sync::Mutex::new(()),
             full_reads: Arc::new(Semaphore::new(FULL_READS)),
@@ -313,9 +313,14 @@ impl Application {
         }
     }
 
-    /// The daily limit, if there is one.
-    pub fn limit(&self) -> Option<u64> {
-        self.state().limits.per_day
+    /// The daily limit and what remains of it, if there is one, for the metrics: rendered ones can outlive the
+    /// account, and must not keep the lock of its application.
+    pub fn budget(&self) -> impl Fn() -> Option<(u64, u64)> + Send + Sync + 'static {
+        let state = Arc::clone(&self.state);
+        move || {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.limits.per_day.zip(state.remaining_at(Utc::now()))
+        }
     }
 
     /// What remains of the daily limit, if there is one.
@@ -324,18 +329,7 @@ impl Application {
     }
 
     fn remaining_at(&self, now: DateTime<Utc>) -> Option<u64> {
-        let state = self.state();
-        let limit = state.limits.per_day?;
-        let is_exhausted = state
-            .pause
-            .as_ref()
-            .is_some_and(|pause| pause.reason == Reason::Quota && pause.is_active(now));
-        if is_exhausted {
-            return Some(0);
-        }
-        let mut today = state.today;
-        today.roll_over(now);
-        Some(limit.saturating_sub(today.spent))
+        self.state().remaining_at(now)
     }
 
     /// Sets the plan of an account, and logs whether all plans fit the daily limit.
@@ -417,6 +411,20 @@ impl Requests {
 }
 
 impl State {
+    fn remaining_at(&self, now: DateTime<Utc>) -> Option<u64> {
+        let limit = self.limits.per_day?;
+        let is_exhausted = self
+            .pause
+            .as_ref()
+            .is_some_and(|pause| pause.reason == Reason::Quota && pause.is_active(now));
+        if is_exhausted {
+            return Some(0);
+        }
+        let mut today = self.today;
+        today.roll_over(now);
+        Some(limit.saturating_sub(today.spent))
+    }
+
     /// When the next request may be made, unless that is now, and the limit that says so.
     fn turn(&self) -> Option<(Instant, String)> {
         let told = self.allowance.filter(|(left, _)| *left == 0);
