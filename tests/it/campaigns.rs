@@ -284,9 +284,9 @@ async fn a_period_is_compared_with_the_one_before() {
     assert_eq!(now["cost_credits"][any_api().provider()], 7.0);
     let page = text(&daemon.get("/campaigns?account=one").await);
     for shown in [
-        "Attempted|3,500|▲ |+2,500 (+250.0 %)|",
-        "Delivered|1,500|86.7 % of 1,500 attempted| (−8.3 points)|▲ |+550 (+57.9 %)|",
-        "Clicked|100|10.0 % of 1,000 attempted| (+5.0 points)|▲ |+50 (+100.0 %)|",
+        "Attempted|3,500|▲ |+2,500 (+250.0\u{a0}%)|",
+        "Delivered|1,500|86.7 % of 1,500 attempted| (−8.3 points)|▲ |+550 (+57.9\u{a0}%)|",
+        "Clicked|100|10.0 % of 1,000 attempted| (+5.0 points)|▲ |+50 (+100.0\u{a0}%)|",
         "Opened|not reported|",
         "Cost in EUR|12.50|",
         "relative to the 7 days before",
@@ -449,7 +449,7 @@ async fn a_report_is_made_of_stored_campaigns() {
     assert_eq!(code, Some(0), "{log}");
     assert!(!html.contains("href=") && !html.contains("src="), "{html}");
     let page = text(&html);
-    assert!(page.contains("Campaigns sent|6|▲ |+5 (+500.0 %)|Attempted|5,199|"), "{page}");
+    assert!(page.contains("Campaigns sent|6|▲ |+5 (+500.0\u{a0}%)|Attempted|5,199|"), "{page}");
     // those with at least 200 messages
     let ranking = |title: &str, end: &str| {
         let list = page.split(&format!("|{title} share delivered|")).nth(1).unwrap();
