@@ -95,10 +95,12 @@ class Programs:
     def config(self):
         return self.folder / "campaign_exporter.yml"
 
-    def exporter(self, provider, poll_interval=ONCE, accounts=1):
+    def exporter(self, provider, poll_interval=ONCE, accounts=1, storage=None):
         """Starts the exporter and waits until it serves the campaigns of its first poll."""
         self.configure(provider, poll_interval, accounts)
         arguments = ["--config.file", self.config, "--web.listen-address", "127.0.0.1:0"]
+        if storage:
+            arguments += ["--storage.path", storage]
         server = Server(
             "campaign_exporter",
             [self.built / "campaign_exporter", *arguments],
