@@ -657,6 +657,9 @@ async fn shutdown_and_reload_during_a_renewal_lose_no_token() {
         .await;
     daemon.setup.write_config(&yaml("lookback: 12d"));
     daemon.signal("HUP").await;
+    daemon
+        .scrape_until(|metrics| Exported::of(metrics, "one").value("campaign_account_up").is_some())
+        .await;
     polled(&daemon, "one", 1.0).await;
     daemon.stop().await;
     assert_eq!(refreshes(&simulator), 3);
