@@ -18,6 +18,7 @@ use campaign_exporter::exposition::families;
 use campaign_exporter::exposition::format::Format;
 use campaign_exporter::exposition::rendering::{Exposition, Renderer, SharedBody};
 use campaign_exporter::provider::definition::Definition;
+use campaign_exporter::provider::source::Read;
 use campaign_exporter::provider::unchanged::Decoded;
 use campaign_exporter::provider::{Kinds, native};
 use campaign_exporter::state::snapshot::{Change, Data, Snapshot, Update};
@@ -140,7 +141,8 @@ impl<'a> Polls<'a> {
     fn poll(&mut self) -> Result<Vec<Arc<campaign::Campaign>>> {
         let provider = &self.account.provider;
         let [answers, _] = &self.answers;
-        let mut reading = provider.read_again(WINDOW, answers, &self.known, &self.decoded)?;
+        let read = Read { window: WINDOW, decoded: Some(&self.decoded) };
+        let mut reading = provider.read_again(read, answers, &self.known)?;
         ensure!(reading.problems.is_empty(), "{}", reading.problems);
         let campaigns = reading.take_campaigns();
         self.known = Arc::new(campaigns.clone());

@@ -20,6 +20,7 @@ use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 use crate::config::{Account, Polling};
 use crate::document::duration_text;
+use crate::provider::source::Read;
 use crate::provider::unchanged::Decoded;
 use crate::provider::{Problems, Reading};
 use crate::state::changes::{Changes, Stopped};
@@ -248,13 +249,9 @@ impl Poller {
 
     async fn read(&self, session: &Session, window: Window) -> Result<Reading, PollError> {
         let provider = &self.account.provider;
-        let reading = provider.read_campaigns(
-            session,
-            &self.access,
-            window,
-            &self.progress.known,
-            &self.progress.decoded,
-        );
+        let Progress { known, decoded, .. } = &self.progress;
+        let read = Read { window, decoded: Some(decoded) };
+        let reading = provider.read_campaigns(session, &self.access, read, known);
         let reading = tokio::time::timeout(MAX_POLL_DURATION, reading).await;
         reading.unwrap_or_else(|_| {
             let limit = duration_text(MAX_POLL_DURATION);

@@ -13,8 +13,7 @@ use serde_json::value::RawValue;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{Ask, Found, Page, Source, path};
-use super::unchanged::Decoded;
+use super::source::{Ask, Found, Page, Read, Source, path};
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Info};
@@ -173,13 +172,7 @@ impl Source for Cinnox {
         vec![ask.paged("offset", LIMIT)]
     }
 
-    fn take(
-        &self,
-        _window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError> {
+    fn take(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         let mut list: Result<List<'_>, PollError> = answer.json();
         let code = match &mut list {
             Ok(list) => Ok(std::mem::take(&mut list.code)),
@@ -188,7 +181,7 @@ impl Source for Cinnox {
         };
         check_success(answer, code)?;
         let list = list?;
-        let mut page = Page::of(ask, list.result, "result", Some(decoded), |item, problems| {
+        let mut page = Page::of(ask, list.result, "result", read.decoded, |item, problems| {
             self.campaign(item, problems)
         })?;
         page.more = page.items >= LIMIT;
@@ -712,8 +705,7 @@ mod tests {
     }
 
     fn take(source: &Cinnox, status: u16, body: &str) -> Result<Page, PollError> {
-        let answer = Answer::of(status, body);
-        source.take(Window::default(), &begin(source), &answer, &Decoded::default())
+        source.take(Read::default(), &begin(source), &Answer::of(status, body))
     }
 
     fn translate(json: &str) -> (Option<Campaign>, String) {

@@ -15,8 +15,7 @@ use serde_json::value::RawValue;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{AccountFacts, Ask, Found, Page, Source};
-use super::unchanged::Decoded;
+use super::source::{AccountFacts, Ask, Found, Page, Read, Source};
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio};
@@ -295,13 +294,7 @@ impl Source for ConstantContact {
             .collect()
     }
 
-    fn take(
-        &self,
-        window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError> {
+    fn take(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         let Some(report) = REPORTS.get(ask.part) else {
             return Ok(Page::default());
         };
@@ -318,7 +311,7 @@ impl Source for ConstantContact {
             let expected = format!("`{}`", report.member);
             return Err(answer.without(&expected, &ERROR_MEMBERS));
         }
-        let mut page = Page::of(ask, summaries, report.member, Some(decoded), |item, problems| {
+        let mut page = Page::of(ask, summaries, report.member, read.decoded, |item, problems| {
             self.campaign(&report.channel, item, problems)
         })?;
         let percents = list.aggregate_percents;
@@ -330,8 +323,9 @@ impl Source for ConstantContact {
         let mut has_all = ask.offset == 0 && next.is_none() && !page.found.is_empty();
         if report.channel == Channel::Email {
             // without a start date, the list goes back to the first campaign, the newest first
-            let is_old =
-                |campaign: &Campaign| campaign.last_sent.is_some_and(|sent| sent < window.start);
+            let is_old = |campaign: &Campaign| {
+                campaign.last_sent.is_some_and(|sent| sent < read.window.start)
+            };
             next = next.filter(|_| page.found.is_empty() || !page.campaigns().all(is_old));
             let before = page.found.len();
             page.found
@@ -992,8 +986,7 @@ mod tests {
     }
 
     fn take(ask: &Ask, status: u16, body: &str) -> Result<Page, PollError> {
-        let answer = Answer::of(status, body);
-        source().take(Window::default(), ask, &answer, &Decoded::default())
+        source().take(Read::default(), ask, &Answer::of(status, body))
     }
 
     fn read_page(status: u16, body: &str) -> Result<Page, PollError> {
@@ -1070,7 +1063,7 @@ mod tests {
 
     fn emails(window: Window, page: &str) -> Page {
         let [_, ask] = asks(window);
-        source().take(window, &ask, &Answer::of(200, page), &Decoded::default()).unwrap()
+        source().take(Read::from(window), &ask, &Answer::of(200, page)).unwrap()
     }
 
     #[test]

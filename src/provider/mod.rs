@@ -37,7 +37,7 @@ use crate::upstream::{PollError, Reason};
 pub use kind::{Connection, Kind, Kinds, QuotaScope};
 pub use lenient::Problems;
 pub use read::Reading;
-use unchanged::Decoded;
+use source::Read;
 
 /// The providers that are built in.
 pub fn native() -> Kinds {
@@ -189,16 +189,15 @@ impl Provider {
     }
 
     /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
-    /// their memory, and items that are `decoded` already are not decoded again.
+    /// their memory.
     pub async fn read_campaigns(
         &self,
         session: &Session,
         access: &Access,
-        window: Window,
+        read: Read<'_>,
         known: &Arc<Campaigns>,
-        decoded: &Decoded,
     ) -> Result<Reading, PollError> {
-        read::read(&self.connection, session, access, window, known, decoded).await
+        read::read(&self.connection, session, access, read, known).await
     }
 
     /// The requests of a read that finds campaigns with these ids, spread evenly over its lists: as many
@@ -225,12 +224,11 @@ impl Provider {
     /// What a poll after another one makes of these answers to its first request, for benchmarks.
     pub fn read_again(
         &self,
-        window: Window,
+        read: Read<'_>,
         answers: &[Answer],
         known: &Arc<Campaigns>,
-        decoded: &Decoded,
     ) -> Result<Reading, PollError> {
-        read::read_again(&self.connection, window, answers, known, decoded)
+        read::read_again(&self.connection, read, answers, known)
     }
 
     /// What a poll makes of one answer, for benchmarks and fuzzing.

@@ -11,8 +11,8 @@ use tracing::debug;
 use super::kind::Connection;
 use super::lenient::{self, Problems};
 use super::overlap::LastPage;
-use super::source::{AccountFacts, Ask, Found, Listed, Page, Source, Target};
-use super::unchanged::{Decoded, Digest};
+use super::source::{AccountFacts, Ask, Found, Listed, Page, Read, Source, Target};
+use super::unchanged::Digest;
 use crate::campaign::bounds::MAX_ACCOUNT_BYTES;
 use crate::campaign::pool::{Campaigns, Pool};
 use crate::campaign::window::Window;
@@ -198,37 +198,35 @@ fn redacted(answer: &Answer) -> Option<Answer> {
 /// What an answer means. One that is not strictly JSON costs only what cannot be repaired.
 fn take(
     source: &dyn Source,
-    window: Window,
+    read: Read<'_>,
     ask: &Ask,
     answer: &Answer,
-    decoded: &Decoded,
 ) -> Result<Page, PollError> {
     let utf8 = json::utf16(&answer.body).map(|body| answer.with_body(body));
     let answer = utf8.as_ref().unwrap_or(answer);
     let redacted = redacted(answer);
-    redacted.as_ref().unwrap_or(answer).interpreted(
-        |answer| source.take(window, ask, answer, decoded),
-        |page| page.problems.is_empty(),
-    )
+    redacted
+        .as_ref()
+        .unwrap_or(answer)
+        .interpreted(|answer| source.take(read, ask, answer), |page| page.problems.is_empty())
 }
 
 /// Reads all campaigns of the window: all pages or nothing. Campaigns equal to `known` ones share
-/// their memory, and items that are `decoded` already are not decoded again.
+/// their memory.
 pub async fn read(
     connection: &Connection,
     session: &Session,
     access: &Access,
-    window: Window,
+    read: Read<'_>,
     known: &Arc<Campaigns>,
-    decoded: &Decoded,
 ) -> Result<Reading, PollError> {
     let auth = &connection.auth;
     let credential = session.credential(auth, access, None).await?;
-    let result = match read_pages(connection, session, &credential, window, known, decoded).await {
+    let result = match read_pages(connection, session, &credential, read, known).await {
         Err(error) if error.reason == Reason::Auth && auth.is_renewable() => {
             debug!(%error, "the access token is refused");
             let renewed = session.credential(auth, access, Some(&credential)).await?;
-            read_pages(connection, session, &renewed, window, known, decoded).await
+            read_pages(connection, session, &renewed, read, known).await
         }
         result => result,
     };
@@ -242,15 +240,14 @@ async fn read_pages(
     connection: &Connection,
     session: &Session,
     credential: &Credential,
-    window: Window,
+    read: Read<'_>,
     known: &Arc<Campaigns>,
-    decoded: &Decoded,
 ) -> Result<Reading, PollError> {
     let source = &*connection.source;
-    let mut progress = Progress::begin(source, window, Reading::after(known));
-    while let Some(ask) = progress.next(source, window)? {
+    let mut progress = Progress::begin(source, read.window, Reading::after(known));
+    while let Some(ask) = progress.next(source, read.window)? {
         let request = request(connection, &ask)?;
-        let take = |answer: &Answer| take(source, window, &ask, answer, decoded);
+        let take = |answer: &Answer| take(source, read, &ask, answer);
         let answer = session.get(&request, credential, take).await;
         progress.take(&ask, answer)?;
     }
@@ -352,7 +349,7 @@ pub fn read_saved(
         while let Some(ask) = progress.next(source, asked)? {
             requests.push((ask.part, request(connection, &ask)?));
             let Some(answer) = answers.next() else { break };
-            let page = take(source, window, &ask, answer, &Decoded::default());
+            let page = take(source, window.into(), &ask, answer);
             progress.take(&ask, page)?;
         }
         Ok(())
@@ -364,15 +361,14 @@ pub fn read_saved(
 /// What a read after another one makes of these answers to its first request.
 pub fn read_again(
     connection: &Connection,
-    window: Window,
+    read: Read<'_>,
     answers: &[Answer],
     known: &Arc<Campaigns>,
-    decoded: &Decoded,
 ) -> Result<Reading, PollError> {
     let mut reading = Reading::after(known);
-    let ask = connection.source.begin(window).into_iter().next();
+    let ask = connection.source.begin(read.window).into_iter().next();
     for (ask, answer) in ask.iter().cycle().zip(answers) {
-        reading.add(take(&*connection.source, window, ask, answer, decoded)?);
+        reading.add(take(&*connection.source, read, ask, answer)?);
     }
     Ok(reading.finish())
 }
@@ -385,7 +381,7 @@ pub fn read_answer(
 ) -> Result<Reading, PollError> {
     let mut reading = Reading::default();
     if let Some(ask) = connection.source.begin(window).first() {
-        let page = take(&*connection.source, window, ask, answer, &Decoded::default())?;
+        let page = take(&*connection.source, window.into(), ask, answer)?;
         for next in page.then.iter().chain(&ask.after(&page)) {
             url(&connection.base_url, next)?;
         }
@@ -475,6 +471,7 @@ mod tests {
     use crate::campaign::counts::{Count, Counts};
     use crate::config::Config;
     use crate::provider::lenient::Scalar;
+    use crate::provider::unchanged::Decoded;
 
     fn campaign(id: &str, name: &str) -> Campaign {
         Campaign { id: id.to_owned(), name: name.into(), ..Campaign::default() }
@@ -574,9 +571,8 @@ mod tests {
         let mut decoded = Decoded::default();
         let read = |items: &str, decoded: &mut Decoded| {
             let answer = Answer::of(200, format!(r#"{{"campaigns":[{items}]}}"#));
-            let window = Window::default();
-            let known = Arc::default();
-            let reading = provider.read_again(window, &[answer], &known, decoded);
+            let of_decoded = Read { decoded: Some(&*decoded), ..Read::default() };
+            let reading = provider.read_again(of_decoded, &[answer], &Arc::default());
             let mut reading = reading.unwrap();
             let problems = reading.problems.counted();
             decoded.add(reading.take_decoded());
@@ -640,13 +636,7 @@ mod tests {
                 Vec::new()
             }
 
-            fn take(
-                &self,
-                _: Window,
-                _: &Ask,
-                answer: &Answer,
-                _: &Decoded,
-            ) -> Result<Page, PollError> {
+            fn take(&self, _: Read<'_>, _: &Ask, answer: &Answer) -> Result<Page, PollError> {
                 let mut page = Page::default();
                 for id in answer.json::<HashMap<String, Vec<Scalar>>>()?.remove("ids").unwrap() {
                     let id = id.id("id", &mut page.problems);
@@ -659,8 +649,7 @@ mod tests {
         redaction::register(&"a-token-in-ids".into());
         let ids = r#"{"ids":["1-a-token-in-ids","a%2dtoken-in-ids",7,"a\u002dtoken-in-ids"]}"#;
         let answer = redacted(&Answer::of(200, ids)).unwrap();
-        let page = Ids.take(Window::default(), &Ask::path("/"), &answer, &Decoded::default());
-        let page = page.unwrap();
+        let page = Ids.take(Read::default(), &Ask::path("/"), &answer).unwrap();
         assert_eq!(page.campaigns().next().unwrap().id, "7");
         assert_eq!(page.found.len(), 1);
         assert_eq!(page.problems.counted(), "id (3 times)");

@@ -14,8 +14,7 @@ use serde::Deserialize;
 
 use super::kind::{Connection, Kind, QuotaScope};
 use super::lenient::{self, Problems, Scalar};
-use super::source::{AccountFacts, Ask, Page, Source};
-use super::unchanged::Decoded;
+use super::source::{AccountFacts, Ask, Page, Read, Source};
 use crate::campaign::counts::{Count, Counts, Failures, UNREADABLE};
 use crate::campaign::figures::Figure;
 use crate::campaign::window::Window;
@@ -182,17 +181,10 @@ impl Source for Smsup {
         vec![campaigns, Ask::path(CREDITS).or_problem("credits")]
     }
 
-    fn take(
-        &self,
-        _window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError> {
-        if ask.optional.is_some() {
-            read_credits(answer)
-        } else {
-            self.read_campaigns(ask, answer, decoded)
+    fn take(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        match ask.optional {
+            Some(_) => read_credits(answer),
+            None => self.read_campaigns(read, ask, answer),
         }
     }
 }
@@ -200,19 +192,19 @@ impl Source for Smsup {
 impl Smsup {
     fn read_campaigns(
         &self,
+        read: Read<'_>,
         ask: &Ask,
         answer: &Answer,
-        decoded: &Decoded,
     ) -> Result<Page, PollError> {
         let list: Result<List<'_>, PollError> = answer.json();
         // an answer without a readable list may still say what is wrong
         let status = list.as_ref().map_or_else(|_| envelope(answer), |list| Ok(list.status));
         check_success(answer, status)?;
         let list = list?;
-        let decoded = Some(decoded);
-        let mut page = Page::of(ask, list.campaigns, "campaigns", decoded, |item, problems| {
-            self.campaign(item, problems)
-        })?;
+        let mut page =
+            Page::of(ask, list.campaigns, "campaigns", read.decoded, |item, problems| {
+                self.campaign(item, problems)
+            })?;
         let problems = &mut page.problems;
         let total = list.total_records.count("totalRecords", problems);
         let display = list.total_display_records;
@@ -872,8 +864,7 @@ mod tests {
     }
 
     fn read_page(status: u16, body: impl AsRef<[u8]>) -> Result<Page, PollError> {
-        let (answer, decoded) = (Answer::of(status, body), Decoded::default());
-        source(Tz::Europe__Paris).take(Window::default(), &first_ask(), &answer, &decoded)
+        source(Tz::Europe__Paris).take(Read::default(), &first_ask(), &Answer::of(status, body))
     }
 
     fn paris(text: &str) -> Option<String> {
@@ -1038,8 +1029,8 @@ mod tests {
     fn meaningless_credits_are_absent() {
         let ask = Ask::path(CREDITS).or_problem("credits");
         let credits = |body: &str| {
-            let (answer, decoded) = (Answer::of(200, body), Decoded::default());
-            let page = source(Tz::UTC).take(Window::default(), &ask, &answer, &decoded).unwrap();
+            let answer = Answer::of(200, body);
+            let page = source(Tz::UTC).take(Read::default(), &ask, &answer).unwrap();
             (page.account.credits, page.problems.counted())
         };
         assert_eq!(credits(r#"{"credits":"-2.5"}"#), (Some(-2.5), String::new()));

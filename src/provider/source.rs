@@ -39,14 +39,23 @@ pub trait Source: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// What an answer means, and which requests follow it. The window is that of the read.
-    fn take(
-        &self,
-        window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError>;
+    /// What an answer means, and which requests follow it.
+    fn take(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError>;
+}
+
+/// The read that an answer belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Read<'a> {
+    /// The period that it covers.
+    pub window: Window,
+    /// What earlier reads decoded items to. Without, all items are decoded.
+    pub decoded: Option<&'a Decoded>,
+}
+
+impl From<Window> for Read<'_> {
+    fn from(window: Window) -> Self {
+        Self { window, decoded: None }
+    }
 }
 
 /// A request: a GET, or with a body a POST.

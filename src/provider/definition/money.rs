@@ -145,8 +145,7 @@ mod tests {
     use crate::campaign::window::Window;
     use crate::campaign::{Channel, Ratio};
     use crate::document::problem::Problem;
-    use crate::provider::source::{Page, Source};
-    use crate::provider::unchanged::Decoded;
+    use crate::provider::source::{Page, Read, Source};
     use crate::upstream::answer::Answer;
 
     /// A provider whose campaigns and account have these keys.
@@ -173,7 +172,7 @@ mod tests {
         let answers = [format!("[{answer}]"), answer.to_owned()];
         let pages = asks.iter().zip(answers).map(|(ask, answer)| {
             let answer = Answer::of(200, answer);
-            source.take(Window::default(), ask, &answer, &Decoded::default()).unwrap()
+            source.take(Read::default(), ask, &answer).unwrap()
         });
         pages.collect::<Vec<_>>().try_into().unwrap()
     }

@@ -17,8 +17,7 @@ use super::{Definition, Details, List};
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Status};
 use crate::provider::lenient::{self, Problems};
-use crate::provider::source::{AccountFacts, Ask, Found, Listed, Page, Source};
-use crate::provider::unchanged::Decoded;
+use crate::provider::source::{AccountFacts, Ask, Found, Listed, Page, Read, Source};
 use crate::upstream::answer::Answer;
 use crate::upstream::{PollError, Reason};
 
@@ -80,14 +79,8 @@ impl Source for Defined {
         asks
     }
 
-    fn take(
-        &self,
-        window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError> {
-        self.read(window, ask, answer, decoded).map_err(|mut error| {
+    fn take(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
+        self.read(read, ask, answer).map_err(|mut error| {
             let shown = self.definition.requests();
             if let ([_, _, ..], Some(request)) = (shown.as_slice(), self.request(ask.part)) {
                 error.message = format!("{}: {}", request.shown(), error.message);
@@ -98,16 +91,10 @@ impl Source for Defined {
 }
 
 impl Defined {
-    fn read(
-        &self,
-        window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        decoded: &Decoded,
-    ) -> Result<Page, PollError> {
+    fn read(&self, read: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         let root = self.definition.verdict.of(answer)?;
         match self.part(ask.part) {
-            Some(Part::List(list)) => self.read_list(list, window, ask, answer, root, decoded),
+            Some(Part::List(list)) => self.read_list(list, read, ask, answer, root),
             Some(Part::Details(details)) => self.read_details(details, ask, answer, root),
             Some(Part::Account(account)) => self.read_account(account, root),
             None => Ok(Page::default()),
@@ -152,11 +139,10 @@ impl Defined {
     fn read_list(
         &self,
         list: &List,
-        window: Window,
+        read: Read<'_>,
         ask: &Ask,
         answer: &Answer,
         root: &RawValue,
-        decoded: &Decoded,
     ) -> Result<Page, PollError> {
         let items = self.items(&list.items, list.paging.as_ref(), &list.campaign, answer, root)?;
         let usual = self.usual();
@@ -165,7 +151,7 @@ impl Defined {
         let times = RefCell::new(Vec::new());
         // more is read of the items of the others than their campaigns
         let is_plain = list.newest_first.is_none() && !list.sums_rows && !list.completes;
-        let decoded = is_plain.then_some(decoded);
+        let decoded = read.decoded.filter(|_| is_plain);
         let mut page = Page::of(ask, items, field, decoded, |item: Value, problems| {
             if let Some(sorted_by) = &list.newest_first {
                 let mut other = Problems::default();
@@ -185,12 +171,13 @@ impl Defined {
             meets.borrow_mut().push(true);
             Some(campaign)
         })?;
-        keep_within(&mut page, meets.into_inner(), window);
+        keep_within(&mut page, meets.into_inner(), read.window);
         let times = times.into_inner();
         page.total = list.paging.as_ref().and_then(|paging| paging.total(root));
         // the first pages of a list that is sorted the other way round are old too
-        let is_over = times.iter().max().is_some_and(|newest| *newest < window.created_start())
-            && times.first() >= times.last();
+        let is_over =
+            times.iter().max().is_some_and(|newest| *newest < read.window.created_start())
+                && times.first() >= times.last();
         let next = match &list.paging {
             Some(paging) if !is_over => {
                 paging.next(ask, answer, root, page.items, &mut page.problems)?
@@ -417,7 +404,7 @@ mod tests {
     fn read(defined: &Defined, part: usize, body: &str) -> Page {
         let ask = defined.begin(Window::default()).remove(part);
         let answer = Answer::of(200, body);
-        let page = defined.take(Window::default(), &ask, &answer, &Decoded::default());
+        let page = defined.take(Read::default(), &ask, &answer);
         page.unwrap_or_else(|error| panic!("{}", error.message))
     }
 
@@ -557,8 +544,7 @@ lists: {get: /x, items: '$.x[*]', campaign: {id: $.key}}
         }
         let answer = Answer::of(200, r#"{"ok":true,"data":{"y":[{"key":1}]}}"#);
         let ask = defined.begin(Window::default()).remove(0);
-        let error =
-            defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap_err();
+        let error = defined.take(Read::default(), &ask, &answer).unwrap_err();
         let message = "HTTP 200 without a list at `$.x[*]`: `$.data.y[*]` has objects with an id";
         assert_eq!(error.message, message);
     }
@@ -643,7 +629,7 @@ account: {get: /y, where: '@.unlimited != true', credits: $.left}
         let ask = defined.details(Window::default(), &asked).remove(0);
         let problems = |body: &str| {
             let answer = Answer::of(200, body);
-            let page = defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap();
+            let page = defined.take(Read::default(), &ask, &answer).unwrap();
             page.problems.to_string()
         };
         assert_eq!(problems(r#"{"stats":[{"id":"D-1"},{"id":"D-2"}]}"#), "");
@@ -684,7 +670,7 @@ lists:
         reversed["x"].as_array_mut().unwrap().reverse();
         let ask = defined.begin(recent).remove(0);
         let page = Answer::of(200, reversed.to_string());
-        let page = defined.take(recent, &ask, &page, &Decoded::default()).unwrap();
+        let page = defined.take(Read::from(recent), &ask, &page).unwrap();
         assert!(!page.then.is_empty(), "what is not sorted newest first is read to its end");
         for (window, since, found, follows) in [
             (recent, at(20), vec!["young"], false),
@@ -695,7 +681,7 @@ lists:
             let since = ("since".into(), since.timestamp().to_string());
             assert_eq!(ask.query, [since]);
             let page = Answer::of(200, body.to_string());
-            let page = defined.take(window, &ask, &page, &Decoded::default()).unwrap();
+            let page = defined.take(Read::from(window), &ask, &page).unwrap();
             let ids: Vec<_> = page.campaigns().map(|campaign| campaign.id.as_str()).collect();
             assert_eq!(ids, found);
             assert_eq!(page.older, 3 - found.len());
@@ -716,7 +702,7 @@ account: {get: /a, credits: $.c}
         let ask = defined.begin(Window::default()).remove(0);
         let take = |body: &str| {
             let answer = Answer::of(200, body);
-            defined.take(Window::default(), &ask, &answer, &Decoded::default())
+            defined.take(Read::default(), &ask, &answer)
         };
         assert!(take(r#"{"code":0,"x":[]}"#).is_ok());
         let error = take(r#"{"code":7,"text":"expired","x":null}"#).unwrap_err();
@@ -754,8 +740,7 @@ lists: {get: /x, items: '$.x[*]', campaign: {id: $.id}}
             ),
         ] {
             let answer = Answer::of(200, body);
-            let error =
-                defined.take(Window::default(), &ask, &answer, &Decoded::default()).unwrap_err();
+            let error = defined.take(Read::default(), &ask, &answer).unwrap_err();
             assert_eq!(error.message, message);
             assert_eq!(error.retry_after.map(|wait| wait.as_secs()), wait);
         }

@@ -17,8 +17,7 @@ use campaign_exporter::config::Config;
 use campaign_exporter::document::Section;
 use campaign_exporter::document::keys::{Key, Takes};
 use campaign_exporter::document::values::Values;
-use campaign_exporter::provider::source::{Ask, Found, Listed, Page, Source};
-use campaign_exporter::provider::unchanged::Decoded;
+use campaign_exporter::provider::source::{Ask, Found, Listed, Page, Read, Source};
 use campaign_exporter::provider::{Connection, Kind, Kinds, QuotaScope, native};
 use campaign_exporter::telemetry::Telemetry;
 use campaign_exporter::upstream::PollError;
@@ -94,13 +93,7 @@ impl Source for Flights {
         vec![Ask::path("/flights")]
     }
 
-    fn take(
-        &self,
-        _window: Window,
-        ask: &Ask,
-        answer: &Answer,
-        _decoded: &Decoded,
-    ) -> Result<Page, PollError> {
+    fn take(&self, _: Read<'_>, ask: &Ask, answer: &Answer) -> Result<Page, PollError> {
         if answer.status != 200 {
             return Err(answer.status_error(&["coo"]));
         }
