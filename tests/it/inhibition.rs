@@ -34,6 +34,14 @@ five-accounts-with-wrong-credentials
 + CampaignPollsFailing warning a|b|c|d|e
 > sre-pager: CampaignAuthFailed critical a, CampaignAuthFailed critical b, CampaignAuthFailed critical c, CampaignAuthFailed critical d, CampaignAuthFailed critical e
 
+requests-are-used-up
++ CampaignQuotaNearlySpent warning a|b|c
++ CampaignPollsFailing warning a|b|c
++ CampaignDataStale warning a|b
++ CampaignDataStale critical c
+> sre: CampaignQuotaNearlySpent warning a, CampaignQuotaNearlySpent warning b, CampaignQuotaNearlySpent warning c
+> sre-pager: CampaignDataStale critical c
+
 five-accounts-deliver-less
 + CampaignAccountDeliveryBelowBaseline critical a|b|c|d|e
 + CampaignReceiptsMissing warning a|b|c|d|e
