@@ -1,29 +1,27 @@
 //! The `cost` command: what a configuration costs, before it is deployed. Polls nothing.
 
-use std::io::{self, Write};
+use std::io::BufRead;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use bytes::Buf;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde::Serialize;
 use tracing::warn;
 
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::exported::{Exported, Profile};
-use crate::campaign::figures::{Bound, Figure, Figures};
+use crate::campaign::figures::{Bound, Currency, Figure, Figures};
 use crate::campaign::pool::Campaigns;
 use crate::campaign::window::Window;
 use crate::campaign::{Campaign, Channel, Ratio, Status, curve};
 use crate::commands::output;
 use crate::config::Account;
-use crate::exposition::families;
-use crate::exposition::format::Format;
+use crate::exposition::rendering::{Exposition, Renderer, SharedBody};
 use crate::polling::poller::recent_start;
-use crate::polling::poller::restore::exported;
+use crate::polling::poller::restore::{self, exported};
 use crate::state::snapshot::{
     Change, ConfiguredAccount, Data, Generation, LastKnown, PollStatus, Snapshot,
 };
@@ -38,6 +36,9 @@ const SECONDS_A_DAY: f64 = 86_400.0;
 
 /// Age of the campaigns with what is usual at their age.
 const YOUNG: TimeDelta = TimeDelta::days(2);
+
+/// Begins the metrics of the exporter.
+const OWN: &str = "campaign_exporter_";
 
 /// A `detail` to compare with: as in the documentation.
 const WEEK: Duration = Duration::from_hours(7 * 24);
@@ -62,12 +63,11 @@ pub enum CostFormat {
     Json,
 }
 
-/// What one account, or all of them, cost.
+/// What a scrape of one account costs, or one of all accounts.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Cost {
     campaigns: usize,
     series: usize,
-    /// Of a scrape.
     bytes: usize,
     gzip_bytes: usize,
     samples_a_day: u64,
@@ -94,6 +94,15 @@ struct Costs {
     profiles: Vec<Line>,
 }
 
+/// An account, and what is known of it until the first rendering takes that.
+struct Known {
+    account: Account,
+    campaigns: usize,
+    /// In a day.
+    requests: f64,
+    last: Option<LastKnown>,
+}
+
 /// Prints what the accounts cost. Returns whether the campaigns of all of them are known.
 pub async fn cost(
     options: Options,
@@ -101,15 +110,13 @@ pub async fn cost(
     store: Option<&Arc<Store>>,
 ) -> anyhow::Result<bool> {
     let now = Utc::now();
-    let (mut costs, mut all_known) = (Costs::default(), true);
-    let variants = variants();
-    let mut of_profiles = vec![Cost::default(); variants.len()];
+    let (mut known, mut all_known) = (Vec::new(), true);
     for account in accounts {
         let stored = match store {
             Some(store) => record::load(store, &account.name, &account.provider.source()).await,
             None => StoredAccount { poll: None, data: None },
         };
-        let Some((at, data)) = data(&options, &account, &stored, now) else {
+        let Some((polls, data)) = known_of(&options, &account, &stored, now) else {
             warn!(
                 account = account.name,
                 "no campaigns are stored: state their number with --campaigns"
@@ -119,44 +126,67 @@ pub async fn cost(
         };
         let requests =
             requests_a_day(&account, &stored, &data.campaigns, options.campaigns.is_some());
-        let known = LastKnown {
-            polls: PollStatus {
-                up: true,
-                last_poll: Some(at),
-                last_success: Some(at),
-                ..PollStatus::default()
-            },
-            data: Some((Duration::ZERO, data)),
-        };
-        let mut snapshot = Snapshot::default();
-        let mut measure = |exported: Exported, restored| {
-            let mut account = account.clone();
-            account.polling.exported = exported;
-            let poll_interval = account.polling.poll_interval;
-            let generation = Generation::default();
-            let account = ConfiguredAccount { generation, account, poll_interval, restored };
-            snapshot.apply(Change::Configured(vec![account]));
-            let text = families::render(&snapshot, Format::Text);
-            let campaigns = snapshot.accounts().map(|state| state.campaigns().len()).sum();
-            measured(&text, campaigns, requests, options.scrape_interval)
-        };
-        let cost = measure(account.polling.exported, Some(known))?;
-        costs.total.add(cost);
-        for ((_, exported), sum) in variants.iter().zip(&mut of_profiles) {
-            sum.add(measure(*exported, None)?);
-        }
-        let requests_per_day = account.provider.limits(account.polling.limits()).per_day;
-        costs.accounts.push(Line { name: account.name, cost, requests_per_day });
+        let campaigns = data.campaigns.len();
+        let last = Some(LastKnown { polls, data: Some((Duration::ZERO, data)) });
+        known.push(Known { account, campaigns, requests, last });
     }
-    let profiles = variants.into_iter().zip(of_profiles);
-    let profiles = profiles.map(|((name, _), cost)| Line { name, cost, requests_per_day: None });
-    costs.profiles = profiles.collect();
+    let costs = costs(known, options.scrape_interval)?;
     let text = match options.format {
         CostFormat::Text => costs.to_text(options.scrape_interval),
         CostFormat::Json => serde_json::to_string_pretty(&costs)? + "\n",
     };
     output::write(None, move |out| out.write_all(text.as_bytes())).await?;
     Ok(all_known)
+}
+
+/// What accounts cost.
+fn costs(mut known: Vec<Known>, scrape_interval: Duration) -> anyhow::Result<Costs> {
+    let campaigns = known.iter().map(|it| it.campaigns).sum();
+    let requests = known.iter().map(|it| it.requests.ceil()).sum();
+    let of_all = |text: &Exposition| measured(&text.whole, campaigns, requests, scrape_interval);
+    let mut snapshot = Snapshot::default();
+    configure(&mut snapshot, known.iter_mut().map(|it| (it.account.clone(), it.last.take())));
+    let text = rendered(&snapshot)?;
+    let mut costs = Costs { total: of_all(&text)?, ..Costs::default() };
+    for Known { account, campaigns, requests, .. } in &known {
+        let body = text.some(|name, _| name == account.name);
+        costs.accounts.push(Line {
+            name: account.name.clone(),
+            cost: measured(&body, *campaigns, *requests, scrape_interval)?,
+            requests_per_day: account.provider.limits(account.polling.limits()).per_day,
+        });
+    }
+    drop(text);
+    for (name, exported) in variants() {
+        let accounts = known.iter().map(|it| {
+            let mut account = it.account.clone();
+            account.polling.exported = exported;
+            (account, None)
+        });
+        configure(&mut snapshot, accounts);
+        let cost = of_all(&rendered(&snapshot)?)?;
+        costs.profiles.push(Line { name, cost, requests_per_day: None });
+    }
+    Ok(costs)
+}
+
+/// Replaces the accounts. Those without anything new keep what is known.
+fn configure(
+    snapshot: &mut Snapshot,
+    accounts: impl Iterator<Item = (Account, Option<LastKnown>)>,
+) {
+    let accounts = accounts.map(|(account, restored)| ConfiguredAccount {
+        generation: Generation::default(),
+        poll_interval: account.polling.poll_interval,
+        account,
+        restored,
+    });
+    snapshot.apply(Change::Configured(accounts.collect()));
+}
+
+fn rendered(snapshot: &Snapshot) -> anyhow::Result<Exposition> {
+    let (text, _) = Renderer::new()?.render(snapshot).context("cannot compress")?;
+    Ok(text)
 }
 
 /// The profiles to compare, with and without `detail`.
@@ -171,16 +201,17 @@ fn variants() -> Vec<(String, Exported)> {
     variants.collect()
 }
 
-/// The campaigns to measure: the stated number of them, else those that are stored.
-fn data(
+/// What to measure: the stated number of campaigns, else what is stored.
+fn known_of(
     options: &Options,
     account: &Account,
     stored: &StoredAccount,
     now: DateTime<Utc>,
-) -> Option<(DateTime<Utc>, Data)> {
+) -> Option<(PollStatus, Data)> {
     let Some(campaigns) = options.campaigns else {
         let (at, record) = stored.data.as_ref()?;
-        return Some((*at, exported(account, record, *at, &mut Campaigns::default())));
+        let data = exported(account, record, *at, &mut Campaigns::default());
+        return Some((restore::polls(stored), data));
     };
     let campaigns = usize::try_from(campaigns).unwrap_or(usize::MAX);
     let campaigns = campaigns.min(account.polling.max_campaigns);
@@ -190,8 +221,30 @@ fn data(
         let age = every * i32::try_from(number).unwrap_or(i32::MAX);
         Arc::new(typical(account, number, now - age, age < YOUNG))
     });
-    Some((now, Data { campaigns: campaigns.collect(), ..Data::default() }))
+    let polls = PollStatus {
+        up: true,
+        last_poll: Some(now),
+        last_success: Some(now),
+        stored: Some(Ok(())),
+        ..PollStatus::default()
+    };
+    let kind = account.provider.kind();
+    let rates = account.provider.reported_rates().iter();
+    let data = Data {
+        campaigns: campaigns.collect(),
+        credits: kind.fills("campaign_account_credits").then_some(AMOUNT),
+        balance: kind.fills("campaign_account_balance").then_some((Currency::NONE, AMOUNT)),
+        reported_ratios: rates.map(|rate| (Arc::clone(rate), RATIO)).collect(),
+        ..Data::default()
+    };
+    Some((polls, data))
 }
+
+/// Stated amounts, as long as those that are reported.
+const AMOUNT: f64 = 123.45;
+
+/// A stated ratio.
+const RATIO: f64 = 0.987_654;
 
 /// A campaign that was sent and has everything that its provider reports.
 fn typical(account: &Account, number: usize, sent: DateTime<Utc>, is_young: bool) -> Campaign {
@@ -214,19 +267,25 @@ fn typical(account: &Account, number: usize, sent: DateTime<Utc>, is_young: bool
         last_sent: Some(sent),
         counts,
         failures,
-        cost_credits: kind.fills("campaign_cost_credits").then_some(123.0),
+        cost_credits: kind.fills("campaign_cost_credits").then_some(AMOUNT),
         info: Arc::new(labels.collect()),
         ..Campaign::default()
     };
     let ratios = Ratio::ALL.iter().copied();
     let reported = ratios
         .filter(|ratio| kind.fills(ratio.reported_metric()))
-        .map(|ratio| (Figure::Ratio(ratio), 0.987_654));
+        .map(|ratio| (Figure::Ratio(ratio), RATIO));
+    let money = [
+        ("campaign_cost", Figure::Cost(Currency::NONE)),
+        ("campaign_revenue", Figure::Revenue(Currency::NONE)),
+    ];
+    let money = money.into_iter().filter(|(metric, _)| kind.fills(metric));
+    let money = money.map(|(_, figure)| (figure, AMOUNT));
     let usual =
         curve::RATIOS.into_iter().filter(|ratio| is_young && ratio.of([&campaign]).is_some());
     let usual =
-        usual.flat_map(|ratio| Bound::ALL.map(|bound| (Figure::Usual(ratio, bound), 0.987_654)));
-    let figures: Figures = reported.chain(usual).collect();
+        usual.flat_map(|ratio| Bound::ALL.map(|bound| (Figure::Usual(ratio, bound), RATIO)));
+    let figures: Figures = reported.chain(money).chain(usual).collect();
     campaign.figures = figures;
     campaign
 }
@@ -262,18 +321,25 @@ fn requests_a_day(
 }
 
 fn measured(
-    text: &str,
+    body: &SharedBody,
     campaigns: usize,
     requests: f64,
     scrape_interval: Duration,
 ) -> anyhow::Result<Cost> {
-    let series = text.lines().filter(|line| !line.starts_with('#')).count();
+    let text = SharedBody::identity(&[body], String::new());
+    let bytes = text.remaining();
+    let gzip_bytes = SharedBody::gzip(&[body], "").remaining();
+    let mut series = 0;
+    for line in text.reader().lines() {
+        let line = line?;
+        series += usize::from(!line.starts_with('#') && !line.starts_with(OWN));
+    }
     let scrapes = SECONDS_A_DAY / scrape_interval.as_secs_f64();
     Ok(Cost {
         campaigns,
         series,
-        bytes: text.len(),
-        gzip_bytes: gzip_bytes(text).context("cannot compress")?,
+        bytes,
+        gzip_bytes,
         samples_a_day: whole(series as f64 * scrapes),
         requests_a_day: whole(requests.ceil()),
     })
@@ -288,22 +354,7 @@ const fn whole(number: f64) -> u64 {
     number.round() as u64
 }
 
-fn gzip_bytes(text: &str) -> io::Result<usize> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text.as_bytes())?;
-    Ok(encoder.finish()?.len())
-}
-
 impl Cost {
-    fn add(&mut self, other: Self) {
-        self.campaigns += other.campaigns;
-        self.series += other.series;
-        self.bytes += other.bytes;
-        self.gzip_bytes += other.gzip_bytes;
-        self.samples_a_day += other.samples_a_day;
-        self.requests_a_day += other.requests_a_day;
-    }
-
     fn cells(&self, name: &str, limit: Option<u64>) -> Vec<String> {
         let limit = limit.map(|limit| format!(" of {limit}")).unwrap_or_default();
         vec![
@@ -363,7 +414,13 @@ mod tests {
     use crate::campaign::exported::ESSENTIAL;
     use crate::commands::init;
     use crate::config::Config;
+    use crate::exposition::families;
+    use crate::exposition::format::Format;
     use crate::provider::{Kinds, built_in, native};
+
+    /// Metrics that only campaigns have that were not sent yet.
+    const NOT_SENT: [&str; 2] =
+        ["campaign_scheduled_timestamp_seconds", "campaign_created_timestamp_seconds"];
 
     fn accounts(kinds: &Kinds) -> Vec<Account> {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name.to_string()).collect();
@@ -371,17 +428,10 @@ mod tests {
         Config::parse(&yaml, kinds, Some(Path::new("/s"))).unwrap().accounts
     }
 
-    /// The series of a sent campaign on a channel.
-    fn series(account: &Account, profile: Profile, channel: &Channel, is_older: bool) -> usize {
+    /// What a scrape has of an account.
+    fn text(account: &Account, exported: Exported, data: Data, polls: PollStatus) -> String {
         let mut account = account.clone();
-        account.polling.exported = Exported::new(profile, &[], &[], Some(WEEK));
-        let channels = account.provider.channels();
-        let index = channels.iter().position(|it| it == channel).unwrap();
-        let now = Utc::now();
-        let age = TimeDelta::days(if is_older { 8 } else { 3 });
-        let campaign = typical(&account, index, now - age, false);
-        let data = Data { campaigns: vec![Arc::new(campaign)], ..Data::default() };
-        let polls = PollStatus { last_success: Some(now), ..PollStatus::default() };
+        account.polling.exported = exported;
         let mut snapshot = Snapshot::default();
         snapshot.apply(Change::Configured(vec![ConfiguredAccount {
             generation: Generation::default(),
@@ -389,7 +439,20 @@ mod tests {
             account,
             restored: Some(LastKnown { polls, data: Some((Duration::ZERO, data)) }),
         }]));
-        let text = families::render(&snapshot, Format::Text);
+        families::render(&snapshot, Format::Text)
+    }
+
+    /// The series of a sent campaign on a channel.
+    fn series(account: &Account, profile: Profile, channel: &Channel, is_older: bool) -> usize {
+        let exported = Exported::new(profile, &[], &[], Some(WEEK));
+        let channels = account.provider.channels();
+        let index = channels.iter().position(|it| it == channel).unwrap();
+        let now = Utc::now();
+        let age = TimeDelta::days(if is_older { 8 } else { 3 });
+        let campaign = typical(account, index, now - age, false);
+        let data = Data { campaigns: vec![Arc::new(campaign)], ..Data::default() };
+        let polls = PollStatus { last_success: Some(now), ..PollStatus::default() };
+        let text = text(account, exported, data, polls);
         text.lines().filter(|line| line.contains("campaign_id=")).count()
     }
 
@@ -409,6 +472,26 @@ mod tests {
         });
         let missing: String = rows.filter(|row| !document.contains(row)).collect();
         assert!(missing.is_empty(), "docs/cost.md lacks\n{missing}");
+    }
+
+    #[test]
+    fn stated_campaigns_have_all_that_their_provider_reports() {
+        for account in accounts(&built_in()) {
+            let stored = StoredAccount { poll: None, data: None };
+            let options = Options {
+                scrape_interval: Duration::from_mins(1),
+                campaigns: Some(10),
+                format: CostFormat::Text,
+            };
+            let (polls, data) = known_of(&options, &account, &stored, Utc::now()).unwrap();
+            let full = Exported::new(Profile::Full, &[], &[], None);
+            let text = text(&account, full, data, polls);
+            let metrics = account.provider.kind().extras.iter().map(|(metric, _)| *metric);
+            let metrics = metrics.filter(|metric| !NOT_SENT.contains(metric));
+            let missing: Vec<_> =
+                metrics.filter(|it| !text.contains(&format!("\n{it}{{"))).collect();
+            assert!(missing.is_empty(), "{}: {missing:?}", account.name);
+        }
     }
 
     #[test]
@@ -438,17 +521,9 @@ mod tests {
             format: CostFormat::Text,
         };
         let requests = [100, 10_000].map(|campaigns| {
-            let (_, data) = data(&options(campaigns), account, &stored, Utc::now()).unwrap();
+            let (_, data) = known_of(&options(campaigns), account, &stored, Utc::now()).unwrap();
             requests_a_day(account, &stored, &data.campaigns, true)
         });
         assert_eq!(requests.map(whole), [288, 2_808]);
-    }
-
-    #[test]
-    fn a_scrape_is_counted_as_prometheus_would() {
-        let text = "# HELP a b\na 1\na{b=\"c\"} 2\n";
-        let cost = measured(text, 3, 12.5, Duration::from_secs(30)).unwrap();
-        assert_eq!((cost.campaigns, cost.series, cost.bytes), (3, 2, text.len()));
-        assert_eq!((cost.samples_a_day, cost.requests_a_day), (2 * 2_880, 13));
     }
 }

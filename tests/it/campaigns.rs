@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::support::apis::any_api;
 use crate::support::daemon::{
-    Daemon, LIMIT, Setup, account, account_at, client, config, run, simulate,
+    Daemon, LIMIT, Setup, account, account_at, client, config, count, run, simulate,
 };
 
 const DAY: i64 = 24;
@@ -522,6 +522,47 @@ async fn the_cost_is_that_of_stored_or_stated_campaigns() {
         let (code, _, log) = cost(&arguments).await;
         assert!(code == Some(2) && log.contains(expected), "{log}");
     }
+}
+
+#[tokio::test]
+async fn the_cost_of_an_account_is_what_its_scrape_has() {
+    let campaigns: Vec<_> =
+        (0_u32..200).map(|id| sent(&id.to_string(), i64::from(id), 100, 90)).collect();
+    let few = campaigns.get(..7).unwrap();
+    let daemon = {
+        let setup = setup(&[("one", "60d", &campaigns), ("two", "60d", few)]).await;
+        let storage = format!("--storage.path={}", setup.storage().display());
+        Daemon::start(setup, &[&storage]).await
+    };
+    let metrics = daemon.until_up(2).await;
+    assert_eq!(count(&metrics, "campaign_attempted{"), 207);
+    let both = daemon.get("/metrics?account=one&account=two").await;
+    let identity = daemon.get("/metrics?account=one").await;
+    let compressed = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
+    let compressed = compressed.get(daemon.url("/metrics?account=one"));
+    let compressed = compressed.header("accept-encoding", "gzip").send().await.unwrap();
+    let compressed = compressed.bytes().await.unwrap();
+    let mut command = daemon.setup.command();
+    let storage = format!("--storage.path={}", daemon.setup.storage().display());
+    let output = run(command.args(["cost", "--format=json", &storage])).await;
+    let costs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cost = |line: &Value| {
+        ["series", "bytes", "gzip_bytes"]
+            .map(|name| usize::try_from(line[name].as_u64().unwrap()).unwrap())
+    };
+    let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+    let expected = [series(&identity), identity.len(), compressed.len()];
+    assert_eq!(cost(&costs["accounts"][0]), expected);
+    // of a single scrape, with the number of series
+    let [of_both, bytes, gzip_bytes] = cost(&costs["total"]);
+    let own: String = metrics
+        .split_inclusive('\n')
+        .filter(|line| line.contains("campaign_exporter_series"))
+        .collect();
+    assert_eq!((of_both, bytes), (series(&both), both.len() + own.len()));
+    let [.., first] = cost(&costs["accounts"][0]);
+    let [.., second] = cost(&costs["accounts"][1]);
+    assert!(gzip_bytes < first + second, "{gzip_bytes}");
 }
 
 #[tokio::test]

@@ -105,22 +105,26 @@ pub fn last_known(
     if poll.is_none() && data.is_none() {
         return None;
     }
-    Some(LastKnown {
-        polls: PollStatus {
-            // an account without data is not up
-            up: data.is_some() && poll.is_some_and(|poll| poll.failure.is_none()),
-            last_poll: poll.map(|poll| poll.ended),
-            last_success: stored.last_success(),
-            poll_duration: poll.map(|poll| poll.took),
-            token_expiry: poll.and_then(|poll| poll.token_expiry),
-            failure: poll.and_then(|poll| {
-                let (reason, message) = poll.failure.as_ref()?;
-                Some(PollError::new(Reason::from_label(reason)?, message))
-            }),
-            stored: poll.map(|_| Ok(())),
-        },
-        data,
-    })
+    let polls = polls(stored);
+    // an account without data is not up
+    Some(LastKnown { polls: PollStatus { up: polls.up && data.is_some(), ..polls }, data })
+}
+
+/// How the stored polls went.
+pub fn polls(stored: &StoredAccount) -> PollStatus {
+    let poll = stored.poll.as_ref();
+    PollStatus {
+        up: poll.is_some_and(|poll| poll.failure.is_none()),
+        last_poll: poll.map(|poll| poll.ended),
+        last_success: stored.last_success(),
+        poll_duration: poll.map(|poll| poll.took),
+        token_expiry: poll.and_then(|poll| poll.token_expiry),
+        failure: poll.and_then(|poll| {
+            let (reason, message) = poll.failure.as_ref()?;
+            Some(PollError::new(Reason::from_label(reason)?, message))
+        }),
+        stored: poll.map(|_| Ok(())),
+    }
 }
 
 /// The stored data and its age, unless it is stale.

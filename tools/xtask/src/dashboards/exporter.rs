@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::link;
-use super::panel::{Panel, heatmap, stat, timeseries};
-use super::query::Scope;
+use super::panel::{Panel, bargauge, heatmap, stat, timeseries};
+use super::query::{self, Scope};
 use super::table::{account_columns, figure, label, table};
 use super::thresholds::{Levels, Thresholds};
 use super::{annotation, color, freshness, variable};
@@ -475,12 +475,29 @@ fn cost() -> Row {
         [
             timeseries(
                 "Campaign series",
-                "Campaign series in the exposition, which determine the load on Prometheus and the price of most hosted stores. campaign_exporter cost has them by account, and for each profile of metrics.",
+                "Campaign series in the exposition, which determine the load on Prometheus and the price of most hosted stores.",
             )
             .query(&Scope::Exporter.of("campaign_exporter_series"), "{{instance}}")
             .unit("short")
             .above_zero()
-            .third(),
+            .third()
+            .sized(6, 8),
+            bargauge(
+                "Series by account",
+                "The twenty accounts with the most series at the end of the time range, including those of the account itself. campaign_exporter cost has them for each profile of metrics.",
+            )
+            .query(
+                &format!(
+                    "topk(20, count by ({}) ({}))",
+                    query::ACCOUNT,
+                    SCOPE.all("campaign_.+")
+                ),
+                "{{account}}",
+            )
+            .unit("short")
+            .neutral()
+            .sized(6, 8)
+            .links([link::SERIES.to_account()]),
             timeseries(
                 "Samples in a day",
                 "Samples that Prometheus scraped from each exporter in the 24 hours before.",
@@ -488,7 +505,8 @@ fn cost() -> Row {
             .query(&samples, "{{instance}}")
             .unit("short")
             .above_zero()
-            .third(),
+            .third()
+            .sized(6, 8),
             timeseries(
                 "Requests in a day",
                 "Requests to the providers at the current rate, by account, to compare with their daily limits.",
@@ -505,6 +523,7 @@ fn cost() -> Row {
             .no_value("No requests yet.")
             .over_polls()
             .third()
+            .sized(6, 8)
             .links([link::SERIES.to_exporter(), link::SERIES.to_account()]),
         ],
     )

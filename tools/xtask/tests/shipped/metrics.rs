@@ -158,12 +158,19 @@ impl Metrics {
         Ok(labels.clone())
     }
 
-    /// Returns the labels of the metrics whose names match `prefix(one|other)`.
+    /// Returns the labels of the metrics whose names match `prefix(one|other)` or `prefix.+`.
     fn of_several(&self, selector: &VectorSelector) -> Result<Labels, String> {
         let mut names = selector.matchers.matchers.iter().filter(|it| it.name == "__name__");
-        let names = names.next().and_then(|names| names.value.strip_suffix(')')?.split_once('('));
-        let (prefix, ends) = names.ok_or_else(|| format!("no metric in {selector}"))?;
+        let names = names.next().map(|names| names.value.as_str()).unwrap_or_default();
         let mut labels = Labels::from([("__name__".to_owned(), BTreeSet::new())]);
+        if let Some(prefix) = names.strip_suffix(".+") {
+            for (_, own) in self.0.iter().filter(|(name, _)| name.starts_with(prefix)) {
+                unite(&mut labels, own.clone());
+            }
+            return Ok(labels);
+        }
+        let names = names.strip_suffix(')').and_then(|names| names.split_once('('));
+        let (prefix, ends) = names.ok_or_else(|| format!("no metric in {selector}"))?;
         for end in ends.split('|') {
             let name = format!("{prefix}{end}");
             let own = self.0.get(&name).ok_or_else(|| format!("unknown metric {name}"))?;
