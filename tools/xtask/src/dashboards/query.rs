@@ -181,6 +181,9 @@ pub(crate) const DELIVERED: Share = Share::new("campaign_deliveries", DECIDED);
 pub(crate) const BOUNCED: Share = Share::new("campaign_bounces", "campaign_attempted");
 /// Opted out / attempted.
 pub(crate) const OPTED_OUT: Share = Share::new("campaign_opt_outs", "campaign_attempted");
+/// Delivered / attempted, the exporter's `campaign_delivery_ratio`, which not every profile has.
+pub(crate) const DELIVERED_OF_ATTEMPTED: Share =
+    Share::new("campaign_deliveries", "campaign_attempted");
 /// Clicked / attempted.
 pub(crate) const CLICKED: Share = Share::new("campaign_clicks", "campaign_attempted");
 /// Read / delivered.

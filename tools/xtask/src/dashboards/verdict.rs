@@ -6,13 +6,15 @@ use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, Scope, Share, among, named,
     once, one_of, settled,
 };
-use super::table::{self, campaign_columns, figure};
+use super::table::{self, COUNT, campaign_columns, figure};
 
 /// Codes with their words and colors, the higher the worse. No verdict depends on a color alone.
-pub(crate) const WORDS: [(i32, &str, &str); 9] = [
+pub(crate) const WORDS: [(i32, &str, &str); 11] = [
     (0, "✓ fine", color::GOOD),
     (1, "… too early to tell", color::UNKNOWN),
     (2, "· too small to tell", color::UNKNOWN),
+    (NOTHING_SENT, "– nothing sent", color::UNKNOWN),
+    (NOT_REPORTED, "– delivery not reported", color::UNKNOWN),
     (11, "⚠ many opted out", color::WARNING),
     (12, "⚠ many bounced", color::WARNING),
     (13, "⚠ few delivered", color::WARNING),
@@ -20,6 +22,9 @@ pub(crate) const WORDS: [(i32, &str, &str); 9] = [
     (22, "✖ very many bounced", color::CRITICAL),
     (23, "✖ very few delivered", color::CRITICAL),
 ];
+
+const NOTHING_SENT: i32 = 3;
+const NOT_REPORTED: i32 = 4;
 
 /// The code of the first bad one.
 const BAD: i32 = 11;
@@ -79,8 +84,9 @@ fn each(scope: Scope, campaigns: &str) -> String {
     let least = Scope::Account
         .with("account:campaign_threshold:effective", r#"threshold="attempted_min_warning""#);
     let attempted = one_of(scope, "campaign_attempted", campaigns);
+    let deliveries = one_of(scope, "campaign_deliveries", campaigns);
     format!(
-        "({} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
+        "({} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({attempted} > 0)) + {NOTHING_SENT} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) {deliveries}) + {NOT_REPORTED} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
         bad(scope, campaigns),
         settled(scope)
     )
@@ -98,14 +104,14 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
         vec![
             figure("Verdict", "none", &named(scope, &each(scope, these), these))
                 .words(&WORDS)
-                .wide(160),
+                .wide(175),
             figure(
                 "Sent",
                 "dateTimeFromNow",
                 &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds")),
             )
             .wide(125),
-            figure("Messages", "short", &of("campaign_attempted")).wide(85),
+            figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
             figure("Delivered", "percentunit", &share(DELIVERED)).decimals(1).wide(85),
             figure("Clicked", "percentunit", &share(CLICKED)).decimals(1).wide(80),
             figure("Opted out", "percentunit", &share(OPTED_OUT)).decimals(2).wide(85),
