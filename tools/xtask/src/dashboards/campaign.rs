@@ -120,6 +120,7 @@ fn as_usual() -> super::panel::Panel {
         by: "rate",
         rows: &format!("(({}) and on () {newest})", numbers.join(" or ")),
         now: &now,
+        reported: &now,
         low: &low,
         high: &high,
         attempted: &attempted,

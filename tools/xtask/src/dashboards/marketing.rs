@@ -425,7 +425,7 @@ fn better() -> String {
     let worse = ["bounces", "opt_outs"]
         .map(|result| format!(r#"label_replace(vector(-1), "result", "{result}", "", "")"#));
     format!(
-        r#"scalar({} and on (result) label_replace(vector(1), "result", "${{result}}", "", "") or on () vector(1))"#,
+        r#"scalar(({}) and on (result) label_replace(vector(1), "result", "${{result}}", "", "") or on () vector(1))"#,
         worse.join(" or ")
     )
 }

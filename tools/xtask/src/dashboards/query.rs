@@ -219,6 +219,13 @@ impl Share {
         format!("{numerator} / ({} > 0)", Self::count(of, self.denominator))
     }
 
+    /// Returns the same of some campaigns. They are chosen first: to divide all takes longer than to look
+    /// up a few.
+    pub(crate) fn each_among(self, of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
+        let numerator = among(&Self::count(of, self.numerator), campaigns);
+        format!("({numerator}) / ({} > 0)", Self::count(of, self.denominator))
+    }
+
     /// Returns sum / sum over the campaigns that report both counts.
     pub(crate) fn together(self, scope: Scope, by: &str, campaigns: &str) -> String {
         let of = |metric: &str| one_of(scope, metric, campaigns);

@@ -36,6 +36,8 @@ pub(crate) struct Judged<'a> {
     /// 1 for each row, 2 if less of its rate is better.
     pub(crate) rows: &'a str,
     pub(crate) now: &'a str,
+    /// The rows whose rate is reported.
+    pub(crate) reported: &'a str,
     pub(crate) low: &'a str,
     pub(crate) high: &'a str,
     /// The rows of which messages were attempted, and of those too young to be compared.
@@ -46,11 +48,11 @@ pub(crate) struct Judged<'a> {
 impl Judged<'_> {
     /// Returns the code of each row.
     pub(crate) fn codes(&self) -> String {
-        let Self { by, rows, now, low, high, attempted, young } = self;
+        let Self { by, rows, now, reported, low, high, attempted, young } = self;
         format!(
             "(({now} > bool {high}) - ({now} < bool {low})) * on ({by}) ({rows}) \
              or on ({by}) 0 * ({rows} unless {attempted}) + {NOTHING_SENT} \
-             or on ({by}) 0 * ({rows} unless on ({by}) ({now})) + {NOT_REPORTED} \
+             or on ({by}) 0 * ({rows} unless on ({by}) {reported}) + {NOT_REPORTED} \
              or on ({by}) 0 * ({rows} and {young}) + {TOO_EARLY} \
              or on ({by}) 0 * ({rows}) + {NOT_KNOWN}"
         )
@@ -69,20 +71,23 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
         ("click", CLICKED, ["Clicked", "Low, clicked", "High, clicked", "Clicking is"]),
     ];
     let rows = format!("(0 * ({these}) + 1)");
-    let attempted = format!("on ({CAMPAIGN}) ({} > 0)", one_of(scope, "campaign_attempted", these));
+    let attempted = format!("on ({CAMPAIGN}) ({} > 0)", scope.of("campaign_attempted"));
     let young = format!("on ({CAMPAIGN}) ({})", young(scope));
     let mut figures = Vec::new();
     for (rate, share, [title, low_title, high_title, verdict]) in rates {
         let bound = |bound: &str| {
             let usual = format!(r#"rate="{rate}", bound="{bound}""#);
-            once(&among(&scope.with("campaign_usual_ratio", &usual), these))
+            scope.with("campaign_usual_ratio", &usual)
         };
         let now = format!("({})", share.each_of(&|metric| one_of(scope, metric, these)));
-        let (low, high) = (bound("low"), bound("high"));
+        // of all young campaigns, which are few: each selection of these takes time
+        let (low, high) = (once(&bound("low")), once(&bound("high")));
+        let of_these = |bound: &str| once(&among(bound, these));
         let codes = Judged {
             by: CAMPAIGN,
             rows: &rows,
             now: &now,
+            reported: &scope.of(share.counts()[0]),
             low: &low,
             high: &high,
             attempted: &attempted,
@@ -92,8 +97,11 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
         let codes = named(scope, &format!("({})", codes.codes()), these);
         figures.push(figure(verdict, "none", &codes).words(&WORDS).wide(130));
         figures.push(figure(title, "percentunit", &now).decimals(1).wide(85));
-        figures.push(figure(low_title, "percentunit", &low).decimals(1).wide(95));
-        figures.push(figure(high_title, "percentunit", &high).decimals(1).wide(95));
+        figures
+            .push(figure(low_title, "percentunit", &of_these(&bound("low"))).decimals(1).wide(95));
+        figures.push(
+            figure(high_title, "percentunit", &of_these(&bound("high"))).decimals(1).wide(95),
+        );
     }
     let sent = one_of(scope, "campaign_last_sent_timestamp_seconds", these);
     figures.push(figure("Sent", "dateTimeFromNow", &format!("1000 * {sent}")).wide(110));

@@ -46,7 +46,7 @@ fn threshold(scope: Scope, name: &str) -> String {
 /// Prometheus a noticeable time.
 pub(crate) fn bad(scope: Scope, campaigns: &str) -> String {
     let beyond = |code: i32, share: Share, sign: &str, name: &str| {
-        let ratio = share.each_of(&|metric| scope.of(metric));
+        let ratio = share.each_among(&|metric| scope.of(metric), campaigns);
         let beyond = |severity: &str, how: &str| {
             let threshold = threshold(scope, &format!("{name}_{severity}"));
             format!("{sign} {how}on ({CHANNEL}) group_left () {threshold}")
@@ -71,7 +71,7 @@ pub(crate) fn bad(scope: Scope, campaigns: &str) -> String {
         .zip(["delivered", "bounced", "opted out"])
         .map(|(code, why)| format!(r#"label_replace({code}, "why", "{why}", "", "")"#));
     let worst = worst.collect::<Vec<_>>().join(" or ");
-    let attempted = scope.of("campaign_attempted");
+    let attempted = format!("({})", among(&scope.of("campaign_attempted"), campaigns));
     format!(
         "{} unless on ({CAMPAIGN}) ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least}))",
         once(&among(&format!("({worst})"), campaigns))
@@ -84,9 +84,9 @@ fn each(scope: Scope, campaigns: &str) -> String {
     let least = Scope::Account
         .with("account:campaign_threshold:effective", r#"threshold="attempted_min_warning""#);
     let attempted = one_of(scope, "campaign_attempted", campaigns);
-    let deliveries = one_of(scope, "campaign_deliveries", campaigns);
+    let (any, deliveries) = (scope.of("campaign_attempted"), scope.of("campaign_deliveries"));
     format!(
-        "({} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({attempted} > 0)) + {NOTHING_SENT} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) {deliveries}) + {NOT_REPORTED} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
+        "({} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({any} > 0)) + {NOTHING_SENT} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) {deliveries}) + {NOT_REPORTED} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
         bad(scope, campaigns),
         settled(scope)
     )
