@@ -519,6 +519,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
     let attempted = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
     // each query chooses for itself: to ask for the messages once more takes half as long again
     let enough = |messages: &str| format!("topk({GROUPS}, {messages} >= $min_volume)");
+    let messages = enough(&format!("sum by ({name}) ({attempted})"));
     let rate = |share| together_by(share, name, &matcher, &enough);
     let mut description = format!(
         "Of the campaigns sent in the time range: the {GROUPS} with the most messages, of those that have the minimum volume. Of messages: the share of the messages attempted that have the chosen result."
@@ -531,8 +532,13 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         vec![
             figure("Of messages", "percentunit", &rate(CHOSEN)).decimals(2).wide(110),
             figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
-            figure("Messages", COUNT, &enough(&format!("sum by ({name}) ({attempted})"))).wide(95),
-            figure("Campaigns", COUNT, &format!("count by ({name}) ({attempted})")).wide(95),
+            figure("Messages", COUNT, &messages).wide(95),
+            figure(
+                "Campaigns",
+                COUNT,
+                &format!("count by ({name}) ({attempted}) and on ({name}) {messages}"),
+            )
+            .wide(95),
         ],
         ("Of messages", true),
     )

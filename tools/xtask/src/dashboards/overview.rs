@@ -156,7 +156,7 @@ fn lost() -> String {
     let [delivered, bounced, opted_out] =
         ["campaign_deliveries", "campaign_bounces", "campaign_opt_outs"].map(|it| SCOPE.of(it));
     format!(
-        "((({attempted}) - {delivered} or 0 * ({attempted}) + {bounced}) + ({opted_out} or 0 * ({attempted})))"
+        "(({attempted}) - {delivered} + {opted_out} or ({attempted}) - {delivered} or 0 * ({attempted}) + {bounced})"
     )
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn calendar() -> Panel {
     );
     table(
         "Calendar",
-        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits. Estimated: of campaigns that the provider reports no cost of before sending, one credit for each recipient. Those overdue should have been sent already.",
+        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits, if it is reported before sending. Counted as: what *Are they paid for?* counts, which is the cost, or one credit for each recipient. Those overdue should have been sent already.",
         columns,
         vec![
             figure("Due", "dateTimeAsIso", &with_names(&with_status, &infos, "status")).wide(150),
@@ -59,7 +59,7 @@ pub(crate) fn calendar() -> Panel {
             // before sending, some providers report 0
             figure("Credits", COUNT, &format!("{} > 0", of_these("campaign_cost_credits")))
                 .wide(80),
-            figure("Estimated credits", COUNT, &estimated()).wide(130),
+            figure("Counted as", COUNT, &of_these("campaign:credits:scheduled")).wide(95),
         ],
         ("Due", false),
     )

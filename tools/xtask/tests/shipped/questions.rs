@@ -69,7 +69,7 @@ marketing / Calendar / Due: campaign_name=Next, status=waiting 1814400000
 marketing / Calendar / In time: campaign_id=6 0
 marketing / Calendar / In time: campaign_id=8 1
 marketing / Calendar / Recipients: campaign_id=6 700
-marketing / Calendar / Estimated credits: campaign_id=6 700
+marketing / Calendar / Counted as: campaign_id=6 700
 marketing / Are they paid for? / Of it estimated: account=shop 700
 marketing / Are they paid for? / Left after: account=shop -200
 marketing / Are they paid for? / Paid for: account=shop 0
