@@ -136,9 +136,9 @@ async fn planning_counts_backfilled_campaigns_once() {
         ("Totals A", "attempted", 2.0 * sends),
         ("Totals B", "Campaigns", 1.0),
         ("Totals B", "attempted", sends),
-        ("Rates A", "clicks", clicked),
-        ("Rates B", "clicks", clicked),
-        ("From message to reaction A", "", 2.0 * sends),
+        ("Rates, of the messages attempted A", "clicks", clicked),
+        ("Rates, of the messages attempted B", "clicks", clicked),
+        ("From message to reaction, of the messages attempted A", "", 2.0 * sends),
         ("Accounts whose period before is not known A", "", 0.0),
         ("Opt-outs by account B", "", COUNTS.opt_outs as f64),
     ] {
@@ -146,5 +146,5 @@ async fn planning_counts_backfilled_campaigns_once() {
         assert!((found - expected).abs() < 1e-9, "{title} {measure}: {found}");
     }
     // with the names of both
-    assert_eq!(ask("Highest: ${result:text} A").await.len(), 2);
+    assert_eq!(ask("Best, by what was gained: ${result:text} A").await.len(), 2);
 }

@@ -6,11 +6,11 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, timeseries};
 use super::query::{
-    BOUNCED, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among, drawn, named_among,
-    newest,
+    BOUNCED, CHANNEL, CLICKED, DELIVERED, DELIVERED_OF_ATTEMPTED, OPTED_OUT, READ, Scope, Share,
+    among, drawn, named_among, newest,
 };
-use super::table::{figure, firing_alerts, label, table};
-use super::{annotation, color, link, variable, verdict, words};
+use super::table::{COUNT, figure, firing_alerts, label, table};
+use super::{annotation, color, link, usual, variable, verdict, words};
 
 const SCOPE: Scope = Scope::Campaign;
 
@@ -18,7 +18,11 @@ const SCOPE: Scope = Scope::Campaign;
 const LEGEND: &str = "{{campaign_name}} ({{account}})";
 
 /// Shown instead of missing figures.
-const NOT_REPORTED: &str = "Nothing has been sent yet, or the provider does not report this.";
+const NOT_REPORTED: &str =
+    "No figures: Does it run as usual? tells whether nothing was sent, or what is not reported.";
+
+/// Shown instead of campaigns.
+const NONE: &str = "No campaign is selected.";
 
 const PURPOSE: &str = "How does one campaign do? At first the one sent last is shown. Choose others under **Campaign**, or click a name in any table. If several are selected, the top shows the one that was sent last, and the graphs the last ten. Figures are the provider's current counts, which keep changing for days; a dash is a figure that the provider does not report. To return to all campaigns, use **Campaign dashboards** above.";
 
@@ -37,9 +41,6 @@ pub(crate) fn dashboard() -> Dashboard {
     }
 }
 
-/// The exporter's `campaign_delivery_ratio`, which not every profile has.
-const DELIVERED_OF_ATTEMPTED: Share = Share::new("campaign_deliveries", "campaign_attempted");
-
 /// A metric of the displayed campaigns.
 fn line(metric: &str) -> String {
     named_among(SCOPE, &SCOPE.of(metric), &drawn())
@@ -49,36 +50,36 @@ fn now() -> Row {
     let newest = newest();
     let share = |parts: Share| among(&format!("({})", parts.each(SCOPE)), &newest);
     let results = [
-        ("Delivered", "percentunit", Some(1), share(DELIVERED)),
-        ("Bounced", "percentunit", Some(1), share(BOUNCED)),
-        ("Clicked", "percentunit", Some(1), share(CLICKED)),
-        ("Read", "percentunit", Some(1), share(READ)),
-        ("Opted out", "percentunit", Some(2), share(OPTED_OUT)),
-        ("Recipients", "short", None, among(&SCOPE.one("campaign_recipients"), &newest)),
-        ("Still pending", "short", None, among(&SCOPE.one("campaign_pending"), &newest)),
-        ("Cost in credits", "short", None, among(&SCOPE.one("campaign_cost_credits"), &newest)),
+        ("Delivered / not pending", "percentunit", Some(1), share(DELIVERED)),
+        ("Bounced / attempted", "percentunit", Some(1), share(BOUNCED)),
+        ("Clicked / attempted", "percentunit", Some(1), share(CLICKED)),
+        ("Read / delivered", "percentunit", Some(1), share(READ)),
+        ("Opted out / attempted", "percentunit", Some(2), share(OPTED_OUT)),
+        ("Recipients", COUNT, None, among(&SCOPE.one("campaign_recipients"), &newest)),
+        ("Still pending", COUNT, None, among(&SCOPE.one("campaign_pending"), &newest)),
+        ("Cost in credits", COUNT, None, among(&SCOPE.one("campaign_cost_credits"), &newest)),
     ];
     let panel = stat(
         "Results",
         "Of the messages attempted, except those still pending: delivered. Of those attempted: bounced, with a click, and opted out. Of those delivered: read. What is missing is not reported by the provider.",
     )
-    .unit("short")
+    .unit(COUNT)
     .neutral()
     .sized(12, 7)
-    .options(&json!({"text": {"titleSize": 15, "valueSize": 26}}))
-    .no_value("nothing is reported yet")
+    .options(&json!({"text": {"titleSize": 13, "valueSize": 24}}))
+    .no_value("not reported")
     .results(results);
     row(
         "The campaign",
         [
             verdict::table(
                 SCOPE,
-                "Campaign",
+                "Campaign: delivered of those no longer pending, clicked and opted out of those attempted",
                 "The selected campaign; of several, the one that was sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
                 &newest,
             )
             .sized(24, 4)
-            .no_value(NOT_REPORTED),
+            .no_value(NONE),
             panel,
             as_usual(),
             firing_alerts(
@@ -94,11 +95,11 @@ fn now() -> Row {
 fn as_usual() -> super::panel::Panel {
     // the last number tells those of which more is better from the others
     let rates = [
-        ("delivery", "Delivered", DELIVERED_OF_ATTEMPTED, 1),
-        ("click", "Clicked", CLICKED, 1),
-        ("read", "Read", READ, 1),
-        ("bounce", "Bounced", BOUNCED, 2),
-        ("opt_out", "Opted out", OPTED_OUT, 2),
+        ("delivery", "Delivered / attempted", DELIVERED_OF_ATTEMPTED, 1),
+        ("click", "Clicked / attempted", CLICKED, 1),
+        ("read", "Read / delivered", READ, 1),
+        ("bounce", "Bounced / attempted", BOUNCED, 2),
+        ("opt_out", "Opted out / attempted", OPTED_OUT, 2),
     ];
     let numbers = rates.map(|(rate, .., number)| {
         format!(r#"label_replace(vector({number}), "rate", "{rate}", "", "")"#)
@@ -112,9 +113,22 @@ fn as_usual() -> super::panel::Panel {
         format!("max by (rate) ({})", among(&bound, &newest()))
     };
     let (low, high) = (usual("low"), usual("high"));
+    let newest = newest();
+    let attempted = format!("on () ({} > 0)", among(&SCOPE.of("campaign_attempted"), &newest));
+    let young = format!("on () ({})", among(&usual::young(SCOPE), &newest));
+    let codes = usual::Judged {
+        by: "rate",
+        rows: &format!("(({}) and on () {newest})", numbers.join(" or ")),
+        now: &now,
+        reported: &now,
+        low: &low,
+        high: &high,
+        attempted: &attempted,
+        young: &young,
+    };
     table(
         "Does it run as usual?",
-        "The rates of the campaign, and from where to where they usually are for the account's campaigns of this channel at the same age. Known for the first two days, once the account has seven campaigns.",
+        "The rates of the campaign, and from where to where they usually are for the account's campaigns of this channel at the same age. Known from an age of ten minutes to one of two days, once the account has seven campaigns.",
         vec![
             label("rate", "Rate")
                 .words(&rates.map(|(rate, text, ..)| (rate.to_owned(), json!({"text": text}))))
@@ -122,29 +136,14 @@ fn as_usual() -> super::panel::Panel {
         ],
         vec![
             figure("Now", "percentunit", &now).decimals(1).wide(70),
-            figure(
-                "So it is",
-                "none",
-                &format!(
-                    "(({now} > bool {high}) - ({now} < bool {low})) * on (rate) ({})",
-                    numbers.join(" or ")
-                ),
-            )
-            .wide(115)
-            .words(&[
-                (0, "✓ as usual", color::GOOD),
-                (-1, "▼ lower", color::WARNING),
-                (1, "▲ higher", color::PLAIN),
-                (-2, "▼ lower", color::PLAIN),
-                (2, "▲ higher", color::WARNING),
-            ]),
+            figure("So it is", "none", &codes.codes()).wide(135).words(&usual::WORDS),
             figure("Usually from", "percentunit", &low).decimals(1).wide(105),
             figure("to", "percentunit", &high).decimals(1).wide(75),
         ],
         ("", false),
     )
     .sized(12, 7)
-    .no_value(NOT_REPORTED)
+    .no_value(NONE)
 }
 
 fn over_time() -> Row {
@@ -154,7 +153,7 @@ fn over_time() -> Row {
     };
     // a color for each metric: those of names can be alike
     let several = |title, description: &str, metrics: &[(&str, &str, &str)]| {
-        let panel = graph(title, description).unit("short").above_zero();
+        let panel = graph(title, description).unit(COUNT).above_zero();
         metrics.iter().fold(panel, |panel, (metric, what, color)| {
             panel
                 .query(&line(metric), &format!("{LEGEND} {what}"))
@@ -169,16 +168,16 @@ fn over_time() -> Row {
         "Over time",
         [
             graph(
-                "Delivered",
+                "Delivered (dashed: attempted)",
                 "Messages delivered. Dashed in the same color: messages attempted. If a curve levels off below its dashed line, the campaign has stalled, or the missing messages bounced.",
             )
-            .unit("short")
+            .unit(COUNT)
             .above_zero()
             .query(&line("campaign_deliveries"), LEGEND)
             .query(&line("campaign_attempted"), LEGEND)
             .compared(),
             graph(
-                "Share delivered",
+                "Delivered / attempted (dashed: usual at that age)",
                 "Share of all messages attempted that were delivered. Dashed in the same color: from where to where it usually is for the account's campaigns at the same age, if that is known.",
             )
             .query(
@@ -228,7 +227,7 @@ fn failures() -> Row {
                 "Messages of the campaign that could not be delivered, by the reason that the provider reports.",
             )
             .query(&format!("sort_desc(sum by (reason) ({failures}) > 0)"), "{{reason}}")
-            .unit("short")
+            .unit(COUNT)
             .above_zero()
             .neutral()
             .sized(24, 8)
@@ -255,7 +254,7 @@ fn comparison() -> Row {
                 &others,
             )
             .sized(24, 10)
-            .no_value(NOT_REPORTED),
+            .no_value(NONE),
             verdict::table(
                 SCOPE,
                 "Selected campaigns",
@@ -263,7 +262,7 @@ fn comparison() -> Row {
                 &drawn(),
             )
             .sized(24, 6)
-            .no_value(NOT_REPORTED),
+            .no_value(NONE),
         ],
     )
 }

@@ -7,11 +7,11 @@
 use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, purpose, row};
-use super::panel::{Panel, stat};
+use super::panel::{Panel, stat, words_for};
 use super::query::{
     ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, with_names,
 };
-use super::table::{Figure, account_columns, campaign_columns, figure, label, table};
+use super::table::{COUNT, Figure, account_columns, campaign_columns, figure, label, table};
 use super::{annotation, color, link, planned, query, variable, words};
 
 const SCOPE: Scope = Scope::Channel;
@@ -54,7 +54,7 @@ const WEEKDAYS: [(&str, &str); 7] = [
     ("Sunday", "Sun"),
 ];
 
-const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by.";
+const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by; *Who is in these tables* names the accounts that do not report it.";
 
 const NOT_REPORTED: &str =
     "No provider reports this, or no campaign of the time range has the minimum volume.";
@@ -224,6 +224,16 @@ fn measured(expression: &str) -> String {
     format!(r#"label_replace({expression}, "measure", "$1", "__name__", "campaign_(.+)")"#)
 }
 
+/// Adds the label `order` to measures: what is attempted first, costs last. By size, messages and money
+/// would be mixed.
+fn in_order(expression: &str) -> String {
+    let last = format!(r#"label_replace({expression}, "order", "9", "", "")"#);
+    let first = std::iter::once("Campaigns").chain(COUNTS.map(|(name, _)| name));
+    first.zip(0..).fold(last, |ordered, (name, place)| {
+        format!(r#"label_replace({ordered}, "order", "{place}", "measure", "{name}")"#)
+    })
+}
+
 /// A table of measures: this period, the one before, and the difference.
 fn compared(
     title: &'static str,
@@ -232,7 +242,8 @@ fn compared(
     now: &str,
     before: &str,
 ) -> Panel {
-    let before = format!("({before}) and on () {} == 0", unknown_before());
+    let now = in_order(now);
+    let before = in_order(&format!("({before}) and on () {} == 0", unknown_before()));
     // calculated by Grafana, since Prometheus would repeat both queries
     let unknown = json!({"type": "special", "options": {"match": "nan", "result": {"text": "–"}}});
     let of_nothing =
@@ -251,9 +262,10 @@ fn compared(
                 .words(&COUNTS.map(|(name, text)| (name.to_owned(), json!({"text": text}))))
                 .links([link::same("Campaigns", "campaigns-campaign")]),
         ],
-        vec![shown("This period", now), shown("Before", &before)],
-        ("This period", true),
+        vec![shown("This period", &now), shown("Before", &before)],
+        ("", false),
     )
+    .ordered("order")
     .sized(12, 13)
     .no_value("No campaign was sent in the time range.")
     .calculated(
@@ -312,12 +324,12 @@ fn periods() -> Row {
             compared(
                 "Totals",
                 "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
-                "short",
+                COUNT,
                 &totals(Period::Now),
                 &totals(Period::Before),
             ),
             compared(
-                "Rates",
+                "Rates, of the messages attempted",
                 "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. In points: the difference of the two; in percent: by how much of the share before it changed.",
                 "percentunit",
                 &rates(Period::Settled),
@@ -328,7 +340,7 @@ fn periods() -> Row {
                 "The exporter reads the campaigns of `lookback`, 30 days by default. Older ones are known if Prometheus keeps its data long enough and scraped the exporter when the time range began. To compare months, set lookback to 62d, or the retention of Prometheus to 31d or more.",
             )
             .query(&unknown_before(), "accounts")
-            .unit("short")
+            .unit(COUNT)
             .words(&[(0, "✓ none: the comparison is complete", color::GOOD)])
             .sized(24, 3)
             .options(&json!({"text": {"valueSize": 20}})),
@@ -373,7 +385,7 @@ fn together_by(
 /// The rates of groups of campaigns with a bar each.
 fn bars(by: &str) -> Vec<Figure> {
     let mut figures = vec![
-        figure("Messages", "short", &format!("sum {by}({})", Period::Now.of(ATTEMPTED))).wide(100),
+        figure("Messages", COUNT, &format!("sum {by}({})", Period::Now.of(ATTEMPTED))).wide(100),
     ];
     figures.extend(RATES.map(|(title, share)| {
         figure(title, "percentunit", &together(share, Period::Settled, by))
@@ -388,7 +400,7 @@ fn funnel() -> Row {
     row(
         "Funnel by channel",
         [table(
-            "From message to reaction",
+            "From message to reaction, of the messages attempted",
             "Each bar is a share of the messages attempted on the channel, by the campaigns sent in the time range that report the count and whose receipts should have arrived. A dash is not reported by any provider of the channel.",
             vec![label("channel", "Channel").wide(110).links([link::same("Campaigns", "campaigns-campaign")])],
             bars("by (channel) "),
@@ -399,12 +411,41 @@ fn funnel() -> Row {
     )
 }
 
-/// Campaigns ranked by the chosen result.
-fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
+/// Which end of a ranking is shown.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// What gained most against the usual rate.
+    Best,
+    /// What lost most.
+    Worst,
+}
+
+/// 1 if more of the chosen result is better, -1 if less is. A variable can only be compared as a label.
+fn better() -> String {
+    let worse = ["bounces", "opt_outs"]
+        .map(|result| format!(r#"label_replace(vector(-1), "result", "{result}", "", "")"#));
+    format!(
+        r#"scalar(({}) and on (result) label_replace(vector(1), "result", "${{result}}", "", "") or on () vector(1))"#,
+        worse.join(" or ")
+    )
+}
+
+/// Campaigns ranked by how many of the chosen result they have more or fewer than at the usual rate.
+fn list(title: &'static str, end: End) -> Panel {
     let [count, of] = CHOSEN.counts();
-    let ranked = Period::Settled
-        .series(&|place| format!("{} / ({} >= $min_volume)", place.of(count), place.of(of)));
-    let ranked = format!("{choose}(10, {})", once(&ranked));
+    let enough = |place: Place| format!("({} >= $min_volume)", place.of(of));
+    // by number, not by share: a small campaign can lose only little
+    let expected = format!(
+        "{} * on ({CHANNEL}) group_left () {}",
+        once(&Period::Settled.series(&enough)),
+        usual()
+    );
+    let reached = once(&Period::Settled.series(&|place| place.of(count)));
+    let (column, gained) = match end {
+        End::Best => ("Gained", format!("({reached} - {expected})")),
+        End::Worst => ("Lost", format!("({expected} - {reached})")),
+    };
+    let ranked = format!("topk(10, {} * {gained} >= 0)", better());
     let found = |select: &dyn Fn(Place) -> String| Period::Settled.all(select);
     let these = |series: &str| once(&among(&format!("({series})"), &ranked));
     let metric = |metric: &str| these(&found(&|place| place.of(metric)));
@@ -413,7 +454,7 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
         these(&found(&|place| format!("{} / ({} > 0)", place.of(count), place.of(of))))
     };
     // Grafana merges rows by the labels that all columns have
-    let share = with_names(&ranked, &found(&|place| place.of("campaign_info")), "");
+    let difference = with_names(&ranked, &found(&|place| place.of("campaign_info")), "");
     let failures = found(&|place| place.of("campaign_failures"));
     let failures = among(&format!("max by ({CAMPAIGN}, reason) ({failures}) > 0"), &ranked);
     let main_failure = format!("topk by ({CAMPAIGN}) (1, {failures})");
@@ -425,73 +466,130 @@ fn list(title: &'static str, choose: &str, descending: bool) -> Panel {
     );
     table(
         title,
-        "The ten campaigns with the highest or the lowest share of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived; with the usual share of the account in the two weeks before the last day, and the reason of most failures, with how many messages failed for it.",
+        "The ten campaigns that gained or lost most of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived. Gained or lost: how many messages with the result it has more or fewer than at the usual rate; of bounces and opt-outs, fewer is a gain. Of messages: the rate. Usual: the median of the account's campaigns on the channel that are older than a day. Failed: how many messages failed for the main reason.",
         columns,
         vec![
-            figure("Share", "percentunit", &share).decimals(2).wide(85),
-            figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(80),
+            figure(column, COUNT, &difference).decimals(0).wide(80),
+            figure("Of messages", "percentunit", &each(CHOSEN)).decimals(2).wide(105),
+            figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(75),
+            figure("Messages", COUNT, &metric(ATTEMPTED)).wide(90),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
             figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
-            figure("Messages", "short", &metric(ATTEMPTED)).wide(95),
             figure("Sent", "dateTimeFromNow", &format!("1000 * {}", metric(SENT))).wide(100),
-            figure("Failed", "short", &main_failure).wide(75),
+            figure("Failed", COUNT, &main_failure).wide(75),
         ],
-        ("Share", descending),
+        (column, true),
     )
-    .sized(24, 10)
+    .sized(24, 11)
     .no_value(NOT_REPORTED)
 }
 
-/// The share of the chosen result of all campaigns of an account and channel that are known.
+/// The median rate of the chosen result of an account's campaigns on a channel: one bad campaign does not
+/// change what it is compared with.
 fn usual() -> String {
-    let campaigns = format!("({} >= 86400 < 1296000)", SCOPE.of("campaign:age:seconds"));
-    CHOSEN.together(SCOPE, &format!("by ({CHANNEL}) "), &campaigns)
+    let rates = Period::Settled.all(&|place| {
+        let rate =
+            format!("{} / ({} >= $min_volume)", place.of(CHOSEN.counts()[0]), place.of(ATTEMPTED));
+        match place {
+            Place::Read(_) => {
+                among(&rate, &format!("{} >= 86400", SCOPE.of("campaign:age:seconds")))
+            }
+            Place::Backfilled(_) => rate,
+        }
+    });
+    format!("quantile by ({CHANNEL}) (0.5, {rates})")
 }
 
 fn lists() -> Row {
     row(
         "The best and the worst: ${result:text}",
         [
-            list("Highest: ${result:text}", "topk", true),
-            list("Lowest: ${result:text}", "bottomk", false),
+            list("Worst, by what was lost: ${result:text}", End::Worst),
+            list("Best, by what was gained: ${result:text}", End::Best),
         ],
     )
 }
 
+/// Number of groups in a table: as many as a day has hours.
+const GROUPS: u32 = 24;
+
 /// The results of campaigns grouped by a label of `campaign_info`.
 fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: &str) -> Panel {
     let matcher = format!(r#"{name}!="""#);
-    let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
-    let messages = format!("sum by ({name}) ({messages})");
+    let attempted = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
     // each query chooses for itself: to ask for the messages once more takes half as long again
-    let enough = |messages: &str| format!("topk(20, {messages} >= $min_volume)");
+    let enough = |messages: &str| format!("topk({GROUPS}, {messages} >= $min_volume)");
+    let messages = enough(&format!("sum by ({name}) ({attempted})"));
     let rate = |share| together_by(share, name, &matcher, &enough);
-    let mut description =
-        "Of the campaigns sent in the time range: the twenty with the most messages.".to_owned();
+    let mut description = format!(
+        "Of the campaigns sent in the time range: the {GROUPS} with the most messages, of those that have the minimum volume. Of messages: the share of the messages attempted that have the chosen result."
+    );
     description += hint;
     table(
         title,
         &description,
         vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            figure("Share", "percentunit", &rate(CHOSEN)).decimals(2).wide(85),
+            figure("Of messages", "percentunit", &rate(CHOSEN)).decimals(2).wide(110),
             figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
-            figure("Messages", "short", &enough(&messages)).wide(90),
+            figure("Messages", COUNT, &messages).wide(95),
+            figure(
+                "Campaigns",
+                COUNT,
+                &format!("count by ({name}) ({attempted}) and on ({name}) {messages}"),
+            )
+            .wide(95),
         ],
-        ("Share", true),
+        ("Of messages", true),
     )
     .sized(12, 8)
     .no_value("No provider of these accounts reports this, or info_labels excludes it.")
+}
+
+/// Which accounts report what the tables show: a table leaves out those that do not.
+fn reporting() -> Panel {
+    let by = format!("by ({CHANNEL}) ");
+    let attempted = Period::Now.of(ATTEMPTED);
+    let all = format!("sum {by}({attempted})");
+    let with = |having: &str| {
+        format!("(sum {by}({}) or 0 * {all}) / ({all} > 0)", among(&attempted, having))
+    };
+    let labeled = |label: &str| {
+        let matcher = format!(r#"{label}!="""#);
+        with(&Period::Now.all(&|place| place.select(|scope| scope.with("campaign_info", &matcher))))
+    };
+    let shown = |title, expression: &str| {
+        let none = [(0, "✖ not reported", color::WARNING)];
+        figure(title, "percentunit", expression).decimals(0).wide(140).words(&none)
+    };
+    let result = with(&Period::Now.all(&|place| place.of(CHOSEN.counts()[0])));
+    let mut columns = account_columns();
+    columns.insert(1, label("channel", "Channel").wide(100));
+    table(
+        "Who is in these tables: ${result:text}",
+        "Of the messages attempted by each account in the time range: the share of those whose campaign reports the chosen result, a sender, and a template. The lists and tables leave out the others.",
+        columns,
+        vec![
+            figure("Messages", COUNT, &all).wide(100),
+            shown("Result", &result),
+            shown("Sender", &labeled("sender")),
+            shown("Template", &labeled("template")),
+        ],
+        ("Result", false),
+    )
+    .sized(24, 8)
+    .no_value("No campaign was sent in the time range.")
 }
 
 fn groups() -> Row {
     row(
         "What works: ${result:text}",
         [
-            grouped("By sender", "sender", "Sender", ""),
-            grouped("By template", "template", "Template", ""),
+            grouped("By sender: ${result:text}", "sender", "Sender", ""),
+            grouped("By template: ${result:text}", "template", "Template", ""),
+            reporting(),
             grouped(
-                "By creator",
+                "By creator: ${result:text}",
                 "created_by",
                 "Creator",
                 " Requires created_by in info_labels of the configuration.",
@@ -500,6 +598,9 @@ fn groups() -> Row {
         ],
     )
 }
+
+/// Stands for hours with messages but without a rate, so that both tables have the same rows.
+const UNRATED: i32 = -1;
 
 /// A table of hours and weekdays, with a color for each value.
 fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) -> Panel {
@@ -521,10 +622,15 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
             json!({"id": "organize", "options": {"indexByName": order}}),
         ])
         .scale()
+        .above_zero()
         .overridden(
             "byRegexp",
             "/day$/",
-            &[("noValue", json!("–")), ("custom.minWidth", json!(50))],
+            &[
+                ("noValue", json!("–")),
+                ("custom.minWidth", json!(50)),
+                ("mappings", words_for(&[(UNRATED, "·", "transparent")])),
+            ],
         )
         .overridden(
             "byName",
@@ -555,20 +661,23 @@ fn times() -> Row {
     let messages = format!("sum by ({labels}) ({messages})");
     let enough = |messages: &str| format!("({messages} >= $min_volume)");
     let rate = together_by(CHOSEN, labels, matcher, &enough);
+    let zone = " Hours and weekdays are those of reporting_time_zone, UTC by default.";
     row(
-        "When to send: ${result:text}",
+        "When to send: ${result:text}, in the time zone of reporting_time_zone (UTC by default)",
         [
+            grouped("By weekday: ${result:text}", "sent_weekday", "Weekday", zone).sized(12, 10),
+            grouped("By hour: ${result:text}", "sent_hour", "Hour", zone).sized(12, 10),
             matrix(
-                "Share by hour and weekday of sending",
-                "In the time zone of reporting_time_zone. Hours with less than the minimum volume are left out; look at the messages beside before believing a color.",
+                "By hour and weekday: ${result:text}, of the messages attempted",
+                "In the time zone of reporting_time_zone. A dot: less than the minimum volume, receipts that are still arriving, or a result that is not reported. Look at the messages beside before believing a color.",
                 "percentunit",
-                &rate,
+                &format!("{rate} or on ({labels}) 0 * {messages} + {UNRATED}"),
             )
             .decimals(1),
             matrix(
-                "Messages by hour and weekday of sending",
+                "By hour and weekday: messages attempted",
                 "In the time zone of reporting_time_zone. All campaigns sent in the time range.",
-                "short",
+                COUNT,
                 &messages,
             ),
         ],
@@ -576,28 +685,34 @@ fn times() -> Row {
 }
 
 fn cost() -> Row {
-    let spent = spent(Period::Now);
     let by = format!("by ({ACCOUNT}, currency) ");
-    let per = |metric: &str| {
+    let per = |metric: &str, period: Period| {
+        let spent = spent(period);
         // only campaigns that report both
-        let count = Period::Now.of(metric);
+        let count = period.of(metric);
         format!(
             "sum {by}({spent} and on ({CAMPAIGN}) {count}) / (sum {by}({count} * on ({CAMPAIGN}) group_left (currency) ({spent} * 0 + 1)) > 0)"
         )
     };
+    let before = |metric: &str| {
+        format!("{} and on () {} == 0", per(metric, Period::Before), unknown_before())
+    };
+    let spent = spent(Period::Now);
     let mut columns = account_columns();
     columns.insert(1, label("currency", "In").wide(110));
     row(
         "Cost",
         [table(
             "Cost by account",
-            "Cost of the campaigns sent in the time range, in the currency that the provider reports or of credit_price in the configuration, else in credits. Per delivery and per click: over the campaigns that report both. A dash is not reported.",
+            "Cost of the campaigns sent in the time range, in the currency that the provider reports or of credit_price in the configuration, else in credits. Per delivery and per click: over the campaigns that report both, and the same of the period before. A dash is not reported, or a period before that is not known.",
             columns,
             vec![
-                figure("Cost", "short", &format!("sum {by}({spent})")).decimals(2),
-                figure("Per delivery", "short", &per("campaign_deliveries")).decimals(4),
-                figure("Per click", "short", &per("campaign_clicks")).decimals(3),
-                figure("Campaigns", "short", &format!("count {by}({spent})")),
+                figure("Cost", COUNT, &format!("sum {by}({spent})")).decimals(2),
+                figure("Per delivery", COUNT, &per("campaign_deliveries", Period::Now)).decimals(4),
+                figure("Delivery before", COUNT, &before("campaign_deliveries")).decimals(4).wide(125),
+                figure("Per click", COUNT, &per("campaign_clicks", Period::Now)).decimals(3),
+                figure("Click before", COUNT, &before("campaign_clicks")).decimals(3),
+                figure("Campaigns", COUNT, &format!("count {by}({spent})")),
             ],
             ("Cost", true),
         )
@@ -619,17 +734,17 @@ fn reach() -> Row {
             "Recipients who opted out after the campaigns sent in the time range, and can no longer be reached. Providers do not tell how many joined, so this is the loss, not the balance.",
             columns,
             vec![
-                figure("Opted out", "short", &lost(Period::Now)),
-                figure("Before", "short", &before),
+                figure("Opted out", COUNT, &lost(Period::Now)),
+                figure("Before", COUNT, &before),
                 figure(
-                    "Share",
+                    "Of messages",
                     "percentunit",
                     &together(share("campaign_opt_outs"), Period::Now, &by),
                 )
                 .decimals(2),
                 figure(
                     "Clicks per opt-out",
-                    "short",
+                    COUNT,
                     &together(
                         Share::new("campaign_clicks", "campaign_opt_outs"),
                         Period::Now,
@@ -653,19 +768,21 @@ const AGES: [(u32, [&str; 3]); 3] = [
     (24, ["24 h", "Low, 24 h", "High, 24 h"]),
 ];
 
-/// Number of campaigns compared: several days of an account that sends a few a day.
-const COMPARED: u32 = 15;
+/// Number of campaigns compared, and of those among them that are a day old: the last ones of an account
+/// that sends many are all younger, so the last age would have no column.
+const COMPARED: (u32, u32) = (10, 5);
 
 fn ages() -> Row {
     let age = SCOPE.of("campaign:age_when_read:seconds");
-    let last = format!(
-        "topk({COMPARED}, {})",
-        once(&format!(
-            "{} and {} and {age} >= 3600",
+    let last = |count: u32, old: &str| {
+        let these = format!(
+            "{} and {} and {age} >= {old}",
             SCOPE.of(SENT),
             SCOPE.of("campaign:clicks:young")
-        ))
-    );
+        );
+        format!("topk({count}, {})", once(&these))
+    };
+    let last = format!("({} or {})", last(COMPARED.0, "3600"), last(COMPARED.1, "86400"));
     let at = |expression: &str, hours: u32| {
         let seconds = hours * 3600;
         let until = format!("{expression} and on ({CAMPAIGN}) {age} <= {seconds}");
@@ -695,8 +812,8 @@ fn ages() -> Row {
     row(
         "The last campaigns at the same age",
         [table(
-            "Clicks after 1, 4, and 24 hours",
-            "The fifteen campaigns of the last two days that were sent last, at least an hour ago, and whose provider reports clicks: the share of messages with a click at each age, and between which two it usually is for the account's campaigns at that age.",
+            "Clicks after 1, 4, and 24 hours, of the messages attempted",
+            "The ten campaigns of the last two days that were sent last, at least an hour ago, and the five last ones that are a day old, of providers that report clicks: the share of messages with a click at each age, and between which two it usually is for the account's campaigns at that age.",
             campaign_columns(),
             figures,
             ("Sent", true),

@@ -19,6 +19,7 @@ mod planned;
 mod query;
 mod table;
 mod thresholds;
+mod usual;
 mod variable;
 mod verdict;
 mod words;

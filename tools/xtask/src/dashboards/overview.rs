@@ -9,9 +9,9 @@ use super::query::{
     count_critical, count_warnings, named, once, one_of, sent, settled_and_sent, sum_of_sent,
     with_names_at_end,
 };
-use super::table::{campaign_columns, figure, firing_alerts, table};
+use super::table::{COUNT, campaign_columns, figure, firing_alerts, table};
 use super::thresholds::{Levels, Thresholds};
-use super::{annotation, color, link, planned, variable, verdict};
+use super::{annotation, color, link, planned, usual, variable, verdict};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -67,8 +67,8 @@ fn wrong() -> Row {
     let counts = [
         ("Act now", count_critical(), color::CRITICAL),
         ("Worth a look", count_warnings(), color::WARNING),
-        ("Not read", failing, color::CRITICAL),
-        ("Old data", with_old_data(), color::WARNING),
+        ("Accounts failing", failing, color::CRITICAL),
+        ("Accounts with old data", with_old_data(), color::WARNING),
     ];
     let mut panel = stat(
         "Is anything wrong?",
@@ -94,32 +94,30 @@ fn wrong() -> Row {
                 "Alerts of campaigns, accounts, and exporters, without those that a graver one includes. Alerts of accounts have no campaign.",
                 "",
             )
-            .sized(24, 6),
+            .sized(24, 10),
         ],
     )
 }
 
-/// The campaigns sent last.
+/// The campaigns sent last, by age: queries select them many times, and their time of sending would have to
+/// be looked up among those of all campaigns.
 fn last(count: u32) -> String {
-    format!(
-        "topk({count}, {})",
-        one_of(SCOPE, "campaign_last_sent_timestamp_seconds", &sent(SCOPE))
-    )
+    format!("bottomk({count}, {})", once(&sent(SCOPE)))
 }
 
 fn last_sends() -> Row {
     let share = |parts: Share| parts.together(SCOPE, "", &settled_and_sent(SCOPE));
     let totals = [
         ("Campaigns", "short", None, format!("count({})", once(&sent(SCOPE)))),
-        ("Messages", "short", None, sum_of_sent(SCOPE, "", "campaign_attempted")),
-        ("Delivered", "percentunit", Some(1), share(DELIVERED)),
-        ("Clicked", "percentunit", Some(1), share(CLICKED)),
-        ("Read", "percentunit", Some(1), share(READ)),
-        ("Opted out", "percentunit", Some(2), share(OPTED_OUT)),
+        ("Messages", COUNT, None, sum_of_sent(SCOPE, "", "campaign_attempted")),
+        ("Delivered / not pending", "percentunit", Some(1), share(DELIVERED)),
+        ("Clicked / attempted", "percentunit", Some(1), share(CLICKED)),
+        ("Read / delivered", "percentunit", Some(1), share(READ)),
+        ("Opted out / attempted", "percentunit", Some(2), share(OPTED_OUT)),
     ];
     let panel = stat(
         "All campaigns sent in the time range",
-        "Campaigns and messages attempted; shares of the messages delivered, with a click, and whose recipient opted out, of those attempted; and read, of those delivered. Shares are of the campaigns that report the count and whose receipts should have arrived.",
+        "Campaigns and messages attempted; shares of the messages delivered, of those attempted that are no longer pending; with a click, and whose recipient opted out, of those attempted; and read, of those delivered. Shares are of the campaigns that report the count and whose receipts should have arrived.",
     )
     .unit("short")
     .neutral()
@@ -133,43 +131,68 @@ fn last_sends() -> Row {
         [
             verdict::table(
                 SCOPE,
-                "Last sends",
+                "Last sends: delivered of those no longer pending, clicked and opted out of those attempted",
                 "The ten campaigns of the time range that were sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
                 &last(10),
             )
-            .sized(24, 7),
+            .sized(24, 11),
+            usual::table(
+                SCOPE,
+                "Do the last sends run as usual? Delivered and clicked, of the messages attempted",
+                "The ten campaigns of the time range that were sent last: their rates, and between which two they usually are for the account's campaigns of the channel at the same age. Too early: less than ten minutes. Usual not known: more than two days old, or the account has fewer than seven campaigns.",
+                &last(10),
+            )
+            .sized(24, 11),
             planned::calendar().sized(24, 7),
             panel,
         ],
     )
 }
 
+/// The messages that were not delivered, and the recipients who opted out, of the campaigns sent in the time
+/// range. Series are merged once there are few.
+fn lost() -> String {
+    let attempted = among(&SCOPE.of("campaign_attempted"), &sent(SCOPE));
+    let [delivered, bounced, opted_out] =
+        ["campaign_deliveries", "campaign_bounces", "campaign_opt_outs"].map(|it| SCOPE.of(it));
+    format!(
+        "(({attempted}) - {delivered} + {opted_out} or ({attempted}) - {delivered} or 0 * ({attempted}) + {bounced})"
+    )
+}
+
 fn delivery() -> Row {
-    let bad = format!("topk(20, {})", verdict::bad(SCOPE, &sent(SCOPE)));
+    let bad = verdict::bad(SCOPE, &sent(SCOPE));
+    // By what was lost: of equally bad campaigns, the large one matters most. The verdict is in the decimals,
+    // so that no query has to judge twice.
+    let worst = format!("topk(20, {} + on ({CAMPAIGN}) ({bad}) / 100)", once(&lost()));
     let of_bad = |share: Share| {
-        once(&among(&format!("({})", share.each_of(&|metric| SCOPE.of(metric))), &bad))
+        once(&among(&format!("({})", share.each_of(&|metric| SCOPE.of(metric))), &worst))
     };
+    let of = |metric: &str| one_of(SCOPE, metric, &worst);
     let by_channel =
         DELIVERED.together(SCOPE, &format!("by ({CHANNEL}) "), &settled_and_sent(SCOPE));
     row(
         "Delivery",
         [
             table(
-                "Campaigns that need attention",
-                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, the worst first.",
+                "Campaigns that need attention, by what was lost",
+                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, those that lost most first. Lost: messages that were not delivered so far, and recipients who opted out. Delivered: of the messages no longer pending. Bounced and opted out: of those attempted.",
                 campaign_columns(),
                 vec![
-                    figure("Verdict", "none", &named(SCOPE, &bad, &sent(SCOPE))).words(&verdict::WORDS).wide(160),
+                    figure("Lost", COUNT, &named(SCOPE, &format!("floor({worst})"), &sent(SCOPE))).wide(80),
+                    figure("Verdict", "none", &format!("round({worst} % 1 * 100)")).words(&verdict::WORDS).wide(175),
+                    figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
+                    figure("Sent", "dateTimeFromNow", &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds"))).wide(110),
                     figure("Delivered", "percentunit", &of_bad(DELIVERED)).decimals(1).wide(85),
                     figure("Bounced", "percentunit", &of_bad(BOUNCED)).decimals(1).wide(80),
                     figure("Opted out", "percentunit", &of_bad(OPTED_OUT)).decimals(2).wide(85),
                 ],
-                ("Verdict", true),
+                ("Lost", true),
             )
-            .sized(24, 8)
+            .sized(24, 10)
             .no_value("✓ No campaign of the time range is beyond a threshold."),
             timeseries(
-                "Delivered, by account",
+                "Delivered / not pending, by account (dashed: the two weeks before)",
                 "Share of the messages of the preceding 24 hours that were delivered, by account and channel. Dashed in the same color: what it was in the two weeks before.",
             )
             .query(&SCOPE.per_channel("account:delivery_ratio:recent"), CHANNEL_LEGEND)
@@ -178,22 +201,24 @@ fn delivery() -> Row {
             .decimals(1)
             .soft_range(0.5, 1.0)
             .compared()
+            .legend_beside()
+            .sized(24, 11)
             .no_value("No campaign of the last day has its receipts yet.")
             .links([link::SERIES.to_channel(), link::SERIES.to_exporter()]),
             bargauge(
-                "Delivered in the time range, lowest first",
-                "Share of the messages that were delivered, over the campaigns sent in the time range whose receipts should have arrived.",
+                "Delivered / not pending in the time range, lowest first",
+                "Share of the messages no longer pending that were delivered, over the campaigns sent in the time range whose receipts should have arrived.",
             )
             .query(&format!("sort({by_channel})"), CHANNEL_LEGEND)
             .unit("percentunit")
             .decimals(1)
             .range(0.0, 1.0)
             .neutral()
-            .sized(12, 11)
+            .sized(10, 9)
             .no_value("No campaign of the time range has its receipts yet.")
             .links([link::SERIES.to_channel(), link::SERIES.to_account()]),
             timeseries(
-                "Delivered, by channel",
+                "Delivered / not pending, by channel (dashed: the two weeks before)",
                 "Across all accounts of an exporter, regardless of the variables. Dashed: the two weeks before. If all accounts of a channel drop together, suspect the carriers rather than the lists.",
             )
             .query(&of_all("channel:delivery_ratio:recent"), "{{channel}}")
@@ -202,7 +227,7 @@ fn delivery() -> Row {
             .decimals(1)
             .soft_range(0.5, 1.0)
             .compared()
-            .sized(24, 8)
+            .sized(14, 9)
             .no_value("No campaign of the last day has its receipts yet."),
         ],
     )
@@ -210,6 +235,14 @@ fn delivery() -> Row {
 
 fn of_all(metric: &str) -> String {
     format!("max by (channel) ({})", Scope::ExporterChannel.of(metric))
+}
+
+/// Adds the label `short`, the beginning of the name: Grafana cuts long names of rows, and the account with
+/// them.
+fn short_names(expression: &str) -> String {
+    let whole =
+        format!(r#"label_replace({expression}, "short", "$1", "campaign_name", "(?s)(.*)")"#);
+    format!(r#"label_replace({whole}, "short", "$1…", "campaign_name", "(?s)(.{{18}}).{{2,}}")"#)
 }
 
 fn status() -> Row {
@@ -239,7 +272,10 @@ fn status() -> Row {
             "Status of the twenty newest campaigns whose provider reports one.",
             &STATUSES.map(|(_, words, color)| (words, color)),
         )
-        .query(&with_names_at_end(SCOPE, &timeline, &newest), "{{campaign_name}} ({{account}})")
+        .query(
+            &short_names(&with_names_at_end(SCOPE, &timeline, &newest)),
+            "{{short}} ({{account}})",
+        )
         .unit("none")
         .sized(24, 14)
         .no_value("No provider of these accounts reports a status.")
@@ -253,20 +289,21 @@ fn credits(thresholds: &Thresholds) -> Row {
         [
             timeseries("Credits left", "Remaining credits by account. An increase is a top-up.")
                 .query(&Scope::Account.per_account("campaign_account_credits"), "{{account}}")
-                .unit("short")
+                .unit(COUNT)
                 .above_zero()
                 .no_value("No provider of these accounts reports the remaining credits.")
-                .sized(9, 8)
+                .sized(8, 8)
                 .links([link::SERIES.to_account(), link::SERIES.to_exporter()]),
-            planned::paid().sized(11, 8),
+            planned::paid().sized(12, 8),
             stat(
-                "Credits last for",
-                "Days until the first account runs out of credits, at the rate of the last seven days.",
+                "Credits last for, as spent in seven days",
+                "The three accounts that run out of credits first, and in how many days, at the rate of the last seven days. Without what is planned.",
             )
             .query(
-                &format!("min({})", Scope::Account.of("account:credits_left:days")),
-                "days",
+                &format!("sort(bottomk(3, {}))", Scope::Account.per_account("account:credits_left:days")),
+                "{{account}}",
             )
+            .options(&json!({"textMode": "value_and_name", "text": {"titleSize": 13, "valueSize": 22}}))
             .unit("d")
             .decimals(1)
             .levels(Levels::BelowWarning(thresholds.credits_days))

@@ -194,6 +194,11 @@ impl Panel {
         self.sized(8, 8).options(&list)
     }
 
+    /// Puts the legend beside the graph, where it has room for more series.
+    pub(crate) fn legend_beside(self) -> Self {
+        self.options(&json!({"legend": {"placement": "right"}}))
+    }
+
     /// Limits the points of a graph, each of which evaluates all campaigns, possibly ten thousand.
     pub(crate) const fn coarse(mut self) -> Self {
         self.is_coarse = true;
@@ -364,6 +369,17 @@ impl Panel {
         self
     }
 
+    /// Orders the rows of a table by a label that is not shown.
+    pub(crate) fn ordered(mut self, label: &str) -> Self {
+        if let Some(organize) = self.transformations.last_mut() {
+            merge(organize, &json!({"options": {"excludeByName": {label: true}}}));
+        }
+        let last = self.transformations.len().saturating_sub(1);
+        let sort = json!({"id": "sortBy", "options": {"fields": {}, "sort": [{"field": label}]}});
+        self.transformations.insert(last, sort);
+        self
+    }
+
     /// Adds a column to a table: one column compared with another. The columns have the names of their
     /// queries, since titles come last.
     pub(crate) fn calculated(
@@ -418,7 +434,7 @@ impl Panel {
     }
 }
 
-/// A thin dashed line, which the description explains rather than the legend.
+/// A thin dashed line, which the title explains: the legend has its solid line only.
 fn dashes() -> [(&'static str, Value); 4] {
     [
         ("custom.lineStyle", json!({"fill": "dash", "dash": [8, 8]})),

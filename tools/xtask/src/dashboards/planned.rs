@@ -3,8 +3,8 @@
 use super::color;
 use super::dashboard::{self, Row};
 use super::panel::Panel;
-use super::query::{CAMPAIGN, Scope, among, one_of, with_names};
-use super::table::{account_columns, campaign_columns, figure, label, table, words};
+use super::query::{ACCOUNT, CAMPAIGN, Scope, among, once, one_of, with_names};
+use super::table::{COUNT, account_columns, campaign_columns, figure, label, table, words};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -14,6 +14,14 @@ const STATUSES: &str = "waiting|in_moderation|denied";
 /// Creates the row.
 pub(crate) fn row() -> Row {
     dashboard::row("What is planned", [calendar().sized(24, 7), paid().sized(24, 5)])
+}
+
+/// The credits of planned campaigns whose cost is not reported before sending, by the number of their
+/// recipients.
+fn estimated() -> String {
+    let planned = SCOPE.of("campaign:credits:scheduled");
+    let reported = SCOPE.of("campaign_cost_credits");
+    once(&format!("{planned} unless on ({CAMPAIGN}) ({reported} > 0)"))
 }
 
 /// Creates the table of campaigns that were not sent yet.
@@ -39,14 +47,19 @@ pub(crate) fn calendar() -> Panel {
     );
     table(
         "Calendar",
-        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits, if it is known before sending.",
+        "Campaigns that were not sent yet, of providers that report them: when they are due, their recipients, and their cost in credits, if it is reported before sending. Counted as: what *Are they paid for?* counts, which is the cost, or one credit for each recipient. Those overdue should have been sent already.",
         columns,
         vec![
             figure("Due", "dateTimeAsIso", &with_names(&with_status, &infos, "status")).wide(150),
-            figure("Recipients", "short", &of_these("campaign_recipients")).wide(90),
+            figure("In time", "none", &format!("{next} < bool time()")).wide(95).words(&[
+                (0, "✓ to come", color::PLAIN),
+                (1, "⚠ overdue", color::WARNING),
+            ]),
+            figure("Recipients", COUNT, &of_these("campaign_recipients")).wide(90),
             // before sending, some providers report 0
-            figure("Credits", "short", &format!("{} > 0", of_these("campaign_cost_credits")))
+            figure("Credits", COUNT, &format!("{} > 0", of_these("campaign_cost_credits")))
                 .wide(80),
+            figure("Counted as", COUNT, &of_these("campaign:credits:scheduled")).wide(95),
         ],
         ("Due", false),
     )
@@ -59,6 +72,7 @@ pub(crate) fn paid() -> Panel {
     let credits = of("campaign_account_credits");
     let planned = format!("({} or 0 * {credits})", of("account:credits_scheduled:sum"));
     let left = format!("{credits} - {planned}");
+    let estimated = format!("(sum by ({ACCOUNT}) ({}) or 0 * {credits})", estimated());
     // too wide for a part of a row
     let columns = account_columns()
         .into_iter()
@@ -66,12 +80,13 @@ pub(crate) fn paid() -> Panel {
         .collect();
     table(
         "Are they paid for?",
-        "The credits of each account that reports them, against the cost of its planned campaigns. If the provider reports no cost before sending, a recipient counts as one credit.",
+        "The credits of each account that reports them, against the cost of its planned campaigns in credits. Of it estimated: if the provider reports no cost before sending, a recipient counts as one credit.",
         columns,
         vec![
-            figure("Credits", "short", &credits).wide(80),
-            figure("Planned", "short", &planned).wide(80),
-            figure("Left after", "short", &left).wide(95),
+            figure("Credits", COUNT, &credits).wide(80),
+            figure("Planned", COUNT, &planned).wide(80),
+            figure("Of it estimated", COUNT, &estimated).wide(120),
+            figure("Left after", COUNT, &left).wide(95),
             figure("Paid for", "none", &format!("{left} >= bool 0")).wide(95).words(&[
                 (1, "✓ yes", color::GOOD),
                 (0, "✖ no", color::CRITICAL),

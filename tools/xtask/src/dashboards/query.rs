@@ -181,6 +181,9 @@ pub(crate) const DELIVERED: Share = Share::new("campaign_deliveries", DECIDED);
 pub(crate) const BOUNCED: Share = Share::new("campaign_bounces", "campaign_attempted");
 /// Opted out / attempted.
 pub(crate) const OPTED_OUT: Share = Share::new("campaign_opt_outs", "campaign_attempted");
+/// Delivered / attempted, the exporter's `campaign_delivery_ratio`, which not every profile has.
+pub(crate) const DELIVERED_OF_ATTEMPTED: Share =
+    Share::new("campaign_deliveries", "campaign_attempted");
 /// Clicked / attempted.
 pub(crate) const CLICKED: Share = Share::new("campaign_clicks", "campaign_attempted");
 /// Read / delivered.
@@ -214,6 +217,13 @@ impl Share {
     pub(crate) fn each_of(self, of: &dyn Fn(&str) -> String) -> String {
         let numerator = Self::count(of, self.numerator);
         format!("{numerator} / ({} > 0)", Self::count(of, self.denominator))
+    }
+
+    /// Returns the same of some campaigns. They are chosen first: to divide all takes longer than to look
+    /// up a few.
+    pub(crate) fn each_among(self, of: &dyn Fn(&str) -> String, campaigns: &str) -> String {
+        let numerator = among(&Self::count(of, self.numerator), campaigns);
+        format!("({numerator}) / ({} > 0)", Self::count(of, self.denominator))
     }
 
     /// Returns sum / sum over the campaigns that report both counts.

@@ -9,6 +9,8 @@ use super::panel::{Panel, words_for};
 use super::query::firing;
 use super::thresholds::Levels;
 
+/// Unit of counts: whole numbers. Shortened ones have "Mil" as a unit.
+pub(crate) const COUNT: &str = "locale";
 /// Width of a figure in pixels.
 const FIGURE: u32 = 115;
 /// Minimum width of a bar with its value.

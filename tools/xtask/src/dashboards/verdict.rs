@@ -6,13 +6,15 @@ use super::query::{
     ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, Scope, Share, among, named,
     once, one_of, settled,
 };
-use super::table::{self, campaign_columns, figure};
+use super::table::{self, COUNT, campaign_columns, figure};
 
 /// Codes with their words and colors, the higher the worse. No verdict depends on a color alone.
-pub(crate) const WORDS: [(i32, &str, &str); 9] = [
+pub(crate) const WORDS: [(i32, &str, &str); 11] = [
     (0, "✓ fine", color::GOOD),
     (1, "… too early to tell", color::UNKNOWN),
     (2, "· too small to tell", color::UNKNOWN),
+    (NOTHING_SENT, "– nothing sent", color::UNKNOWN),
+    (NOT_REPORTED, "– delivery not reported", color::UNKNOWN),
     (11, "⚠ many opted out", color::WARNING),
     (12, "⚠ many bounced", color::WARNING),
     (13, "⚠ few delivered", color::WARNING),
@@ -20,6 +22,9 @@ pub(crate) const WORDS: [(i32, &str, &str); 9] = [
     (22, "✖ very many bounced", color::CRITICAL),
     (23, "✖ very few delivered", color::CRITICAL),
 ];
+
+const NOTHING_SENT: i32 = 3;
+const NOT_REPORTED: i32 = 4;
 
 /// The code of the first bad one.
 const BAD: i32 = 11;
@@ -41,7 +46,7 @@ fn threshold(scope: Scope, name: &str) -> String {
 /// Prometheus a noticeable time.
 pub(crate) fn bad(scope: Scope, campaigns: &str) -> String {
     let beyond = |code: i32, share: Share, sign: &str, name: &str| {
-        let ratio = share.each_of(&|metric| scope.of(metric));
+        let ratio = share.each_among(&|metric| scope.of(metric), campaigns);
         let beyond = |severity: &str, how: &str| {
             let threshold = threshold(scope, &format!("{name}_{severity}"));
             format!("{sign} {how}on ({CHANNEL}) group_left () {threshold}")
@@ -66,7 +71,7 @@ pub(crate) fn bad(scope: Scope, campaigns: &str) -> String {
         .zip(["delivered", "bounced", "opted out"])
         .map(|(code, why)| format!(r#"label_replace({code}, "why", "{why}", "", "")"#));
     let worst = worst.collect::<Vec<_>>().join(" or ");
-    let attempted = scope.of("campaign_attempted");
+    let attempted = format!("({})", among(&scope.of("campaign_attempted"), campaigns));
     format!(
         "{} unless on ({CAMPAIGN}) ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least}))",
         once(&among(&format!("({worst})"), campaigns))
@@ -79,8 +84,9 @@ fn each(scope: Scope, campaigns: &str) -> String {
     let least = Scope::Account
         .with("account:campaign_threshold:effective", r#"threshold="attempted_min_warning""#);
     let attempted = one_of(scope, "campaign_attempted", campaigns);
+    let (any, deliveries) = (scope.of("campaign_attempted"), scope.of("campaign_deliveries"));
     format!(
-        "({} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
+        "({} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({any} > 0)) + {NOTHING_SENT} or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) {deliveries}) + {NOT_REPORTED} or on ({CAMPAIGN}) 0 * ({attempted} < on ({ACCOUNT}) group_left () max by ({ACCOUNT}) ({least})) + 2 or on ({CAMPAIGN}) ({all} unless on ({CAMPAIGN}) ({})) + 1 or on ({CAMPAIGN}) {all})",
         bad(scope, campaigns),
         settled(scope)
     )
@@ -98,14 +104,14 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
         vec![
             figure("Verdict", "none", &named(scope, &each(scope, these), these))
                 .words(&WORDS)
-                .wide(160),
+                .wide(175),
             figure(
                 "Sent",
                 "dateTimeFromNow",
                 &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds")),
             )
             .wide(125),
-            figure("Messages", "short", &of("campaign_attempted")).wide(85),
+            figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
             figure("Delivered", "percentunit", &share(DELIVERED)).decimals(1).wide(85),
             figure("Clicked", "percentunit", &share(CLICKED)).decimals(1).wide(80),
             figure("Opted out", "percentunit", &share(OPTED_OUT)).decimals(2).wide(85),

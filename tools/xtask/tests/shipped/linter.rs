@@ -40,9 +40,10 @@ const RULES: [Rule; 15] = [
 ];
 
 /// Units used by our panels, all of them known to the linter.
-const UNITS: [&str; 11] = [
+const UNITS: [&str; 12] = [
     "none",
     "short",
+    "locale",
     "percentunit",
     "bytes",
     "s",

@@ -27,8 +27,10 @@ const GROUPS: [&str; 6] = [
 ];
 
 /// Panels about what this data lacks: campaigns that became a day old, and failures of the newest one.
-const MAY_BE_EMPTY: [&str; 2] =
-    ["Clicks after 1, 4, and 24 hours", "Why messages were not delivered"];
+const MAY_BE_EMPTY: [&str; 2] = [
+    "Clicks after 1, 4, and 24 hours, of the messages attempted",
+    "Why messages were not delivered",
+];
 
 /// A name with characters that are special in formats, regexes, and legends.
 const HOSTILE: &str = "\"quoted\" back\\slash \n {a=\"b\",} $job ${account} [[x]] .* 🎁";

@@ -15,74 +15,142 @@ const HOUR: i64 = 3_600;
 
 /// The answers: dashboard / panel / column, the labels of the row, and its value.
 const QUESTIONS: &str = r"
-# Which campaign of the last week was the worst, and why?
-marketing / Lowest: ${result:text} / Share: campaign_name=Bad list 0.01
-marketing / Lowest: ${result:text} / Usual: campaign_id=2 0.0533333
-marketing / Lowest: ${result:text} / Bounced: campaign_id=2 0.5
-marketing / Lowest: ${result:text} / Failed: campaign_id=2, reason=npai 500
-overview / Campaigns that need attention / Verdict: campaign_name=Bad list 23
+# Which campaign of the last week was the worst, and why? Not the one with the lowest rate.
+marketing / Worst, by what was lost: ${result:text} / Lost: campaign_name=Bad list 25
+marketing / Worst, by what was lost: ${result:text} / Lost: campaign_name=Small list 10.5
+marketing / Worst, by what was lost: ${result:text} / Of messages: campaign_id=2 0.01
+marketing / Worst, by what was lost: ${result:text} / Usual: campaign_id=2 0.035
+marketing / Worst, by what was lost: ${result:text} / Bounced: campaign_id=2 0.5
+marketing / Worst, by what was lost: ${result:text} / Failed: campaign_id=2, reason=npai 500
+marketing / Best, by what was gained: ${result:text} / Gained: campaign_name=Good list 55
+overview / Campaigns that need attention, by what was lost / Lost: campaign_name=Bad list 600
+overview / Campaigns that need attention, by what was lost / Verdict: campaign_id=2 23
+overview / Campaigns that need attention, by what was lost / Messages: campaign_id=2 1000
+overview / Campaigns that need attention, by what was lost / Sent: campaign_id=2 1468800000
 # How did this period do against the last one?
-marketing / Totals / This period: measure=attempted 3000
+marketing / Totals / This period: measure=attempted 4400
 marketing / Totals / Before: measure=attempted 2000
-marketing / Totals / This period: measure=clicks 110
-marketing / Totals / Before: measure=clicks 120
-marketing / Totals / This period: measure=Cost in EUR 100
-marketing / Rates / This period: measure=clicks 0.05
-marketing / Rates / Before: measure=clicks 0.06
+marketing / Totals / This period: measure=clicks, order=4 111
+marketing / Totals / Before: measure=clicks, order=4 120
+marketing / Totals / This period: measure=Cost in EUR, order=9 115
+marketing / Rates, of the messages attempted / This period: measure=clicks 0.0434783
+marketing / Rates, of the messages attempted / Before: measure=clicks 0.06
 # What did it cost, by account and click?
-marketing / Cost by account / Cost: account=shop, currency=EUR 100
-marketing / Cost by account / Per click: account=shop, currency=EUR 1
-marketing / Cost by account / Per delivery: account=shop, currency=EUR 0.0714286
-# Which sender and which template are the best?
-marketing / By sender / Share: sender=SHOP 0.09
-marketing / By sender / Messages: sender=SHOP 1000
-marketing / By template / Share: template=spring 0.09
+marketing / Cost by account / Cost: account=shop, currency=EUR 115
+marketing / Cost by account / Per click: account=shop, currency=EUR 1.15
+marketing / Cost by account / Click before: account=shop, currency=EUR 0.8333333
+marketing / Cost by account / Per delivery: account=shop, currency=EUR 0.0680473
+marketing / Cost by account / Delivery before: account=shop, currency=EUR 0.0555556
+# Which sender and which template are the best? Of which accounts is nothing known?
+marketing / By sender: ${result:text} / Of messages: sender=SHOP 0.09
+marketing / By sender: ${result:text} / Messages: sender=SHOP 1000
+marketing / By sender: ${result:text} / Campaigns: sender=OTHER 3
+marketing / By template: ${result:text} / Of messages: template=spring 0.09
+marketing / Who is in these tables: ${result:text} / Result: account=mute 0
+marketing / Who is in these tables: ${result:text} / Result: account=shop 1
+marketing / Who is in these tables: ${result:text} / Sender: account=mute 0
+marketing / Who is in these tables: ${result:text} / Template: account=mute 1
 # Which hour and weekday are the best?
-marketing / Share by hour and weekday of sending / 0: sent_hour=09, sent_weekday=Monday 0.09
-marketing / Messages by hour and weekday of sending / 0: sent_hour=09, sent_weekday=Monday 1000
+marketing / By weekday: ${result:text} / Of messages: sent_weekday=Monday 0.09
+marketing / By weekday: ${result:text} / Campaigns: sent_weekday=Friday 3
+marketing / By hour: ${result:text} / Of messages: sent_hour=09 0.09
+marketing / By hour: ${result:text} / Messages: sent_hour=18 2300
+marketing / By hour: ${result:text} / Campaigns: sent_hour=09 1
+marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=09, sent_weekday=Monday 0.09
+marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=07, sent_weekday=Sunday -1
+marketing / By hour and weekday: messages attempted / 0: sent_hour=09, sent_weekday=Monday 1000
+marketing / By hour and weekday: messages attempted / 0: sent_hour=07, sent_weekday=Sunday 1100
 # Who loses reach by opt-outs?
 marketing / Opt-outs by account / Opted out: account=shop 60
 marketing / Opt-outs by account / Before: account=shop 20
-marketing / Opt-outs by account / Share: account=shop 0.02
+marketing / Opt-outs by account / Of messages: account=shop 0.0181818
 # What is planned, and is it paid for?
 marketing / Calendar / Due: campaign_name=Next, status=waiting 1814400000
+marketing / Calendar / In time: campaign_id=6 0
+marketing / Calendar / In time: campaign_id=8 1
 marketing / Calendar / Recipients: campaign_id=6 700
+marketing / Calendar / Counted as: campaign_id=6 700
+marketing / Are they paid for? / Of it estimated: account=shop 700
 marketing / Are they paid for? / Left after: account=shop -200
 marketing / Are they paid for? / Paid for: account=shop 0
+overview / Credits last for, as spent in seven days / 0: account=shop 4
 # Does the send of today run as usual?
 campaign / Does it run as usual? / Now: rate=click 0.01
 campaign / Does it run as usual? / So it is: rate=click -1
 campaign / Does it run as usual? / So it is: rate=delivery 0
 campaign / Does it run as usual? / So it is: rate=bounce 2
+campaign / Does it run as usual? / So it is: rate=read 4
 campaign / The account's last twenty campaigns / Verdict: campaign_name=Good list 0
-overview / Last sends / Verdict: campaign_name=Good list 0
-overview / Last sends / Verdict: campaign_name=Fresh 1
+overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Good list 0
+overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Fresh 1
+overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Empty 3
+overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Silent 4
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Delivery is: campaign_name=Fresh 0
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Fresh -1
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Low, clicked: campaign_id=5 0.04
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / High, clicked: campaign_id=5 0.08
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Good list 6
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Empty 5
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Silent 4
+overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Early 3
 ";
 
-/// Id, name, age, delivered, clicked, bounced, and opted out of 1,000 messages; hours since the exporter
-/// stopped reading it; and labels.
-type Sent = (&'static str, &'static str, i64, [u32; 4], i64, [&'static str; 4]);
+/// Id, name, age; messages, delivered, clicked, bounced, and opted out; hours since the exporter stopped
+/// reading it; and labels.
+type Sent = (&'static str, &'static str, i64, [u32; 5], i64, [&'static str; 4]);
 
-const CAMPAIGNS: [Sent; 5] = [
-    ("1", "Good list", 50 * HOUR, [950, 90, 50, 10], 0, ["SHOP", "spring", "09", "Monday"]),
-    ("2", "Bad list", 3 * DAY, [450, 10, 500, 50], 0, ["OTHER", "winter", "18", "Friday"]),
-    ("3", "Vanished", 9 * DAY, [900, 60, 50, 10], 120, ["SHOP", "spring", "09", "Monday"]),
-    ("4", "Older", 13 * DAY, [900, 60, 50, 10], 0, ["SHOP", "spring", "09", "Monday"]),
-    ("5", "Fresh", HOUR, [100, 10, 5, 0], 0, ["OTHER", "winter", "18", "Friday"]),
+const CAMPAIGNS: [Sent; 6] = [
+    ("1", "Good list", 50 * HOUR, [1000, 950, 90, 50, 10], 0, ["SHOP", "spring", "09", "Monday"]),
+    ("2", "Bad list", 3 * DAY, [1000, 450, 10, 500, 50], 0, ["OTHER", "winter", "18", "Friday"]),
+    ("7", "Small list", 4 * DAY, [300, 290, 0, 10, 0], 0, ["OTHER", "winter", "18", "Friday"]),
+    ("3", "Vanished", 9 * DAY, [1000, 900, 60, 50, 10], 120, ["SHOP", "spring", "09", "Monday"]),
+    ("4", "Older", 13 * DAY, [1000, 900, 60, 50, 10], 0, ["SHOP", "spring", "09", "Monday"]),
+    ("5", "Fresh", HOUR, [1000, 100, 10, 5, 0], 0, ["OTHER", "winter", "18", "Friday"]),
 ];
 
 /// The campaign shown by the dashboard of one campaign.
 const SHOWN: &str = "5";
 
-/// Adds a series as scraped from both exporters.
-fn add(series: &mut Vec<Value>, name: &str, labels: &str, values: &str) {
+/// Adds a series of an account as scraped from both exporters.
+fn add_of(series: &mut Vec<Value>, account: &str, name: &str, labels: &str, values: &str) {
     for instance in ["one", "other"] {
         let target = format!(r#"job="campaign_exporter",instance="{instance}""#);
-        let account = r#"provider="alpha",account="shop""#;
+        let account = format!(r#"provider="alpha",account="{account}""#);
         let comma = if labels.is_empty() { "" } else { "," };
         let name = format!("{name}{{{target},{account}{comma}{labels}}}");
         series.push(json!({"series": name, "values": values}));
     }
+}
+
+/// Adds a series of the account with most campaigns.
+fn add(series: &mut Vec<Value>, name: &str, labels: &str, values: &str) {
+    add_of(series, "shop", name, labels, values);
+}
+
+/// Returns the series of accounts that report neither deliveries nor senders: a campaign that was sent, one
+/// without messages, and one sent a moment ago, which alone reports clicks.
+fn of_other_accounts() -> Vec<Value> {
+    let mut series = Vec::new();
+    for (account, id, name, age, attempted) in [
+        ("mute", "11", "Silent", DAY / 2, 1000),
+        ("mute", "12", "Empty", DAY / 3, 0),
+        ("early", "13", "Early", 300, 100),
+    ] {
+        let of = format!(r#"channel="sms",campaign_id="{id}""#);
+        let mut add = |name: &str, labels: &str, value: i64| {
+            let always = format!("{value}x{}", NOW / HOUR);
+            add_of(&mut series, account, name, &format!("{of}{labels}"), &always);
+        };
+        let labels = r#"template="plain",sent_hour="07",sent_weekday="Sunday""#;
+        add("campaign_info", &format!(r#",campaign_name="{name}",{labels}"#), 1);
+        add("campaign_last_sent_timestamp_seconds", "", NOW - age);
+        add("campaign_attempted", "", attempted);
+        if name == "Early" {
+            add("campaign_clicks", "", 1);
+        }
+        add("campaign:age:seconds", "", age);
+    }
+    series
 }
 
 /// Returns the series of the campaigns that were sent.
@@ -100,16 +168,15 @@ fn of_campaigns() -> Vec<Value> {
         );
         add("campaign_info", &info, always(1));
         add("campaign_last_sent_timestamp_seconds", &of, always(NOW - age));
-        add("campaign_attempted", &of, always(1000));
-        let metrics = ["deliveries", "clicks", "bounces", "opt_outs"];
+        let metrics = ["attempted", "deliveries", "clicks", "bounces", "opt_outs"];
         for (metric, count) in metrics.into_iter().zip(counts) {
             add(&format!("campaign_{metric}"), &of, always(count.into()));
         }
         // what is young has no cost yet
         if age > DAY {
-            add("campaign_cost_credits", &of, always(1000));
+            add("campaign_cost_credits", &of, always(counts[0].into()));
         }
-        add("campaign_failures", &format!(r#"{of},reason="npai""#), always(counts[2].into()));
+        add("campaign_failures", &format!(r#"{of},reason="npai""#), always(counts[3].into()));
         add("campaign_failures", &format!(r#"{of},reason="expired""#), always(1));
         let grows = format!("{}+{HOUR}x{} stale", age - NOW, hours - gone);
         add("campaign:age:seconds", &of, grows);
@@ -136,16 +203,21 @@ fn of_the_account() -> Vec<Value> {
             add("campaign_usual_ratio", &usual, always(value));
         }
     }
+    for (id, name, due) in [("6", "Next", NOW + DAY), ("8", "Late", NOW - HOUR)] {
+        let planned = format!(r#"channel="sms",campaign_id="{id}""#);
+        add("campaign_info", &format!(r#"{planned},campaign_name="{name}""#), always("1"));
+        add("campaign_status", &format!(r#"{planned},status="waiting""#), always("1"));
+        add("campaign_scheduled_timestamp_seconds", &planned, always(&due.to_string()));
+    }
     let next = r#"channel="sms",campaign_id="6""#;
-    add("campaign_info", &format!(r#"{next},campaign_name="Next""#), always("1"));
-    add("campaign_status", &format!(r#"{next},status="waiting""#), always("1"));
     add("campaign_recipients", next, always("700"));
-    add("campaign_scheduled_timestamp_seconds", next, always(&(NOW + DAY).to_string()));
+    add("campaign:credits:scheduled", next, always("700"));
     for (name, value) in [
         ("campaign_account_up", "1"),
         ("campaign_account_lookback_seconds", "1209600"),
         ("campaign_account_credits", "500"),
         ("account:credits_scheduled:sum", "700"),
+        ("account:credits_left:days", "4"),
     ] {
         add(name, "", always(value));
     }
@@ -173,12 +245,12 @@ fn of_the_account() -> Vec<Value> {
 fn asked(dashboard: &Dashboard, title: &str, column: &str) -> String {
     let panel = dashboard.panels.iter().find(|panel| panel.title == title);
     let panel = panel.unwrap_or_else(|| panic!("no panel {title}"));
-    let organize = panel.transformations.iter().find(|step| step["id"] == "organize").unwrap();
-    let columns = &organize["options"]["renameByName"];
-    let target = panel
-        .targets
-        .iter()
-        .find(|target| column == "0" || columns[format!("Value #{}", target.ref_id)] == column);
+    let organize = panel.transformations.iter().find(|step| step["id"] == "organize");
+    let columns = organize.map(|organize| &organize["options"]["renameByName"]);
+    let target = panel.targets.iter().find(|target| {
+        column == "0"
+            || columns.is_some_and(|columns| columns[format!("Value #{}", target.ref_id)] == column)
+    });
     let expr = &target.unwrap_or_else(|| panic!("no column {column}")).expr;
     // the dashboard of a campaign also shows older ones than its time range
     let days = if dashboard.uid == "campaigns-campaign" { 1 } else { 7 };
@@ -215,7 +287,7 @@ fn panels_answer_what_marketing_asks() {
             "exp_samples": [{"labels": "{}", "value": 1}],
         }));
     }
-    let series = [of_campaigns(), of_the_account()].concat();
+    let series = [of_campaigns(), of_the_account(), of_other_accounts()].concat();
     let test = json!({
         "rule_files": [],
         "tests": [{"interval": "1h", "input_series": series, "promql_expr_test": tests}],
