@@ -35,7 +35,7 @@ for axes, (name, scale, total, quantities) in zip(all_axes, CHARTS):
     axes.set(xscale="log", yscale="log", xlabel="campaigns")
     axes.set_title(name, fontsize=9)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,g}"))
+        axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.9g}"))
         axis.set_minor_locator(ticker.NullLocator())
     axes.grid(visible=True, which="major", alpha=0.3)
     if len(quantities) > 1:

@@ -25,9 +25,11 @@ EVALUATED = 20 * INTERVAL
 def run(programs, options):
     results = []
     for shards, accounts, campaigns in SIZES:
-        for shard in range(min(shards, options.shards)):
-            results.append(measure(programs, shard, shards, accounts, campaigns))
-            print(f"{results[-1]}", file=sys.stderr)
+        # one address for all shards of a size: they distribute the accounts by it
+        with programs.provider(campaigns) as provider:
+            for shard in range(min(shards, options.shards)):
+                results.append(measure(programs, provider, shard, shards, accounts, campaigns))
+                print(f"{results[-1]}", file=sys.stderr)
     head = ["shard", "accounts", "campaigns", "series", "requests of a full poll", "CPU of a full poll, s"]
     head += ["memory, MB", "scrape, MB", "with gzip, MB", "longest scrape of a target, s"]
     head += ["evaluation, s", "memory of Prometheus, MB"]
@@ -52,12 +54,9 @@ def run(programs, options):
     return {"results": results}
 
 
-def measure(programs, shard, shards, accounts, campaigns):
+def measure(programs, provider, shard, shards, accounts, campaigns):
     arguments = [f"--shard={shard}/{shards}"]
-    with (
-        programs.provider(campaigns) as provider,
-        programs.exporter(provider, ONCE, accounts, arguments) as exporter,
-    ):
+    with programs.exporter(provider, ONCE, accounts, arguments) as exporter:
         # one target for each account, and one for the exporter itself
         own = len(targets(exporter)) - 1
         until("all accounts are polled", lambda: polls(exporter) >= own, pause=0.5)
