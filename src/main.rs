@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::future;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -347,7 +348,10 @@ async fn cost(
     wanted: cost::Options,
     account: Option<String>,
 ) -> Result<(), ExitCode> {
-    let accounts = accounts(&options, account).await?;
+    // nothing is refreshed, so stated campaigns need no storage for tokens
+    let stated = wanted.campaigns.map(|_| PathBuf::new());
+    let storage = options.storage.clone().or(stated);
+    let accounts = accounts(&daemon::Options { storage, ..options.clone() }, account).await?;
     let store = match wanted.campaigns {
         Some(_) => None,
         None => Some(shared(&options).await?.ok_or_else(|| {
@@ -432,7 +436,11 @@ async fn load_web_config(options: &daemon::Options) -> Result<WebConfig, ExitCod
         let seconds = WEB_CONFIG_TIMEOUT.as_secs();
         return Err(refuse(format!("{} cannot be read within {seconds} s", reading::hung())));
     };
-    let web_config = loaded.map_err(fail)?.map_err(refuse)?;
+    let web_config = match loaded {
+        // the program ends, and so does the caller
+        Err(error) if error.is_cancelled() => future::pending().await,
+        loaded => loaded.map_err(fail)?.map_err(refuse)?,
+    };
     gate::log_warnings(&web_config);
     Ok(web_config)
 }

@@ -9,7 +9,7 @@ use bytes::Buf;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::ValueEnum;
 use serde::Serialize;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::campaign::counts::{Count, Counts};
 use crate::campaign::exported::{Exported, Profile};
@@ -113,7 +113,10 @@ pub async fn cost(
     let (mut known, mut all_known) = (Vec::new(), true);
     for account in accounts {
         let stored = match store {
-            Some(store) => record::load(store, &account.name, &account.provider.source()).await,
+            Some(store) => {
+                let source = account.provider.source();
+                record::load(store, &account.name, &source).instrument(account.span()).await
+            }
             None => StoredAccount { poll: None, data: None },
         };
         let Some((polls, data)) = known_of(&options, &account, &stored, now) else {

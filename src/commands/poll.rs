@@ -88,7 +88,7 @@ pub(super) async fn start(
             access,
             progress: Progress::default(),
         };
-        let span = poller.span();
+        let span = poller.account.span();
         let poll = async move {
             let turn = match scope {
                 Scope::Full => poller.turn().await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use clap::ValueEnum;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use crate::commands::output;
 use crate::commands::poll::{self, Setup};
@@ -69,9 +69,10 @@ pub async fn stored(
     let mut configured = Vec::new();
     let mut failed = Vec::new();
     for account in accounts {
-        let stored = record::load(store, &account.name, &account.provider.source()).await;
+        let (source, span) = (account.provider.source(), account.span());
+        let stored = record::load(store, &account.name, &source).instrument(span.clone()).await;
         let poll_interval = account.polling.poll_interval;
-        let restored = last_known(&account, &stored, poll_interval);
+        let restored = span.in_scope(|| last_known(&account, &stored, poll_interval));
         if restored.as_ref().is_none_or(|known| known.data.is_none()) {
             warn!(account = account.name, "no campaigns are stored, or they are stale");
             failed.push(account.name.clone());

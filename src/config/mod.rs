@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use futures_util::future::join_all;
 use serde::Serialize;
+use tracing::{Span, error_span};
 
 use crate::campaign::exported::{ESSENTIAL, Exported, METRICS, Profile};
 use crate::campaign::figures::Currency;
@@ -363,6 +364,11 @@ impl Polling {
 }
 
 impl Account {
+    /// The span that adds the account to every log line about it. `error` enables it at every log level.
+    pub fn span(&self) -> Span {
+        error_span!("account", account = self.name, provider = &**self.provider.name())
+    }
+
     /// What to do about a failed poll, with code and addresses in backticks.
     pub fn advice(&self, error: &PollError) -> String {
         self.provider.advice(&self.name, error)

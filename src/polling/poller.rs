@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, error_span};
+use tracing::Instrument;
 
 use super::heartbeat::Heartbeat;
 use crate::campaign::curve::Curves;
@@ -121,13 +121,6 @@ impl Outcome {
 }
 
 impl Poller {
-    /// The span that adds the account to every log line of its polls. `error` enables it at every log
-    /// level.
-    pub fn span(&self) -> Span {
-        let provider = &**self.account.provider.name();
-        error_span!("account", account = self.account.name, provider)
-    }
-
     /// Polls until `stop` is canceled: first after `delay`, then at every interval.
     pub async fn run(
         mut self,
@@ -136,7 +129,7 @@ impl Poller {
         heartbeat: Heartbeat,
         stop: CancellationToken,
     ) {
-        let span = self.span();
+        let span = self.account.span();
         let polls = self.poll_forever(delay, changes, heartbeat);
         stop.run_until_cancelled(polls.instrument(span)).await;
     }

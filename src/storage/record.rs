@@ -91,25 +91,22 @@ impl StoredAccount {
 }
 
 /// Loads the state of an account, as far as it was read from the same source. Files that cannot be
-/// used are logged.
+/// used are logged, in the span of the account.
 pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAccount {
     let poll = store.load::<PollRecord>(Kind::Poll, account).await;
-    let mut poll = log_unusable(account, poll).filter(|poll| poll.source == source);
+    let mut poll = log_unusable(poll).filter(|poll| poll.source == source);
     let data = store.load::<DataRecord>(Kind::Campaigns, account).await;
-    let mut data = log_unusable(account, data).filter(|data| {
+    let mut data = log_unusable(data).filter(|data| {
         let is_same = data.source == source;
         if !is_same {
-            info!(account, "the stored campaigns were read with other settings and are ignored");
+            info!("the stored campaigns were read with other settings and are ignored");
         }
         is_same
     });
     if let Some(data) = &mut data {
         let lost = data.history.bound();
         if lost > 0 {
-            warn!(
-                account,
-                lost, "the ids of stored campaigns are too long: the campaigns are left out"
-            );
+            warn!(lost, "the ids of stored campaigns are too long: the campaigns are left out");
         }
     }
     let saved = data.as_ref().map(|data| data.saved);
@@ -126,9 +123,9 @@ pub async fn load(store: &Arc<Store>, account: &str, source: &str) -> StoredAcco
     StoredAccount { poll, data }
 }
 
-fn log_unusable<T>(account: &str, loaded: Result<Option<T>, StoreError>) -> Option<T> {
+fn log_unusable<T>(loaded: Result<Option<T>, StoreError>) -> Option<T> {
     loaded.unwrap_or_else(|error| {
-        warn!(account, %error, "cannot read a stored file");
+        warn!(%error, "cannot read a stored file");
         None
     })
 }

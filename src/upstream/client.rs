@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -158,7 +159,13 @@ async fn in_time<T: Send + 'static>(read: fn() -> T) -> Result<T, String> {
         let seconds = TRUST_TIMEOUT.as_secs();
         return Err(format!("the CA certificates of {place} cannot be read within {seconds} s"));
     };
-    read.map_err(|error| format!("cannot read the CA certificates of {place}: {error}"))
+    match read {
+        // the program ends, and so does the caller
+        Err(error) if error.is_cancelled() => future::pending().await,
+        read => {
+            read.map_err(|error| format!("cannot read the CA certificates of {place}: {error}"))
+        }
+    }
 }
 
 fn origin(url: &Url) -> String {
@@ -185,4 +192,31 @@ fn connections(tls: ClientConfig, proxy: Option<&Url>) -> reqwest::Result<reqwes
         None => builder,
     }
     .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    /// A start that blocks its thread goes on after a signal, until it waits.
+    #[test]
+    fn a_read_that_begins_at_the_end_of_the_program_does_not_fail() {
+        let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+        let (begun, has_begun) = mpsc::channel();
+        let (ended, has_ended) = mpsc::channel::<()>();
+        let (result, results) = mpsc::channel();
+        runtime.spawn(async move {
+            begun.send(()).unwrap();
+            has_ended.recv().unwrap();
+            result.send(in_time(|| ()).await).unwrap();
+        });
+        has_begun.recv().unwrap();
+        runtime.shutdown_background();
+        ended.send(()).unwrap();
+        assert!(results.recv().is_err());
+    }
 }

@@ -223,7 +223,9 @@ fn document(title: &str, head: &Markup, body: &Markup) -> String {
 }
 
 fn summary(status: &AccountStatuses) -> Markup {
-    let count = |wanted| status.accounts().filter(|account| account.state == wanted).count();
+    let waiting = status.accounts().filter(|account| account.waiting.is_some()).count();
+    let others = || status.accounts().filter(|account| account.waiting.is_none());
+    let count = |wanted| others().filter(|account| account.state == wanted).count();
     let counts = ORDER.map(|state| (state, count(state)));
     let campaigns: usize = status.accounts().map(|account| account.campaigns).sum();
     html! {
@@ -231,6 +233,7 @@ fn summary(status: &AccountStatuses) -> Markup {
         @for (state, count) in counts {
             @if count > 0 { ", " span class=(class(state)) { (count) " " (word(state)) } }
         }
+        @if waiting > 0 { ", " span.waiting { (waiting) " " (WAITING) } }
         "."
     }
 }
@@ -267,13 +270,17 @@ fn account(account: &AccountStatus, is_polling: bool, now: DateTime<Utc>) -> Mar
         article {
             h3 {
                 bdi { (account.account) } " "
-                span class=(class(account.state)) { (word(account.state)) }
+                @if account.waiting.is_some() { span.waiting { (WAITING) } }
+                @else { span class=(class(account.state)) { (word(account.state)) } }
             }
             dl {
                 (entry("Provider", &html! { (account.provider) }))
                 (entry("Last success", &moment(account.last_success, now)))
                 (entry("Last poll", &moment(account.last_poll, now)))
-                (entry("Next poll", &next(account.next_poll, is_polling, now)))
+                (entry("Next poll", &html! {
+                    @if account.waiting.is_some() { "once no other exporter reads it" }
+                    @else { (next(account.next_poll, is_polling, now)) }
+                }))
                 (entry("Campaigns", &html! {
                     (number(account.campaigns as u64))
                     @if account.campaigns_dropped > 0 {
@@ -355,6 +362,9 @@ fn next(at: Option<DateTime<Utc>>, is_polling: bool, now: DateTime<Utc>) -> Mark
         at => moment(at, now),
     }
 }
+
+/// The state of an account that another exporter reads.
+const WAITING: &str = "waiting for another exporter";
 
 const fn word(state: State) -> &'static str {
     match state {

@@ -22,6 +22,7 @@ use crate::support::apis::any_api;
 use crate::support::daemon::{
     Daemon, LIMIT, Setup, account, account_at, client, config, count, run, simulate,
 };
+use crate::support::tokens::renewed_at;
 
 const DAY: i64 = 24;
 
@@ -514,13 +515,25 @@ async fn the_cost_is_that_of_stored_or_stated_campaigns() {
 
     let (code, text, _) = cost(&["--campaigns=10", "--account=one"]).await;
     assert!(code == Some(0) && text.contains("\none "), "{text}");
+    let renewed = renewed_at("renewed", "http://127.0.0.1:9", "id", &["refresh_token_file: token"]);
+    setup.write_config(&config(&[renewed]));
+    let (code, text, log) = cost(&["--campaigns=10"]).await;
+    assert!(code == Some(0) && text.contains("\nrenewed "), "{log}");
+    let (code, _, log) = cost(&[]).await;
+    assert!(code == Some(2) && log.contains("a refresh token needs --storage.path"), "{log}");
+}
+
+#[tokio::test]
+async fn costs_need_campaigns_and_a_reasonable_interval() {
+    let setup = setup(&[("one", "60d", &[])]).await;
     for (arguments, expected) in [
         (vec![], "cost needs --campaigns N, or the --storage.path of a running exporter"),
         (vec!["--campaigns=0"], "invalid value '0'"),
         (vec!["--scrape-interval=1ms"], "invalid value '1ms'"),
     ] {
-        let (code, _, log) = cost(&arguments).await;
-        assert!(code == Some(2) && log.contains(expected), "{log}");
+        let output = run(setup.command().arg("cost").args(arguments)).await;
+        let log = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && log.contains(expected), "{log}");
     }
 }
 

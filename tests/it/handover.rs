@@ -159,6 +159,7 @@ async fn a_rolling_change_of_the_number_of_shards_reads_no_account_twice() {
         });
         assert_eq!(waits.count(), 1, "{name}: {logs_of_waiting}");
     }
+    let is_twice = |line: &&str| line.matches(" account=").count() > 1;
     let mut logs = vec![ended(first, "TERM").await];
     until_read(&new, ACCOUNTS - of_second, of_second).await;
     world.renew().await;
@@ -168,6 +169,9 @@ async fn a_rolling_change_of_the_number_of_shards_reads_no_account_twice() {
 
     for daemon in new {
         logs.push(ended(daemon, "TERM").await);
+    }
+    for log in &logs {
+        assert_eq!(log.lines().find(is_twice), None);
     }
     let readers = readers(&logs);
     for (name, simulator) in world.names.iter().zip(&world.simulators) {
@@ -247,7 +251,10 @@ async fn an_account_that_a_reload_removes_is_free_for_others() {
         serde_json::from_str(&exporters[1].get("/status?format=json").await).unwrap();
     let why = status["accounts"][0]["waiting"].as_str().unwrap().to_owned();
     assert!(why.contains("another campaign_exporter") && why.contains(".requests.lock"), "{why}");
-    assert!(exporters[1].get("/status").await.contains("Waiting: <bdi>another"));
+    let page = exporters[1].get("/status").await;
+    assert!(page.contains("Waiting: <bdi>another"), "{page}");
+    assert!(page.contains("2 waiting for another exporter"), "{page}");
+    assert!(!page.contains("not polled yet") && !page.contains(">soon<"), "{page}");
 
     for (accounts, [one, other]) in
         [(vec![b.clone()], [(1, 0), (1, 1)]), (vec![a.clone(), b.clone()], [(1, 1), (1, 1)])]

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info};
+use tracing::{Instrument, debug, error, info};
 
 use super::{Ended, Options, PollLoops, log_warnings};
 use crate::config::{Account, Config, ConfigError};
@@ -260,18 +260,17 @@ impl RunningAccounts {
 impl PollLoop {
     /// Loads what an earlier process, or the previous version of the account, has stored.
     async fn load_progress(&mut self) {
-        match self.poller.load().await {
+        let span = self.poller.account.span();
+        match self.poller.load().instrument(span.clone()).await {
             Ok(stored) => self.stored = Some(stored).filter(|_| self.is_new),
-            Err(error) => {
-                let account = &self.poller.account.name;
-                debug!(account, %error, "loaded later");
-            }
+            Err(error) => span.in_scope(|| debug!(%error, "loaded later")),
         }
     }
 
     /// Resumes where an earlier process stopped. Returns what it knew.
     fn resume(&mut self) -> Option<LastKnown> {
-        let (known, delay) = self.poller.resume(&self.stored.take()?);
+        let stored = self.stored.take()?;
+        let (known, delay) = self.poller.account.span().in_scope(|| self.poller.resume(&stored));
         self.delay = delay;
         known
     }

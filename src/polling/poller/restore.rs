@@ -94,7 +94,7 @@ impl Poller {
     }
 }
 
-/// What a process that has just started knows about an account.
+/// What a process that has just started knows about an account. Logs in the span of the account.
 pub fn last_known(
     account: &Account,
     stored: &StoredAccount,
@@ -134,12 +134,8 @@ fn fresh_data(
     poll_interval: Duration,
 ) -> Option<(Duration, Data)> {
     let (time, record) = stored.data.as_ref()?;
-    let name = &account.name;
     let Ok(age) = (Utc::now() - time).to_std() else {
-        warn!(
-            account = name,
-            "stored campaigns are from the future and are not used; check the clock"
-        );
+        warn!("stored campaigns are from the future and are not used; check the clock");
         return None;
     };
     if age >= account.polling.stale_after(poll_interval) {
@@ -147,7 +143,7 @@ fn fresh_data(
     }
     let data = exported(account, record, *time, &mut Campaigns::default());
     let (campaigns, age_seconds) = (data.campaigns.len(), age.as_secs());
-    info!(account = name, campaigns, age_seconds, "serving stored campaigns");
+    info!(campaigns, age_seconds, "serving stored campaigns");
     Some((age, data))
 }
 

@@ -186,6 +186,8 @@ fn every_threshold_is_defined_and_used() {
         alerts().into_iter().find(|(name, _)| name == "CampaignThresholdsMissing").unwrap();
     let all = format!(">= {}", there(false).len());
     assert!(missing.expr.trim_end().ends_with(&all), "{}", missing.expr);
+    let told = format!("Each account has {} of each exporter", there(false).len());
+    assert!(text("docs/runbooks.md").contains(&told), "{told}");
 }
 
 #[test]

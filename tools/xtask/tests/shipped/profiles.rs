@@ -1,9 +1,13 @@
-//! The rules and dashboards state which metrics of campaigns they need.
+//! The rules and dashboards state which metrics of campaigns they need, and the queries of the documents
+//! need no more.
 
 use campaign_exporter::campaign::exported::{METRICS, Profile};
 
 use crate::dashboard::{self, Dashboard};
 use crate::rules;
+
+/// The documents with queries.
+const DOCUMENTS: [&str; 3] = ["docs/runbooks.md", "docs/querying.md", "docs/retention.md"];
 
 /// Begins the name of a metric that a variable of a dashboard ends.
 const CHOSEN: &str = "campaign_${";
@@ -51,6 +55,19 @@ fn dashboards_state_the_profile_they_need() {
         let needed = needed(words(&text).chain(chosen.iter().map(String::as_str)));
         assert_eq!(stated(&dashboard.description), needed, "{name}");
         assert!(needed <= Profile::Standard, "{name}");
+    }
+}
+
+#[test]
+fn queries_of_documents_work_with_the_recommended_profile() {
+    for document in DOCUMENTS {
+        let text = rules::text(document);
+        let blocks = text.split("```promql\n").skip(1);
+        let queries: Vec<_> = blocks.flat_map(|block| block.split("```").next()).collect();
+        assert!(!queries.is_empty(), "{document}");
+        for query in queries {
+            assert!(needed(words(query)) <= Profile::Standard, "{document}:\n{query}");
+        }
     }
 }
 
