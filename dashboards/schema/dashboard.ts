@@ -48,6 +48,10 @@ interface Override<C> {
 type Transformation =
   | { id: 'merge'; options: Record<string, never> }
   | {
+      id: 'sortBy';
+      options: { fields: Record<string, never>; sort: { field: string; desc?: boolean }[] };
+    }
+  | {
       id: 'organize';
       options: {
         excludeByName?: Record<string, boolean>;

@@ -65,7 +65,7 @@ fn now() -> Row {
     )
     .unit(COUNT)
     .neutral()
-    .sized(12, 7)
+    .sized(12, 8)
     .options(&json!({"text": {"titleSize": 13, "valueSize": 24}}))
     .no_value("not reported")
     .results(results);
@@ -142,7 +142,7 @@ fn as_usual() -> super::panel::Panel {
         ],
         ("", false),
     )
-    .sized(12, 7)
+    .sized(12, 8)
     .no_value(NONE)
 }
 

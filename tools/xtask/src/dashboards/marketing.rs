@@ -470,7 +470,7 @@ fn list(title: &'static str, end: End) -> Panel {
         columns,
         vec![
             figure(column, COUNT, &difference).decimals(0).wide(80),
-            figure("Of messages", "percentunit", &each(CHOSEN)).decimals(2).wide(105),
+            figure("Of messages", "percentunit", &each(CHOSEN)).decimals(2).wide(120),
             figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(75),
             figure("Messages", COUNT, &metric(ATTEMPTED)).wide(90),
             figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
@@ -530,7 +530,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         &description,
         vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            figure("Of messages", "percentunit", &rate(CHOSEN)).decimals(2).wide(110),
+            figure("Of messages", "percentunit", &rate(CHOSEN)).decimals(2).wide(120),
             figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
             figure("Messages", COUNT, &messages).wide(95),
             figure(

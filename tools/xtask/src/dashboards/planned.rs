@@ -34,6 +34,9 @@ pub(crate) fn calendar() -> Panel {
         "1000 * ({next}) * on ({CAMPAIGN}) group_left (status) topk by ({CAMPAIGN}) (1, {unsent})"
     );
     let infos = among(&SCOPE.of("campaign_info"), &unsent);
+    // what is refused is not late
+    let refused = SCOPE.with("campaign_status", r#"status="denied""#);
+    let late = format!("(({next}) unless on ({CAMPAIGN}) {refused}) < bool time()");
     // names and statuses of the first column are those of the row
     let of_these = |metric: &str| one_of(SCOPE, metric, &next);
     let mut columns = campaign_columns();
@@ -51,7 +54,7 @@ pub(crate) fn calendar() -> Panel {
         columns,
         vec![
             figure("Due", "dateTimeAsIso", &with_names(&with_status, &infos, "status")).wide(150),
-            figure("In time", "none", &format!("{next} < bool time()")).wide(95).words(&[
+            figure("In time", "none", &late).wide(95).words(&[
                 (0, "✓ to come", color::PLAIN),
                 (1, "⚠ overdue", color::WARNING),
             ]),

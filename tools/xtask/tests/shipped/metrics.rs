@@ -58,7 +58,10 @@ impl Metrics {
         metrics.add(OF_A_USER, of_a_user.into());
         let rules = rules();
         metrics.record(&rules);
-        // alerts that count others come last
+        // alerts may read any, also their own state
+        let names = rules.iter().filter_map(|rule| rule.alert.clone()).collect();
+        metrics.add("ALERTS", [("alertname".to_owned(), names)].into());
+        // those that count others come last
         let known: Vec<_> =
             rules.iter().filter(|rule| metrics.of_rule(rule).is_ok()).cloned().collect();
         metrics.alert(&known);
