@@ -97,7 +97,7 @@ pub(crate) fn defaults() -> BTreeMap<String, (f64, bool)> {
         for part in rule.expr.split(" or ") {
             let (number, series) = part.trim().split_once(' ').unwrap();
             let selector = match series {
-                "+ 0 * campaign_account_up" => "",
+                "+ 0 * last_over_time(campaign_account_up[10m])" => "",
                 _ => series.strip_prefix("* account:campaign_channels:group").unwrap(),
             };
             let selector = if selector.contains("!=") { "" } else { selector };
