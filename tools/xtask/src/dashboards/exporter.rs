@@ -483,14 +483,16 @@ fn cost() -> Row {
             .third()
             .sized(6, 8),
             bargauge(
-                "Series by account",
-                "The twenty accounts with the most series at the end of the time range, including those of the account itself. campaign_exporter cost has them for each profile of metrics.",
+                "Series by account, about",
+                "The twenty accounts with the most series at the end of the time range: the series of the exporter, divided by the number of campaigns. campaign_exporter cost counts them.",
             )
+            // counting them would select every series
             .query(
                 &format!(
-                    "topk(20, count by ({}) ({}))",
+                    "topk(20, max by ({}) ({campaigns} / on (job, instance) group_left () sum by (job, instance) (campaign_account_campaigns > 0) * on (job, instance) group_left () max by (job, instance) ({})))",
                     query::ACCOUNT,
-                    SCOPE.all("campaign_.+")
+                    Scope::Exporter.of("campaign_exporter_series"),
+                    campaigns = SCOPE.of("campaign_account_campaigns"),
                 ),
                 "{{account}}",
             )
