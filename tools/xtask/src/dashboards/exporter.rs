@@ -489,10 +489,11 @@ fn cost() -> Row {
             // counting them would select every series
             .query(
                 &format!(
-                    "topk(20, max by ({}) ({campaigns} / on (job, instance) group_left () sum by (job, instance) (campaign_account_campaigns > 0) * on (job, instance) group_left () max by (job, instance) ({})))",
+                    "topk(20, max by ({}) ({campaigns} / on (job, instance) group_left () sum by (job, instance) ({of_all} > 0) * on (job, instance) group_left () max by (job, instance) ({})))",
                     query::ACCOUNT,
                     Scope::Exporter.of("campaign_exporter_series"),
                     campaigns = SCOPE.of("campaign_account_campaigns"),
+                    of_all = Scope::Exporter.of("campaign_account_campaigns"),
                 ),
                 "{{account}}",
             )
