@@ -107,7 +107,8 @@ impl Case {
     }
 
     fn yaml(&self, simulator: &Simulator, stale_after: &str) -> String {
-        let mut more = Vec::new();
+        // a poll during which a fault ends may find campaigns that only the next full one misses
+        let mut more = vec!["full_poll_interval: 4s"];
         if self.reason() == Some("timeout") {
             more.push(REQUEST_TIMEOUT);
         }
