@@ -42,6 +42,10 @@ const MAX_REFERENCES: usize = 100;
 /// Fewest campaigns that say what is usual: with fewer, one or two bad ones would be half of them.
 const MIN_REFERENCES: usize = 7;
 
+/// The same where messages wait for a connection: with fewer, there may be none of the lists that have far
+/// more phones without one than others.
+const MIN_WAITING_REFERENCES: usize = 15;
+
 /// Longest time between the two polls around an age, as a share of the age.
 const MAX_GAP: f64 = 0.5;
 
@@ -220,16 +224,17 @@ impl Curves {
             };
             // after a day, each campaign has had the same hours of sleep
             let depends_on_hours = ratio != Ratio::OptOut && age < DAY;
+            let waits = ratio == Ratio::Delivery && campaign.channel != Channel::Sms && age < DAY;
+            let enough = if waits { MIN_WAITING_REFERENCES } else { MIN_REFERENCES };
             let mut known = ratios(depends_on_hours);
             let mut doubt = 1.0;
             // messages reach most phones at any time
-            if known.len() < MIN_REFERENCES && matches!(ratio, Ratio::Delivery | Ratio::Bounce) {
+            if known.len() < enough && matches!(ratio, Ratio::Delivery | Ratio::Bounce) {
                 known = ratios(false);
                 if campaign.channel != Channel::Sms {
                     doubt = OTHER_HOURS;
                 }
             }
-            let waits = ratio == Ratio::Delivery && campaign.channel != Channel::Sms && age < DAY;
             figures.extend(bounds(ratio, known, doubt, waits));
         }
         figures
@@ -484,8 +489,10 @@ mod tests {
             Some((median / low).ln())
         };
         assert_eq!(width(Channel::Sms, 7, 3), width(Channel::Sms, 7, 4));
-        let [same, other] = [3, 4].map(|hours| width(Channel::Whatsapp, 7, hours).unwrap());
+        let [same, other] = [3, 4].map(|hours| width(Channel::Whatsapp, 15, hours).unwrap());
         assert!(1.9 * same < other && other < 2.1 * same, "{same} {other}");
+        // among fewer, there may be no list with many phones off
+        assert_eq!(width(Channel::Whatsapp, 14, 3), width(Channel::Whatsapp, 14, 4));
         assert_eq!(width(Channel::Whatsapp, 6, 4), None);
         // the same spread of fewer campaigns says less
         let (few, many) = (width(Channel::Sms, 7, 0), width(Channel::Sms, 19, 0));

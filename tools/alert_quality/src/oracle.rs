@@ -43,7 +43,9 @@ pub(crate) fn judge(month: &Month, incidents: &mut [Incident]) {
             sent.sort_unstable();
             let ends = sent.iter().map(|(sent, takes, _)| sent + takes);
             incident.until = ends.max().unwrap_or_default().max(incident.until);
-            incident.from = sent.first().map_or(incident.from, |(sent, ..)| *sent);
+            // one that began before the month is told since then
+            let began = if incident.from < 0 { incident.from } else { i64::MAX };
+            incident.from = sent.first().map_or(incident.from, |(sent, ..)| began.min(*sent));
             let mut messages = 0;
             let enough = sent.iter().find(|(_, _, recipients)| {
                 messages += recipients;

@@ -201,6 +201,26 @@ impl Prometheus {
         batch.send(self).await
     }
 
+    /// Writes the results of one evaluation, with staleness markers for series of the one before.
+    pub(crate) async fn recorded_next(
+        &self,
+        before: &[Points],
+        recorded: &[Points],
+        minute: i64,
+    ) -> Result<()> {
+        let mut batch = Batch::default();
+        let ended = |points: &&Points| recorded.iter().all(|now| now.labels != points.labels);
+        for points in before.iter().filter(ended) {
+            let stale = sample(minute, 0, f64::from_bits(STALE));
+            batch.add(self, &points.labels, vec![stale]).await?;
+        }
+        for points in recorded {
+            let values = points.values.iter().map(|(minute, value)| sample(*minute, 0, *value));
+            batch.add(self, &points.labels, values.collect()).await?;
+        }
+        batch.send(self).await
+    }
+
     /// Evaluates an expression at an interval.
     pub(crate) async fn query(
         &self,

@@ -28,6 +28,15 @@ const STEP: i64 = 2;
 /// default of `--rules.alert.for-grace-period`.
 const RESTORED: i64 = 10;
 
+/// The series of firing alerts.
+const STATES: &str = "ALERTS";
+
+/// Minutes for which a rule that reads its own results is evaluated at once, while there are none.
+const ASKED_AT_ONCE: i64 = 1_440;
+
+/// Minutes after which no rule looks at its own last result.
+const FORGOTTEN: i64 = 1_440;
+
 #[derive(Deserialize)]
 struct File {
     groups: Vec<Group>,
@@ -137,50 +146,27 @@ pub(crate) async fn evaluate(
     restarts: &[i64],
 ) -> Result<Vec<Firing>> {
     let mut fired = Vec::new();
-    let read = words(rules);
+    let states_are_read = words(rules).contains(STATES);
     for rule in rules {
-        if rule.alert.is_empty() {
-            // a rule that reads its own results needs each of them before the next
-            let reads_itself = words(std::slice::from_ref(rule)).contains(&rule.record);
-            let step = if reads_itself { rule.interval } else { minutes.end - minutes.start };
-            for from in minutes.clone().step_by(usize::try_from(step)?) {
-                let until = (from + step).min(minutes.end);
-                let mut result = rule.evaluate(prometheus, from..until).await?;
-                for points in &mut result {
-                    points.labels.insert(NAME.to_owned(), rule.record.clone());
-                }
-                prometheus.recorded(&result, until, rule.interval).await?;
-            }
-            continue;
-        }
-        let result = rule.evaluate(prometheus, minutes.clone()).await?;
-        for mut points in result {
-            points.labels.insert("alertname".to_owned(), rule.alert.clone());
-            let on: HashSet<i64> = points.values.iter().map(|(minute, _)| *minute).collect();
-            let keeps = in_minutes(&rule.keep_firing_for);
-            let first = points.values.first().map_or(minutes.start, |(minute, _)| *minute);
-            let evaluated = (first..minutes.end).step_by(usize::try_from(rule.interval)?);
-            let active = evaluated.clone().map(|minute| (minute, on.contains(&minute)));
-            let waits = in_minutes(&rule.hold);
-            let lost = |minute| {
-                let since = minute - rule.interval..minute;
-                waits < RESTORED && restarts.iter().any(|restart| since.contains(restart))
+        let states = if rule.reads_itself() {
+            rule.evaluate_by_steps(prometheus, minutes.clone(), restarts).await?
+        } else {
+            let results = rule.evaluate(prometheus, minutes.clone()).await?;
+            let states = rule.states(&results, minutes.clone(), restarts);
+            let written = match rule.alert.is_empty() {
+                true => rule.named(results),
+                false if states_are_read => rule.state_series(&states, minutes.clone()),
+                false => Vec::new(),
             };
-            let periods = firing(active, minutes.end, waits, keeps, lost);
-            if read.contains("ALERTS") {
-                let is_firing = |minute: &i64| {
-                    periods.iter().any(|(from, until)| (*from..*until).contains(minute))
-                };
-                let mut labels = points.labels.clone();
-                labels.insert("alertstate".to_owned(), "firing".to_owned());
-                labels.insert(NAME.to_owned(), "ALERTS".to_owned());
-                let values = evaluated.filter(is_firing).map(|minute| (minute, 1.0)).collect();
-                let state = [Points { labels, values }];
-                prometheus.recorded(&state, minutes.end, rule.interval).await?;
-            }
-            fired.extend(periods.into_iter().map(|(from, until)| Firing {
+            prometheus.recorded(&written, minutes.end, rule.interval).await?;
+            states
+        };
+        for (labels, state) in states {
+            let periods = state.periods.into_iter();
+            let last = state.fires_since.map(|from| (from, minutes.end));
+            fired.extend(periods.chain(last).map(|(from, until)| Firing {
                 alert: rule.alert.clone(),
-                labels: points.labels.clone(),
+                labels: labels.clone(),
                 from,
                 until,
             }));
@@ -189,39 +175,158 @@ pub(crate) async fn evaluate(
     Ok(fired)
 }
 
-/// Returns when an alert fires, like Prometheus' rule manager: after it has been active for `waits` without
-/// a gap, until it has been inactive for `keeps`, or its state is `lost` in a restart.
-fn firing(
-    evaluations: impl Iterator<Item = (i64, bool)>,
-    end: i64,
-    waits: i64,
-    keeps: i64,
-    lost: impl Fn(i64) -> bool,
-) -> Vec<(i64, i64)> {
-    let mut periods = Vec::new();
-    let (mut active_since, mut fires, mut gone_since) = (None, None, None);
-    for (minute, active) in evaluations {
-        if lost(minute) {
-            periods.extend(fires.map(|from| (from, minute)));
-            (active_since, fires, gone_since) = (None, None, None);
+impl Rule {
+    /// Returns whether an expression reads what the rule wrote before.
+    fn reads_itself(&self) -> bool {
+        let own = if self.alert.is_empty() { &self.record } else { &self.alert };
+        words(std::slice::from_ref(self)).contains(own)
+    }
+
+    /// Evaluates a rule that reads its own results: each must be written before the next, from the first one
+    /// until they are forgotten. Until then, all can be asked for at once.
+    async fn evaluate_by_steps(
+        &self,
+        prometheus: &Prometheus,
+        minutes: Range<i64>,
+        restarts: &[i64],
+    ) -> Result<States> {
+        let mut states = States::new();
+        let mut next = minutes.start;
+        while next < minutes.end {
+            let day = next..(next + ASKED_AT_ONCE).min(minutes.end);
+            let results = self.evaluate(prometheus, day.clone()).await?;
+            let first = results.iter().filter_map(|points| Some(points.values.first()?.0)).min();
+            let Some(first) = first else {
+                next = day.end;
+                continue;
+            };
+            next = first;
+            let mut last = first;
+            let mut before = Vec::new();
+            while next < minutes.end && next - last < FORGOTTEN {
+                let step = next..next + 1;
+                let results = self.evaluate(prometheus, step.clone()).await?;
+                let is_active = !results.is_empty();
+                let written = if self.alert.is_empty() {
+                    self.named(results)
+                } else {
+                    self.advance(&mut states, &results, next, restarts);
+                    self.state_series(&states, step)
+                };
+                if is_active || !written.is_empty() {
+                    last = next;
+                }
+                prometheus.recorded_next(&before, &written, next).await?;
+                before = written;
+                next += self.interval;
+            }
         }
-        if active {
-            gone_since = None;
-            let since = *active_since.get_or_insert(minute);
-            if fires.is_none() && minute - since >= waits {
-                fires = Some(minute);
+        Ok(states)
+    }
+
+    /// Returns results as series of the record.
+    fn named(&self, mut results: Vec<Points>) -> Vec<Points> {
+        for points in &mut results {
+            points.labels.insert(NAME.to_owned(), self.record.clone());
+        }
+        results
+    }
+
+    /// Returns the states of an alert by its labels, after all minutes.
+    fn states(&self, results: &[Points], minutes: Range<i64>, restarts: &[i64]) -> States {
+        let mut states = States::new();
+        if self.alert.is_empty() {
+            return states;
+        }
+        for points in results {
+            let on: HashSet<i64> = points.values.iter().map(|(minute, _)| *minute).collect();
+            let first = points.values.first().map_or(minutes.end, |(minute, _)| *minute);
+            let state = states.entry(self.alert_labels(points)).or_default();
+            for minute in (first..minutes.end).step_by(usize::try_from(self.interval).unwrap_or(1))
+            {
+                state.advance(self, minute, on.contains(&minute), restarts);
             }
-        } else if let Some(from) = fires {
-            if minute - *gone_since.get_or_insert(minute) >= keeps {
-                periods.push((from, minute));
-                (active_since, fires, gone_since) = (None, None, None);
-            }
-        } else {
-            active_since = None;
+        }
+        states
+    }
+
+    /// Advances the states of an alert by one evaluation.
+    fn advance(&self, states: &mut States, results: &[Points], minute: i64, restarts: &[i64]) {
+        let active: HashSet<Labels> =
+            results.iter().map(|points| self.alert_labels(points)).collect();
+        for labels in &active {
+            states.entry(labels.clone()).or_default();
+        }
+        for (labels, state) in states {
+            state.advance(self, minute, active.contains(labels), restarts);
         }
     }
-    periods.extend(fires.map(|from| (from, end)));
-    periods
+
+    fn alert_labels(&self, points: &Points) -> Labels {
+        let mut labels = points.labels.clone();
+        labels.insert("alertname".to_owned(), self.alert.clone());
+        labels
+    }
+
+    /// Returns the series of the firing alerts.
+    fn state_series(&self, states: &States, minutes: Range<i64>) -> Vec<Points> {
+        let series = states.iter().map(|(labels, state)| {
+            let mut labels = labels.clone();
+            labels.insert("alertstate".to_owned(), "firing".to_owned());
+            labels.insert(NAME.to_owned(), STATES.to_owned());
+            let evaluated = minutes.clone().step_by(usize::try_from(self.interval).unwrap_or(1));
+            let firing = evaluated.filter(|minute| state.fires_at(*minute));
+            Points { labels, values: firing.map(|minute| (minute, 1.0)).collect() }
+        });
+        series.filter(|points| !points.values.is_empty()).collect()
+    }
+}
+
+type States = BTreeMap<Labels, State>;
+
+/// State of an alert, like in Prometheus' rule manager: it fires after it has been active for its `for`
+/// without a gap, until it has been inactive for its `keep_firing_for`, or its state is lost in a restart.
+#[derive(Debug, Default)]
+struct State {
+    active_since: Option<i64>,
+    fires_since: Option<i64>,
+    gone_since: Option<i64>,
+    /// When it fired before.
+    periods: Vec<(i64, i64)>,
+}
+
+impl State {
+    fn advance(&mut self, rule: &Rule, minute: i64, active: bool, restarts: &[i64]) {
+        let waits = in_minutes(&rule.hold);
+        let since_last = minute - rule.interval..minute;
+        if waits < RESTORED && restarts.iter().any(|restart| since_last.contains(restart)) {
+            self.end(minute);
+        }
+        if active {
+            self.gone_since = None;
+            let since = *self.active_since.get_or_insert(minute);
+            if self.fires_since.is_none() && minute - since >= waits {
+                self.fires_since = Some(minute);
+            }
+        } else if self.fires_since.is_some() {
+            let gone = minute - *self.gone_since.get_or_insert(minute);
+            if gone >= in_minutes(&rule.keep_firing_for) {
+                self.end(minute);
+            }
+        } else {
+            self.active_since = None;
+        }
+    }
+
+    fn end(&mut self, minute: i64) {
+        self.periods.extend(self.fires_since.map(|from| (from, minute)));
+        (self.active_since, self.fires_since, self.gone_since) = (None, None, None);
+    }
+
+    fn fires_at(&self, minute: i64) -> bool {
+        self.fires_since.is_some_and(|from| from <= minute)
+            || self.periods.iter().any(|(from, until)| (*from..*until).contains(&minute))
+    }
 }
 
 /// Parses a duration with a single unit. Seconds are rounded up.

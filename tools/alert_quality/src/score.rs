@@ -177,7 +177,9 @@ impl Scored<'_> {
                 if self.tells(firing, incident) {
                     first = Some(first.map_or(firing.from, |first| first.min(firing.from)));
                     let page = page.as_ref().filter(|_| firing.severity() != "info");
-                    alerts.extend(page.map(|_| format!("{} {}", firing.alert, firing.severity())));
+                    let after = firing.from - incident.since;
+                    let alert = format!("{} {} after {after} min", firing.alert, firing.severity());
+                    alerts.extend(page.map(|_| (after, alert)));
                     pages.extend(page);
                 }
             }
@@ -185,6 +187,8 @@ impl Scored<'_> {
             pages.dedup();
             let delay = first.map(|first| (first - incident.since).max(0));
             let to_pagers = pages.iter().filter(|page| page.is_to_pager()).count();
+            alerts.sort_unstable();
+            let alerts = alerts.into_iter().map(|(_, alert)| alert).collect();
             Verdict { incident: incident.clone(), delay, pages: pages.len(), to_pagers, alerts }
         };
         self.incidents.iter().map(verdict).collect()
