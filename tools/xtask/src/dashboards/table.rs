@@ -184,6 +184,8 @@ impl Figure {
         self.with([
             ("mappings", words_for(words)),
             ("custom.cellOptions", json!({"type": "color-text"})),
+            // of values without words
+            ("color", json!({"mode": "fixed", "fixedColor": "text"})),
         ])
     }
 
@@ -192,6 +194,7 @@ impl Figure {
         self.with([
             ("mappings", json!([below_zero(text, color::UNKNOWN)])),
             ("custom.cellOptions", json!({"type": "color-text"})),
+            ("color", json!({"mode": "fixed", "fixedColor": "text"})),
         ])
     }
 }
