@@ -272,7 +272,7 @@ fn compared(
     let is_rate = unit == "percent";
     let change = if is_rate { "In points" } else { "Change" };
     let shown = |title, expression: &str| {
-        let column = figure(title, unit, expression).wide(100).absent(NOT_KNOWN);
+        let column = figure(title, unit, expression).wide(95).absent(NOT_KNOWN);
         if is_rate { column.decimals(1) } else { column }
     };
     table(
@@ -850,9 +850,9 @@ fn cost() -> Row {
     };
     let spent = spent(Period::Now);
     // every account that sent has a row
-    let sent = format!("count by ({ACCOUNT}) ({})", Period::Now.of(SENT));
+    let all = format!("count by ({ACCOUNT}) ({})", Period::Now.of(SENT));
     let unreported =
-        |code: i32| format!(r#"label_replace(0 * {sent} + {code}, "currency", "–", "", "")"#);
+        |code: i32| format!(r#"label_replace(0 * {all} + {code}, "currency", "–", "", "")"#);
     let mut columns = account_columns();
     columns.insert(1, label("currency", "In").wide(110));
     row(

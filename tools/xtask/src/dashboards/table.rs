@@ -22,8 +22,8 @@ const BAR: u32 = 100;
 const NAME: u32 = 190;
 /// Minimum width of the name of an alert.
 const ALERT: u32 = 140;
-/// Minimum width of another subject.
-const FIRST: u32 = 100;
+/// Minimum width of another subject: a name such as that of a rate fits on a line.
+const FIRST: u32 = 120;
 /// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
 const LEAST: u32 = 50;
 
