@@ -136,8 +136,8 @@ async fn planning_counts_backfilled_campaigns_once() {
         ("Totals A", "attempted", 2.0 * sends),
         ("Totals B", "Campaigns", 1.0),
         ("Totals B", "attempted", sends),
-        ("Rates, of the messages attempted A", "clicks", clicked),
-        ("Rates, of the messages attempted B", "clicks", clicked),
+        ("Rates, of the messages attempted A", "clicks", 100.0 * clicked),
+        ("Rates, of the messages attempted B", "clicks", 100.0 * clicked),
         ("From message to reaction, of the messages attempted A", "", 2.0 * sends),
         ("Accounts whose period before is not known A", "", 0.0),
         ("Opt-outs by account B", "", COUNTS.opt_outs as f64),
@@ -146,5 +146,8 @@ async fn planning_counts_backfilled_campaigns_once() {
         assert!((found - expected).abs() < 1e-9, "{title} {measure}: {found}");
     }
     // with the names of both
-    assert_eq!(ask("Best, by what was gained: ${result:text} A").await.len(), 2);
+    assert_eq!(
+        ask("Best, by what was gained against the usual rate: ${result:text} A").await.len(),
+        2
+    );
 }

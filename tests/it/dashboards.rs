@@ -78,15 +78,21 @@ const MAY_BE_EMPTY: [(&str, &[&str]); 7] = [
     (
         "campaigns with clicks report no reasons of failures",
         &[
-            "campaigns-marketing: Worst, by what was lost: ${result:text} H",
-            "campaigns-marketing: Best, by what was gained: ${result:text} H",
+            "campaigns-marketing: Worst, by what was lost against the usual rate: ${result:text} I",
+            "campaigns-marketing: Best, by what was gained against the usual rate: ${result:text} H",
         ],
     ),
     (
         "no account reports clicks with senders, templates or costs",
         &[
             "campaigns-marketing: By sender: ${result:text} A",
+            "campaigns-marketing: By sender: ${result:text} B",
+            "campaigns-marketing: By sender: ${result:text} C",
+            "campaigns-marketing: By sender: ${result:text} D",
             "campaigns-marketing: By template: ${result:text} A",
+            "campaigns-marketing: By template: ${result:text} B",
+            "campaigns-marketing: By template: ${result:text} C",
+            "campaigns-marketing: By template: ${result:text} D",
             "campaigns-marketing: Cost by account D",
         ],
     ),

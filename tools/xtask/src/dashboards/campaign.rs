@@ -35,6 +35,7 @@ pub(crate) fn dashboard() -> Dashboard {
         title: "Campaigns / Campaign",
         description: "One campaign: its results, what is usual for the account, failures, and the account's other campaigns. Needs the profile standard of metrics.",
         from: "now-24h",
+        ranges: &[],
         variables,
         annotations: annotation::of_campaigns(),
         rows: vec![now(), over_time(), failures(), comparison(), purpose(PURPOSE)],

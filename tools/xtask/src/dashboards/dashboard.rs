@@ -16,6 +16,8 @@ pub(crate) struct Dashboard {
     pub(crate) description: &'static str,
     /// Start of the default time range.
     pub(crate) from: &'static str,
+    /// Other time ranges that the top links to, with titles.
+    pub(crate) ranges: &'static [(&'static str, &'static str, &'static str)],
     pub(crate) variables: Vec<Value>,
     pub(crate) annotations: Vec<Value>,
     pub(crate) rows: Vec<Row>,
@@ -40,6 +42,8 @@ pub(crate) fn purpose(markdown: &str) -> Row {
 impl Dashboard {
     /// Returns the JSON model for Grafana.
     pub(crate) fn into_json(self) -> Value {
+        let mut links = vec![link::dropdown()];
+        links.extend(self.ranges.iter().map(|range| link::time(self.uid, *range)));
         json!({
             "uid": self.uid,
             "title": self.title,
@@ -57,7 +61,7 @@ impl Dashboard {
             "refresh": "1m",
             "time": {"from": self.from, "to": "now"},
             "timepicker": {},
-            "links": [link::dropdown()],
+            "links": links,
             "annotations": {"list": self.annotations},
             "templating": {"list": self.variables},
             "panels": place(self.rows),

@@ -24,6 +24,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         title: "Campaigns / Exporter and providers",
         description: "Polls and requests by rate, errors, and duration; quotas, tokens, and credits; and the exporter process. Needs the profile essential of metrics.",
         from: "now-6h",
+        ranges: &[],
         variables: variable::common(),
         annotations: annotation::of_exporters(),
         rows: vec![

@@ -25,6 +25,23 @@ pub(crate) fn dropdown() -> Value {
     })
 }
 
+/// Links to a dashboard with a time range and the same variables.
+pub(crate) fn time(uid: &str, (title, from, to): (&str, &str, &str)) -> Value {
+    let encoded = |time: &str| time.replace('/', "%2F");
+    json!({
+        "title": title,
+        "type": "link",
+        "tags": [],
+        "asDropdown": false,
+        "includeVars": true,
+        "keepTime": false,
+        "targetBlank": false,
+        "icon": "external link",
+        "tooltip": format!("{from} to {to}"),
+        "url": format!("/d/{uid}?from={}&to={}", encoded(from), encoded(to)),
+    })
+}
+
 fn address(uid: &str, variables: impl Iterator<Item = String>) -> String {
     let kept = ["${__url_time_range}", "${datasource:queryparam}"];
     let kept = kept.into_iter().chain(["${job:queryparam}", "${instance:queryparam}"]);

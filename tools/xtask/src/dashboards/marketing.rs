@@ -4,15 +4,17 @@
 //! The campaigns of a period are those sent in it, with their counts at its end. All rates of this
 //! dashboard are shares of the attempted messages, so that they can be compared with each other.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::dashboard::{Dashboard, Row, purpose, row};
-use super::panel::{Panel, stat, words_for};
+use super::panel::{Panel, below_zero, stat};
 use super::query::{
-    ACCOUNT, CAMPAIGN, CHANNEL, Scope, Share, among, named, names, once, with_names,
+    ACCOUNT, CAMPAIGN, CHANNEL, DELIVERED, Scope, Share, among, named, names, once, with_names,
 };
 use super::table::{COUNT, Figure, account_columns, campaign_columns, figure, label, table};
-use super::{annotation, color, link, planned, query, variable, words};
+use super::{annotation, color, link, planned, query, variable, verdict, words};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -54,10 +56,20 @@ const WEEKDAYS: [(&str, &str); 7] = [
     ("Sunday", "Sun"),
 ];
 
-const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report. **Result** chooses what the lists rank by; *Who is in these tables* names the accounts that do not report it.";
+const PURPOSE: &str = "What worked, what did it cost, and what is planned? The figures are of the campaigns sent in the **time range** at the top right, next to those of the period of the same length before it. All rates are shares of the messages attempted; campaigns whose receipts are still arriving count in totals, not in rates. A dash is a figure that the provider does not report; descriptions of panels, behind their **i**, explain other words and signs. A column of which nothing is reported or known is left out. **Result** chooses what the lists rank by; *Who is in these tables* names the accounts that do not report it. The links at the top choose a time range, which may end in the past.";
+
+/// Time ranges at the top. Those of the calendar begin and end with a month.
+const RANGES: [(&str, &str, &str); 3] = [
+    ("7 days", "now-7d", "now"),
+    ("Month so far", "now/M", "now"),
+    ("Last month", "now-1M/M", "now-1M/M"),
+];
 
 const NOT_REPORTED: &str =
     "No provider reports this, or no campaign of the time range has the minimum volume.";
+
+/// Text of cells about the period before of which nothing is known.
+const NOT_KNOWN: &str = "not known";
 
 const fn share(count: &'static str) -> Share {
     Share::new(count, ATTEMPTED)
@@ -72,6 +84,7 @@ pub(crate) fn dashboard() -> Dashboard {
         title: "Campaigns / Planning",
         description: "For whoever plans the next send: this period against the one before, the best and the worst, cost, opt-outs, and what is planned. Needs the profile standard of metrics.",
         from: "now-7d",
+        ranges: &RANGES,
         variables,
         annotations: annotation::of_many(),
         rows: vec![
@@ -180,14 +193,21 @@ impl Period {
         once(&self.series(&|place| among(&place.of(metric), &place.of(other))))
     }
 
-    /// Selects the same with labels of `campaign_info`, of the campaigns that have them.
+    /// Adds labels of `campaign_info` to a metric, for the campaigns that have them, report the chosen result
+    /// and another metric, and have the minimum volume.
     fn labeled(self, metric: &str, other: &str, labels: &str, matcher: &str) -> String {
+        let [count, of] = CHOSEN.counts();
+        let others: BTreeSet<&str> = [count, other].into_iter().collect();
+        let others: Vec<&str> =
+            others.into_iter().filter(|other| ![metric, of].contains(other)).collect();
         let places = self.places().iter().map(|place| {
-            let both = among(&place.of(metric), &place.of(other));
+            let enough = format!("{} >= $min_volume", place.of(of));
+            let rated = if metric == of { enough } else { among(&place.of(metric), &enough) };
+            let rated = others.iter().fold(rated, |rated, it| among(&rated, &place.of(it)));
             let infos = place.select(|scope| scope.with("campaign_info", matcher));
             format!(
                 "({}) * on ({CAMPAIGN}) group_left ({labels}) {}",
-                among(&both, &self.found(*place)),
+                among(&rated, &self.found(*place)),
                 names(&infos)
             )
         });
@@ -245,13 +265,14 @@ fn compared(
     let now = in_order(now);
     let before = in_order(&format!("({before}) and on () {} == 0", unknown_before()));
     // calculated by Grafana, since Prometheus would repeat both queries
-    let unknown = json!({"type": "special", "options": {"match": "nan", "result": {"text": "–"}}});
+    let unknown =
+        json!({"type": "special", "options": {"match": "nan", "result": {"text": NOT_KNOWN}}});
     let of_nothing =
         json!({"type": "range", "options": {"from": 1e6, "to": null, "result": {"text": "new"}}});
-    let is_rate = unit == "percentunit";
+    let is_rate = unit == "percent";
     let change = if is_rate { "In points" } else { "Change" };
     let shown = |title, expression: &str| {
-        let column = figure(title, unit, expression).wide(110);
+        let column = figure(title, unit, expression).wide(95).absent(NOT_KNOWN);
         if is_rate { column.decimals(1) } else { column }
     };
     table(
@@ -272,9 +293,11 @@ fn compared(
         change,
         ("Value #A", "-", "Value #B"),
         &[
-            ("unit", json!(unit)),
+            // a difference of percentages is no percentage
+            ("unit", json!(if is_rate { "none" } else { unit })),
             ("decimals", if is_rate { json!(1) } else { json!(null) }),
             ("custom.width", json!(95)),
+            ("noValue", json!(NOT_KNOWN)),
             ("mappings", json!([unknown])),
         ],
     )
@@ -285,6 +308,7 @@ fn compared(
             ("unit", json!("percentunit")),
             ("decimals", json!(0)),
             ("custom.width", json!(90)),
+            ("noValue", json!(NOT_KNOWN)),
             ("mappings", json!([unknown, of_nothing])),
         ],
     )
@@ -299,7 +323,7 @@ fn periods() -> Row {
         ));
         let costs = spent(period);
         format!(
-            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or sum by (measure) ({sums}) or sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)"))"#
+            r#"label_replace(count({campaigns}), "measure", "Campaigns", "", "") or sum by (measure) ({sums}) or round(sum by (measure) (label_replace({costs}, "measure", "Cost in $1", "currency", "(.+)")), 0.01)"#
         )
     };
     let rates = |period: Period| {
@@ -316,22 +340,22 @@ fn periods() -> Row {
             measured(&counts(rated(), |select| period.series(select))),
             once(&period.all(&attempted))
         );
-        format!("(sum by (measure) ({sums}) / (sum by (measure) ({possible}) > 0))")
+        format!("(100 * sum by (measure) ({sums}) / (sum by (measure) ({possible}) > 0))")
     };
     row(
         "This period against the one before",
         [
             compared(
                 "Totals",
-                "Sums over the campaigns sent in the time range, and in the period of the same length before. Costs are in the currency of the provider or of credit_price, else in credits. The period before is left out if it is not known, see the next panel.",
+                "Sums over the campaigns sent in the time range, and in the period of the same length directly before: of the month so far, as many days of the last one. New: nothing before. Not known: nothing is known of the period before, see the last panel of this row; if that is so of all measures, the columns are left out. Costs are in the currency of the provider or of credit_price, else in credits.",
                 COUNT,
                 &totals(Period::Now),
                 &totals(Period::Before),
             ),
             compared(
                 "Rates, of the messages attempted",
-                "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. In points: the difference of the two; in percent: by how much of the share before it changed.",
-                "percentunit",
+                "Shares of the messages attempted, over the campaigns that report the count and whose receipts should have arrived. In points: the share minus the one before, in percentage points. In percent: that difference as a part of the share before. A measure that no provider reports has no row. The two periods may have different accounts and volumes, see the totals beside.",
+                "percent",
                 &rates(Period::Settled),
                 &rates(Period::Before),
             ),
@@ -341,7 +365,7 @@ fn periods() -> Row {
             )
             .query(&unknown_before(), "accounts")
             .unit(COUNT)
-            .words(&[(0, "✓ none: the comparison is complete", color::GOOD)])
+            .words(&[(0, "✓ none: all campaigns of the period before are known", color::GOOD)])
             .sized(24, 3)
             .options(&json!({"text": {"valueSize": 20}})),
         ],
@@ -369,23 +393,54 @@ fn together(share: Share, period: Period, by: &str) -> String {
     format!("sum {by}({count}) / (sum {by}({of}) > 0)")
 }
 
-/// The same by labels of `campaign_info`; `enough` chooses groups by their attempted messages.
-fn together_by(
-    share: Share,
-    labels: &str,
-    matcher: &str,
-    enough: &dyn Fn(&str) -> String,
-) -> String {
-    let [count, of] = share.counts();
-    let part = |count: &str, of: &str| Period::Settled.labeled(count, of, labels, matcher);
-    let possible = enough(&format!("sum by ({labels}) ({})", part(of, count)));
-    format!("sum by ({labels}) ({}) / {possible}", part(count, of))
+/// The campaigns that a group needs to be ranked. Campaigns of a group differ more from each other than chance
+/// would make single messages differ, so one or two tell about their own text and list, not about the group.
+const LEAST_CAMPAIGNS: u32 = 3;
+
+/// What the rate of a group with fewer campaigns is lowered by, so that it comes below all others. Words take
+/// its place.
+const UNRANKED: u32 = 10;
+
+/// Campaigns grouped by labels of `campaign_info`. All figures are of the same campaigns: those that the
+/// rate is of.
+struct Groups<'a> {
+    labels: &'a str,
+    matcher: &'a str,
+}
+
+impl Groups<'_> {
+    /// The sum of a metric over those that also report another one.
+    fn sum(&self, metric: &str, other: &str) -> String {
+        let labeled = Period::Settled.labeled(metric, other, self.labels, self.matcher);
+        format!("sum by ({}) ({labeled})", self.labels)
+    }
+
+    /// The messages attempted.
+    fn messages(&self) -> String {
+        self.sum(ATTEMPTED, ATTEMPTED)
+    }
+
+    /// The number of campaigns.
+    fn campaigns(&self) -> String {
+        let labeled = Period::Settled.labeled(ATTEMPTED, ATTEMPTED, self.labels, self.matcher);
+        format!("count by ({}) ({labeled})", self.labels)
+    }
+
+    /// The share of these messages that have the chosen result, below zero if there are too few campaigns.
+    fn rate(&self, messages: &str) -> String {
+        format!(
+            "{} / {messages} - {UNRANKED} * ({} < bool {LEAST_CAMPAIGNS})",
+            self.sum(CHOSEN.counts()[0], ATTEMPTED),
+            self.campaigns()
+        )
+    }
 }
 
 /// The rates of groups of campaigns with a bar each.
 fn bars(by: &str) -> Vec<Figure> {
     let mut figures = vec![
-        figure("Messages", COUNT, &format!("sum {by}({})", Period::Now.of(ATTEMPTED))).wide(100),
+        figure("Messages", COUNT, &format!("sum {by}({})", Period::Settled.of(ATTEMPTED)))
+            .wide(100),
     ];
     figures.extend(RATES.map(|(title, share)| {
         figure(title, "percentunit", &together(share, Period::Settled, by))
@@ -401,7 +456,7 @@ fn funnel() -> Row {
         "Funnel by channel",
         [table(
             "From message to reaction, of the messages attempted",
-            "Each bar is a share of the messages attempted on the channel, by the campaigns sent in the time range that report the count and whose receipts should have arrived. A dash is not reported by any provider of the channel.",
+            "Of the campaigns sent in the time range whose receipts should have arrived. Each bar is a share of the messages attempted on the channel, of the campaigns that report the count. A dash: no provider of the channel reports it.",
             vec![label("channel", "Channel").wide(110).links([link::same("Campaigns", "campaigns-campaign")])],
             bars("by (channel) "),
             ("Messages", true),
@@ -438,11 +493,15 @@ fn list(title: &'static str, end: End) -> Panel {
     let expected = format!(
         "{} * on ({CHANNEL}) group_left () {}",
         once(&Period::Settled.series(&enough)),
-        usual()
+        usual(CHOSEN)
     );
     let reached = once(&Period::Settled.series(&|place| place.of(count)));
     let (column, gained) = match end {
-        End::Best => ("Gained", format!("({reached} - {expected})")),
+        // nobody should imitate a campaign that was not delivered
+        End::Best => (
+            "Gained",
+            format!("({reached} - {expected} unless on ({CAMPAIGN}) ({}))", undelivered()),
+        ),
         End::Worst => ("Lost", format!("({expected} - {reached})")),
     };
     let ranked = format!("topk(10, {} * {gained} >= 0)", better());
@@ -461,35 +520,128 @@ fn list(title: &'static str, end: End) -> Panel {
     let mut columns = campaign_columns();
     columns.push(
         label("reason", "Main failure")
-            .wide(110)
+            .wide(105)
             .words(&words::REASONS.map(|(name, text)| (name.to_owned(), json!({"text": text})))),
     );
-    table(
-        title,
-        "The ten campaigns that gained or lost most of the chosen result, among those sent in the time range with the minimum volume whose receipts should have arrived. Gained or lost: how many messages with the result it has more or fewer than at the usual rate; of bounces and opt-outs, fewer is a gain. Of messages: the rate. Usual: the median of the account's campaigns on the channel that are older than a day. Failed: how many messages failed for the main reason.",
-        columns,
-        vec![
-            figure(column, COUNT, &difference).decimals(0).wide(80),
-            figure("Of messages", "percentunit", &each(CHOSEN)).decimals(2).wide(120),
-            figure("Usual", "percentunit", &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual())).decimals(2).wide(75),
-            figure("Messages", COUNT, &metric(ATTEMPTED)).wide(90),
-            figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(85),
-            figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(80),
-            figure("Sent", "dateTimeFromNow", &format!("1000 * {}", metric(SENT))).wide(100),
-            figure("Failed", COUNT, &main_failure).wide(75),
-        ],
-        (column, true),
-    )
-    .sized(24, 11)
-    .no_value(NOT_REPORTED)
+    let of_these = "Of the campaigns sent in the time range with the minimum volume whose receipts should have arrived: the ten that";
+    let rates = "Rate: the share of the messages attempted. Usual: the median of the account's campaigns on the channel that are older than a day. Failed: how many messages failed for the main reason. A dash: the provider does not report it; a column that nobody reports is left out.";
+    let (description, more) = match end {
+        End::Best => (
+            format!(
+                "{of_these} have most more of the chosen result than at the usual rate; of bounces and opt-outs, most fewer. They are there to be imitated, so those are left out of which fewer were delivered than the account's threshold (delivery_ratio_warning). {rates}"
+            ),
+            None,
+        ),
+        End::Worst => (
+            format!(
+                "{of_these} lost most: how many fewer of the chosen result they have than at the usual rate; of bounces and opt-outs, how many more. Look at, for clicks, replies, and reads: where to begin. The list, if more than a fifth bounced, or if the share delivered is below four fifths of the account's median; the link, if there is no reaction at all; the sender, if the share read is below four fifths of the median; otherwise, the campaign arrived as usual, which leaves its text, offer, list, and time. Of other results, the main failure says why. {rates}"
+            ),
+            Some(figure("Look at", "none", &why(&ranked)).words(&WHY).wide(170)),
+        ),
+    };
+    let mut figures = vec![
+        figure(column, COUNT, &difference).decimals(0).wide(75),
+        figure("Rate", "percentunit", &each(CHOSEN)).decimals(2).wide(70),
+        figure(
+            "Usual",
+            "percentunit",
+            &format!("0 * {ranked} + on ({CHANNEL}) group_left () {}", usual(CHOSEN)),
+        )
+        .decimals(2)
+        .wide(70),
+    ];
+    figures.extend(more);
+    figures.extend([
+        figure("Messages", COUNT, &metric(ATTEMPTED)).wide(85),
+        figure("Delivered", "percentunit", &each(RATES[0].1)).decimals(1).wide(80),
+        figure("Bounced", "percentunit", &each(RATES[4].1)).decimals(1).wide(75),
+        figure("Sent", "dateTimeFromNow", &format!("1000 * {}", metric(SENT))).wide(100),
+        figure("Failed", COUNT, &main_failure).wide(65),
+    ]);
+    table(title, &description, columns, figures, (column, true))
+        .sized(24, 11)
+        .no_value(NOT_REPORTED)
 }
 
-/// The median rate of the chosen result of an account's campaigns on a channel: one bad campaign does not
-/// change what it is compared with.
-fn usual() -> String {
+/// The campaigns of which fewer were delivered than the threshold of their account. It applies to the
+/// messages that are no longer pending.
+fn undelivered() -> String {
+    let delivered = Period::Settled.all(&|place| DELIVERED.each_of(&|metric| place.of(metric)));
+    let least = verdict::threshold(SCOPE, "delivery_ratio_warning");
+    format!("({delivered}) < on ({CHANNEL}) group_left () {least}")
+}
+
+/// Where to begin to look if a campaign has few clicks, replies, or reads: codes with words and colors. Of
+/// several, the highest counts.
+const WHY: [(i32, &str, &str); 5] = [
+    (AS_USUAL, "text, offer, list, time", color::PLAIN),
+    (FEW_READ, "⚠ sender: few read", color::WARNING),
+    (NO_REACTION, "✖ link: no reaction", color::CRITICAL),
+    (FEW_DELIVERED, "⚠ list: few delivered", color::WARNING),
+    (MANY_BOUNCED, "⚠ list: many bounced", color::WARNING),
+];
+
+const AS_USUAL: i32 = 0;
+const FEW_READ: i32 = 1;
+const NO_REACTION: i32 = 2;
+const FEW_DELIVERED: i32 = 3;
+const MANY_BOUNCED: i32 = 4;
+
+/// The part of the usual rate below which few were delivered or read. Campaigns of one account usually differ
+/// by less in both.
+const FEW: f64 = 0.8;
+
+/// The code of each of these campaigns. All others are judged, too: to choose these once more for each cause
+/// takes longer.
+fn why(these: &str) -> String {
+    let chosen = |results: &[&str]| {
+        let vector =
+            |result: &&str| format!(r#"label_replace(vector(1), "result", "{result}", "", "")"#);
+        format!(
+            "on () (({}) and on (result) {})",
+            results.iter().map(vector).collect::<Vec<_>>().join(" or "),
+            vector(&"${result}")
+        )
+    };
+    let [_, of] = CHOSEN.counts();
+    let [(_, delivered), (_, read), ..] = RATES;
+    let few = |share: Share| {
+        format!("{} < on ({CHANNEL}) group_left () ({FEW} * {})", rates(share), usual(share))
+    };
+    let all = |select: &dyn Fn(Place) -> String| Period::Settled.all(select);
+    let bounced = all(&|place| {
+        format!("{} > {of} * (1 - {FEW})", place.of("campaign_bounces"), of = place.of(of))
+    });
+    let none = all(&|place| format!("{} == 0", place.of(CHOSEN.counts()[0])));
+    let codes = [
+        (MANY_BOUNCED, bounced),
+        (FEW_DELIVERED, few(delivered)),
+        (NO_REACTION, none),
+        (FEW_READ, format!("({}) and {}", few(read), chosen(&["clicks", "replies"]))),
+        (AS_USUAL, all(&|place| place.of(of))),
+    ];
+    let codes = codes.map(|(code, campaigns)| format!("0 * ({campaigns}) + {code}")).join(" or ");
+    format!(
+        "{} and {}",
+        once(&among(&format!("({codes})"), these)),
+        chosen(&["clicks", "replies", "reads"])
+    )
+}
+
+/// The rates of all campaigns that have the minimum volume.
+fn rates(share: Share) -> String {
+    let [count, of] = share.counts();
+    let rates = Period::Settled
+        .all(&|place| format!("{} / ({} >= $min_volume)", place.of(count), place.of(of)));
+    format!("({rates})")
+}
+
+/// The median rate of an account's campaigns on a channel: one bad campaign does not change what it is
+/// compared with.
+fn usual(share: Share) -> String {
+    let [count, of] = share.counts();
     let rates = Period::Settled.all(&|place| {
-        let rate =
-            format!("{} / ({} >= $min_volume)", place.of(CHOSEN.counts()[0]), place.of(ATTEMPTED));
+        let rate = format!("{} / ({} >= $min_volume)", place.of(count), place.of(of));
         match place {
             Place::Read(_) => {
                 among(&rate, &format!("{} >= 86400", SCOPE.of("campaign:age:seconds")))
@@ -504,8 +656,8 @@ fn lists() -> Row {
     row(
         "The best and the worst: ${result:text}",
         [
-            list("Worst, by what was lost: ${result:text}", End::Worst),
-            list("Best, by what was gained: ${result:text}", End::Best),
+            list("Worst, by what was lost against the usual rate: ${result:text}", End::Worst),
+            list("Best, by what was gained against the usual rate: ${result:text}", End::Best),
         ],
     )
 }
@@ -516,13 +668,14 @@ const GROUPS: u32 = 24;
 /// The results of campaigns grouped by a label of `campaign_info`.
 fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: &str) -> Panel {
     let matcher = format!(r#"{name}!="""#);
-    let attempted = Period::Now.labeled(ATTEMPTED, ATTEMPTED, name, &matcher);
+    let groups = Groups { labels: name, matcher: &matcher };
     // each query chooses for itself: to ask for the messages once more takes half as long again
-    let enough = |messages: &str| format!("topk({GROUPS}, {messages} >= $min_volume)");
-    let messages = enough(&format!("sum by ({name}) ({attempted})"));
-    let rate = |share| together_by(share, name, &matcher, &enough);
+    let most = |messages: &str| format!("topk({GROUPS}, {messages})");
+    let messages = most(&groups.messages());
+    let [delivered, of] = RATES[0].1.counts();
+    let delivered = format!("{} / {}", groups.sum(delivered, of), most(&groups.sum(of, delivered)));
     let mut description = format!(
-        "Of the campaigns sent in the time range: the {GROUPS} with the most messages, of those that have the minimum volume. Of messages: the share of the messages attempted that have the chosen result."
+        "All figures are of the same campaigns: those sent in the time range that report the chosen result, have the minimum volume, and whose receipts should have arrived. Rate: the share of their messages that have the result. Groups of fewer than {LEAST_CAMPAIGNS} campaigns have no rate: one or two tell about their own text and list. A longer time range has more. At most {GROUPS} groups, those with the most messages."
     );
     description += hint;
     table(
@@ -530,20 +683,23 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         &description,
         vec![label(name, column).links([link::same("Campaigns", "campaigns-campaign")])],
         vec![
-            figure("Of messages", "percentunit", &rate(CHOSEN)).decimals(2).wide(120),
-            figure("Delivered", "percentunit", &rate(RATES[0].1)).decimals(1).wide(90),
-            figure("Messages", COUNT, &messages).wide(95),
+            figure("Rate", "percentunit", &groups.rate(&messages))
+                .decimals(2)
+                .below_zero("too few campaigns")
+                .wide(140),
             figure(
                 "Campaigns",
                 COUNT,
-                &format!("count by ({name}) ({attempted}) and on ({name}) {messages}"),
+                &format!("{} and on ({name}) {messages}", groups.campaigns()),
             )
-            .wide(95),
+            .wide(90),
+            figure("Messages", COUNT, &messages).wide(90),
+            figure("Delivered", "percentunit", &delivered).decimals(1).wide(85),
         ],
-        ("Of messages", true),
+        ("Rate", true),
     )
     .sized(12, 8)
-    .no_value("No provider of these accounts reports this, or info_labels excludes it.")
+    .no_value("No campaign of the time range has this and reports the result, or info_labels excludes it.")
 }
 
 /// Which accounts report what the tables show: a table leaves out those that do not.
@@ -599,9 +755,6 @@ fn groups() -> Row {
     )
 }
 
-/// Stands for hours with messages but without a rate, so that both tables have the same rows.
-const UNRATED: i32 = -1;
-
 /// A table of hours and weekdays, with a color for each value.
 fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) -> Panel {
     // as high as 24 rows
@@ -627,9 +780,9 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
             "byRegexp",
             "/day$/",
             &[
-                ("noValue", json!("–")),
+                ("noValue", json!("")),
                 ("custom.minWidth", json!(50)),
-                ("mappings", words_for(&[(UNRATED, "·", "transparent")])),
+                ("mappings", json!([below_zero("few", "transparent")])),
             ],
         )
         .overridden(
@@ -648,7 +801,7 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
             "cellHeight": "sm",
             "sortBy": [{"displayName": "Hour", "desc": false}],
         }))
-        .no_value("No campaign of the time range has the minimum volume, or info_labels excludes sent_hour or sent_weekday.");
+        .no_value("No campaign of the time range reports the result and has the minimum volume, or info_labels excludes sent_hour or sent_weekday.");
     WEEKDAYS.into_iter().fold(panel, |panel, (day, title)| {
         panel.overridden("byName", day, &[("displayName", json!(title))])
     })
@@ -657,10 +810,8 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
 fn times() -> Row {
     let labels = "sent_hour, sent_weekday";
     let matcher = r#"sent_hour!="", sent_weekday!="""#;
-    let messages = Period::Now.labeled(ATTEMPTED, ATTEMPTED, labels, matcher);
-    let messages = format!("sum by ({labels}) ({messages})");
-    let enough = |messages: &str| format!("({messages} >= $min_volume)");
-    let rate = together_by(CHOSEN, labels, matcher, &enough);
+    let groups = Groups { labels, matcher };
+    let messages = groups.messages();
     let zone = " Hours and weekdays are those of reporting_time_zone, UTC by default.";
     row(
         "When to send: ${result:text}, in the time zone of reporting_time_zone (UTC by default)",
@@ -669,14 +820,14 @@ fn times() -> Row {
             grouped("By hour: ${result:text}", "sent_hour", "Hour", zone).sized(12, 10),
             matrix(
                 "By hour and weekday: ${result:text}, of the messages attempted",
-                "In the time zone of reporting_time_zone. A dot: less than the minimum volume, receipts that are still arriving, or a result that is not reported. Look at the messages beside before believing a color.",
+                &format!("In the time zone of reporting_time_zone. Of the campaigns sent in the time range that report the chosen result, have the minimum volume, and whose receipts should have arrived. Few: fewer than {LEAST_CAMPAIGNS} campaigns, which tell about their own text and list, not about the hour; a longer time range has more. Empty: no such campaign."),
                 "percentunit",
-                &format!("{rate} or on ({labels}) 0 * {messages} + {UNRATED}"),
+                &groups.rate(&messages),
             )
             .decimals(1),
             matrix(
-                "By hour and weekday: messages attempted",
-                "In the time zone of reporting_time_zone. All campaigns sent in the time range.",
+                "By hour and weekday: the messages that these rates are of",
+                "In the time zone of reporting_time_zone. The messages attempted by the campaigns of the table beside. Empty: no such campaign.",
                 COUNT,
                 &messages,
             ),
@@ -698,32 +849,51 @@ fn cost() -> Row {
         format!("{} and on () {} == 0", per(metric, Period::Before), unknown_before())
     };
     let spent = spent(Period::Now);
+    // every account that sent has a row
+    let all = format!("count by ({ACCOUNT}) ({})", Period::Now.of(SENT));
+    let unreported =
+        |code: i32| format!(r#"label_replace(0 * {all} + {code}, "currency", "–", "", "")"#);
     let mut columns = account_columns();
     columns.insert(1, label("currency", "In").wide(110));
     row(
         "Cost",
         [table(
             "Cost by account",
-            "Cost of the campaigns sent in the time range, in the currency that the provider reports or of credit_price in the configuration, else in credits. Per delivery and per click: over the campaigns that report both, and the same of the period before. A dash is not reported, or a period before that is not known.",
+            "Cost of the campaigns sent in the time range, in the currency that the provider reports or of credit_price in the configuration, else in credits. Per delivery and per click: over the campaigns that report both, and the same of the period of the same length before. A dash: the cost or the count is not reported, or the count is zero. Not known: so it was in the period before, or that is not known. Campaigns: those with a cost.",
             columns,
             vec![
-                figure("Cost", COUNT, &format!("sum {by}({spent})")).decimals(2),
+                figure("Cost", COUNT, &format!("sum {by}({spent}) or on ({ACCOUNT}) {}", unreported(words::NOT_REPORTED.0)))
+                    .decimals(2)
+                    .words(&[words::NOT_REPORTED])
+                    .wide(130),
                 figure("Per delivery", COUNT, &per("campaign_deliveries", Period::Now)).decimals(4),
-                figure("Delivery before", COUNT, &before("campaign_deliveries")).decimals(4).wide(125),
+                figure("Delivery before", COUNT, &before("campaign_deliveries"))
+                    .decimals(4)
+                    .absent(NOT_KNOWN)
+                    .wide(125),
                 figure("Per click", COUNT, &per("campaign_clicks", Period::Now)).decimals(3),
-                figure("Click before", COUNT, &before("campaign_clicks")).decimals(3),
-                figure("Campaigns", COUNT, &format!("count {by}({spent})")),
+                figure("Click before", COUNT, &before("campaign_clicks"))
+                    .decimals(3)
+                    .absent(NOT_KNOWN),
+                figure("Campaigns", COUNT, &format!("count {by}({spent}) or on ({ACCOUNT}) {}", unreported(0))),
             ],
             ("Cost", true),
         )
-        .sized(24, 6)
-        .no_value("No provider of these accounts reports costs.")],
+        .sized(24, 8)
+        .no_value("No campaign was sent in the time range.")],
     )
 }
 
 fn reach() -> Row {
     let by = format!("by ({CHANNEL}) ");
     let lost = |period: Period| format!("sum {by}({})", period.of("campaign_opt_outs"));
+    // every account that sent has a row
+    let all = format!(
+        "{} or 0 * count {by}({}) + {}",
+        lost(Period::Now),
+        Period::Now.of(SENT),
+        words::NOT_REPORTED.0
+    );
     let before = format!("({}) and on () {} == 0", lost(Period::Before), unknown_before());
     let mut columns = account_columns();
     columns.insert(1, label("channel", "Channel").wide(100));
@@ -731,11 +901,11 @@ fn reach() -> Row {
         "Reach lost",
         [table(
             "Opt-outs by account",
-            "Recipients who opted out after the campaigns sent in the time range, and can no longer be reached. Providers do not tell how many joined, so this is the loss, not the balance.",
+            "Recipients who opted out after the campaigns sent in the time range, and can no longer be reached, and the same of the period of the same length before. Of messages, clicks per opt-out: over the campaigns that report both. Providers do not tell how many joined, so this is the loss, not the balance. A dash: not reported, or nobody opted out. Not known: it was not reported in the period before, or that is not known.",
             columns,
             vec![
-                figure("Opted out", COUNT, &lost(Period::Now)),
-                figure("Before", COUNT, &before),
+                figure("Opted out", COUNT, &all).words(&[words::NOT_REPORTED]).wide(130),
+                figure("Before", COUNT, &before).absent(NOT_KNOWN),
                 figure(
                     "Of messages",
                     "percentunit",
@@ -756,8 +926,8 @@ fn reach() -> Row {
             ],
             ("Opted out", true),
         )
-        .sized(24, 7)
-        .no_value("No provider of these accounts reports opt-outs.")],
+        .sized(24, 8)
+        .no_value("No campaign was sent in the time range.")],
     )
 }
 
@@ -801,10 +971,16 @@ fn ages() -> Row {
     };
     let mut figures = Vec::new();
     for (hours, [rate, from, to]) in AGES {
-        figures.push(figure(rate, "percentunit", &at(&clicked, hours)).decimals(1).wide(60));
+        figures.push(
+            figure(rate, "percentunit", &at(&clicked, hours)).decimals(1).absent("…").wide(60),
+        );
         for (title, bound) in [(from, "low"), (to, "high")] {
-            figures
-                .push(figure(title, "percentunit", &at(&usual(bound), hours)).decimals(1).wide(88));
+            figures.push(
+                figure(title, "percentunit", &at(&usual(bound), hours))
+                    .decimals(1)
+                    .absent("?")
+                    .wide(88),
+            );
         }
     }
     let sent = named(SCOPE, &format!("1000 * ({last})"), &last);
@@ -813,7 +989,7 @@ fn ages() -> Row {
         "The last campaigns at the same age",
         [table(
             "Clicks after 1, 4, and 24 hours, of the messages attempted",
-            "The ten campaigns of the last two days that were sent last, at least an hour ago, and the five last ones that are a day old, of providers that report clicks: the share of messages with a click at each age, and between which two it usually is for the account's campaigns at that age.",
+            "The ten campaigns of the last two days that were sent last, at least an hour ago, and the five last ones that are a day old, of providers that report clicks: the share of messages with a click at each age, and between which two it usually is for the account's campaigns at that age. Three dots: not that old yet, or not read at that age. A question mark: not that old yet, or what is usual is not known. An age that no campaign has reached has no column.",
             campaign_columns(),
             figures,
             ("Sent", true),

@@ -37,6 +37,7 @@ pub(crate) fn dashboard(thresholds: &Thresholds) -> Dashboard {
         title: "Campaigns / Overview",
         description: "Whether anything is wrong, how the last sends did, and what is coming, for all accounts. Needs the profile standard of metrics.",
         from: "now-24h",
+        ranges: &[],
         variables: variable::common(),
         annotations: annotation::of_many(),
         rows: vec![
@@ -151,7 +152,7 @@ fn last_sends() -> Row {
 
 /// The messages that were not delivered, and the recipients who opted out, of the campaigns sent in the time
 /// range. Series are merged once there are few.
-fn lost() -> String {
+fn not_reached() -> String {
     let attempted = among(&SCOPE.of("campaign_attempted"), &sent(SCOPE));
     let [delivered, bounced, opted_out] =
         ["campaign_deliveries", "campaign_bounces", "campaign_opt_outs"].map(|it| SCOPE.of(it));
@@ -162,9 +163,9 @@ fn lost() -> String {
 
 fn delivery() -> Row {
     let bad = verdict::bad(SCOPE, &sent(SCOPE));
-    // By what was lost: of equally bad campaigns, the large one matters most. The verdict is in the decimals,
+    // By how many were not reached: of equally bad campaigns, the large one matters most. The verdict is in the decimals,
     // so that no query has to judge twice.
-    let worst = format!("topk(20, {} + on ({CAMPAIGN}) ({bad}) / 100)", once(&lost()));
+    let worst = format!("topk(20, {} + on ({CAMPAIGN}) ({bad}) / 100)", once(&not_reached()));
     let of_bad = |share: Share| {
         once(&among(&format!("({})", share.each_of(&|metric| SCOPE.of(metric))), &worst))
     };
@@ -175,11 +176,11 @@ fn delivery() -> Row {
         "Delivery",
         [
             table(
-                "Campaigns that need attention, by what was lost",
-                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, those that lost most first. Lost: messages that were not delivered so far, and recipients who opted out. Delivered: of the messages no longer pending. Bounced and opted out: of those attempted.",
+                "Campaigns that need attention, by recipients not reached",
+                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, those that did not reach most first. Not reached: messages that were not delivered so far, and recipients who opted out, who will not be reached again. It is no comparison with what is usual, as *Lost* on *Planning* is. Delivered: of the messages no longer pending. Bounced and opted out: of those attempted.",
                 campaign_columns(),
                 vec![
-                    figure("Lost", COUNT, &named(SCOPE, &format!("floor({worst})"), &sent(SCOPE))).wide(80),
+                    figure("Not reached", COUNT, &named(SCOPE, &format!("floor({worst})"), &sent(SCOPE))).wide(105),
                     figure("Verdict", "none", &format!("round({worst} % 1 * 100)")).words(&verdict::WORDS).wide(175),
                     figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
                     figure("Sent", "dateTimeFromNow", &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds"))).wide(110),
@@ -187,7 +188,7 @@ fn delivery() -> Row {
                     figure("Bounced", "percentunit", &of_bad(BOUNCED)).decimals(1).wide(80),
                     figure("Opted out", "percentunit", &of_bad(OPTED_OUT)).decimals(2).wide(85),
                 ],
-                ("Lost", true),
+                ("Not reached", true),
             )
             .sized(24, 10)
             .no_value("✓ No campaign of the time range is beyond a threshold."),

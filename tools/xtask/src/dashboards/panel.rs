@@ -453,6 +453,12 @@ pub(crate) fn words_for(words: &[(i32, &str, &str)]) -> Value {
     json!([{"type": "value", "options": words}])
 }
 
+/// A value mapping from negative values to a word.
+pub(crate) fn below_zero(text: &str, color: &str) -> Value {
+    let result = json!({"text": text, "color": color, "index": 0});
+    json!({"type": "range", "options": {"from": null, "to": -1e-9, "result": result}})
+}
+
 /// Merges an object into another, recursively.
 pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {

@@ -1,10 +1,10 @@
 //! Campaigns that are planned, and whether they are paid for.
 
-use super::color;
 use super::dashboard::{self, Row};
 use super::panel::Panel;
 use super::query::{ACCOUNT, CAMPAIGN, Scope, among, once, one_of, with_names};
-use super::table::{COUNT, account_columns, campaign_columns, figure, label, table, words};
+use super::table::{self, COUNT, account_columns, campaign_columns, figure, label, table};
+use super::{color, words};
 
 const SCOPE: Scope = Scope::Channel;
 
@@ -13,7 +13,7 @@ const STATUSES: &str = "waiting|in_moderation|denied";
 
 /// Creates the row.
 pub(crate) fn row() -> Row {
-    dashboard::row("What is planned", [calendar().sized(24, 7), paid().sized(24, 5)])
+    dashboard::row("What is planned", [calendar().sized(24, 7), paid().sized(24, 8)])
 }
 
 /// The credits of planned campaigns whose cost is not reported before sending, by the number of their
@@ -43,9 +43,9 @@ pub(crate) fn calendar() -> Panel {
     columns.insert(
         1,
         label("status", "Status").wide(110).words(&[
-            words("waiting", "waiting", color::PLAIN),
-            words("in_moderation", "in review", color::WARNING),
-            words("denied", "✖ refused", color::CRITICAL),
+            table::words("waiting", "waiting", color::PLAIN),
+            table::words("in_moderation", "in review", color::WARNING),
+            table::words("denied", "✖ refused", color::CRITICAL),
         ]),
     );
     table(
@@ -69,6 +69,18 @@ pub(crate) fn calendar() -> Panel {
     .no_value("Nothing is planned, or no provider of these accounts reports it.")
 }
 
+/// Whether planned campaigns are paid for: codes with words and colors, what needs attention first.
+const PAID: [(i32, &str, &str); 4] = [
+    (0, "✖ no", color::CRITICAL),
+    (CREDITS_UNKNOWN, words::NOT_REPORTED.1, words::NOT_REPORTED.2),
+    (IS_PAID, "✓ yes", color::GOOD),
+    (NOTHING_PLANNED, "nothing planned", color::UNKNOWN),
+];
+
+const CREDITS_UNKNOWN: i32 = 1;
+const IS_PAID: i32 = 2;
+const NOTHING_PLANNED: i32 = 3;
+
 /// Creates the table of credits and what the planned campaigns cost.
 pub(crate) fn paid() -> Panel {
     let of = |metric: &str| Scope::Account.per_account(metric);
@@ -76,6 +88,13 @@ pub(crate) fn paid() -> Panel {
     let planned = format!("({} or 0 * {credits})", of("account:credits_scheduled:sum"));
     let left = format!("{credits} - {planned}");
     let estimated = format!("(sum by ({ACCOUNT}) ({}) or 0 * {credits})", estimated());
+    let awaited = SCOPE.with("campaign_status", r#"status=~"waiting|in_moderation""#);
+    let awaited = format!("count by ({ACCOUNT}) ({awaited})");
+    // every account has a row
+    let is_paid = format!(
+        "({IS_PAID} * ({left} >= bool 0) or 0 * {awaited} + {CREDITS_UNKNOWN}) and {awaited} or 0 * {} + {NOTHING_PLANNED}",
+        of("campaign_account_up")
+    );
     // too wide for a part of a row
     let columns = account_columns()
         .into_iter()
@@ -83,19 +102,16 @@ pub(crate) fn paid() -> Panel {
         .collect();
     table(
         "Are they paid for?",
-        "The credits of each account that reports them, against the cost of its planned campaigns in credits. Of it estimated: if the provider reports no cost before sending, a recipient counts as one credit.",
+        "The credits of each account against the cost of its planned campaigns in credits. Of it estimated: if the provider reports no cost before sending, a recipient counts as one credit. Not reported: something is planned, but the provider does not report the credits, so look there. Nothing planned: or the provider does not report it. A dash: not reported.",
         columns,
         vec![
             figure("Credits", COUNT, &credits).wide(80),
             figure("Planned", COUNT, &planned).wide(80),
             figure("Of it estimated", COUNT, &estimated).wide(120),
             figure("Left after", COUNT, &left).wide(95),
-            figure("Paid for", "none", &format!("{left} >= bool 0")).wide(95).words(&[
-                (1, "✓ yes", color::GOOD),
-                (0, "✖ no", color::CRITICAL),
-            ]),
+            figure("Paid for", "none", &is_paid).wide(130).words(&PAID),
         ],
-        ("Left after", false),
+        ("Paid for", false),
     )
-    .no_value("No provider of these accounts reports the remaining credits.")
+    .no_value("No account is read.")
 }

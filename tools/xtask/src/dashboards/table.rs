@@ -5,12 +5,15 @@ use serde_json::{Map, Value, json};
 
 use super::color;
 use super::link;
-use super::panel::{Panel, words_for};
+use super::panel::{Panel, below_zero, words_for};
 use super::query::firing;
 use super::thresholds::Levels;
 
 /// Unit of counts: whole numbers. Shortened ones have "Mil" as a unit.
 pub(crate) const COUNT: &str = "locale";
+/// Text of empty cells, which would otherwise show that of an empty table. Where a cell is empty for another
+/// reason, it has another text.
+const NOT_REPORTED: &str = "–";
 /// Width of a figure in pixels.
 const FIGURE: u32 = 115;
 /// Minimum width of a bar with its value.
@@ -19,8 +22,8 @@ const BAR: u32 = 100;
 const NAME: u32 = 190;
 /// Minimum width of the name of an alert.
 const ALERT: u32 = 140;
-/// Minimum width of another subject.
-const FIRST: u32 = 100;
+/// Minimum width of another subject: a name such as that of a rate fits on a line.
+const FIRST: u32 = 120;
 /// Minimum width of other columns; Grafana's default is too wide for a table of half the page.
 const LEAST: u32 = 50;
 
@@ -31,6 +34,7 @@ pub(crate) struct Label {
     links: Vec<Value>,
     wide: Option<u32>,
     hidden: bool,
+    absent: &'static str,
     words: Map<String, Value>,
 }
 
@@ -44,7 +48,15 @@ pub(crate) struct Figure {
 
 /// A column that shows a label.
 pub(crate) fn label(name: &'static str, title: &'static str) -> Label {
-    Label { name, title, links: Vec::new(), wide: None, hidden: false, words: Map::new() }
+    Label {
+        name,
+        title,
+        links: Vec::new(),
+        wide: None,
+        hidden: false,
+        absent: NOT_REPORTED,
+        words: Map::new(),
+    }
 }
 
 impl Label {
@@ -63,6 +75,12 @@ impl Label {
     /// Shows words in place of values.
     pub(crate) fn words(mut self, words: &[(String, Value)]) -> Self {
         self.words = words.iter().cloned().collect();
+        self
+    }
+
+    /// Sets the text of empty cells.
+    pub(crate) fn absent(mut self, text: &'static str) -> Self {
+        self.absent = text;
         self
     }
 
@@ -142,6 +160,11 @@ impl Figure {
         self.with([("custom.width", Value::Null)])
     }
 
+    /// Sets the text of empty cells.
+    pub(crate) fn absent(self, text: &str) -> Self {
+        self.with([("noValue", json!(text))])
+    }
+
     /// Draws a bar behind the value.
     pub(crate) fn bar(self) -> Self {
         self.with([
@@ -161,6 +184,17 @@ impl Figure {
         self.with([
             ("mappings", words_for(words)),
             ("custom.cellOptions", json!({"type": "color-text"})),
+            // of values without words
+            ("color", json!({"mode": "fixed", "fixedColor": "text"})),
+        ])
+    }
+
+    /// Shows words in place of negative values.
+    pub(crate) fn below_zero(self, text: &str) -> Self {
+        self.with([
+            ("mappings", json!([below_zero(text, color::UNKNOWN)])),
+            ("custom.cellOptions", json!({"type": "color-text"})),
+            ("color", json!({"mode": "fixed", "fixedColor": "text"})),
         ])
     }
 }
@@ -195,7 +229,12 @@ pub(crate) fn firing_alerts(description: &str, matcher: &str) -> Panel {
             words("warning", "⚠ look", color::WARNING),
         ]),
     ];
-    columns.extend(campaign_columns());
+    columns.extend(campaign_columns().into_iter().map(|column| match column.name {
+        "campaign_name" => column.absent("no single campaign"),
+        "account" => column.absent("no single account"),
+        "channel" => column.absent("no single one"),
+        _ => column,
+    }));
     let since = figure("Since", "dateTimeFromNow", &firing(matcher)).wide(110);
     table("Firing alerts", description, columns, vec![since], ("Since", true))
         .options(&json!({"sortBy": [
@@ -254,10 +293,9 @@ pub(crate) fn table(
             _ if place == 0 => FIRST,
             _ => LEAST,
         };
-        let mut properties = vec![absent(), ("custom.minWidth", json!(least))];
-        if place == 0 || label.name == "campaign_name" {
-            properties.extend(whole());
-        }
+        let mut properties =
+            vec![("noValue", json!(label.absent)), ("custom.minWidth", json!(least))];
+        properties.extend(whole());
         // Grafana takes a phone number for a number
         properties.push(("unit", json!("string")));
         if !label.links.is_empty() {
@@ -279,7 +317,7 @@ pub(crate) fn table(
     }
     for figure in figures {
         let mut properties = vec![
-            absent(),
+            ("noValue", json!(NOT_REPORTED)),
             ("unit", json!(figure.unit)),
             ("custom.minWidth", json!(LEAST)),
             ("custom.width", json!(FIGURE)),
@@ -296,11 +334,6 @@ pub(crate) fn table(
     }))
 }
 
-/// Text of empty cells, which would otherwise show that of an empty table.
-fn absent() -> (&'static str, Value) {
-    ("noValue", json!("–"))
-}
-
 /// Wraps long names instead of cutting them; earlier versions of Grafana show them whole in a window.
 fn whole() -> [(&'static str, Value); 2] {
     [("custom.wrapText", json!(true)), ("custom.inspect", json!(true))]
@@ -308,7 +341,7 @@ fn whole() -> [(&'static str, Value); 2] {
 
 /// Leaves missing values uncolored.
 fn uncolored() -> Value {
-    let result = json!({"text": "–", "color": "text", "index": 0});
+    let result = json!({"text": NOT_REPORTED, "color": "text", "index": 0});
     json!({"type": "special", "options": {"match": "null", "result": result}})
 }
 

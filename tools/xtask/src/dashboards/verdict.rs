@@ -30,7 +30,7 @@ const NOT_REPORTED: i32 = 4;
 const BAD: i32 = 11;
 
 /// The threshold of each channel of each account.
-fn threshold(scope: Scope, name: &str) -> String {
+pub(crate) fn threshold(scope: Scope, name: &str) -> String {
     let matcher = format!(r#"threshold="{name}""#);
     let own = match scope {
         Scope::Campaign => Scope::Channel,

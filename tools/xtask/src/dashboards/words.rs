@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
+use super::color;
 use super::panel::Panel;
+
+/// The code of a figure that the provider does not report, with its words and color.
+pub(crate) const NOT_REPORTED: (i32, &str, &str) = (-1, "✖ not reported", color::WARNING);
 
 /// Reasons of failures that providers abbreviate.
 pub(crate) const REASONS: [(&str, &str); 6] = [

@@ -110,12 +110,20 @@ fn every_table_and_bar_gauge_has_a_link() {
 fn the_menu_links_to_the_other_dashboards_with_the_same_variables() {
     for name in FILES {
         let json: Value = serde_json::from_str(&file(name)).unwrap();
-        let [menu] = json["links"].as_array().unwrap().as_slice() else {
-            panic!("{name} does not have exactly one menu");
+        let [menu, ranges @ ..] = json["links"].as_array().unwrap().as_slice() else {
+            panic!("{name} has no menu");
         };
         assert_eq!(menu["type"], "dashboards");
         assert_eq!(menu["tags"], json["tags"]);
         assert_eq!(menu["includeVars"], true);
         assert_eq!(menu["keepTime"], true);
+        for range in ranges {
+            let url = range["url"].as_str().unwrap();
+            let own = format!("/d/{}?from=now", name.trim_end_matches(".json"));
+            assert!(url.starts_with(&own) && url.contains("&to=now"), "{url}");
+            assert!(!url.contains("now/") && !url.contains("/M"), "{url} is not encoded");
+            assert_eq!(range["includeVars"], true);
+            assert_eq!(range["keepTime"], false);
+        }
     }
 }

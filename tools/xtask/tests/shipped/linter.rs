@@ -40,10 +40,11 @@ const RULES: [Rule; 15] = [
 ];
 
 /// Units used by our panels, all of them known to the linter.
-const UNITS: [&str; 12] = [
+const UNITS: [&str; 13] = [
     "none",
     "short",
     "locale",
+    "percent",
     "percentunit",
     "bytes",
     "s",

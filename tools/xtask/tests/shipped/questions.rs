@@ -13,55 +13,75 @@ const NOW: i64 = 20 * DAY;
 const DAY: i64 = 86_400;
 const HOUR: i64 = 3_600;
 
-/// The answers: dashboard / panel / column, the labels of the row, and its value.
+/// The answers: dashboard / panel / column, the labels of the row, and its value, or none if there is no such
+/// row; then the time if it is not now.
 const QUESTIONS: &str = r"
 # Which campaign of the last week was the worst, and why? Not the one with the lowest rate.
-marketing / Worst, by what was lost: ${result:text} / Lost: campaign_name=Bad list 25
-marketing / Worst, by what was lost: ${result:text} / Lost: campaign_name=Small list 10.5
-marketing / Worst, by what was lost: ${result:text} / Of messages: campaign_id=2 0.01
-marketing / Worst, by what was lost: ${result:text} / Usual: campaign_id=2 0.035
-marketing / Worst, by what was lost: ${result:text} / Bounced: campaign_id=2 0.5
-marketing / Worst, by what was lost: ${result:text} / Failed: campaign_id=2, reason=npai 500
-marketing / Best, by what was gained: ${result:text} / Gained: campaign_name=Good list 55
-overview / Campaigns that need attention, by what was lost / Lost: campaign_name=Bad list 600
-overview / Campaigns that need attention, by what was lost / Verdict: campaign_id=2 23
-overview / Campaigns that need attention, by what was lost / Messages: campaign_id=2 1000
-overview / Campaigns that need attention, by what was lost / Sent: campaign_id=2 1468800000
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Lost: campaign_name=Bad list 25
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Lost: campaign_name=Small list 10.5
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Rate: campaign_id=2 0.01
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Usual: campaign_id=2 0.035
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Bounced: campaign_id=2 0.5
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Failed: campaign_id=2, reason=npai 500
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Look at: campaign_id=2 4
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Look at: campaign_id=7 2
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Look at: campaign_id=22 3
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Look at: campaign_id=23 1
+marketing / Worst, by what was lost against the usual rate: ${result:text} / Look at: campaign_id=21 0
+# Which one is worth imitating? Not one that was hardly delivered.
+marketing / Best, by what was gained against the usual rate: ${result:text} / Gained: campaign_name=Good list 55
+marketing / Best, by what was gained against the usual rate: ${result:text} / Gained: campaign_name=Lucky none
+overview / Campaigns that need attention, by recipients not reached / Not reached: campaign_name=Bad list 600
+overview / Campaigns that need attention, by recipients not reached / Verdict: campaign_id=2 23
+overview / Campaigns that need attention, by recipients not reached / Messages: campaign_id=2 1000
+overview / Campaigns that need attention, by recipients not reached / Sent: campaign_id=2 1468800000
 # How did this period do against the last one?
-marketing / Totals / This period: measure=attempted 4400
+marketing / Totals / This period: measure=attempted 6000
 marketing / Totals / Before: measure=attempted 2000
-marketing / Totals / This period: measure=clicks, order=4 111
+marketing / Totals / This period: measure=clicks, order=4 201
 marketing / Totals / Before: measure=clicks, order=4 120
 marketing / Totals / This period: measure=Cost in EUR, order=9 115
-marketing / Rates, of the messages attempted / This period: measure=clicks 0.0434783
-marketing / Rates, of the messages attempted / Before: measure=clicks 0.06
+marketing / Rates, of the messages attempted / This period: measure=clicks 4.8717949
+marketing / Rates, of the messages attempted / Before: measure=clicks 6
+# The same of a time range that ends in the past.
+marketing / Totals / This period: measure=attempted 2000 @ 13d
+marketing / Totals / This period: measure=Cost in EUR, order=9 100 @ 13d
+marketing / Rates, of the messages attempted / This period: measure=clicks 6 @ 13d
+marketing / Opt-outs by account / Opted out: account=shop 20 @ 13d
 # What did it cost, by account and click?
 marketing / Cost by account / Cost: account=shop, currency=EUR 115
 marketing / Cost by account / Per click: account=shop, currency=EUR 1.15
 marketing / Cost by account / Click before: account=shop, currency=EUR 0.8333333
 marketing / Cost by account / Per delivery: account=shop, currency=EUR 0.0680473
 marketing / Cost by account / Delivery before: account=shop, currency=EUR 0.0555556
+marketing / Cost by account / Cost: account=mute, currency=– -1
+marketing / Cost by account / Campaigns: account=mute, currency=– 0
 # Which sender and which template are the best? Of which accounts is nothing known?
-marketing / By sender: ${result:text} / Of messages: sender=SHOP 0.09
-marketing / By sender: ${result:text} / Messages: sender=SHOP 1000
-marketing / By sender: ${result:text} / Campaigns: sender=OTHER 3
-marketing / By template: ${result:text} / Of messages: template=spring 0.09
+marketing / By sender: ${result:text} / Rate: sender=MANY 0.05625
+marketing / By sender: ${result:text} / Rate: sender=SHOP -9.91
+marketing / By sender: ${result:text} / Messages: sender=OTHER 1300
+marketing / By sender: ${result:text} / Campaigns: sender=OTHER 2
+marketing / By sender: ${result:text} / Delivered: sender=MANY 0.725
+marketing / By template: ${result:text} / Rate: template=simple 0.05625
+marketing / By template: ${result:text} / Messages: template=plain none
 marketing / Who is in these tables: ${result:text} / Result: account=mute 0
 marketing / Who is in these tables: ${result:text} / Result: account=shop 1
 marketing / Who is in these tables: ${result:text} / Sender: account=mute 0
 marketing / Who is in these tables: ${result:text} / Template: account=mute 1
 # Which hour and weekday are the best?
-marketing / By weekday: ${result:text} / Of messages: sent_weekday=Monday 0.09
-marketing / By weekday: ${result:text} / Campaigns: sent_weekday=Friday 3
-marketing / By hour: ${result:text} / Of messages: sent_hour=09 0.09
-marketing / By hour: ${result:text} / Messages: sent_hour=18 2300
+marketing / By weekday: ${result:text} / Rate: sent_weekday=Tuesday 0.05625
+marketing / By weekday: ${result:text} / Rate: sent_weekday=Monday -9.91
+marketing / By weekday: ${result:text} / Campaigns: sent_weekday=Friday 2
+marketing / By hour: ${result:text} / Rate: sent_hour=09 -9.91
+marketing / By hour: ${result:text} / Messages: sent_hour=18 1300
 marketing / By hour: ${result:text} / Campaigns: sent_hour=09 1
-marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=09, sent_weekday=Monday 0.09
-marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=07, sent_weekday=Sunday -1
-marketing / By hour and weekday: messages attempted / 0: sent_hour=09, sent_weekday=Monday 1000
-marketing / By hour and weekday: messages attempted / 0: sent_hour=07, sent_weekday=Sunday 1100
+marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=11, sent_weekday=Tuesday 0.05625
+marketing / By hour and weekday: ${result:text}, of the messages attempted / 0: sent_hour=09, sent_weekday=Monday -9.91
+marketing / By hour and weekday: the messages that these rates are of / 0: sent_hour=09, sent_weekday=Monday 1000
+marketing / By hour and weekday: the messages that these rates are of / 0: sent_hour=07, sent_weekday=Sunday none
 # Who loses reach by opt-outs?
 marketing / Opt-outs by account / Opted out: account=shop 60
+marketing / Opt-outs by account / Opted out: account=mute -1
 marketing / Opt-outs by account / Before: account=shop 20
 marketing / Opt-outs by account / Of messages: account=shop 0.0181818
 # What is planned, and is it paid for?
@@ -73,6 +93,8 @@ marketing / Calendar / Counted as: campaign_id=6 700
 marketing / Are they paid for? / Of it estimated: account=shop 700
 marketing / Are they paid for? / Left after: account=shop -200
 marketing / Are they paid for? / Paid for: account=shop 0
+marketing / Are they paid for? / Paid for: account=mute 1
+overview / Are they paid for? / Paid for: account=sound 3
 overview / Credits last for, as spent in seven days / 0: account=shop 4
 # Does the send of today run as usual?
 campaign / Does it run as usual? / Now: rate=click 0.01
@@ -127,6 +149,49 @@ fn add(series: &mut Vec<Value>, name: &str, labels: &str, values: &str) {
     add_of(series, "shop", name, labels, values);
 }
 
+/// Returns the values of a campaign from when it was sent.
+fn since(age: i64, values: &str) -> String {
+    match NOW / HOUR - age / HOUR {
+        0 => values.to_owned(),
+        hours => format!("_x{hours} {values}"),
+    }
+}
+
+/// Id, name; messages, delivered, clicked, bounced, and read of the campaigns of an account that reports
+/// neither costs nor credits nor opt-outs.
+const SOUND: [(&str, &str, [u32; 5]); 4] = [
+    ("21", "Plain", [400, 380, 20, 20, 200]),
+    ("22", "Half delivered", [400, 200, 10, 20, 100]),
+    ("23", "Hardly read", [400, 380, 20, 20, 50]),
+    ("24", "Lucky", [400, 200, 40, 20, 200]),
+];
+
+/// Returns the series of that account.
+fn of_the_sound_account() -> Vec<Value> {
+    let age = 60 * HOUR;
+    let mut series = Vec::new();
+    let mut add = |name: &str, labels: &str, values: &str| {
+        add_of(&mut series, "sound", name, labels, values);
+    };
+    for (id, name, counts) in SOUND {
+        let of = format!(r#"channel="sms",campaign_id="{id}""#);
+        let always = |value: i64| since(age, &format!("{value}x60"));
+        let labels = r#"sender="MANY",template="simple",sent_hour="11",sent_weekday="Tuesday""#;
+        add("campaign_info", &format!(r#"{of},campaign_name="{name}",{labels}"#), &always(1));
+        add("campaign_last_sent_timestamp_seconds", &of, &always(NOW - age));
+        add("campaign:age:seconds", &of, &since(age, &format!("0+{HOUR}x60")));
+        let metrics = ["attempted", "deliveries", "clicks", "bounces", "reads"];
+        for (metric, count) in metrics.into_iter().zip(counts) {
+            add(&format!("campaign_{metric}"), &of, &always(count.into()));
+        }
+    }
+    let always = |value: &str| format!("{value}x{}", NOW / HOUR);
+    add("campaign_account_up", "", &always("1"));
+    let threshold = r#"channel="sms",threshold="delivery_ratio_warning""#;
+    add("channel:campaign_threshold:effective", threshold, &always("0.8"));
+    series
+}
+
 /// Returns the series of accounts that report neither deliveries nor senders: a campaign that was sent, one
 /// without messages, and one sent a moment ago, which alone reports clicks.
 fn of_other_accounts() -> Vec<Value> {
@@ -138,8 +203,8 @@ fn of_other_accounts() -> Vec<Value> {
     ] {
         let of = format!(r#"channel="sms",campaign_id="{id}""#);
         let mut add = |name: &str, labels: &str, value: i64| {
-            let always = format!("{value}x{}", NOW / HOUR);
-            add_of(&mut series, account, name, &format!("{of}{labels}"), &always);
+            let values = since(age, &format!("{value}x{}", age / HOUR));
+            add_of(&mut series, account, name, &format!("{of}{labels}"), &values);
         };
         let labels = r#"template="plain",sent_hour="07",sent_weekday="Sunday""#;
         add("campaign_info", &format!(r#",campaign_name="{name}",{labels}"#), 1);
@@ -150,19 +215,21 @@ fn of_other_accounts() -> Vec<Value> {
         }
         add("campaign:age:seconds", "", age);
     }
+    let planned = r#"channel="sms",campaign_id="14",status="waiting""#;
+    add_of(&mut series, "mute", "campaign_status", planned, &format!("1x{}", NOW / HOUR));
     series
 }
 
 /// Returns the series of the campaigns that were sent.
 fn of_campaigns() -> Vec<Value> {
-    let hours = NOW / HOUR;
     let mut series = Vec::new();
     let mut add = |name: &str, labels: &str, values: String| {
         add(&mut series, name, labels, &values);
     };
     for (id, name, age, counts, gone, [sender, template, hour, weekday]) in CAMPAIGNS {
         let of = format!(r#"channel="sms",campaign_id="{id}""#);
-        let always = |value: i64| format!("{value}x{} stale", hours - gone);
+        let read = age / HOUR - gone;
+        let always = |value: i64| since(age, &format!("{value}x{read} stale"));
         let info = format!(
             r#"{of},campaign_name="{name}",sender="{sender}",template="{template}",sent_hour="{hour}",sent_weekday="{weekday}""#
         );
@@ -178,7 +245,7 @@ fn of_campaigns() -> Vec<Value> {
         }
         add("campaign_failures", &format!(r#"{of},reason="npai""#), always(counts[3].into()));
         add("campaign_failures", &format!(r#"{of},reason="expired""#), always(1));
-        let grows = format!("{}+{HOUR}x{} stale", age - NOW, hours - gone);
+        let grows = since(age, &format!("0+{HOUR}x{read} stale"));
         add("campaign:age:seconds", &of, grows);
     }
     series
@@ -270,24 +337,31 @@ fn panels_answer_what_marketing_asks() {
         let [uid, title, column] = place.splitn(3, " / ").collect::<Vec<_>>()[..] else {
             panic!("{line}")
         };
+        let (answer, time) = answer.split_once(" @ ").unwrap_or((answer, "20d"));
         let (row, value) = answer.rsplit_once(' ').unwrap();
         let labels: Vec<_> = row.split(", ").map(|it| it.split_once('=').unwrap()).collect();
         let dashboard = Dashboard::read(&file(&format!("campaigns-{uid}.json")));
         let names = labels.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let wanted = labels.iter().fold(format!("vector({value})"), |vector, (name, value)| {
+        let number = if value == "none" { "0" } else { value };
+        let wanted = labels.iter().fold(format!("vector({number})"), |vector, (name, value)| {
             format!(r#"label_replace({vector}, "{name}", "{value}", "", "")"#)
         });
         let expr = asked(&dashboard, title, column);
         // sum by: a campaign of two exporters must not be there twice
         let equals = format!("abs(sum by ({names}) ({expr}) - on ({names}) {wanted}) < bool 1e-6");
-        let equals = format!("sum({equals})");
+        let equals = if value == "none" {
+            format!("absent({expr} and on ({names}) {wanted})")
+        } else {
+            format!("sum({equals})")
+        };
         tests.push(json!({
             "expr": equals,
-            "eval_time": format!("{NOW}s"),
+            "eval_time": time,
             "exp_samples": [{"labels": "{}", "value": 1}],
         }));
     }
-    let series = [of_campaigns(), of_the_account(), of_other_accounts()].concat();
+    let series =
+        [of_campaigns(), of_the_account(), of_the_sound_account(), of_other_accounts()].concat();
     let test = json!({
         "rule_files": [],
         "tests": [{"interval": "1h", "input_series": series, "promql_expr_test": tests}],
