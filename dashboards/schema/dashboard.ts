@@ -85,6 +85,7 @@ interface Panel<Kind extends string, Options, C> extends Common {
   datasource: Source;
   targets: Query[];
   maxDataPoints?: number;
+  timeFrom?: string;
   interval?: string;
   options: Partial<Options>;
   fieldConfig: { defaults: Field<C>; overrides: Override<C>[] };

@@ -666,7 +666,13 @@ fn lists() -> Row {
 const GROUPS: u32 = 24;
 
 /// The results of campaigns grouped by a label of `campaign_info`.
-fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: &str) -> Panel {
+fn grouped(
+    title: &'static str,
+    name: &'static str,
+    column: &'static str,
+    when: &str,
+    hint: &str,
+) -> Panel {
     let matcher = format!(r#"{name}!="""#);
     let groups = Groups { labels: name, matcher: &matcher };
     // each query chooses for itself: to ask for the messages once more takes half as long again
@@ -675,7 +681,7 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
     let [delivered, of] = RATES[0].1.counts();
     let delivered = format!("{} / {}", groups.sum(delivered, of), most(&groups.sum(of, delivered)));
     let mut description = format!(
-        "All figures are of the same campaigns: those sent in the time range that report the chosen result, have the minimum volume, and whose receipts should have arrived. Rate: the share of their messages that have the result. Groups of fewer than {LEAST_CAMPAIGNS} campaigns have no rate: one or two tell about their own text and list. A longer time range has more. At most {GROUPS} groups, those with the most messages."
+        "All figures are of the same campaigns: those sent {when} that report the chosen result, have the minimum volume, and whose receipts should have arrived. Rate: the share of their messages that have the result. Groups of fewer than {LEAST_CAMPAIGNS} campaigns have no rate: one or two tell about their own text and list. At most {GROUPS} groups, those with the most messages."
     );
     description += hint;
     table(
@@ -699,7 +705,9 @@ fn grouped(title: &'static str, name: &'static str, column: &'static str, hint: 
         ("Rate", true),
     )
     .sized(12, 8)
-    .no_value("No campaign of the time range has this and reports the result, or info_labels excludes it.")
+    .no_value(
+        "No campaign of this time has this and reports the result, or info_labels excludes it.",
+    )
 }
 
 /// Which accounts report what the tables show: a table leaves out those that do not.
@@ -738,16 +746,18 @@ fn reporting() -> Panel {
 }
 
 fn groups() -> Row {
+    let when = "in the time range";
     row(
         "What works: ${result:text}",
         [
-            grouped("By sender: ${result:text}", "sender", "Sender", ""),
-            grouped("By template: ${result:text}", "template", "Template", ""),
+            grouped("By sender: ${result:text}", "sender", "Sender", when, ""),
+            grouped("By template: ${result:text}", "template", "Template", when, ""),
             reporting(),
             grouped(
                 "By creator: ${result:text}",
                 "created_by",
                 "Creator",
+                when,
                 " Requires created_by in info_labels of the configuration.",
             )
             .sized(24, 5),
@@ -801,7 +811,7 @@ fn matrix(title: &'static str, description: &str, unit: &str, expression: &str) 
             "cellHeight": "sm",
             "sortBy": [{"displayName": "Hour", "desc": false}],
         }))
-        .no_value("No campaign of the time range reports the result and has the minimum volume, or info_labels excludes sent_hour or sent_weekday.");
+        .no_value("No campaign of the last 30 days reports the result and has the minimum volume, or info_labels excludes sent_hour or sent_weekday.");
     WEEKDAYS.into_iter().fold(panel, |panel, (day, title)| {
         panel.overridden("byName", day, &[("displayName", json!(title))])
     })
@@ -812,15 +822,16 @@ fn times() -> Row {
     let matcher = r#"sent_hour!="", sent_weekday!="""#;
     let groups = Groups { labels, matcher };
     let messages = groups.messages();
+    // a week has too few campaigns of an hour to compare
+    let when = "in the last 30 days";
     let zone = " Hours and weekdays are those of reporting_time_zone, UTC by default.";
-    row(
-        "When to send: ${result:text}, in the time zone of reporting_time_zone (UTC by default)",
-        [
-            grouped("By weekday: ${result:text}", "sent_weekday", "Weekday", zone).sized(12, 10),
-            grouped("By hour: ${result:text}", "sent_hour", "Hour", zone).sized(12, 10),
+    let by = |title, name, column| grouped(title, name, column, when, zone).sized(12, 10);
+    let panels = [
+            by("By weekday: ${result:text}", "sent_weekday", "Weekday"),
+            by("By hour: ${result:text}", "sent_hour", "Hour"),
             matrix(
                 "By hour and weekday: ${result:text}, of the messages attempted",
-                &format!("In the time zone of reporting_time_zone. Of the campaigns sent in the time range that report the chosen result, have the minimum volume, and whose receipts should have arrived. Few: fewer than {LEAST_CAMPAIGNS} campaigns, which tell about their own text and list, not about the hour; a longer time range has more. Empty: no such campaign."),
+                &format!("In the time zone of reporting_time_zone. Of the campaigns sent {when} that report the chosen result, have the minimum volume, and whose receipts should have arrived. Few: fewer than {LEAST_CAMPAIGNS} campaigns, which tell about their own text and list, not about the hour. Empty: no such campaign."),
                 "percentunit",
                 &groups.rate(&messages),
             )
@@ -831,7 +842,10 @@ fn times() -> Row {
                 COUNT,
                 &messages,
             ),
-        ],
+        ];
+    row(
+        "When to send: ${result:text}, in the last 30 days, in the time zone of reporting_time_zone (UTC by default)",
+        panels.map(|panel| panel.of_last("30d")),
     )
 }
 

@@ -20,6 +20,7 @@ pub(crate) struct Panel {
     transformations: Vec<Value>,
     interval: Option<&'static str>,
     is_coarse: bool,
+    last: Option<&'static str>,
 }
 
 /// Creates a panel with a single current value. It has no sparkline: a range query is aligned to its
@@ -174,6 +175,7 @@ impl Panel {
             transformations: Vec::new(),
             interval: None,
             is_coarse: kind == "state-timeline",
+            last: None,
         }
     }
 
@@ -407,6 +409,12 @@ impl Panel {
         merge(&mut self.defaults, &json!({key: value.into()}));
     }
 
+    /// Shows this time until now, whatever the time range of the dashboard.
+    pub(crate) const fn of_last(mut self, time: &'static str) -> Self {
+        self.last = Some(time);
+        self
+    }
+
     /// Returns the JSON model for Grafana.
     pub(crate) fn into_json(self, id: u32, x: u32, y: u32) -> Value {
         let mut json = json!({
@@ -429,6 +437,9 @@ impl Panel {
         }
         if self.is_coarse {
             merge(&mut json, &json!({"maxDataPoints": 80}));
+        }
+        if let Some(last) = self.last {
+            merge(&mut json, &json!({"timeFrom": last}));
         }
         json
     }
