@@ -28,14 +28,17 @@ const OTHERS = [
 ];
 
 /**
- * Panels that are empty in the demo: nothing is wrong with its answers, its tokens do not expire, and the
- * provider of the displayed campaign reports no reactions.
+ * Panels that are empty in the demo: nothing is wrong with its answers, its tokens do not expire, the
+ * provider of the displayed campaign reports no reactions, and those that report clicks neither templates
+ * nor creators.
  */
 const MAY_BE_EMPTY = [
   'Tokens expire in',
   'Decode problems',
   'Mismatched sums',
   'Clicked, read, and replied',
+  'By template: ${result:text}',
+  'By creator: ${result:text}',
 ];
 
 /** Frame and header of a panel, in pixels. */

@@ -75,8 +75,8 @@ fn now() -> Row {
         [
             verdict::table(
                 SCOPE,
-                "Campaign: delivered of those no longer pending, clicked and opted out of those attempted",
-                "The selected campaign; of several, the one that was sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
+                "Campaign, of the messages attempted",
+                "The selected campaign; of several, the one that was sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived, without messages that are still pending.",
                 &newest,
             )
             .sized(24, 4)

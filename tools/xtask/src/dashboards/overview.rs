@@ -5,9 +5,9 @@ use serde_json::json;
 use super::dashboard::{Dashboard, Row, purpose, row};
 use super::panel::{bargauge, stat, state_timeline, timeseries};
 use super::query::{
-    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, READ, Scope, Share, among,
-    count_critical, count_warnings, named, once, one_of, sent, settled_and_sent, sum_of_sent,
-    with_names_at_end,
+    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, DELIVERED_OF_ATTEMPTED, OPTED_OUT,
+    READ, Scope, Share, among, count_critical, count_warnings, named, once, one_of, sent,
+    settled_and_sent, sum_of_sent, with_names_at_end,
 };
 use super::table::{COUNT, campaign_columns, figure, firing_alerts, table};
 use super::thresholds::{Levels, Thresholds};
@@ -78,7 +78,8 @@ fn wrong() -> Row {
     .unit("short")
     .words(&[(0, "✓ none", color::GOOD)])
     .sized(24, 4)
-    .options(&json!({"text": {"titleSize": 15, "valueSize": 24}}))
+    // so that four fit beside each other on a phone
+    .options(&json!({"text": {"titleSize": 13, "valueSize": 20}}))
     .links([link::same("Exporter and providers", "campaigns-exporter")]);
     for (name, count, color) in counts {
         panel = panel.query(&format!("{count} or vector(0)"), name).overridden(
@@ -132,14 +133,14 @@ fn last_sends() -> Row {
         [
             verdict::table(
                 SCOPE,
-                "Last sends: delivered of those no longer pending, clicked and opted out of those attempted",
-                "The ten campaigns of the time range that were sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived.",
+                "Last sends, of the messages attempted",
+                "The ten campaigns of the time range that were sent last. The verdict follows the thresholds of the account; delivery is judged once the receipts should have arrived, without messages that are still pending.",
                 &last(10),
             )
             .sized(24, 11),
             usual::table(
                 SCOPE,
-                "Do the last sends run as usual? Delivered and clicked, of the messages attempted",
+                "Do the last sends run as usual? Of the messages attempted",
                 "The ten campaigns of the time range that were sent last: their rates, and between which two they usually are for the account's campaigns of the channel at the same age. Too early: less than ten minutes. Usual not known: more than two days old, or the account has fewer than seven campaigns.",
                 &last(10),
             )
@@ -152,7 +153,7 @@ fn last_sends() -> Row {
 
 /// The messages that were not delivered, and the recipients who opted out, of the campaigns sent in the time
 /// range. Series are merged once there are few.
-fn not_reached() -> String {
+fn affected() -> String {
     let attempted = among(&SCOPE.of("campaign_attempted"), &sent(SCOPE));
     let [delivered, bounced, opted_out] =
         ["campaign_deliveries", "campaign_bounces", "campaign_opt_outs"].map(|it| SCOPE.of(it));
@@ -163,9 +164,9 @@ fn not_reached() -> String {
 
 fn delivery() -> Row {
     let bad = verdict::bad(SCOPE, &sent(SCOPE));
-    // By how many were not reached: of equally bad campaigns, the large one matters most. The verdict is in the decimals,
+    // By how many are affected: of equally bad campaigns, the large one matters most. The verdict is in the decimals,
     // so that no query has to judge twice.
-    let worst = format!("topk(20, {} + on ({CAMPAIGN}) ({bad}) / 100)", once(&not_reached()));
+    let worst = format!("topk(20, {} + on ({CAMPAIGN}) ({bad}) / 100)", once(&affected()));
     let of_bad = |share: Share| {
         once(&among(&format!("({})", share.each_of(&|metric| SCOPE.of(metric))), &worst))
     };
@@ -176,19 +177,19 @@ fn delivery() -> Row {
         "Delivery",
         [
             table(
-                "Campaigns that need attention, by recipients not reached",
-                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, those that did not reach most first. Not reached: messages that were not delivered so far, and recipients who opted out, who will not be reached again. It is no comparison with what is usual, as *Lost* on *Planning* is. Delivered: of the messages no longer pending. Bounced and opted out: of those attempted.",
+                "Campaigns that need attention, by messages affected",
+                "The campaigns sent in the time range beyond a threshold of their account, at most twenty, the most affected first. Affected: messages that were not delivered so far, and recipients who opted out, who will not be reached again. It is no comparison with what is usual, as *Lost* on *Planning* is. Rates are of the messages attempted.",
                 campaign_columns(),
                 vec![
-                    figure("Not reached", COUNT, &named(SCOPE, &format!("floor({worst})"), &sent(SCOPE))).wide(105),
+                    figure("Affected", COUNT, &named(SCOPE, &format!("floor({worst})"), &sent(SCOPE))).wide(105),
                     figure("Verdict", "none", &format!("round({worst} % 1 * 100)")).words(&verdict::WORDS).wide(175),
                     figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
                     figure("Sent", "dateTimeFromNow", &format!("1000 * {}", of("campaign_last_sent_timestamp_seconds"))).wide(110),
-                    figure("Delivered", "percentunit", &of_bad(DELIVERED)).decimals(1).wide(85),
+                    figure("Delivered", "percentunit", &of_bad(DELIVERED_OF_ATTEMPTED)).decimals(1).wide(85),
                     figure("Bounced", "percentunit", &of_bad(BOUNCED)).decimals(1).wide(80),
                     figure("Opted out", "percentunit", &of_bad(OPTED_OUT)).decimals(2).wide(85),
                 ],
-                ("Not reached", true),
+                ("Affected", true),
             )
             .sized(24, 10)
             .no_value("✓ No campaign of the time range is beyond a threshold."),

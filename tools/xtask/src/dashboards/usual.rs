@@ -4,7 +4,7 @@
 use super::color;
 use super::panel::Panel;
 use super::query::{
-    CAMPAIGN, CLICKED, DELIVERED_OF_ATTEMPTED, Scope, Share, among, named, once, one_of,
+    CAMPAIGN, CLICKED, DELIVERED_OF_ATTEMPTED, OPTED_OUT, Scope, Share, among, named, once, one_of,
 };
 use super::table::{self, campaign_columns, figure};
 
@@ -66,15 +66,23 @@ pub(crate) fn young(scope: Scope) -> String {
 
 /// Creates a table of some campaigns. `these` selects each of them once.
 pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these: &str) -> Panel {
-    let rates: [(&str, Share, [&str; 4]); 2] = [
-        ("delivery", DELIVERED_OF_ATTEMPTED, ["Delivered", "Low", "High", "Delivery is"]),
-        ("click", CLICKED, ["Clicked", "Low, clicked", "High, clicked", "Clicking is"]),
+    // with the columns of the bounds, and 2 if less is better
+    let rates: [(&str, Share, [&str; 2], Option<[&str; 2]>, u32); 3] = [
+        (
+            "delivery",
+            DELIVERED_OF_ATTEMPTED,
+            ["Delivered", "Delivery is"],
+            Some(["Low", "High"]),
+            1,
+        ),
+        ("click", CLICKED, ["Clicked", "Clicking is"], Some(["Low, clicked", "High, clicked"]), 1),
+        ("opt_out", OPTED_OUT, ["Opted out", "Opting out is"], None, 2),
     ];
-    let rows = format!("(0 * ({these}) + 1)");
     let attempted = format!("on ({CAMPAIGN}) ({} > 0)", scope.of("campaign_attempted"));
     let young = format!("on ({CAMPAIGN}) ({})", young(scope));
     let mut figures = Vec::new();
-    for (rate, share, [title, low_title, high_title, verdict]) in rates {
+    for (rate, share, [title, verdict], bounds, better) in rates {
+        let rows = format!("(0 * ({these}) + {better})");
         let bound = |bound: &str| {
             let usual = format!(r#"rate="{rate}", bound="{bound}""#);
             scope.with("campaign_usual_ratio", &usual)
@@ -97,11 +105,10 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
         let codes = named(scope, &format!("({})", codes.codes()), these);
         figures.push(figure(verdict, "none", &codes).words(&WORDS).wide(130));
         figures.push(figure(title, "percentunit", &now).decimals(1).wide(85));
-        figures
-            .push(figure(low_title, "percentunit", &of_these(&bound("low"))).decimals(1).wide(95));
-        figures.push(
-            figure(high_title, "percentunit", &of_these(&bound("high"))).decimals(1).wide(95),
-        );
+        let bounds = bounds.into_iter().flatten().zip(["low", "high"]);
+        figures.extend(bounds.map(|(title, name)| {
+            figure(title, "percentunit", &of_these(&bound(name))).decimals(1).wide(95)
+        }));
     }
     let sent = one_of(scope, "campaign_last_sent_timestamp_seconds", these);
     figures.push(figure("Sent", "dateTimeFromNow", &format!("1000 * {sent}")).wide(110));

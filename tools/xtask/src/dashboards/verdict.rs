@@ -3,8 +3,8 @@
 use super::color;
 use super::panel::Panel;
 use super::query::{
-    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, OPTED_OUT, Scope, Share, among, named,
-    once, one_of, settled,
+    ACCOUNT, BOUNCED, CAMPAIGN, CHANNEL, CLICKED, DELIVERED, DELIVERED_OF_ATTEMPTED, OPTED_OUT,
+    Scope, Share, among, named, once, one_of, settled,
 };
 use super::table::{self, COUNT, campaign_columns, figure};
 
@@ -112,7 +112,7 @@ pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these:
             )
             .wide(125),
             figure("Messages", COUNT, &of("campaign_attempted")).wide(90),
-            figure("Delivered", "percentunit", &share(DELIVERED)).decimals(1).wide(85),
+            figure("Delivered", "percentunit", &share(DELIVERED_OF_ATTEMPTED)).decimals(1).wide(85),
             figure("Clicked", "percentunit", &share(CLICKED)).decimals(1).wide(80),
             figure("Opted out", "percentunit", &share(OPTED_OUT)).decimals(2).wide(85),
         ],

@@ -31,10 +31,10 @@ marketing / Worst, by what was lost against the usual rate: ${result:text} / Loo
 # Which one is worth imitating? Not one that was hardly delivered.
 marketing / Best, by what was gained against the usual rate: ${result:text} / Gained: campaign_name=Good list 55
 marketing / Best, by what was gained against the usual rate: ${result:text} / Gained: campaign_name=Lucky none
-overview / Campaigns that need attention, by recipients not reached / Not reached: campaign_name=Bad list 600
-overview / Campaigns that need attention, by recipients not reached / Verdict: campaign_id=2 23
-overview / Campaigns that need attention, by recipients not reached / Messages: campaign_id=2 1000
-overview / Campaigns that need attention, by recipients not reached / Sent: campaign_id=2 1468800000
+overview / Campaigns that need attention, by messages affected / Affected: campaign_name=Bad list 600
+overview / Campaigns that need attention, by messages affected / Verdict: campaign_id=2 23
+overview / Campaigns that need attention, by messages affected / Messages: campaign_id=2 1000
+overview / Campaigns that need attention, by messages affected / Sent: campaign_id=2 1468800000
 # How did this period do against the last one?
 marketing / Totals / This period: measure=attempted 6000
 marketing / Totals / Before: measure=attempted 2000
@@ -103,18 +103,20 @@ campaign / Does it run as usual? / So it is: rate=delivery 0
 campaign / Does it run as usual? / So it is: rate=bounce 2
 campaign / Does it run as usual? / So it is: rate=read 4
 campaign / The account's last twenty campaigns / Verdict: campaign_name=Good list 0
-overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Good list 0
-overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Fresh 1
-overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Empty 3
-overview / Last sends: delivered of those no longer pending, clicked and opted out of those attempted / Verdict: campaign_name=Silent 4
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Delivery is: campaign_name=Fresh 0
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Fresh -1
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Low, clicked: campaign_id=5 0.04
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / High, clicked: campaign_id=5 0.08
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Good list 6
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Empty 5
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Silent 4
-overview / Do the last sends run as usual? Delivered and clicked, of the messages attempted / Clicking is: campaign_name=Early 3
+overview / Last sends, of the messages attempted / Verdict: campaign_name=Good list 0
+overview / Last sends, of the messages attempted / Verdict: campaign_name=Fresh 1
+overview / Last sends, of the messages attempted / Verdict: campaign_name=Empty 3
+overview / Last sends, of the messages attempted / Verdict: campaign_name=Silent 4
+overview / Do the last sends run as usual? Of the messages attempted / Delivery is: campaign_name=Fresh 0
+overview / Do the last sends run as usual? Of the messages attempted / Clicking is: campaign_name=Fresh -1
+overview / Do the last sends run as usual? Of the messages attempted / Opting out is: campaign_name=Fresh -2
+overview / Do the last sends run as usual? Of the messages attempted / Opting out is: campaign_name=Empty 5
+overview / Do the last sends run as usual? Of the messages attempted / Low, clicked: campaign_id=5 0.04
+overview / Do the last sends run as usual? Of the messages attempted / High, clicked: campaign_id=5 0.08
+overview / Do the last sends run as usual? Of the messages attempted / Clicking is: campaign_name=Good list 6
+overview / Do the last sends run as usual? Of the messages attempted / Clicking is: campaign_name=Empty 5
+overview / Do the last sends run as usual? Of the messages attempted / Clicking is: campaign_name=Silent 4
+overview / Do the last sends run as usual? Of the messages attempted / Clicking is: campaign_name=Early 3
 ";
 
 /// Id, name, age; messages, delivered, clicked, bounced, and opted out; hours since the exporter stopped
@@ -263,6 +265,7 @@ fn of_the_account() -> Vec<Value> {
         ("click", "0.01", "0.04", "0.08"),
         ("delivery", "0.1", "0.08", "0.2"),
         ("bounce", "0.005", "0.001", "0.002"),
+        ("opt_out", "0", "0.001", "0.004"),
     ] {
         add(&format!("campaign_{rate}_ratio"), &fresh, always(now));
         for (bound, value) in [("low", low), ("high", high)] {
