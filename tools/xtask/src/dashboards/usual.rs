@@ -64,10 +64,12 @@ pub(crate) fn young(scope: Scope) -> String {
     format!("{} < {KNOWN_FROM}", scope.of("campaign:age:seconds"))
 }
 
+/// A name, the share, its titles and those of its bounds, and 2 if less is better.
+type Rate = (&'static str, Share, [&'static str; 2], Option<[&'static str; 2]>, u32);
+
 /// Creates a table of some campaigns. `these` selects each of them once.
 pub(crate) fn table(scope: Scope, title: &'static str, description: &str, these: &str) -> Panel {
-    // with the columns of the bounds, and 2 if less is better
-    let rates: [(&str, Share, [&str; 2], Option<[&str; 2]>, u32); 3] = [
+    let rates: [Rate; 3] = [
         (
             "delivery",
             DELIVERED_OF_ATTEMPTED,
