@@ -12,19 +12,27 @@ use crate::report::record::{Fields, Value};
 use crate::report::row::Row;
 use crate::report::summary::Comparison;
 use crate::report::totals::{Sum, Totals, Unit};
+use crate::state::campaigns::AccountCampaigns;
 
 /// What follows the campaigns.
 pub const TAIL: &str = "]}\n";
 
-/// What comes before the campaigns: the period and its sums.
+/// What comes before the campaigns: the period, its sums, and the accounts that are missing in them.
 pub fn head(
     total: &Comparison<'_>,
+    missing: &[&AccountCampaigns],
     start: Option<DateTime<Utc>>,
     end: DateTime<Utc>,
 ) -> serde_json::Result<String> {
     let before = total.before.as_ref().map(totals);
-    let head =
-        json!({"start": start, "end": end, "totals": totals(&total.now), "totals_before": before});
+    let missing: Vec<_> = missing.iter().map(|account| &account.account).collect();
+    let head = json!({
+        "start": start,
+        "end": end,
+        "accounts_without_data": missing,
+        "totals": totals(&total.now),
+        "totals_before": before,
+    });
     let head = serde_json::to_string(&head)?;
     Ok(format!("{},\"campaigns\":[", head.strip_suffix('}').unwrap_or(&head)))
 }

@@ -158,7 +158,8 @@ impl<'a> Summary<'a> {
                 account.since.is_none_or(|since| since > time + TimeDelta::hours(1))
             })
         };
-        let mut is_comparable = start.is_some();
+        let has_data = |account: &AccountCampaigns| filter.has(account) && account.data.is_some();
+        let mut is_comparable = start.is_some() && accounts.iter().any(has_data);
         for account in accounts.iter().filter(|account| filter.has(account)) {
             if account.data.is_none() {
                 // missing in both periods

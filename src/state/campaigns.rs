@@ -40,6 +40,7 @@ impl AccountCampaigns {
         let data = state.data().cloned();
         let lookback = state.account.polling.lookback;
         let start = read.map(|read| Window::ending(read, lookback).start);
+        let start = start.max(data.as_ref().and_then(|data| data.read_since));
         let dropped = data.as_ref().is_some_and(|data| data.dropped > 0);
         let oldest = state.campaigns().iter().rev().find_map(|campaign| campaign.date());
         Self {

@@ -163,6 +163,8 @@ pub struct Data {
     pub campaigns: Vec<Arc<Campaign>>,
     /// What their ratios were at some ages.
     pub curves: Arc<Curves>,
+    /// Campaigns sent since then were read: by the last full poll, whose lookback may have been shorter.
+    pub read_since: Option<DateTime<Utc>>,
     /// How many campaigns `max_campaigns` left out.
     pub dropped: usize,
     /// The remaining credits.

@@ -156,7 +156,7 @@ impl File {
 
     fn json(self, places: Vec<Place>, view: &View, now: DateTime<Utc>) -> Result<Answer, String> {
         let summary = Summary::of(&self.accounts, &view.filter, now);
-        let head = json::head(&summary.total, view.filter.start(now), now);
+        let head = json::head(&summary.total, &summary.missing, view.filter.start(now), now);
         let head = head.map_err(|error| error.to_string())?;
         let mut separator = "";
         let chunks = chunks(places).map_while(move |places| {

@@ -14,7 +14,7 @@ use crate::report::order::Sort;
 /// Default period: two of them fit into the default lookback.
 const PERIOD: Duration = Duration::from_hours(7 * 24);
 
-/// Maximum length of a searched text in bytes. Each is compared with every name.
+/// Maximum length of a searched text in characters, as in the form. Each is compared with every name.
 const MAX_SEARCH: usize = 200;
 
 /// What the campaigns page shows.
@@ -78,8 +78,9 @@ impl View {
                     let period = period.filter(|it| !it.is_zero() && *it <= MAX_DURATION);
                     view.filter.period = Some(period.ok_or_else(unsupported)?);
                 }
-                ("search", text) if text.len() <= MAX_SEARCH => {
-                    view.filter.search = Some(text.to_owned());
+                ("search", text) if text.chars().count() <= MAX_SEARCH => {
+                    // keyboards of phones add a space
+                    view.filter.search = Some(text.trim().to_owned());
                 }
                 ("sort", name) => {
                     view.sort = Sort::all().find(|it| it.name() == name).ok_or_else(unsupported)?;
@@ -169,6 +170,9 @@ mod tests {
             assert_eq!(link.trim_start_matches("campaigns").trim_start_matches('?'), query);
         }
         assert_eq!(View::read("search=&account=+&page=").unwrap(), View::default());
+        let searched = View::read("search=+Sale+").unwrap().filter.search;
+        assert_eq!(searched.as_deref(), Some("Sale"));
+        View::read(&format!("search={}", "é".repeat(MAX_SEARCH))).unwrap();
         let view = View::read("sort=click&page=3").unwrap();
         assert_eq!(view.link(|view| view.descending = false), "campaigns?sort=click&order=asc");
     }

@@ -16,7 +16,7 @@ use campaign_exporter::provider::native;
 use campaign_exporter::storage::record::{DataRecord, PollRecord};
 use campaign_exporter::storage::store::{Kind, Store};
 use chrono::{TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::apis::any_api;
 use crate::support::daemon::{
@@ -119,6 +119,34 @@ async fn ids(daemon: &Daemon, query: &str) -> String {
 fn text(html: &str) -> String {
     let parts = html.split('<').map(|part| part.split_once('>').map_or(part, |(_, text)| text));
     parts.filter(|part| !part.trim().is_empty()).collect::<Vec<_>>().join("|")
+}
+
+#[tokio::test]
+async fn programs_see_which_accounts_have_no_data() {
+    let daemon = start(setup(&[("one", "30d", &[sent("now", 3, 500, 400)])]).await, &[]).await;
+    assert_eq!(json(&daemon, "").await["accounts_without_data"], json!([]));
+    let without = setup(&[("one", "30d", &[])]).await;
+    std::fs::remove_dir_all(without.storage()).unwrap();
+    let daemon = start(without, &[]).await;
+    let found = json(&daemon, "").await;
+    assert_eq!(found["accounts_without_data"], json!(["one"]));
+    assert_eq!(found["totals_before"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_longer_lookback_compares_only_once_it_was_read() {
+    let campaigns = [sent("now", 3, 500, 400), sent("before", 9 * DAY, 900, 0)];
+    let setup = setup(&[("one", "10d", &campaigns)]).await;
+    let config = std::fs::read_to_string(setup.config_file()).unwrap();
+    let longer = config.replace("lookback: 10d", "lookback: 60d");
+    assert_ne!(longer, config);
+    std::fs::write(setup.config_file(), longer).unwrap();
+    let daemon = start(setup, &[]).await;
+    let found = json(&daemon, "period=7d").await;
+    assert_eq!(found["totals"]["campaigns"], 1);
+    assert_eq!(found["totals_before"], Value::Null);
+    // what was read suffices for less
+    assert_eq!(json(&daemon, "period=5d").await["totals_before"]["campaigns"], 1);
 }
 
 #[tokio::test]

@@ -176,6 +176,7 @@ pub fn exported(
     Data {
         campaigns,
         curves: Arc::clone(&record.curves),
+        read_since: Some(record.history.full().start),
         dropped,
         credits: record.credits,
         balance: record.balance,

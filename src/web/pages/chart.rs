@@ -9,7 +9,7 @@ use crate::report::words::{self, percent};
 /// The size of the drawing, and its margins for the labels.
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 64.0;
+const LEFT: f64 = 96.0;
 const BOTTOM: f64 = 28.0;
 const TOP: f64 = 12.0;
 const RIGHT: f64 = 24.0;
