@@ -29,7 +29,7 @@ impl Filter {
     pub fn select(&self, accounts: &[AccountCampaigns], now: DateTime<Utc>) -> Vec<Place> {
         let matches = self.matcher();
         let start = self.start(now);
-        let is_in_period = |row: &Row<'_>| start.is_none() || row.campaign.date() > start;
+        let is_in_period = |row: &Row<'_>| start.is_none() || row.listed() > start;
         let found = rows(accounts).filter(|(_, row)| is_in_period(row) && matches(row));
         found.map(|(place, _)| place).collect()
     }

@@ -37,6 +37,12 @@ pub fn notes(summary: &Summary<'_>, failed: &[String], period: Option<Duration>)
             names(&summary.short_before)
         ));
     }
+    if summary.undated > 0 {
+        notes.push(format!(
+            "In no period, since the provider does not tell when they were sent: {}.",
+            plural(summary.undated, "campaign")
+        ));
+    }
     if summary.total.now.arriving > 0 {
         notes.push(format!(
             "{} still receiving receipts: included in the sums, but not yet in the rates.",

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::campaign::{Campaign, Ratio, Status};
 use crate::state::campaigns::AccountCampaigns;
 use crate::state::status::maturity;
@@ -56,6 +58,13 @@ impl<'a> Row<'a> {
     /// The value of a label of `campaign_info`, if it is known.
     pub fn info_label(&self, label: &str) -> Option<&'a str> {
         self.campaign.info_label(label, self.account.reporting_time_zone)
+    }
+
+    /// When it was or will be sent. One that was refused or is in moderation may have only been created.
+    pub fn listed(&self) -> Option<DateTime<Utc>> {
+        let campaign = self.campaign;
+        let is_unsent = campaign.status.is_some_and(Status::nothing_sent_yet);
+        campaign.date().or(campaign.created.filter(|_| is_unsent))
     }
 
     /// How old the campaign was when it was read.

@@ -126,6 +126,8 @@ pub struct Summary<'a> {
     pub total: Comparison<'a>,
     /// By account and channel.
     pub groups: BTreeMap<(&'a str, &'a Channel), Comparison<'a>>,
+    /// How many campaigns have messages but no date: they are in no period.
+    pub undated: usize,
     /// Accounts without data.
     pub missing: Vec<&'a AccountCampaigns>,
     /// Accounts whose data begins within the period.
@@ -148,6 +150,7 @@ impl<'a> Summary<'a> {
         let mut summary = Self {
             total: Comparison::default(),
             groups: BTreeMap::new(),
+            undated: 0,
             missing: Vec::new(),
             short: Vec::new(),
             short_before: Vec::new(),
@@ -177,6 +180,10 @@ impl<'a> Summary<'a> {
             for campaign in account.campaigns() {
                 let row = Row { account, campaign };
                 if !row.is_sent() || campaign.date() > Some(now) || !matches(&row) {
+                    continue;
+                }
+                if start.is_some() && campaign.date().is_none() {
+                    summary.undated += usize::from(campaign.attempted() > Some(0));
                     continue;
                 }
                 let is_now = start.is_none() || campaign.date() > start;
@@ -251,6 +258,25 @@ mod tests {
         assert_eq!((summary.short.len(), summary.short_before.len()), (0, 1));
         let [line, ..] = summary.groups.values().next().unwrap().lines()[1..] else { panic!() };
         assert_eq!(line.change(), Some((-10_890.0, Some(-0.99))));
+        // without a date, it is in no period
+        let undated = |sends| {
+            let counts = Counts::from([(Count::Sends, Some(sends))]);
+            Arc::new(Campaign { counts, ..Campaign::default() })
+        };
+        let with_undated = |sends: &[u64]| {
+            let mut account = account("a", 0, &sent);
+            let data = Data {
+                campaigns: sends.iter().map(|it| undated(*it)).collect(),
+                ..Data::default()
+            };
+            account.data = Some(Arc::new(data));
+            let accounts = [account];
+            [&filter, &Filter::default()].map(|filter| {
+                let summary = Summary::of(&accounts, filter, now);
+                (summary.undated, summary.total.now.campaigns)
+            })
+        };
+        assert_eq!(with_undated(&[0, 7, 8]), [(2, 0), (0, 3)]);
         // without data, it is missing in both periods
         accounts[1].data = None;
         let summary = Summary::of(&accounts, &filter, now);

@@ -134,6 +134,27 @@ async fn programs_see_which_accounts_have_no_data() {
 }
 
 #[tokio::test]
+async fn campaigns_without_a_date_are_listed_or_told() {
+    let undated = |id: &str| Campaign { last_sent: None, ..sent(id, 3, 500, 400) };
+    let denied = |id: &str, hours| Campaign {
+        created: sent(id, hours, 0, 0).last_sent,
+        status: Some(Status::Denied),
+        counts: Counts::default(),
+        ..undated(id)
+    };
+    let campaigns = [undated("undated"), denied("denied", 3), denied("long-denied", 9 * DAY)];
+    let daemon = start(setup(&[("one", "30d", &campaigns)]).await, &[]).await;
+    assert_eq!(ids(&daemon, "").await, "denied");
+    assert_eq!(
+        ids(&daemon, "status=denied&period=14d&sort=name&order=asc").await,
+        "denied long-denied"
+    );
+    let page = text(&daemon.get("/campaigns").await);
+    let told = "In no period, since the provider does not tell when they were sent: 1 campaign.";
+    assert!(page.contains(told), "{page}");
+}
+
+#[tokio::test]
 async fn a_longer_lookback_compares_only_once_it_was_read() {
     let campaigns = [sent("now", 3, 500, 400), sent("before", 9 * DAY, 900, 0)];
     let setup = setup(&[("one", "10d", &campaigns)]).await;

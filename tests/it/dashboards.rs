@@ -28,7 +28,7 @@ const MAY_BE_EMPTY: [(&str, &[&str]); 7] = [
         "spending requires the credits of an hour ago",
         &[
             "campaigns-exporter: Credits run out in A",
-            "campaigns-overview: Credits last for, as spent in seven days A",
+            "campaigns-overview: Credits last for A",
             "campaigns-overview: Credits by account B",
             "campaigns-overview: Credits by account D",
         ],

@@ -131,7 +131,9 @@ fn as_usual() -> super::panel::Panel {
         "Does it run as usual?",
         "The rates of the campaign, and from where to where they usually are for the account's campaigns of this channel at the same age. Known from an age of ten minutes to one of two days, once the account has seven campaigns.",
         vec![
+            // whole on a phone, beside the first figures
             label("rate", "Rate")
+                .wide(160)
                 .words(&rates.map(|(rate, text, ..)| (rate.to_owned(), json!({"text": text}))))
                 .links([link::same("Overview", "campaigns-overview")]),
         ],

@@ -294,11 +294,11 @@ fn credits(thresholds: &Thresholds) -> Row {
                 .unit(COUNT)
                 .above_zero()
                 .no_value("No provider of these accounts reports the remaining credits.")
-                .sized(8, 8)
+                .sized(7, 8)
                 .links([link::SERIES.to_account(), link::SERIES.to_exporter()]),
-            planned::paid().sized(12, 8),
+            planned::paid().sized(13, 8),
             stat(
-                "Credits last for, as spent in seven days",
+                "Credits last for",
                 "The three accounts that run out of credits first, and in how many days, at the rate of the last seven days. Without what is planned.",
             )
             .query(

@@ -95,7 +95,7 @@ marketing / Are they paid for? / Left after: account=shop -200
 marketing / Are they paid for? / Paid for: account=shop 0
 marketing / Are they paid for? / Paid for: account=mute 1
 overview / Are they paid for? / Paid for: account=sound 3
-overview / Credits last for, as spent in seven days / 0: account=shop 4
+overview / Credits last for / 0: account=shop 4
 # Does the send of today run as usual?
 campaign / Does it run as usual? / Now: rate=click 0.01
 campaign / Does it run as usual? / So it is: rate=click -1
